@@ -28,9 +28,9 @@ from proxy.cli.main import main
 from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange
 from tests.differential.people import TOKEN as FOREVER
-from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.backend_pair import get, post
 from tests.support.backends import scratch_database
+from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 
 pytestmark = [pytest.mark.timeout(180)]
 

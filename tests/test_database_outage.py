@@ -17,8 +17,8 @@ from demo.ports import free_port
 from demo.services import Gateway, Upstreams, backend_environment
 from proxy.recordings.raw_http import Origin, exchange
 from tests.differential.people import TOKEN
-from tests.handlers.test_faults import DOCUMENTS
 from tests.support.backend_pair import get
+from tests.support.clinic import DOCUMENTS
 
 pytestmark = [
     pytest.mark.timeout(180),

@@ -32,10 +32,10 @@ from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import CompareRead, Configure, RequestSnapshot
 from proxy.types import JSON
 from tests.differential.people import TOKEN
-from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE
 from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.backend_pair import Outside, Twin, legacy_twin
 from tests.support.backends import SECRET
+from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE
 from tests.support.exchanges import raw
 from tests.support.planted_faults import Answer, compact
 from tests.support.sockets import serving

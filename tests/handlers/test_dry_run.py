@@ -29,9 +29,9 @@ from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 from tests.differential.people import ABSENT, OTHER_TOKEN, PASSWORD
 from tests.differential.people import TOKEN as FOREVER
-from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.backend_pair import Outside, Twin, Twins, get, names, post, read
 from tests.support.backends import NOWHERE, SECRET, settings_for
+from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.dry_runs import DryRunAnswer, NoProcesses, dry_run, scope_of, whole
 from tests.support.sockets import serving
 

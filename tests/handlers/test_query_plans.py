@@ -16,7 +16,7 @@ from handlers.storage.indexes import INDEXES
 from handlers.storage.store import Store
 from handlers.v1.app import PREFIX, route_methods
 from tests.differential.people import AMARA
-from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT, everything
+from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT, everything
 from tests.support.v1_client import TOKENS, Surface, v1_surface
 
 PATHS = {

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from proxy.comparison.exchange import Body, Exchange, Headers, Outcome, RawBody, RawExchange
+from proxy.comparison.verdicts import Verdict
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
 from proxy.types import JSON
@@ -74,3 +75,8 @@ def properties(**schemas: JSON) -> JSON:
 def object_id(serial: int, made: int = NOW) -> str:
     """An id made at a time in seconds."""
     return f"{made:08x}{serial:016x}"
+
+
+def fields(verdict: Verdict) -> list[tuple[str, str]]:
+    """Return field and kind of each difference."""
+    return [(one.field, one.kind) for one in verdict.differences]

@@ -14,7 +14,7 @@ from proxy.config.error_messages import all_keys
 from proxy.config.json_schema import routing_schema
 from proxy.config.loading import parse
 from proxy.config.problems import ConfigError
-from tests.proxy.config.test_loading import WHOLE
+from tests.support.routing_texts import WHOLE
 from tests.support.shipped import ROUTING
 
 ROOT = Path(__file__).parents[3]

@@ -1,67 +1,18 @@
-"""routing.yaml: what is read, and that everything wrong with it is said at once, with its line."""
+"""routing.yaml: its values, and all its problems at once, each with its line."""
 
 from __future__ import annotations
 
-import os
 import pickle
-import random
 import re
-import stat
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy.config.error_messages import all_keys
 from proxy.config.field_types import FULL
 from proxy.config.key_sources import KeySource
-from proxy.config.loading import MAX_BYTES, load, parse
+from proxy.config.loading import parse
 from proxy.config.models import Bucketing, Config, Route
-from proxy.config.problems import ConfigError, Problem
-from tests.support.shipped import ROUTING
-
-ROOT = Path(__file__).parents[3]
-
-WHOLE = """\
-legacy:
-  url: ${LEGACY_URL:-http://127.0.0.1:4500}
-  timeouts: {connect: 500ms, response: 30s}
-native: handlers.app:app
-bucketing: {key: [jwt:userID, header:X-Client-Id, cookie:sid, client-ip], salt: scribe-2026}
-overrides: {secret: 0123456789abcdef}
-served_by: no
-allowed_origins: http://localhost:3000, https://app.example
-x-strict: &strict {error_rate: 1%, latency: 1.5x}
-routes:
-  - name: prompts.list
-    match: GET /api/prompts
-    native: 25%
-    group: prompts
-    shadow: 100%
-    guard: *strict
-  - name: prompts.create
-    match: POST /api/prompts
-    shadow: {share: 5%, writes: dry_run}
-    rollout: {stages: [1%, 10%, 100%], bake_time: 7d, gates: {mismatch: 0.1%, errors: 0.1%}, approve: true}
-  - name: transcription
-    match: WS /transcription-stream
-    timeouts: {response: 2m}
-    pin: legacy
-"""
-
-
-def faults(text: str, **env: str) -> list[str]:
-    """The problems of a text, as `line: where: message`."""
-    with pytest.raises(ConfigError) as caught:
-        parse(text, env, "f")
-    return [problem.located("f").removeprefix("f:").strip() for problem in caught.value.problems]
-
-
-def routes(*lines: str, native: str = "native: a:b") -> str:
-    """A file with these lines as its routes, the first of them on line 4."""
-    return "\n".join(["legacy: {url: http://x}", native, "routes:", *(f"  {line}" for line in lines)])
+from tests.support.routing_texts import WHOLE, faults, routes
 
 
 def test_a_whole_file_becomes_values() -> None:
@@ -333,94 +284,3 @@ def test_revision_depends_on_the_files_content_only() -> None:
     assert re.fullmatch("[0-9a-f]{12}", first)
     assert parse("native:   a:b\nlegacy:\n  url: ${U:-http://x}\n", {"U": "http://y"}).revision == first
     assert parse("legacy: {url: '${U:-http://x}'}\nnative: a:c\n", {}).revision != first
-
-
-def written(tmp_path: Path, data: bytes) -> Path:
-    path = tmp_path / "routing.yaml"
-    path.write_bytes(data)
-    return path
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load(path, {})
-    assert caught.value.source == str(path)
-    return str(caught.value).removeprefix(str(path))
-
-
-def test_a_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
-    assert load(written(tmp_path, b"\xef\xbb\xbf" + WHOLE.encode()), {}) == parse(WHOLE, {})
-    assert load(written(tmp_path, WHOLE.replace("\n", "\r\n").encode()), {}) == parse(WHOLE, {})
-
-
-@pytest.mark.parametrize(
-    ("data", "complaint"),
-    [
-        (b"", ": the file is empty"),
-        (b"legacy: 1\n\x7fELF\x02\x00", ":2: not text: it holds the control character 0x02"),
-        (b"\x89PNG\r\n\x1a\n", ":1: not text: byte 0x89 is not UTF-8"),
-        (b"a: 1\nb: \xff\xfe", ":2: not text: byte 0xff is not UTF-8"),
-        ("legacy: 1".encode("utf-16"), ":1: not text: byte 0xff is not UTF-8"),
-        (b"- a\n" * 2_500_000, ": larger than 1 MiB; this is no routing.yaml"),
-        (b"#" * (MAX_BYTES + 1), ": larger than 1 MiB; this is no routing.yaml"),
-        (b"legacy:\n\turl: http://x\n", ":2: indented with a tab; YAML wants spaces"),
-        (random.Random(4).randbytes(5000), "not text"),
-    ],
-    ids=["empty", "binary", "image", "latin", "utf-16", "10 MB", "just too large", "tabs", "noise"],
-)
-def test_a_file_that_is_no_routing_yaml_is_a_clear_error(tmp_path: Path, data: bytes, complaint: str) -> None:
-    assert complaint in refusal(written(tmp_path, data))
-
-
-def test_a_file_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "nope.yaml") == ": cannot be read: No such file or directory"
-    assert refusal(tmp_path) == ": cannot be read: Is a directory"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_a_clear_error(tmp_path: Path) -> None:
-    path = written(tmp_path, WHOLE.encode())
-    path.chmod(stat.S_IWUSR)
-    assert refusal(path) == ": cannot be read: Permission denied"
-
-
-def problems(text: str) -> tuple[Problem, ...] | None:
-    """The problems of a text, or None where it is sound."""
-    try:
-        parse(text, {})
-    except ConfigError as error:
-        return error.problems
-    return None
-
-
-@given(st.text(max_size=200))
-def test_no_text_does_worse_than_problems(text: str) -> None:
-    found = problems(text)
-    assert found is None or found
-
-
-@given(st.data())
-def test_no_damage_to_a_sound_file_does_worse_than_problems(data: st.DataObject) -> None:
-    lines = WHOLE.splitlines()
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(lines) - 1))
-        lines[at] = data.draw(st.sampled_from(["", lines[at][::-1], lines[at][2:], "  " + lines[at], "- " + lines[at]]))
-    assert all(0 <= problem.line <= len(lines) for problem in problems("\n".join(lines)) or ())
-
-
-def test_problems_are_told_once_and_in_order() -> None:
-    error = ConfigError((Problem(3, "b", "x"), Problem(1, "a", "y"), Problem(3, "b", "x")), "f")
-    assert str(error) == "f:1: a: y\nf:3: b: x"
-    assert pickle.loads(pickle.dumps(error)).problems == error.problems
-
-
-def test_shipped_file_is_sound() -> None:
-    config = load(ROUTING, {})
-    assert config.notes == ()
-    assert len(config.routes) == 28
-
-
-def test_every_key_is_documented() -> None:
-    reference = (ROOT / "docs" / "routing-yaml.md").read_text()
-    undocumented = [key for key in all_keys() if f"`{key.removeprefix('routes.')}`" not in reference]
-    assert not undocumented

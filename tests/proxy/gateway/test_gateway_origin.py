@@ -13,7 +13,7 @@ from proxy.config.loading import parse
 from proxy.gateway.bucketing import bucket
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
-from tests.proxy.gateway.test_gateway import Backend, Stand, standing
+from tests.support.running_gateway import Backend, Stand, standing
 from tests.support.sockets import serving
 
 CONFIG = """

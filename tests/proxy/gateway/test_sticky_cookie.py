@@ -14,7 +14,7 @@ from proxy.config.loading import parse
 from proxy.config.models import Config, StickyCookie
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
-from tests.proxy.gateway.test_gateway import Stand, standing
+from tests.support.running_gateway import Stand, standing
 
 CONFIG = """
 legacy: {url: http://127.0.0.1:4500}

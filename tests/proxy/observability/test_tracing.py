@@ -17,7 +17,7 @@ from proxy.gateway.bucketing import Decision
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability.tracing import Tracing, TracingUnavailable
-from tests.proxy.gateway.test_gateway import CONFIG, Backend
+from tests.support.running_gateway import CONFIG, Backend
 from tests.support.sockets import exchange, serving
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -18,8 +18,8 @@ from proxy.reports.triage import Mark, Observation
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Conflict, Database
 from proxy.runtime.database_driver import DRIVERS
-from tests.proxy.reports.test_reports import DIVERGENCE, SETTINGS, compared, differing
 from tests.support.exchanges import answered
+from tests.support.report_events import DIVERGENCE, SETTINGS, compared, differing
 
 BY = Mark("known", 0.0, "Ada", "dates differ", "QA-7")
 

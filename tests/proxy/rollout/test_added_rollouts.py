@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.rollout.store import MemoryStore, Store
-from tests.proxy.rollout.test_controller import Replica, config, recorded_config, replica, running
+from tests.support.rollout_replica import Replica, config, recorded_config, replica, running
 
 PLAIN = "{name: a, match: GET /a, native: 50%}"
 CLOSED = "window: {days: mon, hours: '00:00-00:01', zone: UTC}"

@@ -1,0 +1,159 @@
+"""Connections to a legacy that are used again, closed, or waited for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.gateway.errors import Overloaded, Reset, Unreachable
+from proxy.gateway.timeouts import Timeouts
+from tests.support.forwarding import OK, Forwarder, Legacy, forwarding, request
+from tests.support.sockets import exchange, read_head, scripted, serving
+
+
+async def test_connections_are_used_again() -> None:
+    legacy = Legacy()
+    async with forwarding(legacy) as (port, _):
+        for _ in range(5):
+            await exchange(port, request())
+    assert legacy.connections == 1
+
+
+async def test_a_closing_answer_is_the_connections_last() -> None:
+    legacy = Legacy(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+    async with forwarding(legacy) as (port, _):
+        for _ in range(2):
+            assert (await exchange(port, request())).endswith(b"ok")
+    assert legacy.connections == 2
+
+
+async def test_an_answer_may_end_with_its_connection() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        await writer.drain()
+
+    async with forwarding(script) as (port, _):
+        answer = await exchange(port, request())
+    assert answer.endswith(b"all of it\r\n0\r\n\r\n")
+
+
+class Forgetful:
+    """Answers the first request of its first connection, then closes that connection at the next request."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.connections = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        await read_head(reader)
+        writer.write(OK)
+        self.requests += 1
+        await read_head(reader)
+        self.requests += 1
+        if self.connections > 1:
+            writer.write(OK)
+
+
+async def test_a_safe_request_survives_a_pooled_connection_that_closes() -> None:
+    legacy = Forgetful()
+    async with forwarding(legacy) as (port, forwarder):
+        assert (await exchange(port, request())).endswith(b"ok")
+        assert (await exchange(port, request())).endswith(b"ok")
+        assert forwarder.failures == []
+    assert legacy.connections == 2
+
+
+async def test_an_unsafe_request_is_never_sent_twice() -> None:
+    legacy = Forgetful()
+    async with forwarding(legacy) as (port, forwarder):
+        await exchange(port, request())
+        answer = await exchange(port, request("POST / HTTP/1.1", "Content-Length: 0"))
+    assert answer.startswith(b"HTTP/1.1 502")
+    assert [type(failure) for failure in forwarder.failures] == [Reset]
+    assert legacy.requests == 2
+
+
+async def test_unsafe_request_avoids_a_long_idle_connection() -> None:
+    legacy = Forgetful()
+    async with forwarding(legacy) as (port, forwarder):
+        await exchange(port, request())
+        await asyncio.sleep(1.1)
+        answer = await exchange(port, request("POST / HTTP/1.1", "Content-Length: 0"))
+        assert answer.endswith(b"ok")
+        assert forwarder.failures == []
+    assert legacy.connections == 2
+
+
+async def test_the_legacys_own_keep_alive_limit_is_respected() -> None:
+    legacy = Legacy(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1, max=5\r\nContent-Length: 2\r\n\r\nok")
+    async with forwarding(legacy) as (port, _):
+        await exchange(port, request())
+        await exchange(port, request())
+    assert legacy.connections == 2
+
+
+async def test_what_comes_unasked_closes_the_connection() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK)
+        await asyncio.sleep(0.05)
+        writer.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+        await reader.read()
+
+    async with forwarding(script) as (port, forwarder):
+        for _ in range(2):
+            assert (await exchange(port, request())).endswith(b"ok")
+            await asyncio.sleep(0.15)
+        assert forwarder.failures == []
+
+
+async def test_past_the_limit_of_connections_requests_wait_their_turn() -> None:
+    under_way = most = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal under_way, most
+        while True:
+            await read_head(reader)
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.02)
+            under_way -= 1
+            writer.write(OK)
+
+    async with scripted(script) as legacy, serving(forwarder := Forwarder(legacy, max_connections=2)) as port:
+        answers = await asyncio.gather(*(exchange(port, request()) for _ in range(10)))
+        forwarder.upstream.close()
+    assert all(answer.endswith(b"ok") for answer in answers)
+    assert most == 2
+
+
+async def test_wait_for_a_connection_ends_and_keeps_the_slot() -> None:
+    go_on = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_head(reader)
+            await go_on.wait()
+            writer.write(OK)
+
+    async with scripted(script) as legacy:
+        forwarder = Forwarder(legacy, Timeouts(connect=0.1), max_connections=1)
+        async with serving(forwarder) as port:
+            first = asyncio.create_task(exchange(port, request()))
+            await asyncio.sleep(0.05)
+            assert (await exchange(port, request())).startswith(b"HTTP/1.1 503")
+            assert [type(failure) for failure in forwarder.failures] == [Overloaded]
+            go_on.set()
+            assert (await first).endswith(b"ok")
+            assert (await exchange(port, request())).endswith(b"ok")
+            forwarder.upstream.close()
+
+
+async def test_a_place_is_free_again_after_a_connection_that_failed() -> None:
+    async with scripted(Legacy()) as legacy:
+        pass
+    async with serving(forwarder := Forwarder(legacy, max_connections=1)) as port:
+        for _ in range(3):
+            assert (await exchange(port, request())).startswith(b"HTTP/1.1 502")
+    assert [type(failure) for failure in forwarder.failures] == [Unreachable] * 3

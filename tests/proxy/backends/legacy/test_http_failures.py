@@ -1,0 +1,96 @@
+"""Failures of a legacy."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.gateway.errors import AnswerTimeout, BadAnswer, ConnectTimeout, Reset, Unreachable
+from proxy.gateway.timeouts import Timeouts
+from tests.support.forwarding import Forwarder, Legacy, fail_with, forwarding, request
+from tests.support.sockets import exchange, read_head, scripted, serving
+
+
+async def test_an_answer_that_never_comes_is_a_time_out() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    for seconds in (0.1, 0.4):
+        failures = await fail_with(script, Timeouts(response=seconds))
+        assert [type(failure) for failure in failures] == [AnswerTimeout]
+
+
+async def test_a_connection_that_closes_without_an_answer_is_a_reset() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+
+    assert [type(failure) for failure in await fail_with(script)] == [Reset]
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"])
+async def test_an_answer_that_is_not_http_is_refused(answer: bytes) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(answer)
+        await asyncio.sleep(1)
+
+    assert [type(failure) for failure in await fail_with(script, Timeouts(response=0.5))] in (
+        [BadAnswer],
+        [AnswerTimeout],
+    )
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    async with scripted(Legacy()) as port:
+        pass
+    async with serving(forwarder := Forwarder(port)) as front:
+        answer = await exchange(front, request())
+    assert answer.startswith(b"HTTP/1.1 502")
+    assert [type(failure) for failure in forwarder.failures] == [Unreachable]
+
+
+async def test_a_connection_that_is_never_accepted_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0, backlog=1)
+    port = server.sockets[0].getsockname()[1]
+    server.close()  # frees the port; a listening socket with a full queue takes its place
+    await server.wait_closed()
+    import socket
+
+    full = socket.socket()
+    full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    full.bind(("127.0.0.1", port))
+    full.listen(0)
+    fillers = [socket.socket() for _ in range(3)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(("127.0.0.1", port))
+    async with serving(forwarder := Forwarder(port, Timeouts(connect=0.2))) as front:
+        await exchange(front, request())
+    for each in (*fillers, full):
+        each.close()
+    assert [type(failure) for failure in forwarder.failures] == [ConnectTimeout]
+
+
+async def test_an_answer_that_breaks_off_is_broken_off_for_the_client() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        await writer.drain()
+
+    async with forwarding(script) as (port, forwarder):
+        answer = await exchange(port, request())
+    assert b"4\r\nhalf\r\n" in answer
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert forwarder.failures == []
+
+
+async def test_an_answer_that_stalls_is_broken_off() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await asyncio.sleep(30)
+
+    async with forwarding(script, Timeouts(response=0.3, idle=0.3)) as (port, _):
+        answer = await exchange(port, request(), seconds=2)
+    assert answer.endswith(b"half")

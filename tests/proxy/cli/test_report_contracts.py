@@ -1,0 +1,121 @@
+"""`scribe-proxy report`: contracts, coverage, warnings."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from pathlib import Path
+
+import yaml
+from click.testing import CliRunner
+from pydantic import TypeAdapter
+from rich.console import Console
+
+from proxy.cli.main import main
+from proxy.cli.report_tables import sample_account
+from proxy.contract.bundle import ContractBundle
+from proxy.contract.checking import ObservedOperation, coverage, with_live_counts
+from proxy.contract.divergences import Divergence
+from proxy.contract.reading import load
+from proxy.recordings.model import Recordings
+from proxy.reports.models import (
+    DivergenceSummary,
+    ReportHealth,
+    RouteSummary,
+    Sample,
+    StoredAnswer,
+    StoredBody,
+    StoredRequest,
+    StoredWrite,
+)
+from proxy.reports.query import QueryResult, warnings
+from proxy.types import JSON
+from tests.support.stored_reports import CONTRACT, DATABASE, DIVERGENCES, report, row, told
+
+
+def test_contract_problems_and_catch_all_divergences_show(reported: str, contracts: Path, tmp_path: Path) -> None:
+    (tmp_path / "openapi.yaml").write_text(CONTRACT)
+    (tmp_path / "divergences.yaml").write_text(DIVERGENCES.replace("paths: [body.notes.*.status]", "paths: ['*']"))
+    result = report(reported, tmp_path)
+    assert "divergence no-status explains any difference of its operation" in result.stderr
+    (tmp_path / "divergences.yaml").write_text("[]")
+    (tmp_path / "openapi.yaml").write_text("nonsense: 1")
+    assert "is ignored" in report(reported, tmp_path).stderr
+
+
+def test_coverage_includes_live_traffic_beside_samples(reported: str, contracts: Path, tmp_path: Path) -> None:
+    step = {"name": "1", "request": {"method": "GET", "path": "/api/notes"}, "outcome": "response"}
+    response = {"status": 200, "headers": {"content-type": "application/json"}, "text": "{}"}
+    (tmp_path / "http.json").write_text(json.dumps([{"scenario": "one", "steps": [{**step, "response": response}]}]))
+    where = ["--contract", contracts / "openapi.yaml", "--recordings", tmp_path, "--config", contracts / "none"]
+    given = ["contracts", "coverage", *where, "--live", "--mongodb-url", reported, "--database", DATABASE]
+    table = CliRunner().invoke(main, [str(one) for one in given])
+    assert table.exit_code == 0, table.output
+    assert row(table.stdout, "GET")[2:] == ["1+10", "0"]
+    assert "1 sample and 10 live answers of 1 operation; 1 declared without a sample" in table.stdout
+    rows = json.loads(CliRunner().invoke(main, [str(one) for one in [*given, "--json"]]).stdout)
+    assert [(one["status"], one["live"], one["declared"]) for one in rows] == [("200", 10, True), ("404", 0, True)]
+
+
+def test_coverage_tells_of_what_only_live_traffic_has_shown(contracts: Path) -> None:
+    contract = load(contracts / "openapi.yaml")
+    seen = [
+        ObservedOperation("notes.list", "500", "text/html", 2),
+        ObservedOperation("notes.list", "500", None, 1),
+        ObservedOperation("notes.list", "hang", None, 1),
+        ObservedOperation("gone", "200", None, 1),
+    ]
+    rows = with_live_counts(coverage(contract, Recordings()), contract, seen)
+    told = [(one.status, one.live, one.declared, one.media) for one in rows if one.live]
+    assert told == [("500", 3, False, ("text/html",)), ("hang", 1, True, ())]
+
+
+def test_times_may_be_moments(reported: str, contracts: Path) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1000))
+    assert told(reported, contracts, "--since", now)["routes"]
+
+
+def test_what_was_hidden_and_what_a_dry_run_wrote_is_told() -> None:
+    cut: JSON = {"type": "object", "length": 90, "cut": True}
+    empty: JSON = {"type": "array", "length": 0, "items": []}
+    fields: JSON = [["tags", empty], ["more", cut], ["done", {"type": "boolean"}]]
+    tree: dict[str, JSON] = {"type": "object", "length": 3, "fields": fields}
+    told: dict[str, JSON] = {"type": "string", "length": 6}
+    answer = StoredAnswer("hang", 0, (), StoredBody("none", 0, None), 1.0, 2.0)
+    sample = Sample(
+        id="1",
+        route="notes.create",
+        operation=None,
+        verdict="declared",
+        served="legacy",
+        at=0.0,
+        request=StoredRequest("POST", None, told, None, (), StoredBody("json", 20, tree)),
+        legacy=answer,
+        native=answer,
+        differences=(),
+        violations=(),
+        declared=("late",),
+        hidden=("body.etag",),
+        writes=(StoredWrite("notes", "insert", tree),),
+    )
+    out = Console(width=120, file=io.StringIO())
+    out.print(sample_account(sample))
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "hidden by x-compare: body.etag" in text
+    assert "native would have written" in text
+    assert "insert notes" in text
+    assert "more  object of 90" in text
+    assert "tags" in text
+    assert "legacy: hang" in text
+
+
+def test_dropped_reports_and_stale_declarations_are_warned_of() -> None:
+    stale = DivergenceSummary("gone", "", "", "", "", "", 1, 0.0, 0.0, stale=True)
+    routes = (RouteSummary("a", dropped=1200),)
+    findings = QueryResult(routes, (), (), (stale,), (), None, ReportHealth(0, None), ("a",), ())
+    [declared] = TypeAdapter(list[Divergence]).validate_python(yaml.safe_load(DIVERGENCES))[:1]
+    assert warnings(findings, ContractBundle(None, (declared,))) == [
+        "a: 1,200 more comparisons could not be stored",
+        "observed, but no longer declared: gone",
+    ]

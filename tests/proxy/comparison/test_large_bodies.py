@@ -1,0 +1,61 @@
+"""Verdicts on bodies that are too large to be parsed."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import pytest
+
+from proxy.comparison.body_digests import DIGEST_BLOCK, digests_of
+from proxy.comparison.exchange import Body, Exchange
+from proxy.comparison.exchanges import compare
+from proxy.types import JSON
+from tests.support.exchanges import answered, exchange, fields, object_id, operation, properties
+
+CONTRACT = operation(properties(_id={"type": "string", "format": "objectid"}, body={"type": "string"}))
+NOTE: JSON = {"_id": object_id(1), "body": "Rest and fluids."}
+
+
+def truncated(data: bytes, **more: Any) -> Exchange:
+    plain, digests = exchange(**more), digests_of(data)
+    return Exchange(
+        **{name: getattr(plain, name) for name in Exchange.__slots__ if name != "body"},
+        body=Body(b"", digests.length, digests.blocks(), digests.length),
+    )
+
+
+LARGE = b"0" * 300_000
+GZIP = [("content-encoding", "gzip")]
+
+
+@pytest.mark.parametrize(
+    ("native", "equal_until"),
+    [
+        (b"1" + LARGE[1:], 0),
+        (LARGE[:200_000] + b"1" + LARGE[200_001:], 3 * DIGEST_BLOCK),
+        (LARGE + b"0", 4 * DIGEST_BLOCK),
+        (LARGE[:-1], 4 * DIGEST_BLOCK),
+    ],
+)
+def test_bodies_too_large_to_parse_differ_in_a_block(native: bytes, equal_until: int) -> None:
+    for other in (truncated(native), exchange(native)):
+        verdict = compare(truncated(LARGE), other, CONTRACT)
+        assert fields(verdict) == [("body", "value")]
+        assert verdict.differences[0].legacy is not None
+        assert verdict.differences[0].legacy.value == {"length": len(LARGE), "equal_until": equal_until}
+
+
+def test_equal_bodies_too_large_to_parse_match() -> None:
+    assert compare(truncated(LARGE), truncated(LARGE), CONTRACT).name == "match"
+    assert compare(truncated(LARGE), exchange(LARGE)).name == "match"
+    assert fields(compare(truncated(LARGE), truncated(b"", status=500))) == [("status", "status")]
+
+
+def test_body_that_unpacks_to_a_large_one_is_compared_by_digests() -> None:
+    packed, other, bomb = (
+        exchange(gzip.compress(data), headers=GZIP) for data in (LARGE * 7, LARGE * 7 + b"1", b"0" * 50_000_000)
+    )
+    assert fields(compare(packed, other)) == [("body", "value")]
+    assert compare(packed, exchange(gzip.compress(LARGE * 7, 1), headers=GZIP)).name == "match"
+    assert compare(bomb, answered(NOTE)).reason == "body_too_large"

@@ -1,0 +1,149 @@
+"""Request ids, and the record of a request that observers receive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jwt
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.config.loading import parse
+from proxy.contract.declared_refusals import DeclaredRefusals
+from proxy.contract.divergences import Divergence
+from proxy.gateway.request_context import context_of
+from proxy.gateway.request_record import RequestRecord
+from proxy.gateway.snapshot import RoutingSnapshot
+from proxy.observability import metrics
+from tests.support.running_gateway import CONFIG, GUARDED, REQUEST, standing
+from tests.support.samples import value_of
+
+
+async def test_each_request_is_observed_once_without_its_content() -> None:
+    async with standing() as stand:
+        await stand.ask(
+            "/half/patient-7?name=Jane", "X-Caller: c", f"X-Request-Id: {REQUEST}", "Authorization: Bearer t"
+        )
+    [seen] = stand.observed
+    assert (seen.request_id, seen.method, seen.route, seen.status) == (REQUEST, "GET", "half", 200)
+    assert seen.template == "/half/{id}"
+    assert seen.bucket is not None
+    assert 0 < seen.head <= seen.total
+    assert not [text for text in ("patient-7", "Jane", "Bearer") if text in repr(seen)]
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 200, "é"])
+async def test_a_request_id_that_is_no_plain_token_is_replaced(given: str) -> None:
+    async with standing() as stand:
+        await stand.ask("/new", f"X-Request-Id: {given}")
+        await stand.ask("/new")
+        ids = [seen.request_id for seen in stand.observed]
+        assert given not in ids
+        assert len(set(ids)) == 2
+        assert [context_of(scope).request_id.decode() for scope in stand.native.scopes] == ids
+
+
+@pytest.mark.parametrize("given", ["JaneDoe", "9434765919", "a" * 32 + "b"])
+async def test_personal_request_id_reaches_the_backend_but_not_the_log(given: str) -> None:
+    async with standing() as stand:
+        await stand.ask("/new", f"X-Request-Id: {given}")
+    assert context_of(stand.native.scopes[0]).request_id.decode() == given
+    assert given not in stand.observed[0].request_id
+
+
+async def test_failing_observer_affects_no_request_nor_other_observer(caplog: pytest.LogCaptureFixture) -> None:
+    class Disk:
+        def __call__(self, _: RequestRecord) -> None:
+            raise OSError(28, "No space left on device")
+
+    def failures() -> float:
+        return value_of(metrics.OBSERVER_FAILURES, observer=Disk.__qualname__, error="OSError")
+
+    async with standing() as stand:
+        stand.gateway._observers = (Disk(), stand.observed.append)
+        before = failures()
+        answers = [await stand.ask(target) for target in ("/new", "/elsewhere") * 3]
+    assert [body for _, body in answers] == [b"native", b"legacy"] * 3
+    assert len(stand.observed) == failures() - before == 6
+    assert len([record for record in caplog.records if "Disk failed: OSError at" in record.message]) == 1
+
+
+async def test_answer_carries_the_id_of_the_access_log() -> None:
+    async with standing() as stand:
+        for header, logged in (("X-A: 1", None), (f"X-Request-Id: {REQUEST}", REQUEST), ("X-Request-Id: ada", None)):
+            head, _ = await stand.ask("/new", header)
+            (answered,) = [line.split(": ")[1] for line in head.split("\r\n") if line.startswith("x-request-id")]
+            assert answered == stand.observed[-1].request_id
+            assert logged in (None, answered)
+            assert "ada" not in answered
+
+
+async def test_answer_keeps_a_request_id_of_its_side() -> None:
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"x-request-id", b"own")]})
+        await send({"type": "http.response.body"})
+
+    async with standing() as stand:
+        stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), named, stand.native)
+        head, _ = await stand.ask("/elsewhere")
+        assert head.count("x-request-id: own") == head.count("x-request-id") == 1
+        stand.gateway.plan = RoutingSnapshot.of(
+            parse(f"{CONFIG}served_by: false", {}, "test.yaml"), stand.legacy, stand.native
+        )
+        head, _ = await stand.ask("/elsewhere")
+        assert "x-request-id" not in head
+
+
+@pytest.mark.parametrize(
+    ("reported", "observed"), [("database", "database"), ("jane@clinic.example", None), (None, None)]
+)
+async def test_dependency_that_native_reports_is_observed(reported: str | None, observed: str | None) -> None:
+    async with standing() as stand:
+        answer = stand.native.__call__
+
+        async def report(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["extensions"]["proxy.dependency_failure"]["dependency"] = reported
+            await answer(scope, receive, send)
+
+        stand.gateway.plan = replace(stand.gateway.plan, native=report)
+        head, body = await stand.ask("/new")
+    assert body == b"native"
+    assert "dependency" not in str(head)
+    assert [seen.dependency for seen in stand.observed] == [observed]
+
+
+async def test_forged_keys_are_one_caller_and_verified_ones_several() -> None:
+    async with standing(GUARDED) as stand:
+
+        async def callers(*headers: str) -> set[int | None]:
+            stand.observed.clear()
+            for header in headers:
+                await stand.ask("/new", "X-Forwarded-For: 10.0.0.1", header)
+            return {record.caller for record in stand.observed}
+
+        tokens = [[jwt.encode({"userID": name}, secret, "HS256") for name in "abc"] for secret in ("s" * 64, "f" * 64)]
+        signed, forged = ([f"Authorization: Bearer {token}" for token in each] for each in tokens)
+        assert len(await callers(*signed)) == 3
+        one = await callers(*forged, "X-Caller: 1", "X-Caller: 2", "Cookie: a=b")
+        assert len(one) == 1
+        assert None not in one
+        await stand.ask("/plain", signed[0])
+        assert stand.observed[-1].caller is None
+
+
+async def test_a_declared_refusal_is_marked() -> None:
+    divergence = {"id": "a", "operation": "GET /new", "legacy": "x", "native": "y", "reason": "z", "since": "1"}
+    when = {"native": {"status": 429, "headers": {"retry-after": "*"}}}
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"retry-after", b"1")] if scope["query_string"] else []
+        await send({"type": "http.response.start", "status": 429, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    declared = DeclaredRefusals([Divergence.model_validate({**divergence, "when": when})])
+    async with standing(GUARDED) as stand:
+        plan = stand.gateway.plan
+        stand.gateway.plan = replace(plan, native=refuse, declared=declared)
+        for target in ("/new?declared", "/new"):
+            await stand.ask(target)
+        assert [(record.status, record.declared) for record in stand.observed] == [(429, True), (429, False)]

@@ -1,0 +1,150 @@
+"""Reports that are written late, dropped or expired."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from proxy.comparison.exchanges import compare
+from proxy.config.models import Config
+from proxy.config.service_models import ReportSettings as Settings
+from proxy.reports.events import ComparisonEvent, ReplayEvent, SkippedEvent
+from proxy.reports.reader import ReportReader
+from proxy.reports.storage import COUNTS, SAMPLES
+from proxy.reports.writer import ReportWriter
+from proxy.runtime.database import Database, Unavailable
+from proxy.types import JSON
+from tests.support.exchanges import answered
+from tests.support.mongodb_relay import Relay
+from tests.support.report_events import (
+    CONTRACT,
+    MONTH,
+    SETTINGS,
+    compared,
+    differing,
+    everything,
+    lasting,
+    metric,
+    recently,
+    served,
+)
+
+
+async def test_nothing_stored_holds_what_was_compared(database: Database, reports: ReportWriter) -> None:
+    secret = "Zoë Ångström-Ćwik"
+    values: JSON = {"notes": [{"body": secret, "status": "active"}], secret: {secret: secret}}
+    headers = [("x-" + secret.encode().decode("latin-1").lower(), secret.encode().decode("latin-1"))]
+    legacy = answered(values, headers=headers, target=f"/api/notes/{secret}?q={secret}", sent=secret.encode())
+    wrote: list[dict[str, JSON]] = [{"collection": secret, "operation": secret, "document": values}]
+    reports.record(compared(legacy, answered({"notes": [{"body": 1}]}), writes=wrote))
+    reports.record(ReplayEvent("notes.list", None, compare(legacy, answered({})), legacy, answered({})))
+    await reports.flush()
+    stored = await everything(database)
+    assert len(stored) > 1000
+    for part in (secret[index : index + 4] for index in range(len(secret) - 3)):
+        assert part not in stored
+        assert json.dumps(part)[1:-1] not in stored
+
+
+async def test_documents_go_when_their_time_has_come(database: Database, reports: ReportWriter) -> None:
+    await reports.flush()
+    assert await lasting(database) == {
+        "counts_by_minute": 7500,
+        "counts_by_hour": MONTH,
+        "counts_by_day": MONTH,
+        SAMPLES: MONTH,
+    }
+    reports.apply_config(Config.model_validate({"legacy": {"url": "http://a"}, "reports": {"retention": "1h"}}))
+    await reports.flush()
+    assert await lasting(database) == dict.fromkeys((*COUNTS.values(), SAMPLES), 3600)
+
+
+async def test_comparisons_without_mongodb_are_dropped_and_counted(
+    mongodb_url: str, database: Database, reading: ReportReader
+) -> None:
+    async with Relay(mongodb_url) as relay:
+        distant = Database(relay.url, database.name, timeout=0.6)
+        reports, dropped = ReportWriter(distant, SETTINGS), metric("database")
+        reports.record(differing())
+        reports.record(SkippedEvent("notes.list", "legacy", "queue_full"))
+        await reports.flush()
+        assert metric("database") == dropped + 2
+        with pytest.raises(Unavailable):
+            await ReportReader(distant).routes(recently())
+        await relay.mend()
+        reports.record(differing())
+        await distant.reach()
+        await reports.flush()
+        await distant.close()
+    [route] = await reading.routes(recently())
+    assert (route.mismatch, route.dropped) == (1, 2)
+    health = await reading.health()
+    assert health.dropped == 2
+    assert health.oldest is not None
+
+
+async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: ReportWriter, reading: ReportReader) -> None:
+    await reports.start()
+    async with asyncio.timeout(5):
+        reports.record(differing())
+        while not await reading.routes(recently()):
+            await asyncio.sleep(0.01)
+    reports.record(differing())
+    await reports.stop()
+    [route] = await reading.routes(recently())
+    assert route.mismatch == 2
+
+
+async def test_reports_without_a_database_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    reports = ReportWriter(None, SETTINGS)
+    reports.record(differing())
+    reports.observe(served())
+    await reports.flush()
+    assert caplog.text == ""
+
+
+async def test_without_a_key_unknown_names_are_one_field(database: Database, reading: ReportReader) -> None:
+    for _ in range(2):
+        reports = ReportWriter(database, Settings())
+        reports.record(compared(answered({"zzz": 1}), answered({})))
+        await reports.flush()
+    [field] = await reading.fields(recently())
+    assert (field.field, field.count) == ("body.~", 2)
+
+
+async def test_a_fault_in_noting_stops_nothing(reports: ReportWriter, reading: ReportReader) -> None:
+    fault, whole = metric("fault"), differing()
+    broken = ComparisonEvent("notes.list", CONTRACT, "legacy", None, whole.legacy, whole.native)  # type: ignore[arg-type]
+    reports.record(broken)
+    await reports.flush()
+    assert metric("fault") == fault + 1
+    [route] = await reading.routes(recently())
+    assert route.dropped == 1
+
+
+async def test_more_than_can_be_counted_is_dropped(
+    reports: ReportWriter, reading: ReportReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.reports.counters.KEYS", 3)
+    full = metric("full")
+    for number in range(9):
+        reports.record(SkippedEvent(f"route {number}", "legacy", "timeout"))
+        reports.observe(served())
+    await reports.flush()
+    assert metric("full") == full + 7
+    assert sum(one.dropped for one in await reading.routes(recently())) == 7
+
+
+async def test_samples_that_mongodb_refuses_are_lost_alone(
+    database: Database, reports: ReportWriter, reading: ReportReader
+) -> None:
+    await reports.flush()
+    await database.command({"collMod": SAMPLES, "validator": {"impossible": True}})
+    reports.record(differing())
+    await reports.flush()
+    await database.command({"collMod": SAMPLES, "validator": {}})
+    [route] = await reading.routes(recently())
+    assert (route.mismatch, route.dropped) == (1, 0)
+    assert await reading.samples(recently()) == ()

@@ -1,0 +1,88 @@
+"""Responses that begin before the request's body is complete, and `Expect: 100-continue`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+
+from tests.support.http_app import LAST, App, connected, limit
+from tests.support.sockets import exchange, serving
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 3_000_000])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_early_answer_reaches_a_client_that_still_sends(size: int, chunked: bool) -> None:
+    app = App(read=False)
+    app.proceed.set()
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size) if chunked else b"x" * size
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(b"POST /a HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
+        answer = await reader.readuntil(b"\r\n\r\nok")
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(ConnectionError):
+            writer.write(body + LAST)
+            await writer.drain()
+            rest = await reader.read()
+            assert rest == b"" or rest.endswith(b"\r\n\r\nok")
+    assert app.paths in (["/a"], ["/a", "/last"])
+    if size < 1000:
+        assert app.paths == ["/a", "/last"]
+
+
+async def test_early_answer_to_a_large_upload_is_read_in_spite_of_it() -> None:
+    """A client that writes all before it reads: closing on its unread bytes would reset the connection."""
+    app = App(read=False)
+    app.proceed.set()
+
+    def upload(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 1_000_000)
+            answer = b""
+            while part := client.recv(65536):
+                answer += part
+            return answer
+
+    async with serving(app) as port:
+        answer = await asyncio.to_thread(upload, port)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close" in answer
+
+
+async def test_answer_before_the_body_announced_by_expect_closes() -> None:
+    app = App(read=False)
+    app.proceed.set()
+    raw = b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    async with serving(app) as port:
+        answer = await exchange(port, raw)
+    assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+    assert app.paths == ["/a"]
+
+
+async def test_app_is_called_before_the_body_comes() -> None:
+    app = App()
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(b"POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n")
+        await app.begun.wait()
+        assert app.received == []
+        writer.write(b"ab")
+        while not app.received:
+            await asyncio.sleep(0.01)
+        app.proceed.set()
+        assert (await reader.read()).endswith(b"ok")
+    assert app.received[0] == {"type": "http.request", "body": b"ab", "more_body": False}
+
+
+async def test_continue_is_sent_once_the_app_wants_the_body() -> None:
+    app = App()
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(
+            b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+        )
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"ab")
+        app.proceed.set()
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")

@@ -1,0 +1,80 @@
+"""Responses of an app as the listener sends them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from tests.support.http_app import GET, LAST, connected, limit, part, start
+from tests.support.sockets import exchange, serving
+
+
+async def answer_of(*messages: Message, raw: bytes = LAST) -> bytes:
+    """All bytes that an app's messages become."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    async with serving(app) as port:
+        return await exchange(port, raw)
+
+
+@pytest.mark.parametrize("status", [600, 999])
+async def test_unusual_status_reaches_the_client(status: int) -> None:
+    assert (await answer_of(start(status), part(b"x"))).startswith(b"HTTP/1.1 %d \r\n" % status)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [start(42), start(101), start(200, (b"x", b"a\r\nb: c")), start(200, (b"x\n", b"a")), part(b"x")],
+)
+async def test_answer_that_cannot_be_sent_is_a_500(first: Message) -> None:
+    answer = await answer_of(first, part(b"x"))
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"gateway_failed" in answer
+
+
+async def test_app_that_never_answers_is_a_500() -> None:
+    assert (await answer_of()).startswith(b"HTTP/1.1 500 ")
+
+
+@pytest.mark.parametrize(("body", "sent"), [(b"abc", b"abc"), (b"abcdefgh", b"abcde")])
+@pytest.mark.parametrize("more", [False, True])
+async def test_body_of_a_wrong_length_closes_the_connection(body: bytes, sent: bytes, more: bool) -> None:
+    messages = [start(200, (b"content-length", b"5")), part(body, more=more)]
+    answer = await answer_of(*messages, raw=GET * 2)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.endswith(b"\r\n\r\n" + sent)
+
+
+async def test_answer_broken_off_has_no_last_chunk() -> None:
+    answer = await answer_of(start(), part(b"abc", more=True), raw=GET)
+    assert answer.endswith(b"\r\n\r\n3\r\nabc\r\n")
+
+
+async def test_first_bytes_do_not_wait_for_the_body() -> None:
+    proceed = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await proceed.wait()
+        await send(part(b"x"))
+
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(LAST)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        proceed.set()
+        assert await reader.read() == b"1\r\nx\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_http_1_0_keeps_the_connection_where_a_length_is_known(known: bool) -> None:
+    headers = [(b"content-length", b"1")] if known else []
+    raw = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n"
+    answer = await answer_of(start(200, *headers), part(b"x"), raw=raw)
+    assert answer.count(b"\r\n\r\nx") == (2 if known else 1)
+    assert answer.count(b"connection: keep-alive") == int(known)
+    assert b"chunked" not in answer

@@ -1,0 +1,125 @@
+"""Ends of a WebSocket that no client asks for: unanswered pings, unanswered closes, a shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import socket
+import struct
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.websocket.link import Timing
+from tests.support.sockets import serving
+from tests.support.websocket_apps import ACCEPTED, Recorder, pinging, sending
+from tests.support.websocket_client import frame, handshake, raw_client
+from tests.support.websocket_server import stoppable
+
+
+async def test_a_client_that_answers_no_pings_is_dropped() -> None:
+    app = Recorder()
+    async with pinging(app) as port, raw_client(port) as client:
+        started = asyncio.get_running_loop().time()
+        assert (await client.read_frame())[0] == 9
+        assert await client.read_close() == (1011, "no answer to a ping")
+        assert await app.end() == {"type": "websocket.disconnect", "code": 1006, "reason": "no answer to a ping"}
+        assert asyncio.get_running_loop().time() - started < 0.5
+
+
+async def test_a_client_whose_cable_was_pulled_is_dropped() -> None:
+    """Its kernel acknowledges nothing any more; a socket filter that drops all it gets does just that."""
+    app = Recorder()
+    async with pinging(app) as port, raw_client(port) as client:
+        drop_all(client.writer.get_extra_info("socket"))
+        assert (await app.end())["code"] == 1006
+
+
+async def test_pings_can_be_turned_off() -> None:
+    app = Recorder()
+    async with pinging(app, 3600.0) as port, raw_client(port) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.read_frame(), 0.3)
+        client.writer.write(frame(8))
+        await app.end()
+
+
+async def test_client_that_does_not_answer_a_close_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.server.websocket.Timing", quick_closing)
+    app = sending(ACCEPTED, {"type": "websocket.close", "code": 4000})
+    async with serving(app) as port, raw_client(port) as client:
+        assert await client.read_close() == (4000, "")
+        async with asyncio.timeout(1.0):
+            assert await client.read_rest() == b""
+
+
+async def test_client_still_reading_before_a_close_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("proxy.server.websocket.Timing", quick_closing)
+    speech = {"type": "websocket.send", "bytes": b"x" * 12_000_000}
+    app = sending(ACCEPTED, speech, {"type": "websocket.close", "code": 4000})
+    async with serving(app) as port, raw_client(port, buffer=65536) as client:
+        received = bytearray()
+        while data := await client.reader.read(400_000):
+            received += data
+            await asyncio.sleep(0.02)
+        assert received.count(b"x") == 12_000_000
+        assert received.endswith(frame(8, struct.pack("!H", 4000), masked=False))
+
+
+async def test_a_shutdown_closes_with_1001_and_waits_for_the_answer() -> None:
+    app = Recorder()
+    async with stoppable(app) as (port, stop), raw_client(port) as client:
+        stop()
+        assert await client.read_close() == (1001, "")
+        assert await app.end() == {"type": "websocket.disconnect", "code": 1001, "reason": ""}
+        client.writer.write(frame(8, struct.pack("!H", 1001)))
+        assert await client.read_rest() == b""
+
+
+async def test_a_shutdown_lets_a_handshake_finish() -> None:
+    app = Recorder()
+    go, asked = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.set()
+        await go.wait()
+        await app(scope, receive, send)
+
+    async with stoppable(slow) as (port, stop):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake())
+        await asked.wait()
+        stop()
+        await asyncio.sleep(0.3)
+        go.set()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        assert await reader.readexactly(4) == frame(8, struct.pack("!H", 1001), masked=False)
+        writer.write(frame(8, struct.pack("!H", 1001)))
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_shutdown_that_takes_too_long_drops_the_socket() -> None:
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPTED)
+        await asyncio.sleep(60)
+
+    async with stoppable(deaf, timeout_graceful_shutdown=1) as (port, stop), raw_client(port) as client:
+        stop()
+        assert await client.read_close() == (1001, "")
+        async with asyncio.timeout(3.0):
+            assert await client.read_rest() == b""
+
+
+def quick_closing(interval: float, timeout: float) -> Timing:
+    return Timing(interval, timeout, closing=0.2)
+
+
+def drop_all(connection: socket.socket) -> None:
+    """Attach a filter of one instruction, `ret 0`, to a socket: its kernel sees no packet for it any more."""
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+    program = struct.pack("HP", 1, ctypes.addressof(instruction))
+    connection.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER

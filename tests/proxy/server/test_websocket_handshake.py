@@ -1,0 +1,150 @@
+"""WebSocket handshakes on the gateway's listener: acceptance, scope, early frames; against Node's `ws`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from websockets.asyncio.client import connect
+
+from tests.support.sockets import exchange, serving
+from tests.support.websocket_apps import ACCEPTED, Recorder, pour, sending
+from tests.support.websocket_client import ACCEPT, KEY, frame, handshake, raw_client
+from tests.support.websocket_legacy import legacy_server
+
+
+async def test_an_acceptance_says_what_ws_says_and_nothing_else() -> None:
+    async with serving(Recorder()) as port, raw_client(port) as client:
+        assert client.head == (
+            b"HTTP/1.1 101 Switching Protocols\r\n"
+            b"Upgrade: websocket\r\n"
+            b"Connection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + ACCEPT.encode() + b"\r\n\r\n"
+        )
+
+
+async def test_acceptance_has_the_subprotocol_and_the_apps_headers() -> None:
+    accept = {**ACCEPTED, "subprotocol": "v2", "headers": [(b"set-cookie", b"a"), (b"set-cookie", b"b")]}
+    async with serving(sending(accept)) as port, raw_client(port) as client:
+        assert client.head.endswith(b"Sec-WebSocket-Protocol: v2\r\nset-cookie: a\r\nset-cookie: b\r\n\r\n")
+
+
+async def test_the_scope_holds_the_request_as_it_came() -> None:
+    app = Recorder()
+    request = handshake(
+        "/a%2Fb/%C3%A9/../x?q=%20+&?",
+        "X-A: 1",
+        "X-B: \xe9",
+        "X-A: 2",
+        "Sec-WebSocket-Protocol: v1, v2",
+        "Sec-WebSocket-Protocol: v3",
+    )
+    async with serving(app) as port, raw_client(port, request) as client:
+        scope = app.scope
+        assert scope["proxy.target"] == b"/a%2Fb/%C3%A9/../x?q=%20+&?"
+        assert scope["raw_path"] == b"/a%2Fb/%C3%A9/../x"
+        assert scope["path"] == "/a/b/é/../x"
+        assert scope["query_string"] == b"q=%20+&?"
+        assert [header for header in scope["headers"] if header[0].startswith(b"x-")] == [
+            (b"x-a", b"1"),
+            (b"x-b", b"\xe9"),
+            (b"x-a", b"2"),
+        ]
+        assert scope["subprotocols"] == ["v1", "v2", "v3"]
+        assert (scope["type"], scope["scheme"], scope["http_version"]) == ("websocket", "ws", "1.1")
+        assert scope["server"] == ("127.0.0.1", port)
+        assert scope["client"] == client.writer.get_extra_info("sockname")
+        assert set(scope["extensions"]) == {"websocket.http.response", "proxy.relay", "proxy.memory"}
+
+
+async def test_a_long_head_passes() -> None:
+    app = Recorder()
+    target = "/?" + "x" * 9000
+    async with serving(app) as port, raw_client(port, handshake(target, *[f"X-{n}: {n}" for n in range(200)])):
+        assert app.scope["proxy.target"] == target.encode("latin-1")
+        assert (b"x-199", b"199") in app.scope["headers"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("GET", "POST"),
+        (f"Sec-WebSocket-Key: {KEY}\r\n", ""),
+        (f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Key: short"),
+        (f"Sec-WebSocket-Key: {KEY}", f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Key: {KEY}"),
+        ("Sec-WebSocket-Version: 13\r\n", ""),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 14"),
+        ("Upgrade: websocket\r\nConn", "Upgrade: websocket\r\nUpgrade: websocket\r\nConn"),
+    ],
+)
+async def test_a_faulty_handshake_is_refused_as_ws_refuses_it(old: str, new: str) -> None:
+    request = handshake().replace(old.encode(), new.encode())
+    async with serving(Recorder()) as port, legacy_server() as legacy:
+        ours, theirs = await exchange(port, request), await exchange(legacy.port, request)
+    assert ours.split(b"\r\n")[0] == theirs.split(b"\r\n")[0]
+    assert sorted(ours.lower().split(b"\r\n")) == sorted(theirs.lower().split(b"\r\n"))
+
+
+async def test_version_8_is_the_same_protocol() -> None:
+    async with serving(Recorder()) as port, raw_client(port, handshake().replace(b": 13", b": 8")) as client:
+        assert client.head.startswith(b"HTTP/1.1 101 ")
+
+
+async def test_compression_is_not_taken_up() -> None:
+    async with (
+        serving(Recorder()) as port,
+        connect(f"ws://127.0.0.1:{port}/", proxy=None, compression="deflate") as client,
+    ):
+        assert client.protocol.extensions == []
+
+
+async def test_early_frames_wait_until_the_client_is_accepted() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.05)
+        await echo(scope, receive, send)
+
+    echo = Recorder()
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake())
+        await asyncio.sleep(0.02)
+        writer.write(frame(1, b"early"))
+        writer.write(frame(1, b"bird"))
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(7 + 6) == frame(1, b"early", masked=False) + frame(1, b"bird", masked=False)
+        writer.transport.abort()
+
+
+async def test_a_frame_in_one_piece_with_the_handshake_is_kept_too() -> None:
+    async with serving(Recorder()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake() + frame(1, b"early"))
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(7) == frame(1, b"early", masked=False)
+        writer.transport.abort()
+
+
+async def test_early_frames_beyond_a_bound_wait_in_the_kernel() -> None:
+    go, sizes = asyncio.Event(), []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await go.wait()
+        await send(ACCEPTED)
+        while (message := await receive())["type"] == "websocket.receive":
+            sizes.append(len(message["bytes"]))
+
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake())
+        await asyncio.sleep(0.02)
+        pouring = asyncio.ensure_future(pour(writer, frame(2, b"x" * 65536), 200))
+        await asyncio.sleep(0.3)
+        assert not pouring.done(), "it would have taken 13 MB"
+        go.set()
+        await pouring
+        writer.write(frame(8))
+        assert (await reader.read()).endswith(frame(8, masked=False))
+        writer.transport.abort()
+    assert sizes == [65536] * 200

@@ -1,0 +1,112 @@
+"""Answers to a WebSocket handshake that do not accept it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from proxy.gateway.errors import AnswerTimeout
+from tests.support.sockets import exchange, serving
+from tests.support.websocket_apps import raising, sending
+from tests.support.websocket_client import handshake, raw_client
+
+
+async def test_a_refusal_goes_out_as_it_is() -> None:
+    start = {
+        "type": "websocket.http.response.start",
+        "status": 418,
+        "headers": [(b"X-Powered-By", b"Express"), (b"content-length", b"2"), (b"connection", b"keep-alive")],
+    }
+    app = sending(start, {"type": "websocket.http.response.body", "body": b"no"})
+    async with serving(app) as port:
+        answer = await exchange(port, handshake())
+    assert answer == (
+        b"HTTP/1.1 418 I'm a Teapot\r\nConnection: close\r\nX-Powered-By: Express\r\ncontent-length: 2\r\n\r\nno"
+    )
+
+
+async def test_a_refusal_of_a_length_nobody_told_is_told_or_chunked() -> None:
+    start = {"type": "websocket.http.response.start", "status": 403}
+    whole = sending(start, {"type": "websocket.http.response.body", "body": b"no"})
+    parts = sending(
+        start,
+        {"type": "websocket.http.response.body", "body": b"no", "more_body": True},
+        {"type": "websocket.http.response.body", "body": b"", "more_body": True},
+        {"type": "websocket.http.response.body"},
+    )
+    async with serving(whole) as port:
+        assert (await exchange(port, handshake())).endswith(b"close\r\ncontent-length: 2\r\n\r\nno")
+    async with serving(parts) as port:
+        assert (await exchange(port, handshake())).endswith(b"transfer-encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n")
+
+
+async def test_a_refusal_that_breaks_off_has_no_last_chunk() -> None:
+    start = {"type": "websocket.http.response.start", "status": 403}
+    app = sending(start, {"type": "websocket.http.response.body", "body": b"no", "more_body": True})
+    async with serving(app) as port:
+        assert (await exchange(port, handshake())).endswith(b"2\r\nno\r\n")
+
+
+async def test_a_long_refusal_waits_for_a_slow_client() -> None:
+    sent = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 403})
+        for number in range(400):
+            await send({"type": "websocket.http.response.body", "body": b"x" * 65536, "more_body": number < 399})
+            sent += 65536
+
+    async with serving(app) as port, raw_client(port, buffer=65536) as client:
+        await asyncio.sleep(0.3)
+        assert sent < 8 * 1024 * 1024
+        assert (await client.read_rest()).count(b"x") == 400 * 65536
+
+
+async def test_a_client_that_leaves_during_a_long_refusal_ends_it() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 403})
+        try:
+            while True:
+                await send({"type": "websocket.http.response.body", "body": b"x" * 65536, "more_body": True})
+        finally:
+            ended.set()
+
+    ended = asyncio.Event()
+    async with serving(app) as port:
+        async with raw_client(port):
+            pass
+        async with asyncio.timeout(2.0):
+            await ended.wait()
+
+
+async def test_a_close_before_an_acceptance_is_403() -> None:
+    async with serving(sending({"type": "websocket.close"})) as port:
+        answer = await exchange(port, handshake())
+    assert answer == b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("app", "status", "code"),
+    [
+        (raising(ValueError("x")), 500, "gateway_failed"),
+        (raising(AnswerTimeout()), 504, "legacy_timeout"),
+        (sending(), 500, "gateway_failed"),
+    ],
+)
+async def test_an_app_that_fails_before_it_answers_is_answered_for(
+    app: ASGIApp, status: int, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(app) as port:
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"ws://127.0.0.1:{port}/", proxy=None)
+    assert caught.value.response.status_code == status
+    assert json.loads(bytes(caught.value.response.body))["error"] == code
+    assert ("the app failed" in caplog.text) == (code == "gateway_failed" and "ValueError" in caplog.text)

@@ -1,0 +1,76 @@
+"""ASGI apps for tests of the gateway's WebSocket server: one that records and echoes, and scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tests.support.sockets import serving
+from tests.support.websocket_server import with_pings
+
+
+@asynccontextmanager
+async def pinging(app: ASGIApp, interval: float = 0.1) -> AsyncIterator[int]:
+    """The app on a server with quick pings; gives the port."""
+    async with serving(with_pings(app, interval, 0.1), lifespan="on") as port:
+        yield port
+
+
+class Recorder:
+    """Accepts, echoes messages, and keeps the scope and everything that came in."""
+
+    def __init__(self) -> None:
+        self.scope: Scope = {}
+        self.received: list[Message] = []
+        self.done = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        while (message := await receive())["type"] != "websocket.disconnect":
+            self.received.append(message)
+            if message["type"] == "websocket.connect":
+                await send({"type": "websocket.accept"})
+                continue
+            with suppress(OSError):
+                await send({**message, "type": "websocket.send"})
+        self.received.append(message)
+        self.done.set()
+
+    async def end(self) -> Message:
+        """The disconnect message."""
+        async with asyncio.timeout(5.0):
+            await self.done.wait()
+        return self.received[-1]
+
+
+def sending(*messages: Message) -> ASGIApp:
+    """An app that sends these, whatever it receives."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for message in messages:
+            await send(message)
+
+    return app
+
+
+def raising(error: Exception, *messages: Message) -> ASGIApp:
+    before = sending(*messages)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await before(scope, receive, send)
+        raise error
+
+    return app
+
+
+ACCEPTED: Message = {"type": "websocket.accept"}
+
+
+async def pour(writer: asyncio.StreamWriter, data: bytes, times: int) -> None:
+    for _ in range(times):
+        writer.write(data)
+        await writer.drain()
