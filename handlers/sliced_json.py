@@ -19,7 +19,7 @@ from json import JSONDecodeError, decoder
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from handlers.json_structure import MAX_SURROGATES, MAX_VALUES, SLICE, StructureCounter, StructureError
-from handlers.yielding import yield_fairly
+from handlers.yielding import join_bytes, yield_fairly
 
 Parsed = TypeVar("Parsed")
 _Container = list[Any] | dict[str, Any]
@@ -106,7 +106,7 @@ async def write_in_slices(value: Any, write: Callable[[Any], str], slice_size: i
             pieces.append(write(text[start : start + slice_size])[1:-1].encode())
             await yield_fairly()
         pieces.append(b'"' + after.encode())
-    return b"".join(pieces)
+    return await join_bytes(pieces)
 
 
 def _without_long_strings(value: Any, mark: str, strings: list[str], slice_size: int) -> Any:

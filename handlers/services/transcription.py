@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 from handlers.failure_log import summary_of, trace_of
 from handlers.services.model import ModelError, ModelRefusedError
 from handlers.white_space import trim
+from handlers.yielding import join_bytes
 
 PORTION: Final = 8
 """Chunks per portion, in addition to the header."""
@@ -149,8 +150,8 @@ class _Job:
     end: int
     final: bool
 
-    def audio(self) -> bytes:
-        return b"".join([self.recording.header or b"", *self.recording.chunks[self.start : self.end]])
+    async def audio(self) -> bytes:
+        return await join_bytes([self.recording.header or b"", *self.recording.chunks[self.start : self.end]])
 
 
 class Recorder:
@@ -265,7 +266,7 @@ class Recorder:
     async def _do(self, job: _Job) -> None:
         prefix = _PREFIXES[job.final]
         try:
-            text = await self._transcribe(job.audio(), f"{prefix}-{self._identity}-{self._clock()}.webm")
+            text = await self._transcribe(await job.audio(), f"{prefix}-{self._identity}-{self._clock()}.webm")
         except ModelError as error:
             if job.final or not is_undecodable(error):
                 logger.warning("transcription failed: %s", summary_of(error))

@@ -39,7 +39,7 @@ from handlers.storage.errors import UnavailableError
 from handlers.v1.dependencies import AppState, Caller, identify
 from handlers.v1.routing import create_router
 from handlers.v1.schemas import Identity, RequestModel
-from handlers.yielding import yield_fairly
+from handlers.yielding import join_bytes, yield_fairly
 
 router = create_router("transcription")
 
@@ -105,7 +105,7 @@ async def _decode(text: str) -> bytes:
             raise ValueError("padding within base64")
         slices.append(base64.b64decode(piece, validate=True))
         await yield_fairly()
-    return b"".join(slices)
+    return await join_bytes(slices)
 
 
 @router.websocket("/transcription-stream")

@@ -19,6 +19,8 @@ TOO_BIG: Final = 1009
 
 STEP: Final = 64 * 1024
 """Bytes of a message that are held as one piece, decoded as they arrive, so that its end does not hold the loop."""
+LONG_JOIN: Final = 1 << 20
+"""Bytes from which `bytes.join` releases the GIL."""
 
 _RESERVED_BITS: Final = 0x70
 _RESERVED_CODES: Final = frozenset((1004, 1005, 1006))
@@ -56,6 +58,11 @@ class LongMessage:
 
     def __len__(self) -> int:
         return self.size
+
+    @property
+    def releases_gil(self) -> bool:
+        """True where other threads run while `join` does: it copies most of a long binary message without the GIL."""
+        return self.size >= LONG_JOIN and not isinstance(self._pieces[0], str)
 
     def join(self) -> str | bytes:
         """Return the message."""

@@ -142,7 +142,7 @@ class Peer(asyncio.Protocol):
     async def _joined(self, message: LongMessage) -> str | bytes:
         """Return a long message, once the queue comes to this client."""
         await fair_queue_of(self._loop).wait(self._client)
-        return message.join()
+        return await asyncio.to_thread(message.join) if message.releases_gil else message.join()
 
     async def send(self, message: str | bytes) -> None:
         """Write a message once the send buffer has room. Raises `PeerGone`."""

@@ -15,7 +15,7 @@ from handlers.legacy.express import Handler, HttpError, Reply, Request, charsets
 from handlers.legacy.express.decompression import CorruptError, Inflater, inflater
 from handlers.legacy.javascript import JSONSyntaxError, Value, parse
 from handlers.sliced_json import parse_in_slices
-from handlers.yielding import yield_fairly
+from handlers.yielding import join_bytes, yield_fairly
 
 _STEPS: Final = 16
 """Decompression steps between two yields to the event loop: at most a megabyte."""
@@ -73,7 +73,7 @@ async def _read(request: Request, stream: Inflater | None, limit: int) -> bytes:
             pieces.append(piece)
     except CorruptError as error:
         raise HttpError(400, str(error)) from error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else await join_bytes(pieces)
 
 
 async def _plain(request: Request, stream: Inflater | None) -> AsyncIterator[bytes]:

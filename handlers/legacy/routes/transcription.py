@@ -41,7 +41,7 @@ from handlers.services.transcription import (
     memory_of,
 )
 from handlers.sliced_json import parse_in_slices, write_in_slices
-from handlers.yielding import yield_fairly
+from handlers.yielding import join_bytes, yield_fairly
 
 PATH: Final = "/transcription-stream"
 
@@ -174,7 +174,7 @@ async def _read_audio(audio: Value, limit: int) -> bytes:
     for piece in base64_slices(audio):
         slices.append(piece)
         await yield_fairly()
-    return b"".join(slices)
+    return await join_bytes(slices)
 
 
 async def _parse(frame: Message, limit: int) -> Value:
