@@ -27,6 +27,7 @@ from starlette.staticfiles import StaticFiles
 from proxy.observability import metrics
 from proxy.ops.access import AuthMiddleware
 from proxy.ops.filters import FilterError
+from proxy.ops.pacing import PacingMiddleware, PageTurns
 from proxy.ops.pages.actions import action_routes
 from proxy.ops.pages.board import board, current_banner
 from proxy.ops.pages.configuration import configuration
@@ -45,6 +46,7 @@ from proxy.ops.readiness import LegacyProbe
 from proxy.ops.rendering import paged, unknown_page, wrong_filter
 from proxy.ops.revocations import RevokedSessions
 from proxy.ops.sessions import Role, Sessions
+from proxy.ops.slices import in_thread
 from proxy.ops.status import Current, Status, describe
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -69,7 +71,10 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
 
     app = Starlette(
         routes=[*_machines(current), *_pages(situation, current), *session_routes(sessions)],
-        middleware=[Middleware(AuthMiddleware, sessions=sessions, plan=lambda: situation.gateway.plan)],
+        middleware=[
+            Middleware(PacingMiddleware, turns=PageTurns(lambda: situation.gateway.in_flight > 0)),
+            Middleware(AuthMiddleware, sessions=sessions, plan=lambda: situation.gateway.plan),
+        ],
         exception_handlers={FilterError: wrong_filter, 404: unknown_page},
     )
     app.state.unredacted = lambda: situation.gateway.plan.config.reports.redact == "off"
@@ -102,7 +107,7 @@ def _machines(current: Current) -> list[BaseRoute]:
         return JSONResponse(asdict(await current()))
 
     async def exposition(_: Request) -> Response:
-        return Response(metrics.expose(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await in_thread(metrics.expose), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"})

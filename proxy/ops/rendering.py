@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
@@ -22,6 +23,7 @@ from proxy.ops import charts
 from proxy.ops.access import principal_of
 from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
 from proxy.ops.formatting import FILTERS
+from proxy.ops.slices import in_slices
 from proxy.reports.triage import difference_id
 from proxy.rollout.model import LABELS
 
@@ -100,19 +102,35 @@ def json_path(path: str) -> str:
 async def answer(request: Request, template: str, view: View, *, area: str, **shown: object) -> Response:
     """Render the view as a page or as JSON. `area` is its entry in the navigation; `shown` is for the page only.
 
-    Rendered in a thread: a page of many routes takes longer than requests in flight should wait.
+    Rendered in slices: a page of many routes takes longer than requests in flight should wait.
     """
     if wants_json(request):
-        text = await asyncio.to_thread(to_json, view, inf_nan_mode="null")
-        return Response(text, headers={"vary": "accept"}, media_type="application/json")
+        return Response(await json_of(view), media_type="application/json", headers={"vary": "accept"})
     query = f"?{request.url.query}" if request.url.query else ""
     shown |= {"view": view, "area": area, "json_path": json_path(request.url.path) + query}
-    return await asyncio.to_thread(page, template, request, shown)
+    pieces = _ENVIRONMENT.get_template(template).generate(_context(request, shown))
+    return _html("".join([piece async for piece in in_slices(pieces)]))
+
+
+async def json_of(view: View) -> bytes:
+    """Return the JSON of a view, written in slices of its long lists."""
+    members = [b"%b:%b" % (to_json(field.name), await _json_of(getattr(view, field.name))) for field in fields(view)]
+    return b"{%b}" % b",".join(members)
+
+
+async def _json_of(value: object) -> bytes:
+    if not isinstance(value, list | tuple):
+        return to_json(value, inf_nan_mode="null")
+    return b"[%b]" % b",".join([to_json(item, inf_nan_mode="null") async for item in in_slices(value)])
 
 
 def page(template: str, request: Request, shown: Mapping[str, object], status: int = 200) -> Response:
     """Render a template with any values."""
-    context = {
+    return _html(_ENVIRONMENT.get_template(template).render(_context(request, shown)), status)
+
+
+def _context(request: Request, shown: Mapping[str, object]) -> dict[str, object]:
+    return {
         "area": None,
         "json_path": None,
         "period": 0,
@@ -122,7 +140,9 @@ def page(template: str, request: Request, shown: Mapping[str, object], status: i
         "now": time.time(),
         **shown,
     }
-    text = _ENVIRONMENT.get_template(template).render(context)
+
+
+def _html(text: str, status: int = 200) -> Response:
     return HTMLResponse(text, status, {"vary": "accept"})
 
 

@@ -20,6 +20,7 @@ from proxy.ops.pages.overview import summaries
 from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, wants_json
+from proxy.ops.slices import in_slices
 from proxy.ops.status import Current, Status
 from proxy.reports.models import RouteSummary, Span
 from proxy.reports.summaries import total
@@ -63,7 +64,7 @@ def board(situation: ProcessView, current: Current) -> Endpoint:
     async def show(request: Request) -> Response:
         now = time.time()
         known, unavailable = await summaries(situation, Span(now - SPAN, now), trend=False)
-        lines = group_lines(situation, {one.route: one for one in known}, now)
+        lines = await group_lines(situation, {one.route: one for one in known}, now)
         fleet = await situation.fleet.read()
         differences = await _differences(situation, Span(now - SPAN, now))
         view = _view(situation, await current(), fleet, lines, request, unavailable, now, differences)
@@ -112,12 +113,12 @@ def period(request: Request, seconds: int) -> int:
     return seconds if request.query_params.get("refresh") != "no" else 0
 
 
-def group_lines(situation: ProcessView, known: Mapping[str, RouteSummary], now: float) -> list[GroupLine]:
+async def group_lines(situation: ProcessView, known: Mapping[str, RouteSummary], now: float) -> list[GroupLine]:
     """Return the lines of all groups, in the file's order. `known` are the reports' summaries by route."""
     groups = situation.controller.groups
     return [
         group_line(_facts(situation, leader, groups.members(state_key(leader)), known), now)
-        for leader in groups.leaders()
+        async for leader in in_slices(groups.leaders())
     ]
 
 

@@ -5,7 +5,6 @@ Secrets are masked (`masking.py`).
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from proxy.config.problems import Problem
 from proxy.ops.masking import masked
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
+from proxy.ops.slices import in_thread
 from proxy.runtime.config_watcher import ConfigSnapshot, ConfigWatcher
 
 NEAR: Final = 2
@@ -71,7 +71,7 @@ def configuration(situation: ProcessView) -> Endpoint:
     """Return the endpoint of the configuration."""
 
     async def show(request: Request) -> Response:
-        view = await asyncio.to_thread(_view, situation.watcher)
+        view = await in_thread(_view, situation.watcher)
         return await answer(request, "configuration.html", view, area="/config")
 
     return show

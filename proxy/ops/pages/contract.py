@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from proxy.contract.divergences import Divergence, DivergenceError, load
 from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, filters
+from proxy.ops.slices import in_thread
 from proxy.reports.models import DivergenceSummary, Drift, ReportCoverage, Span
 from proxy.reports.reader import ReportReader
 
@@ -45,7 +45,7 @@ def divergences(situation: ProcessView) -> Endpoint:
 
     async def show(request: Request) -> Response:
         chosen = filters(request)
-        declared = await asyncio.to_thread(declared_in, _file(situation))
+        declared = await in_thread(declared_in, _file(situation))
         summaries, unavailable = await read_reports(
             situation.database, lambda reports: reports.divergences(chosen.span, declared)
         )

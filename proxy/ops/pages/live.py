@@ -6,7 +6,6 @@ of all processes is shown.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -20,6 +19,7 @@ from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, wants_json
 from proxy.ops.rollout_views import CapView, ProgressView
 from proxy.ops.route_now import BackendNow, RouteNow
+from proxy.ops.slices import in_slices
 from proxy.ops.status import Current, Status
 from proxy.rollout.controller import RouteRollout
 from proxy.rollout.fleet import BackendTraffic, ProcessHealth, ProcessSnapshot
@@ -78,20 +78,20 @@ def live(situation: ProcessView, current: Current) -> Endpoint:
 
     async def show(request: Request) -> Response:
         status, fleet = await current(), await situation.fleet.read()
-        view = await asyncio.to_thread(_view, situation, status, fleet, request)
+        view = await _view(situation, status, fleet, request)
         period = PERIOD if request.query_params.get("refresh") != "no" else 0
         return await answer(request, "live.html", view, area="/live", period=period, sorts=SORTS)
 
     return show
 
 
-def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: Request) -> Live:
+async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: Request) -> Live:
     controller, query = situation.controller, request.query_params
     sort: LiveSort = next((sort for sort in SORTS if sort == query.get("sort")), "file")
     text = query.get("q", "").strip()
     routes = situation.gateway.plan.config.routes
-    requests = {route.name: fleet.requests(route.name) for route in routes}
-    capped = {route.name for route in routes if controller.effective(route).by == "cap"}
+    requests = {route.name: fleet.requests(route.name) async for route in in_slices(routes)}
+    capped = {route.name async for route in in_slices(routes) if controller.effective(route).by == "cap"}
     chosen = [route for route in routes if any(text.lower() in each.lower() for each in (route.name, route.match))]
     if sort == "traffic":
         chosen.sort(key=lambda route: -sum(requests[route.name]))
@@ -114,7 +114,7 @@ def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: 
         matching=len(chosen),
         query=text,
         sort=sort,
-        routes=tuple(route_now(controller.describe(route), fleet) for route in chosen[:limit]),
+        routes=tuple([route_now(controller.describe(route), fleet) async for route in in_slices(chosen[:limit])]),
     )
 
 

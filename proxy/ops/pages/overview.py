@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, filters, wants_json
 from proxy.ops.since_start import since_start
+from proxy.ops.slices import in_thread
 from proxy.ops.status import Current, RouteStatus, Status
 from proxy.reports.events import UNMATCHED
 from proxy.reports.models import RouteSummary, Span
@@ -95,7 +95,7 @@ async def summaries(
     stored, unavailable = await read_reports(
         situation.database, lambda reports: reports.routes(span, route, revision, trend=trend)
     )
-    return (await asyncio.to_thread(since_start) if stored is None else stored), unavailable
+    return (await in_thread(since_start) if stored is None else stored), unavailable
 
 
 async def _states(situation: ProcessView, span: Span) -> dict[str, Counter[State]]:
