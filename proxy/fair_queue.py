@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 LARGE: Final = 64 * 1024
 """Bytes of one read from which on the next read queues."""
 PASS_TIME: Final = 0.004
-"""Seconds of a pass after which what is read queues."""
+"""Seconds of a pass after which further reads queue."""
 QUEUE_TIME: Final = 0.001
 """Seconds of queued work that one pass begins."""
 
@@ -44,7 +44,7 @@ class FairQueue:
 
     @property
     def pass_is_long(self) -> bool:
-        """Whether this pass of the loop has had its time; the first call of a pass begins it."""
+        """True where this pass of the loop has lasted longer than `PASS_TIME`; the first call of a pass begins it."""
         if self._pass_began is None:
             self._pass_began = self._clock()
             self._loop.call_soon(self._end_pass)
@@ -66,7 +66,7 @@ class FairQueue:
             await self.wait(client)
 
     async def wait(self, client: Hashable) -> None:
-        """Return when the client's large work may be done, which its task then does."""
+        """Return when the queue reaches the client, whose task then does its large work."""
         granted = self._loop.create_future()
         self.enqueue(client, partial(_grant, granted), large=True)
         await granted

@@ -53,7 +53,7 @@ class CaptureAgent:
         self._templates = {route.name: route.pattern.path for route in config.routes}
 
     async def start(self) -> None:
-        """Start to check for jobs."""
+        """Start checking for jobs."""
         if self._jobs is not None:
             self._tasks.start(self._run(self._jobs))
 

@@ -1,1 +1,1 @@
-"""The commands of `scribe-proxy`, one to a module; `cli.py` gathers them."""
+"""The commands of `scribe-proxy`, one to a module; `main.py` lists them."""

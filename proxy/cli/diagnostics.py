@@ -64,7 +64,7 @@ def _annotation(diagnostic: Diagnostic) -> str:
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """Return text as workflow commands want it: what would end a property or the command is percent-encoded."""
+    """Return text for a workflow command: characters that would end a property or the command are percent-encoded."""
     for sign in "%\r\n" + more:
         text = text.replace(sign, f"%{ord(sign):02X}")
     return text

@@ -1,4 +1,4 @@
-"""`scribe-proxy fuzz`: put random sequences of requests to two backends and write what differs as recordings."""
+"""`scribe-proxy fuzz`: send random sequences of requests to two backends, and record the differences."""
 
 from __future__ import annotations
 
@@ -138,10 +138,10 @@ _search: Final = option_group(
 def fuzz(backends: Backends, options: FuzzOptions, into: Path, junit: Path | None) -> None:
     """Search for differences between two backends with random requests.
 
-    Requests come from the contract, valid, mutated and along its links, from recordings, and from a plug-in. What
-    differs undeclared is shrunk, grouped by kind and written as a recording that `verify` plays.
+    Requests come from the contract, valid, mutated and along its links, from recordings, and from a plug-in.
+    Undeclared differences are shrunk, grouped by kind and written as recordings, which `verify` plays.
 
-    Exits with 0 if nothing differs undeclared, 1 if something does, 2 if the backends cannot be compared.
+    Exits with 0 without undeclared differences, 1 with some, 2 if the backends cannot be compared.
     """
     _refuse_missing_packages()
     click.echo(f"seed {options.seed}; findings go to {into}")

@@ -1,4 +1,4 @@
-"""A look at whether an import string can be imported, without running the module that it names."""
+"""Check that an import string can be imported, without running the module that it names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 
 
 def import_problem(import_string: str) -> str | None:
-    """Return why `package.module:attribute` cannot be imported from here; None where nothing speaks against it.
+    """Return the reason why `package.module:attribute` cannot be imported from here, None without one.
 
-    Imports the packages above the module, and only reads the module itself.
+    Imports the packages above the module, but parses the module itself instead of importing it.
     """
     module, _, attribute = import_string.partition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
@@ -53,7 +53,7 @@ def _meant(module: str) -> str:
 
 
 def _names(spec: ModuleSpec) -> set[str] | None:
-    """Return the names that a module defines at its top level; None where that cannot be told from its source."""
+    """Return the names that a module defines at its top level; None where its source does not show them."""
     if spec.origin is None or not spec.origin.endswith(".py"):
         return None
     try:

@@ -21,7 +21,7 @@ CONTRACT_NAME: Final = "openapi.yaml"
 
 @dataclass(frozen=True)
 class Source:
-    """The endpoints of a service, the directory of its contract where it has one, and messages on what was left out."""
+    """The endpoints of a service, the directory of its contract where it has one, and messages about omissions."""
 
     title: str
     endpoints: tuple[ServiceEndpoint, ...]

@@ -94,7 +94,7 @@ EXAMPLES: Final = (
 RENAMED: Final = {"hold": "pause"}
 """Earlier names of commands, each with its present one."""
 
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # none is used; to look for them reads all packages
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # none is used, and the search is slow
 
 
 class LazyGroup(click.Group):
@@ -157,7 +157,7 @@ def _imported(name: str, lazy: Lazy) -> click.Command:
 
 def version_of(distribution: str) -> str:
     """Return the version of an installed distribution, `unknown` where it is none, as in a checkout."""
-    from importlib.metadata import PackageNotFoundError, version  # takes longer than all else that the help needs
+    from importlib.metadata import PackageNotFoundError, version  # its import takes longer than the rest of the help
 
     try:
         return version(distribution)

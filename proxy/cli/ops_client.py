@@ -1,6 +1,6 @@
-"""Client of a gateway's ops listener, for commands that show what it knows.
+"""Client of a gateway's ops listener, for commands that show its state.
 
-The standard library's client: the commands answer in the time that others take to import theirs.
+It uses the standard library, because importing another HTTP client takes longer than the rest of a command.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OpsClient:
 
     def open(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Return the body of a response. Raises HTTPError for one that is not 2xx, OSError or ValueError for none."""
-        from urllib.request import (  # also commands that ask no gateway have the option
+        from urllib.request import (  # imported late: commands that call no gateway define the option, too
             ProxyHandler,
             Request,
             build_opener,

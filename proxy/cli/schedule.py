@@ -30,7 +30,7 @@ from proxy.types import BasisPoints
 def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: bool) -> None:
     """Print when each stage of each rollout is reached at the earliest.
 
-    That is with every gate passed for the whole bake time, within the window, and nobody in the way.
+    Assumes that every gate passes for the whole bake time, within the window, and that nobody pauses a rollout.
 
     \b
     Examples:

@@ -34,7 +34,7 @@ from proxy.runtime.worker_group import HANG_TIMEOUT, WorkerGroup
 from proxy.server.settings import uvicorn_settings
 
 MIN_TOKEN: Final = 16
-"""Characters of an ops token that counts beyond loopback."""
+"""Minimum characters of OPS_TOKEN where the ops listener is not on loopback."""
 
 
 @click.command()
@@ -182,7 +182,7 @@ def _writable(directory: Path, stack: ExitStack) -> Path:
 
 
 def _checked(file: Path, last_good: LastGood) -> LoadedConfig:
-    """Load the configuration; report here, once and in a line, what would stop every worker."""
+    """Load the configuration; report an error that would stop every worker once, in one line."""
     try:
         loaded = load_config(file, os.environ, last_good)
         config = loaded.config

@@ -145,7 +145,7 @@ class _Matching:
         self._drop_matched()
 
     def match_rest(self, may_match: Callable[[JSON, JSON], bool]) -> None:
-        """Match the remaining items in their order, where the two may be one."""
+        """Match the remaining items in their order, where both may be the same item."""
         for one, other in zip(self._unmatched_legacy, self._unmatched_native, strict=False):
             if may_match(self._legacy[one], self._native[other]):
                 self._partners[one] = other

@@ -201,7 +201,7 @@ def _of_close(name: str, legacy: JSON, native: JSON) -> Difference:
 
 
 def _moved(legacy: tuple[str | int, ...], native: tuple[str | int, ...], one: int, other: int) -> Difference:
-    """Return the difference of a message, or a close, in another place among the client's messages."""
+    """Return the difference of a message, or a close, at another position among the client's messages."""
     path = (*("*" if isinstance(step, int) else step for step in legacy), "after")
     spots = LocatedValue((*legacy, "after"), one), LocatedValue((*native, "after"), other)
     return Difference(path, "order", grade("order", path), *spots)

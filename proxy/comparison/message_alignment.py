@@ -104,7 +104,7 @@ def _trace_back(
 def _with_moved(
     pairs: Sequence[MessagePair], legacy: Sequence[Signature], native: Sequence[Signature]
 ) -> list[MessagePair]:
-    """Pair messages of one kind that have none of their kind beside them."""
+    """Pair the unpaired messages of one kind as moved."""
     loose = {pair for pair in pairs if None in pair[:2] or legacy[pair[0] or 0].kind != native[pair[1] or 0].kind}
     partners: dict[int, int] = {}
     free = sorted(pair.native for pair in loose if pair.native is not None)

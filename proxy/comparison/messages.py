@@ -48,7 +48,7 @@ class ReadMessage:
 
     @cached_property
     def signature(self) -> Signature:
-        """Return what a message is paired by: a JSON message's `type`, else its names."""
+        """Return the property by which a message is paired: a JSON message's `type`, else its names."""
         value = self.value
         if self.form != "json":
             kind = self.form
@@ -73,7 +73,7 @@ def compare_messages(
     names: Callable[[], Correspondence],
     hints: HintsAt | None,
 ) -> ValueFindings:
-    """Return every difference of two messages; `indexes` are their places among legacy's and native's."""
+    """Return every difference of two messages; `indexes` are their positions among legacy's and native's."""
     if legacy.form != native.form:
         return ValueFindings([whole("type", indexes, legacy.value, native.value)])
     if legacy.form == "binary":

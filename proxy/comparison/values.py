@@ -316,7 +316,7 @@ def _present(
 def _in_symmetric_order(
     pairs: Iterable[tuple[int | None, int | None]], legacy: list[JSON], native: list[JSON]
 ) -> list[tuple[int | None, int | None]]:
-    """Return pairs in an order that is independent of the sides, so that both orders learn the same names."""
+    """Return pairs in an order that is independent of the sides, so that swapping them learns the same names."""
 
     def rank(pair: tuple[int | None, int | None]) -> tuple[int, int, list[str]]:
         here, there = pair

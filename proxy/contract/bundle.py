@@ -107,7 +107,7 @@ def _malformed(path: Path, root: yaml_nodes.Node | None, error: DivergenceError)
 
 
 def _line_of_duplicate(root: yaml_nodes.Node | None) -> int:
-    """Return the line of the first id that an earlier entry has already."""
+    """Return the line of the first id that occurs a second time."""
     ids: set[str] = set()
     for item in root.items if isinstance(root, yaml_nodes.Sequence) else ():
         entry = item.entries.get("id") if isinstance(item, yaml_nodes.Mapping) else None
@@ -119,7 +119,7 @@ def _line_of_duplicate(root: yaml_nodes.Node | None) -> int:
 
 
 def _contradictions(path: Path, root: yaml_nodes.Node | None, entries: tuple[Divergence, ...]) -> Iterator[Fault]:
-    """Yield a fault for each pair of divergences that the same case would recognise."""
+    """Yield a fault for each pair of divergences with an equal case for one operation."""
     reported_by: dict[tuple[str, str], Divergence] = {}
     for index, divergence in enumerate(entries):
         for case in divergence.when:

@@ -1,7 +1,7 @@
-"""Answers of 4xx that declared divergences say that native gives: not errors of native's. Pure.
+"""Refusals (4xx) of native that a declared divergence describes, which do not count as errors. Pure.
 
-Bodies are not read here. A divergence that is recognised by a body counts where it names one operation exactly, and is
-left out where it is for many (`{method} /api/{a}`): else one entry would hide every refusal of that status.
+Bodies are not read here. A divergence with a condition on a body therefore counts only where it names one operation:
+one for many operations (`{method} /api/{a}`) would hide every refusal of that status.
 """
 
 from __future__ import annotations

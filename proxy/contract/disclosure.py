@@ -101,7 +101,7 @@ class FieldPolicy:
         return [*enums, *(node["const"] for node in nodes if "const" in node)]
 
     def allows(self, path: ValuePath, value: JSON) -> bool:
-        """Return whether a report may show a value: a mark stands there, and the contract itself has the value."""
+        """Return whether a report may show a value: one of the contract's own, at a path with `x-report: show`."""
         closed = value is None or isinstance(value, bool)
         return self.shows(path) and (closed or value in self.constants(path))
 

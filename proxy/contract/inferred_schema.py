@@ -1,4 +1,6 @@
-"""Infer the JSON Schema that many values satisfy: optional where ever absent, nullable where ever null. Pure.
+"""Infer the JSON Schema that many values satisfy. Pure.
+
+A field is optional if it was absent from any value, and nullable if it was null in any.
 
 Only a few of the observed texts are stored, to distinguish a handful of repeated words (an enum) from free text.
 """
@@ -28,7 +30,7 @@ class InferredSchema:
         self.texts: Final = Counter[str]()
         self.formats: Final = set(FORMATS)
         self.properties: Final[dict[str, InferredSchema]] = {}
-        self.items: Final[list[InferredSchema]] = []  # one shape of all items, or none where no list had any
+        self.items: Final[list[InferredSchema]] = []  # one schema of all items; none without items
         self.overflown = False
         for value in values:
             self.add(value)
@@ -128,7 +130,7 @@ def kind_of(value: JSON) -> str:
 
 
 def merged(shapes: Iterable[InferredSchema]) -> InferredSchema:
-    """Return one schema of all values that several have."""
+    """Return a schema of all values that several schemas describe."""
     whole = InferredSchema()
     for shape in shapes:
         _absorb(whole, shape)

@@ -48,13 +48,13 @@ class Schema:
 
     @cached_property
     def hides(self) -> bool:
-        """Whether `x-compare: ignore` applies to any value."""
+        """True where `x-compare: ignore` applies to any value."""
         return _has_ignored(self.schema)
 
     def body_violations(
         self, content_type: str, body: bytes, read: Callable[[str, bytes], JSON]
     ) -> tuple[ContractViolation, ...]:
-        """Return every violation in a body, whose value `read` returns; a body that came lately is not read again.
+        """Return every violation in a body, whose value `read` returns; a recent body is not read again.
 
         Raises PayloadError where `read` does.
         """

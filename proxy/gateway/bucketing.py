@@ -165,7 +165,7 @@ def overridden(overrides: Overrides, headers: HeaderFields) -> Backend | None:
 
 
 def _pinned(route: Route | None, config: Config) -> tuple[Backend, Reason] | None:
-    """Return the backend that the configuration alone selects, and why; None where the request matters."""
+    """Return the backend that the configuration alone selects, and the reason; None where the request matters."""
     if config.native is None:
         return "legacy", "no-native"
     if config.pin is not None:
@@ -174,7 +174,7 @@ def _pinned(route: Route | None, config: Config) -> tuple[Backend, Reason] | Non
 
 
 def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple[Backend, Reason] | None:
-    """Return the backend selected by a rule that precedes the share, and why; None where the share decides."""
+    """Return the backend selected by a rule that precedes the share, and the reason; None where the share decides."""
     pinned = _pinned(route, config)
     if pinned is not None:
         return pinned

@@ -23,7 +23,7 @@ CACHED: Final = 1024
 
 
 class DirectPlan(NamedTuple):
-    """The routing of a request that only legacy has a part in; `start` sends it."""
+    """The routing of a request that involves only legacy; `start` sends it."""
 
     snapshot: RoutingSnapshot
     match: Match | None

@@ -66,7 +66,7 @@ class _Sums:
         self.total = 0.0
 
     def flush(self) -> None:
-        """Add what has come since the last time."""
+        """Add the counts since the last flush."""
         now = self.requests, self.counts.copy(), self.total
         requests, counts, total = self._added
         self._added = now

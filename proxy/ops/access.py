@@ -4,7 +4,7 @@ With a token set, everything but the health checks requires it: machines send it
 enter it once at `/login` and get a session, a signed cookie that no script can read and no other site's page can make
 the browser send (HttpOnly, SameSite=Strict). A change through a session also requires the form to repeat the session's
 form token (`Principal.form_token`), which only our own pages know. The operator's token allows everything, the viewer's
-reading and triage. Without a token nothing can be changed, on loopback neither.
+reading and triage. Without a token nothing can be changed, not even on loopback.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The fleet's live state: each process publishes its own in the shared store, and pages show that of all.
 
-Numbers are sums. Of breakers, health checks and guards, which every process has of its own, the worst is shown, with
-the processes that have it.
+Numbers are sums. Every process has its own circuit breaker, health checks and guards: the worst state is shown, with
+the processes that are in it.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class Fleet:
         self._read_at = -CACHE_TIME
 
     async def start(self) -> None:
-        """Start to publish."""
+        """Start publishing."""
         self._tasks.start(self._publish())
 
     async def stop(self) -> None:
-        """Stop to publish; the other processes forget this one after a few seconds."""
+        """Stop publishing; the other processes forget this one after a few seconds."""
         await self._tasks.stop()
 
     def apply_config(self, config: Config) -> None:

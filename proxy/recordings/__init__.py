@@ -1,1 +1,1 @@
-"""Recordings played against a service, and what it does held against what was recorded: `scribe-proxy verify`."""
+"""Play recordings against a service, and compare its answers and side effects with them: `scribe-proxy verify`."""

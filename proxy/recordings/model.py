@@ -3,7 +3,7 @@
 A directory holds `http.json`, a list of scenarios, and `ws.json`, a list of conversations and of connection attempts;
 either may be absent. Further scenarios are in `http-*.json`: counterexamples that a search found, with odd documents
 and requests, which are played like the others, but from which no contract is inferred. Everything is read and checked
-at once, so that a player never stumbles over a malformed step half way through.
+before anything is played, so that a malformed step is reported at once.
 """
 
 import json
@@ -57,7 +57,7 @@ class Scenario:
 
     `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those put there before
     the first step (an addition to what the legacy's recordings hold), and those left behind. `calls` went to
-    outside services. `moment` is about when it was recorded, in ms, None where nothing tells.
+    outside services. `moment` is an estimate of the time of its recording, in ms; None where no date shows it.
     """
 
     name: str
@@ -281,7 +281,7 @@ def _recorded_at(steps: JSON) -> int | None:
 
 
 def _moment(value: JSON, before: JSON = None) -> int | None:
-    """Return the middle of all moments that are mentioned, except those that documents put there before mention."""
+    """Return the median of the dates in a value, except those in the documents inserted `before`."""
     moments = timestamps(json.dumps(value)) - timestamps(json.dumps(before))
     return int(statistics.median_high(moments)) if moments else None
 

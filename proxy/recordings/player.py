@@ -118,7 +118,7 @@ class Player:
         """Play one WebSocket conversation, and compare its frames in the order in which they came.
 
         The order of frames depends on the speed of outside services relative to the pace, which is not recorded: a
-        conversation that differs is repeated faster and slower before that counts.
+        conversation that differs is repeated faster and slower before it counts as different.
         """
         first = await self._play_conversation(conversation, self._settings.pace)
         if first.verdict != "differing":

@@ -1,6 +1,6 @@
 """Counts of events in memory until they are written. Pure, and bounded.
 
-A count's key is `what` and its particulars, as named values that become a document's fields.
+A count's key is `what` and its attributes, as named values that become a document's fields.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class ReportReader:
         return summaries.fields(rows, noise, replays)
 
     async def revisions(self, span: Span, route: str) -> tuple[RevisionSummary, ...]:
-        """Return the revisions of native that were compared on a route, the one that began first first."""
+        """Return the revisions of native that were compared on a route, in the order of their first comparison."""
         rows = await self._counts(span, ("verdict",), ("revision", "verdict"), {"route": route})
         return summaries.revisions(rows)
 

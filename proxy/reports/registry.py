@@ -25,7 +25,7 @@ from proxy.runtime.database_driver import Document
 
 DIFFERENCES: Final = "report_differences"
 REFRESH: Final = 5.0
-"""Seconds for which a process relies on a state that it has read; a return is noticed as much later."""
+"""Seconds for which a process relies on a state that it has read, and the longest delay until a return is noticed."""
 MAX_ATTEMPTS: Final = 5
 
 
@@ -103,7 +103,7 @@ class DifferenceRegistry:
         raise Conflict("the state changes too often")
 
     async def _register(self, before: TrackedDifference | None, observation: Observation) -> TrackedDifference | None:
-        """Store one observation; return the difference if it is new or has returned, and nobody else stored that."""
+        """Store one observation; return the difference if this process is the first to store it as new or returned."""
         if before is None:
             return await self._insert(triage.begin(observation))
         after = triage.observe(before, observation)

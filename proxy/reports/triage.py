@@ -3,7 +3,7 @@
 A difference is a field of a route that differs in one way (`kind`). It is `new` when it is first observed without a
 divergence that declares it. A person marks it `known` (it stays, for a reason) or `fixed` in a revision of native. A
 fixed one becomes `returned` once it is observed in that revision, or in another than those in which it was observed
-before: older releases that are still running are no return.
+before: observations in older releases that are still running do not count.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class SharesInForce:
         self.refresh()
 
     def _continue_running(self, before: Mapping[str, Route]) -> None:
-        """Let rollouts that were added continue at the shares in force, so that adding one moves as few as possible."""
+        """Let rollouts that were added continue at the shares in force, so that adding one moves few callers."""
         for route in self.config.routes:
             former = before.get(route.name)
             if route.rollout is None:

@@ -156,7 +156,7 @@ class StateSynchroniser:
         self._shares.hooks.changed(entry)
 
     def _due(self, route: Route, *, may_start: bool) -> RouteState | None:
-        """Return the state that follows now without anybody's action; None where none does."""
+        """Return the state that is due now without a person's action; None where none is due."""
         state, now = self._shares.cache.state(route), self._shares.clock.now()
         released = release_if_due(route, state, now)
         if released is not None or route.rollout is None or route.pin is not None:

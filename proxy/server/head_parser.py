@@ -141,7 +141,7 @@ class HeadParser:
         if whole is not None:
             self._known.add(whole, head)
         if head.length != 0:
-            self._parser = httptools.HttpRequestParser(self)  # the former one waits for a body
+            self._parser = httptools.HttpRequestParser(self)  # the used one expects a body
         self._head, self._target, self._headers, self._fed, self._tail = None, b"", [], 0, b""
         self._line = b""
         return head

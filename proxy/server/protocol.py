@@ -185,7 +185,7 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.set(min(self._request_began + self._timeouts.request, self._body_rate.deadline) - now)
 
     def _restart_body_rate(self) -> None:
-        """Restore the client's time for a body of which nothing was read for a while."""
+        """Restore the client's grace for a body that was not read for a while."""
         if self._body is not None and not self._closing:
             self._body_rate.restart(self._loop.time())
             self._set_body_deadline(self._loop.time())

@@ -38,7 +38,7 @@ class ConversationSender:
     async def _run(self, job: CompareConversation) -> None:
         for part in split_chunks(job.raw.chunks, PART_SIZE):
             if not self._is_pending(job.number):
-                return  # the process that has the parts before this one is gone
+                return  # the process that received the earlier parts has ended
             self._send(ConversationPart(job.number, part))
             await asyncio.sleep(PART_INTERVAL)
         if self._is_pending(job.number):

@@ -47,7 +47,7 @@ class ClientGone(Exception):
 class HttpUpstream:
     """Forwards `http` scopes to a legacy (a URL, or the dialer of its endpoint) on a pool of connections.
 
-    Timeouts in the scope's `RequestContext` replace `timeouts`. Raises `failures.Failure`.
+    Timeouts in the scope's `RequestContext` replace `timeouts`. Raises `errors.Failure`.
     """
 
     def __init__(

@@ -108,7 +108,7 @@ def _show(situation: ProcessView) -> Endpoint:
 
 
 def _filters(request: Request) -> Filters:
-    """Return the filters of the URL; without any, the last 30 days: a difference is looked at over its releases."""
+    """Return the filters of the URL; by default the last 30 days, because a difference spans releases."""
     query = request.query_params
     return filters(request) if query.get("last") or query.get("from") else Filters.of({"last": "30d"}, time.time())
 

@@ -38,7 +38,7 @@ class HistoryFilters:
 
     @classmethod
     def of(cls, request: Request, route: str = "") -> HistoryFilters:
-        """Return the filters of a URL; numbers that are none are ignored."""
+        """Return the filters of a URL; values that are not numbers are ignored."""
         query = request.query_params
         limit = int(query["limit"]) if query.get("limit", "").isdecimal() else LISTED
         try:

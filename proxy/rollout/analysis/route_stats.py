@@ -35,8 +35,8 @@ class RouteStats:
         self.baseline: RequestStats | None = None
         self.pending = WindowBucket()
         self.slow_after = math.inf
-        self._advanced: object = None  # what the window held when `advance` was called last
-        self._analysed: tuple[object, RequestStats | None, Analysis] | None = None  # with the baseline that it is of
+        self._advanced: object = None  # contents of the window at the last `advance`
+        self._analysed: tuple[object, RequestStats | None, Analysis] | None = None  # of a mark and a baseline
 
     def advance(self, now: float) -> None:
         """Advance the window to `now` (monotonic seconds)."""
