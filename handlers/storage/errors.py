@@ -11,8 +11,8 @@ StoreError
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from bson.errors import BSONError
 from pymongo import errors
@@ -31,11 +31,12 @@ class UnavailableError(StoreError):
 
 
 class RefusedError(StoreError):
-    """An operation that the server refused; `code` is its error code."""
+    """An operation that the server refused; `code` is its error code, `response` its complete reply."""
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: int, response: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.response = response or {}
 
 
 class DuplicateError(RefusedError):
@@ -62,7 +63,7 @@ def translate_errors() -> Iterator[None]:
     except (errors.OperationFailure, errors.WriteError) as error:
         if error.code == EXCEEDED_TIME:
             raise UnavailableError(_server_message(error)) from error
-        raise RefusedError(_server_message(error), error.code or 0) from error
+        raise RefusedError(_server_message(error), error.code or 0, error.details) from error
     except (PyMongoError, BSONError, ValueError, OverflowError, RecursionError) as error:
         raise UnstorableError(str(error)) from error
 

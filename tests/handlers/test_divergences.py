@@ -126,6 +126,18 @@ async def test_a_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON
         assert ("token" in read(switched.native)) == (request is login)
 
 
+@shows("database-clock")
+@pytest.mark.parametrize("target", ["/users/login", "/users/register"])
+async def test_a_query_that_mongodb_refuses(keeping: Twins, target: str) -> None:
+    request = post(target, {"email": {"$elemMatch": 1, "toString": 1}, "password": "p"})
+    legacy = await keeping.legacy.ask(request)
+    keeping.native.database.blacktokens.insert_one({})  # time passes in MongoDB with each write
+    refused = Seen(request, legacy, await keeping.native.ask(request))
+    refused.assert_declared("database-clock")
+    assert list(read(refused.native)) == list(read(refused.legacy))
+    assert read(refused.native)["errorResponse"]["errmsg"] == "$elemMatch needs an Object"
+
+
 @shows("register-invalid")
 @pytest.mark.parametrize("wrong", [{"role": "admin"}, {"username": " "}, {"email": None}], ids=str)
 async def test_an_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> None:

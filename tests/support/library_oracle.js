@@ -6,6 +6,7 @@ const bcrypt = need('bcrypt')
 const encodeUrl = need('encodeurl')
 const parseUrl = need('parseurl')
 const querystring = require('node:querystring')
+const subprotocol = need('./node_modules/ws/lib/subprotocol.js')
 
 const questions = {
   verify: (token, secret) => {
@@ -18,6 +19,7 @@ const questions = {
   },
   sign: (claims, secret) => jwt.sign(claims, secret, { expiresIn: '1h' }),
   query: (text) => querystring.parse(text),
+  subprotocols: (header) => [...subprotocol.parse(header)],
   encodeUrl: (text) => encodeUrl(text),
   target: (url) => {
     const parsed = parseUrl({ url })

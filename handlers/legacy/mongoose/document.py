@@ -36,6 +36,7 @@ from handlers.legacy.mongoose.values import (
     same,
     strip,
     to_bson,
+    unspread,
 )
 
 VERSION: Final = "__v"
@@ -159,7 +160,7 @@ class Document(Embedded):
             for below in [error for error in self.errors if error.startswith(f"{name}.")]:
                 del self.errors[below]
         try:
-            cast = path.apply(value)
+            cast = path.apply(unspread(value))
         except CastError as error:
             self._invalidate(error.path, error)
             return

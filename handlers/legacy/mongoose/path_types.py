@@ -19,6 +19,7 @@ from handlers.legacy.mongoose.errors import (
     UnexplainedCastError,
     ValidatorError,
 )
+from handlers.legacy.mongoose.inherited import METHODS
 from handlers.legacy.mongoose.paths import Default, Missing, Path, cast_operand
 from handlers.legacy.mongoose.values import Embedded, is_operator, is_true
 from handlers.white_space import trim
@@ -199,7 +200,7 @@ class IdListPath(Path):
             return self.for_query(None, value if isinstance(value, list) else [value])
         if operator == "$elemMatch":
             return self._element(value)
-        if operator in ("$in", "$nin", "$exists", "$type"):
+        if operator in ("$in", "$nin", "$exists", "$type", *METHODS):
             return super().for_query(operator, value)
         raise MongooseError(f"Can't use {operator} with Array.")
 

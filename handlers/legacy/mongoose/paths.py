@@ -20,6 +20,7 @@ from handlers.legacy.mongoose.errors import (
     UnexplainedCastError,
     ValidatorError,
 )
+from handlers.legacy.mongoose.inherited import METHODS
 
 REQUIRED: Final = "Path `{PATH}` is required."
 
@@ -121,7 +122,8 @@ class Path:
             return _check_type(value)
         if operator in ("$gt", "$gte", "$lt", "$lte") and self.comparable:
             return self.init(value)
-        return self.odd_operator(operator, value)
+        inherited = METHODS.get(operator)
+        return self.odd_operator(operator, value) if inherited is None else inherited(value)
 
     def odd_operator(self, operator: str, value: Value) -> Value:
         """Cast the operand of an operator that this type does not define."""

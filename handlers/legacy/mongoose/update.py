@@ -24,10 +24,11 @@ from handlers.legacy.mongoose.errors import (
     MongooseError,
     UnexplainedCastError,
 )
+from handlers.legacy.mongoose.inherited import METHODS
 from handlers.legacy.mongoose.path_types import IdListPath, MixedPath, StringPath
 from handlers.legacy.mongoose.paths import Path, cast_operand
 from handlers.legacy.mongoose.schema import Schema
-from handlers.legacy.mongoose.values import FORBIDDEN, clone, is_true, to_bson
+from handlers.legacy.mongoose.values import FORBIDDEN, clone, document_in, is_document, is_true, to_bson
 
 OPERATORS: Final = frozenset(
     (
@@ -39,12 +40,7 @@ ADDING: Final = frozenset({"$push", "$addToSet"})
 OVERWRITING: Final = frozenset({"$set", "$setOnInsert"})
 STORING: Final = ADDING | OVERWRITING
 NUMERIC: Final = frozenset({"$pop", "$inc"})
-INHERITED: Final = frozenset(
-    (
-        *("toString", "toLocaleString", "valueOf", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable"),
-        *("__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
-    )
-)
+INHERITED: Final = frozenset(METHODS) - {"constructor", "__proto__"}
 """Names for which mongoose's path lookup returns a function that every object inherits."""
 
 
@@ -68,6 +64,8 @@ def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object
 
 def _gather(update: Mapping[str, Value]) -> Json:
     """Move fields that are not operators into `$set`, in the order of mongoose's backward walk."""
+    if is_document(update):
+        update = _as_object(document_in(update))
     names = [name for name in own_keys(update) if name not in FORBIDDEN]
     gathered: Json = {}
     plain = [name for name in reversed(names) if name not in OPERATORS]

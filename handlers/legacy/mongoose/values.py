@@ -17,7 +17,12 @@ FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
 """Names that mongoose never copies."""
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None), ObjectId, DatetimeMS})
-_SPECIAL: Final = FORBIDDEN | {"_bsontype"}
+INTERNALS: Final = "$__"
+"""The field of a document's internal state, by which mongoose tells documents from plain objects."""
+
+_MARKS: Final = ("isMongooseBuffer", "$isMongooseMap")
+_SPREAD: Final = frozenset({"_doc", "__index", "__parentArray"})
+_SPECIAL: Final = FORBIDDEN | {"_bsontype", INTERNALS, *_MARKS}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _INT32: Final = 2**31
@@ -72,10 +77,40 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
         return {"code": str(value)} if value.scope is None else {"code": str(value), "scope": dict(value.scope)}
     if isinstance(value, dict) and value.get("_bsontype") == "Double":
         return float(to_number(value.get("value", UNDEFINED)))
+    if isinstance(value, dict) and is_document(value):
+        return document_in(value)
     if not isinstance(value, dict) or _is_foreign(value):
         return value
     small = copy_fields(value)
     return small if small or in_array else UNDEFINED
+
+
+def is_document(value: Mapping[str, Value]) -> bool:
+    """Return whether mongoose takes an object for a document, buffer or map of its own, by a field that these have."""
+    return value.get(INTERNALS) is not None or any(is_true(value.get(mark)) for mark in _MARKS)
+
+
+def document_in(value: Mapping[str, Value]) -> Value:
+    """Return what mongoose clones of such an object: the `_doc` of a spread document; raises for all others."""
+    if value.get(INTERNALS) is not None and value.get("_doc") is not None:
+        return value["_doc"]
+    raise JavaScriptTypeError("obj.toObject is not a function")
+
+
+def unspread(value: Value) -> Value:
+    """Return the value to set on a path: of a spread document (`{...document}`), its fields and the further ones."""
+    if not isinstance(value, dict) or value.get(INTERNALS) is None or value.get("_doc") is None:
+        return value
+    further = {key: item for key, item in value.items() if not key.startswith("$") and key not in _SPREAD}
+    return {**_spread(value["_doc"]), **further}
+
+
+def _spread(value: Value) -> dict[str, Value]:
+    """Return `{...value}`."""
+    if isinstance(value, dict):
+        return value
+    items: list[Value] = value if isinstance(value, list) else list(value) if isinstance(value, str) else []
+    return {str(index): item for index, item in enumerate(items)}
 
 
 def _is_foreign(value: dict[str, Value]) -> bool:
@@ -127,6 +162,8 @@ def clone(value: Value) -> Value:
     """Return an update's copy of a value, without forbidden names."""
     if isinstance(value, list):
         return [clone(item) for item in value]
+    if isinstance(value, dict) and is_document(value):
+        return document_in(value)
     if isinstance(value, dict) and not _is_foreign(value):
         return {key: clone(value[key]) for key in own_keys(value) if key not in FORBIDDEN}
     return value

@@ -16,6 +16,7 @@ from handlers.json_structure import SLICE, StructureError
 from handlers.legacy.buffers import base64_slices, from_value
 from handlers.legacy.express import request_target
 from handlers.legacy.express.charsets import decode_utf8
+from handlers.legacy.express.headers import Headers
 from handlers.legacy.javascript import (
     UNDEFINED,
     JavaScriptRangeError,
@@ -26,6 +27,8 @@ from handlers.legacy.javascript import (
     parse,
     stringify,
 )
+from handlers.legacy.subprotocols import SubprotocolError
+from handlers.legacy.subprotocols import parse as parse_subprotocols
 from handlers.services.transcription import (
     LIMIT,
     PARSING_COPIES,
@@ -77,9 +80,13 @@ class TranscriptionStream:
         """Serve one WebSocket, from its handshake to its end."""
         await receive()
         if request_target(scope).partition("?")[0] != PATH:
-            await _refuse(scope, send)
+            await _refuse(scope, send, "Bad Request")
             return
-        subprotocol = next(iter(scope.get("subprotocols", ())), None)
+        try:
+            subprotocol = _subprotocol(scope)
+        except SubprotocolError:
+            await _refuse(scope, send, "Invalid Sec-WebSocket-Protocol header")
+            return
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         conversation = _LegacyConversation(self._transcribe, send, self._limit, self._clock, memory_of(scope))
         try:
@@ -190,11 +197,22 @@ async def _parse(frame: Message, limit: int) -> Value:
     return await parse_in_slices(text, parse)
 
 
-async def _refuse(scope: Scope, send: Send) -> None:
+def _subprotocol(scope: Scope) -> str | None:
+    """Return the first name that the client offers, None if it offers none; raises `SubprotocolError`."""
+    offered = Headers(scope["headers"]).get("sec-websocket-protocol")
+    return None if offered is None else parse_subprotocols(offered)[0]
+
+
+async def _refuse(scope: Scope, send: Send, reason: str) -> None:
     """Refuse the handshake as the ws library does (`abortHandshake`), as far as the server supports it."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return
-    headers = [(b"connection", b"close"), (b"content-type", b"text/html"), (b"content-length", b"11")]
+    body = reason.encode()
+    headers = [
+        (b"connection", b"close"),
+        (b"content-type", b"text/html"),
+        (b"content-length", str(len(body)).encode()),
+    ]
     await send({"type": "websocket.http.response.start", "status": 400, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": b"Bad Request"})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -4,13 +4,14 @@ Where the legacy hangs or dies, native answers (contracts/divergences.yaml): a w
 token, an account that mongoose refuses, concurrent registrations of one address.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from handlers.legacy.auth import NO_TOKEN, bearer, sign
 from handlers.legacy.express import Handler, Reply, Request, Router, json
-from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value
-from handlers.legacy.legacy_errors import legacy_errors
+from handlers.legacy.javascript import UNDEFINED, Value
+from handlers.legacy.legacy_errors import CAUGHT, legacy_errors
 from handlers.legacy.models import USERS
 from handlers.legacy.mongoose import (
     CastError,
@@ -23,6 +24,7 @@ from handlers.legacy.mongoose import (
 from handlers.services.login_limits import LoginLimits
 from handlers.services.token_blocklist import TokenBlocklist
 from handlers.services.users import SHOWN, EmailTakenError, Users
+from handlers.storage.errors import RefusedError, UnavailableError
 
 _TAKEN: Final = {"msg": "User already exists"}
 _WRONG: Final = "wrong credentials"
@@ -38,9 +40,21 @@ def refuse_check(_: str) -> Reply:
     return json(500, {"error": "Internal Server Error"})
 
 
-def sent(error: MongooseError | JavaScriptTypeError) -> Reply:
-    """Answer as `res.send(error)`."""
+def sent(error: Exception) -> Reply:
+    """Answer as `res.send(error)`, one of `CAUGHT`."""
+    if isinstance(error, RefusedError):
+        return json(200, server_error(error.response))
     return json(200, error.to_json() if isinstance(error, MongooseError) else {})
+
+
+def server_error(response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the Node driver's `MongoServerError` for a server's reply, in its order."""
+    hidden = ("errorLabels", "errmsg", "message", "errorResponse")
+    return {
+        "errorLabelSet": {},
+        "errorResponse": dict(response),
+        **{name: value for name, value in response.items() if name not in hidden},
+    }
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,9 @@ class UserRoutes:
         username, email, password, role = request.fields("username", "email", "password", "role")
         try:
             taken = await self._find(email)
-        except (MongooseError, JavaScriptTypeError) as error:
+        except UnavailableError:
+            raise
+        except CAUGHT as error:
             return sent(error)
         if taken is not None:
             return json(401, _TAKEN)
@@ -99,7 +115,9 @@ class UserRoutes:
         email, password = request.fields("email", "password")
         try:
             user = await self._find(email)
-        except (MongooseError, JavaScriptTypeError) as error:
+        except UnavailableError:
+            raise
+        except CAUGHT as error:
             return sent(error)
         hashed = None if user is None else user.get("password")
         if user is not None and not (isinstance(password, str) and isinstance(hashed, str)):
@@ -149,7 +167,7 @@ class UserRoutes:
         return json(200, {"success": True, "data": {"name": shown.pop("username"), **shown}})
 
     async def _find(self, email: Value) -> Document | None:
-        """Return the user of an address; raises `MongooseError`, or `JavaScriptTypeError` for an unreadable address."""
+        """Return the user of an address; raises one of `CAUGHT`."""
         stored = await self.users.find_by_email(self._filter(email))
         return None if stored is None else Document.read(USERS, stored)
 

@@ -92,7 +92,7 @@ async def hear(connection: ClientConnection, count: int) -> list[dict[str, Any]]
     frames: list[dict[str, Any]] = []
     with contextlib.suppress(TimeoutError):
         while True:
-            async with asyncio.timeout(5 if len(frames) < count else QUIET):
+            async with asyncio.timeout(30 if len(frames) < count else QUIET):
                 frames.append(named(json.loads(await connection.recv())))
     return frames
 
@@ -175,6 +175,15 @@ async def test_a_server_that_cannot_answer_a_handshake_closes_it() -> None:
 async def test_the_first_subprotocol_is_taken(native: Stream) -> None:
     async with connect(native.url, subprotocols=["b", "a"]) as connection:  # type: ignore[list-item]
         assert connection.subprotocol == "b"
+
+
+@pytest.mark.parametrize("offered", ["a, a", "a,", "a b", ""])
+async def test_malformed_subprotocols_are_refused(native: Stream, offered: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(native.url, additional_headers={"Sec-WebSocket-Protocol": offered}):
+            pass
+    assert refused.value.response.status_code == 400
+    assert refused.value.response.body == b"Invalid Sec-WebSocket-Protocol header"
 
 
 INVALID = {"type": "error", "message": "Invalid message format"}

@@ -1,0 +1,70 @@
+"""Objects with members that mongoose finds on every object or on its own documents, against the real one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.legacy.javascript import JavaScriptTypeError
+from handlers.legacy.models import CONSULTATIONS, PROMPTS
+from handlers.legacy.mongoose import Document, MongooseError, Schema, cast_filter
+from handlers.legacy.mongoose.inherited import METHODS
+from tests.handlers.legacy.mongoose.test_oracle import OPERANDS, TRIED, many, sameness, show, values
+from tests.support.mongoose_oracle import MODULES, Oracle, extended
+
+pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the stand-in's libraries are not installed")
+
+spread_documents = st.dictionaries(
+    st.sampled_from(["$__", "_doc", "isMongooseBuffer", "$isMongooseMap", "__index", "a"]), values, max_size=3
+)
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[Oracle]:
+    opened = Oracle()
+    yield opened
+    opened.close()
+
+
+def made(schema: Schema, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a new document as JSON, and the message of its refusal."""
+    ours: dict[str, Any] = {}
+    try:
+        document = Document.create(schema, values)
+        ours["json"] = show(document)
+        document.validate()
+    except (MongooseError, JavaScriptTypeError) as error:
+        ours["error"] = str(error)
+    return ours
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_inherited_methods_make_operands_of_values(oracle: Oracle, method: str) -> None:
+    for path in TRIED[:-1]:
+        for operand in OPERANDS[:10] if method != "valueOf" else ():
+            filter_ = {path: {"$eq": None, method: operand}}
+            answer = oracle.ask("filter", model="prompts", filter=filter_)
+            if "error" in answer:
+                with pytest.raises(JavaScriptTypeError, match=re.escape(answer["error"]["message"])):
+                    cast_filter(PROMPTS, filter_)
+            else:
+                assert extended(cast_filter(PROMPTS, filter_)) == answer["stored"]
+
+
+def test_objects_that_look_like_documents_are_set_as_such(oracle: Oracle) -> None:
+    @many
+    @given(spread_documents, spread_documents)
+    def check(patient: dict[str, Any], clinician: dict[str, Any]) -> None:
+        fields: dict[str, Any] = {"patient": [patient, {"nested": patient}], "clinician": clinician}
+        for given_fields in (fields, {**fields, "patient": patient}):
+            answer = oracle.ask("create", model="consultations", values=given_fields)
+            ours = made(CONSULTATIONS, given_fields)
+            assert ours.get("error") == answer.get("error", {}).get("message")
+            assert sameness(ours.get("json", ""), given_fields) == sameness(answer.get("json", ""), given_fields)
+
+    check()
