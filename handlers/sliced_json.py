@@ -37,6 +37,7 @@ _ERROR_CONTEXT: Final = 12
 _NUMERIC: Final = "-+.0123456789eE"
 _BLANK: Final = " \t\n\r"
 _STRING = re.compile(r'[^"\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*+', re.DOTALL)
+_PLAIN = re.compile(r'[^"\\\x00-\x1f]*+')
 _LONG_RUN = re.compile(rf"(?<![{_BLANK}])[{_BLANK}]{{{LONG},}}+|(?<![{_NUMERIC}])[{_NUMERIC}]{{{LONG},}}+")
 _SPACES = re.compile(rf"[{_BLANK}]*+")
 _NUMERALS = re.compile(rf"[{_NUMERIC}]*+")
@@ -287,7 +288,7 @@ class _Outline:
                 await self._spend(after - start)
                 return after + 1
             try:
-                pieces.append(_read_string(f'{source[at:after]}"', 0, True)[0])
+                self._read_piece(pieces, start, at, after)
             except JSONDecodeError as error:
                 self._add('"')
                 return self._fail(at + error.pos)
@@ -300,8 +301,14 @@ class _Outline:
             at = after
         self._add(f'"{self.mark}{len(self.strings)}"')
         self._skip_to(after + 1)
-        self.strings.append(_join(pieces))
+        self.strings.append(_join(pieces) if pieces else source[start:after])
         return after + 1
+
+    def _read_piece(self, pieces: list[str], start: int, at: int, after: int) -> None:
+        """Append a decoded piece; append none while the string equals its source, from which it is then copied once."""
+        if pieces or not _PLAIN.fullmatch(self._source, at, after):
+            piece = _read_string(f'{self._source[at:after]}"', 0, True)[0]
+            pieces += (piece,) if pieces else (self._source[start:at], piece)
 
     def _end_of_piece(self, at: int, end: int) -> int:
         """Return the end of a piece of a string: at its quote, at an invalid escape, or between two characters."""

@@ -172,15 +172,22 @@ class _Conversation:
     async def run(self) -> None:
         """Greet, and handle frames until the client disconnects; raises `HTTPException` for an invalid token."""
         await self._send("connection", connectionId=self._identity, message="Connected to transcription stream")
-        while (message := await self._socket.receive())["type"] == "websocket.receive":
-            text = message.get("text") or message.get("bytes") or ""
-            size = PARSING_COPIES * len(text)
-            if not self._memory.retain(size):
-                continue
+        while await self._serve_next():
+            pass  # a frame is not referenced while the next one is awaited
+
+    async def _serve_next(self) -> bool:
+        """Receive and handle one frame; return False once the client has disconnected."""
+        message = await self._socket.receive()
+        if message["type"] != "websocket.receive":
+            return False
+        text = message.get("text") or message.get("bytes") or ""
+        size = PARSING_COPIES * len(text)
+        if self._memory.retain(size):
             try:
                 await self._handle(text)
             finally:
                 self._memory.release(size)
+        return True
 
     async def _handle(self, text: str | bytes) -> None:
         try:

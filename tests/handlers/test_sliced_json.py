@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -24,7 +26,8 @@ numbers = st.builds(
     st.sampled_from(("", "e5", "E-700", "e+" + "0" * 300 + "12", "e-2990", "e2990")),
 )
 strings = st.builds(
-    lambda piece, times: '"' + piece * times + '"',
+    lambda before, piece, times: '"' + before + piece * times + '"',
+    st.sampled_from(("", "plain" * 200)),
     st.sampled_from(("a", "é", "😀", "\\n", "é\\ud83d\\ude00", '\\"', "\\\\", "x\\u0041", "ab\\\\\\u00e9")),
     st.sampled_from((1, 200, 300, 12_000)),
 )
@@ -114,3 +117,15 @@ async def test_value_that_is_written_stays_as_it_is() -> None:
     value = {"a": ["x" * 1_000, {"b": "y" * 1_000}]}
     await write_in_slices(value, stringify, SMALL)
     assert value == {"a": ["x" * 1_000, {"b": "y" * 1_000}]}
+
+
+@pytest.mark.parametrize("text", [f'{{"audio":"{"QUJD" * 500_000}"}}', f'["{"é" * 500_000}",1]'])
+async def test_long_plain_string_is_copied_once(text: str) -> None:
+    tracemalloc.start()
+    try:
+        value = await parse_in_slices(text, json.loads)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert value == json.loads(text)
+    assert peak < 1.5 * sys.getsizeof(text)

@@ -91,8 +91,8 @@ class TranscriptionStream:
         conversation = _LegacyConversation(self._transcribe, send, self._limit, self._clock, memory_of(scope))
         try:
             await conversation.greet()
-            while (message := await receive())["type"] == "websocket.receive":
-                await conversation.read(message)
+            while await conversation.serve_next(receive):
+                pass  # a frame is not referenced while the next one is awaited
         finally:
             await conversation.recorder.close()
 
@@ -116,6 +116,14 @@ class _LegacyConversation:
     async def greet(self) -> None:
         """Send the connection's id."""
         await self._send_json("connection", connectionId=self._identity, message="Connected to transcription stream")
+
+    async def serve_next(self, receive: Receive) -> bool:
+        """Receive and handle one frame; return False once the client has disconnected."""
+        frame = await receive()
+        if frame["type"] != "websocket.receive":
+            return False
+        await self.read(frame)
+        return True
 
     async def read(self, frame: Message) -> None:
         """Handle one frame; invalid JSON and `null` are errors, unknown types are ignored."""
