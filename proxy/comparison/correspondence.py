@@ -169,6 +169,8 @@ class Correspondence:
         if ours is None or theirs is None:
             return [TextDifference((), "value", legacy, native)]
         self._natives[legacy] = native
+        if legacy.rpartition(".")[0] == native.rpartition(".")[0] and ours.is_reproducible:
+            return [TextDifference(("signature",), "value", legacy, native)]  # whole tokens, which reports redact
         differences = self._compare_issue(ours, theirs)
         one, other = dict(flatten(ours.header, ("header",))), dict(flatten(theirs.header, ("header",)))
         one |= flatten(ours.relative_claims(), ("claims",))

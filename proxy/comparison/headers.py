@@ -10,22 +10,24 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from proxy.comparison.bodies import media
 from proxy.comparison.exchange import Headers
 from proxy.comparison.modes import Mode
-from proxy.comparison.spelling import is_same_value
+from proxy.comparison.spelling import is_same_value, moment_of
 from proxy.comparison.values import HintsAt, Names
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
 from proxy.comparison.volatile import mask
 from proxy.types import DifferenceKind, ValuePath
 
-_SETS: Final = frozenset(
-    ("access-control-allow-headers", "access-control-allow-methods", "access-control-expose-headers", "allow", "vary")
-)
-_MOMENTS: Final = frozenset(("expires",))
-"""Headers whose value is relative to the time of the answer."""
+_NAME_SETS: Final = frozenset(("access-control-allow-headers", "access-control-expose-headers", "vary"))
+"""Headers whose value is a set of names without regard to case."""
+_METHOD_SETS: Final = frozenset(("access-control-allow-methods", "allow"))
+"""Headers whose value is a set of methods, which are case-sensitive (RFC 9110 §9.1)."""
+_DELETED_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""An earlier expiry deletes a cookie or forbids caching; others are relative to the time of the answer."""
 
 
 class AnswerHead(Protocol):
@@ -121,30 +123,59 @@ def _difference(name: str, kind: DifferenceKind, legacy: str | None, native: str
 
 def _same_by_kind(name: str, legacy: str, native: str, by_role: bool) -> bool | None:
     """Return whether two values of a header with a grammar agree; None for other headers."""
-    if name in _SETS:
-        return _tokens(legacy) == _tokens(native)
+    if name in _NAME_SETS or name in _METHOD_SETS:
+        lower = name in _NAME_SETS
+        return _tokens(legacy, lower=lower) == _tokens(native, lower=lower)
     if name == "content-type":
-        return media(legacy) == media(native)
+        return _media_type(legacy) == _media_type(native)
     if name == "set-cookie":
         return _cookies(legacy, by_role) == _cookies(native, by_role)
-    return True if name in _MOMENTS else None
+    return _expiry(legacy) == _expiry(native) if name == "expires" else None
 
 
 def _coding(value: str | None) -> str:
     return "" if value is None or value.lower() == "identity" else value.lower().replace("x-gzip", "gzip")
 
 
-def _tokens(value: str) -> set[str]:
-    return {token.strip() for token in value.lower().split(",")}
+def _tokens(value: str, *, lower: bool) -> set[str]:
+    return {token.strip() for token in (value.lower() if lower else value).split(",")}
+
+
+def _media_type(value: str) -> tuple[tuple[str, str], set[str]]:
+    """Return media type and charset, and the other parameters; a boundary is each side's own (RFC 2046 §5.1.1)."""
+    parameters = {_attribute(part) for part in value.split(";")[1:] if part.strip()}
+    return media(value), {one for one in parameters if not one.startswith(("boundary=", "charset="))}
 
 
 def _cookies(value: str, by_role: bool) -> list[tuple[str, ...]]:
-    """Return cookies by name and attributes; by role, a value that is an id, a date or a token by its kind."""
+    """Return cookies by name, domain and path; those with the same ones in their order, because the last one counts.
+
+    By role, a value that is an id, a date or a token is replaced by its kind.
+    """
     split = (cookie.split(";") for cookie in value.split("\n"))
     spelled = mask if by_role else str
-    return sorted((spelled(first.strip()), *sorted(map(_attribute, rest))) for first, *rest in split)
+    cookies = [(spelled(first.strip()), *sorted(map(_attribute, rest))) for first, *rest in split]
+    return sorted(cookies, key=_cookie_identity)
+
+
+def _cookie_identity(cookie: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what identifies a cookie (RFC 6265 §5.3)."""
+    pair, *attributes = cookie
+    return pair.partition("=")[0], *(one for one in attributes if one.startswith(("domain=", "path=")))
 
 
 def _attribute(text: str) -> str:
-    name, _, value = text.strip().lower().partition("=")
-    return name if name == "expires" else f"{name}={value}"
+    """Return a parameter or an attribute with its name, and values without case, in lower case."""
+    name, _, value = text.strip().partition("=")
+    name = name.strip().lower()
+    if name == "expires":
+        return f"{name}={_expiry(value)}"
+    return f"{name}={value.lower() if name in ('domain', 'samesite') else value}"
+
+
+def _expiry(value: str) -> str:
+    """Return `future` for a date, `past` for one that deletes a cookie, and any other value as it is."""
+    moment = moment_of(value)
+    if moment is None:
+        return value
+    return "past" if moment < _DELETED_BEFORE else "future"

@@ -24,6 +24,12 @@ class Token(NamedTuple):
         issued = self.claims.get("iat") if isinstance(self.claims, dict) else None
         return issued if isinstance(issued, int) and not isinstance(issued, bool) else None
 
+    @property
+    def is_reproducible(self) -> bool:
+        """True where the same header and claims have one signature only: HMAC and RSA with PKCS #1 (RFC 7518 §3)."""
+        algorithm = self.header.get("alg") if isinstance(self.header, dict) else None
+        return isinstance(algorithm, str) and algorithm.startswith(("HS", "RS"))
+
     def relative_claims(self) -> JSON:
         """Return the claims with their times in seconds after `iat`."""
         issued = self.issued

@@ -227,6 +227,13 @@ def test_tokens_compare_by_their_claims() -> None:
     assert differ(ours, token(LIVE_AT, userID=object_id(LIVE_AT, 3), author="amara"), correspondence)
 
 
+def test_equal_claims_need_an_equal_signature() -> None:
+    ours = token(LIVE_AT, author="amara")
+    forged = ours[:-4] + ("aaaa" if not ours.endswith("aaaa") else "bbbb")
+    assert differ(ours, forged) == ["body.signature"]
+    assert differ(ours, ours) == []
+
+
 def test_a_token_lasts_as_long_and_was_made_just_now() -> None:
     ours = token(RECORDED_AT)
     longer = jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 7200}, SECRET)

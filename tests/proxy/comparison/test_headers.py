@@ -63,8 +63,9 @@ def test_an_entity_tag_follows_the_body() -> None:
 
 
 def test_moments_are_held_to_being_there() -> None:
-    assert not kinds([("expires", "a")], [("expires", "b")])
-    assert kinds([("expires", "a")], [])
+    one, other = ([("expires", f"Mon, 30 Nov 2026 10:00:0{second} GMT")] for second in (1, 2))
+    assert not kinds(one, other)
+    assert kinds(one, [])
     assert kinds([("last-modified", "a")], [("last-modified", "b")])
 
 
@@ -76,13 +77,56 @@ def test_ids_made_on_the_way_may_differ() -> None:
 
 
 def test_cookies_compare_by_name_and_attributes() -> None:
-    legacy = [("set-cookie", f"sid={object_id(1)}; Path=/; HttpOnly; Expires=Mon"), ("set-cookie", "theme=dark")]
-    native = [("set-cookie", "theme=dark"), ("set-cookie", f"sid={object_id(2)}; HttpOnly; path=/; Expires=Tue")]
+    legacy = [
+        ("set-cookie", f"sid={object_id(1)}; Path=/; HttpOnly; Expires=Mon, 30 Nov 2026 10:00:00 GMT"),
+        ("set-cookie", "theme=dark"),
+    ]
+    native = [
+        ("set-cookie", "theme=dark"),
+        ("set-cookie", f"sid={object_id(2)}; HttpOnly; path=/; Expires=Tue, 01 Dec 2026 10:00:00 GMT"),
+    ]
     assert not kinds(legacy, native, mode=DRY_RUN)
     assert kinds(legacy, native)
     assert not kinds(native, native[::-1])
     assert kinds(legacy, native[:1], mode=DRY_RUN)
     assert kinds(legacy, [native[0], ("set-cookie", f"sid={object_id(2)}; Path=/")], mode=DRY_RUN)
+
+
+DELETED = "Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("mode", [READ, DRY_RUN], ids=["read", "dry-run"])
+@pytest.mark.parametrize(
+    ("name", "legacy", "native"),
+    [
+        ("set-cookie", ["sid=a", "sid=b"], ["sid=b", "sid=a"]),  # the last one counts
+        ("set-cookie", ["sid=a; Path=/A"], ["sid=a; Path=/a"]),
+        ("set-cookie", ["sid=a; Expires=Mon, 30 Nov 2026 10:00:00 GMT"], [f"sid=a; {DELETED}"]),
+        ("set-cookie", ["sid=a; HttpOnly"], ["sid=a"]),
+        ("allow", ["PATCH"], ["patch"]),
+        ("access-control-allow-methods", ["GET,PATCH"], ["GET,patch"]),
+        ("content-type", ["a/b; version=1"], ["a/b; version=2"]),
+        ("content-type", ["a/b"], ["a/b; profile=x"]),
+        ("expires", ["0"], ["Mon, 30 Nov 2026 10:00:00 GMT"]),
+    ],
+)
+def test_header_values_of_another_meaning_differ(name: str, legacy: list[str], native: list[str], mode: Mode) -> None:
+    one, other = (exchange(b"", "", headers=[(name, value) for value in values]) for values in (legacy, native))
+    assert [each.path for each in compare(one, other, mode=mode).differences] == [("header", name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "legacy", "native"),
+    [
+        ("set-cookie", ["sid=a; Path=/A; SameSite=Lax"], ["sid=a; samesite=lax; path=/A"]),
+        ("set-cookie", ["sid=a; Path=/A", "sid=a; Path=/B"], ["sid=a; Path=/B", "sid=a; Path=/A"]),
+        ("content-type", ["multipart/mixed; boundary=1"], ["multipart/mixed; boundary=2"]),
+        ("vary", ["Origin"], ["origin"]),
+    ],
+)
+def test_header_values_of_the_same_meaning_are_equal(name: str, legacy: list[str], native: list[str]) -> None:
+    one, other = (exchange(b"", "", headers=[(name, value) for value in values]) for values in (legacy, native))
+    assert compare(one, other).differences == ()
 
 
 @pytest.mark.parametrize(
