@@ -20,7 +20,7 @@ from proxy.gateway.origin import resolve_origin
 from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.starting import StartedRequest, StartRequest
 from proxy.server.exchange import ServedExchange
-from proxy.shadow.mirror import MIRROR_ERRORS
+from proxy.shadow.mirror import MIRROR_ERRORS, MirroredRequest
 from proxy.types import HeaderFields, RawHeaders
 
 logger = logging.getLogger("scribe_proxy")
@@ -85,7 +85,8 @@ class DirectRequest:
 
     def _answer(self, status: int, headers: HeaderFields, body: bytes) -> None:
         added = self._tracker.add_headers(status, headers)
-        self._record(status, headers, body)
+        if self._tracker.mirrored is not None:
+            self._record(self._tracker.mirrored, status, headers, body)
         if self._exchange.may_respond(len(body)):
             try:
                 self._exchange.respond(status, headers, added, body)
@@ -94,10 +95,9 @@ class DirectRequest:
         else:
             self._exchange.run_in_task(self._send(status, [*headers, *added], body))
 
-    def _record(self, status: int, headers: HeaderFields, body: bytes) -> None:
+    def _record(self, mirrored: MirroredRequest, status: int, headers: HeaderFields, body: bytes) -> None:
         """Record the answer for the shadow, which gets it once it is written."""
-        mirrored = self._tracker.mirrored
-        if mirrored is not None and mirrored.direct_recorder is not None:
+        if mirrored.direct_recorder is not None:
             with MIRROR_ERRORS:
                 mirrored.direct_recorder.sent_whole(status, headers, body)
 

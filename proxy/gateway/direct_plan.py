@@ -17,6 +17,7 @@ from proxy.gateway.routing import Match
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.starting import StartRequest
 from proxy.server.request_head import RequestHead
+from proxy.server.scopes import raw_path_of
 
 CACHED: Final = 1024
 """Maximum number of cached plans."""
@@ -40,16 +41,16 @@ class DirectPlanner:
         self.snapshot, self.limits, self._shadows = snapshot, limits, shadows
         self._recurring: Final = lru_cache(maxsize=CACHED)(self._plan)
 
-    def plan(self, head: RequestHead, peer: str | None, scheme: str, raw_path: bytes) -> DirectPlan | None:
+    def plan(self, head: RequestHead, peer: str | None, scheme: str, root_path: str = "") -> DirectPlan | None:
         """Return the plan of a request without a body; None where it needs more than legacy, or a task.
 
-        `peer` is the address of the connection's peer, None on a Unix socket.
+        `peer` is the address of the connection's peer, None on a Unix socket; `root_path` precedes the target's path.
         """
-        return (self._recurring if head.recurs else self._plan)(head, peer, scheme, raw_path)
+        return (self._recurring if head.recurs else self._plan)(head, peer, scheme, root_path)
 
-    def _plan(self, head: RequestHead, peer: str | None, scheme: str, raw_path: bytes) -> DirectPlan | None:
+    def _plan(self, head: RequestHead, peer: str | None, scheme: str, root_path: str) -> DirectPlan | None:
         snapshot = self.snapshot
-        match = snapshot.match(head.method, head.headers, raw_path)
+        match = snapshot.match(head.method, head.headers, raw_path_of(head.target, root_path))
         route = match.route if match is not None else None
         limit = self.limits.get(route.name, bucketing.UNLIMITED) if route is not None else bucketing.UNLIMITED
         decision = snapshot.settled_decision(route, limit)

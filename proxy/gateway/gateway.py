@@ -114,7 +114,7 @@ class Gateway:
         if planner.snapshot is not self.plan or planner.limits is not self.limits:
             planner = self._planner = self._create_planner()
         scopes = exchange.connection.scopes
-        return planner.plan(exchange.head, scopes.peer, scopes.scheme, exchange.raw_path)
+        return planner.plan(exchange.head, scopes.peer, scopes.scheme, scopes.root_path)
 
     def _create_planner(self) -> DirectPlanner:
         return DirectPlanner(self.plan, self.limits, shadows=self._shadow is not None)
@@ -192,7 +192,8 @@ class Gateway:
         """Release what a request holds, report it to the observers (4), and submit it to the shadow."""
         if tracker.slot is not None:
             tracker.slot.release()
-        tracker.record_eviction()
+        if tracker.connection is not None and tracker.connection.evicted_for is not None:
+            tracker.record_eviction(tracker.connection.evicted_for)
         if tracker.trace is not None:
             tracker.trace.end(tracker.status, tracker.failure)
         record = tracker.record()

@@ -95,10 +95,9 @@ class RequestTracker:
         if self.on_fallback is not None:
             self.on_fallback(self.decision)
 
-    def record_eviction(self) -> None:
-        """Record the limit for which the listener ended the request, if any."""
-        evicted_for = self.connection.evicted_for if self.connection is not None else None
-        if evicted_for is not None and self.failure is None:
+    def record_eviction(self, evicted_for: str) -> None:
+        """Record the limit for which the listener ended the request."""
+        if self.failure is None:
             self.failure, self.cause = Overloaded.code, evicted_for
             if not self.begun:
                 self.status = Overloaded.status

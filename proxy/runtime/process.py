@@ -26,6 +26,7 @@ from proxy.docs.app import Docs
 from proxy.failure_log import report_unhandled
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.gateway import Gateway
+from proxy.gateway.request_record import Observer
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from proxy.observability.access_log import AccessLog
@@ -106,7 +107,9 @@ class GatewayProcess:
         self.notices = WebhookQueue(config)
         self.stats = StatsRegistry()
         self.failures = RecentFailures()
-        observers = (RequestMetrics(), self._access_log, self.reports.observe, self.stats, self.failures)
+        observers: list[Observer] = [RequestMetrics(), self._access_log, self.stats, self.failures]
+        if self.database is not None:
+            observers.append(self.reports.observe)
         self.shadow = ShadowClient(
             config, file.parent, (self.stats.compared,), self.reports.record, self.notices.publish
         )

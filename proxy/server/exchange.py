@@ -25,7 +25,7 @@ from proxy.gateway.errors import Failure, error_response
 from proxy.server.memory_budget import MemoryAccount
 from proxy.server.request_head import RequestHead
 from proxy.server.response import InvalidResponse, ResponseFramer, whole_response
-from proxy.server.scopes import ScopeTemplate
+from proxy.server.scopes import ScopeTemplate, raw_path_of
 from proxy.types import HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
@@ -96,7 +96,7 @@ class ServedExchange:
     @property
     def raw_path(self) -> bytes:
         """The raw path of the request's scope."""
-        return self.connection.scopes.raw_path_of(self.head)
+        return raw_path_of(self.head.target, self.connection.scopes.root_path)
 
     def scope(self) -> Scope:
         """Return a new ASGI scope of the request."""

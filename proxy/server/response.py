@@ -116,7 +116,11 @@ def whole_response(status: int, headers: Iterable[Header], added: Iterable[Heade
     text, length, options = _recurring_lines(headers, status)
     if length != len(body) or options or status in _BODILESS:
         return None
-    lines = _join_lines([b"%b: %b\r\n" % header for header in added])
+    lines = b""
+    for name, value in added:
+        if b"\n" in value or b"\r" in value or b"\0" in value:
+            return None
+        lines += b"%b: %b\r\n" % (name, value)
     return b"%b%b%b\r\n%b" % (_status_line(status), text, lines, body)
 
 

@@ -143,17 +143,16 @@ class ResponseReader:
 
     def _read_small(self, head: bytes) -> bool:
         """Parse a final response's head where a quick check finds no irregularity; return False for any other."""
-        recurring = self._recurring
-        if recurring is not None:
-            known = recurring.find(head, self._head_only, self._upgrade)
+        if self._recurring is not None:
+            known = self._recurring.find(head, self._head_only, self._upgrade)
             if known is not None:
-                self._begin(known)
+                self.head, self._left, self.complete = known, known.length, known.framing == "none"
                 return True
         lines = head.split(_LINE_END)
         if not (_is_plain(head, len(lines) - 1) and self._read_lines(lines, small=True)):
             return False
-        if recurring is not None and self.head is not None:
-            recurring.add(head, self._head_only, self._upgrade, self.head)
+        if self._recurring is not None and self.head is not None:
+            self._recurring.add(head, self._head_only, self._upgrade, self.head)
         return True
 
     def _begin(self, head: ResponseHead) -> None:

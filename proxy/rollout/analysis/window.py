@@ -9,6 +9,7 @@ ends is added to the sum, and one that leaves the window is subtracted. Latency 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,9 +27,7 @@ EDGES: Final = tuple(FIRST_EDGE * math.exp2(index / BUCKETS_PER_OCTAVE) for inde
 
 def bucket(seconds: float) -> int:
     """Return the bucket of a latency: 0 up to `FIRST_EDGE`, `LAST` from 105 s on."""
-    if seconds <= FIRST_EDGE:
-        return 0
-    return min(LAST, math.ceil(math.log2(seconds / FIRST_EDGE) * BUCKETS_PER_OCTAVE))
+    return bisect_left(EDGES, seconds, 0, LAST)
 
 
 def edge(index: int) -> float:

@@ -98,18 +98,18 @@ def test_only_requests_for_legacy_alone_have_a_plan(
     path: str, routes: str, planned: bool | None, shadows: bool
 ) -> None:
     planner = DirectPlanner(snapshot(StartingLegacy(), LEGACY + routes), {}, shadows=shadows)
-    plan = planner.plan(head(path), "127.0.0.1", "http", path.encode())
+    plan = planner.plan(head(path), "127.0.0.1", "http")
     assert (plan is not None) == (planned if planned is not None else not shadows)
 
 
 def test_caller_with_the_sticky_cookie_has_a_plan() -> None:
     planner = DirectPlanner(snapshot(StartingLegacy(), LEGACY + COOKIE + ROUTES), {}, shadows=False)
-    assert planner.plan(head("/kept", "Cookie: sticky=1"), "127.0.0.1", "http", b"/kept") is not None
+    assert planner.plan(head("/kept", "Cookie: sticky=1"), "127.0.0.1", "http") is not None
 
 
 def test_plan_is_one_for_the_head_and_another_for_each_peer() -> None:
     planner, recurring = DirectPlanner(snapshot(StartingLegacy()), {}, shadows=False), head("/kept")
-    plans = [planner.plan(recurring, peer, "http", b"/kept") for peer in ("127.0.0.1", "127.0.0.1", "127.0.0.2")]
+    plans = [planner.plan(recurring, peer, "http") for peer in ("127.0.0.1", "127.0.0.1", "127.0.0.2")]
     assert plans[0] is plans[1]
     addresses = [dict(plan.origin.passed)[b"x-forwarded-for"] for plan in plans if plan is not None]
     assert addresses == [b"127.0.0.1", b"127.0.0.1", b"127.0.0.2"]
