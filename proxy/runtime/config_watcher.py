@@ -1,8 +1,8 @@
 """Watch routing.yaml: apply a valid change within two seconds, and report an invalid one.
 
-The watcher reads and compares the file's bytes twice a second. This detects every kind of change on any file system:
-writing in place, replacement by rename, a symlink that changes (Kubernetes swaps `..data` under a ConfigMap). Contracts
-that the file names are part of it, with their changes and their errors.
+The watcher reads and compares the file's bytes once a second, and twice while a change settles. This detects every kind
+of change on any file system: writing in place, replacement by rename, a symlink that changes (Kubernetes swaps `..data`
+under a ConfigMap). Contracts that the file names are part of it, with their changes and their errors.
 
 A change is applied or refused once it has settled, so that a half-written file is never applied:
 
@@ -39,7 +39,7 @@ from proxy.runtime.last_good import LastGood, LoadedConfig, load_config, load_co
 logger = logging.getLogger("scribe_proxy.reload")
 
 INTERVAL: Final = 0.5
-"""Seconds between two readings."""
+"""Seconds between two readings while a change settles; twice as many otherwise."""
 READ_TIMEOUT: Final = 5.0
 """Seconds after which a read counts as hanging; doubled for each read that already hangs."""
 MAX_HANGING: Final = 8
@@ -116,7 +116,8 @@ class ConfigWatcher:
         if not self.problems:
             await self._guarded(self._save)
         while True:
-            await asyncio.sleep(self._interval)
+            is_settled = self._last is not None and self._last.version == self._judged
+            await asyncio.sleep(2 * self._interval if is_settled else self._interval)
             await self._guarded(self.check)
 
     async def check(self) -> bool:

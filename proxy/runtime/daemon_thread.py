@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-IDLE_TIMEOUT: Final = 1.0
+IDLE_TIMEOUT: Final = 1.5
 """Seconds for which a thread waits for its next call: a new thread costs an idle process more than the call."""
 
 

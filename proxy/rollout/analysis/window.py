@@ -201,7 +201,9 @@ class Window:
         if steps <= 0:
             return
         self._started += steps * self._length
-        self._changes += not self.is_empty
+        if self.is_empty:
+            return
+        self._changes += 1
         for _ in range(min(steps, self._count)):
             ended, self.now = self.now, WindowBucket()
             self._ended.append(ended)

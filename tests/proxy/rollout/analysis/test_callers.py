@@ -167,6 +167,7 @@ def test_the_design_effect_is_one_where_callers_fail_alike() -> None:
 def test_counts_by_caller_are_bounded_and_leave_with_their_slice() -> None:
     window = Window(12.0, 0.0)
     for caller in range(100_000):
+        window.now.native.requests += 1
         window.now.native.count(Measure.REQUESTS, caller % SLOTS)
     assert len(window.now.native.by_caller[Measure.REQUESTS]) == SLOTS
     for at in range(1, 14):
