@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODULES := demo/legacy/node_modules/.installed
+PEERS := bench/peers/node_modules/.installed
 
 # Store compiled modules in any case: otherwise each of the many processes compiles all of them again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -61,10 +62,10 @@ conformance: $(STAMP)  ## write docs/conformance.md: every HTTP case with every 
 chaos: $(STAMP) $(MODULES)  ## write docs/chaos.md: attacks on real parts, each figure with its bound; ATTACKS="WORD …" selects some
 	$(BIN)/python -m tests.chaos $(ATTACKS)
 
-bench: $(STAMP) $(MODULES)  ## measure ratios to peers; needs wrk and nginx
+bench: $(STAMP) $(MODULES) $(PEERS)  ## measure ratios to peers; needs wrk and nginx
 	$(BIN)/python -m bench
 
-bench-quick: $(STAMP) $(MODULES)  ## measure the required ratios in under two minutes; exits with 1 where one is not reached
+bench-quick: $(STAMP) $(MODULES) $(PEERS)  ## measure the required ratios in under two minutes; exits with 1 where one is not reached
 	$(BIN)/python -m bench.quick
 
 LOCKER := $(VENV)/lock/bin
@@ -86,9 +87,9 @@ $(STAMP): pyproject.toml requirements-dev.lock deploy/install-locked
 	sh deploy/install-locked $(BIN)/python requirements-dev.lock --editable .
 	@touch $@
 
-$(MODULES): demo/legacy/package-lock.json
+%/node_modules/.installed: %/package-lock.json
 	@command -v npm >/dev/null || { echo "Node 20 or newer is needed (npm was not found)" >&2; exit 1; }
-	cd demo/legacy && npm ci --no-audit --no-fund --loglevel=error
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 clean:  ## remove generated files, including the demo's documents

@@ -33,8 +33,8 @@ def native(seconds: float, rounds: int) -> list[Comparison]:
         return comparisons
 
 
-def contend(contenders: Field, mongodb_url: str) -> dict[str, int]:
-    """Start the legacy, the native app and the gateway on one database; return their ports."""
+def contend(contenders: Field, mongodb_url: str, *, alone: bool = True) -> dict[str, int]:
+    """Start the legacy and the gateway on one database, and the native app `alone` with each driver; return ports."""
     env = {
         "MONGODB_URL": mongodb_url,
         "DATABASE_NAME": "bench",
@@ -42,13 +42,12 @@ def contend(contenders: Field, mongodb_url: str) -> dict[str, int]:
         "OPENAI_API_KEY": "sk-bench",
         "NODE_ENV": "production",
     }
-    legacy, alone = free_port(), free_port()
+    legacy = free_port()
     contenders.start("legacy", ["node", STAND_IN], legacy, {**env, "PORT": str(legacy)})
-    command: list[str | Path] = [sys.executable, "-m", "uvicorn", "handlers.app:app", "--port", str(alone)]
-    contenders.start("native", [*command, "--no-access-log"], alone, env)
     config = routing(legacy, routes=30, native="handlers.app:app", share="100%")
-    gateway, _ = contenders.gateway(config, env)
-    other = free_port()
-    command[-1] = str(other)
-    contenders.start("pymongo", [*command, "--no-access-log"], other, {**env, "MONGODB_DRIVER": "pymongo"})
-    return {LEGACY: legacy, NATIVE: alone, PYMONGO: other, GATEWAY: gateway}
+    ports = {LEGACY: legacy, GATEWAY: contenders.gateway(config, env)[0]}
+    for name, driver in ((NATIVE, "motor"), (PYMONGO, "pymongo")) if alone else ():
+        ports[name] = free_port()
+        command: list[str | Path] = [sys.executable, "-m", "uvicorn", "handlers.app:app", "--port", str(ports[name])]
+        contenders.start(driver, [*command, "--no-access-log"], ports[name], {**env, "MONGODB_DRIVER": driver})
+    return ports
