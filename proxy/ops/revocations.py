@@ -20,7 +20,7 @@ logger = logging.getLogger("scribe_proxy")
 
 COLLECTION: Final = "ops_ended_sessions"
 TIMEOUT: Final = 1.0
-"""Seconds that a page waits for MongoDB."""
+"""Seconds that a logout waits for MongoDB."""
 
 
 class RevokedSessions:
@@ -50,13 +50,11 @@ class RevokedSessions:
         key = _key(session_id)
         if key in self._expiries or (self._directory is not None and (self._directory / key).exists()):
             return True
-        if self._database is None or not self._database.available:
+        if self._database is None or not self._database.available or not await self._database.is_reachable():
             return False
         try:
-            async with asyncio.timeout(TIMEOUT):
-                with self._database.translate_errors():
-                    return await self._database.collection(COLLECTION).find_one({"_id": key}) is not None
-        except (DatabaseError, TimeoutError):
+            return await self._database.answer(_is_stored(self._database, key))
+        except DatabaseError:
             return False
 
     async def _store(self, database: Database, key: str, expires: float) -> None:
@@ -69,6 +67,11 @@ class RevokedSessions:
                     await collection.update_one({"_id": key}, {"$set": {"expires": at}}, upsert=True)
         except (DatabaseError, TimeoutError):
             logger.warning("a logout could not be shared with other replicas: MongoDB is unreachable")
+
+
+async def _is_stored(database: Database, key: str) -> bool:
+    with database.translate_errors():
+        return await database.collection(COLLECTION).find_one({"_id": key}) is not None
 
 
 def _key(session_id: str) -> str:

@@ -142,6 +142,9 @@ class MongoStore:
         if before is not None:
             chosen["by.at"] = {"$lt": before}
         await self._database.require_reachable()
+        return await self._database.answer(self._read_history(chosen, limit))
+
+    async def _read_history(self, chosen: Document, limit: int) -> tuple[AuditEntry, ...]:
         with self._database.translate_errors():
             cursor = self._history.find(chosen, {"_id": 0}).sort("by.at", DESCENDING).limit(limit)
             return tuple([change_of(document) async for document in cursor])
@@ -194,16 +197,20 @@ class MongoStore:
                 self._expires = True
 
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
-        earliest = {"$subtract": ["$$NOW", int(SNAPSHOT_LIFETIME * 1000)]}
-        with self._database.translate_errors():
-            age = {"$divide": [{"$subtract": ["$$NOW", "$at"]}, 1000]}
-            chosen = self._processes.find({"$expr": {"$gte": ["$at", earliest]}}, {"data": 1, "age": age})
-            stored = [(document["data"], document["age"]) async for document in chosen]
+        await self._database.require_reachable()
         snapshots = []
-        for data, age_then in stored:
+        for data, age_then in await self._database.answer(self._read_snapshots()):
             with suppress(ValueError, zlib.error):  # written by another release
                 snapshots.append(replace(_SNAPSHOT.validate_json(zlib.decompress(data)), age=float(age_then)))
         return tuple(snapshots)
+
+    async def _read_snapshots(self) -> list[tuple[bytes, float]]:
+        """Return the stored snapshots with their ages in seconds."""
+        earliest = {"$subtract": ["$$NOW", int(SNAPSHOT_LIFETIME * 1000)]}
+        age = {"$divide": [{"$subtract": ["$$NOW", "$at"]}, 1000]}
+        with self._database.translate_errors():
+            chosen = self._processes.find({"$expr": {"$gte": ["$at", earliest]}}, {"data": 1, "age": age})
+            return [(document["data"], document["age"]) async for document in chosen]
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         changes = [

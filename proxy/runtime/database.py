@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pymongo.errors import (
     BulkWriteError,
@@ -42,10 +42,19 @@ from proxy.runtime.database_driver import (
 if TYPE_CHECKING:
     from proxy.config.service_models import MongoSettings
 
+Result = TypeVar("Result")
+
 TIMEOUT: Final = 2.0
 """Seconds after which an unresponsive server counts as unreachable."""
 REACH_TIMEOUT: Final = 0.8
 """Seconds that a page waits for a server in an unknown state."""
+PING_AFTER: Final = 0.3
+"""Seconds after which a ping accompanies a page's request."""
+PING_TICKS: Final = 10
+"""Ticks of `TICK` seconds that a page waits for its request or the ping: they take longer in a process without CPU."""
+TICK: Final = 0.05
+HANG_CACHED: Final = 2.0
+"""Seconds for which a server that answered no ping counts as unreachable."""
 _DUPLICATE: Final = 11000
 _UNREACHABLE: Final = "MongoDB cannot be reached"
 
@@ -112,9 +121,11 @@ class Database:
 
     async def is_reachable(self) -> bool:
         """Return True where a server is known or answers within `REACH_TIMEOUT`. A failure is cached for that long."""
+        if time.monotonic() < self._unreachable_until:
+            return False
         if self.available:
             return True
-        if self._known_unreachable or time.monotonic() < self._unreachable_until:
+        if self._known_unreachable:
             return False
         try:
             async with asyncio.timeout(REACH_TIMEOUT):
@@ -128,6 +139,43 @@ class Database:
         """Raise `Unavailable` within `REACH_TIMEOUT` where no server is reachable. Used by pages."""
         if not await self.is_reachable():
             raise Unavailable(_UNREACHABLE)
+
+    async def answer(self, work: Awaitable[Result]) -> Result:
+        """Return the result of a page's requests. Raises `Unavailable` where the server does not even answer a ping.
+
+        A server that hangs keeps its connections, and the driver notices after seconds; a large request may take them.
+        """
+        async with asyncio.timeout(None) as limit:
+            watching = asyncio.create_task(self._watch(limit))
+            try:
+                return await work
+            except asyncio.CancelledError:
+                if limit.expired():
+                    raise Unavailable(_UNREACHABLE) from None
+                raise
+            finally:
+                watching.cancel()
+
+    async def _watch(self, limit: asyncio.Timeout) -> None:
+        """End the time of a request that takes long where a ping is not answered either."""
+        await asyncio.sleep(PING_AFTER)
+        ping = asyncio.create_task(self._answers())
+        try:
+            for _ in range(PING_TICKS):
+                if (await asyncio.wait({ping}, timeout=TICK))[0]:
+                    break
+            if not ping.done() or not ping.result():
+                self._unreachable_until = time.monotonic() + HANG_CACHED
+                limit.reschedule(asyncio.get_running_loop().time())
+        finally:
+            ping.cancel()
+
+    async def _answers(self) -> bool:
+        try:
+            await self.reach()
+        except DatabaseError:
+            return False
+        return True
 
     def collection(self, name: str) -> Collection:
         """Return a collection, which need not exist."""

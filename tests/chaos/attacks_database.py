@@ -1,9 +1,10 @@
-"""MongoDB goes away: native answers 503 soon at any load, legacy's routes that need none do not notice."""
+"""MongoDB goes away or hangs: native answers 503 soon at any load, legacy's routes that need none do not notice."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from typing import Final
 
 from tests.chaos.figures import Attack, Figures
@@ -14,14 +15,18 @@ AWAY_S: Final = 8.0
 NATIVE: Final = "/users/users/checkEmail?email=a@b.example"
 
 
-async def lose_database(rate: float, target: Target) -> Figures:
-    """Cut MongoDB off, then send `rate` native requests and as many of legacy's a second."""
+PAGES: Final = ("/", "/live", "/comparisons", "/history")
+
+
+async def lose_database(rate: float, target: Target, *, hangs: bool = False) -> Figures:
+    """Cut MongoDB off, or let it hang, then send `rate` native requests and as many of legacy's a second, and pages."""
     await target.client.get(target.url + NATIVE)
-    await target.mongodb.cut()
+    await (target.mongodb.hang() if hangs else target.mongodb.cut())
     async with (
         Traffic.sending(target.url, rate, [(NATIVE, 503)]) as native,
         Traffic.sending(target.url, rate, [("/", 200)]) as legacy,
     ):
+        page = max([await _page_time(target, path) for path in PAGES])
         await asyncio.sleep(AWAY_S)
         refusals, answers = await native.latencies(), await legacy.latencies()
         return {
@@ -32,10 +37,17 @@ async def lose_database(rate: float, target: Target) -> Figures:
             "failed: native without a 503": (await native.figures())["errors of others"],
             "failed: legacy": (await legacy.figures())["errors of others"],
             "p99 of legacy, ms": 1000 * percentile(answers, 0.99),
+            "slowest page, s": page,
         }
+
+
+async def _page_time(target: Target, path: str) -> float:
+    began = time.monotonic()
+    await target.client.get(f"http://127.0.0.1:{target.ops}{path}")
+    return time.monotonic() - began
 
 
 ATTACKS: Final = [
     Attack(f"no database at {rate}/s", functools.partial(lose_database, rate), quick=rate == 40)
     for rate in (10, 40, 200)
-]
+] + [Attack("database hangs at 40/s", functools.partial(lose_database, 40, hangs=True))]

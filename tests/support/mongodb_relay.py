@@ -28,11 +28,13 @@ class Relay:
         self.port = free_port()
         self.url = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
         self._server: asyncio.Server | None = None
+        self._hangs = False
         self._open: set[asyncio.StreamWriter] = set()
         self._passing: set[asyncio.Task[None]] = set()
 
     async def mend(self) -> None:
         """From now on MongoDB can be reached."""
+        self._hangs = False
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def cut(self) -> None:
@@ -41,10 +43,18 @@ class Relay:
             self._server.close()
         for writer in self._open:
             writer.transport.abort()
+        await self._stop_passing()
+        self._server = None
+
+    async def _stop_passing(self) -> None:
         for task in self._passing:
             task.cancel()
         await asyncio.gather(*self._passing, return_exceptions=True)
-        self._server = None
+
+    async def hang(self) -> None:
+        """From now on connections stay open, new ones are accepted, and nothing passes."""
+        self._hangs = True
+        await self._stop_passing()
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,20 +65,23 @@ class Relay:
         await self.cut()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        if self._hangs:
+            return
         away, back = await asyncio.open_connection(*self._target)
-        self._open |= {writer, back}
+        self._open.add(back)
         for one, other in ((reader, back), (away, writer)):
-            task = asyncio.create_task(_pass(one, other))
+            task = asyncio.create_task(self._pass(one, other))
             self._passing.add(task)
             task.add_done_callback(self._passing.discard)
 
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            if not self._hangs:
+                writer.close()

@@ -41,6 +41,6 @@ async def read_reports(
     if not await database.is_reachable():
         return None, UNREACHABLE
     try:
-        return await query(ReportReader(database)), None
+        return await database.answer(query(ReportReader(database))), None
     except DatabaseError:
         return None, UNREACHABLE

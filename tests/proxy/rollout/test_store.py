@@ -289,6 +289,20 @@ async def test_an_outage_is_told(mongodb_url: str, driver: DriverName) -> None:
         collect_abandoned_sockets()
 
 
+@pytest.mark.parametrize("read", ["snapshots", "history"])
+async def test_page_waits_for_no_store_known_as_unreachable(read: str) -> None:
+    database = Database("mongodb://127.0.0.1:9", DATABASE, timeout=0.2)
+    with pytest.raises(Unavailable):
+        await database.reach()
+    store = MongoStore(database)
+    reading = asyncio.ensure_future(store.snapshots() if read == "snapshots" else store.history(1))
+    for _ in range(20):  # passes of the loop, none of which waits
+        await asyncio.sleep(0)
+    assert isinstance(reading.exception(), Unavailable)
+    await database.close()
+    collect_abandoned_sockets()
+
+
 def test_a_slice_becomes_evidence() -> None:
     seen = WindowBucket(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
     assert Evidence.of(seen) == Evidence(20, 7, 10, 3, 5, 6)

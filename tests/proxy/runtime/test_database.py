@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pymongo import InsertOne
 
 from proxy.config.service_models import MongoSettings
-from proxy.runtime.database import Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
+from proxy.runtime.database import PING_TICKS, TICK, Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
 from proxy.runtime.database_driver import DRIVERS, DriverName, name_from
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 
@@ -202,6 +202,7 @@ async def test_unreachable_server_is_asked_once_for_many_pages(
             while not await database.is_reachable():
                 await asyncio.sleep(0.05)
         await database.close()
+        collect_abandoned_sockets()
 
 
 async def test_server_known_as_unreachable_costs_a_page_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,4 +217,67 @@ async def test_server_known_as_unreachable_costs_a_page_no_request(monkeypatch: 
     assert not await database.is_reachable()
     with pytest.raises(Unavailable):
         await database.require_reachable()
+    await database.close()
+    collect_abandoned_sockets()
+
+
+class PingedDatabase(Database):
+    """A database without a server. `pinged` is set by each ping, which is answered where `answers` is set."""
+
+    def __init__(self, answers: bool) -> None:
+        super().__init__("mongodb://127.0.0.1:9", "test_database")
+        self.answers, self.pinged = answers, asyncio.Event()
+
+    async def reach(self) -> None:
+        self.pinged.set()
+        if not self.answers:
+            await asyncio.Event().wait()
+
+
+async def test_long_request_of_a_page_waits_while_pings_are_answered() -> None:
+    database = PingedDatabase(answers=True)
+
+    async def request() -> str:
+        await database.pinged.wait()
+        await asyncio.sleep(2 * PING_TICKS * TICK)
+        return "result"
+
+    assert await database.answer(request()) == "result"
+    await database.close()
+
+
+async def test_page_does_not_wait_for_a_server_that_hangs() -> None:
+    database, ended = PingedDatabase(answers=False), asyncio.Event()
+
+    async def request() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(Unavailable):
+        await database.answer(request())
+    assert ended.is_set()
+    assert not await database.is_reachable()
+    database.pinged.clear()
+    with pytest.raises(Unavailable):
+        await database.require_reachable()
+    assert not database.pinged.is_set()
+    await database.close()
+
+
+async def test_cancelled_page_and_its_errors_stay_what_they_are() -> None:
+    database = PingedDatabase(answers=True)
+
+    async def fail() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        await database.answer(fail())
+    page = asyncio.create_task(database.answer(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    page.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await page
+    assert not database.pinged.is_set()
     await database.close()
