@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from demo.child import Child
+from demo.managed_process import ManagedProcess
 from demo.ports import free_port, is_free
 
 PEERS = Path(__file__).parent / "peers"
@@ -21,17 +21,19 @@ class Field:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self._children: list[Child] = []
+        self._children: list[ManagedProcess] = []
 
-    def start(self, name: str, command: list[str | Path], port: int, env: Mapping[str, str] | None = None) -> Child:
-        child = Child(name, command, log=self.place / f"{name}-{port}.log", env=env)
+    def start(
+        self, name: str, command: list[str | Path], port: int, env: Mapping[str, str] | None = None
+    ) -> ManagedProcess:
+        child = ManagedProcess(name, command, log=self.place / f"{name}-{port}.log", env=env)
         child.start()
         self._children.append(child)
         deadline = time.monotonic() + 20
         while is_free(port):
             child.check()
             if time.monotonic() > deadline:
-                raise SystemExit(f"{name} does not listen on port {port}: {child.last_words()}")
+                raise SystemExit(f"{name} does not listen on port {port}: {child.last_output()}")
             time.sleep(0.02)
         return child
 
@@ -79,7 +81,7 @@ class Field:
 
     def gateway(
         self, config: str, env: Mapping[str, str] | None = None, *, name: str = "gateway", options: Sequence[str] = ()
-    ) -> tuple[int, Child]:
+    ) -> tuple[int, ManagedProcess]:
         """Start the gateway, by default in one process, with its access log in a file; return its port and process."""
         port = free_port()
         file = self.place / f"{name}-{port}.yaml"
@@ -88,14 +90,14 @@ class Field:
 
     def serve(
         self, file: Path, port: int, ops: int, env: Mapping[str, str] | None = None, options: Sequence[str] = ()
-    ) -> Child:
+    ) -> ManagedProcess:
         """Start the gateway from a routing file, with its access log in another file."""
         program = Path(sys.executable).with_name("scribe-proxy")
         command: list[str | Path] = [program, "serve", "--config", file, "--port", str(port), "--ops-port", str(ops)]
         command += options
         return self.start(file.stem, command, ops, env)  # which listens after the other
 
-    def end(self, child: Child) -> None:
+    def end(self, child: ManagedProcess) -> None:
         """Stop one before the others."""
         self._children.remove(child)
         child.stop()

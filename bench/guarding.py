@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from bench.contenders import field
 from bench.load import Reading, in_turns, load
 from bench.report import Comparison
-from demo.child import Child
+from demo.managed_process import ManagedProcess
 from demo.mongod import mongodb
 from proxy.config.models import Route
 from proxy.gateway.request_record import RequestRecord
@@ -66,7 +66,7 @@ def guarding(seconds: float, rounds: int) -> tuple[Comparison, Watching]:
 class _Cost:
     """Loads one gateway, and adds up what that takes of it."""
 
-    def __init__(self, port: int, child: Child, length: float) -> None:
+    def __init__(self, port: int, child: ManagedProcess, length: float) -> None:
         self.seconds = self.requests = 0.0
         self._url, self._pid, self._length = f"http://127.0.0.1:{port}/small", child.pid, length
 

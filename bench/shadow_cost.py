@@ -17,7 +17,7 @@ from bench.contenders import field
 from bench.isolation import await_shadow, children_of, counted
 from bench.load import load
 from bench.openloop import constant
-from demo.child import Child
+from demo.managed_process import ManagedProcess
 from demo.ports import free_port
 
 RATE: Final = 300.0
@@ -69,7 +69,7 @@ def measure(rounds: int = ROUNDS, seconds: float = SECONDS, rate: float = RATE) 
         return [_round(gateways, seconds, rate) for _ in range(rounds)]
 
 
-def _round(gateways: Mapping[str, tuple[int, int, Child]], seconds: float, rate: float) -> ShadowCost:
+def _round(gateways: Mapping[str, tuple[int, int, ManagedProcess]], seconds: float, rate: float) -> ShadowCost:
     cost: dict[str, tuple[float, float]] = {}
     shadow = compared = 0.0
     for share, (port, ops, child) in gateways.items():

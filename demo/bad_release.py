@@ -1,7 +1,7 @@
-"""A rollout in fast time that meets a bad release: it goes up by itself, falls back by itself, and is taken up again.
+"""Scenario of a bad release: a rollout promotes itself, is rolled back by its guard, and continues after the fix.
 
-Everything in it is real: the gateway's own guard, stages and history, callers over HTTP, a native side that begins to
-fail. Only the pace is not: stages bake for seconds instead of days. The ops pages show it while it happens.
+All parts are real: the gateway's guard, stages and history, callers over HTTP, a native app that begins to fail. Only
+the times are short: bake times are seconds instead of days. The ops pages show the rollout meanwhile.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any, Final
 import httpx
 from rich.console import Console
 
-from demo.child import ChildError
+from demo.managed_process import ManagedProcessError
 from demo.releases import VARIABLE
 from proxy.config.loading import load
 from proxy.config.models import Config
@@ -27,15 +27,15 @@ from proxy.runtime.database import Database
 
 ROUTE: Final = "prompts.list"
 BREAKS_AT: Final = 25.0
-"""The share, in percent, at which the bad release goes out."""
+"""The share, in percent, at which the bad release is deployed."""
 _NURSE: Final = {
     "username": "scenario",
     "email": "scenario@clinic.example",
     "password": "correct horse",
     "role": "clinician",
 }
-_LOOK_S: Final = 0.25
-_PATIENCE_S: Final = 30.0
+_POLL_INTERVAL: Final = 0.25
+_TIMEOUT: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Ops:
-    """Where the ops listener is, and its token."""
+    """The URL of the ops listener, and its token."""
 
     url: str
     token: str = field(repr=False)
@@ -59,17 +59,17 @@ class Ops:
     def open(self) -> httpx.AsyncClient:
         """Return a client that sends the token."""
         headers = {"authorization": f"Bearer {self.token}"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=_PATIENCE_S)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=_TIMEOUT)
 
 
 class Scenario:
-    """What plays on a stack: `config` is its routing file, `environment` what the gateway needs to know besides."""
+    """The scenario's files: `config` is its routing file; `environment` is added to the gateway's."""
 
-    def __init__(self, place: Path, pace: Pace = Pace()) -> None:
-        self.config: Final = place / "bad-release.yaml"
-        self.bad: Final = place / "bad-release"
+    def __init__(self, directory: Path, pace: Pace = Pace()) -> None:
+        self.config: Final = directory / "bad-release.yaml"
+        self.bad: Final = directory / "bad-release"
         self.pace: Final = pace
-        place.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         self.bad.unlink(missing_ok=True)
         self.config.write_text(_ROUTING.format(pace=pace, revision=f"{time.time():.0f}"))
 
@@ -79,7 +79,7 @@ class Scenario:
 
 
 _ROUTING: Final = """\
-# Written by `scribe-proxy demo --scenario bad-release`, and anew each time.
+# Written by each `scribe-proxy demo --scenario bad-release`.
 legacy: {{url: "${{LEGACY_URL}}"}}
 native: demo.releases:app
 bucketing: {{key: header:x-client-id, salt: scenario}}
@@ -95,7 +95,7 @@ routes:
 
 
 class Play(threading.Thread):
-    """The scenario on a running stack, told line by line; `done` once it is over (then only callers go on)."""
+    """A run of the scenario on a stack, printed line by line. `done` is set at its end; the callers then continue."""
 
     def __init__(self, scenario: Scenario, url: str, ops: Ops, mongodb_url: str, console: Console) -> None:
         super().__init__(name="scenario", daemon=True)
@@ -105,15 +105,15 @@ class Play(threading.Thread):
         self._stopping = threading.Event()
         self._fault: Exception | None = None
         self._began = time.monotonic()
-        self._told: float | None = None
+        self._printed: float | None = None
 
     def check(self) -> None:
-        """Raise ChildError if it has failed."""
+        """Raise ManagedProcessError if it has failed."""
         if self._fault is not None:
-            raise ChildError(f"the scenario broke down: {self._fault!r}")
+            raise ManagedProcessError(f"the scenario failed: {self._fault!r}")
 
     def stop(self) -> None:
-        """Break off, and wait until nothing is under way any more."""
+        """Stop, and wait for the end of the thread."""
         self._stopping.set()
         if self.ident is not None:
             self.join()
@@ -121,60 +121,60 @@ class Play(threading.Thread):
     def run(self) -> None:
         try:
             asyncio.run(self._run())
-        except Exception as error:  # told by `check`, in the thread that can do something about it
+        except Exception as error:  # raised by `check`, in the thread that handles it
             self._fault = error
 
     async def _run(self) -> None:
-        async with _crowd(self._url, self._scenario.pace.rate), self._ops.open() as ops:
-            telling = asyncio.create_task(self._tell(ops))
-            await asyncio.wait({telling, asyncio.create_task(self._stopped())}, return_when=asyncio.FIRST_COMPLETED)
-            if telling.done():
-                telling.result()
+        async with _callers(self._url, self._scenario.pace.rate), self._ops.open() as ops:
+            story = asyncio.create_task(self._play(ops))
+            await asyncio.wait({story, asyncio.create_task(self._stopped())}, return_when=asyncio.FIRST_COMPLETED)
+            if story.done():
+                story.result()
                 self.done.set()
                 await self._stopped()
-            telling.cancel()
+            story.cancel()
 
     async def _stopped(self) -> None:
-        """Return once `stop` was called. A thread that waited for it would keep the loop from ending after a fault."""
+        """Return once `stop` was called. A waiting thread would delay the end of the loop after a fault."""
         while not self._stopping.is_set():  # noqa: ASYNC110 - set by another thread
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_INTERVAL)
 
-    async def _tell(self, ops: httpx.AsyncClient) -> None:
+    async def _play(self, ops: httpx.AsyncClient) -> None:
         self._say(
             f"release of {ROUTE}: stages {self._scenario.pace.stages}, bake time {self._scenario.pace.bake_time:g} s"
         )
-        await self._rise(ops, lambda now: now["effective"] >= BREAKS_AT)
+        await self._follow_until(ops, lambda now: now["effective"] >= BREAKS_AT)
         await asyncio.sleep(self._scenario.pace.bake_time / 3)
         self._scenario.bad.touch()
-        self._say("[red]a bad release is out[/]: native fails every other request")
+        self._say("[red]a bad release is deployed[/]: native fails every other request")
         broke = time.monotonic()
-        now = await self._rise(ops, lambda now: now["cap"] is not None)
+        now = await self._follow_until(ops, lambda now: now["cap"] is not None)
         took = time.monotonic() - broke
-        self._say(f"[bold]the guard took it back[/] after {took:.1f} s: {now['cap']['by']['reason']}")
+        self._say(f"[bold]the guard rolled it back[/] after {took:.1f} s: {now['cap']['by']['reason']}")
         await self._stay_at_cap()
         self._scenario.bad.unlink()
-        self._say("native is mended; somebody acknowledges")
+        self._say("native is fixed; a person acknowledges the cap")
         await self._acknowledge()
-        await self._rise(ops, lambda now: now["cap"] is None and now["effective"] > 0)
-        await self._rise(ops, lambda now: now["effective"] == 100)
-        self._say(f"[green]all callers are native.[/] The whole story: {self._ops.url}/history")
+        await self._follow_until(ops, lambda now: now["cap"] is None and now["effective"] > 0)
+        await self._follow_until(ops, lambda now: now["effective"] == 100)
+        self._say(f"[green]native answers all callers.[/] The history: {self._ops.url}/history")
 
     async def _stay_at_cap(self) -> None:
-        """Leave time to look at the capped route."""
+        """Wait, so that the capped route can be viewed."""
         url, seconds = self._ops.url, self._scenario.pace.at_cap
-        self._say(f"it stays so for {seconds:g} s; see {url}/routes/{ROUTE}/live and {url}/history (with OPS_TOKEN)")
+        self._say(f"the cap stays for {seconds:g} s; see {url}/routes/{ROUTE}/live and {url}/history (with OPS_TOKEN)")
         await asyncio.sleep(seconds)
 
-    async def _rise(self, ops: httpx.AsyncClient, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Tell each change of the share until something is true of the route; gives what it is then."""
+    async def _follow_until(self, ops: httpx.AsyncClient, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Print each change of the share until a condition on the route holds; return the route."""
         while True:
             now = await _route(ops)
-            if now["effective"] != self._told:
-                self._say(f"{now['effective']:g}% of callers are native: {now['reason']}")
-                self._told = now["effective"]
+            if now["effective"] != self._printed:
+                self._say(f"native answers {now['effective']:g}% of callers: {now['reason']}")
+                self._printed = now["effective"]
             if until(now):
                 return now
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_INTERVAL)
 
     async def _acknowledge(self) -> None:
         config: Config = load(self._scenario.config, {"LEGACY_URL": self._url, "MONGODB_URL": self._mongodb_url})
@@ -182,7 +182,7 @@ class Play(threading.Thread):
         assert database is not None
         try:
             step = actions.ack(at_once=True)
-            await actions.carry_out(MongoStore(database), config.routes[:1], step, "demo", "the release was mended")
+            await actions.carry_out(MongoStore(database), config.routes[:1], step, "demo", "the release was fixed")
         finally:
             await database.close()
 
@@ -198,8 +198,8 @@ async def _route(ops: httpx.AsyncClient) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _crowd(url: str, rate: float) -> AsyncIterator[None]:
-    """Many callers who list their prompts, `rate` times a second, until the block is left."""
+async def _callers(url: str, rate: float) -> AsyncIterator[None]:
+    """List prompts as many callers, `rate` times a second, until the end of the `with` block."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
         await client.post("/users/register", json=_NURSE)
         answer = await client.post("/users/login", json={name: _NURSE[name] for name in ("email", "password")})
@@ -215,15 +215,15 @@ async def _crowd(url: str, rate: float) -> AsyncIterator[None]:
 
 async def _call(client: httpx.AsyncClient, rate: float) -> None:
     async with asyncio.TaskGroup() as group:
-        under_way = asyncio.Semaphore(32)
+        in_flight = asyncio.Semaphore(32)
         while True:
-            await under_way.acquire()
-            group.create_task(_ask(client, under_way))
+            await in_flight.acquire()
+            group.create_task(_request(client, in_flight))
             await asyncio.sleep(random.expovariate(rate))
 
 
-async def _ask(client: httpx.AsyncClient, under_way: asyncio.Semaphore) -> None:
+async def _request(client: httpx.AsyncClient, in_flight: asyncio.Semaphore) -> None:
     caller = f"caller-{random.randrange(100_000)}"  # noqa: S311 - as above
     with contextlib.suppress(httpx.HTTPError):
         await client.get("/api/prompts", headers={"x-client-id": caller})
-    under_way.release()
+    in_flight.release()

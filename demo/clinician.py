@@ -1,7 +1,7 @@
-"""A clinician at work: what one does on the frontend in a day, as the requests that the frontend sends for it.
+"""A simulated clinician: the requests that the frontend sends for one person's actions during a day.
 
-Everything that is left to chance comes from one `random.Random`, so that the same chance gives the same day. What
-a backend answers is used where it can be (ids, the token); where it cannot, the clinician shrugs and goes on.
+All random choices come from one `random.Random`, so that a seed gives the same day. Later requests use the ids and the
+token of earlier answers; an action whose answer lacks them ends early.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import httpx
 import websockets
 
 ORIGIN: Final = "http://localhost:3000"
-PATIENCE: Final = 5.0
-"""Seconds that somebody waits for an answer; for one to a wrong password, which legacy never gives, it is fewer."""
+TIMEOUT: Final = 5.0
+"""Seconds to wait for an answer; fewer after a wrong password, which legacy never answers."""
 
-_SHORT_PATIENCE: Final = 1.0
+_SHORT_TIMEOUT: Final = 1.0
 _PIECES: Final = (9, 18)
 _PIECE_BYTES: Final = (800, 2400)
 _PASSWORD: Final = "correct horse battery"  # noqa: S105 - of people who do not exist
@@ -38,7 +38,7 @@ TERMS: Final = ("diabetes", "hypertension", "asthma", "eczema", "insomnia")
 PATIENTS: Final = ("Ann Example", "Ben Sample", "Cora Model", "Dev Instance", "Ewa Muster", "Femi Specimen")
 PROMPTS: Final = (("SOAP", "Summarise as SOAP."), ("Letter", "Write a letter to the patient's GP."))
 
-EXPIRED: Final = (  # signed as the demo signs, in 2020, for an hour
+EXPIRED: Final = (  # signed with the demo's secret, valid for an hour in 2020
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
     "eyJ1c2VySUQiOiI2NGI3ZjBmMGYwZjBmMGYwZjBmMGYwZjAiLCJhdXRob3IiOiJhbWFyYSIsImlhdCI6MTYwMDAwMDAwMCwiZXhwIjoxNjAwMDAzNjAwfQ."
     "MHf9YzYJrtg02s8kto8rcFlLCy9HPrplQghZMFL3VaA"
@@ -48,15 +48,15 @@ Slip = Callable[[], Awaitable[object]]
 
 
 @dataclass
-class Tally:
-    """What has become of it all: answers by class (`2xx`, …, `none`), and what was got done."""
+class ActionCounts:
+    """Counts: answers by class (`2xx`, …, `none`), and completed actions."""
 
     answers: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     at_work: int = 0
 
-    def note(self, status: int | None) -> None:
-        """One answer's status, or None where none came."""
+    def add(self, status: int | None) -> None:
+        """Count an answer by its status, None without an answer."""
         self.answers["none" if status is None else f"{status // 100}xx"] += 1
 
 
@@ -68,7 +68,7 @@ def dig(value: object, *keys: str) -> Any:
 
 
 class Clinician:
-    """One person with one browser. `pause` lets so many of the day's minutes pass."""
+    """One person with one browser. `pause` waits for some minutes of the simulated day."""
 
     def __init__(
         self,
@@ -76,131 +76,135 @@ class Clinician:
         clinic: str,
         client: httpx.AsyncClient,
         chance: Random,
-        tally: Tally,
+        counts: ActionCounts,
         pause: Callable[[float], Awaitable[None]],
     ) -> None:
         self._name = name
         self._email = f"{name}@{clinic}.example"
         self._client = client
         self._chance = chance
-        self._tally = tally
+        self._counts = counts
         self._pause = pause
         self._token = ""
         self._prompts: list[str] = []
         self._seen: list[str] = []
 
     async def arrive(self) -> None:
-        """Register, on the first day, log in, and look at what there is."""
-        self._tally.at_work += 1
-        await self._ask("OPTIONS", "/users/login")
-        free = await self._ask("GET", f"/users/users/checkEmail?email={self._email}")
+        """Register on the first day, log in, and open the start page."""
+        self._counts.at_work += 1
+        await self._request("OPTIONS", "/users/login")
+        free = await self._request("GET", f"/users/users/checkEmail?email={self._email}")
         if dig(free, "available"):
             await self._register()
-        told = await self._ask("POST", "/users/login", {"email": self._email, "password": _PASSWORD})
-        self._token = dig(told, "token") or ""
-        await asyncio.gather(self._ask("GET", "/users/profile"), self._ask("GET", "/api/consultation"))
+        answer = await self._request("POST", "/users/login", {"email": self._email, "password": _PASSWORD})
+        self._token = dig(answer, "token") or ""
+        await asyncio.gather(self._request("GET", "/users/profile"), self._request("GET", "/api/consultation"))
         await self._find_prompts()
 
     async def consult(self) -> None:
-        """See a patient: record, note, and end with a summary."""
+        """Hold a consultation: record it, write notes, and end it with a summary."""
         patient = {"name": self._chance.choice(PATIENTS), "complaint": self._chance.choice(COMPLAINTS)}
-        told = await self._ask("POST", "/api/consultation/start", {"patient_data": patient})
-        consultation = dig(told, "data", "consultation", "_id")
-        transcript = dig(told, "data", "transcript", "_id")
+        answer = await self._request("POST", "/api/consultation/start", {"patient_data": patient})
+        consultation = dig(answer, "data", "consultation", "_id")
+        transcript = dig(answer, "data", "transcript", "_id")
         if consultation is None or transcript is None:
             return
         self._seen.append(consultation)
-        heard = await self._record(consultation)
-        said = f"{heard or 'Not recorded.'} The patient reports {patient['complaint']}."
-        await self._ask("POST", "/api/transcript/update-text", {"transcript_id": transcript, "transcript_text": said})
+        recorded = await self._record(consultation)
+        text = f"{recorded or 'Not recorded.'} The patient reports {patient['complaint']}."
+        await self._request(
+            "POST", "/api/transcript/update-text", {"transcript_id": transcript, "transcript_text": text}
+        )
         await self._pause(2)
         await self._write_notes(consultation, transcript)
         await self._conclude(consultation, transcript)
 
     async def look_up(self) -> None:
-        """Ask the model and the terminology server."""
+        """Search with the model and the terminology server."""
         term = self._chance.choice(TERMS)
-        await self._ask("GET", f"/api/ai/search/clinicalcodes?name={term}")
-        await self._ask("POST", f"/api/ai/search?query=first-line treatment of {term}")
+        await self._request("GET", f"/api/ai/search/clinicalcodes?name={term}")
+        await self._request("POST", f"/api/ai/search?query=first-line treatment of {term}")
         if self._chance.random() < 0.5:
             picture = base64.b64encode(self._chance.randbytes(600)).decode()
-            await self._ask("POST", "/api/ai/analyze", {"prompt": "What is this?", "images": [picture]})
+            await self._request("POST", "/api/ai/analyze", {"prompt": "What is this?", "images": [picture]})
 
     async def review(self) -> None:
-        """Go through one's consultations and put one's prompts in order."""
-        await self._ask("GET", "/api/consultation")
+        """Read earlier consultations, and edit prompts."""
+        await self._request("GET", "/api/consultation")
         for consultation in self._seen[-2:]:
-            await self._ask("GET", f"/api/consultation/{consultation}")
-            await self._ask("GET", f"/api/notes/{consultation}")
-        told = await self._ask("POST", "/api/prompts", {"prompt_name": "Draft", "prompt_text": "To be written."})
-        prompt = dig(told, "data", "_id")
+            await self._request("GET", f"/api/consultation/{consultation}")
+            await self._request("GET", f"/api/notes/{consultation}")
+        answer = await self._request("POST", "/api/prompts", {"prompt_name": "Draft", "prompt_text": "To be written."})
+        prompt = dig(answer, "data", "_id")
         if prompt is not None:
             change = {"prompt_text": f"Ask about {self._chance.choice(TERMS)}.", "is_shareable": True}
-            await self._ask("PATCH", f"/api/prompts/{prompt}", change)
+            await self._request("PATCH", f"/api/prompts/{prompt}", change)
             await self._pause(1)
-            await self._ask("DELETE", f"/api/prompts/{prompt}")
-        await self._ask("GET", "/api/prompts")
+            await self._request("DELETE", f"/api/prompts/{prompt}")
+        await self._request("GET", "/api/prompts")
 
     async def slip(self) -> None:
-        """Make a mistake."""
+        """Make a random mistake."""
         slips: Sequence[Slip] = (
             self._mistype_password, self._come_back_late, self._follow_broken_link, self._save_empty_note,
             self._register, self._lose_way,
         )  # fmt: skip
-        self._tally.done["mistakes"] += 1
+        self._counts.done["mistakes"] += 1
         await self._chance.choice(slips)()
 
     async def leave(self) -> None:
         """Log out."""
-        await self._ask("POST", "/users/logout")
+        await self._request("POST", "/users/logout")
         self._token = ""
-        self._tally.at_work -= 1
+        self._counts.at_work -= 1
 
     async def _register(self) -> object:
         user = {"username": self._name, "email": self._email, "password": _PASSWORD, "role": "clinician"}
-        return await self._ask("POST", "/users/register", user)
+        return await self._request("POST", "/users/register", user)
 
     async def _find_prompts(self) -> None:
-        told = await self._ask("GET", "/api/prompts")
-        self._prompts = [each["_id"] for each in dig(told, "prompts") or ()]
+        answer = await self._request("GET", "/api/prompts")
+        self._prompts = [each["_id"] for each in dig(answer, "prompts") or ()]
         if self._prompts:
             return
         for name, text in PROMPTS:
-            made = await self._ask("POST", "/api/prompts", {"prompt_name": name, "prompt_text": text})
+            made = await self._request("POST", "/api/prompts", {"prompt_name": name, "prompt_text": text})
             self._prompts += [identity] if (identity := dig(made, "data", "_id")) else []
 
     async def _write_notes(self, consultation: str, transcript: str) -> None:
         for number in range(self._chance.randint(1, 3)):
             body = f"{number + 1}. Advised to come back in {self._chance.randint(2, 12)} weeks."
-            told = await self._ask("POST", f"/api/notes/{consultation}", {"body": body, "transcriptId": transcript})
-            note, fate = dig(told, "note", "_id"), self._chance.random()
+            answer = await self._request(
+                "POST", f"/api/notes/{consultation}", {"body": body, "transcriptId": transcript}
+            )
+            note, fate = dig(answer, "note", "_id"), self._chance.random()
             await self._pause(1)
             if note is not None and fate < 0.3:
-                await self._ask("PATCH", f"/api/notes/{note}", {"body": f"{body} Reviewed."})
+                await self._request("PATCH", f"/api/notes/{note}", {"body": f"{body} Reviewed."})
             elif note is not None and fate < 0.4:
-                await self._ask("DELETE", f"/api/notes/{note}")
+                await self._request("DELETE", f"/api/notes/{note}")
 
     async def _conclude(self, consultation: str, transcript: str) -> None:
         if not self._prompts:
             return
         prompt = self._chance.choice(self._prompts)
-        await self._ask("PATCH", f"/api/prompts/{prompt}/add-prompt/{transcript}")
-        ended = await self._ask("POST", f"/api/consultation/{consultation}/end", {"prompt_used": prompt})
-        self._tally.done["consultations"] += dig(ended, "summary") is not None
-        await self._ask("GET", f"/api/consultation/{consultation}")
-        await self._ask("GET", f"/api/transcript/{consultation}")
+        await self._request("PATCH", f"/api/prompts/{prompt}/add-prompt/{transcript}")
+        ended = await self._request("POST", f"/api/consultation/{consultation}/end", {"prompt_used": prompt})
+        self._counts.done["consultations"] += dig(ended, "summary") is not None
+        await self._request("GET", f"/api/consultation/{consultation}")
+        await self._request("GET", f"/api/transcript/{consultation}")
         if self._chance.random() < 0.2:
-            await self._ask("POST", f"/api/ai/{consultation}/summarise", {"usedPrompt": "Be brief."})
+            await self._request("POST", f"/api/ai/{consultation}/summarise", {"usedPrompt": "Be brief."})
 
     async def _record(self, consultation: str) -> str | None:
         """Return the text of a recording, None where there is none."""
         try:
-            async with asyncio.timeout(PATIENCE), self._stream() as stream:
+            async with asyncio.timeout(TIMEOUT), self._stream() as stream:
                 await stream.recv()
                 await self._speak(stream, consultation)
                 return await _final_text(stream)
         except (OSError, TimeoutError, websockets.WebSocketException):
-            self._tally.note(None)
+            self._counts.add(None)
             return None
 
     def _stream(self) -> websockets.connect:
@@ -217,34 +221,34 @@ class Clinician:
 
     async def _mistype_password(self) -> object:
         login = {"email": self._email, "password": "corect horse"}
-        return await self._ask("POST", "/users/login", login, patience=_SHORT_PATIENCE)
+        return await self._request("POST", "/users/login", login, timeout=_SHORT_TIMEOUT)
 
     async def _come_back_late(self) -> object:
-        return await self._ask("GET", "/api/prompts", token=EXPIRED)
+        return await self._request("GET", "/api/prompts", token=EXPIRED)
 
     async def _follow_broken_link(self) -> object:
         odd = self._chance.choice(("undefined", "64b7f0f0f0f0f0f0f0f0f0f0", "null", "%20"))
-        return await self._ask("GET", f"/api/consultation/{odd}")
+        return await self._request("GET", f"/api/consultation/{odd}")
 
     async def _save_empty_note(self) -> object:
         consultation = self._seen[-1] if self._seen else "undefined"
-        return await self._ask("POST", f"/api/notes/{consultation}", {"body": ""})
+        return await self._request("POST", f"/api/notes/{consultation}", {"body": ""})
 
     async def _lose_way(self) -> object:
-        return await self._ask("GET", "/api/reports")
+        return await self._request("GET", "/api/reports")
 
-    async def _ask(
-        self, method: str, path: str, body: object = None, *, token: str | None = None, patience: float = PATIENCE
+    async def _request(
+        self, method: str, path: str, body: object = None, *, token: str | None = None, timeout: float = TIMEOUT
     ) -> Any:
         """Return the JSON of a response, None where there is none."""
         bearer = self._token if token is None else token
         headers = {"origin": ORIGIN, **({"authorization": f"Bearer {bearer}"} if bearer else {})}
         try:
-            answer = await self._client.request(method, path, json=body, headers=headers, timeout=patience)
-            self._tally.note(answer.status_code)
+            answer = await self._client.request(method, path, json=body, headers=headers, timeout=timeout)
+            self._counts.add(answer.status_code)
             return answer.json()
         except httpx.TransportError:
-            self._tally.note(None)
+            self._counts.add(None)
         except ValueError:
             return None
 
@@ -253,7 +257,7 @@ async def _final_text(stream: websockets.ClientConnection) -> str | None:
     """Return the text of the recording once it has stopped."""
     text = None
     while True:
-        told = json.loads(await stream.recv())
-        if told["type"] == "recording_stopped":
+        answer = json.loads(await stream.recv())
+        if answer["type"] == "recording_stopped":
             return text
-        text = dig(told, "text") or text
+        text = dig(answer, "text") or text

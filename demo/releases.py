@@ -1,7 +1,7 @@
-"""The native app in two releases: the sound one, and a bad one for as long as a file exists.
+"""The native app in two releases: a good one, and a bad one while a file exists.
 
 The bad one fails every other list of prompts. A gateway loads it by `native: demo.releases:app`; the file is named by
-the environment variable SCRIBE_DEMO_BAD_RELEASE. For `scribe-proxy demo --scenario bad-release` alone.
+the environment variable SCRIBE_DEMO_BAD_RELEASE. For `scribe-proxy demo --scenario bad-release` only.
 """
 
 import itertools
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from handlers.app import app as sound
+from handlers.app import app as good
 
 VARIABLE = "SCRIBE_DEMO_BAD_RELEASE"
 _numbers = itertools.count()
 
 
 class BadReleaseError(Exception):
-    """What the bad release raises."""
+    """Raised by the bad release."""
 
 
 def _is_bad() -> bool:
@@ -25,8 +25,8 @@ def _is_bad() -> bool:
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Whichever release is out."""
+    """Serve a request by the deployed release."""
     listing = scope["type"] == "http" and scope["path"] == "/api/prompts" and scope["method"] == "GET"
     if listing and next(_numbers) % 2 and _is_bad():
         raise BadReleaseError
-    await sound(scope, receive, send)
+    await good(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The servers of the demo, each a child process with an address: outside services, stand-in, gateway, frontend."""
+"""The servers of the demo, each a child process with an address: outside services, legacy, gateway, frontend."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from demo.child import Child
+from demo.managed_process import ManagedProcess
 from demo.node import find_node, install, is_installed
 from demo.web import API_VARIABLE
 
@@ -38,7 +38,7 @@ def backend_environment(mongodb_url: str, upstreams_url: str, database: str = "s
 
 
 class Service(Protocol):
-    """What the demo's servers have in common: `start` returns once it answers, `check` raises once it has gone."""
+    """A server of the demo: `start` returns once it answers, `check` raises once it has ended."""
 
     def start(self) -> None: ...
     def check(self) -> None: ...
@@ -46,11 +46,11 @@ class Service(Protocol):
 
 
 class Upstreams:
-    """`demo.upstreams` under uvicorn. `port` 0 means any; `url` is known once it has started."""
+    """`demo.upstreams` under uvicorn. `port` 0 is any free port; `url` is known after the start."""
 
     def __init__(self, log: Path, port: int = 0) -> None:
         self.port = port
-        self._child = Child(
+        self._child = ManagedProcess(
             "offline OpenAI and NHS",
             [sys.executable, "-m", "uvicorn", "demo.upstreams:app", "--port", str(port), "--no-access-log"],
             log=log,
@@ -62,29 +62,29 @@ class Upstreams:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Wait until it answers. Raises ChildError."""
+        """Wait until it answers. Raises ManagedProcessError."""
         self._child.start()
         self.port = int(self._child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
 
     def check(self) -> None:
-        """Raise ChildError if it has ended."""
+        """Raise ManagedProcessError if it has ended."""
         self._child.check()
 
     def stop(self) -> None:
         self._child.stop()
 
 
-class StandIn:
-    """The Node stand-in for the legacy service, with the backend's environment. `port` 0 means any.
+class DemoLegacy:
+    """The demo's legacy under Node, with the environment of a backend. `port` 0 is any free port.
 
-    Its packages are installed when they are not: raises NodeError where they cannot be, or where Node is absent.
+    Installs its packages where they are missing; raises NodeError where that fails, or without Node.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path, port: int = 0) -> None:
         self.port = port
         self._environment = environment
         self._log = log
-        self._child: Child | None = None
+        self._child: ManagedProcess | None = None
 
     @property
     def url(self) -> str:
@@ -92,21 +92,21 @@ class StandIn:
 
     @property
     def pid(self) -> int | None:
-        """The supervisor's; its worker is another."""
+        """The process id of the supervisor, not of its worker."""
         return self._child.pid if self._child else None
 
     def start(self) -> None:
-        """Wait until it listens. Raises ChildError, NodeError."""
+        """Wait until it listens. Raises ManagedProcessError, NodeError."""
         node = find_node()
         if not is_installed(LEGACY):
             install(LEGACY, self._log)
         env = {**self._environment, "PORT": str(self.port)}
-        self._child = Child("the legacy stand-in", [node, LEGACY / "server.js"], log=self._log, env=env)
+        self._child = ManagedProcess("the demo's legacy", [node, LEGACY / "server.js"], log=self._log, env=env)
         self._child.start()
         self.port = int(self._child.wait_for(r"listening on (\d+)", _READY_S)[1])
 
     def check(self) -> None:
-        """Raise ChildError if it was started and has ended; a replaced worker does not count."""
+        """Raise ManagedProcessError if it was started and has ended; a replaced worker does not count."""
         if self._child:
             self._child.check()
 
@@ -119,27 +119,27 @@ class StandIn:
 class Frontend:
     """The page under uvicorn, as `http://localhost`.
 
-    Browsers allow that name the microphone, and the legacy's CORS knows it. The page calls the API at `api`; `port` 0
-    means any.
+    Browsers allow the microphone for that name, and the legacy's CORS allows it. The page calls the API at `api`.
+    `port` 0 is any free port.
     """
 
     def __init__(self, api: str, log: Path, port: int = 0) -> None:
         self.port = port
         command = [sys.executable, "-m", "uvicorn", "--factory", "demo.web:create_app", "--no-access-log"]
         env = {"PYTHONPATH": str(ROOT), API_VARIABLE: api}
-        self._child = Child("the frontend", [*command, "--port", str(port)], log=log, env=env)
+        self._child = ManagedProcess("the frontend", [*command, "--port", str(port)], log=log, env=env)
 
     @property
     def url(self) -> str:
         return f"http://localhost:{self.port}"
 
     def start(self) -> None:
-        """Wait until it answers. Raises ChildError."""
+        """Wait until it answers. Raises ManagedProcessError."""
         self._child.start()
         self.port = int(self._child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
 
     def check(self) -> None:
-        """Raise ChildError if it has ended."""
+        """Raise ManagedProcessError if it has ended."""
         self._child.check()
 
     def stop(self) -> None:
@@ -147,7 +147,7 @@ class Frontend:
 
 
 class Gateway:
-    """`scribe-proxy serve` on the ports given, with the backends' environment. Its stopping lets requests finish."""
+    """`scribe-proxy serve` on the ports given, with the backends' environment. Stopping it completes requests."""
 
     def __init__(
         self, config: Path, environment: Mapping[str, str], log: Path, *, host: str, port: int, ops_port: int
@@ -156,10 +156,10 @@ class Gateway:
         command = [sys.executable, "-c", "from proxy.cli.main import main; main()", "serve", "--config", str(config)]
         command += ["--host", host, "--port", str(port), "--ops-port", str(ops_port), "--grace", str(_GRACE_S)]
         env = {**environment, "PYTHONPATH": str(ROOT)}
-        self._child = Child("the gateway", command, log=log, env=env)
+        self._child = ManagedProcess("the gateway", command, log=log, env=env)
 
     def start(self) -> None:
-        """Wait until it reports that it is ready. Raises ChildError."""
+        """Wait until it reports that it is ready. Raises ManagedProcessError."""
         self._child.start()
         deadline = time.monotonic() + _READY_S
         while not _answers(self._ready_url):
@@ -167,7 +167,7 @@ class Gateway:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raise ChildError if it has ended."""
+        """Raise ManagedProcessError if it has ended."""
         self._child.check()
 
     def stop(self) -> None:
@@ -176,7 +176,7 @@ class Gateway:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - a loopback address of ours
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - a loopback address
             return bool(answer.status == 200)
     except OSError:
         return False

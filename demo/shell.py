@@ -17,7 +17,7 @@ _TOKEN_FILE: Final = "ops-token"  # noqa: S105 - a file's name
 def ops_token(data: Path, env: Mapping[str, str]) -> str:
     """Return the token of the ops listener: OPS_TOKEN of `env`, else the demo's own.
 
-    The demo's own is made once and kept in `data`, so that a pasted line survives a restart.
+    The demo's own is created once and stored in `data`, so that a pasted line is valid after a restart.
     """
     if token := env.get("OPS_TOKEN"):
         return token

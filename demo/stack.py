@@ -1,7 +1,7 @@
-"""The whole thing on one laptop: MongoDB, offline OpenAI and NHS, the Node stand-in, the gateway before it, a frontend.
+"""The demo on one machine: MongoDB, offline OpenAI and NHS, a Node legacy, the gateway in front of it, a frontend.
 
-Each is a child process, started in this order and stopped in the reverse one, so that nothing loses what it
-still needs. One that dies takes the rest with it, and its last words are told.
+Each is a child process. They start in this order and stop in the reverse order, so that none loses a service that it
+needs. When one ends, all are stopped, and its last output is printed.
 """
 
 import os
@@ -20,18 +20,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from demo.bad_release import Ops, Play, Scenario
-from demo.child import ChildError
+from demo.managed_process import ManagedProcessError
 from demo.mongod import Mongod, MongodError
 from demo.node import NodeError, find_node, install, is_installed
 from demo.ports import is_free, owner
-from demo.services import LEGACY, ROOT, Frontend, Gateway, Service, StandIn, Upstreams, backend_environment
+from demo.services import LEGACY, ROOT, DemoLegacy, Frontend, Gateway, Service, Upstreams, backend_environment
 from demo.shell import exports, ops_token
 from demo.traffic import Traffic
 
 _NAMES = {
     "port": "the gateway",
     "ops_port": "the ops listener",
-    "legacy_port": "the legacy stand-in",
+    "legacy_port": "the demo's legacy",
     "upstreams_port": "offline OpenAI and NHS",
     "mongodb_port": "MongoDB",
     "frontend_port": "the frontend",
@@ -39,12 +39,12 @@ _NAMES = {
 _FRONTENDS = "https://scribe-project-nextjs.vercel.app,http://localhost:3000,http://localhost:3001"
 
 UNREDACTED = {"REPORTS_REDACT": "off", "REPORTS_STAGING": "true"}
-"""The demo has no patients: its reports show what answers contain."""
+"""The demo has no patient data, so its reports are not redacted."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each server listens; the names are those of the command's options."""
+    """The port of each server, by the names of the command's options."""
 
     port: int = 8000
     ops_port: int = 8001
@@ -55,8 +55,8 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Played:
-    """Traffic: which days, and whether one is enough."""
+class TrafficOptions:
+    """The days of simulated traffic: the seed, and whether to stop after one."""
 
     seed: int = 1
     once: bool = False
@@ -66,11 +66,11 @@ S = TypeVar("S", bound=Service)
 
 
 class StackError(Exception):
-    """The demo cannot run here and now; the text is one line for a person."""
+    """The demo cannot run; the message is one line."""
 
 
 class _Stopped(Exception):
-    """A signal to end came."""
+    """A signal to stop was received."""
 
 
 def run(
@@ -81,14 +81,14 @@ def run(
     data: Path = Path(".data"),
     env: Mapping[str, str] = os.environ,
     console: Console | None = None,
-    played: Played | None = None,
+    traffic: TrafficOptions | None = None,
     scenario: Scenario | None = None,
 ) -> int:
     """Run the demo until Ctrl-C or SIGTERM and return the exit code: 0, or 1 where it failed.
 
-    `host` is the gateway's alone; everything else is on loopback. `data` takes documents and logs. With
-    MONGODB_URL in `env` that MongoDB is used, and none started. `played` has a clinic's days played on it;
-    a `scenario` brings its own routing file and callers.
+    `host` applies to the gateway; everything else is on loopback. `data` is for documents and logs. MONGODB_URL in
+    `env` replaces the demo's own MongoDB. `traffic` simulates a clinic's days; a `scenario` has its own routing file
+    and callers.
     """
     out = console or Console(highlight=False)
     stack = Stack(ports, host, scenario.config if scenario else config, data, env, out)
@@ -98,13 +98,13 @@ def run(
             stack.introduce()
             if scenario is not None:
                 stack.perform(running, scenario)
-            if played is not None:
-                stack.play(running, played)
+            if traffic is not None:
+                stack.play(running, traffic)
             stack.watch()
     except _Stopped:
-        out.print("everything has stopped")
+        out.print("everything is stopped")
         return 0
-    except (StackError, ChildError, MongodError, NodeError) as error:
+    except (StackError, ManagedProcessError, MongodError, NodeError) as error:
         out.print(f"[red]cannot run:[/] {_escape(str(error))}", soft_wrap=True)
         return 1
 
@@ -139,7 +139,7 @@ class Stack:
         self._ops_token = ops_token(self._data, self._env)
         with _progress(self._console) as progress:
             if not is_installed(LEGACY):
-                with _step(progress, "packages of the stand-in (once)") as task:
+                with _step(progress, "packages of the legacy (once)") as task:
                     install(LEGACY, self._log("npm"), _bar(progress, task))
             if not self._mongodb_url:
                 with _step(progress, "MongoDB"):
@@ -148,33 +148,33 @@ class Stack:
             with _step(progress, "offline OpenAI and NHS"):
                 upstreams = self._begin(running, Upstreams(self._log("upstreams"), self._ports.upstreams_port))
             environment = {**backend_environment(self._mongodb_url, upstreams.url), **self._origins()}
-            with _step(progress, "legacy stand-in"):
-                legacy = self._begin(running, StandIn(environment, self._log("legacy"), self._ports.legacy_port))
+            with _step(progress, "legacy"):
+                legacy = self._begin(running, DemoLegacy(environment, self._log("legacy"), self._ports.legacy_port))
             with _step(progress, "gateway"):
                 own = {"LEGACY_URL": legacy.url, "OPS_TOKEN": self._ops_token, **UNREDACTED}
                 self._begin(running, self._gateway({**environment, **more, **own}))
             with _step(progress, "frontend"):
                 self._begin(running, Frontend(self.url, self._log("frontend"), self._ports.frontend_port))
 
-    def play(self, running: ExitStack, played: Played) -> None:
-        """Has a clinic's days played against the gateway."""
-        self._begin(running, Traffic(self.url, self._console, seed=played.seed, once=played.once))
+    def play(self, running: ExitStack, traffic: TrafficOptions) -> None:
+        """Simulate a clinic's days."""
+        self._begin(running, Traffic(self.url, self._console, seed=traffic.seed, once=traffic.once))
 
     def perform(self, running: ExitStack, scenario: Scenario) -> Play:
-        """Has a scenario played against the gateway."""
+        """Play a scenario."""
         ops = Ops(self.ops_url, self._ops_token)
         return self._begin(running, Play(scenario, self.url, ops, self._mongodb_url, self._console))
 
     def watch(self) -> NoReturn:
-        """Wait. Raises ChildError as soon as a server has ended."""
+        """Wait. Raises ManagedProcessError as soon as a server has ended."""
         while True:
             for service in self._services:
                 service.check()
             time.sleep(0.2)
 
     def introduce(self) -> None:
-        """Says where everything is, and what to try first."""
-        said = _INTRODUCTION.format(
+        """Print the addresses, and first steps."""
+        introduction = _INTRODUCTION.format(
             page_url=self.page_url,
             url=self.url,
             ops_url=self.ops_url,
@@ -182,7 +182,7 @@ class Stack:
             config=_escape(_short(self._config)),
             logs=_escape(_short(self._data / "logs")),
         )
-        self._console.print(said, soft_wrap=True)
+        self._console.print(introduction, soft_wrap=True)
         line = exports(self._for_commands())
         self._console.print(line, soft_wrap=True, markup=False, emoji=False)
         self._console.print("\n[dim]Ctrl-C stops everything.[/]")
@@ -199,7 +199,7 @@ class Stack:
             raise StackError("the demo runs on Linux and macOS; on Windows run it in WSL, or use compose")
         find_node()
         if not self._config.is_file():
-            raise StackError(f"{self._config} is not there: give a routing file with --config")
+            raise StackError(f"{self._config} does not exist: name a routing file with --config")
         taken = [line for field in fields(Ports) if (line := self._complaint(field.name))]
         if taken:
             raise StackError("; ".join(taken))
@@ -208,7 +208,7 @@ class Stack:
         port: int = getattr(self._ports, name)
         if name == "mongodb_port" and self._mongodb_url:
             return None
-        hosts = {"port": [self._host], "frontend_port": ["127.0.0.1", "::1"]}  # browsers take localhost for either
+        hosts = {"port": [self._host], "frontend_port": ["127.0.0.1", "::1"]}  # localhost may be either
         if all(is_free(port, host) for host in hosts.get(name, ["127.0.0.1"])):
             return None
         who = owner(port) or "another program"
@@ -242,25 +242,25 @@ class Stack:
 
 _INTRODUCTION = """\
 [bold]{page_url}[/]  Scribe in the browser: register, record, read the summary
-[bold]{url}[/]  the gateway: what the frontend points at
-[bold]{ops_url}[/]  for ops: who answers what, metrics, health
-{legacy_url}  the legacy stand-in, directly
-[dim]routes: {config} (changes are picked up within 2 s), logs: {logs}[/]
+[bold]{url}[/]  the gateway, which the frontend uses
+[bold]{ops_url}[/]  ops: shares, reports, metrics, health
+{legacy_url}  the demo's legacy, directly
+[dim]routes: {config} (changes are in force within 2 s), logs: {logs}[/]
 
 [bold]Try[/]
   1. Open {page_url}, register, and write a prompt.
   2. In {config}, give prompts.list and prompts.create `native: 100%`, and save.
-  3. Write another prompt: nothing has changed, but {ops_url} tells who answered.
-  The same without a browser; the header x-served-by names the side:
+  3. Write another prompt: the page looks the same, and {ops_url} shows which backend answered.
+  The same without a browser; the header x-served-by names the backend:
      curl -i '{url}/users/users/checkEmail?email=amara@clinic.example'
 
-[bold]In another shell[/] paste this line; the commands of README and docs then work as they stand. Its last
-value is also what the ops pages ask for, with any name."""
+[bold]In another shell[/] paste this line; the commands of README and docs then work as written. OPS_TOKEN is
+also the token for the ops pages, with any name."""
 
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise _Stopped, once: while everything is being stopped, another changes nothing."""
+    """Raise _Stopped at the first SIGINT, SIGTERM or SIGHUP, and ignore further ones during the stop."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for known in before:
@@ -320,7 +320,7 @@ def _port(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     default: int = getattr(Ports(), name)
     known = click.IntRange(1, 65535)
     return click.option(
-        f"--{_option(name)}", type=known, default=default, show_default=True, help=f"Of {_NAMES[name]}."
+        f"--{_option(name)}", type=known, default=default, show_default=True, help=f"Port of {_NAMES[name]}."
     )
 
 
@@ -346,10 +346,12 @@ def _port(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     show_default=True,
     help="Directory for documents and logs.",
 )
-@click.option("--traffic", is_flag=True, help="Play a clinic's day in a minute, day after day.")
+@click.option("--traffic", is_flag=True, help="Simulate a clinic's day in a minute, repeatedly.")
 @click.option("--traffic-once", is_flag=True, help="The same, for one day.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Which days the traffic plays.")
-@click.option("--scenario", type=click.Choice(["bad-release"]), help="A story of a rollout, with its own routing file.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated days.")
+@click.option(
+    "--scenario", type=click.Choice(["bad-release"]), help="Play a scenario of a rollout, with its own routing file."
+)
 def command(
     host: str,
     config: Path,
@@ -362,8 +364,8 @@ def command(
 ) -> None:
     """Run everything on this machine: MongoDB, offline OpenAI and NHS, a Node legacy, the gateway, a frontend.
 
-    Needs Node 20 or newer, and nothing else. With MONGODB_URL set, that MongoDB is used and none started.
+    Needs Node 20 or newer. MONGODB_URL replaces the demo's own MongoDB.
     """
-    played = Played(seed, once=traffic_once) if traffic or traffic_once else None
+    simulated = TrafficOptions(seed, once=traffic_once) if traffic or traffic_once else None
     story = Scenario(data) if scenario is not None else None
-    sys.exit(run(Ports(**ports), host=host, config=config, data=data, played=played, scenario=story))
+    sys.exit(run(Ports(**ports), host=host, config=config, data=data, traffic=simulated, scenario=story))

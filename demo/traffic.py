@@ -1,7 +1,7 @@
-"""A realistic day of a clinic in a minute: who does what when, and playing it.
+"""A simulated day of a clinic, in a minute: the diary of each person, and its execution.
 
-A day is from 8:00 to 18:00. Patients come in the morning and after lunch; between them one looks things up, tidies
-up, and now and then makes a mistake. A diary is a function of the seed, the day and the person alone.
+A day is from 8:00 to 18:00, with consultations in the morning and after lunch, and searches, edits and mistakes in
+between. A diary depends on the seed, the day and the person only.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import httpx
 from rich.console import Console
 from rich.status import Status
 
-from demo.child import ChildError
-from demo.clinician import Clinician, Tally
+from demo.clinician import ActionCounts, Clinician
+from demo.managed_process import ManagedProcessError
 
 OPENS, CLOSES = 8 * 60, 18 * 60
 DAY_S: Final = 60.0
@@ -31,14 +31,14 @@ MORNING, NOON, AFTERNOON, EVENING = (9 * 60, 11 * 60), (11 * 60, 13 * 60), (13 *
 
 
 class Appointment(NamedTuple):
-    """What one does, by the name of the `Clinician`'s method, and when: in minutes since midnight."""
+    """An action, by the name of the `Clinician`'s method, and its time in minutes since midnight."""
 
     minute: int
     what: str
 
 
 def diary(chance: Random) -> list[Appointment]:
-    """One person's day, in order."""
+    """Return one person's day, in order."""
 
     def some(what: str, how_many: tuple[int, int], span: tuple[int, int]) -> list[Appointment]:
         return [Appointment(chance.randrange(*span), what) for _ in range(chance.randint(*how_many))]
@@ -58,7 +58,7 @@ def diary(chance: Random) -> list[Appointment]:
 
 
 class Clock:
-    """The day's time, which passes so much faster that the day takes `seconds`."""
+    """The simulated time, in which a day takes `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._scale = seconds / (CLOSES - OPENS)
@@ -66,14 +66,14 @@ class Clock:
 
     @property
     def minute(self) -> int:
-        """Minutes since midnight; the day does not end before its time."""
+        """Minutes since midnight, at most those of the end of the day."""
         return min(int(OPENS + (time.monotonic() - self._began) / self._scale), CLOSES)
 
     def __str__(self) -> str:
         return f"{self.minute // 60:02}:{self.minute % 60:02}"
 
     async def reach(self, minute: float) -> None:
-        """Wait until so late; who is late already goes on at once."""
+        """Wait until a minute of the day; return at once where it has passed."""
         await asyncio.sleep((minute - OPENS) * self._scale - (time.monotonic() - self._began))
 
     async def pause(self, minutes: float) -> None:
@@ -84,7 +84,7 @@ class Clinic:
     """`people` whose days are played against a gateway's URL, each day taking `seconds`."""
 
     def __init__(self, url: str, *, seed: int, seconds: float = DAY_S, people: tuple[str, ...] = PEOPLE) -> None:
-        self.tally = Tally()
+        self.counts = ActionCounts()
         self._url = url
         self._seed = seed
         self._seconds = seconds
@@ -102,7 +102,7 @@ class Clinic:
         await self._clock.reach(CLOSES)
 
     async def _work(self, name: str) -> None:
-        chance = Random(f"{self._seed} {self._day} {name}")  # noqa: S311 - a day is to be the same every time
+        chance = Random(f"{self._seed} {self._day} {name}")  # noqa: S311 - reproducible
         appointments = diary(chance)
         async with self.employ(name, chance) as clinician:
             for minute, what in appointments:
@@ -111,52 +111,52 @@ class Clinic:
 
     @contextlib.asynccontextmanager
     async def employ(self, name: str, chance: Random) -> AsyncIterator[Clinician]:
-        """Somebody at a browser, whose mistakes are the clinic's."""
+        """Open a clinician's browser, whose actions count for the clinic."""
         async with httpx.AsyncClient(base_url=self._url, trust_env=False) as browser:
-            yield Clinician(name, f"clinic-{self._seed}", browser, chance, self.tally, self._clock.pause)
+            yield Clinician(name, f"clinic-{self._seed}", browser, chance, self.counts, self._clock.pause)
 
     @property
     def part_of_day(self) -> str:
-        """The day, in parts of two hours."""
+        """The day and its part of two hours."""
         return f"{self._day} {self._clock.minute // 120}"
 
     def describe(self) -> str:
         """Return the counts of the day on one line."""
-        answers, done = self.tally.answers, self.tally.done
+        answers, done = self.counts.answers, self.counts.done
         return (
-            f"day {self._day}, {self._clock}: {self.tally.at_work} at work, {done['consultations']} consultations, "
+            f"day {self._day}, {self._clock}: {self.counts.at_work} at work, {done['consultations']} consultations, "
             f"{done['mistakes']} mistakes; {answers.total()} requests, refused {answers['4xx']}, "
             f"failed {answers['5xx']}, unanswered {answers['none']}"
         )
 
 
 class Traffic:
-    """A clinic in a thread of its own, day after day or `once`, with a line that says how far it is."""
+    """A clinic in a thread, day after day or `once`, with a progress line."""
 
     def __init__(self, url: str, console: Console, *, seed: int, once: bool = False, seconds: float = DAY_S) -> None:
         self._clinic = Clinic(url, seed=seed, seconds=seconds)
         self._console = console
         self._once = once
-        self._told = ""
+        self._printed = ""
         self._fault: Exception | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread."""
         self._thread.start()
 
     def check(self) -> None:
-        """Raise ChildError if it has failed."""
+        """Raise ManagedProcessError if it has failed."""
         if self._fault is not None:
-            raise ChildError(f"the traffic broke down: {self._fault!r}")
+            raise ManagedProcessError(f"the traffic failed: {self._fault!r}")
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end of the traffic, at most so long."""
+        """Wait for the end of the traffic, at most `seconds`."""
         self._thread.join(seconds)
 
     def stop(self) -> None:
-        """Break off, and wait until nothing is under way any more."""
+        """Stop, and wait for the end of the thread."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -164,7 +164,7 @@ class Traffic:
     def _run(self) -> None:
         try:
             asyncio.run(self._play())
-        except Exception as error:  # told by `check`, in the thread that can do something about it
+        except Exception as error:  # raised by `check`, in the thread that handles it
             self._fault = error
 
     async def _play(self) -> None:
@@ -172,7 +172,7 @@ class Traffic:
         with Status("the clinic opens", console=self._console) as status:
             while not playing.done() and not self._stopping.is_set():
                 await asyncio.wait({playing}, timeout=_TICK_S)
-                self._tell(status)
+                self._show(status)
         if playing.done():
             self._console.print(self._clinic.describe(), soft_wrap=True)
         playing.cancel()
@@ -184,11 +184,11 @@ class Traffic:
         while not self._once:
             await self._clinic.open()
 
-    def _tell(self, status: Status) -> None:
-        """On a terminal a line that changes, elsewhere one every two hours of the day."""
+    def _show(self, status: Status) -> None:
+        """Update the line on a terminal; elsewhere print one every two hours of the day."""
         line = self._clinic.describe()
         if self._console.is_terminal:
             status.update(line)
-        elif self._told != (now := self._clinic.part_of_day):
-            self._told = now
+        elif self._printed != (now := self._clinic.part_of_day):
+            self._printed = now
             self._console.print(line, soft_wrap=True)

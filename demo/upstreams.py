@@ -1,7 +1,7 @@
-"""OpenAI and the NHS terminology server, offline: what the recordings were made against, to the letter.
+"""OpenAI and the NHS terminology server, offline: the services with which the recordings were made.
 
-The answers are a function of the request alone, so that every run gives the same ones. Each request is kept
-as the recordings keep it (`GET /_calls`, `DELETE /_calls`), for comparing what a backend asked of others.
+The answers depend on the request only, so that every run gives the same ones. Each request is stored in the form of
+the recordings (`GET /_calls`, `DELETE /_calls`), to compare the outside calls of the backends.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ _EXPAND_PATH = "/production1/fhir/ValueSet/$expand"
 _SNOMED = "http://snomed.info/sct"
 _CODES = ("44054006", "73211009", "46635009")
 _MANY = 10_000
-_LISTENING_S = 0.042  # longer than one pause between the recordings' frames, shorter than two: it orders answers
+_TRANSCRIPTION_DELAY = 0.042  # between one and two pauses between the recordings' frames, which orders answers
 
 _CODING = re.compile(r"SNOMED.*?summary:\s*(?P<summary>.*)\Z", re.IGNORECASE | re.DOTALL)
 _IMAGES = re.compile(r"image.*markdown|markdown.*image", re.IGNORECASE | re.DOTALL)
 
 
 async def complete_chat(request: Request) -> Response:
-    """`POST /v1/chat/completions`: echoes the last message, or gives codes where codes are asked for."""
+    """Answer `POST /v1/chat/completions`: an echo of the last message, or codes for the coding instruction."""
     raw = await request.body()
     body = _parse(raw)
-    _keep(request, json.dumps(_shorten(body)))
+    _store_call(request, json.dumps(_shorten(body)))
     if b"FAIL-AI" in raw:
         return _refusal("model refused")
     if not isinstance(body, dict) or not body.get("messages"):
@@ -42,27 +42,27 @@ async def complete_chat(request: Request) -> Response:
 
 
 async def transcribe(request: Request) -> Response:
-    """`POST /v1/audio/transcriptions`: tells how much it heard, in kilobytes of the request."""
+    """Answer `POST /v1/audio/transcriptions`: the size of the request in kilobytes."""
     raw = await request.body()
-    _keep(request, json.dumps(_fields(request.headers.get("content-type", ""), raw)))
+    _store_call(request, json.dumps(_fields(request.headers.get("content-type", ""), raw)))
     if b"FAIL-AUDIO" in raw:
         return _refusal("audio could not be decoded")
     if b"HARD-FAIL" in raw:
         return _refusal("quota")
-    await asyncio.sleep(_LISTENING_S)
+    await asyncio.sleep(_TRANSCRIPTION_DELAY)
     part = "final" if b'filename="final-' in raw else "partial"
     return PlainTextResponse(f" heard {len(raw) // 1000}k {part} \n")
 
 
 async def grant_token(request: Request) -> Response:
     """Return a token of the terminology server to any client."""
-    _keep(request, (await request.body()).decode(errors="replace"))
+    _store_call(request, (await request.body()).decode(errors="replace"))
     return JSONResponse({"access_token": "nhs-token", "expires_in": 300, "token_type": "Bearer"})
 
 
 async def expand(request: Request) -> Response:
-    """`ValueSet/$expand`: three codes for any filter, none for `zzz…`, 500 for `boom…`."""
-    _keep(request, "")
+    """Answer `ValueSet/$expand`: three codes for any filter, none for `zzz…`, 500 for `boom…`."""
+    _store_call(request, "")
     term = request.query_params.get("filter", "")
     if term.startswith("boom"):
         return JSONResponse({"resourceType": "OperationOutcome"}, 500)
@@ -100,8 +100,8 @@ def create_app() -> Starlette:
 app = create_app()
 
 
-def _keep(request: Request, body: str) -> None:
-    """Add a call as the recordings write it: OpenAI by its path, the terminology server by its address."""
+def _store_call(request: Request, body: str) -> None:
+    """Add a call in the form of the recordings: OpenAI by its path, the terminology server by its address."""
     path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1").partition("?")[0]
     query = request.scope["query_string"].decode("latin-1")
     host = "" if path.startswith("/v1/") else _TERMINOLOGY

@@ -1,6 +1,6 @@
-"""The frontend's own server: static files, told where the API is, and nothing else.
+"""The server of the frontend: static files, and the address of the API.
 
-The page calls the API from another origin, as Scribe's own frontend does, so this server never sees a consultation.
+The page calls the API at another origin, as Scribe's own frontend does, so this server receives no consultation.
 """
 
 import json
@@ -25,9 +25,9 @@ _CHUNK_MS = 500
 
 
 class ProtectiveHeaders:
-    """Adds to each answer what a browser should hold the page to: its own files, one API, no framing.
+    """Adds the headers that restrict the page to its own files and one API, without framing.
 
-    Files are asked for anew each time (and answered 304), since their names do not change with their content.
+    Browsers revalidate every file (304), because names do not change with the content.
     """
 
     def __init__(self, app: ASGIApp, api: str) -> None:
@@ -58,11 +58,11 @@ def create_app(api: str | None = None, chunk_ms: int = _CHUNK_MS) -> Starlette:
     base = (api or os.environ.get(API_VARIABLE) or _DEFAULT_API).rstrip("/")
     config = f"export default {json.dumps({'api': base, 'chunkMs': chunk_ms})};\n"
 
-    async def tell_config(request: Request) -> Response:
+    async def serve_config(request: Request) -> Response:
         return Response(config, media_type="text/javascript")
 
     return Starlette(
-        routes=[Route("/config.js", tell_config), Mount("/", StaticFiles(directory=FILES, html=True))],
+        routes=[Route("/config.js", serve_config), Mount("/", StaticFiles(directory=FILES, html=True))],
         middleware=[Middleware(ProtectiveHeaders, api=base)],
     )
 

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from pymongo.database import Database
 
 from demo.ports import free_port
-from demo.services import ROOT, Gateway, Service, StandIn, Upstreams, backend_environment
+from demo.services import ROOT, DemoLegacy, Gateway, Service, Upstreams, backend_environment
 from proxy.cli.main import main
 from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange
@@ -127,7 +127,7 @@ def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             **backend_environment(mongodb_url, upstreams.url, product.name),
             "BROKEN": str(place / "broken"),
         }
-        legacy = begin(running, StandIn(environment, place / "legacy.log"))
+        legacy = begin(running, DemoLegacy(environment, place / "legacy.log"))
         environment["LEGACY_URL"] = legacy.url
         begin(running, Gateway(file, environment, log, host="127.0.0.1", port=ports[0], ops_port=ports[1]))
         yield Stand(Origin.parse(f"http://127.0.0.1:{ports[0]}"), place / "broken", log, mongodb_url, own.name)

@@ -17,7 +17,7 @@ import openai  # noqa: F401 -- the app imports it with its first call, which tak
 import pytest
 
 from demo.ports import free_port
-from demo.services import ROOT, Gateway, StandIn, Upstreams, backend_environment
+from demo.services import ROOT, DemoLegacy, Gateway, Upstreams, backend_environment
 from handlers.app import create_app
 from handlers.settings import Settings
 from proxy.contract import divergences
@@ -67,7 +67,7 @@ def around(mongodb_url: str, tmp_path: Path) -> Iterator[Surroundings]:
 
 @contextmanager
 def legacy(around: Surroundings) -> Iterator[str]:
-    service = StandIn(around.environment, around.place / "legacy.log")
+    service = DemoLegacy(around.environment, around.place / "legacy.log")
     service.start()
     try:
         yield service.url

@@ -22,7 +22,7 @@ from pymongo.database import Database
 from websockets.asyncio.client import connect
 
 from demo.ports import free_port
-from demo.services import ROOT, Gateway, StandIn, Upstreams, backend_environment
+from demo.services import ROOT, DemoLegacy, Gateway, Upstreams, backend_environment
 from proxy.cli.main import main
 from tests.support.altered_stream import ALTERED
 from tests.support.backends import scratch_database
@@ -102,7 +102,7 @@ def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         file.write_text(ROUTING.format(contracts=ROOT / "contracts", database=own.name))
         upstreams = begin(running, Upstreams(place / "upstreams.log"))
         environment = backend_environment(mongodb_url, upstreams.url, product.name)
-        environment["LEGACY_URL"] = begin(running, StandIn(environment, place / "legacy.log")).url
+        environment["LEGACY_URL"] = begin(running, DemoLegacy(environment, place / "legacy.log")).url
         begin(running, Gateway(file, environment, log, host="127.0.0.1", port=ports[0], ops_port=ports[1]))
         stand = Stand(f"ws://127.0.0.1:{ports[0]}/transcription-stream", log, mongodb_url, own)
         stand.converse("warm", 0)

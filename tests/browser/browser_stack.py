@@ -17,7 +17,7 @@ import yaml
 from pymongo import MongoClient
 
 from demo.ports import free_port
-from demo.services import ROOT, Gateway, Service, StandIn, Upstreams, backend_environment
+from demo.services import ROOT, DemoLegacy, Gateway, Service, Upstreams, backend_environment
 from tests.support.shipped import ROUTING
 
 DATABASE = "browser_tests"
@@ -109,7 +109,7 @@ def neighbourhood(mongodb_url: str, place: Path) -> Iterator[Neighbourhood]:
     knowing_legacy = {**environment, "LEGACY_URL": f"http://127.0.0.1:{legacy}"}
     services: tuple[Service, ...] = (
         Upstreams(place / "upstreams.log", outside),
-        StandIn(environment, place / "legacy.log", legacy),
+        DemoLegacy(environment, place / "legacy.log", legacy),
         Gateway(routing, knowing_legacy, place / "gateway.log", host="127.0.0.1", port=gateway, ops_port=ops),
     )
     with ExitStack() as running, ThreadPoolExecutor() as pool:

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
-from demo.services import ROOT, Gateway, StandIn, Upstreams, backend_environment
+from demo.services import ROOT, DemoLegacy, Gateway, Upstreams, backend_environment
 from proxy.recordings.raw_http import Origin, exchange
 from tests.browser.browsing import Browsing
 from tests.browser.chromium import find_chromium
@@ -110,7 +110,7 @@ async def story(mongodb_url: str, directory: Path) -> AsyncIterator[Story]:
                 "OPS_TOKEN": TOKEN,
                 "OPS_VIEWER_TOKEN": VIEWER,
             }
-            legacy = await asyncio.to_thread(begin, running, StandIn(environment, directory / "legacy.log"))
+            legacy = await asyncio.to_thread(begin, running, DemoLegacy(environment, directory / "legacy.log"))
             environment["LEGACY_URL"] = legacy.url
             log = directory / "gateway.log"
             gateway = Gateway(routing, environment, log, host="127.0.0.1", port=ports[0], ops_port=ports[1])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tests.chaos
 from demo.mongod import Mongod
-from demo.services import StandIn, backend_environment
+from demo.services import DemoLegacy, backend_environment
 from tests.chaos.figures import Attack, Figures, Row, rows
 from tests.chaos.target import Site
 from tests.support.backends import NOWHERE
@@ -33,7 +33,7 @@ async def site() -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         mongod = await stack.enter_async_context(Mongod(directory / "mongod"))
-        legacy = StandIn(backend_environment(mongod.url, NOWHERE, "chaos"), directory / "legacy.log")
+        legacy = DemoLegacy(backend_environment(mongod.url, NOWHERE, "chaos"), directory / "legacy.log")
         await asyncio.to_thread(legacy.start)
         stack.push_async_callback(asyncio.to_thread, legacy.stop)
         yield Site(mongod.url, legacy, directory)

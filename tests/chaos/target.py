@@ -26,7 +26,7 @@ from pathlib import Path
 import httpx
 
 from demo.ports import free_port
-from demo.services import StandIn, backend_environment
+from demo.services import DemoLegacy, backend_environment
 from proxy.types import JSON
 from tests.chaos.figures import DEFAULT_SETUP, Setup, Stdout
 from tests.chaos.traffic import REQUESTS, Traffic, busy_core
@@ -63,7 +63,7 @@ class Target:
     ops: int
     file: Path
     mongodb: Relay
-    legacy: StandIn
+    legacy: DemoLegacy
     process: asyncio.subprocess.Process
     client: httpx.AsyncClient
     token: str = field(default_factory=lambda: token_of({"userID": "0123456789abcdef01234567", "author": "amara"}))
@@ -116,7 +116,7 @@ class Site:
     """The parts that all attacks share: MongoDB's URL, the legacy, a directory."""
 
     mongodb: str
-    legacy: StandIn
+    legacy: DemoLegacy
     directory: Path
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from demo.bad_release import ROUTE, Ops, Pace, Play, Scenario
-from demo.child import ChildError
+from demo.managed_process import ManagedProcessError
 from demo.ports import free_port
 from demo.stack import Ports, Stack
 from tests.support.sockets import serving
@@ -41,21 +41,21 @@ def test_bad_release_is_rolled_back_and_can_be_released_again(mongodb_url: str, 
         story.index(line)
         for line in (
             "25% of callers",
-            "a bad release is out",
-            "the guard took it back",
+            "a bad release is deployed",
+            "the guard rolled it back",
             f"/routes/{ROUTE}/live",
             "acknowledges",
         )
     ]
     assert at == sorted(at)
     assert "native fails" in story or "errors" in story
-    assert "all callers are native" in story[at[-1] :]
+    assert "native answers all callers" in story[at[-1] :]
 
 
 def ended(play: Play) -> str:
-    """Why a play broke down."""
+    """Return why a play failed."""
     deadline = time.monotonic() + 30
-    with pytest.raises(ChildError) as fault:
+    with pytest.raises(ManagedProcessError) as fault:
         while time.monotonic() < deadline:
             play.check()
             time.sleep(0.02)
@@ -78,7 +78,7 @@ async def test_ops_listener_that_refuses_ends_the_scenario(tmp_path: Path) -> No
             told = await asyncio.to_thread(ended, play)
         finally:
             await asyncio.to_thread(play.stop)
-    assert "the scenario broke down" in told
+    assert "the scenario failed" in told
     assert "401 Unauthorized" in told
 
 
@@ -87,4 +87,4 @@ def test_a_scenario_that_cannot_go_on_says_so(tmp_path: Path) -> None:
     stack = Stack(Ports(*(free_port() for _ in range(6))), "127.0.0.1", scenario.config, tmp_path, {}, Console())
     with ExitStack() as running:
         play = stack.perform(running, scenario)
-        assert "the scenario broke down" in ended(play)
+        assert "the scenario failed" in ended(play)

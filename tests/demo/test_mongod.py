@@ -8,7 +8,7 @@ import pytest
 from pymongo import MongoClient
 
 from demo import mongod as module
-from demo.child import ChildError
+from demo.managed_process import ManagedProcessError
 from demo.mongod import Mongod, MongodError, explain_absence, find_mongod, mongodb
 from demo.ports import free_port, is_free
 
@@ -75,7 +75,7 @@ def test_its_death_is_noticed(tmp_path: Path) -> None:
     with Mongod(tmp_path) as mongod:
         with Client(mongod.url, serverSelectionTimeoutMS=500) as client, pytest.raises(Exception, match="closed"):
             client.admin.command("shutdown", force=True)
-        with pytest.raises(ChildError, match="mongod ended with code 0"):
+        with pytest.raises(ManagedProcessError, match="mongod ended with code 0"):
             for _ in range(500):
                 mongod.check()
                 time.sleep(0.02)

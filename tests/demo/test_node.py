@@ -54,7 +54,7 @@ def test_an_old_node_is_told_with_its_version(path: Path) -> None:
 
 def test_a_node_that_is_none_is_told(path: Path) -> None:
     program(path, "node", "echo 'cannot execute' >&2; exit 1")
-    with pytest.raises(NodeError, match="answers no version: cannot execute"):
+    with pytest.raises(NodeError, match="prints no version: cannot execute"):
         find_node()
 
 

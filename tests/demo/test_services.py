@@ -15,9 +15,9 @@ import pytest
 from pymongo import MongoClient
 from websockets.asyncio.client import connect
 
-from demo.child import ChildError
+from demo.managed_process import ManagedProcessError
 from demo.node import is_installed
-from demo.services import LEGACY, SECRET, StandIn, Upstreams, backend_environment
+from demo.services import LEGACY, SECRET, DemoLegacy, Upstreams, backend_environment
 from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
@@ -36,9 +36,9 @@ def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstreams]:
 
 
 @pytest.fixture(scope="module")
-def legacy(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str, upstreams: Upstreams) -> Iterator[StandIn]:
+def legacy(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str, upstreams: Upstreams) -> Iterator[DemoLegacy]:
     environment = backend_environment(mongodb_url, upstreams.url, DATABASE)
-    service = StandIn(environment, tmp_path_factory.mktemp("legacy") / "log")
+    service = DemoLegacy(environment, tmp_path_factory.mktemp("legacy") / "log")
     service.start()
     yield service
     service.stop()
@@ -47,7 +47,7 @@ def legacy(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str, upstreams
 
 
 @pytest.fixture
-async def client(legacy: StandIn, mongodb_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the stand-in, whose database is empty."""
     with MongoClient[dict[str, Any]](mongodb_url) as mongodb:
         for name in mongodb[DATABASE].list_collection_names():
@@ -57,7 +57,9 @@ async def client(legacy: StandIn, mongodb_url: str) -> AsyncIterator[httpx.Async
 
 
 @pytest.mark.timeout(120)
-async def test_what_hangs_and_what_breaks_off_does_so(legacy: StandIn, upstreams: Upstreams, mongodb_url: str) -> None:
+async def test_what_hangs_and_what_breaks_off_does_so(
+    legacy: DemoLegacy, upstreams: Upstreams, mongodb_url: str
+) -> None:
     """What a gateway before it would answer in its own words; the other recordings are played through one."""
     everything = model.load(RECORDINGS)
     silent = [one for one in everything.scenarios if any(step.answer.outcome != "response" for step in one.steps)]
@@ -107,14 +109,14 @@ async def test_faulty_bodies_fail_as_the_libraries_fail(client: httpx.AsyncClien
     assert text in answer.text
 
 
-async def test_a_binary_frame_of_json_is_read_like_a_text_frame(legacy: StandIn) -> None:
+async def test_a_binary_frame_of_json_is_read_like_a_text_frame(legacy: DemoLegacy) -> None:
     async with connect(legacy.url.replace("http", "ws") + "/transcription-stream") as socket:
         await socket.recv()
         await socket.send(json.dumps({"type": "start_recording", "consultationId": "C-1"}).encode())
         assert json.loads(await socket.recv())["type"] == "recording_started"
 
 
-async def test_audio_comes_back_as_text(legacy: StandIn) -> None:
+async def test_audio_comes_back_as_text(legacy: DemoLegacy) -> None:
     chunk = json.dumps({"type": "audio_chunk", "audioData": base64.b64encode(b"a" * 1500).decode()})
     async with connect(legacy.url.replace("http", "ws") + "/transcription-stream") as socket:
         for frame in ('{"type": "start_recording"}', chunk, chunk, '{"type": "stop_recording"}'):
@@ -130,14 +132,14 @@ def test_its_packages_are_installed() -> None:
 
 def test_without_a_mongodb_it_ends_and_says_so(tmp_path: Path) -> None:
     nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100&connectTimeoutMS=100"
-    service = StandIn(backend_environment(nowhere, "http://127.0.0.1:1"), tmp_path / "log")
-    with pytest.raises(ChildError, match=r"cannot start: .*ECONNREFUSED"):
+    service = DemoLegacy(backend_environment(nowhere, "http://127.0.0.1:1"), tmp_path / "log")
+    with pytest.raises(ManagedProcessError, match=r"cannot start: .*ECONNREFUSED"):
         service.start()
     service.stop()
 
 
 def test_a_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Upstreams) -> None:
-    service = StandIn(backend_environment(mongodb_url, upstreams.url, DATABASE), tmp_path / "log")
+    service = DemoLegacy(backend_environment(mongodb_url, upstreams.url, DATABASE), tmp_path / "log")
     service.start()
     assert httpx.get(service.url, trust_env=False).status_code == 200
     service.stop()
@@ -146,7 +148,7 @@ def test_a_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Up
 
 
 def test_the_supervisors_own_death_takes_the_worker_along(tmp_path: Path, mongodb_url: str) -> None:
-    service = StandIn(backend_environment(mongodb_url, "http://127.0.0.1:1", DATABASE), tmp_path / "log")
+    service = DemoLegacy(backend_environment(mongodb_url, "http://127.0.0.1:1", DATABASE), tmp_path / "log")
     service.start()
     assert service.pid is not None
     os.kill(service.pid, signal.SIGKILL)

@@ -112,7 +112,7 @@ def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_p
     assert_the_page_may_call_it(ports)
     assert_its_line_can_be_pasted(demo, ports)
     assert demo.stop() == 0
-    assert "everything has stopped" in demo.output
+    assert "everything is stopped" in demo.output
     assert all_free(ports)
     assert {"mongod", "logs"} <= {entry.name for entry in (tmp_path / "data").iterdir()}
 
@@ -171,7 +171,7 @@ def test_taken_ports_are_all_told_with_their_owner_and_option(ports: Ports, conf
     assert said.count("\n") == 1
     me = rf"taken by \S+ \(pid {os.getpid()}\)"
     assert re.search(rf"port {gateway}, meant for the gateway, is {me}: choose another with --port", said)
-    assert re.search(rf"port {legacy}, meant for the legacy stand-in, is {me}: .* --legacy-port", said)
+    assert re.search(rf"port {legacy}, meant for the demo's legacy, is {me}: .* --legacy-port", said)
     assert not (tmp_path / "data").exists()
 
 
@@ -205,7 +205,7 @@ def test_an_absent_mongod_is_told_in_one_line(
 def test_an_absent_routing_file_is_told(ports: Ports, tmp_path: Path) -> None:
     code, said = attempt(ports, tmp_path / "absent.yaml", tmp_path / "data")
     assert code == 1
-    assert "absent.yaml is not there" in said
+    assert "absent.yaml does not exist" in said
 
 
 def test_a_gateway_that_refuses_its_routing_file_is_quoted(

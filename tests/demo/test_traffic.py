@@ -11,8 +11,8 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from demo.child import ChildError
 from demo.clinician import Clinician, dig
+from demo.managed_process import ManagedProcessError
 from demo.ports import free_port
 from demo.traffic import CLOSES, OPENS, Clinic, Traffic, diary
 from tests.support.backend_pair import Twin, native_twin
@@ -52,7 +52,7 @@ async def test_two_days_on_the_native_app(mongodb_url: str) -> None:
         await clinic.open()
         first, registered = clinic.describe(), native.database.users.count_documents({})
         await clinic.open()
-        answers, done = clinic.tally.answers, clinic.tally.done
+        answers, done = clinic.counts.answers, clinic.counts.done
         assert first.startswith("day 1, 18:00: 0 at work, ")
         assert clinic.describe().startswith("day 2, 18:00: 0 at work, ")
         assert registered == native.database.users.count_documents({}) == 1
@@ -70,7 +70,7 @@ async def test_two_days_on_the_native_app(mongodb_url: str) -> None:
 async def test_a_backend_that_is_away_is_shrugged_off() -> None:
     clinic = Clinic(served_by_nobody(), seed=1, seconds=0.1, people=("amara",))
     await clinic.open()
-    assert set(clinic.tally.answers) == {"none"}
+    assert set(clinic.counts.answers) == {"none"}
 
 
 async def test_every_mistake_is_answered_and_none_is_a_fault(mongodb_url: str) -> None:
@@ -79,10 +79,10 @@ async def test_every_mistake_is_answered_and_none_is_a_fault(mongodb_url: str) -
         await clinic.open()
         async with clinic.employ("amara", Random(1)) as clinician:
             await clinician.arrive()
-            answered = clinic.tally.answers.copy()
+            answered = clinic.counts.answers.copy()
             for _ in range(30):
                 await clinician.slip()
-        made = clinic.tally.answers - answered
+        made = clinic.counts.answers - answered
         assert made.total() == 30
         assert made["4xx"] > 10
         assert made["none"] == 0
@@ -135,5 +135,5 @@ def test_traffic_that_breaks_down_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     traffic = Traffic(served_by_nobody(), Console(file=io.StringIO()), seed=1, seconds=0.1)
     traffic.start()
     traffic.wait(10)
-    with pytest.raises(ChildError, match="unhandled errors in a TaskGroup"):
+    with pytest.raises(ManagedProcessError, match="unhandled errors in a TaskGroup"):
         traffic.check()

@@ -12,7 +12,7 @@ import uvicorn
 from pymongo import AsyncMongoClient
 from starlette.types import ASGIApp
 
-from demo.services import StandIn, backend_environment
+from demo.services import DemoLegacy, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.settings import Settings
@@ -32,7 +32,7 @@ async def sides(
         stack.push_async_callback(_drop, mongodb_url, names)
         outside = [await stack.enter_async_context(serving(create_upstreams())) for _ in names]
         environments = [backend_environment(mongodb_url, url, name) for url, name in zip(outside, names, strict=True)]
-        stand_in = StandIn(environments[0], log)
+        stand_in = DemoLegacy(environments[0], log)
         stack.callback(stand_in.stop)
         await asyncio.to_thread(stand_in.start)
         native = await stack.enter_async_context(serving(create_app(keeping_legacy(environments[1]))))

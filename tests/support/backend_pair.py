@@ -20,7 +20,7 @@ from bson import json_util
 from pymongo.database import Database
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from demo.services import StandIn, backend_environment
+from demo.services import DemoLegacy, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.container import TIMINGS, ServiceTimings
@@ -225,7 +225,7 @@ async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> Asyn
     async with serving(outside) as port:
         with scratch_database(mongodb_url) as database:
             environment = backend_environment(through or mongodb_url, f"http://127.0.0.1:{port}", database.name)
-            stand_in = StandIn(environment, log)
+            stand_in = DemoLegacy(environment, log)
             await asyncio.to_thread(stand_in.start)
             try:
                 yield Twin(Origin.parse(stand_in.url), database, outside)

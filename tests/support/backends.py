@@ -16,7 +16,7 @@ import httpx
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from demo.services import StandIn, backend_environment
+from demo.services import DemoLegacy, backend_environment
 from handlers.app import create_app
 from handlers.settings import Settings
 from tests.support.sockets import serving
@@ -76,7 +76,7 @@ async def native_backend(mongodb_url: str, **changes: object) -> AsyncIterator[B
 async def legacy_backend(mongodb_url: str, log: Path) -> AsyncIterator[Backend]:
     """The stand-in for the legacy, on the real libraries."""
     with scratch_database(mongodb_url) as database:
-        stand_in = StandIn(backend_environment(mongodb_url, NOWHERE, database.name), log)
+        stand_in = DemoLegacy(backend_environment(mongodb_url, NOWHERE, database.name), log)
         stand_in.start()
         try:
             async with client_of(stand_in.port) as client:

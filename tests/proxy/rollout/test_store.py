@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from demo.child import Child
+from demo.managed_process import ManagedProcess
 from demo.mongod import find_mongod
 from demo.ports import free_port
 from proxy.config.field_types import ZERO
@@ -241,7 +241,7 @@ def standalone(tmp_path: Path) -> Iterator[str]:
         "127.0.0.1",
         "--nounixsocket",
     ]
-    child = Child("mongod", [*command, "--wiredTigerCacheSizeGB", "0.25"], log=tmp_path / "log")
+    child = ManagedProcess("mongod", [*command, "--wiredTigerCacheSizeGB", "0.25"], log=tmp_path / "log")
     child.start()
     yield f"mongodb://127.0.0.1:{port}"
     child.stop()

@@ -1,7 +1,7 @@
-"""Child processes of the demo and of the tests: started in a session of their own, logged to a file, stopped.
+"""Child processes of the demo and of the tests: started in a session each, logged to a file, stopped.
 
-A child gets its own session so that Ctrl-C in a terminal reaches only the parent, which then stops its
-children in an order of its choosing.
+A child has its own session so that Ctrl-C in a terminal reaches only the parent, which then stops its children in
+order.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ _POLL_S = 0.02
 _ENDING = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class ChildError(Exception):
-    """A child did not start, or went away; the text is one sentence with the child's own last words."""
+class ManagedProcessError(Exception):
+    """A process did not start, or has ended; the message contains its last output."""
 
 
-class Child:
+class ManagedProcess:
     """One child process.
 
-    `log` takes its output (both streams), anew at each start. `env` adds to the environment of this process.
+    `log` receives its output (both streams) and is truncated at each start. `env` is added to this environment.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """The exit code (negative: the signal's number), or None while it runs or before it was started."""
+        """The exit code (negative: a signal's number); None before the start and while it runs."""
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
-        """Start the program. Raises ChildError where it cannot be run."""
+        """Start the program. Raises ManagedProcessError where it cannot be run."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log, _signals_wait():
+        with self.log.open("wb") as log, _deferred_signals():
             try:
                 self._process = subprocess.Popen(
                     self._command,
@@ -75,10 +75,10 @@ class Child:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise ChildError(f"{self.name} cannot be run: {error}") from error
+                raise ManagedProcessError(f"{self.name} cannot be run: {error}") from error
 
     def wait_for(self, pattern: str, timeout: float) -> re.Match[str]:
-        """Wait for `pattern` in the output. Raises ChildError when the child ends, or prints nothing for too long."""
+        """Wait for `pattern` in the output. Raises ManagedProcessError where it ends, or at the timeout (seconds)."""
         deadline = time.monotonic() + timeout
         while True:
             if match := re.search(pattern, self.output()):
@@ -87,11 +87,11 @@ class Child:
             time.sleep(_POLL_S)
 
     def check(self, deadline: float = inf) -> None:
-        """Raise ChildError if the child has ended or `deadline` (monotonic seconds) has passed."""
+        """Raise ManagedProcessError if the child has ended or `deadline` (monotonic seconds) has passed."""
         if not self.running:
-            raise ChildError(f"{self.name} ended with code {self.returncode}: {self.last_words()}")
+            raise ManagedProcessError(f"{self.name} ended with code {self.returncode}: {self.last_output()}")
         if time.monotonic() > deadline:
-            raise ChildError(f"{self.name} is not ready in time: {self.last_words()}")
+            raise ManagedProcessError(f"{self.name} is not ready in time: {self.last_output()}")
 
     def output(self) -> str:
         try:
@@ -99,13 +99,13 @@ class Child:
         except FileNotFoundError:
             return ""
 
-    def last_words(self, lines: int = 3) -> str:
+    def last_output(self, lines: int = 3) -> str:
         """Return the last lines of its output that are not empty, as one line."""
-        said = [line.strip() for line in self.output().splitlines() if line.strip()]
-        return " | ".join(said[-lines:])[-600:] or "it said nothing"
+        lines_printed = [line.strip() for line in self.output().splitlines() if line.strip()]
+        return " | ".join(lines_printed[-lines:])[-600:] or "it printed nothing"
 
     def stop(self, grace: float = 10.0) -> None:
-        """SIGTERM, and SIGKILL for its whole session when `grace` seconds were not enough."""
+        """Send SIGTERM, and after `grace` seconds SIGKILL to its whole session."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -120,24 +120,24 @@ class Child:
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Signals to end are kept for later: one that raised amid a start would leave a child that nobody knows of.
+def _deferred_signals() -> Iterator[None]:
+    """Defer signals until the end of the block: an exception during a start would leave an unknown process.
 
-    They are caught, not blocked, since a child inherits what is blocked.
+    They are caught and not blocked, because a child inherits blocked signals.
     """
-    if threading.current_thread() is not threading.main_thread():  # where no handler runs anyway
+    if threading.current_thread() is not threading.main_thread():  # which runs no handlers
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
 
-    def keep(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+    def defer(number: int, frame: FrameType | None) -> None:
+        received.append(number)
 
-    before = {number: signal.signal(number, keep) for number in _ENDING}
+    before = {number: signal.signal(number, defer) for number in _ENDING}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])

@@ -10,22 +10,22 @@ from types import FrameType
 
 import pytest
 
-from demo.child import Child, ChildError
+from demo.managed_process import ManagedProcess, ManagedProcessError
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 )
 
-Spawn = Callable[..., Child]
+Spawn = Callable[..., ManagedProcess]
 
 
 @pytest.fixture
 def python(tmp_path: Path) -> Iterator[Spawn]:
     """Starts a child that runs a line of Python."""
-    children: list[Child] = []
+    children: list[ManagedProcess] = []
 
-    def spawn(code: str, **settings: dict[str, str]) -> Child:
-        child = Child("it", [sys.executable, "-c", code], log=tmp_path / "logs" / "it.log", **settings)  # type: ignore[arg-type]
+    def spawn(code: str, **settings: dict[str, str]) -> ManagedProcess:
+        child = ManagedProcess("it", [sys.executable, "-c", code], log=tmp_path / "logs" / "it.log", **settings)  # type: ignore[arg-type]
         children.append(child)
         child.start()
         return child
@@ -42,12 +42,12 @@ def test_what_it_says_is_waited_for_and_matched(python: Spawn) -> None:
 
 
 def test_an_end_before_the_line_tells_code_and_last_words(python: Spawn) -> None:
-    with pytest.raises(ChildError, match=r"it ended with code 3: no \| luck"):
+    with pytest.raises(ManagedProcessError, match=r"it ended with code 3: no \| luck"):
         python("import sys; sys.exit(print('no\\nluck', flush=True) or 3)").wait_for("ready", 5)
 
 
 def test_silence_is_not_waited_for_beyond_the_time(python: Spawn) -> None:
-    with pytest.raises(ChildError, match="it is not ready in time: it said nothing"):
+    with pytest.raises(ManagedProcessError, match="it is not ready in time: it printed nothing"):
         python("import time; time.sleep(60)").wait_for("ready", 0.1)
 
 
@@ -56,13 +56,13 @@ def test_check_passes_while_it_runs_and_raises_after(python: Spawn) -> None:
     child.wait_for("up", 5)
     child.check()
     child.stop()
-    with pytest.raises(ChildError):
+    with pytest.raises(ManagedProcessError):
         child.check()
 
 
 def test_a_program_that_is_not_there_is_an_error_of_its_name(tmp_path: Path) -> None:
-    child = Child("the oracle", [tmp_path / "absent"], log=tmp_path / "log")
-    with pytest.raises(ChildError, match="the oracle cannot be run"):
+    child = ManagedProcess("the oracle", [tmp_path / "absent"], log=tmp_path / "log")
+    with pytest.raises(ManagedProcessError, match="the oracle cannot be run"):
         child.start()
     assert not child.running
     child.stop()
@@ -123,22 +123,22 @@ def sigint(handler: Callable[[int, FrameType | None], object] | signal.Handlers)
 
 
 @pytest.fixture
-def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagedProcess]:
     """A child whose start meets a Ctrl-C."""
     monkeypatch.setattr(subprocess, "Popen", Interrupted)
-    child = Child("it", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "log")
+    child = ManagedProcess("it", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "log")
     yield child
     child.stop(grace=0)
     assert not child.running
 
 
-def test_ctrl_c_during_a_start_leaves_nothing_running(interrupted: Child) -> None:
+def test_ctrl_c_during_a_start_leaves_nothing_running(interrupted: ManagedProcess) -> None:
     with sigint(signal.default_int_handler), pytest.raises(KeyboardInterrupt):
         interrupted.start()
     assert interrupted.running
 
 
-def test_ctrl_c_amid_a_start_stays_ignored_in_a_background_job(interrupted: Child) -> None:
+def test_ctrl_c_amid_a_start_stays_ignored_in_a_background_job(interrupted: ManagedProcess) -> None:
     with sigint(signal.SIG_IGN):
         interrupted.start()
     assert interrupted.running
@@ -151,7 +151,7 @@ def test_child_of_a_background_job_can_be_interrupted(python: Spawn) -> None:
 
 
 def test_a_child_may_be_started_from_any_thread(python: Spawn) -> None:
-    started: list[Child] = []
+    started: list[ManagedProcess] = []
     thread = threading.Thread(target=lambda: started.append(python("import time; time.sleep(60)")))
     thread.start()
     thread.join(5)
