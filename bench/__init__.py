@@ -1,1 +1,1 @@
-"""How fast the gateway is, beside its peers in the same run: ratios, never absolute promises."""
+"""The speed of the gateway beside its peers in the same run, as ratios."""

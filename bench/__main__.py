@@ -1,4 +1,4 @@
-"""`python -m bench`: everything in one go; name parts of it to run only those."""
+"""`python -m bench`: all parts, or those that are named."""
 
 from __future__ import annotations
 

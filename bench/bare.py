@@ -1,4 +1,4 @@
-"""An ASGI app that answers 2.4 kB by itself: what uvicorn does with nothing behind it."""
+"""An ASGI app that answers 2.4 kB by itself, to measure uvicorn without a proxy."""
 
 from __future__ import annotations
 

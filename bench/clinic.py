@@ -1,4 +1,4 @@
-"""A clinic's worth of data, made through the legacy's own API, and the questions to ask about it."""
+"""The data of a clinic, created through the legacy's own API, and the requests that read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTES = 3
 
 @dataclass(slots=True)
 class Clinic:
-    """The tokens of the users, and for each question the targets to ask with each of them."""
+    """The tokens of the users, and for each kind of request the targets by user."""
 
     targets: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
@@ -39,7 +39,7 @@ class Clinic:
 
 
 def furnish(base_url: str) -> Clinic:
-    """Register users, and let each do a little work."""
+    """Register users, and create some documents for each."""
     clinic = Clinic()
     with httpx.Client(base_url=base_url, timeout=30) as client:
         for number in range(USERS):

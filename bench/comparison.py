@@ -1,4 +1,4 @@
-"""How many answers can be compared in a second: 20 kB of consultations, alike and unlike, on one core."""
+"""Comparisons per second on one core: equal and different answers of 20 kB of consultations."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _answer(body: bytes) -> Exchange:
 
 
 def _body(shift: int, prose: str, last: str = "Patient name") -> bytes:
-    """As many consultations as fit; `shift` makes other ids and dates."""
+    """Return as many consultations as fit; `shift` changes ids and dates."""
     items: list[JSON] = []
     while len(json.dumps(items, separators=(",", ":"))) < SIZE:
         items.append(_consultation(len(items) * 10 + shift * 100_000, shift, prose))

@@ -1,4 +1,4 @@
-"""200 recordings at once on the WebSocket: what each costs the stand-in, and what it costs native, in memory."""
+"""200 recordings at once on the WebSocket: the memory that each takes in the demo's legacy and in native."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from demo.ports import free_port
 
 RECORDINGS = 200
 CHUNKS = 7
-"""One fewer than make a transcription, so that what is held is all there is."""
+"""One fewer than cause a transcription, so that all of them are held."""
 CHUNK = base64.b64encode(bytes(range(256)) * 128).decode()
 
 
@@ -33,7 +33,7 @@ class Footprint:
 
 
 def conversations() -> list[Footprint]:
-    """Both contenders, one after the other."""
+    """Measure both backends, one after the other."""
     with mongodb() as url, field() as contenders:
         env = {
             "MONGODB_URL": url,
@@ -68,7 +68,7 @@ def _measure(contender: str, port: int, pid: int) -> Footprint:
 async def _converse(contender: str, port: int, resident: Callable[[], int]) -> Footprint:
     async with AsyncExitStack() as stack:
         url = f"ws://127.0.0.1:{port}/transcription-stream"
-        await stack.enter_async_context(connect(url))  # the first one pays for what all share
+        await stack.enter_async_context(connect(url))  # the first one allocates what all share
         before = resident()
         sockets = [await stack.enter_async_context(connect(url)) for _ in range(RECORDINGS)]
         await asyncio.sleep(1)

@@ -1,6 +1,6 @@
 """Forwarding: the same upstream directly, through nginx, through http-proxy-middleware, through the gateway.
 
-Beside them stands uvicorn with an app that answers the small body by itself: what this server does without a proxy.
+Also uvicorn with an app that answers the small body by itself: the speed of this server without a proxy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PATHS = {"2.4 kB": "/small", "1 MiB": "/1mib"}
 
 
 def forwarding(seconds: float, rounds: int, connections: tuple[int, ...]) -> list[Comparison]:
-    """One comparison for each size of body and number of connections."""
+    """Return one comparison for each size of body and number of connections."""
     with field() as contenders:
         upstream = contenders.upstream()
         ports = {

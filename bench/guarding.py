@@ -1,8 +1,8 @@
-"""What deciding, observing and guarding cost: the same requests forwarded without any of it, and with all of it.
+"""The cost of decisions, statistics and guards: the same requests without any of them, and with all of them.
 
-All requests go to legacy either way. `nothing` has a file without a native app: every decision is made already.
-`shares` draws each caller's bucket; `guards` also judges each route each second, and has all shared through MongoDB.
-The processor time a request takes of the gateway is told too: other work on the machine does not change it much.
+All requests go to legacy. `nothing` has a file without a native app, so that no decision depends on a request. `shares`
+computes each caller's bucket; `guards` also evaluates each route every second, and shares the state through MongoDB.
+The gateway's processor time for a request is measured too, because other work on the machine changes it little.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from proxy.rollout.analysis.route_stats import StatsRegistry
 
 ROUTES = 30
 ROUNDS = 4
-"""Times as many as of other benches."""
+"""More than of other benches."""
 SECONDS = 2.0
 SHARE = "native: 1%"
 GUARD = f"{SHARE}\n    guard: {{mismatch: 1%}}\n    rollout: {{stages: [1%, 100%]}}"
@@ -33,7 +33,7 @@ GUARD = f"{SHARE}\n    guard: {{mismatch: 1%}}\n    rollout: {{stages: [1%, 100%
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """Seconds of processor time: of one observation, of one judgement of a busy route; of requests, by contender."""
+    """Seconds of processor time: of an observation, of an evaluation of a busy route, of requests by contender."""
 
     observing: float
     judging: float
@@ -46,7 +46,7 @@ async def native(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def guarding(seconds: float, rounds: int) -> tuple[Comparison, Watching]:
-    """At 16 connections, in many short rounds: what is sought is less than the machine's own ups and downs."""
+    """Measure at 16 connections, in many short rounds: the difference is smaller than the machine's own variation."""
     rounds, seconds = rounds * ROUNDS, min(seconds, SECONDS)
     with mongodb() as url, field() as contenders:
         upstream = contenders.upstream()
@@ -64,7 +64,7 @@ def guarding(seconds: float, rounds: int) -> tuple[Comparison, Watching]:
 
 
 class _Cost:
-    """Loads one gateway, and adds up what that takes of it."""
+    """Loads one gateway, and sums up its processor time."""
 
     def __init__(self, port: int, child: ManagedProcess, length: float) -> None:
         self.seconds = self.requests = 0.0
@@ -78,7 +78,7 @@ class _Cost:
         return reading
 
     def _used(self) -> float:
-        """Seconds of processor time, so far: the 14th and 15th field of proc(5)'s stat."""
+        """Return the seconds of processor time so far: fields 14 and 15 of proc(5)'s stat."""
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -102,7 +102,7 @@ def _alone(count: int = 200_000) -> tuple[float, float]:
 
 
 def _file(legacy: int, route: str, rest: str) -> str:
-    """So many routes; the last one takes everything, so that all are asked."""
+    """Return a file with some routes, of which the last one matches, so that all are tried."""
     lines = [f"legacy: {{url: http://127.0.0.1:{legacy}}}", rest, "bucketing: {salt: bench}", "routes:"]
     names = [(f"resource{number}.get", f"GET /api/resource{number}/{{id}}/part") for number in range(ROUTES - 1)]
     for name, match in (*names, ("everything", "* /*")):

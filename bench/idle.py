@@ -75,7 +75,7 @@ def raise_file_limit(needed: int) -> None:
 async def _open_keep_alive(port: int, number: int, pid: int, seconds: float) -> tuple[float, float]:
     """Return the bytes that each connection takes after one request, and the share of a core with all of them."""
     writers: list[asyncio.StreamWriter] = []
-    await _exchange(port, writers)  # the first one pays for what all share
+    await _exchange(port, writers)  # the first one allocates what all share
     before = resident(pid)
     for _ in range(number):
         await _exchange(port, writers)

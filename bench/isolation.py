@@ -1,4 +1,4 @@
-"""What a shadow costs those who are served: every read shadowed, on a side that is well or misbehaves.
+"""The cost of a shadow for served requests: every read is shadowed on a healthy or a misbehaving native app.
 
 Open loop at 60% of what the gateway answers at most without a shadow, found by the same means; each contender is a
 gateway of its own, started for its reading and stopped after it, so that none of them disturbs another.
@@ -22,9 +22,9 @@ from bench.report import Comparison
 from demo.ports import free_port
 
 SHARE = 0.6
-"""Of what the gateway answers at most."""
+"""Share of the gateway's capacity."""
 OVERLOAD = 12_000.0
-"""Requests a second, more than any gateway answers: what it does of them is its capacity."""
+"""Requests per second beyond any gateway's capacity: those that it answers are its capacity."""
 MODES = ("off", "healthy", "slow", "hanging", "crashing", "large")
 WARM_UP = 1.0
 STARTING = 60.0
@@ -49,7 +49,7 @@ class Footprint:
 
 
 def isolation(seconds: float, rounds: int) -> tuple[Comparison, list[Footprint]]:
-    """Ratios to the gateway without a shadow."""
+    """Return ratios to the gateway without a shadow."""
     with field() as contenders:
         upstream = contenders.upstream()
         footprints: dict[str, Footprint] = {}
@@ -65,7 +65,7 @@ def isolation(seconds: float, rounds: int) -> tuple[Comparison, list[Footprint]]
 
 
 def _read(contenders: Field, upstream: int, mode: str, rate: float, seconds: float) -> tuple[Reading, Footprint]:
-    """One gateway's reading at a rate."""
+    """Return one gateway's reading at a rate."""
     port, ops = free_port(), free_port()
     file = contenders.place / f"{mode}-{port}.yaml"
     file.write_text(_file(upstream, mode))
@@ -93,7 +93,7 @@ def _file(upstream: int, mode: str) -> str:
 
 
 def await_shadow(port: int, ops: int) -> None:
-    """Until something was given to the shadow process."""
+    """Wait until the shadow process has received a request."""
     over = time.monotonic() + STARTING
     while not set(counted(ops)) - {"skipped", "backend_unavailable"} and not _outstanding(ops):
         if time.monotonic() > over:

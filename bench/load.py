@@ -1,4 +1,4 @@
-"""Load from `wrk`: one reading is what one call of it tells."""
+"""Load from `wrk`: one reading is the result of one run."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Reading:
 
 
 Readings: TypeAlias = dict[str, list[Reading]]
-"""By contender, one a round."""
+"""Readings by contender, one per round."""
 
 
 def load(url: str, connections: int, seconds: float, script: Path | None = None) -> Reading:
-    """Closed-loop load: each connection asks again as soon as it is answered."""
+    """Run closed-loop load: each connection sends its next request once it is answered."""
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
@@ -56,7 +56,7 @@ def _percentile(output: str, percent: int) -> float:
 
 
 def in_turns(contenders: Mapping[str, Callable[[], Reading]], rounds: int) -> Readings:
-    """Each contender once a round, so that a machine that slows down slows all."""
+    """Measure each contender once per round, so that a slower machine affects all."""
     readings: Readings = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():

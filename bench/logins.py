@@ -1,4 +1,4 @@
-"""200 logins at once, and what they leave to somebody who asks for hardly anything: `GET /` meanwhile."""
+"""200 logins at once, and their effect on a cheap request: `GET /` meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from demo.mongod import mongodb
 LOGINS = 200
 PERSON = {"email": "clinician@bench.example", "password": "correct horse"}
 BEFORE = 1.0
-"""Seconds of logins before the first question."""
+"""Seconds of logins before the first measured request."""
 
 
 def logins(seconds: float, rounds: int) -> list[Comparison]:

@@ -1,7 +1,7 @@
-"""Load at a constant rate, whatever becomes of the answers: what waits, waits, and that counts.
+"""Open-loop load: a constant rate of requests, whether or not earlier ones were answered.
 
-A closed loop asks again only once it was answered, and so spares whoever is slow. Here each request has its time; how
-long it took counts from that time, also where it could not even be sent because all connections were busy.
+A closed loop sends its next request once it is answered, and so sends fewer to a slow server. Here each request has a
+scheduled time, from which its latency counts, also while it waits for a free connection.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import uvloop
 from bench.load import Reading
 
 CONNECTIONS = 128
-PATIENCE = 10.0
+DRAIN_TIMEOUT = 10.0
 """Seconds to wait for the last answers."""
 _LENGTH = b"content-length: "
 
 
 def constant(port: int, target: str, rate: float, seconds: float) -> Reading:
-    """So many requests a second, for so long, over HTTP/1.1 connections that stay open."""
+    """Send `rate` requests per second over persistent HTTP/1.1 connections."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Load(port, target, rate, seconds).run())
 
@@ -54,7 +54,7 @@ class _Load:
                 self.ask(began + number / self.rate)
             asked = max(asked, due)
             await asyncio.sleep(0.001)
-        over = loop.time() + PATIENCE
+        over = loop.time() + DRAIN_TIMEOUT
         while len(self.took) + self.failed < total and loop.time() < over:  # noqa: ASYNC110 - a timer is simpler
             await asyncio.sleep(0.01)
         elapsed = max(self.seconds, loop.time() - began)
@@ -62,7 +62,7 @@ class _Load:
         return Reading(len(self.took) / elapsed, cuts[49] * 1000, cuts[98] * 1000, total - len(self.took))
 
     def ask(self, meant: float) -> None:
-        """Ask now, or as soon as a connection is free; it was meant to be asked at `meant`."""
+        """Send a request now, or as soon as a connection is free; it was scheduled for `meant`."""
         if self.free:
             self.free.pop().ask(meant)
         else:

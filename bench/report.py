@@ -1,4 +1,4 @@
-"""A bench's figures as tables for people, and as data."""
+"""The figures of a bench as tables and as data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.load import Reading, typical
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Readings by contender, one a round, all against the one named `base`; throughput against `others` as well."""
+    """Readings by contender, one per round, relative to the one named `base`; throughput relative to `others`, too."""
 
     title: str
     readings: Mapping[str, Sequence[Reading]]

@@ -1,4 +1,4 @@
-"""Native apps for a bench of the shadow, each with another way to misbehave."""
+"""Native apps for a bench of the shadow, each with another fault."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import os
 from starlette.types import Receive, Scope, Send
 
 BODY = b'{"text":"%b"}' % (b"x" * 2389)
-"""What `peers/upstream.js` answers."""
+"""The answer of `peers/upstream.js`."""
 CHUNK = b"x" * (1 << 20)
 SLOW = 0.05
-"""Seconds: a hundred times what the upstream takes."""
+"""Seconds, a hundred times those of the upstream."""
 
 
 async def healthy(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers what the upstream does."""
+    """Answer as the upstream does."""
     if scope["type"] == "lifespan":
         raise RuntimeError("no lifespan here")
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
@@ -42,7 +42,7 @@ async def crashing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def large(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers 100 MiB."""
+    """Answer with 100 MiB."""
     if scope["type"] == "lifespan":
         await healthy(scope, receive, send)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})

@@ -1,4 +1,4 @@
-"""A body of 1 GiB through the gateway, up and down: how much memory it takes, and that the first part comes first."""
+"""A body of 1 GiB through the gateway in both directions: its memory, and the time of the first part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCK = b"x" * (1 << 20)
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """`grown`: bytes that the gateway's peak memory grew by. `seconds`: how long the transfer took."""
+    """`grown`: growth of the gateway's peak memory in bytes. `seconds`: duration of the transfer."""
 
     direction: str
     grown: int
@@ -24,7 +24,7 @@ class Transfer:
 
 
 def transfer() -> list[Transfer]:
-    """Up, then down, against a legacy that reads or writes as fast as it can."""
+    """Measure an upload, then a download, with a legacy that reads or writes as fast as it can."""
     with _Warehouse() as warehouse, field() as contenders:
         port, child = contenders.gateway(routing(warehouse.port, routes=30))
         assert child.pid is not None
@@ -46,7 +46,7 @@ def _timed(direction: str, port: int, pid: int, head: bytes, upload: int) -> Tra
 
 
 def _ask(port: int, head: bytes, upload: int) -> int:
-    """Send a request with so many bytes of body; gives the length of the answer's body."""
+    """Send a request with a body of some bytes; return the length of the answer's body."""
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(head + b"Host: bench\r\nConnection: close\r\n\r\n")
         for _ in range(upload // len(BLOCK)):
@@ -69,7 +69,7 @@ def _peak(pid: int) -> int:
 
 
 class _Warehouse:
-    """A legacy that takes any upload and gives 1 GiB for /down."""
+    """A legacy that accepts any upload and answers /down with 1 GiB."""
 
     def __enter__(self) -> _Warehouse:
         self._socket = socket.create_server(("127.0.0.1", 0))

@@ -186,7 +186,7 @@ def _misplaced(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
         message = "has no effect on a WebSocket, which always runs dry; write `shadow: 5%` for 5% of callers"
         yield locate(message, "routes", index, "shadow", "writes")
     if route.on_native_error == "legacy" and not _reads(route):
-        message = f"only reads may be repeated on legacy, and {route.pattern.method} is none"
+        message = f"only reads may be repeated on legacy, and {route.pattern.method} is not one"
         yield locate(message, "routes", index, "on_native_error")
     if route.guard is not None and route.guard.on_failure == "previous" and route.rollout is None:
         yield locate("there is no previous stage without a rollout", "routes", index, "guard", "on_failure")

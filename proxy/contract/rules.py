@@ -70,7 +70,7 @@ def _hint_faults(node: Tree, name: str) -> Iterator[Fault]:
         needed = _NEEDED.get(str(compare.value), ())
         if needed and not any(_may_be(node, one) for one in needed):
             usable = "scalars" if len(needed) > 2 else " and ".join(f"{one}s" for one in needed)
-            yield compare.fault(f"x-compare: {compare.value} is for {usable}, and this is none", name)
+            yield compare.fault(f"x-compare: {compare.value} is for {usable}, and this is not one", name)
 
 
 def _is_closed(node: Tree) -> bool:
@@ -87,7 +87,7 @@ def _key_faults(node: Tree, compare: Tree, name: str) -> Iterator[Fault]:
     items = node.get("items")
     known = _fields(items) if items else set()
     if not _may_be(node, "array"):
-        yield compare.fault("x-compare: key is for arrays, and this is none", name)
+        yield compare.fault("x-compare: key is for arrays, and this is not one", name)
     elif key.value not in known:
         yield key.fault(f"the items have no `{key.value}`", name)
 

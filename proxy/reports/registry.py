@@ -96,7 +96,7 @@ class DifferenceRegistry:
             if before is None:
                 raise UnknownDifference(identity)
             if expected_version not in (None, before.version):
-                raise Conflict("somebody else has changed the state meanwhile")
+                raise Conflict("another person has changed the state since")
             after = triage.mark(before, state, given)
             if await self._replace(before, after):
                 return after

@@ -222,7 +222,7 @@ def test_keys_that_cannot_work_on_a_route_are_refused() -> None:
     assert faults(text) == [
         "4: routes[a].shadow.writes: has no effect on a WebSocket, which always runs dry; write `shadow: 5%` for 5% of"
         " callers",
-        "5: routes[b].on_native_error: only reads may be repeated on legacy, and POST is none",
+        "5: routes[b].on_native_error: only reads may be repeated on legacy, and POST is not one",
         "6: routes[c].group: the route on line 5 has this name, but not this group; give it the group too",
     ]
 

@@ -107,7 +107,7 @@ def answer(*lines: str) -> str:
         ),
         (
             schema("items:", "  anyOf:", "    - {type: string, x-compare: unordered}", "    - {x-compare: text}"),
-            [":14: ~: x-compare: unordered is for arrays, and this is none"],
+            [":14: ~: x-compare: unordered is for arrays, and this is not one"],
         ),
         (
             schema("properties:", "  a:", "    x-compare: {key: _id}", "    items: {properties: {id: {}}}"),
@@ -117,7 +117,7 @@ def answer(*lines: str) -> str:
             schema("properties:", "  a: {x-compare: {key: 7}}", "  b: {type: object, x-compare: {key: x}}"),
             [
                 ":13: ~: x-compare must be `key: NAME` and nothing else",
-                ":14: ~: x-compare: key is for arrays, and this is none",
+                ":14: ~: x-compare: key is for arrays, and this is not one",
             ],
         ),
         (
