@@ -19,10 +19,6 @@ import httpx
 import websockets
 
 ORIGIN: Final = "http://localhost:3000"
-TIMEOUT: Final = 5.0
-"""Seconds to wait for an answer; fewer after a wrong password, which legacy never answers."""
-
-_SHORT_TIMEOUT: Final = 1.0
 _PIECES: Final = (9, 18)
 _PIECE_BYTES: Final = (800, 2400)
 _PASSWORD: Final = "correct horse battery"  # noqa: S105 - of people who do not exist
@@ -45,6 +41,17 @@ EXPIRED: Final = (  # signed with the demo's secret, valid for an hour in 2020
 )  # fmt: skip
 
 Slip = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class AnswerTimeouts:
+    """Seconds to wait for an answer, and for the one to a wrong password, which legacy never gives."""
+
+    usual: float = 5.0
+    wrong_password: float = 1.0
+
+
+TIMEOUTS: Final = AnswerTimeouts()
 
 
 @dataclass
@@ -78,6 +85,7 @@ class Clinician:
         chance: Random,
         counts: ActionCounts,
         pause: Callable[[float], Awaitable[None]],
+        timeouts: AnswerTimeouts = TIMEOUTS,
     ) -> None:
         self._name = name
         self._email = f"{name}@{clinic}.example"
@@ -85,6 +93,7 @@ class Clinician:
         self._chance = chance
         self._counts = counts
         self._pause = pause
+        self._timeouts = timeouts
         self._token = ""
         self._prompts: list[str] = []
         self._seen: list[str] = []
@@ -199,7 +208,7 @@ class Clinician:
     async def _record(self, consultation: str) -> str | None:
         """Return the text of a recording, None where there is none."""
         try:
-            async with asyncio.timeout(TIMEOUT), self._stream() as stream:
+            async with asyncio.timeout(self._timeouts.usual), self._stream() as stream:
                 await stream.recv()
                 await self._speak(stream, consultation)
                 return await _final_text(stream)
@@ -221,7 +230,7 @@ class Clinician:
 
     async def _mistype_password(self) -> object:
         login = {"email": self._email, "password": "corect horse"}
-        return await self._request("POST", "/users/login", login, timeout=_SHORT_TIMEOUT)
+        return await self._request("POST", "/users/login", login, timeout=self._timeouts.wrong_password)
 
     async def _come_back_late(self) -> object:
         return await self._request("GET", "/api/prompts", token=EXPIRED)
@@ -238,13 +247,14 @@ class Clinician:
         return await self._request("GET", "/api/reports")
 
     async def _request(
-        self, method: str, path: str, body: object = None, *, token: str | None = None, timeout: float = TIMEOUT
+        self, method: str, path: str, body: object = None, *, token: str | None = None, timeout: float | None = None
     ) -> Any:
         """Return the JSON of a response, None where there is none."""
         bearer = self._token if token is None else token
         headers = {"origin": ORIGIN, **({"authorization": f"Bearer {bearer}"} if bearer else {})}
         try:
-            answer = await self._client.request(method, path, json=body, headers=headers, timeout=timeout)
+            limit = timeout or self._timeouts.usual
+            answer = await self._client.request(method, path, json=body, headers=headers, timeout=limit)
             self._counts.add(answer.status_code)
             return answer.json()
         except httpx.TransportError:

@@ -18,7 +18,7 @@ import httpx
 from rich.console import Console
 from rich.status import Status
 
-from demo.clinician import ActionCounts, Clinician
+from demo.clinician import TIMEOUTS, ActionCounts, AnswerTimeouts, Clinician
 from demo.managed_process import ManagedProcessError
 
 OPENS, CLOSES = 8 * 60, 18 * 60
@@ -83,12 +83,21 @@ class Clock:
 class Clinic:
     """`people` whose days are played against a gateway's URL, each day taking `seconds`."""
 
-    def __init__(self, url: str, *, seed: int, seconds: float = DAY_S, people: tuple[str, ...] = PEOPLE) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        seed: int,
+        seconds: float = DAY_S,
+        people: tuple[str, ...] = PEOPLE,
+        timeouts: AnswerTimeouts = TIMEOUTS,
+    ) -> None:
         self.counts = ActionCounts()
         self._url = url
         self._seed = seed
         self._seconds = seconds
         self._people = people
+        self._timeouts = timeouts
         self._day = 0
         self._clock = Clock(seconds)
 
@@ -113,7 +122,9 @@ class Clinic:
     async def employ(self, name: str, chance: Random) -> AsyncIterator[Clinician]:
         """Open a clinician's browser, whose actions count for the clinic."""
         async with httpx.AsyncClient(base_url=self._url, trust_env=False) as browser:
-            yield Clinician(name, f"clinic-{self._seed}", browser, chance, self.counts, self._clock.pause)
+            yield Clinician(
+                name, f"clinic-{self._seed}", browser, chance, self.counts, self._clock.pause, self._timeouts
+            )
 
     @property
     def part_of_day(self) -> str:

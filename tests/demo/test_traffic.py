@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from demo.clinician import Clinician, dig
+from demo.clinician import AnswerTimeouts, Clinician, dig
 from demo.managed_process import ManagedProcessError
 from demo.ports import free_port
 from demo.traffic import CLOSES, OPENS, Clinic, Traffic, diary
@@ -42,13 +42,17 @@ def test_digs_only_where_there_is_something() -> None:
     assert dig(None, "a") is None
 
 
+PATIENT = AnswerTimeouts(60, 60)
+"""Seconds that a busy machine does not reach."""
+
+
 def url_of(native: Twin) -> str:
     return f"http://{native.origin.host}:{native.origin.port}"
 
 
 async def test_two_days_on_the_native_app(mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as native:
-        clinic = Clinic(url_of(native), seed=7, seconds=1.0, people=("amara",))
+        clinic = Clinic(url_of(native), seed=7, seconds=1.0, people=("amara",), timeouts=PATIENT)
         await clinic.open()
         first, registered = clinic.describe(), native.database.users.count_documents({})
         await clinic.open()
@@ -75,7 +79,7 @@ async def test_a_backend_that_is_away_is_shrugged_off() -> None:
 
 async def test_every_mistake_is_answered_and_none_is_a_fault(mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as native:
-        clinic = Clinic(url_of(native), seed=3, seconds=0.5, people=())
+        clinic = Clinic(url_of(native), seed=3, seconds=0.5, people=(), timeouts=PATIENT)
         await clinic.open()
         async with clinic.employ("amara", Random(1)) as clinician:
             await clinician.arrive()
