@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,19 @@ def import_app(import_string: str) -> ASGIApp:
     return app
 
 
+def find_app(import_string: str) -> None:
+    """Check that the module of `package.module:attribute` exists, without running it. Raises `NativeUnavailable`."""
+    module = import_string.partition(":")[0]
+    try:
+        exists = importlib.util.find_spec(module) is not None
+    except ImportError:  # of a package above it
+        exists = False
+    except Exception as error:
+        raise NativeUnavailable(f"native app {import_string}: {type(error).__name__}: {error}") from error
+    if not exists:
+        raise NativeUnavailable(f"native app {import_string}: there is no module {module}")
+
+
 class Native:
     """Passes `http` and `websocket` scopes to the app at `import_string`, with its lifespan state."""
 
@@ -41,9 +55,13 @@ class Native:
         """The lifespan state of the app; empty before it has started."""
         return self._state
 
+    def load(self) -> None:
+        """Import the app, unless that has been done. Raises `NativeUnavailable`."""
+        self._app = self._app or import_app(self.import_string)
+
     async def start(self) -> None:
         """Import the app and run its start-up. Raises `NativeUnavailable`."""
-        self._app = import_app(self.import_string)
+        self.load()
         config = uvicorn.Config(self.import_string, lifespan="auto", log_config=None)
         config.load()
         self._lifespan = LifespanOn(config)

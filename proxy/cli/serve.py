@@ -20,7 +20,7 @@ import click
 import uvicorn
 from starlette.types import ASGIApp
 
-from proxy.backends.native import NativeUnavailable, import_app
+from proxy.backends.native import NativeUnavailable, find_app, import_app
 from proxy.config.problems import ConfigError
 from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
@@ -86,7 +86,7 @@ def serve(
     _refuse_viewer_token(ops_host, token, viewer_token)
     with ExitStack() as stack:
         state = _writable(state_dir or default_state_directory(os.environ), stack)
-        loaded = _checked(file, LastGood(state, file))
+        loaded = _checked(file, LastGood(state, file), workers)
         public, ops = stack.enter_context(_bound(host, port)), stack.enter_context(_bound(ops_host, ops_port))
         with suppress(OSError):  # standard error may be closed
             click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
@@ -181,13 +181,16 @@ def _writable(directory: Path, stack: ExitStack) -> Path:
         return Path(_temporary(stack))
 
 
-def _checked(file: Path, last_good: LastGood) -> LoadedConfig:
-    """Load the configuration; report an error that would stop every worker once, in one line."""
+def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
+    """Load the configuration; report an error that would stop every worker once, in one line.
+
+    Of several workers each imports the native app; their supervisor does not.
+    """
     try:
         loaded = load_config(file, os.environ, last_good)
         config = loaded.config
         if config.native is not None:
-            import_app(config.native)
+            (import_app if workers == 1 else find_app)(config.native)
         Database.of(config.mongodb)
         tracing.is_requested(os.environ)
         return loaded

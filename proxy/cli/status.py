@@ -90,9 +90,8 @@ def _shown(client: OpsClient, route: str | None, *, failing: bool) -> tuple[int,
     """Return the number of problems, and the text."""
     if route is not None:
         live = read(client, fetch(client, f"/routes/{route}/live.json"), RoutePage)
-        return int(live.route.cap is not None), Group(
-            *_route(live.route, live.group), table_of(live.changes[:5], time.time())
-        )
+        changes = table_of(live.changes[:5], time.time()) if live.changes else Text("no changes yet", style="dim")
+        return int(live.route.cap is not None), Group(*_route(live.route, live.group), changes)
     board = read(client, fetch(client, "/index.json"), BoardSummary)
     groups = [line for line in board.groups if line.severity or not failing]
     table = (_groups(groups),) if groups else (Text("\nno problems", style="green"),) if not board.alerts else ()
@@ -143,7 +142,8 @@ def _route(route: RouteNow, group: tuple[str, ...]) -> Iterator[RenderableType]:
         waits = "" if route.progress.waits == "nothing" else f" ({route.progress.waits.replace('_', ' ')})"
         yield Text(f"rollout {percent(route.progress.stage, 100)}{then}{left}{waits}")
     if route.guard is not None:
-        yield Text(f"guard: {route.guard.outcome} {route.guard.reason}".rstrip(), style=_COLOURS[route.guard.outcome])
+        outcome = {"pass": "passes", "fail": "fails:", "unknown": "has too little evidence"}[route.guard.outcome]
+        yield Text(f"guard {outcome} {route.guard.reason}".rstrip(), style=_COLOURS[route.guard.outcome])
     yield _backends(route)
 
 

@@ -69,6 +69,8 @@ def _pieces(moves: Sequence[ChangeView], share: float, since: float, now: float)
     reasons = ["", *(f"{LABELS[change.kind]} by {change.by.actor}: {change.by.reason}" for change in moves)]
     capped, pieces = False, list[ChartPiece]()
     for index, (level, reason) in enumerate(zip(shares, reasons, strict=True)):
+        if not index and moves and _is_first(moves[0]):
+            continue
         if index:
             kind = moves[index - 1].kind
             capped = kind in ("cap", "rollback") or (capped and kind != "release")
@@ -78,6 +80,11 @@ def _pieces(moves: Sequence[ChangeView], share: float, since: float, now: float)
         y = HEIGHT * (1 - level / 100)
         pieces.append(ChartPiece(round(x, 2), round(until - x, 2), round(y, 2), capped, f"{text}. {reason}".strip()))
     return pieces
+
+
+def _is_first(change: ChangeView) -> bool:
+    """Return True for the start of a rollout that continues no share: the share before it is not known."""
+    return change.kind == "start" and change.before == change.after
 
 
 def _times(since: float, now: float) -> tuple[Tick, ...]:

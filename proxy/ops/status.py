@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -71,9 +72,10 @@ def describe(situation: ProcessView, *, legacy: bool) -> Status:
     )
 
 
-def process_health(situation: ProcessView) -> ProcessHealth:
+def process_health(situation: ProcessView, wall: Callable[[], float] = time.time) -> ProcessHealth:
     """Return the health of both backends as a process finds it, for the pages of the others."""
-    problems = situation.watcher.problems
+    problems, snapshots = situation.watcher.problems, situation.watcher.snapshots
+    age = wall() - snapshots[-1].at if snapshots else -1.0
     return ProcessHealth(
         legacy_down=situation.controller.legacy_down,
         native_started=situation.native_started,
@@ -81,6 +83,7 @@ def process_health(situation: ProcessView) -> ProcessHealth:
         limits=tuple(str(each) for each in _limits(situation) if each.reached),
         revision=situation.gateway.plan.config.revision,
         refused=problems[0].located("routing.yaml") if problems else "",
+        revision_age=age if age >= 0 else None,  # the clock has jumped
     )
 
 

@@ -72,7 +72,8 @@ class ProcessHealth:
     """The health of both backends as one process finds it.
 
     `legacy_down`: its circuit breaker is open. `limits` has a sentence for each limit reached. `revision` is that of
-    its configuration in force, `refused` the first problem of its file, empty where that is valid.
+    its configuration in force, for `revision_age` seconds, None where that is not known. `refused` is the first problem
+    of its file, empty where that is valid.
     """
 
     legacy_down: bool = False
@@ -81,6 +82,7 @@ class ProcessHealth:
     limits: tuple[str, ...] = ()
     revision: str = ""
     refused: str = ""
+    revision_age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

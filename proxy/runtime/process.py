@@ -245,8 +245,13 @@ def create_app(
     ops_viewer_token: str | None = None,
     loaded: LoadedConfig | None = None,
 ) -> ListenerDispatcher:
-    """Return the app of one process, for both listeners. `hub` holds state shared by workers. Raises ConfigError."""
+    """Return the app of one process, for both listeners. `hub` holds state shared by workers.
+
+    Raises ConfigError, `NativeUnavailable`.
+    """
     process = GatewayProcess(file, os.environ, last_good, hub, loaded)
+    if process.native is not None:
+        process.native.load()
     process.listeners.proxy_protocol.exempt = ops_listener.accepted
 
     @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from typing import Final
 
 from uvicorn.config import STARTUP_FAILURE
 
+from proxy.backends.native import NativeUnavailable
 from proxy.config.problems import ConfigError
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.process_metrics import forget_the_dead
@@ -43,7 +44,7 @@ class WorkerSettings:
 def create_worker_app(settings: WorkerSettings, loaded: LoadedConfig | None = None) -> ListenerDispatcher:
     """Set up this process and return its app. `loaded`: the configuration, where this process has read it.
 
-    Exits where the file is refused and no last good one exists.
+    Exits where the file is refused and no last good one exists, and where the native app cannot be imported.
     """
     configure_logging()
     redirect_standard_streams()
@@ -62,5 +63,7 @@ def create_worker_app(settings: WorkerSettings, loaded: LoadedConfig | None = No
     except ConfigError as error:
         for problem in error.problems:
             logger.error("%s", problem.located(str(settings.file)))
-        flush_logs()
-        sys.exit(STARTUP_FAILURE)
+    except NativeUnavailable as error:
+        logger.error("%s", error)
+    flush_logs()
+    sys.exit(STARTUP_FAILURE)

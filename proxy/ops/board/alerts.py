@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from proxy.config.problems import Problem
 from proxy.ops.board.lines import GroupLine
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from proxy.reports.triage import TrackedDifference
 
 Severity = Literal["bad", "warn"]
+SETTLE_TIME: Final = 10.0
+"""Seconds in which all processes apply a changed file, and publish that they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class BackendsHealth:
     `legacy_reachable`: the process that answers connects to legacy. `legacy_down`, `native_stopped`, `native_failing`
     count the processes whose circuit breaker is open, in which native does not run, or fails its health checks.
     `legacy_failures` are counts of the last minute, by error code; `limits` has a sentence for each limit reached,
-    `refused` one for each other process whose file is refused, `revisions` are those in force.
+    `refused` one for each other process whose file is refused, `revisions` are those in force. `revision_age` are the
+    seconds since the latest change of a revision, None where that is not known.
     """
 
     legacy_reachable: bool = True
@@ -49,6 +52,13 @@ class BackendsHealth:
     limits: Sequence[str] = ()
     refused: Sequence[str] = ()
     revisions: Sequence[str] = ()
+    revision_age: float | None = None
+
+    @property
+    def different_files(self) -> bool:
+        """True where processes have different revisions in force, though all have had the time to apply the same."""
+        settled = self.revision_age is None or self.revision_age >= SETTLE_TIME
+        return settled and len(set(self.revisions)) > 1
 
     @property
     def failing(self) -> int:
@@ -132,7 +142,7 @@ def _backends(health: BackendsHealth) -> Iterator[Alert]:
         yield Alert("bad", f"Native {health.native}", "Guards cap its share", "Check native", "/live")
     for problem in health.refused:
         yield Alert("bad", "routing.yaml is refused by a process", problem, "Correct the file there", "/live")
-    if len(set(health.revisions)) > 1:
+    if health.different_files:
         detail = f"Revisions {', '.join(sorted(set(health.revisions)))} are in force"
         yield Alert(
             "warn",

@@ -113,7 +113,7 @@ def _step_after_cap(facts: GroupFacts, now: float) -> NextStep:
 def _step_of_comparing(facts: GroupFacts) -> NextStep:
     if facts.summary.failed:
         return NextStep("fix or declare the differences", blocked=facts.summary.failures)
-    return NextStep("clean", needed=(NeededEvidence("comparisons", facts.summary.compared, MINIMUM),))
+    return NextStep("becomes clean", needed=(NeededEvidence("comparisons", facts.summary.compared, MINIMUM),))
 
 
 def _step_of_rollout(facts: GroupFacts) -> NextStep:

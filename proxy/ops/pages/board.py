@@ -141,6 +141,7 @@ def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers)
     """Return the health of both backends as all processes find it."""
     others = fleet.members[1:]
     every = [one.health for one in fleet.members]
+    ages = [one.age + one.health.revision_age for one in fleet.members if one.health.revision_age is not None]
     return BackendsHealth(
         legacy_reachable=status.legacy,
         legacy_down=sum(one.legacy_down for one in every),
@@ -153,6 +154,7 @@ def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers)
         limits=(*status.limits_reached, *(f"{limit} ({one.name})" for one in others for limit in one.health.limits)),
         refused=tuple(f"{one.name}: {one.health.refused}" for one in others if one.health.refused),
         revisions=tuple(one.revision for one in every if one.revision),
+        revision_age=min(ages, default=None),
     )
 
 

@@ -111,9 +111,12 @@ def _ratio(trigger: Literal["errors", "server_errors"], stats: RequestStats) -> 
 
 
 def _by_caller(trigger: Literal["errors", "server_errors"], stats: RequestStats, guard: Guard) -> FailureRatio:
+    ratio = _ratio(trigger, stats)
+    if not ratio.part:
+        return ratio
     measures = [Measure.SERVER_ERRORS] if trigger == "server_errors" else [Measure.CLIENT_ERRORS, Measure.SERVER_ERRORS]
     failures, requests = stats.counts_of(*measures), stats.counts_of(Measure.REQUESTS)
-    return independent(_ratio(trigger, stats), failures, requests, guard.min_callers - 1)
+    return independent(ratio, failures, requests, guard.min_callers - 1)
 
 
 def _dependencies(native: RequestStats, guard: Guard) -> MetricResult:

@@ -2,8 +2,8 @@
 
 Requests of one caller fail together: an expired token fails all of them. A ratio is therefore tested
 
-    1. without the callers that fail most, one fewer than the minimum number of callers, so that fewer callers cannot
-       reach a trigger, and
+    1. with the failures of the callers that fail most, one fewer than the minimum number of callers, counted up to
+       those of the next one, so that fewer callers cannot reach a trigger, and
     2. with each caller's requests counted up to a multiple of the median, so that no caller hides the others, and
     3. with counts divided by the design effect, the ratio of the variance between callers to that of independent
        requests (Rao and Scott 1992), so that a burst of failures counts about once.
@@ -49,12 +49,13 @@ def independent(
     """Return the equivalent number of independent failures among independent requests.
 
     `failures` and `requests` are those of `total` by slot, for known callers; the rest counts as independent. `ignored`
-    is the number of callers to exclude, those with most failures first.
+    is the number of callers, those with most failures first, that count at most as many failures as the next one.
     """
     if not total.part:
         return total
-    noisy = sorted(failures, key=lambda slot: failures[slot], reverse=True)[:ignored]
-    callers = _weighted([(failures.get(slot, 0), count) for slot, count in requests.items() if slot not in noisy])
+    most = sorted(failures.values(), reverse=True)
+    limit = most[ignored] if ignored < len(most) else 0
+    callers = _weighted([(min(failures.get(slot, 0), limit), count) for slot, count in requests.items()])
     part: float = total.part - sum(failures.values())  # requests of unknown callers
     whole: float = total.whole - sum(requests.values())
     for failed, count in callers:

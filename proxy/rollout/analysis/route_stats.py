@@ -42,18 +42,21 @@ class RouteStats:
         """Advance the window to `now` (monotonic seconds)."""
         if self.window.mark == self._advanced and not self.window.is_due(now):
             return
-        if self.route.guard is not None and self.window.now.legacy.requests:
-            legacy = self.window.legacy_total()
-            if legacy.requests >= self.route.guard.minimum and 2 * legacy.server_errors < legacy.requests:
-                self.baseline = legacy  # an outage of legacy is not a baseline
+        guard, is_due = self.route.guard, self.window.is_due(now)
+        legacy = self.window.legacy_total()
+        if guard is not None and self.window.now.legacy.requests:
+            self._set_baseline(guard, legacy)
         for ended in self.window.advance(now):
             self.pending.add(ended)
-        if self.route.guard is not None:
-            self._set_slow_after(self.route.guard)
+        if guard is not None:
+            self._set_slow_after(guard, self.window.legacy_total() if is_due else legacy)
         self._advanced = self.window.mark
 
-    def _set_slow_after(self, guard: Guard) -> None:
-        legacy = self.window.legacy_total()
+    def _set_baseline(self, guard: Guard, legacy: RequestStats) -> None:
+        if legacy.requests >= guard.minimum and 2 * legacy.server_errors < legacy.requests:
+            self.baseline = legacy  # an outage of legacy is not a baseline
+
+    def _set_slow_after(self, guard: Guard, legacy: RequestStats) -> None:
         limit = slow_limit(legacy if legacy.requests >= guard.minimum else self.baseline, guard)
         self.slow_after = limit if limit is not None else math.inf
 

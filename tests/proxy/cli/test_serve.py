@@ -124,6 +124,28 @@ async def test_signal_to_the_whole_process_group_is_a_clean_end(tmp_path: Path) 
     assert b"worker" not in errors
 
 
+async def test_only_workers_import_the_native_app(tmp_path: Path) -> None:
+    imported = tmp_path / "imported"
+    text = f"import os\nwith open({str(imported)!r}, 'a') as file:\n    print(os.getpid(), file=file)\n"
+    (tmp_path / "counting.py").write_text(f"{text}async def app(scope, receive, send): ...\n")
+    file = tmp_path / "routing.yaml"
+    file.write_text("legacy: {url: 'http://127.0.0.1:1'}\nnative: counting:app")
+    async with served(file, "--workers", "2", "--app-dir", str(tmp_path)) as (process, _, _):
+        importing = imported.read_text().split()
+        assert str(process.pid) not in importing
+        assert len(set(importing)) == len(importing) > 0
+
+
+@pytest.mark.parametrize("app", ["nowhere_at_all:app", "json.nowhere:app"])
+def test_native_app_without_a_module_stops_all_workers(app: str, tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(f"legacy: {{url: 'http://127.0.0.1:1'}}\nnative: {app}")
+    assert run("--config", file, "--workers", "2") == (
+        1,
+        f"Error: native app {app}: there is no module {app.partition(':')[0]}\n",
+    )
+
+
 def run(*arguments: str | Path) -> tuple[int, str]:
     result = CliRunner().invoke(serve, [str(argument) for argument in arguments])
     return result.exit_code, result.output

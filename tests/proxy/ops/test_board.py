@@ -17,16 +17,19 @@ from proxy.config.problems import Problem
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability.recent_failures import SPAN, RecentFailures
 from proxy.ops.app import create_ops
-from proxy.ops.board.alerts import BackendsHealth, alerts
+from proxy.ops.board.alerts import SETTLE_TIME, BackendsHealth, alerts
 from proxy.ops.board.groups import MINIMUM, GroupFacts, group_line
 from proxy.ops.board.lines import GroupLine
 from proxy.ops.board.migration import migration
+from proxy.ops.status import process_health
 from proxy.reports.models import RouteSummary
 from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
 from proxy.rollout.progress import progress
 from proxy.rollout.shares import effective
 from proxy.rollout.transitions import initial_state
+from proxy.runtime.config_watcher import ConfigSnapshot
 from tests.support.board_scene import GROUPS, board_stage
+from tests.support.ops_server import stage
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -60,7 +63,7 @@ def seen(match: int, mismatch: int = 0) -> RouteSummary:
 ENOUGH = Evidence(native=500, compared=500)
 CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
     (facts("native: 0%"), "not compared", "set `shadow`", None, "", ""),
-    (facts("shadow: 5%", summary=seen(7)), "comparing", "clean", None, "", f"7 of {MINIMUM} comparisons"),
+    (facts("shadow: 5%", summary=seen(7)), "comparing", "becomes clean", None, "", f"7 of {MINIMUM} comparisons"),
     (
         facts("shadow: 5%", summary=seen(999, 3)),
         "comparing",
@@ -198,6 +201,24 @@ def test_processes_with_another_or_a_refused_file_are_alerts() -> None:
         ("routing.yaml is refused by a process", "b:7: routing.yaml:3: wrong"),
         ("Processes run different files", "Revisions abc, def are in force"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("age", "different"),
+    [(None, True), (0.0, False), (SETTLE_TIME - 0.1, False), (SETTLE_TIME, True), (8e4, True)],
+)
+def test_different_files_are_an_alert_once_a_change_settles(age: float | None, different: bool) -> None:
+    health = BackendsHealth(processes=2, revisions=("abc", "def"), revision_age=age)
+    assert bool(alerts((), (), "abc", health, NOW)) is different
+    same = BackendsHealth(processes=2, revisions=("abc", "abc"), revision_age=age)
+    assert not alerts((), (), "abc", same, NOW)
+
+
+@pytest.mark.parametrize(("seconds", "age"), [(0.0, 0.0), (7.0, 7.0), (-3600.0, None)], ids=("now", "later", "jump"))
+def test_age_of_a_revision_survives_a_clock_that_jumps(tmp_path: Path, seconds: float, age: float | None) -> None:
+    staged = stage(tmp_path, 1)
+    staged.watcher.snapshots = (ConfigSnapshot("", NOW - 60), ConfigSnapshot("", NOW))
+    assert process_health(staged, wall=lambda: NOW + seconds).revision_age == age
 
 
 def failed(code: str, cause: str | None = None) -> RequestRecord:

@@ -7,7 +7,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.ops.charts import COLUMNS, HEIGHT, LEAST, WIDTH, Column, bar, lines, trend
+from proxy.ops.rollout_views import ChangeView
+from proxy.ops.share_chart import share_chart
 from proxy.reports.models import DAY, HOUR, MINUTE, Span, TimeSlice
+from proxy.rollout.model import Attribution, Kind
+
+
+def change(kind: Kind, at: float, before: float, after: float) -> ChangeView:
+    return ChangeView(kind, Attribution("Ada", "why", at), before, after, "notes", "", "")
+
+
+def test_share_chart_begins_where_the_share_is_known() -> None:
+    promoted, started = change("promotion", 9000.0, 1, 10), change("start", 7000.0, 1, 1)
+    pieces = share_chart([promoted, started], 10, (), 10_000.0).pieces
+    assert [round(piece.x, 1) for piece in pieces] == [16.7, 72.2]
+    continued = change("start", 7000.0, 25, 10)
+    first = share_chart([promoted, continued], 10, (), 10_000.0).pieces[0]
+    assert (first.x, first.text[:8]) == (0, "25% from")
+    [unchanged] = share_chart([], 12.5, (), 10_000.0).pieces
+    assert (unchanged.x, unchanged.width) == (0, WIDTH)
 
 
 @settings(max_examples=40)

@@ -142,7 +142,7 @@ def test_errors_of_one_caller_count_once_for_a_gate(failing: list[int | None], e
 
 def test_callers_that_are_not_known_count_as_independent() -> None:
     assert independent(FailureRatio(10, 100), {}, {}, 2) == FailureRatio(10, 100)
-    assert independent(FailureRatio(10, 100), {1: 4}, {1: 20}, 2) == FailureRatio(6, 80)
+    assert independent(FailureRatio(10, 100), {1: 4}, {1: 20}, 2) == FailureRatio(6, 100)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=SLOTS), st.integers(0, 5))
