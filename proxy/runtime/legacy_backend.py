@@ -27,6 +27,8 @@ class LegacyBackend:
         former, self._upstream = self._upstream, upstream_of(config.legacy)
         former.close()
         self._settings = config.legacy
+        if self.breaker.is_open:
+            logger.warning("legacy is tried again: its settings have changed")
         self.breaker = self._create_breaker(config.legacy)
         metrics.BREAKER_OPEN.set(0)
 

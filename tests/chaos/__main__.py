@@ -19,12 +19,13 @@ INTRODUCTION: Final = """\
 # Attacks and their bounds
 `make chaos` plays each attack on real parts: `scribe-proxy serve`, the Node legacy, a MongoDB behind a relay that can
 be cut. Other clients send 40 requests a second from a process and an address of their own. It ends with 1 where a
-figure is beyond its bound, and writes this page. `make test` plays the faster half. `p99 of others, ratio` compares the
-time of the attack with the time before it, of which 10 ms count at least; it is a verdict only on an idle machine.
-Attackers run in a process of their own that gets a core only while no other process wants it (SCHED_IDLE), because in
-reality they use the cores of other machines; in the time before the attack, such a process keeps one core busy as well.
-`attack's MiB` is the number of bytes that they sent all the same. Requests without an answer count with the time that
-they have waited. `loop lag` is CPU time of the loop's thread.
+figure is beyond its bound, and writes this page. `make coverage` plays the faster attacks.
+
+`p99 of others, ratio` compares the time of the attack with the time before it, of which 10 ms count at least; it is a
+verdict only on an idle machine. Attackers run in a process of their own that gets a core only while no other process
+wants it (SCHED_IDLE), because in reality they use the cores of other machines; before the attack, such a process keeps
+one core busy as well. `attack's MiB` are the bytes that they sent all the same. Requests without an answer count with
+the time that they have waited. `loop lag` is CPU time of the loop's thread.
 
 Last run: {cores} cores, load average {load:.1f} when it began.
 

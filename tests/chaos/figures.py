@@ -49,7 +49,7 @@ DEFAULT_SETUP: Final = Setup()
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack: a function that plays it and returns figures. `quick`: part of `make test` too."""
+    """One attack: a function that plays it and returns figures. `quick`: part of `make coverage` too."""
 
     name: str
     run: Callable[[Target], Awaitable[Figures]]

@@ -1,4 +1,4 @@
-"""The quick half of the attacks; `make chaos` plays all of them."""
+"""The quick attacks; `make chaos` plays all of them."""
 
 from __future__ import annotations
 
