@@ -219,7 +219,8 @@ def _summarize(search: Search, seconds: float) -> None:
     declared = f" of {len(counts.declared)} kinds" if counts.declared else ""
     click.echo(
         f"\n{summarize_coverage(rows)}\n"
-        f"{counts.requests} requests in {counts.executions} sequences, {seconds:.0f} s"
+        f"{counts.requests} requests in {counts.executions - counts.conversations} sequences,"
+        f" {counts.conversations} conversations, {seconds:.0f} s"
         f" ({counts.requests / max(seconds, 0.001) * 60:.0f} a minute):"
         f" {counts.verdicts['equal']} equal, {counts.verdicts['declared']} declared{declared},"
         f" {len(search.findings)} undeclared; {counts.unconfirmed} not confirmed, {counts.refused} sequences refused"

@@ -14,6 +14,8 @@ from typing import Final
 from hypothesis import strategies as st
 
 from proxy.comparison.volatile import VOLATILE
+from proxy.fuzz.conversation import FuzzConversation
+from proxy.fuzz.conversation_cases import learn_conversations
 from proxy.fuzz.execution import Documents
 from proxy.fuzz.requests import FuzzRequest, encode_body
 from proxy.recordings.model import Recordings
@@ -31,11 +33,12 @@ _UNCHANGED, _METHOD, _HEADER, _MEMBER, _REMOVAL = range(5)
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Contents of recordings: distinct requests, values of JSON members by name, and stored documents."""
+    """Contents of recordings: distinct requests, values of JSON members by name, stored documents, conversations."""
 
     requests: tuple[FuzzRequest, ...] = ()
     values: Mapping[str, Sequence[JSON]] = field(default_factory=dict)
     documents: tuple[Documents, ...] = ()
+    conversations: tuple[FuzzConversation, ...] = ()
 
     @classmethod
     def learn(cls, recordings: Recordings) -> Dictionary:
@@ -47,7 +50,8 @@ class Dictionary:
         for request in requests:
             _gather(_body_of(request), values)
         stores = [scenario.store for scenario in recordings.scenarios] + [one.before for one in recordings.scenarios]
-        return cls(requests, values, tuple(store for store in stores if store))
+        documents = tuple(store for store in stores if store)
+        return cls(requests, values, documents, learn_conversations(recordings))
 
     def draw_request(self, draw: st.DrawFn) -> FuzzRequest:
         """Draw a recorded request, often with parts replaced."""

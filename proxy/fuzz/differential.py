@@ -17,18 +17,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from proxy.comparison.answers import DecodedAnswer
+from proxy.fuzz.conversation_differential import ConversationDifferential, ConversationEnd
 from proxy.fuzz.execution import Documents, Execution, name_of
 from proxy.fuzz.options import FuzzBackend
 from proxy.fuzz.requests import FuzzRequest, LearnedValues
 from proxy.recordings.model import Scenario, Step
 from proxy.recordings.player import Player, PlayerSettings
+from proxy.recordings.raw_http import Origin
 from proxy.recordings.report import Result
 from proxy.recordings.service_client import ServiceClient
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments, open_side_effects
 
 
 class Differential:
-    """Two backends and the state of the current execution."""
+    """Two backends and the state of the current execution; `conversations` plays WebSockets to the same two."""
 
     def __init__(
         self,
@@ -37,7 +39,9 @@ class Differential:
         repeater: Player,
         documents: StoredDocuments | None,
         calls: OutsideCalls | None,
+        conversations: ConversationDifferential,
     ) -> None:
+        self.conversations = conversations
         self._client = client
         self._player = player
         self._repeater = repeater
@@ -61,9 +65,11 @@ class Differential:
             await service.reach()
         async with contextlib.AsyncExitStack() as stack:
             documents, calls = await stack.enter_async_context(_side_effects(legacy))
-            player = Player(native.url, settings, *await stack.enter_async_context(_side_effects(native)))
+            own_effects = await stack.enter_async_context(_side_effects(native))
+            player = Player(native.url, settings, *own_effects)
             repeater = Player(legacy.url, replace(settings, divergences=()), documents, calls)
-            yield cls(client, player, repeater, documents, calls)
+            ends = ConversationEnd(client.origin, calls), ConversationEnd(Origin.parse(native.url), own_effects[1])
+            yield cls(client, player, repeater, documents, calls, ConversationDifferential(*ends, settings.divergences))
 
     async def run(self, before: Documents, requests: Sequence[FuzzRequest]) -> Execution:
         """Send requests to legacy, then to the native app, both starting from the same documents."""
@@ -125,7 +131,10 @@ class Differential:
 def write_execution(execution: Execution, directory: Path) -> Path:
     """Write an execution as a recording for `scribe-proxy verify --recordings`, with a text that describes it."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "http.json").write_text(json.dumps([execution.as_recording()], indent=1))
+    if execution.conversation is None:
+        (directory / "http.json").write_text(json.dumps([execution.as_recording()], indent=1))
+    elif (conversation := execution.as_conversation()) is not None:
+        (directory / "ws.json").write_text(json.dumps([conversation], indent=1))
     (directory / "account.txt").write_text(execution.describe(), errors="backslashreplace")
     return directory
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.fuzz.conversation import FuzzConversation, recorded_frames
 from proxy.recordings.model import RecordedRequest, Scenario, Step
 from proxy.recordings.report import Result, value_text
 from proxy.types import JSON
@@ -19,10 +20,15 @@ _WORD: Final = re.compile(r"[a-z][a-z-]*\Z")
 
 @dataclass(frozen=True)
 class Execution:
-    """The recording of legacy, and all results of playing it to the native app."""
+    """The recording of legacy, and all results of playing it to the native app.
+
+    The scenario of a `conversation` has no steps; its frames are `received` by the client from legacy.
+    """
 
     scenario: Scenario
     results: tuple[Result, ...]
+    conversation: FuzzConversation | None = None
+    received: tuple[JSON, ...] = ()
 
     @property
     def differing(self) -> tuple[Result, ...]:
@@ -31,7 +37,8 @@ class Execution:
 
     def describe(self) -> str:
         """Return the sequence with its answers and native's differences as text."""
-        lines = [f"{len(self.scenario.steps)} requests:"]
+        lines = [] if self.conversation is None else self.conversation.describe()
+        lines.append(f"{len(self.scenario.steps)} requests:")
         for step in self.scenario.steps:
             lines.append(f"  {step.name}: {_shown(step.request)}")
             lines.append(f"    legacy: {step.answer.outcome} {step.answer.status or ''} {step.answer.text[:300]}")
@@ -55,9 +62,19 @@ class Execution:
             "calls": list(self.scenario.calls),
         }
 
+    def as_conversation(self) -> JSON:
+        """Return the conversation in the format of `ws.json`; None where a frame has no form there."""
+        sent = None if self.conversation is None else recorded_frames(self.conversation.frames)
+        if self.conversation is None or sent is None or self.conversation.headers:
+            return None
+        name = {"conversation": self.scenario.name, "path": self.conversation.target}
+        return {**name, "sent": sent, "received": list(self.received)}
+
     @property
     def size(self) -> tuple[int, int]:
         """Return a sort key by which simpler executions are smaller."""
+        if self.conversation is not None:
+            return len(self.conversation.frames), len(repr(self.conversation))
         return len(self.scenario.steps), len(repr(self.as_recording()))
 
 

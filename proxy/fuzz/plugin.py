@@ -7,6 +7,7 @@ authentication. It may define these names:
     REQUESTS     strategy for a `FuzzRequest`, drawn in addition to contract and dictionary
     DOCUMENTS    strategy for the documents that both databases start from
     SEQUENCES    strategy for `(documents, [FuzzRequest, …])`, where requests depend on documents
+    CONVERSATIONS  strategy for a `FuzzConversation`, drawn in addition to those of recordings
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
+from proxy.fuzz.conversation import FuzzConversation
 from proxy.fuzz.execution import Documents
 from proxy.fuzz.requests import FuzzRequest
 
@@ -40,6 +42,7 @@ class Plugin:
     requests: SearchStrategy[FuzzRequest] | None = None
     documents: SearchStrategy[Documents] | None = None
     sequences: SearchStrategy[tuple[Documents, Sequence[FuzzRequest]]] | None = None
+    conversations: SearchStrategy[FuzzConversation] | None = None
 
 
 def load_plugin(name: str) -> Plugin:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -21,12 +21,13 @@ from schemathesis.schemas import BaseSchema
 
 from proxy.comparison.answers import DecodedAnswer
 from proxy.contract.model import Contract
+from proxy.fuzz.conversation import FuzzConversation
 from proxy.fuzz.coverage import FuzzCoverage
 from proxy.fuzz.differential import Differential
 from proxy.fuzz.execution import Documents, Execution
 from proxy.fuzz.kinds import DifferenceKind, kinds_of
 from proxy.fuzz.requests import FuzzRequest
-from proxy.fuzz.sources import MAX_REQUESTS, Sources
+from proxy.fuzz.sources import MAX_REQUESTS, Drawn, Sources
 from proxy.fuzz.state_machine import machine_for
 from proxy.recordings.side_effects import SideEffectsError
 
@@ -60,9 +61,10 @@ class Finding:
 
 @dataclass
 class SearchCounts:
-    """Counters of a run: executions, requests, results by verdict, and unconfirmed differences."""
+    """Counters of a run: executions, of them conversations, requests, results by verdict, unconfirmed differences."""
 
     executions: int = 0
+    conversations: int = 0
     requests: int = 0
     refused: int = 0
     unconfirmed: int = 0
@@ -128,9 +130,12 @@ class Search:
     def _draw_sequences(self, number: int) -> None:
         @seed(number)
         @_settings()
-        @given(sequence=self.sources.sequences())
-        def search(sequence: tuple[Documents, Sequence[FuzzRequest]]) -> None:
-            documents, requests = sequence
+        @given(drawn=self.sources.executions())
+        def search(drawn: Drawn) -> None:
+            if isinstance(drawn, FuzzConversation):
+                self.converse(drawn)
+                return
+            documents, requests = drawn
             self.begin(documents)
             for request in requests:
                 self.send(request)
@@ -157,9 +162,20 @@ class Search:
         """Play the execution to the native app. Raises `NewDifferenceError` for a new kind of difference."""
         execution = self._run_or_reject(self.differential.finish())
         self._count(execution)
-        if not self._is_new(execution):
-            return
-        confirmed = self.runner.run(self.differential.confirm(execution))
+        if self._is_new(execution):
+            self._confirm(self.runner.run(self.differential.confirm(execution)))
+
+    def converse(self, conversation: FuzzConversation) -> None:
+        """Play a conversation to both. Raises `NewDifferenceError`, and `SearchOver` where the time is over."""
+        if self._is_over():
+            raise SearchOver
+        execution = self._run_or_reject(self.differential.conversations.run(conversation))
+        self._count(execution)
+        if self._is_new(execution):
+            self._confirm(self.runner.run(self.differential.conversations.repeat(execution)))
+
+    def _confirm(self, confirmed: Execution | None) -> None:
+        """Raise `NewDifferenceError` for an execution that differs again; the smallest one is reported."""
         if confirmed is None or not self._is_new(confirmed):
             self.counts.unconfirmed += 1
             return
@@ -190,6 +206,7 @@ class Search:
 
     def _count(self, execution: Execution) -> None:
         self.counts.executions += 1
+        self.counts.conversations += execution.conversation is not None
         self.counts.requests += len(execution.scenario.steps)
         self.counts.verdicts.update(result.verdict for result in execution.results)
         self.counts.declared.update(name for result in execution.results for name in result.declared)

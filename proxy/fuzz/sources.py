@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from hypothesis import strategies as st
 
 from proxy.fuzz.contract_cases import request_of
+from proxy.fuzz.conversation import FuzzConversation
+from proxy.fuzz.conversation_cases import changed_conversations
 from proxy.fuzz.dictionary import Dictionary
 from proxy.fuzz.execution import Documents
 from proxy.fuzz.plugin import Headers, Plugin
@@ -24,16 +27,32 @@ MAX_REQUESTS: Final = 10
 MAX_IDS: Final = 30
 """Number of ids in one sequence that later requests choose from."""
 
+CONVERSATION_SHARE: Final = 8
+"""One execution in this number is a conversation, if there are any."""
+
 _CONTRACT, _DICTIONARY, _PLUGIN = range(3)
+
+Drawn = tuple[Documents, Sequence[FuzzRequest]] | FuzzConversation
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Sources of requests and documents; `cases` are strategies for Schemathesis cases by operation."""
+    """Sources of requests and documents; `cases` are strategies for Schemathesis cases by operation.
+
+    `conversations` is None where neither recordings nor plug-in have any.
+    """
 
     cases: dict[str, st.SearchStrategy[Any]]
     dictionary: Dictionary
     plugin: Plugin
+
+    @cached_property
+    def conversations(self) -> st.SearchStrategy[FuzzConversation] | None:
+        """Return a strategy for conversations: changed recorded ones, and the plug-in's."""
+        recorded = self.dictionary.conversations
+        own = [changed_conversations(recorded)] if recorded else []
+        own += [] if self.plugin.conversations is None else [self.plugin.conversations]
+        return st.one_of(own) if own else None
 
     def headers(self) -> st.SearchStrategy[Headers]:
         """Return a strategy for the headers added to requests from the contract."""
@@ -47,6 +66,13 @@ class Sources:
         """Return a strategy for a whole sequence."""
         drawn = st.tuples(self.documents(), st.lists(self.requests(), min_size=1, max_size=MAX_REQUESTS))
         return drawn if self.plugin.sequences is None else st.one_of(drawn, self.plugin.sequences)
+
+    def executions(self) -> st.SearchStrategy[Drawn]:
+        """Return a strategy for a sequence, or a conversation in one of `CONVERSATION_SHARE` cases."""
+        if self.conversations is None:
+            return self.sequences()
+        talks = self.conversations
+        return st.integers(0, CONVERSATION_SHARE - 1).flatmap(lambda number: self.sequences() if number else talks)
 
     def requests(self) -> st.SearchStrategy[FuzzRequest]:
         """Return a strategy for one request from any source."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from tests.differential.conversations import recordings
 from tests.differential.documents import databases
 from tests.differential.linked import linked_documents
 from tests.differential.people import OTHER_TOKEN, TOKEN
@@ -25,3 +26,4 @@ HEADERS: Final = mostly(
 REQUESTS: Final = actions(1)
 DOCUMENTS: Final = mostly(linked_documents(), st.integers(0, 3).flatmap(databases))
 SEQUENCES: Final = sequences()
+CONVERSATIONS: Final = recordings()

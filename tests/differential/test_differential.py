@@ -8,16 +8,19 @@ import sys
 import uuid
 from asyncio.subprocess import PIPE
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from demo.services import ROOT
+from proxy.fuzz.conversation import BINARY, CLOSE, PING, TEXT, FuzzConversation, FuzzFrame
 from proxy.fuzz.differential import Differential, write_execution
 from proxy.fuzz.execution import Execution
 from proxy.recordings import model
 from tests.differential.__main__ import COMMAND, arguments_for
 from tests.differential.actions import Action
+from tests.differential.conversations import TARGET
 from tests.differential.people import ABSENT, TOKEN
 from tests.differential.runner import between
 from tests.differential.sequences import Sequence
@@ -26,6 +29,11 @@ from tests.differential.sides import sides
 pytestmark = [pytest.mark.timeout(240)]
 
 Fight = Callable[[Sequence], Execution]
+Converse = Callable[[FuzzConversation], Execution]
+
+START = FuzzFrame.text({"type": "start_recording", "consultationId": "C-1"})
+CHUNK = FuzzFrame.text({"type": "audio_chunk", "audioData": "QUJD"})
+STOP = FuzzFrame.text({"type": "stop_recording"})
 
 
 @contextlib.contextmanager
@@ -51,6 +59,24 @@ def fight(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield found
 
 
+@pytest.fixture(scope="module")
+def conversations(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converse]:
+    """Plays conversations to both sides."""
+    with asyncio.Runner() as runner:
+        stack = contextlib.AsyncExitStack()
+
+        async def begin() -> Differential:
+            log = tmp_path_factory.mktemp("conversations") / "log"
+            both = await stack.enter_async_context(sides(mongodb_url, log, f"differential_{uuid.uuid4().hex[:8]}"))
+            return await stack.enter_async_context(between(*both))
+
+        duel = runner.run(begin())
+        try:
+            yield lambda conversation: runner.run(duel.conversations.run(conversation))
+        finally:
+            runner.run(stack.aclose())
+
+
 def test_the_command_finds_no_difference(mongodb_url: str, tmp_path: Path) -> None:
     """A short run of `make fuzz`, with the plug-in: it has answers of every kind, and no undeclared difference."""
     with asyncio.Runner() as runner:
@@ -67,6 +93,7 @@ def test_the_command_finds_no_difference(mongodb_url: str, tmp_path: Path) -> No
             runner.run(stack.aclose())
     assert process.returncode == 0, f"{output.decode()}\n{errors.decode()}"
     assert b" 0 undeclared" in output
+    assert b" 0 conversations" not in output
 
 
 def test_a_difference_is_found_and_becomes_a_recording(mongodb_url: str, tmp_path: Path) -> None:
@@ -88,6 +115,32 @@ def test_what_is_declared_is_no_difference(fight: Fight) -> None:
     account = fight(Sequence({}, [Action("POST", "/users/logout")]))
     assert not account.differing
     assert [result.declared for result in account.results if result.declared] == [("logout-without-token",)]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (START, CHUNK, CHUNK, STOP, STOP),
+        (START, *[CHUNK] * 9, STOP, START, CHUNK, STOP),
+        (FuzzFrame(TEXT, "null"), FuzzFrame(PING, "p"), FuzzFrame(TEXT, "{", fin=False), FuzzFrame(TEXT, "x")),
+        (replace(STOP, opcode=BINARY), FuzzFrame(CLOSE, "\x03\xe9bye")),
+    ],
+    ids=["twice-stopped", "nine-chunks", "broken", "closed"],
+)
+def test_conversations_go_alike(conversations: Converse, frames: tuple[FuzzFrame, ...]) -> None:
+    account = conversations(FuzzConversation(TARGET, frames))
+    assert not account.differing, account.describe()
+    assert account.received[0]["type"] == "connection"  # type: ignore[index,call-overload]
+
+
+def test_a_refused_handshake_goes_alike(conversations: Converse) -> None:
+    for conversation in (
+        FuzzConversation("/elsewhere"),
+        FuzzConversation(TARGET, headers=(("sec-websocket-protocol", "a, a"),)),
+    ):
+        account = conversations(conversation)
+        assert not account.differing, account.describe()
+        assert account.received == ()
 
 
 def test_later_requests_name_what_earlier_ones_made(fight: Fight) -> None:

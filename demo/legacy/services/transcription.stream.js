@@ -112,7 +112,7 @@ class TranscriptionSession {
   async transcribe(name, chunks) {
     const audio = Buffer.concat([this.header, ...chunks]);
     const text = await openai.audio.transcriptions.create({
-      file: await toFile(audio, `${name}-${this.id}-${Date.now()}.webm`, { type: "audio/webm" }),
+      file: await toFile(audio, `${name}-${this.id}-${Date.now()}.webm`),
       model: "whisper-1",
       language: "en",
       response_format: "text",

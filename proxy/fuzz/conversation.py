@@ -1,0 +1,177 @@
+"""WebSocket conversations as they are drawn, with every freedom that a client has, and as they were played. Pure."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from websockets.speedups import apply_mask
+
+from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.verdicts import Difference
+from proxy.contract.payloads import parse_json
+from proxy.recordings.comparing import compare_frames, compare_recorded_values
+from proxy.types import JSON
+from proxy.websocket.frames import FIN, MASKED
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+
+_KEY: Final = "dGhlIHNhbXBsZSBub25jZQ=="
+_MASK: Final = b"\x1f\x2e\x3d\x4c"
+
+
+@dataclass(frozen=True)
+class FuzzFrame:
+    """One frame of the client. `payload` is text in latin-1, `reserved` the three reserved bits as a number."""
+
+    opcode: int
+    payload: str = ""
+    fin: bool = True
+    masked: bool = True
+    reserved: int = 0
+
+    @classmethod
+    def text(cls, value: JSON) -> FuzzFrame:
+        """Return a text frame of a value: a string as it is, anything else as JSON."""
+        text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        return cls(TEXT, text.encode(errors="surrogatepass").decode("latin-1"))
+
+    @property
+    def value(self) -> JSON:
+        """Return the value of a whole text frame as a recording has it, None where a recording has none for it."""
+        if (self.opcode, self.fin, self.masked, self.reserved) != (TEXT, True, True, 0):
+            return None
+        try:
+            return self.payload.encode("latin-1").decode()
+        except UnicodeDecodeError:
+            return None
+
+    def encode(self) -> bytes:
+        """Return the frame's bytes (RFC 6455 §5.2)."""
+        payload = self.payload.encode("latin-1")
+        first = (FIN if self.fin else 0) | self.reserved << 4 | self.opcode
+        flag = MASKED if self.masked else 0
+        if len(payload) < 126:
+            head = struct.pack("!BB", first, flag | len(payload))
+        elif len(payload) < 1 << 16:
+            head = struct.pack("!BBH", first, flag | 126, len(payload))
+        else:
+            head = struct.pack("!BBQ", first, flag | 127, len(payload))
+        return head + (_MASK + apply_mask(payload, _MASK) if self.masked else payload)
+
+
+@dataclass(frozen=True)
+class FuzzConversation:
+    """A handshake and the client's frames; `headers` are added to the handshake."""
+
+    target: str
+    frames: tuple[FuzzFrame, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def handshake(self, authority: str) -> bytes:
+        """Return the request that opens the conversation (RFC 6455 §4.1)."""
+        lines = [
+            f"GET {self.target} HTTP/1.1",
+            f"Host: {authority}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {_KEY}",
+            "Sec-WebSocket-Version: 13",
+            *(f"{name}: {value}" for name, value in self.headers),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def describe(self) -> list[str]:
+        """Return a line for the handshake and one for each frame."""
+        shown = [f"{frame.opcode:x}{'' if frame.fin else '…'} {frame.payload[:300]!r}" for frame in self.frames]
+        return [f"WS {self.target} {dict(self.headers)}", *shown]
+
+
+@dataclass(frozen=True)
+class ServerFrame:
+    """One frame of the service, and the number of client frames before it."""
+
+    after: int
+    opcode: int
+    payload: bytes
+
+    @property
+    def value(self) -> JSON:
+        """Return the frame for a comparison: JSON parsed, other text as it is, anything else by its kind."""
+        if self.opcode == CLOSE:
+            code = int.from_bytes(self.payload[:2], "big") if len(self.payload) > 1 else None
+            return {"$close": [code, self.payload[2:].decode(errors="replace")]}
+        if self.opcode != TEXT:
+            return {f"${self.opcode:x}": self.payload.hex()}
+        text = self.payload.decode(errors="replace")
+        try:
+            return parse_json(text)
+        except ValueError:
+            return text
+
+
+@dataclass(frozen=True)
+class PlayedConversation:
+    """One backend's part: the handshake's status, subprotocol and refusal, the frames, and whether it closed."""
+
+    status: int | None
+    subprotocol: str | None = None
+    refusal: str = ""
+    frames: tuple[ServerFrame, ...] = ()
+    is_closed: bool = False
+
+    @property
+    def handshake(self) -> JSON:
+        """Return the answer to the handshake."""
+        return {"status": self.status, "subprotocol": self.subprotocol, "refusal": self.refusal}
+
+    @property
+    def values(self) -> list[JSON]:
+        """Return the values of all frames."""
+        return [frame.value for frame in self.frames]
+
+    def count(self, sent: int) -> int:
+        """Return the number of frames that came before the client had sent more than `sent`."""
+        return sum(frame.after <= sent for frame in self.frames)
+
+    @property
+    def positions(self) -> JSON:
+        """Return the number of client frames before each frame."""
+        return [frame.after for frame in self.frames]
+
+
+def compare_conversations(
+    legacy: PlayedConversation, native: PlayedConversation, names: Correspondence
+) -> list[Difference]:
+    """Return every difference: of the handshakes, else of the frames, of their positions and of the end."""
+    names.step += 1
+    return (
+        compare_recorded_values(legacy.handshake, native.handshake, names, "handshake")
+        or compare_frames(legacy.values, native.values, names)
+        or compare_recorded_values(legacy.positions, native.positions, names, "positions")
+        or compare_recorded_values(legacy.is_closed, native.is_closed, names, "closed")
+    )
+
+
+def read_frames(data: bytes, after: int) -> tuple[list[ServerFrame], bytes]:
+    """Return the complete frames at the beginning of a service's bytes, and the remaining bytes."""
+    frames: list[ServerFrame] = []
+    while len(data) >= 2:
+        size, start = data[1] & 0x7F, 2
+        if size > 125:
+            start = 4 if size == 126 else 10
+            size = int.from_bytes(data[2:start], "big")
+        if len(data) < start + size:
+            break
+        frames.append(ServerFrame(after, data[0] & 0xF, data[start : start + size]))
+        data = data[start + size :]
+    return frames, data
+
+
+def recorded_frames(frames: Sequence[FuzzFrame]) -> list[JSON] | None:
+    """Return frames as a recording has them, None where one of them has no form there."""
+    values = [frame.value for frame in frames]
+    return None if any(value is None for value in values) else values

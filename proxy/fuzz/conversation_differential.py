@@ -1,0 +1,89 @@
+"""Run one conversation on two backends, one after the other: compare handshakes, frames, their positions and the end.
+
+The order of frames relative to the client's depends on the speed of outside services: a conversation that differs is
+repeated with more time for each frame before that counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.verdicts import Difference
+from proxy.contract.divergences import Divergence, Occurrence, explain
+from proxy.fuzz.conversation import FuzzConversation, PlayedConversation, compare_conversations
+from proxy.fuzz.conversation_client import ConversationPace, converse
+from proxy.fuzz.execution import Execution
+from proxy.recordings.compare_side_effects import compare_calls
+from proxy.recordings.model import Scenario
+from proxy.recordings.raw_http import Origin
+from proxy.recordings.report import CALLS, Result, operation
+from proxy.recordings.side_effects import OutsideCalls
+from proxy.types import JSON
+
+SLOWER: Final = 10.0
+"""Factor of the time for each frame in a repeated conversation."""
+NAME: Final = "fuzz-conversation"
+
+
+@dataclass(frozen=True)
+class ConversationEnd:
+    """One backend: its address, and its calls to outside services where they can be read."""
+
+    origin: Origin
+    calls: OutsideCalls | None
+
+    async def play(
+        self, conversation: FuzzConversation, pace: ConversationPace, like: PlayedConversation | None = None
+    ) -> PlayedConversation:
+        """Play a conversation, from no outside calls on. Raises OSError where nothing accepts the connection."""
+        if self.calls:
+            await self.calls.clear()
+        return await converse(self.origin, conversation, pace, like)
+
+    async def read_calls(self) -> list[JSON]:
+        """Return the outside calls of the conversation."""
+        return await self.calls.read() if self.calls else []
+
+
+class ConversationDifferential:
+    """Two backends for conversations, and the divergences that are declared."""
+
+    def __init__(self, legacy: ConversationEnd, native: ConversationEnd, divergences: Sequence[Divergence]) -> None:
+        self._ends = (legacy, native)
+        self._divergences = divergences
+
+    async def run(self, conversation: FuzzConversation) -> Execution:
+        """Play a conversation to both; where they differ, once more and slower."""
+        execution = await self._run(conversation, ConversationPace())
+        return execution if not execution.differing else await self.repeat(execution)
+
+    async def repeat(self, execution: Execution) -> Execution:
+        """Play a conversation again, with more time for each frame."""
+        assert execution.conversation is not None
+        return await self._run(execution.conversation, ConversationPace().slower(SLOWER))
+
+    async def _run(self, conversation: FuzzConversation, pace: ConversationPace) -> Execution:
+        legacy, native = self._ends
+        answered = await legacy.play(conversation, pace)
+        repeated = await native.play(conversation, pace, answered)
+        calls, own_calls = await legacy.read_calls(), await native.read_calls()
+        moment = time.time_ns() // 1_000_000
+        names = Correspondence(moment, moment)
+        target = conversation.target
+        result = Result("conversation", NAME, "", operation("WS", target), target)
+        results = (
+            self._judge(result, operation("WS", target), compare_conversations(answered, repeated, names)),
+            self._judge(Result("calls", NAME, "", CALLS), "CALLS", compare_calls(calls, own_calls, names)),
+        )
+        scenario = Scenario(NAME, (), {}, calls, {}, moment, "written by scribe-proxy fuzz")
+        return Execution(scenario, results, conversation, tuple(answered.values))
+
+    def _judge(self, result: Result, subject: str, differences: list[Difference]) -> Result:
+        """Return the result with its differences, and those that divergences explain."""
+        explanation = explain(self._divergences, Occurrence(subject, NAME), differences)
+        declared, unexplained = explanation.declared, explanation.unexplained
+        return replace(result, differences=tuple(differences), declared=declared, unexplained=unexplained)
