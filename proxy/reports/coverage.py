@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.comparison.verdicts import Reason
+from proxy.gateway.patterns import WEBSOCKET
 from proxy.reports.models import RouteSummary
 
 REMEDIES: Final[Mapping[Reason, tuple[str, str]]] = {
@@ -56,3 +57,13 @@ def coverage_of(summary: RouteSummary) -> Coverage:
     if requested == summary.compared:
         return Coverage(requested, summary.compared)
     return Coverage(requested, summary.compared, *REMEDIES[max(missed, key=lambda reason: missed[reason])])
+
+
+def native_only(summary: RouteSummary, match: str) -> str | None:
+    """Return `writes` or `conversations` where some were not compared because native served them, else None.
+
+    `match` is the route's in routing.yaml. Legacy cannot run dry, so sending them to it would store them twice.
+    """
+    if not summary.requests.get("native") or not summary.skipped.get("write_not_allowed"):
+        return None
+    return "conversations" if match.startswith(f"{WEBSOCKET} ") else "writes"

@@ -16,6 +16,11 @@ from typing import Any, Final, cast
 from proxy.reports.models import Sample
 from proxy.types import JSON
 
+CONVERSATION: Final = (
+    "a WebSocket conversation cannot be sent again: of the client's messages only type and length are stored, "
+    "because they hold audio"
+)
+"""The reason why a sample of a WebSocket is not reproducible."""
 NAME: Final = "sample "
 """The beginning of the names of these scenarios."""
 _TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
@@ -60,6 +65,8 @@ def curl(sample: Sample) -> str:
 
 
 def _step(sample: Sample) -> dict[str, JSON]:
+    if any(name == "sec-websocket-key" for name, _ in sample.request.headers):
+        raise NotReproducible(CONVERSATION)
     if sample.reproduction is None:
         raise NotReproducible("the request of this sample cannot be anonymised, so it was not stored")
     return copy.deepcopy(dict(sample.reproduction))

@@ -19,7 +19,7 @@ from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page, filters
 from proxy.ops.status import Current, RouteStatus
-from proxy.reports.coverage import Coverage, coverage_of
+from proxy.reports.coverage import Coverage, coverage_of, native_only
 from proxy.reports.models import FieldKind, FieldSummary, RevisionSummary, RouteSummary, SampleHead, Span
 from proxy.reports.reader import ReportReader
 from proxy.reports.triage import ATTENTION, State, TrackedDifference, difference_id
@@ -57,6 +57,11 @@ class RouteView:
     def coverage(self) -> Coverage:
         """Return how many of the requested comparisons were made."""
         return coverage_of(self.summary)
+
+    @property
+    def native_only(self) -> str | None:
+        """Return the kind of requests that were not compared because native served them; None without any."""
+        return native_only(self.summary, self.route.match if self.route is not None else "")
 
 
 def route(situation: ProcessView, current: Current) -> Endpoint:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import get_args
 
+import pytest
+
 from proxy.comparison.verdicts import Reason
-from proxy.reports.coverage import REMEDIES, coverage_of
+from proxy.reports.coverage import REMEDIES, coverage_of, native_only
 from proxy.reports.models import RouteSummary
+from proxy.types import Backend
 
 
 def test_requests_without_capacity_count_as_requested() -> None:
@@ -25,3 +28,18 @@ def test_a_route_without_such_requests_is_covered() -> None:
 
 def test_every_remedy_is_of_a_reason() -> None:
     assert set(REMEDIES) <= set(get_args(Reason))
+
+
+@pytest.mark.parametrize(
+    ("match", "requests", "skipped", "expected"),
+    [
+        ("WS /transcribe", {"native": 3, "legacy": 9}, {"write_not_allowed": 3}, "conversations"),
+        ("POST /notes", {"native": 3}, {"write_not_allowed": 3}, "writes"),
+        ("POST /notes", {"legacy": 9}, {"write_not_allowed": 3}, None),  # without `writes: dry_run`
+        ("WS /transcribe", {"native": 3}, {"timeout": 3}, None),
+    ],
+)
+def test_requests_that_only_native_may_serve_are_named(
+    match: str, requests: dict[Backend, int], skipped: dict[Reason, int], expected: str | None
+) -> None:
+    assert native_only(RouteSummary("r", requests=requests, skipped=skipped), match) == expected

@@ -116,3 +116,8 @@ def test_curl_command_sends_the_request(tmp_path: Path) -> None:
 def test_request_that_cannot_be_anonymised_has_no_recording() -> None:
     with pytest.raises(NotReproducible, match="cannot be anonymised"):
         scenario(replace(sample(), reproduction=None))
+
+
+def test_conversation_has_no_recording() -> None:
+    with pytest.raises(NotReproducible, match="only type and length are stored"):
+        curl(sample(**{"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA=="}))
