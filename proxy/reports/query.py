@@ -10,6 +10,7 @@ from proxy.comparison.exchanges import catch_all_divergences
 from proxy.comparison.verdicts import Name
 from proxy.contract.bundle import ContractBundle
 from proxy.contract.tree import Tree
+from proxy.reports.coverage import coverage_of
 from proxy.reports.models import (
     DivergenceSummary,
     Drift,
@@ -122,12 +123,16 @@ async def suggestions(
 
 
 def warnings(findings: QueryResult, bundle: ContractBundle) -> list[str]:
-    """Return warnings on misleading numbers: rules that hide everything, dropped comparisons."""
+    """Return warnings on misleading numbers: few comparisons, rules that hide everything, dropped comparisons."""
     result = [
         f"divergence {name} explains any difference of its operation, and so hides every fault"
         for name in catch_all_divergences(bundle.divergences)
     ]
     for route in findings.routes:
+        coverage = coverage_of(route)
+        if coverage.is_partial:
+            of_requested = f"{coverage.compared:,} of {coverage.requested:,} requested comparisons were made"
+            result.append(f"{route.route}: {of_requested} ({coverage.cause}); to compare more, {coverage.remedy}")
         if hidden := route.skipped.get("hidden"):
             result.append(f"{route.route}: in {hidden:,} of its requests x-compare hid the whole answer")
         if route.dropped:

@@ -17,6 +17,7 @@ from proxy.ops.rendering import Endpoint, answer, filters, wants_json
 from proxy.ops.since_start import since_start
 from proxy.ops.slices import in_thread
 from proxy.ops.status import Current, RouteStatus, Status
+from proxy.reports.coverage import Coverage, coverage_of
 from proxy.reports.events import UNMATCHED
 from proxy.reports.models import RouteSummary, Span
 from proxy.reports.registry import count_states
@@ -36,6 +37,11 @@ class RouteLine:
     name: str
     route: RouteStatus | None
     summary: RouteSummary
+
+    @property
+    def coverage(self) -> Coverage:
+        """Return how many of the requested comparisons were made."""
+        return coverage_of(self.summary)
 
 
 @dataclass(frozen=True, slots=True)

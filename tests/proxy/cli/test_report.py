@@ -25,6 +25,7 @@ def test_an_overview_tells_each_route_and_where_it_differs(reported: str, contra
     assert "1 of 3" in " ".join(row(result.stdout, NOTES))
     assert "body.notes.*.title" in result.stdout
     assert "8 mismatches and 3 violations (2 both) in 1,011 comparisons on 3 routes" in result.stdout
+    assert "! blind: 0 of 1 requested comparisons were made (too slow); to compare more, raise" in result.stderr
     assert "! blind: in 1 of its requests x-compare hid the whole answer" in result.stderr
 
 

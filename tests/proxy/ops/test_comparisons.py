@@ -86,6 +86,7 @@ def test_overview_shows_every_route_with_shares_and_results(client: TestClient) 
     notes = routes["notes.list"]["summary"]
     assert min(notes["match"], notes["declared"], notes["mismatch"], notes["violation"]) > 0
     assert f"{notes['mismatch']} {notes['violation']} violations" in text
+    assert f"of {sum(notes[name] for name in ('match', 'declared', 'mismatch', 'violation')) - notes['both']:,}" in text
     assert data["total"]["mismatch"] == notes["mismatch"] + routes["notes.create"]["summary"]["mismatch"]
     assert routes["-"]["route"] is None
     assert page.count('class="spark"') == 4
