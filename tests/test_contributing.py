@@ -1,4 +1,4 @@
-"""Paths that CONTRIBUTING.md and ARCHITECTURE.md name exist, so that their steps can be followed."""
+"""Steps of CONTRIBUTING.md can be followed: named paths exist, and a forgotten page of docs/ is noticed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+
+from handlers.v1.app import route_methods
+from proxy.cli.main import COMMANDS, SECTIONS
 
 ROOT = Path(__file__).parent.parent
 NAMED = re.compile(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:md|yaml|toml|py))`")
@@ -40,3 +43,16 @@ def test_pages_for_readers_in_a_hurry_are_short() -> None:
     lengths = {page: len((ROOT / page).read_text().splitlines()) for page in ("README.md", "ARCHITECTURE.md")}
     assert lengths["README.md"] <= 120
     assert lengths["ARCHITECTURE.md"] <= 70
+
+
+def test_every_command_is_documented_and_in_a_section() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert [name for name in COMMANDS if f"`scribe-proxy {name}" not in page and f", `{name}" not in page] == []
+    assert set(COMMANDS) - {name for names in SECTIONS.values() for name in names} == {"completion"}
+
+
+def test_every_path_of_v1_is_documented() -> None:
+    page = re.sub(r"\{\w+\}", "{}", (ROOT / "docs" / "api.md").read_text())
+    paths = {re.sub(r"\{[^}]+\}", "{}", path) for path, _ in route_methods()}
+    assert len(paths) > 10
+    assert [path for path in paths if f" {path}`" not in page] == []

@@ -80,7 +80,7 @@ SECTIONS: Final = {
     "Run": ("serve", "demo", "init"),
     "Change routing.yaml": ("check", "schema", "explain", "plan", "schedule"),
     "Watch and act": ("status", "history", "report", "promote", "pause", "resume", "rollback", "ack"),
-    "Recordings and contracts": ("verify", "record", "capture", "contracts"),
+    "Recordings and contracts": ("verify", "record", "capture", "fuzz", "contracts"),
 }
 """The sections of the help; a command that is in none stands last."""
 EXAMPLES: Final = (
