@@ -1,6 +1,7 @@
 """`scribe-proxy`: the commands by name, each imported when it is called, so that none can break another's help.
 
-Exit codes: 0 for success, 1 for a failed command or a reported problem, 2 for wrong usage.
+Exit codes: 0 for success, 1 for a failed command or a reported problem, 2 for wrong usage or a service
+that cannot be reached.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
+
+from proxy.cli.plain_output import substitute_unencodable
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # none is used, an
 
 class LazyGroup(click.Group):
     """Command group that lists its commands' names and help without importing them."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command in any locale."""
+        substitute_unencodable()
+        return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

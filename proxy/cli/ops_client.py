@@ -34,6 +34,12 @@ ops_url_option: Callable[[Command], Command] = click.option(
 )
 
 
+class OpsUnreachable(click.ClickException):
+    """Raised where a gateway's ops listener cannot be reached, or requires a token."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True, slots=True)
 class OpsClient:
     """A client of the listener at a URL; `token` is empty where none is sent."""
@@ -80,16 +86,20 @@ def ops_client(url: str) -> Iterator[OpsClient]:
 
 
 def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) -> OpsResponse:
-    """Return the response of a path. Raises ClickException where there is none, or an error."""
-    from urllib.error import HTTPError
+    """Return the response of a path. Raises `OpsUnreachable` where there is none, ClickException for an error."""
+    from urllib.error import HTTPError, URLError
 
     try:
         return OpsResponse(client.open(quote(path, safe="/?=&"), query))
     except HTTPError as error:
         with error:
+            if error.code == 401:
+                raise OpsUnreachable(f"{client.base_url} requires a token: set OPS_TOKEN") from None
             raise click.ClickException(_reason(client, error)) from None
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{client.base_url} cannot be reached: {error}") from None
+        cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
+        raise OpsUnreachable(f"{client.base_url} cannot be reached: {reason}") from None
 
 
 def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:
@@ -103,8 +113,6 @@ def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:
 
 
 def _reason(client: OpsClient, error: HTTPError) -> str:
-    if error.code == 401:
-        return f"{client.base_url} requires a token: set OPS_TOKEN"
     if error.code == 404 and error.headers.get("content-type") == "application/json":
         return str(json.load(error)["detail"])
     return f"{client.base_url} answered {error.code}"

@@ -19,20 +19,28 @@ from typing import Any, TypeVar
 import click
 
 from proxy.cli.completion import complete_routes_and_groups
-from proxy.cli.config_file import ROUTING_FILE, opened
+from proxy.cli.config_file import ROUTING_FILE
 from proxy.cli.param_types import ShareParam
 from proxy.config.field_types import show_duration, show_share
+from proxy.config.loading import load
 from proxy.config.models import Config, Route
+from proxy.config.problems import ConfigError
 from proxy.rollout import actions
 from proxy.rollout.actions import Step, carry_out
 from proxy.rollout.groups import RouteGroups
 from proxy.rollout.model import LABELS, RouteState, state_key
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.transitions import Refused
-from proxy.runtime.database import Database, DatabaseError
+from proxy.runtime.database import Database, DatabaseError, Unavailable
 from proxy.types import BasisPoints
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class StoreUnreachable(click.ClickException):
+    """Raised where MongoDB cannot be reached."""
+
+    exit_code = 2
 
 
 def current_user() -> str:
@@ -119,7 +127,7 @@ def rollback(
     if name is not None:
         _carry_out(file, name, step, actor, reason)
     else:
-        _roll_back_all(opened(file), step, actor, reason)
+        _roll_back_all(_in_force(file), step, actor, reason)
 
 
 @click.command()
@@ -149,7 +157,7 @@ def _roll_back_all(config: Config, step: Step, actor: str, reason: str) -> None:
 
 
 def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> None:
-    config = opened(file)
+    config = _in_force(file)
     members = _named(config, name, file)
 
     async def apply() -> None:
@@ -159,11 +167,35 @@ def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> No
     _run(apply())
 
 
+def _in_force(file: Path) -> Config:
+    """Return the configuration of a file; of a refused one the last good version, as a gateway on this machine does."""
+    try:
+        return load(file, os.environ)
+    except ConfigError as error:
+        config = _last_good(file)
+        if config is None:
+            click.echo(str(error), err=True)
+            raise click.exceptions.Exit(1) from None
+        click.echo(f"{file} is refused: revision {config.revision}, the last good one here, is used", err=True)
+        return config
+
+
+def _last_good(file: Path) -> Config | None:
+    from proxy.runtime.last_good import LastGood, default_state_directory, load_config  # for a refused file only
+
+    given = os.environ.get("SCRIBE_PROXY_STATE_DIR")
+    try:
+        directory = Path(given) if given else default_state_directory(os.environ)
+        return load_config(file, os.environ, LastGood(directory, file)).config
+    except ConfigError:
+        return None
+
+
 def _run(action: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(action)
     except (Refused, DatabaseError) as error:
-        raise click.ClickException(str(error)) from None
+        raise (StoreUnreachable if isinstance(error, Unavailable) else click.ClickException)(str(error)) from None
 
 
 @asynccontextmanager

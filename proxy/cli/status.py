@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,8 @@ from proxy.ops.formatting import day, duration, latency, number, percent
 from proxy.ops.rollout_views import ChangeView
 from proxy.ops.route_now import BackendNow, RouteNow
 
+NARROW: Final = 100
+"""Columns below which a group takes lines of its own instead of a row."""
 PERIOD: Final = 2.0
 """Seconds between two requests with `--watch`."""
 _COLOURS: Final = {"bad": "red", "warn": "yellow", "": "", "pass": "green", "fail": "red", "unknown": "dim"}
@@ -94,8 +96,10 @@ def _shown(client: OpsClient, route: str | None, *, failing: bool) -> tuple[int,
         return int(live.route.cap is not None), Group(*_route(live.route, live.group), changes)
     board = read(client, fetch(client, "/index.json"), BoardSummary)
     groups = [line for line in board.groups if line.severity or not failing]
-    table = (_groups(groups),) if groups else (Text("\nno problems", style="green"),) if not board.alerts else ()
-    return len(board.alerts), Group(*_head(board), *_alerts(board.alerts), *table)
+    shown = listed(groups, console().width)
+    if not groups and not board.alerts:
+        shown = (Text("\nno problems", style="green"),)
+    return len(board.alerts), Group(*_head(board), *_alerts(board.alerts), *shown)
 
 
 def _head(board: BoardSummary) -> Iterator[Text]:
@@ -116,18 +120,45 @@ def _alerts(alerts: tuple[Alert, ...]) -> Iterator[Text]:
         yield text.append(f"  {alert.detail}").append(f"\n  → {alert.action}", style="dim")
 
 
-def _groups(lines: list[GroupLine]) -> Table:
+def listed(lines: Sequence[GroupLine], width: int) -> tuple[RenderableType, ...]:
+    """Return the groups as a table, or where a terminal of `width` columns is too narrow for one, as paragraphs."""
+    if not lines:
+        return ()
+    return (_table(lines),) if width >= NARROW else tuple(map(_paragraph, lines))
+
+
+def _table(lines: Sequence[GroupLine]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("group", "state", "share", "next", "blocked by, evidence needed"):
         table.add_column(heading, justify="right" if heading == "share" else "left", overflow="fold")
     for line in lines:
-        step = line.step
-        left = f" in {duration(step.left)}" if step.left else " now" if step.left == 0 else ""
-        blocked = "; ".join(filter(None, (step.blocked, ", ".join(map(str, step.needed)))))
-        name = line.name if len(line.routes) == 1 else f"{line.name} ({len(line.routes)})"
-        cells = (name, line.state, percent(line.share, 100), f"{step.action}{left}", blocked)
+        cells = (_title(line), line.state, percent(line.share, 100), _next(line), _blocked(line))
         table.add_row(*map(Text, cells), style=_COLOURS[line.severity])
     return table
+
+
+def _paragraph(line: GroupLine) -> Text:
+    text = Text(f"\n{_title(line)}", style="bold").append(
+        f" · {line.state} · {percent(line.share, 100)}", style="not bold"
+    )
+    following = f"next: {_next(line)}" if line.step.action else ""
+    for more in filter(None, (following, _blocked(line))):
+        text.append(f"\n  {more}", style="not bold dim")
+    text.stylize(_COLOURS[line.severity])
+    return text
+
+
+def _title(line: GroupLine) -> str:
+    return line.name if len(line.routes) == 1 else f"{line.name} ({len(line.routes)})"
+
+
+def _next(line: GroupLine) -> str:
+    left = line.step.left
+    return f"{line.step.action}{f' in {duration(left)}' if left else ' now' if left == 0 else ''}"
+
+
+def _blocked(line: GroupLine) -> str:
+    return "; ".join(filter(None, (line.step.blocked, ", ".join(map(str, line.step.needed)))))
 
 
 def _route(route: RouteNow, group: tuple[str, ...]) -> Iterator[RenderableType]:

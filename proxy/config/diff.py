@@ -168,6 +168,8 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
     for key in ("pin", "group"):
         if getattr(was, key) != getattr(now, key):
             yield f"{key}: {getattr(was, key) or '-'} → {getattr(now, key) or '-'}"
+    if was.rollout is not None and now.rollout is not None and was.native != now.native:
+        yield f"`native` limits the rollout: {show_share(was.native)} → {show_share(now.native)}"
     for key in _OTHER_KEYS:
         if getattr(was, key) != getattr(now, key) and not (key == "rollout" and _gains_rollout(was, now)):
             yield f"{key} differs" + (" (its first stage is shown)" if key == "rollout" else "")

@@ -44,6 +44,15 @@ def test_a_table_shows_who_moves_where(old: Path) -> None:
     assert "Routes changed: 2, of which 2 move callers." in result.output
 
 
+@pytest.mark.parametrize("charset", ["ascii", "latin-1", "koi8-r", "utf-8"])
+def test_locale_without_arrows_gets_substitutes(old: Path, charset: str) -> None:
+    new = old.with_name("new.yaml")
+    new.write_text(old.read_text().replace("25%", "40%"))
+    result = CliRunner(charset=charset).invoke(main, ["plan", str(old), str(new)])
+    assert result.exit_code == 2, result.output
+    assert ("25% → 40%" if charset == "utf-8" else "25% -> 40%") in result.output
+
+
 def test_buckets_drawn_anew_are_expectations(old: Path) -> None:
     result = plan(old, old.read_text() + "bucketing: {salt: other}\n")
     assert "≈18.75%" in result.output

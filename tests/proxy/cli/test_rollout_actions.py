@@ -15,6 +15,7 @@ from proxy.cli.main import main
 from proxy.config.loading import parse
 from proxy.config.models import Route
 from proxy.rollout.transitions import guard_failed, initial_state, start_rollout
+from proxy.runtime.last_good import LastGood
 
 DATABASE = "steps_command_tests"
 FILE = """\
@@ -124,7 +125,18 @@ def test_without_a_mongodb_the_ops_page_is_pointed_at(file: Path) -> None:
 def test_a_mongodb_that_is_away_is_told(file: Path) -> None:
     file.write_text(FILE.format(url="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"))
     result = run(file, "rollback", "notes.create")
-    assert (result.exit_code, result.stderr) == (1, "Error: MongoDB cannot be reached\n")
+    assert (result.exit_code, result.stderr) == (2, "Error: MongoDB cannot be reached\n")
+
+
+def test_refused_file_is_replaced_by_the_last_good_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIBE_PROXY_STATE_DIR", str(file.parent / "state"))
+    good = file.read_bytes()
+    file.write_bytes(good + b"routez: []\n")
+    assert run(file, "rollback", "notes.create").exit_code == 1  # none is saved
+    LastGood(file.parent / "state", file).save(good, file.parent / "contracts")
+    result = run(file, "rollback", "notes.create")
+    assert (result.exit_code, result.stdout) == (0, "notes.create: rolled back, from 25% to 0%\n")
+    assert "the last good one here, is used" in result.stderr
 
 
 def test_actor_defaults_to_user_and_host(file: Path, mongodb_url: str) -> None:

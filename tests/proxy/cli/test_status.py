@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 from pathlib import Path
@@ -10,12 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from demo.ports import free_port
 from proxy.cli.main import main
+from proxy.cli.status import listed
+from proxy.ops.board.lines import GroupLine, NeededEvidence, NextStep
 from tests.proxy.runtime.test_process import get, legacy, process
 from tests.support.sockets import read_head, scripted
 
@@ -121,17 +125,17 @@ async def answering(status: str, body: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "text"),
+    ("status", "body", "code", "text"),
     [
-        ("401 Unauthorized", "", "requires a token: set OPS_TOKEN"),
-        ("500 No", "", "answered 500"),
-        ("200 OK", "{}", "is not an ops listener of this version"),
+        ("401 Unauthorized", "", 2, "requires a token: set OPS_TOKEN"),
+        ("500 No", "", 1, "answered 500"),
+        ("200 OK", "{}", 1, "is not an ops listener of this version"),
     ],
 )
-async def test_what_is_no_answer_is_told_in_a_line(status: str, body: str, text: str) -> None:
-    code, told = await answering(status, body)
-    assert code == 1
-    assert text in told
+async def test_other_answers_are_an_error_in_a_line(status: str, body: str, code: int, text: str) -> None:
+    exit_code, output = await answering(status, body)
+    assert exit_code == code
+    assert text in output
 
 
 async def test_the_token_of_the_environment_is_sent_along() -> None:
@@ -148,5 +152,19 @@ async def test_the_token_of_the_environment_is_sent_along() -> None:
 
 def test_a_gateway_that_is_not_there_is_told() -> None:
     result = run(free_port())
-    assert result.exit_code == 1
-    assert "cannot be reached" in result.stderr
+    assert result.exit_code == 2
+    assert result.stderr.endswith("cannot be reached: Connection refused\n")
+
+
+def test_narrow_terminal_has_a_paragraph_for_each_group() -> None:
+    step = NextStep("50%", 60.0, "too little evidence", needed=(NeededEvidence("requests", 7, 100),))
+    line = GroupLine("consultations", ("a", "b"), "rolling out", 10.0, 50.0, step, 7, 0, 0, None, None)
+    out = Console(width=40, file=io.StringIO())
+    out.print(*listed([line], out.width))
+    assert out.file.getvalue().split("\n") == [  # type: ignore[attr-defined]
+        "",
+        "consultations (2) · rolling out · 10%",
+        "  next: 50% in 1 min",
+        "  too little evidence; 7 of 100 requests",
+        "",
+    ]

@@ -163,6 +163,14 @@ def test_rollout_that_is_added_names_the_start_that_keeps_all() -> None:
     assert route_changes(staged, staged) == ()
 
 
+def test_raised_limit_of_a_rollout_is_named_and_moves_nobody() -> None:
+    rollout = "rollout: {stages: [10%, 100%]}"
+    old, new = (config(f"name: a, match: GET /a, native: {share}, {rollout}") for share in ("50%", "60%"))
+    change = only(old, new)
+    assert (change.to_native, change.to_legacy) == (0, 0)
+    assert change.notes == ("`native` limits the rollout: 50% → 60%",)
+
+
 @pytest.mark.parametrize(
     ("before", "rollout", "share", "notes"),
     [
