@@ -21,7 +21,7 @@ from proxy.ops.board.alerts import Alert
 from proxy.ops.board.lines import GroupLine
 from proxy.ops.board.migration import Migration
 from proxy.ops.formatting import day, duration, latency, number, percent
-from proxy.ops.rollout_views import ChangeView
+from proxy.ops.rollout_views import WAITS, ChangeView
 from proxy.ops.route_now import BackendNow, RouteNow
 
 NARROW: Final = 100
@@ -91,15 +91,32 @@ def _watch(client: OpsClient, route: str | None, *, failing: bool) -> None:
 def _shown(client: OpsClient, route: str | None, *, failing: bool) -> tuple[int, RenderableType]:
     """Return the number of problems, and the text."""
     if route is not None:
-        live = read(client, fetch(client, f"/routes/{route}/live.json"), RoutePage)
-        changes = table_of(live.changes[:5], time.time()) if live.changes else Text("no changes yet", style="dim")
-        return int(live.route.cap is not None), Group(*_route(live.route, live.group), changes)
+        return _shown_route(client, route)
     board = read(client, fetch(client, "/index.json"), BoardSummary)
     groups = [line for line in board.groups if line.severity or not failing]
     shown = listed(groups, console().width)
     if not groups and not board.alerts:
         shown = (Text("\nno problems", style="green"),)
     return len(board.alerts), Group(*_head(board), *_alerts(board.alerts), *shown)
+
+
+def _shown_route(client: OpsClient, name: str) -> tuple[int, RenderableType]:
+    """Return 1 where a route or group is capped, and the text; of a group with the numbers of each route."""
+    live = _page(client, name)
+    others = [member for member in live.group if member != live.route.name] if name != live.route.name else []
+    members = [live.route, *(_page(client, member).route for member in others)]
+    changes = table_of(live.changes[:5], time.time()) if live.changes else Text("no changes yet", style="dim")
+    title = f"{name} · {len(members)} routes with one share" if others else _title_of(live.route, live.group)
+    return int(live.route.cap is not None), Group(Text(title, style="bold"), *_route(members), changes)
+
+
+def _page(client: OpsClient, route: str) -> RoutePage:
+    return read(client, fetch(client, f"/routes/{route}/live.json"), RoutePage)
+
+
+def _title_of(route: RouteNow, group: Sequence[str]) -> str:
+    others = f" · one share with {', '.join(name for name in group if name != route.name)}" if len(group) > 1 else ""
+    return f"{route.name} · {route.match}{others}"
 
 
 def _head(board: BoardSummary) -> Iterator[Text]:
@@ -161,29 +178,40 @@ def _blocked(line: GroupLine) -> str:
     return "; ".join(filter(None, (line.step.blocked, ", ".join(map(str, line.step.needed)))))
 
 
-def _route(route: RouteNow, group: tuple[str, ...]) -> Iterator[RenderableType]:
-    others = f" · one share with {', '.join(name for name in group if name != route.name)}" if len(group) > 1 else ""
-    yield Text(f"{route.name} · {route.match}{others}", style="bold")
+def _route(members: Sequence[RouteNow]) -> Iterator[RenderableType]:
+    route = members[0]
     style = "red" if route.by == "cap" else ""
     yield Text(f"native {percent(route.effective, 100)} of {percent(route.file, 100)}: {route.reason}", style=style)
     if route.progress is not None:
         following = route.progress.following
         then = f" → {percent(following, 100)}" if following is not None else ""
         left = f" in {duration(route.progress.left)}" if route.progress.left else ""
-        waits = "" if route.progress.waits == "nothing" else f" ({route.progress.waits.replace('_', ' ')})"
+        waits = f" ({WAITS[route.progress.waits]})"
         yield Text(f"rollout {percent(route.progress.stage, 100)}{then}{left}{waits}")
-    if route.guard is not None:
-        outcome = {"pass": "passes", "fail": "fails:", "unknown": "has too little evidence"}[route.guard.outcome]
-        yield Text(f"guard {outcome} {route.guard.reason}".rstrip(), style=_COLOURS[route.guard.outcome])
-    yield _backends(route)
+    yield from _guards(members)
+    yield _backends(members)
 
 
-def _backends(route: RouteNow) -> Table:
+def _guards(members: Sequence[RouteNow]) -> Iterator[Text]:
+    """Yield a line for the guards of equal outcome, with the names of their routes where others differ."""
+    by_text: dict[tuple[str, str], list[str]] = {}
+    for one in members:
+        if one.guard is not None:
+            outcome = {"pass": "passes", "fail": "fails:", "unknown": "has too little evidence"}[one.guard.outcome]
+            by_text.setdefault((f"{outcome} {one.guard.reason}".rstrip(), one.guard.outcome), []).append(one.name)
+    for (text, outcome), names in by_text.items():
+        of = f" of {', '.join(names)}" if len(names) < len(members) else ""
+        yield Text(f"guard{of} {text}", style=_COLOURS[outcome])
+
+
+def _backends(members: Sequence[RouteNow]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in (f"last {duration(route.window)}", "requests", *_FIGURES):
+    for heading in (f"last {duration(members[0].window)}", "requests", *_FIGURES):
         table.add_column(heading, justify="left" if heading.startswith("last") else "right")
-    for name, backend in (("native", route.native), ("legacy", route.legacy)):
-        table.add_row(name, number(backend.requests), *_figures(backend), style="" if backend.requests else "dim")
+    for one in members:
+        for name, backend in (("native", one.native), ("legacy", one.legacy)):
+            title = f"{one.name} {name}" if len(members) > 1 else name
+            table.add_row(title, number(backend.requests), *_figures(backend), style="" if backend.requests else "dim")
     return table
 
 

@@ -17,6 +17,7 @@ DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON: Final = 400
 """Maximum number of days to search for the next opening."""
 _HOURS: Final = re.compile(r"(\d{1,2}):(\d{2}) ?- ?(\d{1,2}):(\d{2})", re.ASCII)
+_BRIEF_HOURS: Final = re.compile(r"(\d{1,2})(?::(\d{2}))? ?- ?(\d{1,2})(?::(\d{2}))?", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -50,13 +51,22 @@ def read_hours(value: object) -> Hours:
         return value
     match = _HOURS.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("must be hours of the day, as in 09:00-17:00")
+        raise ValueError(f"must be hours of the day, as in 09:00-17:00{_meant_hours(value)}")
     start, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
     if int(match[2]) > 59 or int(match[4]) > 59 or end > 24 * 60:
         raise ValueError("hours are from 00:00 to 24:00")
     if end <= start:
         raise ValueError("must end after they begin, on the same day")
     return Hours(start, end)
+
+
+def _meant_hours(value: object) -> str:
+    """Return a suggestion for full hours such as `9-17` or `9 - 17:30`."""
+    match = _BRIEF_HOURS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return ""
+    start, end = (f"{int(hour):02}:{minute or '00'}" for hour, minute in (match.group(1, 2), match.group(3, 4)))
+    return f"; did you mean {start}-{end}?" if start < end <= "24:00" else ""
 
 
 def read_zone(value: object) -> str:

@@ -23,6 +23,7 @@ from proxy.ops import charts
 from proxy.ops.access import principal_of
 from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
 from proxy.ops.formatting import FILTERS
+from proxy.ops.rollout_views import WAITS
 from proxy.ops.slices import in_slices
 from proxy.reports.triage import difference_id
 from proxy.rollout.model import LABELS
@@ -63,6 +64,7 @@ def _environment() -> Environment:
         trend=charts.trend,
         lines=charts.lines,
         labels=LABELS,
+        waits=WAITS,
         markers=charts.markers,
         difference_id=difference_id,
     )

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.rollout.analysis.analysis import MetricResult
 from proxy.rollout.model import Attribution, AuditEntry, Cap, Kind, WaitReason
 
 if TYPE_CHECKING:
     from proxy.rollout.progress import Progress
+
+
+WAITS: Final[dict[WaitReason, str]] = {
+    "cap": "capped",
+    "completed": "last stage",
+    "paused": "paused",
+    "file": "limited by `native`",
+    "gate": "gate fails",
+    "bake_time": "bake time",
+    "evidence": "needs more evidence",
+    "approval": "needs approval",
+    "window": "waits for its window",
+    "nothing": "promotion due",
+}
+"""The reasons why a rollout waits, in words."""
 
 
 @dataclass(frozen=True, slots=True)

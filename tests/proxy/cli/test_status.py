@@ -31,6 +31,8 @@ access_log: false
 routes:
   - {{name: moved, match: GET /moved, native: 100%, guard: {{minimum: 5}}}}
   - {{name: staged, match: GET /staged, guard: {{}}, rollout: {{stages: [1%, 50%], bake_time: 7d}}}}
+  - {{name: pair.one, match: GET /one, group: pair}}
+  - {{name: pair.two, match: GET /two, group: pair}}
   - {{name: rest, match: "* /*"}}
 """
 
@@ -59,23 +61,27 @@ async def test_board_route_and_history_are_shown(tmp_path: Path) -> None:
                 board = await asyncio.to_thread(run, ops)
             data = await asyncio.to_thread(run, ops, "--json")
             route = await asyncio.to_thread(run, ops, "moved")
+            group = await asyncio.to_thread(run, ops, "pair")
             failing = await asyncio.to_thread(run, ops, "--failing")
             missing = await asyncio.to_thread(run, ops, "mooved")
             changes = await asyncio.to_thread(run, ops, command="history")
             old = await asyncio.to_thread(run, ops, "staged", "--kind", "start", "--json", command="history")
     assert board.exit_code == 0, board.output
     lines = {line.split()[0]: line for line in board.stdout.splitlines() if line.strip()}
-    assert "1 of 3 routes" in board.stdout
+    assert "1 of 5 routes" in board.stdout
     assert "no MongoDB: shares belong to this gateway only" in board.stdout
     assert "done" in lines["moved"]
     assert re.search("rolling out +1% +50% in (7 d|6 d 23 h)", lines["staged"])
     assert {line["name"]: line["share"] for line in json.loads(data.stdout)["groups"]} == {
         "moved": 100.0,
         "staged": 1.0,
+        "pair": 0.0,
         "rest": 0.0,
     }
     assert re.search("native +2 ", route.stdout)
     assert "the file's share" in route.stdout
+    assert group.stdout.startswith("pair · 2 routes with one share\n")
+    assert re.search("pair.one native .*pair.two legacy ", group.stdout, re.DOTALL)
     assert (failing.exit_code, "staged" in failing.stdout) == (0, False)
     assert (missing.exit_code, "no route or group" in missing.stderr) == (1, True)
     assert re.search("rollout started +staged +0% → 1% +schedule", changes.stdout)

@@ -89,7 +89,15 @@ def test_a_window_that_never_opens_is_survived() -> None:
         ),
         ("{zone: UTC, days: [mon, tues, x]}", "window.days: must be days such as mon-fri or sat, not 'x'"),
         ("{zone: UTC, days: []}", "window.days: must hold at least one day, as in mon-fri"),
-        ("{zone: UTC, hours: 9-17}", "window.hours: must be hours of the day, as in 09:00-17:00, not '9-17'"),
+        (
+            "{zone: UTC, hours: 9-17}",
+            "window.hours: must be hours of the day, as in 09:00-17:00; did you mean 09:00-17:00?",
+        ),
+        (
+            "{zone: UTC, hours: 8 - 17:30}",
+            "window.hours: must be hours of the day, as in 09:00-17:00; did you mean 08:00-17:30?",
+        ),
+        ("{zone: UTC, hours: 17-9}", "window.hours: must be hours of the day, as in 09:00-17:00, not '17-9'"),
         (
             "{zone: UTC, hours: '17:00-09:00'}",
             "window.hours: must end after they begin, on the same day, not '17:00-09:00'",
