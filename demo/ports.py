@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -12,12 +13,16 @@ from pathlib import Path
 _LISTEN = "0A"
 
 
+_UNASSIGNED = range(15_000, 32_000)
+"""Below the ports that systems give to outgoing connections, one of which would take a port that is free now."""
+
+
 def free_port() -> int:
     """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = secrets.choice(_UNASSIGNED)
+        if is_free(port):
+            return port
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

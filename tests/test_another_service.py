@@ -13,8 +13,6 @@ import pytest
 
 from demo.ports import free_port
 
-pytestmark = pytest.mark.timeout(240)
-
 PAGE = Path(__file__).parents[1] / "docs" / "another-service.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

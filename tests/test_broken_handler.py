@@ -32,8 +32,6 @@ from tests.support.backend_pair import get, post
 from tests.support.backends import scratch_database
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 
-pytestmark = [pytest.mark.timeout(180)]
-
 S = TypeVar("S", bound=Service)
 
 BREAKAGES: Final = {

@@ -21,7 +21,6 @@ from tests.support.backend_pair import get
 from tests.support.clinic import DOCUMENTS
 
 pytestmark = [
-    pytest.mark.timeout(180),
     pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start"),
 ]
 

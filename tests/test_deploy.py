@@ -32,6 +32,7 @@ from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import HANG_TIMEOUT
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -280,7 +281,7 @@ async def _asked_from(caller: str, port: int) -> str:
 
 
 async def reachable(port: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -20,8 +20,6 @@ from packaging.version import Version
 from demo.ports import free_port
 from tests.support.package_index import Index, Wheel, serving_index
 
-pytestmark = pytest.mark.timeout(240)  # a virtual environment takes a busy machine half a minute
-
 ROOT = Path(__file__).parent.parent
 INSTALL = ROOT / "deploy" / "install-locked"
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-audit.lock")

@@ -112,7 +112,6 @@ def routing(legacy: int, hook: int, mongodb: str, database: str) -> str:
     )
 
 
-@pytest.mark.timeout(120)
 async def test_canary_of_faulty_exchanges_appears_nowhere(
     tmp_path: Path, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

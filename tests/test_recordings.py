@@ -25,6 +25,7 @@ from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.report import Report, tally
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+from tests.support.patient_timings import PATIENT
 from tests.support.sockets import threaded
 
 HANG = 2.0
@@ -98,7 +99,7 @@ def native(around: Surroundings) -> Iterator[str]:
     """The native app alone, in a thread of this process, so that coverage sees it."""
     given: dict[str, Any] = {name.lower(): value for name, value in around.environment.items()}
     settings = Settings(**given)
-    with threaded(create_app(settings), lifespan="on") as url:
+    with threaded(create_app(settings, PATIENT), lifespan="on") as url:
         yield url
 
 
@@ -122,7 +123,6 @@ def told(report: Report) -> str:
     )
 
 
-@pytest.mark.timeout(240)
 def test_gateway_answers_all_recordings_as_legacy_alone(around: Surroundings) -> None:
     with legacy(around) as url, gateway(around, url, NOTHING) as base_url:
         report = asyncio.run(play(base_url, around, declared=False))
@@ -132,7 +132,6 @@ def test_gateway_answers_all_recordings_as_legacy_alone(around: Surroundings) ->
 
 
 @pytest.mark.slow  # the gateway and the native app are each played alone
-@pytest.mark.timeout(240)
 def test_with_everything_native_only_what_is_declared_differs(around: Surroundings) -> None:
     with legacy(around) as url, gateway(around, url, EVERYTHING) as base_url:
         report = asyncio.run(play(base_url, around, declared=True))
@@ -140,7 +139,6 @@ def test_with_everything_native_only_what_is_declared_differs(around: Surroundin
     assert tally(report.results).declared > 0
 
 
-@pytest.mark.timeout(240)
 def test_the_native_app_alone_differs_only_where_declared(around: Surroundings) -> None:
     with native(around) as base_url:
         report = asyncio.run(play(base_url, around, declared=True))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from demo.mongod import Mongod, find_mongod
 from tests.proxy.cli.test_serve import served
 from tests.proxy.runtime.test_process import legacy
 from tests.support.sockets import scripted
+from tests.support.waiting import HANG_TIMEOUT
 
 FILE = """\
 legacy: {{url: http://127.0.0.1:{legacy}}}
@@ -59,8 +59,8 @@ class Replica:
         ]
         return members
 
-    async def until(self, name: str, holds: Callable[[float], bool], seconds: float) -> None:
-        async with asyncio.timeout(seconds):
+    async def until(self, name: str, holds: Callable[[float], bool]) -> None:
+        async with asyncio.timeout(HANG_TIMEOUT):
             while not holds(await self.share(name)):
                 await asyncio.sleep(0.02)
 
@@ -103,7 +103,7 @@ class Load:
     async def more(self, answers: int) -> None:
         """Until there are so many answers more."""
         wanted = self.answers + answers
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while self.answers < wanted:
                 await asyncio.sleep(0.01)
 
@@ -119,7 +119,6 @@ async def fleet(directory: Path, mongod: Mongod) -> AsyncIterator[list[Replica]]
         yield [Replica(*(await each), client) for each in started]
 
 
-@pytest.mark.timeout(90)
 async def test_what_one_learns_the_others_follow_and_none_is_lost(tmp_path: Path) -> None:
     if find_mongod() is None:
         pytest.skip("no mongod of its own to restart")
@@ -127,17 +126,15 @@ async def test_what_one_learns_the_others_follow_and_none_is_lost(tmp_path: Path
         load = Load(list(replicas))
         one, other, third = replicas
         async with load.running():
-            # native fails on one of them: it caps, and within two seconds so do the others
+            # native fails on one of them: it caps, and so do the others
             await one.fail("/a")
-            await one.until("a", lambda share: share == 0, 6.0)
-            capped = time.monotonic()
+            await one.until("a", lambda share: share == 0)
             for each in (other, third):
-                await each.until("a", lambda share: share == 0, 2.0)
-            assert time.monotonic() - capped < 2.0
+                await each.until("a", lambda share: share == 0)
             assert [await each.share("b") for each in replicas] == [50.0] * 3
 
             # each page shows all three processes, and which guard fails where
-            async with asyncio.timeout(12):
+            async with asyncio.timeout(HANG_TIMEOUT):
                 while len(await other.members()) < 3:
                     await asyncio.sleep(0.1)
             shown = await other.members()
@@ -149,14 +146,14 @@ async def test_what_one_learns_the_others_follow_and_none_is_lost(tmp_path: Path
             await asyncio.to_thread(mongod.stop)
             await load.more(100)
             await other.fail("/b")
-            await other.until("b", lambda share: share == 0, 8.0)
+            await other.until("b", lambda share: share == 0)
             assert [await each.share("b") for each in (one, third)] == [50.0] * 2
             assert [await each.share("a") for each in replicas] == [0.0] * 3
 
             # MongoDB is back: the others hear of it
             await asyncio.to_thread(mongod.start)
             for each in (one, third):
-                await each.until("b", lambda share: share == 0, 8.0)
+                await each.until("b", lambda share: share == 0)
 
             # one is killed: what its callers asked it they get from the others, who are not disturbed
             load.repeated = 0

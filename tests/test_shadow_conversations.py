@@ -32,6 +32,7 @@ from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.backend_pair import Twin, legacy_twin
 from tests.support.backends import NOWHERE, SECRET
 from tests.support.conversations import ConversationRecorder, mirrored
+from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -125,7 +126,7 @@ async def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
         nhs_auth_url=NOWHERE,
         nhs_api_url=NOWHERE,
     )
-    app = create_app(settings)
+    app = create_app(settings, PATIENT)
     async with app.router.lifespan_context(app):
         native = FaultyApp(app)
         backends = ShadowBackends(native)  # type: ignore[arg-type]

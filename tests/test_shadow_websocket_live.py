@@ -28,8 +28,6 @@ from tests.support.altered_stream import ALTERED
 from tests.support.backends import scratch_database
 from tests.test_broken_handler import begin
 
-pytestmark = [pytest.mark.timeout(300)]
-
 CANARY: Final = "CanaryOfTheAudioThatMustBeStoredNowhere"
 AUDIO: Final = base64.b64encode(f"{CANARY}{'x' * 1500}".encode()).decode()
 SPOKEN: Final = "tell the canary"

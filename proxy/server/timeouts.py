@@ -19,7 +19,8 @@ class ClientTimeouts:
 
     `keep_alive`: from an answer to the next request. `header`: for a complete head. `request`: for a complete request
     with its body. `idle`: for a client that is slower than `min_rate`, in bytes per second. `websocket_ping_interval`:
-    between two pings. `websocket_ping_timeout`: for any data after a ping.
+    between two pings. `websocket_ping_timeout`: for any data after a ping. `websocket_closing`: for progress of the
+    closing handshake, with the default of Node's `ws`.
     """
 
     keep_alive: float = 5.0
@@ -29,6 +30,7 @@ class ClientTimeouts:
     min_rate: int = 1024
     websocket_ping_interval: float = 20.0
     websocket_ping_timeout: float = 20.0
+    websocket_closing: float = 30.0
 
 
 class ListenerTimeouts:

@@ -69,7 +69,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self._connections = cast("set[object]", server_state.connections)
         self._tasks = server_state.tasks
         timeouts = timeouts_in_force(app_state)
-        self._timing = Timing(timeouts.websocket_ping_interval, timeouts.websocket_ping_timeout)
+        self._timing = Timing(
+            timeouts.websocket_ping_interval, timeouts.websocket_ping_timeout, timeouts.websocket_closing
+        )
         self._transport: asyncio.Transport
         self._scope: Scope | None = None
         self._accept = b""

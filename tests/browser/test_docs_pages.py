@@ -20,7 +20,6 @@ from tests.support.sockets import serving
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
-    pytest.mark.timeout(120),
 ]
 
 ROOT = Path(__file__).parents[2]

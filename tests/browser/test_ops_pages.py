@@ -29,7 +29,6 @@ from tests.support.sockets import serving
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
-    pytest.mark.timeout(120),
     pytest.mark.asyncio(loop_scope="package"),
 ]
 

@@ -16,7 +16,6 @@ from tests.browser.visit import Visit, compare_visits, visit
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
-    pytest.mark.timeout(120),
     pytest.mark.asyncio(loop_scope="package"),
 ]
 

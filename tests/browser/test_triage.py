@@ -31,7 +31,6 @@ from tests.test_broken_handler import NOTES, begin, plant
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
-    pytest.mark.timeout(180),
     pytest.mark.asyncio(loop_scope="package"),
 ]
 

@@ -14,7 +14,6 @@ MARGIN = 5
 
 
 @pytest.mark.slow  # what each attack is about has tests of its own
-@pytest.mark.timeout(180)
 def test_quick_attacks_stay_within_their_bounds() -> None:
     attacks = [attack for attack in all_attacks() if attack.quick]
     table = asyncio.run(play(attacks))

@@ -29,6 +29,7 @@ from proxy.types import HeaderFields
 from tests.conformance.oracle import Read
 from tests.conformance.upstream import RecordingUpstream, recording_upstream
 from tests.support.sockets import OwnLoopServer
+from tests.support.waiting import HANG_TIMEOUT
 
 NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 LIMIT: Final = 20.0
@@ -207,7 +208,7 @@ def free_ports(count: int) -> list[int]:
 
 async def reachable(port: int) -> None:
     """Wait until something accepts connections on a port."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -23,7 +23,6 @@ from tests.conformance.oracle import Oracle, node_oracle
 from tests.conformance.run import next_token, read_recording
 from tests.conformance.upstream import Recording
 
-pytestmark = pytest.mark.timeout(600)
 generated = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 

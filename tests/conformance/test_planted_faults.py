@@ -20,7 +20,6 @@ from tests.conformance.entrances import LIMIT, SHORT_LIMIT
 from tests.conformance.oracle import Oracle, node_oracle
 from tests.conformance.run import Outcome, run_gateway
 
-pytestmark = pytest.mark.timeout(300)
 CASES = cases()
 Plant = Callable[[pytest.MonkeyPatch], None]
 

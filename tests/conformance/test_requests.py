@@ -11,7 +11,6 @@ from tests.conformance.cases import cases
 from tests.conformance.run import Outcome
 from tests.conformance.running import assert_right, run_both
 
-pytestmark = pytest.mark.timeout(600)
 CASES = [case for case in cases() if not case.family.startswith("Answer")]
 Outcomes = tuple[dict[str, Outcome], dict[str, Outcome]]
 

@@ -37,13 +37,13 @@ def python(tmp_path: Path) -> Iterator[Spawn]:
 
 def test_what_it_says_is_waited_for_and_matched(python: Spawn) -> None:
     child = python("print('noise'); print('port 4711', flush=True); import time; time.sleep(60)")
-    assert child.wait_for(r"port (\d+)", 5)[1] == "4711"
+    assert child.wait_for(r"port (\d+)", 60)[1] == "4711"
     assert child.running
 
 
 def test_an_end_before_the_line_tells_code_and_last_words(python: Spawn) -> None:
     with pytest.raises(ManagedProcessError, match=r"it ended with code 3: no \| luck"):
-        python("import sys; sys.exit(print('no\\nluck', flush=True) or 3)").wait_for("ready", 5)
+        python("import sys; sys.exit(print('no\\nluck', flush=True) or 3)").wait_for("ready", 60)
 
 
 def test_silence_is_not_waited_for_beyond_the_time(python: Spawn) -> None:
@@ -53,7 +53,7 @@ def test_silence_is_not_waited_for_beyond_the_time(python: Spawn) -> None:
 
 def test_check_passes_while_it_runs_and_raises_after(python: Spawn) -> None:
     child = python("import time; print('up', flush=True); time.sleep(60)")
-    child.wait_for("up", 5)
+    child.wait_for("up", 60)
     child.check()
     child.stop()
     with pytest.raises(ManagedProcessError):
@@ -71,12 +71,12 @@ def test_a_program_that_is_not_there_is_an_error_of_its_name(tmp_path: Path) -> 
 def test_the_environment_is_added_to_this_ones(python: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INHERITED", "yes")
     child = python("import os; print(os.environ['INHERITED'], os.environ['GIVEN'])", env={"GIVEN": "too"})
-    assert child.wait_for("yes too", 5)
+    assert child.wait_for("yes too", 60)
 
 
 def test_one_that_ignores_sigterm_is_killed(python: Spawn) -> None:
     child = python(STUBBORN)
-    child.wait_for("ready", 5)
+    child.wait_for("ready", 60)
     pid = child.pid
     child.stop(grace=0.1)
     assert pid is not None
@@ -89,8 +89,8 @@ def test_what_it_started_itself_goes_with_it(python: Spawn) -> None:
         f"g = subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]);"
         "print('grandchild', g.pid, flush=True); time.sleep(60)"
     )
-    grandchild = child.wait_for(r"grandchild (\d+)", 5)[1]
-    child.wait_for("ready", 5)
+    grandchild = child.wait_for(r"grandchild (\d+)", 60)[1]
+    child.wait_for("ready", 60)
     child.stop()
     assert _is_gone_soon(Path(f"/proc/{grandchild}/stat"))
 
@@ -147,7 +147,7 @@ def test_ctrl_c_amid_a_start_stays_ignored_in_a_background_job(interrupted: Mana
 def test_child_of_a_background_job_can_be_interrupted(python: Spawn) -> None:
     with sigint(signal.SIG_IGN):
         child = python("import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)")
-    assert child.wait_for("True|False", 5)[0] == "True"
+    assert child.wait_for("True|False", 60)[0] == "True"
 
 
 def test_a_child_may_be_started_from_any_thread(python: Spawn) -> None:

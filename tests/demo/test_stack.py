@@ -60,7 +60,7 @@ class Demo:
     def output(self) -> str:
         return self._file.read_text()
 
-    def await_output(self, text: str, seconds: float = 40) -> None:
+    def await_output(self, text: str, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while text not in self.output:
             assert self.process.poll() is None, self.output
@@ -100,7 +100,6 @@ def all_free(ports: Ports) -> bool:
     return all(is_free(port) for port in astuple(ports))
 
 
-@pytest.mark.timeout(240)
 def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_path: Path) -> None:
     demo = start("--traffic")
     demo.await_output(READY)

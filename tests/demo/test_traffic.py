@@ -16,6 +16,7 @@ from demo.managed_process import ManagedProcessError
 from demo.ports import free_port
 from demo.traffic import CLOSES, OPENS, Clinic, Traffic, diary
 from tests.support.backend_pair import Twin, native_twin
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 
 def test_a_diary_is_the_same_for_the_same_chance() -> None:
@@ -114,14 +115,14 @@ def test_traffic_goes_on_day_after_day_until_it_is_stopped() -> None:
     assert isinstance(console.file, io.StringIO)
     traffic = Traffic(served_by_nobody(), console, seed=1, seconds=0.1)
     traffic.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG_TIMEOUT
     while "day 2" not in console.file.getvalue():
         traffic.check()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     began = time.monotonic()
     traffic.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
 def test_traffic_that_was_never_started_stops() -> None:

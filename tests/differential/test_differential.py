@@ -26,8 +26,6 @@ from tests.differential.runner import between
 from tests.differential.sequences import Sequence
 from tests.differential.sides import sides
 
-pytestmark = [pytest.mark.timeout(240)]
-
 Fight = Callable[[Sequence], Execution]
 Converse = Callable[[FuzzConversation], Execution]
 

@@ -38,9 +38,16 @@ async def keeping(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def hurried(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
-    """The same stand-in, and a native app with limits that a test can reach."""
-    limits = {"model_deadline": 0.5, "codes_deadline": 0.5, "audio_limit": 4000}
+    """The same stand-in, and a native app with deadlines that a test can wait for."""
+    limits = {"model_deadline": 0.5, "codes_deadline": 0.5}
     async with native_twin(mongodb_url, limits) as native:
+        yield Twins(twins.legacy, native)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def short_recordings(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
+    """The same stand-in, and a native app that takes 4,000 bytes of a recording."""
+    async with native_twin(mongodb_url, {"audio_limit": 4000}) as native:
         yield Twins(twins.legacy, native)
 
 

@@ -9,6 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handlers.disconnect import CancellableReads, is_read_without_body
+from tests.support.waiting import HANG_TIMEOUT
 
 
 class Client:
@@ -52,7 +53,7 @@ async def test_read_is_cancelled_when_its_client_disconnects() -> None:
     await asyncio.sleep(0.05)
     assert not running.done()
     client.gone.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, HANG_TIMEOUT)
     assert cancelled.is_set()
     assert client.sent == []
 

@@ -17,6 +17,7 @@ from proxy.recordings.websocket_player import PlaybackPace, converse
 from proxy.types import JSON
 from tests.support.backend_pair import Twin, Twins, assert_traced, names, shows
 from tests.support.outside_services import Answer, Script
+from tests.support.waiting import PROMPT_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,7 +36,7 @@ def heard(text: str, delay: float = 0.0) -> Answer:
 
 async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: Answer) -> list[str]:
     """The frames that come back after the greeting, each by what it says."""
-    pace = PlaybackPace(between=0.002, timeout=3, grace=0.05)
+    pace = PlaybackPace(between=0.002, timeout=PROMPT_TIMEOUT, grace=0.05)
     with twin.outside.giving(Script(answers)):
         frames = await converse(twin.origin, "/transcription-stream", sent, expected + 1, pace)
     said: list[Any] = frames[1:]
@@ -51,22 +52,25 @@ BEGIN, END_OF = "<Recording started - Speak now!>", "<Recording stopped>"
 
 
 @shows("audio-bounded")
-async def test_a_recording_that_is_too_long(hurried: Twins) -> None:
+async def test_a_recording_that_is_too_long(short_recordings: Twins) -> None:
     long = [START, *chunks(9, 600), STOP]
-    ours = await recorded(hurried.legacy, long, 4, heard("p"), heard("all"))
-    theirs = await recorded(hurried.native, long, 4, heard("all"))
+    ours = await recorded(short_recordings.legacy, long, 4, heard("p"), heard("all"))
+    theirs = await recorded(short_recordings.native, long, 4, heard("all"))
     assert sorted(ours) == sorted([BEGIN, "p", "all", END_OF])
     assert theirs == [BEGIN, "<Recording too long>", "all", END_OF]
     assert_framed(ours, theirs, "audio-bounded", "recording-too-long")
     claimed: list[JSON] = [START, {"type": "audio_chunk", "audioData": {"length": 5000}}, STOP]
-    ours, theirs = await recorded(hurried.legacy, claimed, 2), await recorded(hurried.native, claimed, 3)
+    ours, theirs = (
+        await recorded(short_recordings.legacy, claimed, 2),
+        await recorded(short_recordings.native, claimed, 3),
+    )
     assert (ours, theirs) == ([BEGIN, END_OF], [BEGIN, "<Error processing audio>", END_OF])
     assert_framed(ours, theirs, "audio-bounded", "claims-to-be-too-long")
 
 
 @shows("transcriptions-in-order")
 async def test_transcriptions_that_overtake_each_other(twins: Twins) -> None:
-    answers = (heard("one", 0.4), heard("two", 0.2), heard("all", 0.05))
+    answers = (heard("one", 2.0), heard("two", 1.0), heard("all", 0.05))
     sent = [START, *chunks(17), STOP]
     ours, theirs = await asyncio.gather(*(recorded(twin, sent, 5, *answers) for twin in (twins.legacy, twins.native)))
     assert ours == [BEGIN, "all", END_OF, "two", "two one"]
@@ -84,7 +88,7 @@ async def test_what_would_have_to_wait_too_long_fails(twins: Twins) -> None:
 @shows("recordings-apart")
 async def test_text_that_comes_after_the_next_recording_has_begun(twins: Twins) -> None:
     sent = [START, *chunks(9), START, *chunks(9), STOP]
-    answers = (heard("one", 0.3), heard("two", 0.1), heard("all", 0.5))
+    answers = (heard("one", 1.5), heard("two", 0.3), heard("all", 3.0))
     ours, theirs = await asyncio.gather(*(recorded(twin, sent, 6, *answers) for twin in (twins.legacy, twins.native)))
     assert ours == [BEGIN, BEGIN, "two", "two one", "all", END_OF]
     assert theirs == [BEGIN, BEGIN, "one", "two", "all", END_OF]

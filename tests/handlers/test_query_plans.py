@@ -18,6 +18,7 @@ from handlers.v1.app import PREFIX, route_methods
 from tests.differential.people import AMARA
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT, everything
 from tests.support.v1_client import TOKENS, Surface, v1_surface
+from tests.support.waiting import HANG_TIMEOUT
 
 PATHS = {
     "consultation_id": CONSULTATION,
@@ -68,7 +69,7 @@ async def test_no_query_is_without_an_index(mongodb_url: str) -> None:
 
 async def _until_indexed(database: Database[dict[str, Any]]) -> None:
     expected = {name: len(models) + 1 for name, models in {**INDEXES, **counters.INDEXES}.items()}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while {name: len(database[name].index_information()) for name in expected} != expected:
             await asyncio.sleep(0.05)
 

@@ -8,6 +8,7 @@ import itertools
 import pytest
 
 from proxy.fair_queue import PASS_TIME, QUEUE_TIME, FairQueue, fair_queue_of
+from tests.support.waiting import HANG_TIMEOUT
 
 
 class Clock:
@@ -68,7 +69,7 @@ async def test_work_that_fails_leaves_the_rest_in_the_queue() -> None:
     done = asyncio.Event()
     queue.enqueue("a", lambda: 1 // 0)  # type: ignore[arg-type]
     queue.enqueue("b", done.set)
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), HANG_TIMEOUT)
     assert [type(failure) for failure in failures] == [ZeroDivisionError]
 
 

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from demo.services import DemoLegacy, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
-from handlers.container import TIMINGS, ServiceTimings
+from handlers.container import ServiceTimings
 from handlers.settings import Settings
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.correspondence import Correspondence
@@ -36,12 +36,14 @@ from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange
 from proxy.types import JSON
 from tests.support.backends import scratch_database
+from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 DECLARED: Final = divergences.load(Path(__file__).parents[2] / "contracts" / "divergences.yaml")
 HANG: Final = 0.8
 """Seconds without an answer that count as never, where that is what is expected."""
-PATIENCE: Final = 20.0
+PATIENCE: Final = HANG_TIMEOUT
 
 _PAGE: Final = DecodedAnswer(
     "response", 500, {"content-type": "text/html; charset=utf-8"}, b"<pre>Internal Server Error</pre>"
@@ -239,7 +241,7 @@ async def native_twin(
     settings: Mapping[str, object] | None = None,
     *,
     through: str = "",
-    timings: ServiceTimings = TIMINGS,
+    timings: ServiceTimings = PATIENT,
 ) -> AsyncIterator[Twin]:
     """The native app in this process, behind the gateway's listener; `through` as above."""
     outside = Outside()

@@ -19,7 +19,9 @@ from pymongo.database import Database
 from demo.services import DemoLegacy, backend_environment
 from handlers.app import create_app
 from handlers.settings import Settings
+from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 SECRET = "dev-secret"
 NOWHERE = "http://127.0.0.1:9"
@@ -55,7 +57,7 @@ def token_of(claims: object) -> str:
 
 def client_of(port: int) -> httpx.AsyncClient:
     """A client that waits little for an answer, and knows no proxy."""
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=HANG_TIMEOUT)
 
 
 def settings_for(mongodb_url: str, database: str, **changes: object) -> Settings:
@@ -67,7 +69,7 @@ def settings_for(mongodb_url: str, database: str, **changes: object) -> Settings
 async def native_backend(mongodb_url: str, **changes: object) -> AsyncIterator[Backend]:
     """The native app behind the gateway's listener."""
     with scratch_database(mongodb_url) as database:
-        app = create_app(settings_for(mongodb_url, database.name, **changes))
+        app = create_app(settings_for(mongodb_url, database.name, **changes), PATIENT)
         async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
             yield Backend(client, database)
 

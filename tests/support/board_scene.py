@@ -9,6 +9,7 @@ from pathlib import Path
 from demo.ports import free_port
 from proxy.rollout.store import Store
 from tests.support.ops_server import Served, Stage, serve_a_minute, stage
+from tests.support.waiting import HANG_TIMEOUT
 
 GROUPS = {"users": 6, "consultations": 5, "transcripts": 2, "notes": 4, "prompts": 5, "ai": 4, "v1": 2}
 SETTINGS = {
@@ -48,7 +49,7 @@ async def board_stage(directory: Path, groups: dict[str, int] | None = None, sto
     await controller.start()
     serve_a_minute(staged.stats, time.monotonic(), SERVING)
     controller.evaluate()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while not (controller.caps() and _waits_for_evidence(staged)):
             await asyncio.sleep(0.05)
     serve_a_minute(staged.stats, time.monotonic() + 60, SERVING)

@@ -14,6 +14,7 @@ from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.messages import ConnectionInfo
 from proxy.shadow.mirrored_conversation import MirroredConversation
 from proxy.types import Backend
+from tests.support.waiting import HANG_TIMEOUT
 
 
 @dataclass
@@ -34,7 +35,7 @@ class ConversationRecorder:
 
     async def conversation(self) -> RawConversation:
         """Wait for a conversation that is submitted."""
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await self.over.wait()
         assert self.skipped == []
         return self.submitted[-1][1]

@@ -17,6 +17,7 @@ from handlers.legacy.express.bodies import json_parser
 from handlers.legacy.express.cors import Cors
 from handlers.legacy.javascript import UNDEFINED, Value
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 HERE = Path(__file__).parent
 ORIGINS = (
@@ -141,7 +142,7 @@ async def ask(port: int, raw: bytes) -> Answer:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(raw)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_TIMEOUT):
             return parse(await reader.read())
     finally:
         writer.close()

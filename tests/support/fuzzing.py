@@ -32,6 +32,7 @@ from handlers.services.documents import new_user
 from handlers.settings import Settings
 from handlers.v1.tokens import Tokens
 from tests.support.backends import SECRET, scratch_database
+from tests.support.patient_timings import PATIENT
 from tests.support.sockets import threaded
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "1"))
@@ -146,6 +147,6 @@ def native(mongodb_url: str) -> Iterator[tuple[ASGIApp, Database[dict[str, Any]]
         named: dict[str, Any] = {name.lower(): value for name, value in environment.items()}
         unlimited = dict.fromkeys(("register_limit", "login_limit", "failed_login_limit"), "1000000/second")
         try:
-            yield create_app(Settings.load(**named, **unlimited)), database
+            yield create_app(Settings.load(**named, **unlimited), PATIENT), database
         finally:
             asgi.shutdown_lifespans()

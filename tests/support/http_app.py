@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy.server.settings import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from tests.support.sockets import OwnLoopServer
+from tests.support.waiting import HANG_TIMEOUT
 
 TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"
 BAD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
@@ -83,7 +84,7 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
         writer.close()
 
 
-def limit(seconds: float = 10.0) -> asyncio.Timeout:
+def limit(seconds: float = HANG_TIMEOUT) -> asyncio.Timeout:
     return asyncio.timeout(seconds)
 
 

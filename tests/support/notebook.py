@@ -23,6 +23,7 @@ from proxy.recordings.model import RecordedRequest as Asked
 from proxy.recordings.model import scenario
 from proxy.recordings.raw_http import Origin, exchange
 from proxy.types import JSON
+from tests.support.waiting import HANG_TIMEOUT
 
 SECRET = "thirty-two bytes or more of secret"
 DATABASE = f"test_notebook_{os.getpid()}"
@@ -114,12 +115,12 @@ async def record(port: int, client: Database, fetches: list[Fetch]) -> dict[str,
         request = fetch(answers)
         step: dict[str, JSON] = {"name": str(number), "request": request, "outcome": "hang"}
         sent = scenario({"scenario": "", "steps": [step]}).steps[0].request
-        answer = await exchange(Origin("127.0.0.1", port), sent, 5)
+        answer = await exchange(Origin("127.0.0.1", port), sent, HANG_TIMEOUT)
         answers.append(json.loads(answer.text) if answer.text.startswith("{") else answer.text)
         response: JSON = {"status": answer.status, "headers": dict(answer.headers), "text": answer.text}
         steps.append({**step, "outcome": answer.outcome, "response": response})
     stored = json.loads(json_util.dumps(await client[DATABASE].notes.find().to_list()))
-    calls = json.loads((await exchange(Origin("127.0.0.1", port), Asked("GET", "/calls"), 5)).text)
+    calls = json.loads((await exchange(Origin("127.0.0.1", port), Asked("GET", "/calls"), HANG_TIMEOUT)).text)
     return {"scenario": "notes", "steps": steps, "store": {"notes": stored}, "calls": calls}
 
 

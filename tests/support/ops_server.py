@@ -42,6 +42,7 @@ from proxy.runtime.database import Database
 from proxy.server.memory_budget import MemoryBudget
 from proxy.types import JSON, Backend
 from tests.support.exchanges import answered, exchange, properties
+from tests.support.waiting import HANG_TIMEOUT
 
 PATIENT = "Agnes Nightingale"
 KEY = "a-key-that-is-shared"
@@ -169,13 +170,13 @@ async def roll_out(staged: Stage) -> None:
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while not holds():
             await asyncio.sleep(0.01)
 
 
 async def _until_capped(store: Store) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while (await store.history(1))[0].kind != "cap":
             await asyncio.sleep(0.01)
 

@@ -17,6 +17,7 @@ from proxy.rollout.controller import ControllerIntervals, RolloutController
 from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import AuditEntry
 from proxy.rollout.store import Store
+from tests.support.waiting import HANG_TIMEOUT
 
 SEEN = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
 QUICK = ControllerIntervals(evaluate=0.02, synchronise=0.03, baselines=0.0, start=2.0)
@@ -59,7 +60,7 @@ class Replica:
         for _ in range(times):
             self.stats(replace(SEEN, route=name, backend=backend, status=status))
 
-    async def until(self, holds: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, holds: Callable[[], bool], seconds: float = HANG_TIMEOUT) -> None:
         async with asyncio.timeout(seconds):
             while not holds():
                 await asyncio.sleep(0.01)
@@ -103,14 +104,14 @@ async def running(*replicas: Replica) -> AsyncIterator[None]:
 
 async def recorded(one: Replica, *reasons: str) -> None:
     """Until the history of the route holds these reasons and no others; it is written after the state."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while {entry.by.reason for entry in await one.controller.store.history(9, "a")} != set(reasons):
             await asyncio.sleep(0.01)
 
 
 async def recorded_config(one: Replica, number: int) -> None:
     """Wait until the history has so many revisions of the file."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while len(await one.controller.store.history(9, kind="config")) < number:
             await asyncio.sleep(0.01)
 

@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from proxy.server.settings import uvicorn_settings
+from tests.support.waiting import HANG_TIMEOUT
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -106,7 +107,7 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
 
 
-async def exchange(port: int, raw: bytes, *, seconds: float = 5.0) -> bytes:
+async def exchange(port: int, raw: bytes, *, seconds: float = HANG_TIMEOUT) -> bytes:
     """Send raw bytes, and read until the server closes; the request should ask for that."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:

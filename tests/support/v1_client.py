@@ -18,6 +18,7 @@ from handlers.settings import Settings
 from handlers.v1.tokens import Tokens
 from tests.support.backend_pair import Outside
 from tests.support.backends import SECRET, client_of, scratch_database
+from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
 
 V1: Final = "/api/v1"
@@ -85,6 +86,6 @@ async def v1_surface(mongodb_url: str, /, **changes: object) -> AsyncIterator[Su
         async with serving(outside) as beyond:
             environment = backend_environment(mongodb_url, f"http://127.0.0.1:{beyond}", database.name)
             named = {name.lower(): value for name, value in environment.items()}
-            app = create_app(Settings.load(**{**named, **changes}))
+            app = create_app(Settings.load(**{**named, **changes}), PATIENT)
             async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
                 yield Surface(client, database, port, outside)

@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_server import with_pings
 
 
 @asynccontextmanager
-async def pinging(app: ASGIApp, interval: float = 0.1) -> AsyncIterator[int]:
+async def pinging(app: ASGIApp, interval: float = 0.1, timeout: float = 0.1) -> AsyncIterator[int]:
     """The app on a server with quick pings; gives the port."""
-    async with serving(with_pings(app, interval, 0.1), lifespan="on") as port:
+    async with serving(with_pings(app, interval, timeout), lifespan="on") as port:
         yield port
 
 
@@ -41,7 +42,7 @@ class Recorder:
 
     async def end(self) -> Message:
         """The disconnect message."""
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await self.done.wait()
         return self.received[-1]
 

@@ -16,10 +16,11 @@ from websockets.utils import accept_key
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
 from tests.support.sockets import Script, read_head, serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_legacy import Legacy, new_target
 from tests.support.websocket_server import with_pings
 
-QUICK = (0.2, 0.2)
+QUICK = (0.2, 1.5)
 """Seconds of quiet before a ping, and for its answer."""
 
 
@@ -62,7 +63,7 @@ def order(name: str, *arguments: object) -> str:
     return "!" + json.dumps([name, *arguments])
 
 
-async def closing_of(client: ClientConnection, seconds: float = 10.0) -> tuple[int, str]:
+async def closing_of(client: ClientConnection, seconds: float = HANG_TIMEOUT) -> tuple[int, str]:
     async with asyncio.timeout(seconds):
         await client.wait_closed()
     return client.close_code or 0, client.close_reason or ""

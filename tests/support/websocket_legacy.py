@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import HANG_TIMEOUT
+
 _numbers = itertools.count()
 
 HOME = Path(__file__).parents[2] / "demo" / "legacy"
@@ -84,7 +86,7 @@ class Legacy:
         async for line in self._output:
             self._events.put_nowait(json.loads(line))
 
-    async def event(self, kind: str, target: str, seconds: float = 10.0) -> dict[str, Any]:
+    async def event(self, kind: str, target: str, seconds: float = HANG_TIMEOUT) -> dict[str, Any]:
         """The next event of that kind on the connection that asked for `target`; those of others are forgotten."""
         async with asyncio.timeout(seconds):
             while True:

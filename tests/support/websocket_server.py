@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.server.settings import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from tests.support.sockets import OwnLoopServer
+from tests.support.waiting import HANG_TIMEOUT
 
 
 def with_pings(app: ASGIApp, interval: float, timeout: float) -> ASGIApp:
@@ -51,5 +52,5 @@ async def stoppable(app: ASGIApp, **settings: Any) -> AsyncIterator[tuple[int, C
         server.should_exit = True
 
     yield server.servers[0].sockets[0].getsockname()[1], stop
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(HANG_TIMEOUT):
         await task

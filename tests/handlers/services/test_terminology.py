@@ -22,6 +22,7 @@ from handlers.services.terminology import (
     expand_url,
 )
 from tests.support.outside_services import Answer, Script, Upstreams, outside, recorded_calls, upstreams
+from tests.support.waiting import HANG_TIMEOUT
 
 TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"
 SNOMED = "http://snomed.info/sct"
@@ -132,7 +133,7 @@ async def test_a_fetch_given_up_is_taken_over_by_the_next() -> None:
         second = asyncio.create_task(codes.find("b"))
         first.cancel()
         assert await second == []
-        await asyncio.wait_for(script.left.wait(), 10)
+        await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
     with pytest.raises(asyncio.CancelledError):
         await first
 
@@ -174,7 +175,7 @@ async def test_a_server_that_does_not_answer_is_left_at_the_deadline() -> None:
     async with scripted(TOKEN, Answer(hang=True), deadline=0.2) as (codes, script):
         with pytest.raises(TerminologyTimeoutError):
             await codes.find("a")
-        await asyncio.wait_for(script.left.wait(), 10)
+        await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ from typing import Final
 import pytest
 
 from demo.ports import free_port
+from handlers.container import TIMINGS
 from handlers.storage.circuit_breaker import MAX_CONCURRENT, TRIP_AFTER, BreakerTimings, CircuitBreaker
 from handlers.storage.errors import UnavailableError
 from tests.differential.people import AMARA
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import get, native_twin, post
 from tests.support.backends import token_of
+from tests.support.waiting import HANG_TIMEOUT
 
 
 class Database:
@@ -46,7 +48,7 @@ async def test_open_breaker_asks_only_by_probes_and_closes(state: str) -> None:
     with pytest.raises(UnavailableError):
         breaker.require_closed()
     database.state = probe.state = "up"
-    await asyncio.wait_for(_until_closed(breaker), 10)
+    await asyncio.wait_for(_until_closed(breaker), HANG_TIMEOUT)
     await breaker.run(database.ask)
     await breaker.close()
 
@@ -142,6 +144,6 @@ async def test_requests_without_a_database_are_all_answered_503(mongodb_url: str
         post("/api/consultation/start", {"patient_data": 1}, FOREVER),
         get("/api/v1/consultations", token),
     ]
-    async with native_twin(mongodb_url, through=f"mongodb://127.0.0.1:{free_port()}/") as native:
+    async with native_twin(mongodb_url, through=f"mongodb://127.0.0.1:{free_port()}/", timings=TIMINGS) as native:
         answers = await asyncio.gather(*(native.ask(request, 60) for request in requests * 50))
     assert {answer.status for answer in answers} == {503}

@@ -14,6 +14,7 @@ from bson.datetime_ms import DatetimeMS
 
 from tests.support.outside_services import Answer, Choice, Script
 from tests.support.v1_client import NOBODY, Surface, expect, v1_surface
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -191,7 +192,7 @@ async def test_a_client_that_goes_takes_its_question_with_it(mongodb_url: str) -
             while not script.asked:
                 await asyncio.sleep(0.005)
             asking.cancel()
-            await asyncio.wait_for(script.left.wait(), 10)
+            await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
         assert (await amara.get(f"/consultations/{started['id']}"))["status"] == "active"
 
 

@@ -21,6 +21,7 @@ from handlers.v1.tokens import Tokens
 from tests.support.backends import SECRET, settings_for
 from tests.support.line import Line
 from tests.support.v1_client import NOBODY, Person, Surface, v1_surface
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -54,7 +55,7 @@ async def say(socket: ClientConnection, kind: str, **fields: object) -> None:
 
 
 async def hear(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_TIMEOUT):
         heard: dict[str, Any] = json.loads(await socket.recv())
         return heard
 
@@ -190,7 +191,7 @@ async def test_the_conversation_ends_with_its_token(surface: Surface) -> None:
     async with talking(surface, f"?token={brief}") as socket:
         await hear(socket)
         with pytest.raises(ConnectionClosed) as closed:
-            await asyncio.wait_for(socket.recv(), 20)
+            await asyncio.wait_for(socket.recv(), HANG_TIMEOUT)
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "token expired")
 

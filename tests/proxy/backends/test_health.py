@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.backends.health import HealthChecks, probe
 from proxy.config.loading import parse
+from tests.support.waiting import HANG_TIMEOUT
 
 TEXT = "legacy: {url: http://x}\nnative: a:b\n"
 QUICK = "health: {path: /alive, interval: 10ms, failures: 2}\n"
@@ -53,7 +54,7 @@ async def test_neither_raising_nor_hanging_is_well(native: Native) -> None:
 
 
 async def until(checks: HealthChecks, failing: bool) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while checks.failing is not failing:
             await asyncio.sleep(0.005)
 

@@ -26,6 +26,7 @@ from proxy.runtime.database import Database
 from proxy.runtime.database_driver import DRIVERS
 from tests.support.exchanges import answered, exchange, operation, properties
 from tests.support.mongodb_relay import Relay
+from tests.support.waiting import HANG_TIMEOUT
 
 CONFIG = Config.model_validate(
     {"legacy": {"url": "http://a"}, "routes": [{"name": "other", "match": "GET /api/other/{id}"}]}
@@ -69,7 +70,7 @@ def order(seconds: float = 60, each: int = 5, *routes: str) -> CaptureJob:
 
 
 async def becomes(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -77,13 +78,13 @@ async def becomes(condition: Callable[[], object]) -> None:
 async def placed(orders: CaptureJobs, one: CaptureJob) -> None:
     """Placed, and taken up."""
     await orders.create(one)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while not await orders.taken_up(one):
             await asyncio.sleep(0.01)
 
 
 async def collected(orders: CaptureJobs, one: CaptureJob, least: int, most: int = 100) -> list[CapturedExchange]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while await orders.count(one) < least:
             await asyncio.sleep(0.01)
     return await orders.collect(one, most)
@@ -209,7 +210,7 @@ async def test_the_command_writes_recordings_that_can_be_read(
 ) -> None:
     orders = CaptureJobs(database)
     running = asyncio.create_task(capture(mongodb_url, tmp_path, "--max-total", 3, "--per-operation", 2, "--for", "9s"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while not (placed := await orders.current()) or not await orders.taken_up(placed[0]):
             await asyncio.sleep(0.01)
     for _ in range(3):

@@ -21,7 +21,7 @@ from proxy.recordings.player import Player, PlayerSettings
 from tests.support.shelf import create_shelf, write_contract
 from tests.support.sockets import threaded
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]  # Hypothesis' own, on odd strategies
+pytestmark = [pytest.mark.filterwarnings("ignore")]  # Hypothesis' own, on odd strategies
 NOWHERE = "http://127.0.0.1:9"
 TWICE = """
 from hypothesis import strategies as st
@@ -68,7 +68,6 @@ def test_equal_services_are_0_with_their_coverage(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
 
 
-@pytest.mark.timeout(300)  # a search, which a busy machine and the measuring of coverage lengthen
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [

@@ -22,6 +22,7 @@ from proxy.cli.status import listed
 from proxy.ops.board.lines import GroupLine, NeededEvidence, NextStep
 from tests.proxy.runtime.test_process import get, legacy, process
 from tests.support.sockets import read_head, scripted
+from tests.support.waiting import HANG_TIMEOUT
 
 ROUTES = """\
 legacy: {{url: http://127.0.0.1:{port}}}
@@ -102,7 +103,7 @@ async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
             "Legacy is unreachable",
             "Native fails its health checks",
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while not all(text in told for text in texts):
                 told = (await asyncio.to_thread(run, ops)).stdout
 

@@ -83,9 +83,9 @@ def test_what_is_no_single_plain_document_is_refused(text: str, line: int, compl
     ids=["flow", "block", "mapping", "by aliases"],
 )
 def test_nesting_is_bounded_at_once(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert "nested more than 20 levels" in refusal(text)[1]
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_aliases_cannot_multiply() -> None:

@@ -17,6 +17,7 @@ from proxy.gateway.request_record import RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_server import with_state
 
 CONFIG = """
@@ -84,13 +85,13 @@ class Running:
         before = self.gateway.in_flight
         for _ in range(number):
             await self.open(request)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while self.gateway.in_flight < before + number:
                 await asyncio.sleep(0.01)
 
     async def status(self, path: str, address: str = "127.0.0.1") -> int:
         reader, _ = await self.open(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode(), address)
-        return int((await asyncio.wait_for(reader.readline(), 10)).split()[1])
+        return int((await asyncio.wait_for(reader.readline(), HANG_TIMEOUT)).split()[1])
 
     @property
     def causes(self) -> list[str | None]:
@@ -166,7 +167,7 @@ async def test_slots_are_free_after_answers_and_departures() -> None:
         await stand.open_all(4, UPLOAD % b"new")
         for _, writer in stand.clients:
             writer.transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while stand.gateway.in_flight:
                 await asyncio.sleep(0.01)
         assert [await stand.status("/new") for _ in range(6)] == [200] * 6
@@ -175,7 +176,7 @@ async def test_slots_are_free_after_answers_and_departures() -> None:
 async def test_body_that_stalls_is_refused_with_408() -> None:
     async with running(timeouts=ClientTimeouts(idle=0.3)) as stand:
         for path in (b"new", b"old"):
-            answer = await exchange(stand.port, UPLOAD % path, seconds=10)
+            answer = await exchange(stand.port, UPLOAD % path)
             assert answer.startswith(b"HTTP/1.1 408")
 
 
@@ -201,7 +202,7 @@ async def test_client_that_does_not_read_is_closed() -> None:
     async with running(timeouts=ClientTimeouts(idle=0.5)) as stand:
         stand.native.size = 32 << 20
         await stand.open_all(1, b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while stand.gateway.in_flight:
                 await asyncio.sleep(0.01)
     assert [record.status for record in stand.records] == [200]

@@ -25,6 +25,7 @@ from proxy.types import Backend, HeaderFields
 from tests.support.recording_sink import RecordingSink
 from tests.support.sockets import Script, read_head, reset, scripted, serving
 from tests.support.upstream_responses import RESPONSES, Response
+from tests.support.waiting import HANG_TIMEOUT
 
 CONFIG = "legacy: {url: 'http://127.0.0.1:1'}\nroutes: [{name: all, match: 'GET /*'}]\n"
 SHADOWED = "legacy: {url: 'http://127.0.0.1:1'}\nnative: x:y\nroutes: [{name: all, match: 'GET /*', shadow: 100%}]\n"
@@ -76,7 +77,7 @@ class Setup:
         """Send requests, each after the answer to the one before; return the last answer, which ends the connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANG_TIMEOUT):
                 for request in requests[:-1]:
                     writer.write(request)
                     await reader.readuntil(b"\r\n\r\nok")
@@ -86,7 +87,7 @@ class Setup:
             writer.close()
 
     async def recorded(self, number: int) -> RequestRecord:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while len(self.records) < number:
                 await asyncio.sleep(0.005)
         return self.records[number - 1]
@@ -227,7 +228,7 @@ async def test_client_that_leaves_ends_the_request_at_legacy() -> None:
         writer.write(LAST)
         await asyncio.sleep(0.05)
         reset(writer)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await closed.wait()
         assert (await setup.recorded(2)).status == CLIENT_CLOSED_REQUEST
 

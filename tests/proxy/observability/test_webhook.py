@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.observability.webhook import WAITING, WebhookEvent, WebhookSender
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 SECRET = "a-secret-of-the-webhook"
 
@@ -37,7 +38,7 @@ class Receiver:
         self.arrived.set()
 
     async def wait(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while len(self.received) < count:
                 self.arrived.clear()
                 await self.arrived.wait()
@@ -63,7 +64,7 @@ async def telling(
 
 
 async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while counted[result] < times:
             await asyncio.sleep(0.005)
 

@@ -152,7 +152,6 @@ def malformed() -> Iterator[bytes]:
     )
 
 
-@pytest.mark.timeout(120)
 async def test_a_patient_is_found_nowhere(routing: Path, mongodb_url: str, database: Database) -> None:
     leaky_apps.TOLD.clear()
     found: dict[str, str] = {}

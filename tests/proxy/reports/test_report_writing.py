@@ -30,6 +30,7 @@ from tests.support.report_events import (
     recently,
     served,
 )
+from tests.support.waiting import HANG_TIMEOUT
 
 
 async def test_nothing_stored_holds_what_was_compared(database: Database, reports: ReportWriter) -> None:
@@ -87,7 +88,7 @@ async def test_comparisons_without_mongodb_are_dropped_and_counted(
 
 async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: ReportWriter, reading: ReportReader) -> None:
     await reports.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         reports.record(differing())
         while not await reading.routes(recently()):
             await asyncio.sleep(0.01)

@@ -30,6 +30,7 @@ from tests.proxy.rollout.test_store import FIRST, next_of
 from tests.proxy.runtime.test_process import config, get, legacy
 from tests.proxy.runtime.test_worker_group import until, workers_of
 from tests.support.sockets import exchange, scripted
+from tests.support.waiting import HANG_TIMEOUT
 
 ROUTING = parse("legacy: {url: http://a}\nnative: b:c\nroutes: [{name: all, match: '* /*', native: 100%}]", {})
 TOKEN = "0123456789abcdef"
@@ -146,7 +147,7 @@ async def test_message_over_the_bound_closes_that_connection_alone(path: Path) -
     async with running(path, 2, max_batch=10_000) as (_, (one, other)):
         await other.states()
         with pytest.raises(Unavailable):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_TIMEOUT):
                 await one.call("state", "x" * 20_000)
         assert await other.states() == {}
 
@@ -160,7 +161,6 @@ async def test_hub_leaves_nothing_behind(path: Path) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@pytest.mark.timeout(300)
 async def test_rollback_holds_in_all_workers_and_in_replacements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

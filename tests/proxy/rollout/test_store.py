@@ -31,6 +31,7 @@ from proxy.runtime.database import Database, Unavailable
 from proxy.runtime.database_driver import DRIVERS, DriverName
 from proxy.types import BasisPoints
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
+from tests.support.waiting import HANG_TIMEOUT
 
 DATABASE = "state_store_tests"
 ROUTE = Route.model_validate(
@@ -210,7 +211,7 @@ async def follow(store: Store) -> tuple[asyncio.Queue[RouteState | Exception], a
             changes.put_nowait(error)
 
     task = asyncio.create_task(run())
-    await asyncio.wait_for(entered.wait(), 5)
+    await asyncio.wait_for(entered.wait(), HANG_TIMEOUT)
     return changes, task
 
 
@@ -219,7 +220,7 @@ async def test_changes_are_heard_of_at_once(database: Database) -> None:
     changes, task = await follow(store)
     for state in (FIRST, next_of(FIRST)):
         await store.replace(state)
-        assert await asyncio.wait_for(changes.get(), 1) == state
+        assert await asyncio.wait_for(changes.get(), HANG_TIMEOUT) == state
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -255,7 +256,7 @@ async def test_where_there_are_no_change_streams_states_are_polled(standalone: s
     changes, task = await follow(store)
     for state in (FIRST, next_of(FIRST)):
         await store.replace(state)
-        assert await asyncio.wait_for(changes.get(), 2) == state
+        assert await asyncio.wait_for(changes.get(), HANG_TIMEOUT) == state
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await database.close()
@@ -266,7 +267,7 @@ async def test_a_stream_that_ends_is_told(database: Database) -> None:
     await store.replace(FIRST)
     changes, task = await follow(store)
     await database.collection("states").drop()
-    assert isinstance(await asyncio.wait_for(changes.get(), 5), Unavailable)
+    assert isinstance(await asyncio.wait_for(changes.get(), HANG_TIMEOUT), Unavailable)
     await task
 
 
@@ -278,7 +279,7 @@ async def test_an_outage_is_told(mongodb_url: str, driver: DriverName) -> None:
         store = MongoStore(database)
         changes, task = await follow(store)
         await relay.cut()
-        assert isinstance(await asyncio.wait_for(changes.get(), 5), Unavailable)
+        assert isinstance(await asyncio.wait_for(changes.get(), HANG_TIMEOUT), Unavailable)
         await task
         with pytest.raises(Unavailable):
             await store.replace(FIRST)

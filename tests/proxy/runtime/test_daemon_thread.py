@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from proxy.runtime.daemon_thread import DaemonThreads
+from tests.support.waiting import HANG_TIMEOUT
 
 
 async def test_calls_in_turn_share_one_thread() -> None:
@@ -34,7 +35,7 @@ async def test_a_hanging_call_is_abandoned_and_others_run() -> None:
     assert threads.running == 1
     assert await threads.run(lambda: 1, 10) == 1
     end.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while threads.running:
             await asyncio.sleep(0.01)
 
@@ -47,7 +48,7 @@ async def test_calls_at_once_run_in_threads_of_their_own() -> None:
 async def test_idle_threads_end_and_the_next_call_starts_one() -> None:
     threads = DaemonThreads("test-idle", idle_timeout=0.01)
     await threads.run(lambda: None, 10)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while any(thread.name == "test-idle" for thread in threading.enumerate()):
             await asyncio.sleep(0.01)
     assert await threads.run(lambda: 2, 10) == 2

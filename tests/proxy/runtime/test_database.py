@@ -18,6 +18,7 @@ from proxy.config.service_models import MongoSettings
 from proxy.runtime.database import PING_TICKS, TICK, Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
 from proxy.runtime.database_driver import DRIVERS, DriverName, name_from
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
+from tests.support.waiting import HANG_TIMEOUT
 
 
 @pytest.fixture(params=DRIVERS)
@@ -175,7 +176,7 @@ async def test_away_at_first_then_there_then_away_again(mongodb_url: str, driver
 
 
 async def becomes(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while not condition():
             await asyncio.sleep(0.005)
 

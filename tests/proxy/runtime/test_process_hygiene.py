@@ -20,8 +20,6 @@ from tests.proxy.shadow.test_supervisor import children
 from tests.support import shadowed
 from tests.support.sockets import serving
 
-pytestmark = pytest.mark.timeout(180)
-
 CONFIG = """
 legacy: {{url: 'http://127.0.0.1:{legacy}', breaker: {{failures: 1}}}}
 native: tests.support.shadowed:with_dry_runs

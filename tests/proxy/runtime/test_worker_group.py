@@ -16,8 +16,7 @@ from tests.proxy.cli.test_serve import served
 from tests.proxy.runtime.test_process import config, get, legacy
 from tests.proxy.shadow.test_supervisor import children, counted
 from tests.support.sockets import scripted
-
-pytestmark = pytest.mark.timeout(180)
+from tests.support.waiting import HANG_TIMEOUT
 
 
 def workers_of(pid: int) -> set[int]:
@@ -68,7 +67,7 @@ async def test_replacement_starts_with_the_last_good_file(tmp_path: Path) -> Non
             await until(lambda: valid_is(ops, 1.0))
             assert {(await get(public))[1] for _ in range(10)} == {b"legacy"}
             process.send_signal(signal.SIGTERM)
-            _, errors = await asyncio.wait_for(process.communicate(), 20)
+            _, errors = await asyncio.wait_for(process.communicate(), HANG_TIMEOUT)
     assert b"legacy.ulr: unknown key; did you mean `url`?" in errors
     assert b"started with the last good one" in errors
     assert b"Traceback" not in errors

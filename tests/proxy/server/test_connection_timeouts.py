@@ -82,7 +82,7 @@ async def test_connection_at_rest_is_closed_in_silence() -> None:
 async def test_rest_between_requests_is_not_cut_short() -> None:
     inner = App()
     inner.proceed.set()
-    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=1.0, header=0.3, request=0.3))
+    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=60.0, header=0.3, request=0.3))
     async with serving(app, lifespan="on") as port, connected(port) as (reader, writer), limit():
         for request in (GET, GET, LAST):
             writer.write(request)
@@ -101,10 +101,10 @@ async def test_new_limits_hold_for_new_connections() -> None:
 
 async def test_slow_app_is_not_blamed_on_its_client() -> None:
     inner = App(read=False)
-    app, _ = with_timeouts(inner, ClientTimeouts(request=0.2))
+    app, _ = with_timeouts(inner, ClientTimeouts(request=1.0))
     body = b"x" * 4_000_000
     async with serving(app, lifespan="on") as port, connected(port) as (reader, writer), limit():
         writer.write(b"POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4000000\r\n\r\n" + body)
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.5)
         inner.proceed.set()
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")

@@ -13,7 +13,7 @@ from tests.support.sockets import serving
 
 async def test_slow_app_pauses_its_client() -> None:
     app = App(read=False)
-    async with serving(app) as port, connected(port) as (_, writer), limit(20):
+    async with serving(app) as port, connected(port) as (_, writer), limit():
         writer.write(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
         await app.begun.wait()
         with pytest.raises(TimeoutError):
@@ -35,7 +35,7 @@ async def test_slow_client_pauses_the_app() -> None:
             sent += 1
         await send(part(b""))
 
-    async with serving(app) as port, connected(port) as (reader, writer), limit(30):
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
         writer.write(LAST)
         await asyncio.sleep(0.5)
         assert 0 < sent < 400
@@ -46,7 +46,7 @@ async def test_slow_client_pauses_the_app() -> None:
 
 async def test_endless_pipeline_is_bounded() -> None:
     app = App(read=False)
-    async with serving(app) as port, connected(port) as (_, writer), limit(20):
+    async with serving(app) as port, connected(port) as (_, writer), limit():
         writer.write(GET)
         await app.begun.wait()
         with pytest.raises(TimeoutError):
@@ -59,7 +59,7 @@ async def test_endless_pipeline_is_bounded() -> None:
 
 async def test_shutdown_finishes_what_runs_and_closes_what_rests() -> None:
     app = App()
-    async with stoppable(app) as (port, server, task), limit(20):
+    async with stoppable(app) as (port, server, task), limit():
         async with connected(port) as (resting, _), connected(port) as (busy, writer):
             writer.write(GET)
             await app.begun.wait()
@@ -74,7 +74,7 @@ async def test_shutdown_finishes_what_runs_and_closes_what_rests() -> None:
 async def test_request_arriving_as_its_connection_closes_is_not_served() -> None:
     """The client sees a close without an answer, and may send the request again (RFC 9110 §9.2.2)."""
     app = App()
-    async with stoppable(app) as (port, server, _), limit(20), connected(port) as (reader, writer):
+    async with stoppable(app) as (port, server, _), limit(), connected(port) as (reader, writer):
         writer.write(GET)
         await app.begun.wait()
         server.should_exit = True

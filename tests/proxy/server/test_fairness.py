@@ -16,6 +16,7 @@ from proxy.server.protocol import PIPELINE_BUFFER
 from proxy.websocket.link import Timing
 from proxy.websocket.peer import Peer
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import frame, handshake
 
 
@@ -107,7 +108,7 @@ async def test_websocket_behind_a_full_pipeline_is_read_on() -> None:
 
     upgrade = handshake("/", "X-Long: " + "a" * 2000)
     frames = frame(0x1, b"x" * (PIPELINE_BUFFER - 1000))
-    async with serving(app) as port, asyncio.timeout(30):
+    async with serving(app) as port, asyncio.timeout(HANG_TIMEOUT):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + upgrade + frames)
         await writer.drain()

@@ -12,6 +12,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 INNOCENT = b"GET /innocent HTTP/1.1\r\nHost: i\r\nConnection: close\r\n\r\n"
 AT_ONCE = 64
@@ -39,7 +40,7 @@ async def deliver(port: int, pieces: Sequence[bytes], turns: asyncio.Semaphore) 
                 if index:
                     await asyncio.sleep(0.002)
                 writer.write(piece)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANG_TIMEOUT):
                 return await reader.read()
         except ConnectionError:
             return b"(reset)"

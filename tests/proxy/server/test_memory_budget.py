@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.gateway.request_context import context_of
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import frame, raw_client
 from tests.support.websocket_server import with_state
 
@@ -97,7 +98,7 @@ async def upload(port: int, sent: int, length: int) -> Stream:
 
 
 async def until_used(budget: MemoryBudget, used: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while budget.used != used:
             await asyncio.sleep(0.01)
 

@@ -8,6 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import HANG_TIMEOUT
 
 BAD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
@@ -63,7 +64,7 @@ async def test_a_head_too_large_is_refused_before_it_ends() -> None:
         for number in range(40):
             writer.write(b"X-%d: %s\r\n" % (number, b"a" * 1000))
             await asyncio.sleep(0)
-        assert await asyncio.wait_for(reader.read(), 2) == TOO_LARGE
+        assert await asyncio.wait_for(reader.read(), HANG_TIMEOUT) == TOO_LARGE
         writer.close()
 
 

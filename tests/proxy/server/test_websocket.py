@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_apps import ACCEPTED, Recorder, raising, sending
 from tests.support.websocket_client import frame, raw_client
 
@@ -113,7 +114,7 @@ async def test_a_client_that_breaks_the_rules_is_told_which(data: bytes, code: i
         await client.writer.drain()
         assert (await client.read_close())[0] == code
         client.writer.write(b"\x00" * 300_000)
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             assert await client.read_rest() == b""
         assert (await app.end())["code"] == 1006
         assert app.received[1] == {"type": "websocket.receive", "text": "before"}
@@ -152,11 +153,11 @@ async def test_client_that_closes_does_not_wait_for_an_idle_app() -> None:
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)
-        await asyncio.sleep(30)
+        await asyncio.sleep(3600)
 
     async with serving(deaf) as port, raw_client(port) as client:
         client.writer.write(frame(1, b"hello") + frame(8))
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             assert await client.read_rest() == frame(8, masked=False)
 
 
@@ -200,5 +201,5 @@ async def test_sending_to_a_client_that_left_is_an_os_error() -> None:
     async with serving(app) as port:
         async with raw_client(port):
             pass
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await raised.wait()

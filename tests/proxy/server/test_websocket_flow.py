@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.server.memory_budget import BUDGET_KEY
 from tests.support.sockets import serving
+from tests.support.waiting import PROMPT_TIMEOUT, until
 from tests.support.websocket_apps import ACCEPTED, Recorder, pinging, pour
 from tests.support.websocket_client import frame, raw_client
 from tests.support.websocket_server import with_state
@@ -43,7 +44,7 @@ async def test_an_app_that_takes_its_time_holds_the_client_back() -> None:
         sizes.append(size)
 
     sizes: list[int] = []
-    async with pinging(app) as port, raw_client(port) as client:
+    async with pinging(app, timeout=PROMPT_TIMEOUT) as port, raw_client(port) as client:
         pouring = asyncio.ensure_future(pour(client.writer, frame(2, b"x" * 65536), 400))
         await asyncio.sleep(0.6)
         assert not pouring.done(), "it would have taken 25 MB"
@@ -51,7 +52,7 @@ async def test_an_app_that_takes_its_time_holds_the_client_back() -> None:
         await pouring
         client.writer.write(frame(8))
         await client.read_close()
-        await asyncio.sleep(0.05)
+        await until(lambda: sizes)
     assert sizes == [400 * 65536]
 
 

@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from proxy.gateway.errors import AnswerTimeout
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_apps import raising, sending
 from tests.support.websocket_client import handshake, raw_client
 
@@ -83,7 +84,7 @@ async def test_a_client_that_leaves_during_a_long_refusal_ends_it() -> None:
     async with serving(app) as port:
         async with raw_client(port):
             pass
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await ended.wait()
 
 

@@ -31,6 +31,7 @@ from proxy.shadow import ShadowClient, counts, supervisor
 from tests.support import shadowed
 from tests.support.samples import value_of
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
@@ -85,18 +86,18 @@ class Stand:
         return self.heard[before]
 
     async def ready(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while not self.shadow.ready:
                 await asyncio.sleep(0.02)
 
     async def gone(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while self.shadow.pid is not None:
                 await asyncio.sleep(0.005)
 
     async def quiet(self) -> None:
         """Until nothing is outstanding, and all is told."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while self.shadow.pending:
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0.03)
@@ -205,7 +206,7 @@ async def test_a_dry_run_that_fails_leaves_the_answer_alone(
     alone = await stand.ask("/aside/same", "PUT", b"text")
     before, started = len(stand.heard), time.monotonic()
     assert await stand.ask(f"/writes/{path}", "PUT", b"text") == alone
-    assert shortest <= time.monotonic() - started < shortest + 3
+    assert shortest <= time.monotonic() - started < shortest + PROMPT_TIMEOUT
     await stand.quiet()
     assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "skipped", reason)]  # type: ignore[arg-type]
 

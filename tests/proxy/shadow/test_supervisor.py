@@ -9,15 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import pytest
-
 from tests.proxy.cli.test_serve import run, served
 from tests.proxy.runtime.test_process import get
 from tests.support import shadowed
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 MATCHES = 'scribe_proxy_comparisons_total{route="all",served="legacy",verdict="match"}'
-pytestmark = [pytest.mark.timeout(180)]
 
 
 def config(port: int, share: str = "100%") -> str:
@@ -76,7 +74,7 @@ async def test_a_shadow_comes_with_the_file_and_dies_with_its_gateway(tmp_path: 
             [shadow] = children(process.pid)
             assert os.getpriority(os.PRIO_PROCESS, shadow) == min(os.getpriority(os.PRIO_PROCESS, process.pid) + 10, 19)
             process.send_signal(signal.SIGKILL)
-            await until(lambda: _not(_lives(shadow)), 5)
+            await until(lambda: _not(_lives(shadow)))
 
 
 async def test_each_worker_has_a_shadow_and_all_end_together(tmp_path: Path) -> None:
@@ -98,10 +96,10 @@ async def test_each_worker_has_a_shadow_and_all_end_together(tmp_path: Path) -> 
             assert await counted(ops, "scribe_proxy_config_valid") == 1.0
             started = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.communicate(), 20)
-            assert time.monotonic() - started < 15
+            await asyncio.wait_for(process.communicate(), HANG_TIMEOUT)
+            assert time.monotonic() - started < PROMPT_TIMEOUT
             for shadow in shadows:
-                await until(lambda shadow=shadow: _not(_lives(shadow)), 5)  # type: ignore[misc]
+                await until(lambda shadow=shadow: _not(_lives(shadow)))  # type: ignore[misc]
 
 
 def test_faulty_contracts_stop_the_start_with_file_and_line(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from tests.proxy.shadow.test_replay import ARRIVAL, asked
 from tests.support import shadowed
 from tests.support.exchanges import exchange, raw
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 CONTRACT = """
 openapi: 3.1.0
@@ -73,7 +74,7 @@ class Gateway:
         self.working: asyncio.Task[None] | None = None
 
     async def next(self) -> ToGateway:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_TIMEOUT):
             return await self.heard.get()
 
     def read(
@@ -219,7 +220,7 @@ async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool, monke
             gateway.dry_run("stubborn", seconds=0.05)
         else:
             gateway.read("stubborn", seconds=0.05)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await gateway.link.closed.wait()
         shadowed.RELENTING.append(True)
 

@@ -14,6 +14,7 @@ from proxy.backends.legacy.websocket import WebSocketUpstream
 from proxy.websocket.frames import FrameFilter
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat, LinkState
 from tests.support.sockets import read_head, scripted, serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import RawSocket, frame, handshake, raw_client
 from tests.support.websocket_server import stoppable, with_pings
 
@@ -71,7 +72,7 @@ async def stopping() -> AsyncIterator[tuple[RawSocket, RawSocket, Callable[[], N
 
 
 async def next_frame(end: RawSocket) -> tuple[int, bytes]:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(HANG_TIMEOUT):
         return await end.read_frame()
 
 

@@ -20,6 +20,7 @@ from proxy.backends.legacy.configured import upstream_of
 from proxy.config.loading import parse
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_server import with_pings
 
 pytestmark = needs_openssl
@@ -78,7 +79,7 @@ async def converse(upstream: Upstream, echo: Echo, context: ssl.SSLContext | Non
                     assert await client.recv() == message
                 await asyncio.sleep(0.3)
                 await client.send(ending)
-                async with asyncio.timeout(5.0):
+                async with asyncio.timeout(HANG_TIMEOUT):
                     await client.wait_closed()
                 assert client.close_code == code
         async with connect(url, proxy=None, ssl=context) as client:

@@ -25,6 +25,7 @@ from handlers.services.terminology import Access, Terminology
 from handlers.storage.store import Store
 from tests.support.outside_services import Answer, Script, Upstreams, outside, recorded, upstreams
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -251,7 +252,7 @@ async def test_a_client_that_goes_takes_the_question_along(store: Store, body: b
         while not script.asked:
             await asyncio.sleep(0.01)
         writer.transport.abort()
-        await asyncio.wait_for(script.left.wait(), 5)
+        await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
 
 
 async def test_client_gone_during_its_body_cancels_the_question(store: Store) -> None:
@@ -262,4 +263,4 @@ async def test_client_gone_during_its_body_cancels_the_question(store: Store) ->
         while not script.asked:
             await asyncio.sleep(0.01)
         writer.transport.abort()
-        await asyncio.wait_for(script.left.wait(), 5)
+        await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)

@@ -23,6 +23,7 @@ from handlers.services.model import LLMClient, ModelUnreachableError
 from handlers.services.transcription import LIMIT, Transcribe
 from tests.support.outside_services import outside, upstreams
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -290,16 +291,16 @@ async def test_a_client_that_goes_takes_its_call_along() -> None:
     async with stream(ponder) as url, connect(url) as connection:
         for frame in [{"type": "start_recording"}, *chunks]:
             await connection.send(json.dumps(frame))
-        await asyncio.wait_for(busy.wait(), 2)
+        await asyncio.wait_for(busy.wait(), HANG_TIMEOUT)
         connection.transport.abort()
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), HANG_TIMEOUT)
 
 
 async def test_one_connections_calls_do_not_wait_for_anothers() -> None:
     both = asyncio.Barrier(2)
 
     async def meet(audio: bytes, name: str) -> str:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await both.wait()
         return "met"
 

@@ -8,6 +8,7 @@ from proxy.gateway.errors import Overloaded, Reset, Unreachable
 from proxy.gateway.timeouts import Timeouts
 from tests.support.forwarding import OK, Forwarder, Legacy, forwarding, request
 from tests.support.sockets import exchange, read_head, scripted, serving
+from tests.support.waiting import HANG_TIMEOUT
 
 
 async def test_connections_are_used_again() -> None:
@@ -94,17 +95,22 @@ async def test_the_legacys_own_keep_alive_limit_is_respected() -> None:
 
 
 async def test_what_comes_unasked_closes_the_connection() -> None:
+    answered, closed = asyncio.Event(), asyncio.Semaphore(0)
+
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
+        answered.clear()
         writer.write(OK)
-        await asyncio.sleep(0.05)
+        await answered.wait()
         writer.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
         await reader.read()
+        closed.release()
 
     async with forwarding(script) as (port, forwarder):
         for _ in range(2):
             assert (await exchange(port, request())).endswith(b"ok")
-            await asyncio.sleep(0.15)
+            answered.set()
+            await asyncio.wait_for(closed.acquire(), HANG_TIMEOUT)
         assert forwarder.failures == []
 
 
@@ -129,19 +135,20 @@ async def test_past_the_limit_of_connections_requests_wait_their_turn() -> None:
 
 
 async def test_wait_for_a_connection_ends_and_keeps_the_slot() -> None:
-    go_on = asyncio.Event()
+    forwarded, go_on = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_head(reader)
+            forwarded.set()
             await go_on.wait()
             writer.write(OK)
 
     async with scripted(script) as legacy:
-        forwarder = Forwarder(legacy, Timeouts(connect=0.1), max_connections=1)
+        forwarder = Forwarder(legacy, Timeouts(connect=1.0), max_connections=1)
         async with serving(forwarder) as port:
             first = asyncio.create_task(exchange(port, request()))
-            await asyncio.sleep(0.05)
+            await forwarded.wait()
             assert (await exchange(port, request())).startswith(b"HTTP/1.1 503")
             assert [type(failure) for failure in forwarder.failures] == [Overloaded]
             go_on.set()

@@ -14,7 +14,7 @@ from tests.support.sockets import exchange, read_head, scripted, serving
 
 async def test_an_answer_that_never_comes_is_a_time_out() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(30)
+        await asyncio.sleep(3600)
 
     for seconds in (0.1, 0.4):
         failures = await fail_with(script, Timeouts(response=seconds))
@@ -89,8 +89,8 @@ async def test_an_answer_that_stalls_is_broken_off() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-        await asyncio.sleep(30)
+        await asyncio.sleep(3600)
 
     async with forwarding(script, Timeouts(response=0.3, idle=0.3)) as (port, _):
-        answer = await exchange(port, request(), seconds=2)
+        answer = await exchange(port, request())
     assert answer.endswith(b"half")

@@ -9,6 +9,7 @@ import pytest
 from proxy.gateway.timeouts import Timeouts
 from tests.support.forwarding import OK, Legacy, forwarding, request
 from tests.support.sockets import exchange, read_head
+from tests.support.waiting import HANG_TIMEOUT
 
 
 async def test_an_answer_may_come_before_the_request_is_finished() -> None:
@@ -16,7 +17,7 @@ async def test_an_answer_may_come_before_the_request_is_finished() -> None:
     async with forwarding(legacy) as (port, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST / HTTP/1.1", "Content-Length: 1000000", body=b"x" * 1000))
-        head = await asyncio.wait_for(read_head(reader), 2)
+        head = await asyncio.wait_for(read_head(reader), HANG_TIMEOUT)
         assert head.startswith(b"HTTP/1.1 413")
         writer.close()
 
@@ -34,7 +35,7 @@ async def test_a_first_chunk_arrives_before_the_second_is_sent() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request())
         await read_head(reader)
-        assert await asyncio.wait_for(reader.readexactly(10), 2) == b"5\r\nfirst\r\n"
+        assert await asyncio.wait_for(reader.readexactly(10), HANG_TIMEOUT) == b"5\r\nfirst\r\n"
         go_on.set()
         assert await reader.read() == b"6\r\nsecond\r\n0\r\n\r\n"
         writer.close()
@@ -63,7 +64,7 @@ async def test_a_slow_client_slows_the_legacy() -> None:
 async def test_a_slow_legacy_slows_the_client() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
-        await asyncio.sleep(30)
+        await asyncio.sleep(3600)
 
     async with forwarding(script) as (port, _):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -80,36 +81,38 @@ async def test_a_slow_legacy_slows_the_client() -> None:
 
 
 async def test_a_client_that_leaves_cancels_the_request() -> None:
-    closed = asyncio.Event()
+    forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
+        forwarded.set()
         assert await reader.read() == b""
         closed.set()
 
     async with forwarding(script) as (port, forwarder):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request())
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(forwarded.wait(), HANG_TIMEOUT)
         writer.close()
-        await asyncio.wait_for(closed.wait(), 10)
+        await asyncio.wait_for(closed.wait(), HANG_TIMEOUT)
         assert forwarder.failures == []
 
 
 async def test_a_client_that_leaves_while_sending_cancels_the_request() -> None:
-    closed = asyncio.Event()
+    forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
+        forwarded.set()
         await reader.read()
         closed.set()
 
     async with forwarding(script) as (port, forwarder):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST / HTTP/1.1", "Content-Length: 100", body=b"x"))
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(forwarded.wait(), HANG_TIMEOUT)
         writer.close()
-        await asyncio.wait_for(closed.wait(), 10)
+        await asyncio.wait_for(closed.wait(), HANG_TIMEOUT)
         assert forwarder.failures == []
 
 
@@ -125,9 +128,9 @@ async def test_head_without_body_is_forwarded_and_ends_with_its_client() -> None
     async with forwarding(script) as (port, forwarder):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST / HTTP/1.1", "Content-Length: 10"))
-        await asyncio.wait_for(forwarded.wait(), 10)
+        await asyncio.wait_for(forwarded.wait(), HANG_TIMEOUT)
         writer.close()
-        await asyncio.wait_for(closed.wait(), 2)
+        await asyncio.wait_for(closed.wait(), HANG_TIMEOUT)
         assert forwarder.failures == []
 
 

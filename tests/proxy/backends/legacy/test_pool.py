@@ -18,6 +18,7 @@ from proxy.gateway.errors import Overloaded
 from proxy.gateway.timeouts import Timeouts
 from tests.proxy.backends.legacy.test_responses import call
 from tests.support.sockets import read_head, scripted
+from tests.support.waiting import HANG_TIMEOUT
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ninnocent"
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -46,7 +47,7 @@ class CountingLegacy:
             self.open -= 1
 
     async def until_open(self, number: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while self.open != number:
                 await asyncio.sleep(0.01)
 
@@ -128,7 +129,7 @@ async def test_connection_that_legacy_closes_gives_its_slot_back() -> None:
         for _ in range(6):
             assert await call(upstream, "GET", "/") == INNOCENT
             await asyncio.sleep(0.01)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_TIMEOUT):
             while upstream.pool.open:
                 await asyncio.sleep(0.01)
         upstream.close()

@@ -6,6 +6,7 @@ import asyncio
 
 from proxy.backends.legacy.progress_signal import ProgressSignal
 from proxy.backends.legacy.write_pause import WritePause
+from tests.support.waiting import HANG_TIMEOUT
 
 
 async def test_progress_wakes_the_answer_and_the_body() -> None:
@@ -14,7 +15,7 @@ async def test_progress_wakes_the_answer_and_the_body() -> None:
     await asyncio.sleep(0)
     assert not any(wait.done() for wait in waits)
     signal.wake()
-    await asyncio.wait_for(asyncio.gather(*waits), 10)
+    await asyncio.wait_for(asyncio.gather(*waits), HANG_TIMEOUT)
 
 
 async def test_a_receiver_is_called_once_instead() -> None:
@@ -27,20 +28,20 @@ async def test_a_receiver_is_called_once_instead() -> None:
     assert calls == [1]
     assert not wait.done()
     signal.wake()
-    await asyncio.wait_for(wait, 10)
+    await asyncio.wait_for(wait, HANG_TIMEOUT)
     assert calls == [1]
 
 
 async def test_the_body_does_not_wait_for_ever() -> None:
-    await asyncio.wait_for(ProgressSignal(asyncio.get_running_loop()).wait_before_body(0.01), 10)
+    await asyncio.wait_for(ProgressSignal(asyncio.get_running_loop()).wait_before_body(0.01), HANG_TIMEOUT)
 
 
 async def test_writes_wait_during_a_pause_only() -> None:
     pause = WritePause(asyncio.get_running_loop())
-    await asyncio.wait_for(pause.wait(), 10)
+    await asyncio.wait_for(pause.wait(), HANG_TIMEOUT)
     pause.begin()
     wait = asyncio.ensure_future(pause.wait())
     await asyncio.sleep(0)
     assert not wait.done()
     pause.end()
-    await asyncio.wait_for(wait, 10)
+    await asyncio.wait_for(wait, HANG_TIMEOUT)

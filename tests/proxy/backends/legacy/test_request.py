@@ -21,6 +21,7 @@ from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.gateway.timeouts import Timeouts
 from proxy.types import RawHeaders
 from tests.support.sockets import scripted
+from tests.support.waiting import HANG_TIMEOUT
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENDPOINT = Endpoint.parse("http://legacy:81")
@@ -97,7 +98,7 @@ async def call(upstream: HttpUpstream, target: bytes, headers: RawHeaders, parts
 
     scope: Scope = {"type": "http", "method": "POST", "raw_path": target, "headers": headers}
     try:
-        await asyncio.wait_for(upstream(scope, receive, send), 10)
+        await asyncio.wait_for(upstream(scope, receive, send), HANG_TIMEOUT)
     except Failure as failure:
         return failure.status
     return int(messages[0]["status"]) if messages else 0
@@ -246,7 +247,7 @@ async def test_early_answer_precedes_the_body_and_closes() -> None:
         for number in (1, 2):
             ended.clear()
             assert await call(upstream, b"/", [(b"content-length", b"9")], []) == 401
-            await asyncio.wait_for(ended.wait(), 5)
+            await asyncio.wait_for(ended.wait(), HANG_TIMEOUT)
             assert len(connections) == number
         upstream.close()
 
@@ -267,4 +268,4 @@ async def test_client_that_stops_during_its_body_is_no_legacy_failure() -> None:
         async def send(message: Message) -> None:
             raise AssertionError(message)
 
-        await asyncio.wait_for(upstream(scope, receive, send), 10)
+        await asyncio.wait_for(upstream(scope, receive, send), HANG_TIMEOUT)

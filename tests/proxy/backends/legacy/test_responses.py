@@ -18,6 +18,7 @@ from proxy.gateway.errors import Failure
 from proxy.gateway.timeouts import Timeouts
 from tests.support.sockets import exchange, read_head, scripted
 from tests.support.upstream_responses import RESPONSES, Response
+from tests.support.waiting import HANG_TIMEOUT
 
 INNOCENT = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ninnocent"
 
@@ -68,7 +69,7 @@ async def call(upstream: HttpUpstream, method: str, path: str) -> tuple[int, byt
 
     scope: Scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", b"x")]}
     try:
-        await asyncio.wait_for(upstream(scope, receive, send), 10)
+        await asyncio.wait_for(upstream(scope, receive, send), HANG_TIMEOUT)
     except Failure as failure:
         assert not messages
         return failure.status, b"", True
@@ -148,7 +149,7 @@ async def nginx(tmp_path: Path) -> AsyncIterator[tuple[int, ScriptedLegacy]]:
 
 
 async def _until_listening(port: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

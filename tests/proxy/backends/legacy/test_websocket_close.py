@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from tests.support.sockets import read_head, scripted
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import frame, handshake, raw_client
 from tests.support.websocket_forwarding import (
     QUICK,
@@ -75,19 +76,19 @@ async def test_a_close_reaches_a_client_that_goes_on_sending(node: Legacy) -> No
     async with joined(node) as client:
         await client.send(order("close", 4000, "enough"))
         pouring = asyncio.ensure_future(pour_until_closed(client))
-        assert await closing_of(client, 2.0) == (4000, "enough")
+        assert await closing_of(client) == (4000, "enough")
         await pouring
 
 
 async def test_slow_client_gets_all_that_a_lost_legacy_had_sent(node: Legacy) -> None:
     async with raw_client(node.gateway, handshake(new_target())) as client:
         client.writer.write(frame(1, order("flood", 400, 65536).encode()))
-        await asyncio.sleep(0.3)
+        numbers = [int.from_bytes((await client.read_frame())[1][:4], "big")]
+        await asyncio.sleep(1.0)
         client.writer.write(frame(1, order("terminate").encode()))
         for _ in range(5):
             await asyncio.sleep(0.05)
             client.writer.write(frame(1, b"are you there?"))
-        numbers = []
         with suppress(asyncio.IncompleteReadError):
             while True:
                 numbers.append(int.from_bytes((await client.read_frame())[1][:4], "big"))
@@ -98,12 +99,12 @@ async def test_slow_client_gets_all_that_a_lost_legacy_had_sent(node: Legacy) ->
 async def test_a_dropped_socket_is_a_dropped_socket_for_the_other_end(node: Legacy) -> None:
     async with joined(node) as client:
         await client.send(order("terminate"))
-        assert (await closing_of(client, 1.0))[0] == 1006
+        assert (await closing_of(client))[0] == 1006
     async with joined(node) as client:
         await client.send("hello")
         await client.recv()
         client.transport.abort()
-        assert (await node.event("close", target_of(client), 5.0))["code"] == 1006
+        assert (await node.event("close", target_of(client)))["code"] == 1006
 
 
 async def test_client_that_drops_while_receiving_is_lost_at_once(node: Legacy) -> None:
@@ -112,13 +113,13 @@ async def test_client_that_drops_while_receiving_is_lost_at_once(node: Legacy) -
         client.writer.write(frame(1, order("flood", 400, 65536).encode()))
         await asyncio.sleep(0.3)
         client.writer.transport.abort()
-        assert (await node.event("close", target, 2.0))["code"] == 1006
+        assert (await node.event("close", target))["code"] == 1006
 
 
 async def test_a_killed_legacy_drops_the_client_at_once() -> None:
     async with legacy_server() as legacy, joined(legacy) as client:
         legacy.signal(signal.SIGKILL)
-        assert (await closing_of(client, 1.0))[0] == 1006
+        assert (await closing_of(client))[0] == 1006
 
 
 async def test_a_frozen_legacy_is_1011_for_the_client() -> None:
@@ -128,7 +129,7 @@ async def test_a_frozen_legacy_is_1011_for_the_client() -> None:
         legacy.signal(signal.SIGSTOP)
         for _ in range(20):
             await client.send(b"x" * 10_000)
-        assert await closing_of(client, 5.0) == (1011, "")
+        assert await closing_of(client) == (1011, "")
 
 
 async def test_a_pause_of_the_legacy_within_the_timeout_drops_nobody() -> None:
@@ -150,7 +151,7 @@ async def test_a_pause_of_the_legacy_within_the_timeout_drops_nobody() -> None:
 async def test_a_frozen_client_is_1001_for_the_legacy(node: Legacy) -> None:
     target = new_target()
     async with forwarding(node.port, QUICK) as port, raw_client(port, handshake(target)):
-        assert (await node.event("close", target, 5.0))["code"] == 1001
+        assert (await node.event("close", target))["code"] == 1001
 
 
 async def test_client_silent_within_a_frame_is_1001_for_legacy_too() -> None:
@@ -162,7 +163,7 @@ async def test_client_silent_within_a_frame_is_1001_for_legacy_too() -> None:
     unfinished = frame(2, b"x", length=1000)
     async with scripted(script) as legacy, forwarding(legacy, QUICK) as port, raw_client(port) as client:
         client.writer.write(unfinished)
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             assert await received == unfinished, "no close frame fits into another frame"
 
 

@@ -12,6 +12,7 @@ from websockets.typing import Subprotocol
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
 from tests.support.sockets import exchange, read_head, scripted
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import KEY, frame, handshake, raw_client
 from tests.support.websocket_forwarding import (
     accepting,
@@ -218,7 +219,7 @@ async def test_client_gone_before_the_answer_is_not_waited_for() -> None:
         writer.write(handshake())
         await asked.wait()
         writer.transport.abort()
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await left.wait()
 
 
@@ -237,7 +238,7 @@ async def test_a_client_that_leaves_during_a_refusal_is_not_read_for(node: Legac
     async with scripted(script) as legacy, forwarding(legacy) as port:
         async with raw_client(port):
             pass
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await left.wait()
 
 

@@ -1,0 +1,11 @@
+"""Time limits of a native app under test, which no busy machine exceeds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from handlers.container import ServiceTimings
+from tests.support.waiting import PROMPT_TIMEOUT
+
+PATIENT: Final = ServiceTimings(database_timeout=PROMPT_TIMEOUT)
+"""For tests that are not about a database that is slow or away."""

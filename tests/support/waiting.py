@@ -1,0 +1,28 @@
+"""Waiting for conditions: a bound ends a hang only, and no test depends on how soon a busy machine gets there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+HANG_TIMEOUT: Final = 60.0
+"""Seconds after which what never happens is reported."""
+PROMPT_TIMEOUT: Final = 20.0
+"""Seconds that nothing prompt takes, even on a busy machine; the limit that applies otherwise is longer."""
+POLL_INTERVAL: Final = 0.01
+"""Seconds between two looks at a condition that nothing announces."""
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until the condition holds. Raises `TimeoutError` after `HANG_TIMEOUT`."""
+    async with asyncio.timeout(HANG_TIMEOUT):
+        while not holds():
+            await asyncio.sleep(POLL_INTERVAL)
+
+
+async def until_async(holds: Callable[[], Awaitable[object]]) -> None:
+    """Wait until the condition, which is awaited, holds. Raises `TimeoutError` after `HANG_TIMEOUT`."""
+    async with asyncio.timeout(HANG_TIMEOUT):
+        while not await holds():
+            await asyncio.sleep(POLL_INTERVAL)
