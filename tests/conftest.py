@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -20,6 +21,7 @@ from xdist.workermanage import WorkerController
 
 from demo.mongod import mongodb
 from handlers.settings import Settings
+from tests.support.draining_loop import DrainingPolicy
 
 BROWSER: Final = "tests/browser/"
 LONGEST: Final = (
@@ -68,6 +70,8 @@ for variable in os.environ.copy():
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many processes would compile all modules again
 sys.dont_write_bytecode = False
+
+asyncio.set_event_loop_policy(DrainingPolicy())
 
 STATE_DIRECTORY: Final = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
 os.environ["SCRIBE_PROXY_STATE_DIR"] = STATE_DIRECTORY
