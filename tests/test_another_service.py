@@ -51,6 +51,7 @@ def output(mongodb_url: str, tmp_path: Path) -> str:
     return log.read_text()
 
 
+@pytest.mark.slow
 def test_page_migrates_half_of_an_unknown_service(output: str) -> None:
     for expected in (
         "routing.yaml: 2 routes",

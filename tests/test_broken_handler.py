@@ -145,6 +145,7 @@ def plant(database: Database[dict[str, Any]]) -> None:
         database[name].insert_many([{**dates, **document} for document in documents])
 
 
+@pytest.mark.slow  # tests/test_planted_faults_end_to_end.py has more faults
 def test_report_names_only_what_is_broken_and_goes_quiet(stand: Stand) -> None:
     stand.warm()
     assert stand.ask(*OTHERS) == [200, 200, 200, 201, 200, 200]
@@ -168,6 +169,7 @@ def test_report_names_only_what_is_broken_and_goes_quiet(stand: Stand) -> None:
     assert different(right) == different(broken)
 
 
+@pytest.mark.slow
 def test_nobody_logs_what_was_asked(stand: Stand) -> None:
     """The terminology server is asked natively, by a client that tells of whole addresses where it is let."""
     assert stand.ask(get("/api/ai/search/clinicalcodes?name=ichthyosis", FOREVER)) == [200]

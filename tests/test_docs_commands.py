@@ -211,11 +211,15 @@ def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         process.wait(60)
 
 
-def runnable(block: Block) -> bool:
-    return not any(line.startswith(NOT_RUN) for line in block.commands)
+def runnable_blocks() -> Iterator[object]:
+    """Yield blocks to be run; those of the README always, as options and names of all are compared above."""
+    for block in blocks(*SCRIBES):
+        if not any(line.startswith(NOT_RUN) for line in block.commands):
+            marks = () if block.where.startswith("README") else pytest.mark.slow
+            yield pytest.param(block, id=block.where, marks=marks)
 
 
-@pytest.mark.parametrize("block", [one for one in blocks(*SCRIBES) if runnable(one)], ids=lambda block: block.where)
+@pytest.mark.parametrize("block", list(runnable_blocks()))
 def test_shell_block_runs_against_the_demo(demo: Demo, block: Block) -> None:
     if all(line.startswith(("curl", "token=")) for line in block.commands):
         told = demo.run(f"set -e\n{block.text.replace('curl ', 'curl --fail ')}")

@@ -83,6 +83,7 @@ def pip_version(python: Path) -> Version:
     return Version(told.stdout.split()[1])
 
 
+@pytest.mark.slow
 def test_later_releases_change_nothing(index: Index, python: Path, tmp_path: Path) -> None:
     done = run(index, "sh", INSTALL, python, lock(tmp_path, *(wheel.pin for wheel in LOCKED)))
     assert done.returncode == 0, done.stderr

@@ -46,6 +46,7 @@ def assert_sound(account: Account, *, requests: int) -> None:
     assert account.transitions > 0
 
 
+@pytest.mark.slow
 def test_v1_keeps_what_its_openapi_says(mongodb_url: str) -> None:
     taken = {  # an address that is taken is a 400
         "include-name": "POST /api/v1/users/register",

@@ -141,6 +141,7 @@ def scenarios() -> Recordings:
     return Recordings(tuple(one for one in everything.scenarios if WHOLE or one.name in CHOSEN.split()))
 
 
+@pytest.mark.slow  # tests/test_planted_faults_end_to_end.py shadows in short
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("routes", [LEGACY, NATIVE] if WHOLE else [MIXED + LEGACY])
 @shows("dry-run-model")

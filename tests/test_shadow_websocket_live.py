@@ -110,6 +110,7 @@ def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield stand
 
 
+@pytest.mark.slow  # tests/test_shadow_conversations.py compares in one process
 def test_conversations_are_reported_without_any_audio(stand: Stand) -> None:
     before = stand.report(lambda route: True)
     expected = ["connection", "recording_started", "transcript", "transcript", "recording_stopped"]
@@ -125,6 +126,7 @@ def test_conversations_are_reported_without_any_audio(stand: Stand) -> None:
     assert not any(word in written for word in (CANARY, AUDIO[:100], SPOKEN))
 
 
+@pytest.mark.slow
 def test_gates_count_conversations(stand: Stand) -> None:
     passed = stand.run("--max-mismatch", "100%", "--min-compared", "2")
     assert passed.exit_code == 0, passed.output

@@ -107,6 +107,7 @@ async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage
         await database.close()
 
 
+@pytest.mark.slow  # each page has tests of its HTML in tests/proxy/ops
 async def test_the_pages_are_sound_and_usable_at_every_width(
     tmp_path: Path, mongodb_url: str, browser: Browsing
 ) -> None:

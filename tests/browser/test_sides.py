@@ -65,18 +65,21 @@ async def test_half_share_with_full_shadow_has_no_differences(
     assert around.compared()["violation"] == 0
 
 
+@pytest.mark.slow  # both backends share the visits of the half share
 async def test_with_everything_legacy(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
     found = await visit_with(browser, around, native="0%")
     assert compare_visits(direct, found) == []
     assert set(sides(found)) == {"legacy"}
 
 
+@pytest.mark.slow
 async def test_with_everything_native(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
     found = await visit_with(browser, around, native="100%")
     assert compare_visits(direct, found) == []
     assert set(sides(found)) == {"native"}
 
 
+@pytest.mark.slow
 async def test_visit_with_legacy_down_and_everything_native_succeeds(
     around: Neighbourhood, browser: Browsing, direct: Visit
 ) -> None:

@@ -124,6 +124,7 @@ async def shows(page: Page, path: str, text: str) -> bool:
     return await page.get_by_text(text).count() > 0
 
 
+@pytest.mark.slow  # tests/proxy/reports/test_triage.py has the states
 async def test_triaged_difference_that_returns_raises_an_alarm(
     tmp_path: Path, mongodb_url: str, browser: Browsing
 ) -> None:

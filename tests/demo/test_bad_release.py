@@ -22,6 +22,7 @@ from demo.stack import Ports, Stack
 from tests.support.sockets import serving
 
 
+@pytest.mark.slow  # tests/proxy/rollout has each step
 def test_bad_release_is_rolled_back_and_can_be_released_again(mongodb_url: str, tmp_path: Path) -> None:
     scenario = Scenario(tmp_path, Pace(bake_time=1.5, window=6.0, at_cap=0.5, rate=80.0, stages="25%, 100%"))
     told = io.StringIO()

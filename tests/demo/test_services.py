@@ -56,6 +56,7 @@ async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.As
         yield found
 
 
+@pytest.mark.slow
 async def test_what_hangs_and_what_breaks_off_does_so(
     legacy: DemoLegacy, upstreams: Upstreams, mongodb_url: str
 ) -> None:

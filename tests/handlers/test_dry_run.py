@@ -195,6 +195,7 @@ async def dry_run_often(house: House, times: int, seed: int) -> list[DryRunAnswe
     return answered
 
 
+@pytest.mark.slow
 async def test_a_thousand_dry_runs_leave_every_byte_as_it_was(house: House) -> None:
     before = house.whole()
     answered = await dry_run_often(house, TIMES, seed=1)

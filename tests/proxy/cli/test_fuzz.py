@@ -72,8 +72,8 @@ def test_equal_services_are_0_with_their_coverage(tmp_path: Path) -> None:
     ("fault", "kind"),
     [
         ("gone", "GET /books/{number}: status (status 404 / 410)"),
-        ("header", "GET /books/{number}: header.x-shelf (extra)"),
-        ("long", "GET /books/{number}: body.pages (value)"),
+        pytest.param("header", "GET /books/{number}: header.x-shelf (extra)", marks=pytest.mark.slow),
+        pytest.param("long", "GET /books/{number}: body.pages (value)", marks=pytest.mark.slow),
     ],
 )
 def test_a_difference_is_1_shrunk_and_a_recording(tmp_path: Path, fault: str, kind: str) -> None:

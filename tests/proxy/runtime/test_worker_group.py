@@ -90,6 +90,7 @@ async def test_dead_worker_does_not_leave_its_metrics_behind(tmp_path: Path) -> 
             await until(lambda: valid_is(ops, 1.0))
 
 
+@pytest.mark.slow  # a dead and a hanging worker are replaced below
 async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path) -> None:
     """The supervisor learns by a ping that a worker serves; one may be killed before that."""
     file = tmp_path / "routing.yaml"
@@ -107,6 +108,7 @@ async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path)
             assert process.returncode is None
 
 
+@pytest.mark.slow
 async def test_group_whose_workers_never_restart_ends_with_an_error(tmp_path: Path) -> None:
     """The native app's module goes missing under a running gateway: no replacement can start."""
     package = tmp_path / "vanishing.py"

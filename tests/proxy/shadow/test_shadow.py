@@ -31,7 +31,7 @@ from proxy.shadow import ShadowClient, counts, supervisor
 from tests.support import shadowed
 from tests.support.samples import value_of
 from tests.support.sockets import exchange, serving
-from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
@@ -182,8 +182,8 @@ async def test_what_has_no_room_is_left_and_counted(stand: Stand) -> None:
     assert stand.shadow.pending == 6
     await stand.quiet()
     assert Counter(one.reason for one in stand.heard[before:]) == {"queue_full": 4, "timeout": 6}
-    left = Counter({one.reason: one.number for one in stand.noted[noted:]})
-    assert left == {"queue_full": 4}  # the process notes the others
+    await until(lambda: sum(one.number for one in stand.noted[noted:]) >= 4)  # in one event, or in several
+    assert {one.reason for one in stand.noted[noted:]} == {"queue_full"}  # the process notes the others
     assert (await stand.compared("/legacy/same")).verdict == "match"
 
 
