@@ -2,7 +2,7 @@
 
 `<id 2>` is the third id of the sequence (modulo their number): of the initial documents, then of legacy's answers.
 `<id 2|abc>` is `abc` where there is none. `id`, `token` and `etag` are recognised by their form anywhere in an answer;
-any other name is that of a member of a JSON answer.
+`opaque-tag` is an entity tag without its weakness. Any other name is that of a member of a JSON answer.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class LearnedValues:
                 self._add(match.lastgroup, match.group())
         if "etag" in answer.headers:
             self._add("etag", answer.headers["etag"])
+            self._add("opaque-tag", answer.headers["etag"].removeprefix("W/"))
         for name, value in _members(_parsed(answer)):
             self._add(name, value)
 

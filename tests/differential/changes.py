@@ -19,6 +19,8 @@ from tests.differential.values import Strategy, anything
 
 Change = Callable[[Action], Action]
 
+SCALAR_BODIES: Final = ("null", "true", "false", "0", "-1.5", '"x"', '""')
+"""JSON that a strict parser refuses."""
 RAW_BODIES: Final = (
     *(
         "",
@@ -82,6 +84,10 @@ TYPES: Final = (
         "*/*",
     ),
     *("application/json, text/plain", "application/json; x", "application/json;;", "multipart/form-data; boundary=x"),
+)
+ETAGS: Final = (
+    *("*", "<etag 0>", "<etag 1>", 'W/"x", <etag 2>', "", '"x"', "<opaque-tag 0>", "<opaque-tag 1>", "<opaque-tag 2>"),
+    *('"x",<opaque-tag 0>', "W/<etag 0>", "<etag 0>x", "*, <etag 0>"),
 )
 _RAW_DEFLATE: Final = zlib.compressobj(wbits=-15)
 ENCODINGS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
@@ -226,12 +232,14 @@ CHANGES: Final[Strategy[Change]] = st.one_of(
     _header("authorization", st.just(f"Bearer {OTHER_TOKEN}")),
     _header("origin", ORIGINS),
     _header("content-type", st.sampled_from(TYPES)),
-    _header("if-none-match", st.sampled_from(["*", "<etag 0>", "<etag 1>", 'W/"x", <etag 2>', "", '"x"'])),
+    _header("if-none-match", st.sampled_from(ETAGS)),
     _header("cache-control", st.sampled_from(["no-cache", "max-age=0"])),
     _header("accept", st.sampled_from(["text/html", "*/*", "application/xml", ""])),
     _header("transfer-encoding", st.just("chunked")),
     _header("access-control-request-headers", st.sampled_from(["x-a, x-b", ""])),
-    st.sampled_from(RAW_BODIES).map(lambda text: lambda action: replace(action, body=text)),
+    (st.sampled_from(RAW_BODIES) | st.sampled_from(SCALAR_BODIES)).map(
+        lambda text: lambda action: replace(action, body=text)
+    ),
     st.just(lambda action: replace(action, body=None)),
     anything.map(lambda value: lambda action: replace(action, body=spelled(value))),
     st.sampled_from(sorted(ENCODINGS)).flatmap(lambda name: st.booleans().map(lambda sound: _coded(name, sound))),

@@ -30,7 +30,14 @@ names: Final = st.sampled_from(
 )
 AUTH: Final = (("authorization", f"Bearer {TOKEN}"),)
 LOGGED_IN: Final = (("authorization", f"Bearer <token 0|{TOKEN}>"),)
-ETAGS: Final = st.sampled_from(["*", 'W/"x"', *(f"<etag {number}>" for number in range(8)), "<etag 1>, <etag 2>"])
+ETAGS: Final = st.sampled_from(
+    [
+        "*",
+        'W/"x"',
+        *(f"<{kind} {number}>" for kind in ("etag", "opaque-tag") for number in range(8)),
+        "<etag 1>, <etag 2>",
+    ]
+)
 TYPE: Final = ("content-type", "application/json")
 
 

@@ -50,6 +50,10 @@ emails: Strategy[JSON] = st.sampled_from(
 )
 
 
+blanks: Strategy[JSON] = st.sampled_from([" ", "\t\n", "\xa0", "\ufeff", {"a": 1}, ["x"]])
+"""Note bodies that are given, and refused by validation, beside other fields that may be."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """What is asked of whom: `{id}` in the path is drawn from `of`, `fields` make the body."""
@@ -78,6 +82,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/api/transcript/{id}", (CONSULTATIONS,)),
     Endpoint("POST", "/api/notes/{id}", (CONSULTATIONS,), {"body": texts, "transcriptId": references(TRANSCRIPTS)}),
+    Endpoint("POST", "/api/notes/{id}", (CONSULTATIONS,), {"body": blanks, "transcriptId": anything}),
     Endpoint("GET", "/api/notes/{id}", (CONSULTATIONS,)),
     Endpoint("PATCH", "/api/notes/{id}", (NOTES,), {"body": texts}),
     Endpoint("DELETE", "/api/notes/{id}", (NOTES,)),

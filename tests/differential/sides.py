@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import openai  # noqa: F401 -- the app imports it with its first call, which would pass for a hang on a busy machine
 import uvicorn
 from pymongo import AsyncMongoClient
 from starlette.types import ASGIApp

@@ -114,6 +114,16 @@ names = st.sampled_from(
             "$",
         ),
         *("prototype", "toObject", "__v", "buffer", "type", "$numberDecimal", "$each", "$push", "toBSON", "self", "10"),
+        *(
+            "$__",
+            "_doc",
+            "isMongooseBuffer",
+            "hasOwnProperty",
+            "toLocaleString",
+            "__defineGetter__",
+            "$elemMatch",
+            "$not",
+        ),
     ]
 )
 

@@ -27,6 +27,7 @@ def learned(*texts: str) -> LearnedValues:
         ("/<id 0|x>", f"/{ONE}"),
         ("/<token 0>", f"/{TOKEN}"),
         ("/<etag 5>", '/W/"2-x"'),
+        ("/<opaque-tag 5>", '/"2-x"'),
         ("/<number 0>", "/7"),
         ("/<none 0>", "/"),
         ("/<none 0|default>", "/default"),
@@ -47,7 +48,7 @@ def test_documents_bring_the_first_ids() -> None:
 
 @pytest.mark.parametrize("text", ["", "not json", "[" * 100_000, "5"])
 def test_answers_without_members_teach_nothing(text: str) -> None:
-    assert set(learned(text).values) == {"etag"}
+    assert set(learned(text).values) == {"etag", "opaque-tag"}
 
 
 @pytest.mark.parametrize(("method", "body"), [("POST", b""), ("GET", None)])
