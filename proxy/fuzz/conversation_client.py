@@ -9,7 +9,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.fuzz.conversation import FuzzConversation, PlayedConversation, ServerFrame, read_frames
+from proxy.fuzz.conversation import (
+    PING,
+    PONG,
+    FuzzConversation,
+    FuzzFrame,
+    PlayedConversation,
+    ServerFrame,
+    read_frames,
+)
 from proxy.recordings.raw_http import Origin
 
 _SLICE: Final = 64 * 1024
@@ -29,9 +37,10 @@ class ConversationPace:
 
 @dataclass
 class _Connection:
-    """The service's bytes as they arrive."""
+    """The bytes of a service as they arrive. Its pings are answered, and are no part of a conversation."""
 
     reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
     data: bytes = b""
     closed: bool = False
     frames: list[ServerFrame] = field(default_factory=list)
@@ -44,7 +53,9 @@ class _Connection:
 
     def _take_frames(self, after: int) -> None:
         frames, self.data = read_frames(self.data, after)
-        self.frames += frames
+        self.frames += [frame for frame in frames if frame.opcode != PING]
+        for ping in (frame for frame in frames if frame.opcode == PING):
+            self.writer.write(FuzzFrame(PONG, ping.payload.decode("latin-1")).encode())
 
     async def read_head(self, timeout: float) -> list[str] | None:
         """Return the lines of the handshake's answer; None where there is none."""
@@ -81,7 +92,7 @@ async def converse(
     Raises OSError where nothing accepts the connection.
     """
     reader, writer = await asyncio.open_connection(origin.host, origin.port, ssl=origin.secure or None)
-    connection = _Connection(reader)
+    connection = _Connection(reader, writer)
     try:
         writer.write(conversation.handshake(origin.authority))
         lines = await connection.read_head(pace.answer)
@@ -90,7 +101,7 @@ async def converse(
         status, headers = int(lines[0].split(" ")[1]), _headers(lines[1:])
         if status != 101:
             return PlayedConversation(status, refusal=await connection.read_rest(pace.answer))
-        await _talk(connection, writer, conversation, pace, like)
+        await _talk(connection, conversation, pace, like)
     finally:
         writer.transport.abort()
     subprotocol = headers.get("sec-websocket-protocol")
@@ -99,7 +110,6 @@ async def converse(
 
 async def _talk(
     connection: _Connection,
-    writer: asyncio.StreamWriter,
     conversation: FuzzConversation,
     pace: ConversationPace,
     like: PlayedConversation | None,
@@ -107,7 +117,7 @@ async def _talk(
     for number, frame in enumerate((b"", *(frame.encode() for frame in conversation.frames))):
         if connection.closed:
             return
-        writer.write(frame)
+        connection.writer.write(frame)
         await connection.read_answers(number, like.count(number) if like else 0, pace)
 
 
