@@ -295,6 +295,7 @@ async def test_page_waits_for_no_store_known_as_unreachable(read: str) -> None:
     database = Database("mongodb://127.0.0.1:9", DATABASE, timeout=0.2)
     with pytest.raises(Unavailable):
         await database.reach()
+    assert not await database.is_reachable()
     store = MongoStore(database)
     reading = asyncio.ensure_future(store.snapshots() if read == "snapshots" else store.history(1))
     for _ in range(20):  # passes of the loop, none of which waits
