@@ -145,7 +145,7 @@ async def test_what_cannot_be_captured_is_let_go(
 async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(
     database: Database, capturer: CaptureAgent
 ) -> None:
-    orders, short, long = CaptureJobs(database), order(0.3), order()
+    orders, short, long = CaptureJobs(database), order(3.0), order()
     await placed(orders, short)
     await placed(orders, long)
     await becomes(lambda: time.time() > short.until)

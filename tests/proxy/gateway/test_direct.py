@@ -212,12 +212,13 @@ async def test_connection_that_is_reset_is_replaced_once() -> None:
 
 
 async def test_client_that_leaves_ends_the_request_at_legacy() -> None:
-    closed = asyncio.Event()
+    forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(OK)
         await read_head(reader)
+        forwarded.set()
         await reader.read()
         closed.set()
 
@@ -226,7 +227,7 @@ async def test_client_that_leaves_ends_the_request_at_legacy() -> None:
         writer.write(FIRST)
         await reader.readuntil(b"\r\n\r\nok")
         writer.write(LAST)
-        await asyncio.sleep(0.05)
+        await forwarded.wait()
         reset(writer)
         async with asyncio.timeout(HANG_TIMEOUT):
             await closed.wait()

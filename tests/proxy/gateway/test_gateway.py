@@ -146,15 +146,17 @@ async def test_a_routes_own_time_limits_go_with_its_requests() -> None:
 
 async def test_a_client_that_leaves_is_noted_as_gone() -> None:
     async with standing() as stand:
+        begun = asyncio.Event()
 
         async def leave(scope: Scope, receive: Receive, send: Send) -> None:
+            begun.set()
             while (await receive())["type"] != "http.disconnect":
                 pass
 
         stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), leave, stand.native)
         _, writer = await asyncio.open_connection("127.0.0.1", stand.port)
         writer.write(b"GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n")
-        await asyncio.sleep(0.05)
+        await begun.wait()
         writer.close()
         while not stand.observed:
             await asyncio.sleep(0.01)

@@ -23,6 +23,7 @@ from tests.support.rollout_replica import (
     PLAIN,
     QUICK,
     STAGED,
+    Replica,
     config,
     is_at_zero,
     recorded,
@@ -30,6 +31,7 @@ from tests.support.rollout_replica import (
     replica,
     running,
 )
+from tests.support.waiting import until, until_async
 
 DATABASE = "state_keeper_tests"
 
@@ -86,8 +88,15 @@ async def test_replicas_never_promote_twice(databases: Stores) -> None:
                 each.serve(20)
                 each.stats.advance(time.monotonic() + 1.1)
                 await each.until(lambda each=each, expected=expected: each.share() >= expected)  # type: ignore[misc]
-        await asyncio.sleep(0.1)  # the history is written after the state
-        history = await replicas[0].controller.store.history(50)
+        store = replicas[0].controller.store
+
+        async def is_written() -> bool:
+            """Return whether the history, which is written after the state, has what is announced, and no more."""
+            kinds = [entry.kind for entry in await store.history(50)]
+            return kinds.count("promotion") + kinds.count("start") == sum(len(each.changes) for each in replicas)
+
+        await until_async(is_written)
+        history = await store.history(50)
         promotions = [(entry.before, entry.after) for entry in reversed(history) if entry.kind == "promotion"]
         assert promotions == [(1000, 5000), (5000, FULL)][: len(promotions)]
         assert len([entry for entry in history if entry.kind == "start"]) == 1
@@ -202,15 +211,24 @@ async def test_change_of_a_command_is_announced_by_one_replica(
 ) -> None:
     caplog.set_level("INFO", "scribe_proxy.state")
     replicas = [replica(config(PLAIN), databases()) for _ in range(3)]
+
+    def lines() -> list[str]:
+        return [record.message for record in caplog.records if "ada@laptop" in record.message]
+
     async with running(*replicas):
         await carry_out(databases(), [replicas[0].route()], rollback(), "ada@laptop", "notes came out twice")
         for one in replicas:
             await one.until(partial(is_at_zero, one))
         await replicas[0].until(lambda: any(one.changes for one in replicas))
-        await asyncio.sleep(0.2)
+        await until(lambda: len(lines()) >= 3)
+        await asyncio.sleep(0.2)  # time for another announcement
     assert [change.kind for one in replicas for change in one.changes] == ["rollback"]
-    lines = [record.message for record in caplog.records if "ada@laptop" in record.message]
-    assert lines == ["a: rollback by ada@laptop, from 50% to 0%: notes came out twice"] * 3
+    assert lines() == ["a: rollback by ada@laptop, from 50% to 0%: notes came out twice"] * 3
+
+
+async def is_recorded(one: Replica, entries: int) -> bool:
+    """Return whether the history has so many entries."""
+    return len(await one.controller.store.history(9)) >= entries
 
 
 @pytest.mark.parametrize(
@@ -229,7 +247,7 @@ async def test_history_has_the_share_in_force_before_and_after(
         await recorded_config(one, 1)
         one.controller.apply_config(config(after))
         await recorded_config(one, 2)
-        await asyncio.sleep(0.1)
+        await until_async(lambda: is_recorded(one, 2 + len(shown)))
         history = await one.controller.store.history(9)
     assert [(entry.kind, entry.before, entry.after) for entry in history if entry.kind != "config"] == shown
 

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -193,13 +194,14 @@ async def test_refused_file_is_reported_to_the_webhook_in_force(tmp_path: Path) 
     async with scripted(legacy) as legacy_port, serving(receiver) as hook:
         file = tmp_path / "routing.yaml"
         file.write_text(config(legacy_port, extra="notify: {url: http://127.0.0.1:1/}"))
-        async with process(file):
-            file.write_text(config(legacy_port, extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
-            await asyncio.sleep(1.5)
+        async with process(file) as (public, _):
+            file.write_text(config(legacy_port, share="100%", extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
+            await until(public, b"native")
             file.write_text(config(legacy_port, share="a lot", extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
-            await receiver.wait(1)
-    told = json.loads(receiver.received[0][1])
-    assert told["type"] == "config_refused"
+            told: dict[str, Any] = {}
+            while told.get("type") != "config_refused":  # after the change of the share
+                await receiver.wait(1)
+                told = json.loads(receiver.received.pop(0)[1])
     assert told["data"]["problems"][0].startswith("routing.yaml:4: routes[all].native: must be a percentage")
 
 
