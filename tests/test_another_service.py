@@ -55,7 +55,7 @@ def output(mongodb_url: str, tmp_path: Path) -> str:
 def test_page_migrates_half_of_an_unknown_service(output: str) -> None:
     for expected in (
         "routing.yaml: 2 routes",
-        "contracts/openapi.yaml: sound, 2 operations",
+        "contracts/openapi.yaml: valid, 2 operations",
         "body.price",
         "GET /items/{id}   0% → 50%",
         "Equal: 4 of 4 steps",

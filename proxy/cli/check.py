@@ -93,7 +93,7 @@ class Checked:
                 operations = counted(len(bundle.contract.operations), "operation")
                 declared = counted(len(bundle.divergences), "divergence")
                 openapi = str(directory / "openapi.yaml")
-                self._summaries[openapi] = f"{openapi}: sound, {operations}, {declared}"
+                self._summaries[openapi] = f"{openapi}: valid, {operations}, {declared}"
 
     def print(self) -> None:
         """Print diagnostics and summaries, and the number of problems of each file on standard error."""
@@ -114,4 +114,4 @@ def _line_of_native(file: Path) -> int:
 def _summary(file: Path, config: Config) -> str:
     moved = sum(1 for route in config.routes if route.share)
     counts = f"{counted(len(config.routes), 'route')}, {moved} with a native share"
-    return f"{file}: sound, {counts}, revision {config.revision}"
+    return f"{file}: valid, {counts}, revision {config.revision}"

@@ -132,10 +132,10 @@ def read_url(value: object) -> str:
     text = _text(value, "a URL").removesuffix("/")
     try:
         url = urlsplit(text)
-        sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        is_valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
         raise ValueError("must be a URL, as in http://127.0.0.1:4500") from None
-    if not sound or not text.isascii() or not text.isprintable() or " " in text:
+    if not is_valid or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("must be an http or https URL, as in http://127.0.0.1:4500")
     _refuse_beyond_authority(url)
     return text
@@ -166,10 +166,10 @@ def read_endpoint(value: object) -> SecretStr:
     text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a URL")
     try:
         url = urlsplit(text)
-        sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        is_valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
-        sound = False
-    if not sound or not text.isascii() or not text.isprintable() or " " in text:
+        is_valid = False
+    if not is_valid or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("must be an http or https URL, as in https://hooks.example/scribe")
     return SecretStr(text)
 

@@ -24,10 +24,10 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_sound_file_is_summed_up(file: Path) -> None:
+def test_valid_file_is_summarised(file: Path) -> None:
     result = check(file)
     assert result.exit_code == 0
-    assert result.output.startswith(f"{file}: sound, 1 route, 1 with a native share, revision ")
+    assert result.output.startswith(f"{file}: valid, 1 route, 1 with a native share, revision ")
 
 
 def test_every_problem_is_a_line_with_its_place(file: Path) -> None:
@@ -46,13 +46,13 @@ def test_several_files_are_all_checked(file: Path, tmp_path: Path) -> None:
     result = check(other, file)
     assert result.exit_code == 1
     assert f"{other}: cannot be read: No such file or directory" in result.stdout
-    assert f"{file}: sound" in result.stdout
+    assert f"{file}: valid" in result.stdout
     assert result.stderr == f"{other}: 1 problem\n"
 
 
 def test_without_a_name_it_is_the_file_here(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
-    assert check().output.startswith("routing.yaml: sound")
+    assert check().output.startswith("routing.yaml: valid")
 
 
 def test_the_environment_counts(file: Path) -> None:
