@@ -20,6 +20,7 @@ from handlers.settings import Settings
 from proxy.fuzz.options import FuzzBackend
 from proxy.server.protocol import HttpProtocol
 from proxy.server.websocket import WebSocketProtocol
+from tests.support.patient_timings import PATIENT
 
 
 @contextlib.asynccontextmanager
@@ -36,7 +37,7 @@ async def sides(
         stand_in = DemoLegacy(environments[0], log)
         stack.callback(stand_in.stop)
         await asyncio.to_thread(stand_in.start)
-        native = await stack.enter_async_context(serving(create_app(keeping_legacy(environments[1]))))
+        native = await stack.enter_async_context(serving(create_app(keeping_legacy(environments[1]), PATIENT)))
         urls = (stand_in.url, native)
         legacy_side, native_side = (
             FuzzBackend(url, mongodb_url, name, f"{calls}/_calls")
