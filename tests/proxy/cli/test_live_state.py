@@ -99,4 +99,4 @@ async def test_what_is_no_answer_is_told_in_a_line(tmp_path: Path, status: str, 
     file = tmp_path / "routing.yaml"
     file.write_text(ROUTES.format(port=1))
     result = await answered(file, status, body)
-    assert (result.exit_code, text in result.stderr) == (1, True)
+    assert (result.exit_code, text in result.stderr) == (2 if status.startswith("401") else 1, True)
