@@ -95,6 +95,7 @@ def _find_confusion(evidence: Evidence) -> str:
 
 
 def _find_foreign(talk: Conversation) -> str:
+    """Name an answer to somebody else. A body that became a request by mutation has no token to echo."""
     if len(talk.answers) > len(talk.case.returns) and not (talk.case.leaves or talk.case.is_open):
         return f"{len(talk.answers)} answers to {len(talk.case.returns)} requests"
     for answer in (*talk.answers, talk.follower, talk.fresh):
@@ -103,7 +104,7 @@ def _find_foreign(talk: Conversation) -> str:
         echo = answer.value(b"x-echo")
         if answer.value(b"x-poison") is not None or (answer.complete and b"X-Poison" in answer.body):
             return "the client read an answer that nobody asked for"
-        if echo is not None and echo != talk.token:
+        if echo is not None and echo != talk.token and (echo or not talk.case.is_open):
             return f"the client read the answer to {echo.decode()}"
     return ""
 
