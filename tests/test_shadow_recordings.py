@@ -30,7 +30,7 @@ from proxy.recordings.side_effects import StoredDocuments
 from proxy.reports.models import RouteSummary, Span
 from proxy.reports.reader import ReportReader
 from proxy.runtime.process import GatewayProcess
-from proxy.shadow import supervisor
+from proxy.shadow.timings import ShadowTimings
 from tests.support.backend_pair import shows
 from tests.support.sockets import serving
 from tests.test_recordings import HANG, Surroundings, around, legacy, told
@@ -50,6 +50,8 @@ MIXED = """
   - {name: prompt, match: "* /api/prompts/*", native: 100%, shadow: 100%}
   - {name: profile, match: GET /users/profile, native: 100%, shadow: 100%}
 """
+PATIENT = ShadowTimings(heartbeat_timeout=60.0, niceness=0)
+"""A busy machine may not run the process for so long."""
 WHOLE = os.environ.get("SHADOW_RECORDINGS") == "all"
 CHOSEN = "root unknown-paths bad-json login-wrong-password profile-refused note-life prompt-life ai-search ai-analyze"
 UNDECLARED: Sequence[Name] = ("mismatch", "violation")
@@ -100,8 +102,6 @@ async def clinic(
     """A gateway with its shadow, in this process and another; its port, and what its reports say."""
     for name, value in around.environment.items():
         patch.setenv(name, value)
-    patch.setattr(supervisor, "NICENESS", 0)
-    patch.setattr(supervisor, "HEARTBEAT_TIMEOUT", 60.0)  # a busy machine may not run it for so long
     file = around.place / "routing.yaml"
     file.write_text(
         f"legacy: {{url: {legacy_url}, timeouts: {{response: {HANG * 0.75}s}}}}\n"
@@ -109,7 +109,7 @@ async def clinic(
         f"access_log: false\nmongodb: {{database: {around.database}_reports}}\n"
         f"shadow: {{dry_run_timeout: 3s, deadline: 5s, noise: 0%, max_cpu_wait: 100%}}\nroutes: {routes}"
     )
-    process = GatewayProcess(file, around.environment)
+    process = GatewayProcess(file, around.environment, shadow_timings=PATIENT)
     assert process.database is not None
     async with process.running(), serving(compared_first(process)) as port:
         while not process.shadow.ready:

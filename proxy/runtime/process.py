@@ -60,6 +60,7 @@ from proxy.runtime.listener_settings import ListenerSettings, ListenerState
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow import ShadowClient
+from proxy.shadow.timings import ShadowTimings
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -91,6 +92,7 @@ class GatewayProcess:
         last_good: LastGood | None = None,
         hub: HubStore | None = None,
         loaded: LoadedConfig | None = None,
+        shadow_timings: ShadowTimings | None = None,
     ) -> None:
         self._hub = hub
         loaded = loaded or load_config(file, env, last_good)
@@ -111,7 +113,7 @@ class GatewayProcess:
         if self.database is not None:
             observers.append(self.reports.observe)
         self.shadow = ShadowClient(
-            config, file.parent, (self.stats.compared,), self.reports.record, self.notices.publish
+            config, file.parent, (self.stats.compared,), self.reports.record, self.notices.publish, shadow_timings
         )
         self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)

@@ -59,6 +59,7 @@ from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest, b
 from proxy.shadow.mirrored_conversation import MirroredConversation
 from proxy.shadow.pending import PendingRequest, PendingTable
 from proxy.shadow.supervisor import WorkerSupervisor
+from proxy.shadow.timings import ShadowTimings
 from proxy.types import Backend
 
 Kind: TypeAlias = Literal["read", "write", "conversation"]
@@ -81,13 +82,15 @@ class ShadowClient:
         observers: Iterable[ComparisonObserver] = (),
         record_skipped: Callable[[SkippedEvent], None] | None = None,
         publish: Callable[[WebhookEvent], None] = lambda _: None,
+        timings: ShadowTimings | None = None,
     ) -> None:
+        timings = timings or ShadowTimings()
         self._publish = publish
         self._config = config
         self._native = config.native
         self._directory = directory
-        self._counts = Counts(observers, record_skipped)
-        self._supervisor = WorkerSupervisor(self._handle, self._drop_all)
+        self._counts = Counts(observers, record_skipped, timings.publish_delay)
+        self._supervisor = WorkerSupervisor(self._handle, self._drop_all, timings)
         self._pending = PendingTable()
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()

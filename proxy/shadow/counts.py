@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from proxy.comparison.verdicts import CountName, Reason
 from proxy.gateway.request_record import ComparisonObserver, ComparisonRecord
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
 from proxy.types import Backend
-
-PUBLISH_DELAY: Final = 0.1
-"""Maximum seconds between a count and its publication."""
 
 _Key: TypeAlias = tuple[str, Backend, CountName, Reason | None, int | None]
 
@@ -22,13 +19,18 @@ class Counts:
     """Publishes every outcome to metrics and `observers`.
 
     `record_skipped` receives the requests that never reached the worker; the worker records the others itself.
+    Counts are published at most `publish_delay` seconds later.
     """
 
     def __init__(
-        self, observers: Iterable[ComparisonObserver], record_skipped: Callable[[SkippedEvent], None] | None
+        self,
+        observers: Iterable[ComparisonObserver],
+        record_skipped: Callable[[SkippedEvent], None] | None,
+        publish_delay: float,
     ) -> None:
         self._observers = tuple(observers)
         self._record_skipped = record_skipped
+        self._publish_delay = publish_delay
         self._compared: dict[_Key, int] = {}
         self._skipped: dict[_Key, int] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -59,7 +61,7 @@ class Counts:
     def _add(self, counts: dict[_Key, int], key: _Key) -> None:
         counts[key] = counts.get(key, 0) + 1
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PUBLISH_DELAY, self.publish)
+            self._timer = asyncio.get_running_loop().call_later(self._publish_delay, self.publish)
 
     def _publish(self, record: ComparisonRecord) -> None:
         metrics.COMPARISONS.labels(record.route, record.served, record.verdict).inc(record.number)

@@ -24,23 +24,16 @@ from proxy.observability import metrics
 from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.messages import Configure, Ping, Pong, Ready, ToGateway, ToShadow
+from proxy.shadow.timings import ShadowTimings
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
-PING_INTERVAL: Final = 1.0
-"""Seconds between two health checks of the process."""
 START_TIMEOUT: Final = 120.0
 """Seconds until the process must be ready: it imports and starts the native app at a low CPU priority."""
-HEARTBEAT_TIMEOUT: Final = 5.0
-"""Seconds without a message after which a ready process counts as hung."""
 MIN_UPTIME: Final = 30.0
 """Seconds of uptime that reset the restart delay."""
-RETRY_DELAYS: Final = (5.0, 300.0)
-"""Seconds before a restart: the first delay, and the longest."""
 BATCH_DELAY: Final = 0.02
 """Seconds that a message to the process may wait for others, so that a wake-up serves several."""
-NICENESS: Final = 10
-"""The niceness of the process, see nice(2)."""
 SHUTDOWN_TIMEOUT: Final = 3.0
 """Seconds for the process to shut down before it is killed."""
 
@@ -55,10 +48,12 @@ class WorkerSupervisor:
     `on_message` receives its messages, heartbeats excepted; `on_exit` is called each time a process has ended.
     """
 
-    def __init__(self, on_message: Callable[[ToGateway], None], on_exit: Callable[[], None]) -> None:
+    def __init__(
+        self, on_message: Callable[[ToGateway], None], on_exit: Callable[[], None], timings: ShadowTimings
+    ) -> None:
         self.pid: int | None = None
         self.ready: Ready | None = None
-        self._on_message, self._on_exit = on_message, on_exit
+        self._on_message, self._on_exit, self._timings = on_message, on_exit, timings
         self._configure: Configure | None = None
         self._channel: WorkerChannel | None = None
         self._tasks = BackgroundTasks()
@@ -87,7 +82,7 @@ class WorkerSupervisor:
             self._channel.send(message, urgent=urgent)
 
     async def _run(self) -> None:
-        shortest, longest = RETRY_DELAYS
+        shortest, longest = self._timings.retry_delays
         delay = shortest
         async with self._one_process:
             while True:
@@ -103,7 +98,7 @@ class WorkerSupervisor:
         """Run one process from its start to its end."""
         own_end, child_end = socket.socketpair()
         with child_end:
-            process = _spawn(child_end)
+            process = _spawn(child_end, self._timings.niceness)
         self.pid, self._last_message = process.pid, time.monotonic()
         channel = WorkerChannel(self._receive, BATCH_DELAY)
         try:
@@ -125,18 +120,22 @@ class WorkerSupervisor:
 
     async def _monitor(self, channel: WorkerChannel, pid: int) -> str | None:
         """Return None once the process has ended by itself, or the reason why it is to be killed."""
-        while time.monotonic() - self._last_message < (START_TIMEOUT if self.ready is None else HEARTBEAT_TIMEOUT):
+        while time.monotonic() - self._last_message < self._silence_limit:
             if self._configure is not None and resident_memory(pid) > self._configure.config.shadow.max_memory:
                 metrics.SHADOW_MEMORY_EXCEEDED.inc()
                 return f"exceeds shadow.max_memory ({self._configure.config.shadow.max_memory >> 20} MiB)"
             channel.send(Ping())
             try:
-                async with asyncio.timeout(PING_INTERVAL):
+                async with asyncio.timeout(self._timings.ping_interval):
                     await channel.closed.wait()
             except TimeoutError:
                 continue
             return None
         return "does not respond"
+
+    @property
+    def _silence_limit(self) -> float:
+        return START_TIMEOUT if self.ready is None else self._timings.heartbeat_timeout
 
     def _receive(self, message: ToGateway) -> None:
         self._last_message = time.monotonic()
@@ -154,12 +153,12 @@ def resident_memory(pid: int) -> int:
         return 0
 
 
-def _spawn(end: socket.socket) -> subprocess.Popen[bytes]:
+def _spawn(end: socket.socket, niceness: int) -> subprocess.Popen[bytes]:
     """Start the worker with this process's import path, without its metrics; standard output goes to standard error."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     env.pop("PROMETHEUS_MULTIPROC_DIR", None)
     return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of this package
-        [sys.executable, "-m", "proxy.shadow.worker", str(end.fileno()), str(NICENESS)],
+        [sys.executable, "-m", "proxy.shadow.worker", str(end.fileno()), str(niceness)],
         pass_fds=(end.fileno(),),
         stdin=subprocess.DEVNULL,
         stdout=2,

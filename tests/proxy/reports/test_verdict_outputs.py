@@ -142,7 +142,7 @@ def test_metrics_and_pages_count_both_kinds(tmp_path: Path) -> None:
     route = f"r-{uuid.uuid4().hex[:8]}"
 
     async def count() -> None:
-        counts = Counts((), None)
+        counts = Counts((), None, 0.1)
         for verdict, *_ in verdicts():
             counts.add_verdict(route, "legacy", verdict.count_name, verdict.reason)
         counts.publish()

@@ -27,7 +27,8 @@ from proxy.gateway.request_record import ComparisonRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
-from proxy.shadow import ShadowClient, counts, supervisor
+from proxy.shadow import ShadowClient, supervisor
+from proxy.shadow.timings import ShadowTimings
 from tests.support import shadowed
 from tests.support.samples import value_of
 from tests.support.sockets import exchange, serving
@@ -48,6 +49,8 @@ routes:
   - {name: stream, match: "WS /stream/{behaviour}", shadow: 100%}
   - {name: native.stream, match: "WS /native", native: 100%, shadow: 100%}
 """
+SWIFT = ShadowTimings(ping_interval=0.05, retry_delays=(0.1, 1.0), publish_delay=0.01, niceness=0)
+"""Without a lower priority: load of others must not decide a test."""
 
 
 class Stand:
@@ -104,16 +107,12 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(app: str = "with_dry_runs", routes: str = ROUTES) -> AsyncIterator[Stand]:
+async def standing(app: str = "with_dry_runs", timings: ShadowTimings = SWIFT) -> AsyncIterator[Stand]:
     heard, noted = list[ComparisonRecord](), list[SkippedEvent]()
     async with AsyncExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(supervisor, "NICENESS", 0)  # others' load is no test's
-        patch.setattr(supervisor, "RETRY_DELAYS", (0.1, 1.0))
-        patch.setattr(counts, "PUBLISH_DELAY", 0.01)
         port = await stack.enter_async_context(serving(shadowed.legacy))
         config = parse(
-            f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.support.shadowed:{app}\n{routes}", {}
+            f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.support.shadowed:{app}\n{ROUTES}", {}
         )
         upstream, native = Upstream(config.legacy.url, Timeouts(), PoolLimits(64)), Native(str(config.native))
         stack.callback(upstream.close)
@@ -123,7 +122,7 @@ async def standing(app: str = "with_dry_runs", routes: str = ROUTES) -> AsyncIte
         def hear(compared: ComparisonRecord) -> None:
             heard.extend([replace(compared, number=1)] * compared.number)
 
-        shadow = ShadowClient(config, Path("nowhere"), [hear], noted.append)
+        shadow = ShadowClient(config, Path("nowhere"), [hear], noted.append, timings=timings)
         await shadow.start()
         stack.push_async_callback(shadow.stop)
         gateway = Gateway(RoutingSnapshot.of(config, upstream, native), (), None, shadow)
@@ -244,23 +243,19 @@ async def test_share_of_callers_is_shadowed_on_either_backend(stand: Stand) -> N
     assert sampled == {"half": {0, 2}, "pinned": {0, 2}}
 
 
-async def test_a_process_that_stands_still_is_replaced(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "PING_INTERVAL", 0.05)
-    monkeypatch.setattr(supervisor, "HEARTBEAT_TIMEOUT", 0.5)
-    former = stand.shadow.pid
-    assert await stand.ask("/legacy/busy") == await stand.ask("/aside/busy")
-    assert stand.shadow.pid == former
-    while stand.shadow.pid == former:
-        await asyncio.sleep(0.01)
-    await stand.quiet()
-    assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "skipped", "worker_crashed")
+async def test_a_process_that_stands_still_is_replaced() -> None:
+    async with standing(timings=replace(SWIFT, heartbeat_timeout=1.0)) as stand:
+        former = stand.shadow.pid
+        assert await stand.ask("/legacy/busy") == await stand.ask("/aside/busy")
+        assert stand.shadow.pid == former
+        while stand.shadow.pid == former:
+            await asyncio.sleep(0.01)
+        await stand.quiet()
+        assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "skipped", "worker_crashed")
 
 
-async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_process_beyond_its_memory_limit_is_replaced_and_counted(stand: Stand) -> None:
     """A native app that leaks 200 MB a request costs the machine no more than the limit and one request."""
-    monkeypatch.setattr(supervisor, "PING_INTERVAL", 0.05)
     await stand.ready()
     before, former = value_of(metrics.SHADOW_MEMORY_EXCEEDED), stand.shadow.pid
     assert former is not None

@@ -1,0 +1,21 @@
+"""Timings of a gateway's side of the shadow, and the CPU priority of its process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowTimings:
+    """Seconds between two actions of the gateway's side of the shadow, and the niceness of the shadow process.
+
+    `ping_interval`: between two health checks of the process. `heartbeat_timeout`: without a message, after which a
+    ready process counts as hung. `retry_delays`: before a restart, the first delay and the longest. `publish_delay`:
+    at most, between a count and its publication. `niceness`: see nice(2).
+    """
+
+    ping_interval: float = 1.0
+    heartbeat_timeout: float = 5.0
+    retry_delays: tuple[float, float] = (5.0, 300.0)
+    publish_delay: float = 0.1
+    niceness: int = 10
