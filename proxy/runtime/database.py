@@ -47,7 +47,6 @@ Result = TypeVar("Result")
 TIMEOUT: Final = 2.0
 """Seconds after which an unresponsive server counts as unreachable."""
 REACH_TIMEOUT: Final = 0.8
-"""Seconds that a page waits for a server in an unknown state."""
 PING_AFTER: Final = 0.3
 """Seconds after which a ping accompanies a page's request."""
 PING_TICKS: Final = 10
@@ -79,10 +78,17 @@ class Database:
     """One database, bound to the event loop that uses it. Raises `InvalidDatabaseUrl`.
 
     `timeout`: seconds after which an unresponsive server counts as unreachable. `driver`: by default the one that
-    `MONGODB_DRIVER` names.
+    `MONGODB_DRIVER` names. `reach_timeout`: seconds that a page waits for a server in an unknown state.
     """
 
-    def __init__(self, url: str, name: str, timeout: float | None = None, driver: DriverName | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        timeout: float | None = None,
+        driver: DriverName | None = None,
+        reach_timeout: float = REACH_TIMEOUT,
+    ) -> None:
         timeout_ms = int((TIMEOUT if timeout is None else timeout) * 1000)
         options = {
             "connect": False,
@@ -100,6 +106,7 @@ class Database:
         except (PyMongoError, ValueError) as error:  # the message may quote the URL
             raise InvalidDatabaseUrl(f"invalid MongoDB URL or database name ({type(error).__name__})") from None
         self.name: Final = name
+        self._reach_timeout = reach_timeout
         self._unreachable_until = 0.0
 
     @classmethod
@@ -120,7 +127,7 @@ class Database:
         return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)
 
     async def is_reachable(self) -> bool:
-        """Return True where a server is known or answers within `REACH_TIMEOUT`. A failure is cached for that long."""
+        """Return True where a server is known or answers within `reach_timeout`. A failure is cached for that long."""
         if time.monotonic() < self._unreachable_until:
             return False
         if self.available:
@@ -128,15 +135,15 @@ class Database:
         if self._known_unreachable:
             return False
         try:
-            async with asyncio.timeout(REACH_TIMEOUT):
+            async with asyncio.timeout(self._reach_timeout):
                 await self.reach()
         except (TimeoutError, DatabaseError):
-            self._unreachable_until = time.monotonic() + REACH_TIMEOUT
+            self._unreachable_until = time.monotonic() + self._reach_timeout
             return False
         return True
 
     async def require_reachable(self) -> None:
-        """Raise `Unavailable` within `REACH_TIMEOUT` where no server is reachable. Used by pages."""
+        """Raise `Unavailable` within `reach_timeout` where no server is reachable. Used by pages."""
         if not await self.is_reachable():
             raise Unavailable(_UNREACHABLE)
 

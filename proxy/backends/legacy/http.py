@@ -31,13 +31,9 @@ from proxy.types import HeaderFields
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """Methods that may be sent again where an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
-MAX_IDLE_FOR_UNSAFE = 1.0
-"""Maximum idle seconds of a connection that carries a request which must not be sent twice."""
 _ANY_AGE = float("inf")
 DISCONNECT_WATCH_DELAY = 0.2
 """Seconds of waiting for an answer after which the client is watched for its disconnect."""
-CONTINUE_AFTER = 1.0
-"""Seconds to wait for 100 Continue before sending the body anyway (RFC 9110 §10.1.1)."""
 
 
 class ClientGone(Exception):
@@ -80,7 +76,8 @@ class HttpUpstream:
         limit = (timeouts or self._timeouts).response
         if encoded.has_body or method == "HEAD" or limit < 2 * DISCONNECT_WATCH_DELAY:
             return None
-        return partial(self._started.start, encoded, _ANY_AGE if method in SAFE_METHODS else MAX_IDLE_FOR_UNSAFE)
+        max_idle = _ANY_AGE if method in SAFE_METHODS else self.pool.limits.max_idle_for_unsafe
+        return partial(self._started.start, encoded, max_idle)
 
     def _encode(self, scope: Scope, request_id: bytes) -> ForwardedRequest:
         encoded = EncodedRequest.of(scope["method"], request_target(scope), scope["headers"], self._encoder)
@@ -98,8 +95,11 @@ class _Upload:
     is the loop's time of the last part.
     """
 
-    def __init__(self, request: ForwardedRequest, receive: Receive, connection: Connection) -> None:
+    def __init__(
+        self, request: ForwardedRequest, receive: Receive, connection: Connection, continue_after: float
+    ) -> None:
         self._request, self._receive, self._connection = request, receive, connection
+        self._continue_after = continue_after
         self._unsent = request.head
         self.complete = not request.encoded.has_body
 
@@ -134,7 +134,8 @@ class _Upload:
 
     async def _run(self) -> None:
         try:
-            if self._request.encoded.expects_continue and not await self._connection.continues(CONTINUE_AFTER):
+            expects_continue = self._request.encoded.expects_continue
+            if expects_continue and not await self._connection.continues(self._continue_after):
                 return
             body = RequestBody(self._request.encoded.length)
             while not self.complete:
@@ -192,7 +193,7 @@ class _Forwarding:
         if started is not None:
             connection = started.connection
         else:
-            max_idle = _ANY_AGE if safe else MAX_IDLE_FOR_UNSAFE
+            max_idle = _ANY_AGE if safe else self._pool.limits.max_idle_for_unsafe
             connection = await self._pool.acquire(max_idle, self._timeouts.connect)  # 2
         retried = safe and connection.lifetime.used
         try:
@@ -204,7 +205,7 @@ class _Forwarding:
 
     async def _carry(self, connection: Connection, started: StartedExchange | None = None) -> None:
         self._connection = connection
-        self._upload = _Upload(self._request, self._receive, connection)
+        self._upload = _Upload(self._request, self._receive, connection, self._timeouts.continue_after)
         now = self._loop.time()
         self._progress = started.at if started is not None else now
         watch_at = self._progress + min(DISCONNECT_WATCH_DELAY, self._timeouts.response)

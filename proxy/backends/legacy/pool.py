@@ -17,11 +17,15 @@ SWEEP_INTERVAL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`max_connections` open at once; seconds that a connection may be idle (`keep_alive`) and open (`max_age`)."""
+    """`max_connections` open at once; seconds that a connection may be idle (`keep_alive`) and open (`max_age`).
+
+    `max_idle_for_unsafe`: maximum idle seconds of a connection that carries a request which must not be sent twice.
+    """
 
     max_connections: int = 256
     keep_alive: float = 15.0
     max_age: float = 300.0
+    max_idle_for_unsafe: float = 1.0
 
 
 class Pool:
@@ -32,7 +36,7 @@ class Pool:
     """
 
     def __init__(self, dialer: Dialer, limits: PoolLimits) -> None:
-        self._dialer, self._limits = dialer, limits
+        self._dialer, self.limits = dialer, limits
         self._recurring = RecurringHeads()
         self._idle: dict[Connection, None] = {}
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
@@ -50,7 +54,7 @@ class Pool:
         connection = self.reuse(max_idle, asyncio.get_running_loop().time())
         if connection is not None:
             return connection
-        if self.open < self._limits.max_connections:
+        if self.open < self.limits.max_connections:
             self.open += 1
         else:
             if self._idle:
@@ -63,7 +67,7 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Take back a connection after its exchange; close it unless it is reusable."""
         now = asyncio.get_running_loop().time()
-        limits = self._limits
+        limits = self.limits
         if self._draining or not (
             connection.reusable and connection.lifetime.rest(now, limits.keep_alive, limits.max_age)
         ):

@@ -181,23 +181,21 @@ async def becomes(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_unreachable_server_is_asked_once_for_many_pages(
-    mongodb_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class CountingDatabase(Database):
+    """A database that counts its pings."""
+
+    asked = 0
+
+    async def reach(self) -> None:
+        self.asked += 1
+        await super().reach()
+
+
+async def test_unreachable_server_is_asked_once_for_many_pages(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
-        database = Database(relay.url, "test_database")
-        asked = 0
-        reach = database.reach
-
-        async def counted() -> None:
-            nonlocal asked
-            asked += 1
-            await reach()
-
-        monkeypatch.setattr(database, "reach", counted)
-        monkeypatch.setattr("proxy.runtime.database.REACH_TIMEOUT", 0.2)
+        database = CountingDatabase(relay.url, "test_database", reach_timeout=0.2)
         assert [await database.is_reachable() for _ in range(20)] == [False] * 20
-        assert asked < 20
+        assert database.asked < 20
         await relay.mend()
         async with asyncio.timeout(60):
             while not await database.is_reachable():
@@ -206,18 +204,14 @@ async def test_unreachable_server_is_asked_once_for_many_pages(
         collect_abandoned_sockets()
 
 
-async def test_server_known_as_unreachable_costs_a_page_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database("mongodb://127.0.0.1:9", "test_database", timeout=0.2)
+async def test_server_known_as_unreachable_costs_a_page_no_request() -> None:
+    database = CountingDatabase("mongodb://127.0.0.1:9", "test_database", timeout=0.2)
     with pytest.raises(Unavailable):
         await database.reach()
-
-    async def reach() -> None:
-        raise AssertionError("asked again")
-
-    monkeypatch.setattr(database, "reach", reach)
     assert not await database.is_reachable()
     with pytest.raises(Unavailable):
         await database.require_reachable()
+    assert database.asked == 1
     await database.close()
     collect_abandoned_sockets()
 

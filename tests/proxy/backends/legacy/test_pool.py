@@ -79,10 +79,10 @@ async def finish(connection: Connection) -> None:
     connection.take()
 
 
-async def test_every_open_connection_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.backends.legacy.http.MAX_IDLE_FOR_UNSAFE", 0.0)  # unsafe requests want new connections
+async def test_every_open_connection_counts() -> None:
     legacy = CountingLegacy()
-    async with upstream_of(legacy, PoolLimits(3)) as upstream:
+    limits = PoolLimits(3, max_idle_for_unsafe=0.0)  # unsafe requests want new connections
+    async with upstream_of(legacy, limits) as upstream:
         for method in ("GET", "POST", "GET", "POST"):
             answers = await asyncio.gather(*(call(upstream, method, "/") for _ in range(25)))
             assert answers == [INNOCENT] * 25
