@@ -23,9 +23,7 @@ from proxy.types import JSON
 logger = logging.getLogger("scribe_proxy")
 
 INTERVAL: Final = 1.0
-"""Seconds between two checks for jobs."""
 MAX_PENDING: Final = 200
-"""Maximum number of exchanges that wait to be stored, for each job."""
 
 
 @dataclass(slots=True)
@@ -39,9 +37,16 @@ class _Work:
 
 
 class CaptureAgent:
-    """Captures for the jobs in a database. `config` has the routes' paths; without a database there are no jobs."""
+    """Captures for the jobs in a database. `config` has the routes' paths; without a database there are no jobs.
 
-    def __init__(self, database: Database | None, config: Config) -> None:
+    `interval`: seconds between two checks for jobs. `max_pending`: maximum number of exchanges that wait to be stored,
+    for each job.
+    """
+
+    def __init__(
+        self, database: Database | None, config: Config, interval: float = INTERVAL, max_pending: int = MAX_PENDING
+    ) -> None:
+        self._interval, self._max_pending = interval, max_pending
         self._jobs = CaptureJobs(database) if database is not None else None
         self._works: dict[str, _Work] = {}
         self._tasks = BackgroundTasks()
@@ -93,7 +98,7 @@ class CaptureAgent:
             return
         status = str(legacy.status) if legacy.outcome == "response" else legacy.outcome
         operation_and_status = (operation.name if operation else comparison.route, status)
-        if work.captured[operation_and_status] >= job.each or len(work.pending) >= MAX_PENDING:
+        if work.captured[operation_and_status] >= job.each or len(work.pending) >= self._max_pending:
             return
         terms = AnonymizerTerms(self._template(comparison), operation, job.named)
         try:
@@ -111,7 +116,7 @@ class CaptureAgent:
                 await self._update_jobs(jobs)
             except DatabaseError:  # the report writer logs the outage
                 self._works.clear()
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(self._interval)
 
     async def _update_jobs(self, jobs: CaptureJobs) -> None:
         """Start new jobs and drop those that ended."""

@@ -113,7 +113,7 @@ async def _capture(
                 report_progress(count, await jobs.taken_up(job))
                 if count >= max_total:
                     break
-                await asyncio.sleep(POLL_INTERVAL)
+                await asyncio.sleep(min(POLL_INTERVAL, job.until - time.time()))
         except asyncio.CancelledError:  # Ctrl-C
             pass
         return await jobs.collect(job, max_total)

@@ -12,7 +12,7 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -42,15 +42,23 @@ class Session:
 
 
 class Sessions:
-    """Begins, recognizes and ends sessions. `tokens` has a secret for each role that exists."""
+    """Begins, recognizes and ends sessions. `tokens` has a secret for each role that exists.
+
+    `clock` returns the seconds since the epoch at which a session begins.
+    """
 
     def __init__(
-        self, tokens: Mapping[Role, str], revoked: RevokedSessions | None = None, attempts: FailedAttempts | None = None
+        self,
+        tokens: Mapping[Role, str],
+        revoked: RevokedSessions | None = None,
+        attempts: FailedAttempts | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._tokens: Final = {role: token.encode() for role, token in tokens.items()}
         self._keys: Final = {role: _key(role, token) for role, token in self._tokens.items()}
         self._revoked: Final = revoked or RevokedSessions()
         self._attempts: Final = attempts or FailedAttempts()
+        self._clock: Final = clock
 
     def role_of(self, token: str, address: str | None) -> Role | None:
         """Return the role of a token, compared in constant time; None for a wrong one, logged with the address.
@@ -69,7 +77,7 @@ class Sessions:
 
     def begin(self, name: str, role: Role) -> str:
         """Return a session of that person, as the cookie's value."""
-        now = int(time.time())
+        now = int(self._clock())
         claims = {"name": name, "form": secrets.token_urlsafe(16), "jti": secrets.token_urlsafe(16)}
         return jwt.encode({**claims, "exp": now + LASTING}, self._keys[role], "HS256")
 

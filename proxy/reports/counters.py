@@ -17,7 +17,7 @@ Particular: TypeAlias = "str | int | bool | None"
 Key: TypeAlias = tuple[tuple[str, Particular], ...]
 
 KEYS: Final = 5000
-"""Maximum number of different counts in memory."""
+"""Maximum number of different counts in a batch."""
 FIELDS: Final = 200
 """Maximum number of different fields of one route within an hour; further ones are counted as OTHERS."""
 MAX_UNKNOWN_NAMES: Final = 10
@@ -49,14 +49,15 @@ class Count:
 
 
 class CounterBatch:
-    """Counts by key and minute."""
+    """At most `limit` different counts by key and minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = KEYS) -> None:
+        self._limit = limit
         self._counts: dict[tuple[Key, int], Count] = {}
 
     def has_room(self) -> bool:
         """Return whether another event can be counted."""
-        return len(self._counts) < KEYS
+        return len(self._counts) < self._limit
 
     def add(self, key: Key, at: float, number: int = 1) -> None:
         """Count `number` events at the time `at`."""

@@ -22,7 +22,7 @@ from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
 from proxy.reports import counter_keys, notices
-from proxy.reports.counters import CounterBatch, Fields, Key, key, of_revision
+from proxy.reports.counters import KEYS, CounterBatch, Fields, Key, key, of_revision
 from proxy.reports.events import UNMATCHED, ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.reports.redaction import KEY_BYTES, Redactor
 from proxy.reports.registry import DifferenceRegistry
@@ -59,7 +59,7 @@ class _Batch:
     contract.
     """
 
-    tally: CounterBatch = field(default_factory=CounterBatch)
+    tally: CounterBatch
     samples: list[Document] = field(default_factory=list)
     sampled: set[tuple[str, FieldAndKind]] = field(default_factory=set)
     observations: dict[str, Observation] = field(default_factory=dict)
@@ -78,7 +78,9 @@ class ReportWriter:
         revisions: Revisions = NO_REVISIONS,
         publish: Publish = lambda _: None,
         reproduce: Reproduce = lambda _: None,
+        max_counts: int = KEYS,
     ) -> None:
+        self._max_counts = max_counts
         self._reproduce = reproduce
         self._registry = DifferenceRegistry(database) if database is not None else None
         self._publish = publish
@@ -90,10 +92,13 @@ class ReportWriter:
         self._code_names: frozenset[str] = frozenset()
         self._redactors: dict[str, tuple[Operation | None, Redactor]] = {}
         self._fields = Fields()
-        self._batch = _Batch()
+        self._batch = self._empty_batch()
         self._prepared: float | None = None
         self._unavailable = False
         self._tasks = BackgroundTasks()
+
+    def _empty_batch(self) -> _Batch:
+        return _Batch(CounterBatch(self._max_counts))
 
     async def start(self) -> None:
         """Start to write every `INTERVAL` seconds."""
@@ -131,7 +136,7 @@ class ReportWriter:
 
     async def flush(self) -> None:
         """Write everything recorded; drop and count the rest if that fails. Raises nothing."""
-        batch, self._batch = self._batch, _Batch()
+        batch, self._batch = self._batch, self._empty_batch()
         if self._storage is None:
             return
         try:

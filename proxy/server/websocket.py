@@ -22,7 +22,7 @@ import http
 import logging
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -55,7 +55,10 @@ REFUSAL_LINGER = 5.0
 
 
 class WebSocketProtocol(asyncio.Protocol):
-    """One client connection, from its handshake on."""
+    """One client connection, from its handshake on.
+
+    `random_fraction` returns a number in [0, 1), which decides when within the drain time it is closed.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,9 @@ class WebSocketProtocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        random_fraction: Callable[[], float] = _RANDOM.random,
     ) -> None:
+        self._random_fraction = random_fraction
         self._config, self._app_state = config, app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._connections = cast("set[object]", server_state.connections)
@@ -114,7 +119,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """Close with 1001 at a random time within the drain time; a current handshake is completed first."""
         if self._drain_timer is None:
-            delay = drain_delay(self._config.timeout_graceful_shutdown, _RANDOM.random())
+            delay = drain_delay(self._config.timeout_graceful_shutdown, self._random_fraction())
             self._drain_timer = self._loop.call_later(delay, self._go_away)
 
     def _go_away(self) -> None:

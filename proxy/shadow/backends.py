@@ -26,18 +26,22 @@ from proxy.observability.tracing import Tracing
 from proxy.shadow.conversation_replay import ConversationReplay
 from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import Configure, RequestSnapshot
-from proxy.shadow.replay import Bounds, replay_request
+from proxy.shadow.replay import CANCEL_TIMEOUT, Bounds, replay_request
 from proxy.types import Backend
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
 
 class ShadowBackends:
-    """Both backends as the shadow process calls them. `native` has been started; call `apply_config` first."""
+    """Both backends as the shadow process calls them. `native` has been started; call `apply_config` first.
 
-    def __init__(self, native: Native, tracing: Tracing | None = None) -> None:
+    An app may take `cancel_timeout` seconds to end after its cancellation.
+    """
+
+    def __init__(self, native: Native, tracing: Tracing | None = None, cancel_timeout: float = CANCEL_TIMEOUT) -> None:
         self.contracts = ContractBundle()
         self._tracing: Final = tracing
+        self._cancel_timeout: Final = cancel_timeout
         self._native: Final = native
         self._config: Config | None = None
         self._legacy: Upstream | None = None
@@ -88,7 +92,8 @@ class ShadowBackends:
         longest = max(limit, other.body.length) if other is not None else limit
         if other is not None and any(name == b"content-encoding" for name, _ in other.headers):
             longest = max(longest, MAX_CONTENT)
-        return Bounds(limit, longest, deadline or time.monotonic() + self.settings.deadline)
+        ends = deadline or time.monotonic() + self.settings.deadline
+        return Bounds(limit, longest, ends, cancel_timeout=self._cancel_timeout)
 
     async def fetch(self, backend: Backend, route: str, request: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
         """Return a backend's answer to a read, or the reason why there is nothing to compare.

@@ -58,7 +58,7 @@ from proxy.shadow.messages import (
     ToGateway,
     ToShadow,
 )
-from proxy.shadow.replay import UncancellableAppError
+from proxy.shadow.replay import CANCEL_TIMEOUT, UncancellableAppError
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
@@ -78,9 +78,13 @@ DryRunResult = tuple[DryRun, Exchange, Writes]
 
 
 class Worker:
-    """Processes the gateway's messages until the channel is closed."""
+    """Processes the gateway's messages until the channel is closed.
 
-    def __init__(self) -> None:
+    An app may take `cancel_timeout` seconds to end after its cancellation.
+    """
+
+    def __init__(self, cancel_timeout: float = CANCEL_TIMEOUT) -> None:
+        self._cancel_timeout = cancel_timeout
         self._channel: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._receive, BATCH_DELAY)
         self._configurations: asyncio.Queue[Configure] = asyncio.Queue()
         self._reads = JobQueue(self._read, lambda: self._backends.settings.concurrency)
@@ -132,7 +136,7 @@ class Worker:
             self._capture.reproduce,
         )
         tracing = Tracing.configured(os.environ)
-        self._backends = ShadowBackends(native, tracing)
+        self._backends = ShadowBackends(native, tracing, self._cancel_timeout)
         self._comparator = Comparator(self._backends, self._record)
         self._conversation_comparator = ConversationComparator(self._backends, self._record)
         try:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy.capture import agent
 from proxy.capture.agent import CaptureAgent
 from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.cli.main import main
@@ -33,12 +32,7 @@ CONFIG = Config.model_validate(
 )
 CONTRACT = operation(properties(title={"type": "string"}, status={"enum": ["active", "ended"], "x-report": "show"}))
 PATIENT = "Agnes Nightingale"
-
-
-@pytest.fixture(autouse=True)
-def swift(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "INTERVAL", 0.02)
-    monkeypatch.setattr("proxy.cli.capture.POLL_INTERVAL", 0.02)
+INTERVAL = 0.02
 
 
 @pytest.fixture(params=DRIVERS)
@@ -52,7 +46,7 @@ async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIte
 
 @pytest.fixture
 async def capturer(database: Database) -> AsyncIterator[CaptureAgent]:
-    capturer = CaptureAgent(database, CONFIG)
+    capturer = CaptureAgent(database, CONFIG, INTERVAL)
     await capturer.start()
     yield capturer
     await capturer.stop()
@@ -128,18 +122,18 @@ async def test_only_the_routes_that_are_wanted(database: Database, capturer: Cap
     assert one.step["request"] == {"method": "GET", "path": "/api/other/text-1", "headers": {}}
 
 
-async def test_what_cannot_be_captured_is_let_go(
-    database: Database, capturer: CaptureAgent, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_cannot_be_captured_is_let_go(database: Database) -> None:
     orders, wanted = CaptureJobs(database), order()
+    capturer = CaptureAgent(database, CONFIG, INTERVAL, max_pending=1)
+    await capturer.start()
     await placed(orders, wanted)
     capturer.record(compared(exchange(outcome="gone")))
     broken = replace(compared(), legacy=None)  # type: ignore[arg-type]
     capturer.record(broken)
-    monkeypatch.setattr(agent, "MAX_PENDING", 1)
     capturer.record(compared())
     capturer.record(compared())
     assert len(await collected(orders, wanted, 1)) == 1
+    await capturer.stop()
 
 
 async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(
@@ -179,7 +173,7 @@ async def test_each_capture_has_a_key_and_dates_of_its_own() -> None:
 async def test_capture_without_mongodb_captures_and_fails_nothing(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
         distant = Database(relay.url, "test_capture", timeout=0.6)
-        capturer, orders, wanted = CaptureAgent(distant, CONFIG), CaptureJobs(distant), order()
+        capturer, orders, wanted = CaptureAgent(distant, CONFIG, INTERVAL), CaptureJobs(distant), order()
         await capturer.start()
         capturer.record(compared())
         await relay.mend()

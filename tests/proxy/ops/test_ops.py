@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import jwt
 import pytest
@@ -18,7 +17,7 @@ from proxy.config.problems import Problem
 from proxy.gateway.cookies import OPS_COOKIE as COOKIE
 from proxy.gateway.request_record import RequestRecord
 from proxy.ops.app import create_ops
-from proxy.ops.sessions import Sessions
+from proxy.ops.sessions import LASTING, Sessions
 from tests.support.ops_server import Stage, stage
 from tests.support.sockets import scripted
 
@@ -194,7 +193,7 @@ def test_a_login_leads_nowhere_else(guarded: TestClient, target: str) -> None:
     assert answer.headers["location"] == "/"
 
 
-def test_a_session_ends_by_itself_or_when_it_is_ended(guarded: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_ends_when_it_is_ended(guarded: TestClient) -> None:
     log_in(guarded)
     page = guarded.get("/").text
     assert guarded.post("/logout", data={"form": "forged"}).status_code == 403
@@ -202,10 +201,12 @@ def test_a_session_ends_by_itself_or_when_it_is_ended(guarded: TestClient, monke
     ended = guarded.post("/logout", data={"form": form_token})
     assert (ended.status_code, ended.headers["location"]) == (303, "/login")
     assert guarded.get("/").status_code == 401
-    monkeypatch.setattr("proxy.ops.sessions.time", SimpleNamespace(time=time.monotonic))  # sessions of long ago
-    log_in(guarded)
-    monkeypatch.undo()
-    assert guarded.get("/").status_code == 401
+
+
+@pytest.mark.parametrize(("age", "status"), [(0, 200), (LASTING - 3600, 200), (LASTING + 60, 401)])
+def test_a_session_ends_by_itself(guarded: TestClient, age: float, status: int) -> None:
+    session = Sessions({"operator": TOKEN}, clock=lambda: time.time() - age).begin("Ada", "operator")
+    assert guarded.get("/", headers={"cookie": f"{COOKIE}={session}"}).status_code == status
 
 
 @pytest.mark.parametrize(

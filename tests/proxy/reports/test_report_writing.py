@@ -125,11 +125,8 @@ async def test_a_fault_in_noting_stops_nothing(reports: ReportWriter, reading: R
     assert route.dropped == 1
 
 
-async def test_more_than_can_be_counted_is_dropped(
-    reports: ReportWriter, reading: ReportReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.reports.counters.KEYS", 3)
-    full = metric("full")
+async def test_more_than_can_be_counted_is_dropped(database: Database, reading: ReportReader) -> None:
+    reports, full = ReportWriter(database, SETTINGS, max_counts=3), metric("full")
     for number in range(9):
         reports.record(SkippedEvent(f"route {number}", "legacy", "timeout"))
         reports.observe(served())

@@ -20,7 +20,6 @@ from proxy.comparison.exchange import RawBody
 from proxy.config.loading import parse
 from proxy.observability.tracing import Tracing
 from proxy.runtime.message_channel import MessageChannel
-from proxy.shadow import replay
 from proxy.shadow.messages import (
     Compared,
     CompareRead,
@@ -106,14 +105,17 @@ routes: [{{name: all, match: "* /*", shadow: {{share: 100%, writes: dry_run}}, t
 
 @asynccontextmanager
 async def linked(
-    app: str = "with_dry_runs", contracts: Path = Path("nowhere"), more: str = ""
+    app: str = "with_dry_runs",
+    contracts: Path = Path("nowhere"),
+    more: str = "",
+    worker: Worker | None = None,
 ) -> AsyncIterator[Gateway]:
     """A worker in this process."""
     async with serving(shadowed.legacy) as port:
         ours, theirs = socket.socketpair()
         gateway = Gateway()
         await gateway.link.open(ours)
-        gateway.working = asyncio.create_task(Worker().run(theirs))
+        gateway.working = asyncio.create_task((worker or Worker()).run(theirs))
         gateway.link.send(Configure(parse(config(port, app, more), {}), contracts))
         try:
             yield gateway
@@ -211,10 +213,9 @@ async def test_a_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("write", [False, True])
-async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay.Bounds.__init__, "__defaults__", (False, 0.05))  # by_role, cancel_timeout
-    monkeypatch.setattr(shadowed, "RELENTING", [])
-    async with linked() as gateway:
+async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool) -> None:
+    shadowed.RELENTING.clear()
+    async with linked(worker=Worker(cancel_timeout=0.05)) as gateway:
         await gateway.next()
         if write:
             gateway.dry_run("stubborn", seconds=0.05)

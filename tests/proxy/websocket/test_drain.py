@@ -8,7 +8,6 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.config import Config
@@ -61,15 +60,15 @@ class Connection:
         self.closes += 1
 
 
-def test_a_shutdown_closes_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    fractions = iter(number / 10 for number in range(10))
-    monkeypatch.setattr("proxy.server.websocket._RANDOM", SimpleNamespace(random=lambda: next(fractions)))
+def test_a_shutdown_closes_one_after_the_other() -> None:
     clock = Clock()
+    fractions = iter(number / 10 for number in range(10))
+    loop = cast("asyncio.AbstractEventLoop", clock)
     settings = uvicorn_settings()
     config = Config("unused:app", timeout_graceful_shutdown=30, log_config=None, **settings)
     connections = [Connection() for _ in range(10)]
     for connection in connections:
-        protocol = WebSocketProtocol(config, ServerState(), {}, cast("asyncio.AbstractEventLoop", clock))
+        protocol = WebSocketProtocol(config, ServerState(), {}, loop, lambda: next(fractions))
         cast("Any", protocol)._relay = connection
         protocol.shutdown()
         protocol.shutdown()
