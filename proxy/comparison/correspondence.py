@@ -53,7 +53,8 @@ class Correspondence:
 
     `legacy_at` and `native_at` are each side's clock in ms. Where given, ids and dates that differ must lie within
     `fresh` ms of it; others were stored before or chosen by the caller, and must be equal. `step` distinguishes dates
-    of different answers: increment it between answers.
+    of different answers: increment it between answers. `answer_time` is the time (ms) of the slowest answer: two dates
+    of one answer that are equal on one side may be that far apart on the other.
     """
 
     legacy_at: int | None = None
@@ -61,6 +62,7 @@ class Correspondence:
     step: int = 0
     fresh: int = FRESH
     coincidence: int = COINCIDENCE
+    answer_time: int = 0
     _natives: dict[str, str] = field(default_factory=dict)
     _legacies: dict[str, str] = field(default_factory=dict)
     _native_moments: dict[int, list[_Partner]] = field(default_factory=dict)
@@ -148,7 +150,7 @@ class Correspondence:
         if any(partner.moment == theirs for partner in natives):
             return True
         apart = natives and not any(self._may_part(partner, theirs, name) for partner in natives)
-        merged = legacies and not any(abs(partner.moment - ours) <= self.coincidence for partner in legacies)
+        merged = legacies and not any(self._is_near(partner, ours) for partner in legacies)
         fresh = self._is_fresh(ours, self.legacy_at) and self._is_fresh(theirs, self.native_at)
         if apart or merged or not (ours == theirs or fresh):
             return False
@@ -159,8 +161,12 @@ class Correspondence:
 
     def _may_part(self, partner: _Partner, native: int, name: str) -> bool:
         """Return True where one date of legacy may be two of native: two events that coincided by chance."""
-        near = abs(partner.moment - native) <= self.coincidence
-        return near and (partner.step == self.step or partner.name != name)
+        return self._is_near(partner, native) and (partner.step == self.step or partner.name != name)
+
+    def _is_near(self, partner: _Partner, moment: int) -> bool:
+        """Return True where two dates of one side may be one date of the other."""
+        limit = max(self.coincidence, self.answer_time) if partner.step == self.step else self.coincidence
+        return abs(partner.moment - moment) <= limit
 
     def _compare_tokens(self, legacy: str, native: str) -> list[TextDifference]:
         if legacy == native:

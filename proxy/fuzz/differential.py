@@ -50,6 +50,7 @@ class Differential:
         self._before: Documents = {}
         self._learned = LearnedValues()
         self._steps: list[Step] = []
+        self._answer_time = 0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -80,7 +81,7 @@ class Differential:
 
     async def begin(self, before: Documents) -> None:
         """Reset the legacy's documents and outside calls for a new execution."""
-        self._before, self._learned, self._steps = before, LearnedValues(), []
+        self._before, self._learned, self._steps, self._answer_time = before, LearnedValues(), [], 0
         self._learned.learn_documents({name: list(several) for name, several in before.items()})
         if self._documents:
             await self._documents.reset(before)
@@ -90,7 +91,9 @@ class Differential:
     async def send(self, request: FuzzRequest) -> DecodedAnswer:
         """Send the next request to legacy, with values of earlier answers in its placeholders."""
         sent = self._learned.fill(request)
+        began = time.monotonic()
         answer = await self._client.send(sent)
+        self._answer_time = max(self._answer_time, int((time.monotonic() - began) * 1000))
         if answer.outcome == "reset":
             await self._client.await_restart()
         self._learned.learn(answer)
@@ -107,6 +110,7 @@ class Differential:
             before=self._before,
             moment=time.time_ns() // 1_000_000,
             about="written by scribe-proxy fuzz",
+            answer_time=self._answer_time,
         )
         results: list[Result] = []
         await self._player.play_scenario(scenario, results.append)

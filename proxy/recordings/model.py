@@ -58,6 +58,7 @@ class Scenario:
     `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those put there before
     the first step (an addition to what the legacy's recordings hold), and those left behind. `calls` went to
     outside services. `moment` is an estimate of the time of its recording, in ms; None where no date shows it.
+    `answer_time` is the time of the slowest recorded answer in ms, 0 where it is unknown.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Scenario:
     before: Mapping[str, Sequence[JSON]]
     moment: int | None
     about: str = ""
+    answer_time: int = 0
 
     def requests(self) -> Iterator[str]:
         """Yield each step's `METHOD target`."""

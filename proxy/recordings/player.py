@@ -106,7 +106,7 @@ class Player:
             await self._documents.reset(scenario.before)
         if self._calls:
             await self._calls.clear()
-        names = Correspondence(scenario.moment, _now())
+        names = Correspondence(scenario.moment, _now(), answer_time=scenario.answer_time)
         for step in scenario.steps:
             names.step += 1
             on_result(await self._play_step(scenario, step, names))
@@ -151,7 +151,9 @@ class Player:
 
     async def _play_step(self, scenario: Scenario, step: Step, names: Correspondence) -> Result:
         expected, request = step.answer, _current(step.request, names)
+        began = _now()
         actual = await self._client.send(request)
+        names.answer_time = max(names.answer_time, _now() - began)
         if "reset" in (expected.outcome, actual.outcome):
             await self._client.await_restart()
         differences = [] if self._is_accepted(expected, actual) else self._compare(expected, actual, names)

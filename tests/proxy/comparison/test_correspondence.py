@@ -200,6 +200,21 @@ def test_two_dates_far_apart_must_not_be_one_in_the_other_answer() -> None:
         assert differ(recorded, live, Correspondence(RECORDED_AT, RECORDED_AT)) == ["body.updated_at"]
 
 
+def test_dates_of_a_slow_answer_may_be_as_far_apart_as_it_took() -> None:
+    together = {"created_at": date(RECORDED_AT), "updated_at": date(RECORDED_AT)}
+    apart = {"created_at": date(RECORDED_AT + 5000), "updated_at": date(RECORDED_AT + 5300)}
+    for recorded, live in ((together, apart), (apart, together)):
+        assert differ(recorded, live, Correspondence(RECORDED_AT, RECORDED_AT, answer_time=300)) == []
+        assert differ(recorded, live, Correspondence(RECORDED_AT, RECORDED_AT, answer_time=299)) == ["body.updated_at"]
+
+
+def test_a_slow_answer_does_not_join_dates_of_two_answers() -> None:
+    correspondence = Correspondence(RECORDED_AT, RECORDED_AT, answer_time=9000)
+    assert differ({"at": date(RECORDED_AT)}, {"at": date(RECORDED_AT + 7000)}, correspondence) == []
+    correspondence.step += 1
+    assert differ({"at": date(RECORDED_AT + 300)}, {"at": date(RECORDED_AT + 7000)}, correspondence) == ["body.at"]
+
+
 def test_a_date_that_is_none_compares_as_text() -> None:
     assert timestamp_of("date", "2026-99-99T00:00:00Z") is None
     assert differ("2026-99-99T00:00:00Z", "2026-99-99T00:00:00Z") == []
