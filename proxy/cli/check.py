@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,6 +16,8 @@ from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
 from proxy.wording import counted
+
+_NATIVE: Final = re.compile(r"native: *")
 
 
 @click.command()
@@ -73,7 +77,8 @@ class Checked:
             return
         self.diagnostics += [Diagnostic(str(file), warning, "warning") for warning in config.notes]
         if config.native is not None and (problem := import_problem(config.native)) is not None:
-            problem_here = Problem(_line_of_native(file), "native", f"cannot be imported here: {problem}")
+            line, column = _position_of_native(file)
+            problem_here = Problem(line, "native", f"cannot be imported here: {problem}", column=column)
             self.diagnostics.append(Diagnostic(str(file), problem_here, "warning"))
         self._summaries[str(file)] = _summary(file, config)
         self._contracts.add(self._directory or file.parent / config.contracts)
@@ -106,9 +111,11 @@ class Checked:
             click.echo(f"{file}: {counted(errors.count(file), 'problem')}", err=True)
 
 
-def _line_of_native(file: Path) -> int:
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-    return next((number for number, line in enumerate(lines, start=1) if line.startswith("native:")), 0)
+def _position_of_native(file: Path) -> tuple[int, int]:
+    """Return the line and the column of the value of `native`; zeros where the key is not at the start of a line."""
+    lines = enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1)
+    matches = ((number, _NATIVE.match(line)) for number, line in lines)
+    return next(((number, match.end() + 1) for number, match in matches if match), (0, 0))
 
 
 def _summary(file: Path, config: Config) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 VARIABLE = "_SCRIBE_PROXY_COMPLETE"
+_KEYS: Final = {"group": "group", "route": "name"}
 
 
 @click.command()
@@ -31,20 +33,25 @@ def completion(shell: str) -> None:
 
 def complete_routes(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete names of routes."""
-    return _matching(_names(ctx, groups=False), incomplete)
+    return _matching(_names(ctx, "route"), incomplete)
+
+
+def complete_groups(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete names of groups."""
+    return _matching(_names(ctx, "group"), incomplete)
 
 
 def complete_routes_and_groups(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete names of groups and routes, groups first."""
-    return _matching(_names(ctx, groups=True), incomplete)
+    return _matching(_names(ctx, "group", "route"), incomplete)
 
 
 def _matching(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name, help=kind) for name, kind in names.items() if name.startswith(incomplete)]
 
 
-def _names(ctx: click.Context, *, groups: bool) -> dict[str, str]:
-    """Return names with `group` or `route`, from the file of the command line; empty where it cannot be read."""
+def _names(ctx: click.Context, *kinds: str) -> dict[str, str]:
+    """Return names with their kind, `group` or `route`, from the file; empty where it is no YAML."""
     from proxy.config import yaml_nodes
     from proxy.config.loading import decode, read
     from proxy.config.problems import ConfigError
@@ -56,9 +63,12 @@ def _names(ctx: click.Context, *, groups: bool) -> dict[str, str]:
         return {}
     routes = _entry(root, "routes")
     items = routes.items if isinstance(routes, yaml_nodes.Sequence) else []
-    named = [(_text(_entry(item, "group")), _text(_entry(item, "name"))) for item in items]
-    names = {group: "group" for group, _ in named if group} if groups else {}
-    return names | {name: "route" for _, name in named if name and name not in names}
+    names: dict[str, str] = {}
+    for kind, item in product(kinds, items):
+        name = _text(_entry(item, _KEYS[kind]))
+        if name:
+            names.setdefault(name, kind)
+    return names
 
 
 def _entry(node: Any, key: str) -> Any:

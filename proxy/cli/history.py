@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from proxy.cli.completion import complete_routes_and_groups
 from proxy.cli.console import console
 from proxy.cli.ops_client import fetch, ops_client, ops_url_option, read
 from proxy.ops.formatting import ago, clock, percent
@@ -30,7 +31,7 @@ class HistoryPage:
 
 
 @click.command()
-@click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False)
+@click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False, shell_complete=complete_routes_and_groups)
 @ops_url_option
 @click.option("--kind", type=click.Choice(get_args(Kind)), help="Only changes of this kind.")
 @click.option("--who", "actor", help="Only changes by this actor.")

@@ -30,7 +30,8 @@ def plan(old: Path, new: Path, *, as_json: bool) -> None:
 
     Prints for every route that changes its native share before and after, and the share of callers that move to native
     or back to legacy. The shares are exact while buckets stay; where a change draws new buckets they are expectations,
-    marked with ≈. SCRIBE_PROXY_PIN is ignored. Exits with 2 where callers move, with 0 where none does.
+    marked with ≈. SCRIBE_PROXY_PIN is ignored. Exits with 2 where callers
+    move or targets differ, else with 0.
 
     \b
     Examples:
@@ -44,7 +45,7 @@ def plan(old: Path, new: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(changes, indent=2))
     else:
         _print(routes, settings)
-    if any(change.to_native or change.to_legacy for change in routes):
+    if any(change.moves_callers for change in routes):
         raise click.exceptions.Exit(MOVES)
 
 
@@ -57,8 +58,9 @@ def _print(routes: tuple[RouteChange, ...], settings: tuple[SettingChange, ...])
     for reason in sorted({change.redrawn for change in routes if change.redrawn}):
         message = f"New buckets are drawn ({reason} changed): callers of both backends are reassigned."
         out.print(Text(message, style="yellow"))
-    moved = sum(1 for change in routes if change.to_native or change.to_legacy)
-    out.print(f"Routes changed: {len(routes)}, of which {moved} move callers." if routes else "No route changes.")
+    moved = sum(change.moves_callers for change in routes)
+    verb = "moves" if moved == 1 else "move"
+    out.print(f"Routes changed: {len(routes)}, of which {moved} {verb} callers." if routes else "No route changes.")
 
 
 def _table(routes: tuple[RouteChange, ...]) -> Table:

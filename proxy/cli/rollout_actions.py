@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import click
 
-from proxy.cli.completion import complete_routes_and_groups
+from proxy.cli.completion import complete_groups, complete_routes_and_groups
 from proxy.cli.config_file import ROUTING_FILE
 from proxy.cli.param_types import ShareParam
 from proxy.config.field_types import show_duration, show_share
@@ -102,7 +102,7 @@ def resume(route: str, reason: str, actor: str, file: Path) -> None:
 
 @click.command()
 @click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False, shell_complete=complete_routes_and_groups)
-@click.option("--group", metavar="GROUP", help="Roll back this group.")
+@click.option("--group", metavar="GROUP", shell_complete=complete_groups, help="Roll back this group.")
 @click.option("--all", "everything", is_flag=True, help="Roll back every group and route.")
 @click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="Native's share afterwards.")
 @_with_options

@@ -78,7 +78,7 @@ def _notes(route: Route, share: BasisPoints, first: bool) -> str:
     if share > route.native:
         return f"not reached: `native` is {show_share(route.native)}"
     if first:
-        return f"bake time {show_duration(route.rollout.bake_time)}"
+        return f"bake time {show_duration(route.rollout.bake_time_of(share))}"
     return "waits for `scribe-proxy promote`" if route.rollout.approve else ""
 
 

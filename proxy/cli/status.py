@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from proxy.cli.completion import complete_routes_and_groups
 from proxy.cli.console import console
 from proxy.cli.history import table_of
 from proxy.cli.ops_client import OpsClient, fetch, ops_client, ops_url_option, read
@@ -23,6 +24,7 @@ from proxy.ops.board.migration import Migration
 from proxy.ops.formatting import day, duration, latency, number, percent
 from proxy.ops.rollout_views import WAITS, ChangeView
 from proxy.ops.route_now import BackendNow, RouteNow
+from proxy.wording import counted
 
 NARROW: Final = 100
 """Columns below which a group takes lines of its own instead of a row."""
@@ -55,7 +57,7 @@ class RoutePage:
 
 
 @click.command()
-@click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False)
+@click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False, shell_complete=complete_routes_and_groups)
 @ops_url_option
 @click.option("--failing", is_flag=True, help="Show only problems; exit with 1 where there are any.")
 @click.option("--watch", is_flag=True, help="Refresh every two seconds.")
@@ -123,7 +125,8 @@ def _head(board: BoardSummary) -> Iterator[Text]:
     migration = board.migration
     traffic = f"{percent(migration.traffic, 100)} of traffic" if migration.traffic is not None else "no traffic yet"
     end = f" · earliest end {day(migration.ends)}" if migration.ends else ""
-    unplanned = f" · {migration.unplanned} groups without a rollout to 100%" if migration.unplanned else ""
+    groups = counted(migration.unplanned, "group")
+    unplanned = f" · {groups} without a rollout to 100%" if migration.unplanned else ""
     routes = f"{migration.routes} of {migration.all_routes} routes"
     yield Text(f"native: {traffic} · {routes}{end}{unplanned}", style="bold")
     yield Text(f"revision {board.revision} · legacy {board.legacy} · native {board.native}", style="dim")

@@ -15,6 +15,8 @@ from pydantic import BaseModel, SecretStr
 
 from proxy.config.field_types import FULL, ZERO, show_duration, show_share
 from proxy.config.models import Config, Route, RoutingFile
+from proxy.config.route_models import NativeTraffic
+from proxy.config.targets import TargetMap
 from proxy.gateway.patterns import Cover
 from proxy.types import BasisPoints
 
@@ -28,7 +30,8 @@ class RouteChange:
     """One pattern's change. Shares are in basis points.
 
     `before` and `after` are native's shares, pins included. `redrawn` is the reason why callers get new buckets, in
-    which case `to_native` and `to_legacy` are expectations. `notes` name the other differences.
+    which case `to_native` and `to_legacy` are expectations. `retargeted`: other callers are included or excluded, in an
+    unknown number. `notes` name the other differences.
     """
 
     kind: Literal["added", "removed", "changed"]
@@ -39,7 +42,13 @@ class RouteChange:
     to_native: BasisPoints
     to_legacy: BasisPoints
     redrawn: str
+    retargeted: bool
     notes: tuple[str, ...]
+
+    @property
+    def moves_callers(self) -> bool:
+        """Return True where callers move, or may move because they are included or excluded."""
+        return bool(self.to_native or self.to_legacy or self.retargeted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,20 @@ def _change(
     redrawn = _redrawn(*was, *now) if _partial(before) and _partial(after) else ""
     to_native, to_legacy = _moving(before, after, redrawn=bool(redrawn))
     notes = (*_notes(kind, was[1], now[1]), *_rollout_notes(was[1], now[1], before, after))
-    return RouteChange(kind, shown.name, shown.match, before, after, to_native, to_legacy, redrawn, notes)
+    retargeted = _retargeted(was[1], now[1])
+    return RouteChange(kind, shown.name, shown.match, before, after, to_native, to_legacy, redrawn, retargeted, notes)
+
+
+def _retargeted(was: Route | None, now: Route | None) -> bool:
+    """Return True where the targets differ, and a pin does not overrule them both before and after."""
+    if was is not None and now is not None and was.pin is not None and now.pin is not None:
+        return False
+    return _targets(was) != _targets(now)
+
+
+def _targets(route: Route | None) -> tuple[TargetMap, TargetMap]:
+    traffic = route.native_traffic if route is not None else NativeTraffic()
+    return traffic.include, traffic.exclude
 
 
 def _share(config: Config, route: Route | None) -> BasisPoints:
@@ -160,10 +182,7 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
         return
     if kind == "changed" and was.name != now.name:
         yield f"was named {was.name}"
-    if (was.native_traffic.include, was.native_traffic.exclude) != (
-        now.native_traffic.include,
-        now.native_traffic.exclude,
-    ):
+    if _targets(was) != _targets(now):
         yield "targets differ: callers that `include` and `exclude` name are not counted"
     for key in ("pin", "group"):
         if getattr(was, key) != getattr(now, key):

@@ -166,7 +166,7 @@ class ConfigReader:
             return ""
         if written in self._filled:
             return " (its value comes from the environment)"
-        if message.endswith("?"):
+        if message.endswith("?") or ", not '" in message:
             return ""
         if written in _SECRETS:
             return ""

@@ -76,7 +76,8 @@ def _events(text: str) -> Iterator[yaml.Event]:
     ]
     if tabbed:
         others = f" (and {len(tabbed) - 1} more lines below)" if len(tabbed) > 1 else ""
-        raise ConfigError((Problem(tabbed[0], "", f"indented with a tab; YAML wants spaces{others}"),))
+        column = text.splitlines()[tabbed[0] - 1].index("\t") + 1
+        raise ConfigError((Problem(tabbed[0], "", f"indented with a tab; YAML wants spaces{others}", column=column),))
     return iter(yaml.parse(text, Loader=_Loader))
 
 

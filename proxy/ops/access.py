@@ -73,7 +73,12 @@ class Principal:
     @property
     def is_machine(self) -> bool:
         """Return whether it sent a token itself."""
-        return self.may_triage and self.session is None and self.same_origin is None
+        return self.may_triage and self.session is None and not self.is_signed_in
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Return whether a trusted proxy has signed the person in."""
+        return self.same_origin is not None
 
     def has_sent(self, form_token: str) -> bool:
         """Return whether a form came from our own pages. A machine needs no form token: no browser adds its header."""

@@ -86,6 +86,8 @@ def action_routes(situation: ProcessView) -> list[Path]:
 
 
 def _denial(principal: Principal) -> str:
+    if principal.is_signed_in:
+        return f"`ops.operators` in routing.yaml does not name {principal.name}."
     return "The viewer token does not allow it." if principal.may_triage else "OPS_TOKEN is not set."
 
 

@@ -65,7 +65,12 @@ def test_json_has_every_problem_and_warning(file: Path) -> None:
     }
     file.write_text("legacy: {url: http://x}\nnative: proxy.nothing:app\n")
     (warning,) = json.loads(check("--json", file).stdout)
-    assert (warning["severity"], warning["line"], warning["where"]) == ("warning", 2, "native")
+    assert (warning["severity"], warning["line"], warning["column"]) == ("warning", 2, 9)
+    assert warning["where"] == "native"
+    assert "    2 | native: proxy.nothing:app\n                ^\n" in check(file).stdout
+    file.write_text("legacy: {url: http://x}\nlimits:\n \tin_flight: 5\n")
+    (problem,) = json.loads(check("--json", file).stdout)
+    assert (problem["line"], problem["column"]) == (3, 2)
     assert check("--json", "--strict", file).exit_code == 1
     file.write_text("legacy: {url: http://x}\n")
     assert json.loads(check("--json", file).stdout) == []

@@ -92,6 +92,9 @@ def test_a_pin_in_this_shell_is_left_out_of_account(old: Path) -> None:
         ("native: 25%", "native: 24%", 2),
         ("native: 25%", "native: 25%, timeouts: {response: 9s}", 0),
         ("name: a", "name: renamed", 2),
+        ("native: 25%", "native: {share: 25%, include: {client-ip: 192.0.2.1}}", 2),
+        ("native: 25%", "native: {share: 25%, exclude: {client-ip: 192.0.2.1}}", 2),
+        ("match: GET /b, native: 50%", "match: GET /b, native: 50%}\n- {name: c, match: GET /c", 0),
     ],
 )
 def test_it_exits_with_2_where_callers_move(old: Path, before: str, after: str, code: int) -> None:

@@ -16,7 +16,7 @@ legacy: {url: http://x}
 native: a:b
 routes:
   - {name: a, match: GET /a, guard: {}, rollout: {stages: [1%, 10%, 100%], bake_time: 7d, approve: true}}
-  - {name: b, match: GET /b, native: 50%, guard: {}, rollout: {stages: [5%, 100%], bake_time: 12h}}
+  - {name: b, match: GET /b, native: 50%, guard: {}, rollout: {stages: [{share: 5%, bake_time: 12h}, 100%]}}
   - {name: c, match: GET /c, native: 5%}
 """
 

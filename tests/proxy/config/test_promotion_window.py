@@ -88,6 +88,7 @@ def test_a_window_that_never_opens_is_survived() -> None:
             "window.zone: must be a time zone, as in Europe/London or UTC; did you mean Europe/London?",
         ),
         ("{zone: UTC, days: [mon, tues, x]}", "window.days: must be days such as mon-fri or sat, not 'x'"),
+        ("{zone: UTC, days: mo-thu}", "window.days: must be days such as mon-fri or sat, not 'mo-thu'"),
         ("{zone: UTC, days: []}", "window.days: must hold at least one day, as in mon-fri"),
         (
             "{zone: UTC, hours: 9-17}",

@@ -283,6 +283,8 @@ def test_operator_of_a_trusted_proxy_changes_shares_from_pages(
     assert answer.status_code == status
     if status == 303:
         assert client.get("/history.json", headers={"x-user": name}).json()["changes"][0]["by"]["actor"] == "Ada"
+    assert ("does not name Grace" in answer.text) == (name == "Grace")
+    assert "Log out" not in client.get("/", headers={"x-user": name}).text
 
 
 @pytest.mark.parametrize("ops", ["{trust_header: x-user}", "{operators: [Ada]}"])
