@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,14 +71,17 @@ def status(ops_url: str, route: str | None, *, failing: bool, watch: bool, as_js
         if as_json:
             click.echo(fetch(client, f"/routes/{route}/live.json" if route else "/index.json").text)
         elif watch:
-            _watch(client, route, failing=failing)
+            refresh(client, route, failing=failing)
         else:
             problems, shown = _shown(client, route, failing=failing)
             console().print(shown)
             sys.exit(1 if failing and problems else 0)
 
 
-def _watch(client: OpsClient, route: str | None, *, failing: bool) -> None:
+def refresh(
+    client: OpsClient, route: str | None, *, failing: bool, pause: Callable[[float], None] = time.sleep
+) -> None:
+    """Print the board or a route again and again until an interrupt; `pause` waits for a number of seconds."""
     out = console()
     while True:
         try:
@@ -87,7 +90,7 @@ def _watch(client: OpsClient, route: str | None, *, failing: bool) -> None:
             shown = Text(error.message, style="red")
         out.clear()
         out.print(shown)
-        time.sleep(PERIOD)
+        pause(PERIOD)
 
 
 def _shown(client: OpsClient, route: str | None, *, failing: bool) -> tuple[int, RenderableType]:

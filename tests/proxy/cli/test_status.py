@@ -6,8 +6,8 @@ import asyncio
 import io
 import json
 import re
+import signal
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,8 +18,10 @@ from starlette.routing import Route
 
 from demo.ports import free_port
 from proxy.cli.main import main
-from proxy.cli.status import listed
+from proxy.cli.ops_client import ops_client
+from proxy.cli.status import listed, refresh
 from proxy.ops.board.lines import GroupLine, NeededEvidence, NextStep
+from tests.proxy.cli.test_serve import PROGRAM
 from tests.proxy.runtime.test_process import get, legacy, process
 from tests.support.sockets import read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT
@@ -108,17 +110,29 @@ async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
                 told = (await asyncio.to_thread(run, ops)).stdout
 
 
-def test_watch_lasts_until_interrupted_and_survives_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_survives_an_absence(capsys: pytest.CaptureFixture[str]) -> None:
     pauses = iter(range(2))
 
     def pause(seconds: float) -> None:
         if next(pauses, None) is None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("proxy.cli.status.time", SimpleNamespace(sleep=pause))  # not every thread's
-    result = run(free_port(), "--watch")
-    assert result.exit_code == 1
-    assert result.stdout.count("cannot be reached") == 3
+    with ops_client(f"http://127.0.0.1:{free_port()}") as client, pytest.raises(KeyboardInterrupt):
+        refresh(client, None, failing=False, pause=pause)
+    assert capsys.readouterr().out.count("cannot be reached") == 3
+
+
+async def test_watch_lasts_until_interrupted() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(PROGRAM, "status", "--watch", "--ops-url", f"http://127.0.0.1:{free_port()}"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(HANG_TIMEOUT):
+        await process.stdout.readuntil(b"reached")
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 1
 
 
 async def answering(status: str, body: str) -> tuple[int, str]:
