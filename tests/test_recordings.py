@@ -28,7 +28,7 @@ from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from tests.support.patient_timings import PATIENT
 from tests.support.sockets import threaded
 
-HANG = 2.0
+HANG = 6.0
 """Seconds after which the player gives up; the gateway gives up on legacy before that."""
 EVERYTHING = """
   - {name: all, match: "* /*", native: 100%}

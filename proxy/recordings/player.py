@@ -38,7 +38,7 @@ from proxy.types import JSON
 
 SETTLE_DELAY: Final = 0.2
 """Seconds for writes that a service makes after its answer."""
-PACE_FACTORS: Final = (0.6, 1.6, 0.4, 2.5, 4.0, 6.0, 1.0)
+PACE_FACTORS: Final = (0.6, 1.6, 0.4, 2.5, 4.0, 6.0, 10.0, 16.0, 1.0)
 """Factors of the pace at which a conversation that differs is repeated."""
 
 OnResult = Callable[[Result], None]

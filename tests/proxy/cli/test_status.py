@@ -7,6 +7,7 @@ import io
 import json
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,8 +123,15 @@ def test_watch_survives_an_absence(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("cannot be reached") == 3
 
 
+INTERRUPTIBLE = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Run a program that heeds SIGINT, although the tests may run in the background of a shell, where it is ignored."""
+
+
 async def test_watch_lasts_until_interrupted() -> None:
     process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", INTERRUPTIBLE),
         *(PROGRAM, "status", "--watch", "--ops-url", f"http://127.0.0.1:{free_port()}"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
