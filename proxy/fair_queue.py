@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
+
+from proxy.rotation import Rotation
 
 LARGE: Final = 64 * 1024
 """Bytes of one read from which on the next read queues."""
@@ -35,7 +36,7 @@ class FairQueue:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic) -> None:
         self._loop, self._clock = loop, clock
-        self._waiting: dict[Hashable, deque[tuple[Callable[[], None], bool]]] = {}
+        self._waiting: Final = Rotation[tuple[Callable[[], None], bool]]()
         self._pass_began: float | None = None
 
     def __len__(self) -> int:
@@ -58,7 +59,7 @@ class FairQueue:
         """Do `work` in one of the next passes; no more follows it in a pass if it is `large`."""
         if not self._waiting:
             self._loop.call_soon(self._run_pass)
-        self._waiting.setdefault(client, deque()).append((work, large))
+        self._waiting.add(client, (work, large))
 
     async def wait_if_contended(self, client: Hashable) -> None:
         """Return at once while passes are short and the client has no work in the queue, else like `wait`."""
@@ -81,12 +82,8 @@ class FairQueue:
                 self._loop.call_soon(self._run_pass)
 
     def _run_next(self) -> bool:
-        """Do the next client's first work, and put the client last; return whether the work is large."""
-        client = next(iter(self._waiting))
-        queue = self._waiting.pop(client)
-        work, large = queue.popleft()
-        if queue:
-            self._waiting[client] = queue
+        """Do the next client's first work; return whether it is large."""
+        work, large = self._waiting.take()
         work()
         return large
 

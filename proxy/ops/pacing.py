@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable
 from functools import partial
 from typing import Any, Final, cast
@@ -20,6 +19,7 @@ from typing import Any, Final, cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.ops.access import HEALTH
+from proxy.rotation import Rotation
 
 REST: Final = 2.0
 """Length of the rest after a step, in times of the step: pages take a third of the loop's time at most."""
@@ -30,7 +30,7 @@ class PageTurns:
 
     def __init__(self, requests_in_flight: Callable[[], bool], clock: Callable[[], float] = time.thread_time) -> None:
         self._requests_in_flight, self._clock = requests_in_flight, clock
-        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self._waiting: Final = Rotation[asyncio.Future[None]]()
         self._taken = False
         self._began = 0.0
 
@@ -38,7 +38,7 @@ class PageTurns:
         """Return when the client's turn has come, which lasts until `end`."""
         if self._taken:
             granted = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(client, deque()).append(granted)
+            self._waiting.add(client, granted)
             try:
                 await granted
             except asyncio.CancelledError:
@@ -58,13 +58,9 @@ class PageTurns:
             loop.call_soon(self._pass_on)
 
     def _pass_on(self) -> None:
-        """Give the turn to the client that has waited longest, and put the client last."""
+        """Give the turn to the client that has waited longest."""
         while self._waiting:
-            client = next(iter(self._waiting))
-            queue = self._waiting.pop(client)
-            granted = queue.popleft()
-            if queue:
-                self._waiting[client] = queue
+            granted = self._waiting.take()
             if not granted.done():
                 granted.set_result(None)
                 return
