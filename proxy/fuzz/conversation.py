@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,9 +14,7 @@ from proxy.comparison.verdicts import Difference
 from proxy.contract.payloads import parse_json
 from proxy.recordings.comparing import compare_frames, compare_recorded_values
 from proxy.types import JSON
-from proxy.websocket.frames import FIN, MASKED
-
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+from proxy.websocket.frames import CLOSE, FIN, MASKED, TEXT, encode_head, head_size, payload_size
 
 _KEY: Final = "dGhlIHNhbXBsZSBub25jZQ=="
 _MASK: Final = b"\x1f\x2e\x3d\x4c"
@@ -52,15 +49,12 @@ class FuzzFrame:
     def encode(self) -> bytes:
         """Return the frame's bytes (RFC 6455 §5.2)."""
         payload = self.payload.encode("latin-1")
-        first = (FIN if self.fin else 0) | self.reserved << 4 | self.opcode
-        flag = MASKED if self.masked else 0
-        if len(payload) < 126:
-            head = struct.pack("!BB", first, flag | len(payload))
-        elif len(payload) < 1 << 16:
-            head = struct.pack("!BBH", first, flag | 126, len(payload))
-        else:
-            head = struct.pack("!BBQ", first, flag | 127, len(payload))
-        return head + (_MASK + apply_mask(payload, _MASK) if self.masked else payload)
+        head = bytearray(encode_head(self.opcode, len(payload)))
+        head[0] = (FIN if self.fin else 0) | self.reserved << 4 | self.opcode
+        if not self.masked:
+            return bytes(head) + payload
+        head[1] |= MASKED
+        return bytes(head) + _MASK + apply_mask(payload, _MASK)
 
 
 @dataclass(frozen=True)
@@ -159,15 +153,12 @@ def compare_conversations(
 def read_frames(data: bytes, after: int) -> tuple[list[ServerFrame], bytes]:
     """Return the complete frames at the beginning of a service's bytes, and the remaining bytes."""
     frames: list[ServerFrame] = []
-    while len(data) >= 2:
-        size, start = data[1] & 0x7F, 2
-        if size > 125:
-            start = 4 if size == 126 else 10
-            size = int.from_bytes(data[2:start], "big")
-        if len(data) < start + size:
+    while len(data) >= 2 and len(data) >= (start := head_size(data[1])):
+        end = start + payload_size(data)
+        if len(data) < end:
             break
-        frames.append(ServerFrame(after, data[0] & 0xF, data[start : start + size]))
-        data = data[start + size :]
+        frames.append(ServerFrame(after, data[0] & 0xF, data[start:end]))
+        data = data[end:]
     return frames, data
 
 

@@ -9,9 +9,10 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from proxy.fuzz.conversation import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, FuzzConversation, FuzzFrame
+from proxy.fuzz.conversation import FuzzConversation, FuzzFrame
 from proxy.recordings.model import Recordings
 from proxy.types import JSON
+from proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 MAX_FRAMES: Final = 24
 """Maximum number of frames of a drawn conversation; each takes the service's time to answer."""

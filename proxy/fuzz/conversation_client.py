@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.fuzz.conversation import (
-    PING,
-    PONG,
     FuzzConversation,
     FuzzFrame,
     PlayedConversation,
@@ -19,6 +17,7 @@ from proxy.fuzz.conversation import (
     read_frames,
 )
 from proxy.recordings.raw_http import Origin
+from proxy.websocket.frames import PING, PONG
 
 _SLICE: Final = 64 * 1024
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from proxy.comparison.correspondence import Correspondence
-from proxy.comparison.verdicts import Difference
-from proxy.contract.divergences import Divergence, Occurrence, explain
+from proxy.contract.divergences import Divergence, Occurrence
 from proxy.fuzz.conversation import FuzzConversation, PlayedConversation, compare_conversations
 from proxy.fuzz.conversation_client import ConversationPace, converse
-from proxy.fuzz.execution import Execution
+from proxy.fuzz.execution import ABOUT, Execution
 from proxy.recordings.compare_side_effects import compare_calls
 from proxy.recordings.model import Scenario
 from proxy.recordings.raw_http import Origin
@@ -76,14 +75,12 @@ class ConversationDifferential:
         target = conversation.target
         result = Result("conversation", NAME, "", operation("WS", target), target)
         results = (
-            self._judge(result, operation("WS", target), compare_conversations(answered, repeated, names)),
-            self._judge(Result("calls", NAME, "", CALLS), "CALLS", compare_calls(calls, own_calls, names)),
+            result.judged(
+                compare_conversations(answered, repeated, names), Occurrence(result.endpoint, NAME), self._divergences
+            ),
+            Result("calls", NAME, "", CALLS).judged(
+                compare_calls(calls, own_calls, names), Occurrence("CALLS", NAME), self._divergences
+            ),
         )
-        scenario = Scenario(NAME, (), {}, calls, {}, moment, "written by scribe-proxy fuzz")
+        scenario = Scenario(NAME, (), {}, calls, {}, moment, ABOUT)
         return Execution(scenario, results, conversation, tuple(answered.values))
-
-    def _judge(self, result: Result, subject: str, differences: list[Difference]) -> Result:
-        """Return the result with its differences, and those that divergences explain."""
-        explanation = explain(self._divergences, Occurrence(subject, NAME), differences)
-        declared, unexplained = explanation.declared, explanation.unexplained
-        return replace(result, differences=tuple(differences), declared=declared, unexplained=unexplained)

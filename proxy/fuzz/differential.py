@@ -18,7 +18,7 @@ from pathlib import Path
 
 from proxy.comparison.answers import DecodedAnswer
 from proxy.fuzz.conversation_differential import ConversationDifferential, ConversationEnd
-from proxy.fuzz.execution import Documents, Execution, name_of
+from proxy.fuzz.execution import ABOUT, Documents, Execution, name_of
 from proxy.fuzz.options import FuzzBackend
 from proxy.fuzz.requests import FuzzRequest, LearnedValues
 from proxy.recordings.model import Scenario, Step
@@ -109,7 +109,7 @@ class Differential:
             calls=await self._calls.read() if self._calls else [],
             before=self._before,
             moment=time.time_ns() // 1_000_000,
-            about="written by scribe-proxy fuzz",
+            about=ABOUT,
             answer_time=self._answer_time,
         )
         results: list[Result] = []

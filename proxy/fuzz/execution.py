@@ -15,6 +15,9 @@ from proxy.types import JSON
 Documents = Mapping[str, Sequence[JSON]]
 """Documents by collection, in relaxed MongoDB extended JSON."""
 
+ABOUT: Final = "written by scribe-proxy fuzz"
+"""The remark on a recording of a search."""
+
 _WORD: Final = re.compile(r"[a-z][a-z-]*\Z")
 
 

@@ -18,7 +18,7 @@ from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
 from proxy.comparison.verdicts import Difference, LocatedValue
-from proxy.contract.divergences import Divergence, Occurrence, explain
+from proxy.contract.divergences import Divergence, Occurrence
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 from proxy.recordings.comparing import compare_answers, compare_frames
 from proxy.recordings.model import (
@@ -197,14 +197,7 @@ class Player:
         return whole
 
     def _judge(self, result: Result, differences: Sequence[Difference], occurrence: Occurrence) -> Result:
-        """Return the result with differences added, and those that divergences explain."""
-        explanation = explain(self._settings.divergences, occurrence, differences)
-        return replace(
-            result,
-            differences=(*result.differences, *differences),
-            declared=tuple(sorted({*result.declared, *explanation.declared})),
-            unexplained=(*result.unexplained, *explanation.unexplained),
-        )
+        return result.judged(differences, occurrence, self._settings.divergences)
 
     def _unseen(self, results: list[Result]) -> tuple[str, ...]:
         declared = {name for result in results for name in result.declared}

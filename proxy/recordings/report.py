@@ -1,13 +1,16 @@
 """Results of playing recordings, counted by endpoint. Pure."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from proxy.comparison.correspondence import abbreviate
 from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.comparison.volatile import split_volatile
+from proxy.contract.divergences import Divergence, Occurrence, explain
 from proxy.recordings.model import Recordings
 from proxy.types import JSON
 
@@ -43,6 +46,18 @@ class Result:
         if not self.differences:
             return "equal"
         return "differing" if self.unexplained else "declared"
+
+    def judged(
+        self, differences: Sequence[Difference], occurrence: Occurrence, divergences: Sequence[Divergence]
+    ) -> Result:
+        """Return the result with differences added, and those that divergences explain."""
+        explanation = explain(divergences, occurrence, differences)
+        return replace(
+            self,
+            differences=(*self.differences, *differences),
+            declared=tuple(sorted({*self.declared, *explanation.declared})),
+            unexplained=(*self.unexplained, *explanation.unexplained),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +129,7 @@ class Endpoints:
     templates: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
     @classmethod
-    def learn(cls, recordings: Recordings) -> "Endpoints":
+    def learn(cls, recordings: Recordings) -> Endpoints:
         """Return the templates of every request of the recordings."""
         requests = [step.request for scenario in recordings.scenarios for step in scenario.steps]
         named = {_templated(request.method, request.target) for request in requests}

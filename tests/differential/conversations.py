@@ -6,9 +6,10 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from proxy.fuzz.conversation import TEXT, FuzzConversation, FuzzFrame
+from proxy.fuzz.conversation import FuzzConversation, FuzzFrame
 from proxy.fuzz.conversation_cases import changed_conversations
 from proxy.types import JSON
+from proxy.websocket.frames import TEXT
 from tests.differential.values import Strategy, anything, mostly
 
 TARGET: Final = "/transcription-stream"

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from demo.services import ROOT
-from proxy.fuzz.conversation import BINARY, CLOSE, PING, TEXT, FuzzConversation, FuzzFrame
+from proxy.fuzz.conversation import FuzzConversation, FuzzFrame
 from proxy.fuzz.differential import Differential, write_execution
 from proxy.fuzz.execution import Execution
 from proxy.recordings import model
+from proxy.websocket.frames import BINARY, CLOSE, PING, TEXT
 from tests.differential.__main__ import COMMAND, arguments_for
 from tests.differential.actions import Action
 from tests.differential.conversations import TARGET

@@ -11,10 +11,6 @@ from hypothesis import strategies as st
 
 from proxy.comparison.correspondence import Correspondence
 from proxy.fuzz.conversation import (
-    BINARY,
-    CLOSE,
-    PING,
-    TEXT,
     FuzzConversation,
     FuzzFrame,
     PlayedConversation,
@@ -25,6 +21,7 @@ from proxy.fuzz.conversation import (
 )
 from proxy.fuzz.conversation_cases import changed_conversations, learn_conversations
 from proxy.recordings.model import RecordedConnection, RecordedConversation, Recordings
+from proxy.websocket.frames import BINARY, CLOSE, PING, TEXT
 from proxy.websocket.messages import Closed, LongMessage, MessageReader, ProtocolViolation, joined
 
 MESSAGES = ("", "x", "é😀", "x" * 125, "x" * 126, "x" * 65_536)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.fuzz.conversation import PING, TEXT, FuzzConversation, FuzzFrame, ServerFrame
+from proxy.fuzz.conversation import FuzzConversation, FuzzFrame, ServerFrame
 from proxy.fuzz.conversation_client import ConversationPace, converse
 from proxy.recordings.raw_http import Origin
+from proxy.websocket.frames import PING, TEXT
 
 
 async def test_pings_of_a_service_are_answered_and_left_out() -> None:
