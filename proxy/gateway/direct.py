@@ -41,10 +41,10 @@ class PlannedRequest(RequestTracker):
 
     _own_scope: Scope | None = None
 
-    def __init__(self, plan: DirectPlan, exchange: ServedExchange, request_id: str) -> None:
+    def __init__(self, plan: DirectPlan, exchange: ServedExchange) -> None:
         self.snapshot, self.match, self.limit, self.decision, self._origin, _ = plan
         self._exchange, self.connection = exchange, exchange.connection
-        self.method, self.request_id = exchange.head.method, request_id
+        self.method = exchange.head.method
         self.started = time.perf_counter()
 
     @property

@@ -56,17 +56,14 @@ class DirectPlanner:
         decision = snapshot.settled_decision(route, limit)
         if decision is None or decision.backend != "legacy" or snapshot.prepare is None:
             return None
-        if match is not None and not match.preflight and (self._is_shadowed(match) or self._needs_cookie(head)):
+        if match is not None and ((self._shadows and match.may_shadow) or self._needs_cookie(match, head)):
             return None
         origin = snapshot.resolver.resolve(head.headers, peer, scheme)
         timeouts = snapshot.timeouts.get(route.name) if route is not None else None
         start = snapshot.prepare(head.method, head.target, origin.passed, timeouts)
         return DirectPlan(snapshot, match, limit, decision, origin, start) if start is not None else None
 
-    def _is_shadowed(self, match: Match) -> bool:
-        return self._shadows and bool(match.route.shadow.share)
-
-    def _needs_cookie(self, head: RequestHead) -> bool:
+    def _needs_cookie(self, match: Match, head: RequestHead) -> bool:
         """Return True for a caller without the sticky cookie, which the answer sets."""
         cookie = self.snapshot.config.bucketing.cookie
-        return cookie is not None and not cookie_value(head.headers, cookie.name)
+        return cookie is not None and not match.preflight and not cookie_value(head.headers, cookie.name)

@@ -42,7 +42,7 @@ from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
 from proxy.server.exchange import ServedExchange
 from proxy.shadow.mirror import MIRROR_ERRORS, RequestMirror
-from proxy.types import Backend
+from proxy.types import Backend, HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -99,14 +99,11 @@ class Gateway:
     def _begin_planned(self, plan: DirectPlan, exchange: ServedExchange) -> Awaitable[None] | None:
         """Send a request with a plan; return the awaitable to run where it cannot be sent now."""
         origin = plan.origin
-        tracker = PlannedRequest(plan, exchange, self._request_id(origin))
-        tracker.backend_id = origin.request_id or tracker.request_id.encode()
-        self._admit(tracker, origin.key)
-        if tracker.slot is not None:
-            if plan.match is not None and plan.match.route.guard is not None:
-                tracker.caller = plan.snapshot.callers.identify(origin.passed, origin.key)
-            if DirectRequest(self, tracker, exchange).start(plan.start):
-                return None
+        tracker = PlannedRequest(plan, exchange)
+        self._set_request_ids(tracker, origin)
+        self._admit(tracker, origin.key, origin.passed)
+        if tracker.slot is not None and DirectRequest(self, tracker, exchange).start(plan.start):
+            return None
         return self.run(tracker, tracker.scope, exchange.receive, exchange.send)
 
     def _plan_of(self, exchange: ServedExchange) -> DirectPlan | None:
@@ -141,15 +138,12 @@ class Gateway:
             scope["headers"] = list(origin.headers)
             tracker.trace = self._tracing.begin(scope, method)
         self._route(tracker, scope)
-        tracker.request_id = self._request_id(origin)
-        tracker.backend_id = origin.request_id or tracker.request_id.encode()
+        self._set_request_ids(tracker, origin)
         if snapshot.config.bucketing.cookie is not None:
             tracker.sticky_cookie = self._sticky_cookie(tracker, scope)
         untraced = scope["headers"] is origin.headers
         scope["headers"] = origin.passed if untraced else snapshot.resolver.passed(scope["headers"])
-        self._admit(tracker, origin.key)
-        if tracker.slot is not None and tracker.match is not None and tracker.match.route.guard is not None:
-            tracker.caller = snapshot.callers.identify(scope["headers"], origin.key)
+        self._admit(tracker, origin.key, scope["headers"])
         tracker.describe(scope)
         return tracker
 
@@ -206,14 +200,20 @@ class Gateway:
             with MIRROR_ERRORS:
                 tracker.mirrored.end(tracker.decision.backend, tracker.failure)
 
-    def _admit(self, tracker: RequestTracker, client: str | None) -> None:
-        """Take a slot at the backend; where a limit is reached, store the failure in `refusal`."""
+    def _admit(self, tracker: RequestTracker, client: str | None, headers: HeaderFields) -> None:
+        """Take a slot at the backend, and identify the caller for a guard.
+
+        Where a limit is reached, store the failure in `refusal`.
+        """
         if self.admission.limits is not tracker.snapshot.config.limits:
             self.admission.apply(tracker.snapshot.config.limits)
         try:
             tracker.slot = self.admission.admit(tracker.decision.backend, tracker.kind, client, tracker.connection)
         except Overloaded as refusal:
             tracker.refusal = refusal
+        else:
+            if tracker.match is not None and tracker.match.route.guard is not None:
+                tracker.caller = tracker.snapshot.callers.identify(headers, client)
 
     @property
     def websockets(self) -> int:
@@ -227,15 +227,14 @@ class Gateway:
 
     def _may_mirror(self, tracker: RequestTracker) -> bool:
         """Return True where a request may also run on the other backend."""
-        match = tracker.match
-        return match is not None and bool(match.route.shadow.share) and self._shadow is not None and not match.preflight
+        return self._shadow is not None and tracker.match is not None and tracker.match.may_shadow
 
     def _mirror(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
         """Begin to mirror a request that has a slot and is sampled."""
-        if tracker.slot is None or tracker.match is None or self._shadow is None or not self._may_mirror(tracker):
-            return
-        with MIRROR_ERRORS:
-            tracker.mirrored = self._shadow.mirror(tracker.match.route, tracker.decision, scope, receive)
+        shadow, match = self._shadow, tracker.match
+        if tracker.slot is not None and shadow is not None and match is not None and match.may_shadow:
+            with MIRROR_ERRORS:
+                tracker.mirrored = shadow.mirror(match.route, tracker.decision, scope, receive)
 
     def _sticky_cookie(self, tracker: RequestTracker, scope: Scope) -> bytes | None:
         """Return the `Set-Cookie` value for a caller without a sticky cookie; None where none is set."""
@@ -253,13 +252,14 @@ class Gateway:
         by_share = decision.reason in ("share", "cap", "no-key")
         return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
 
-    def _request_id(self, origin: RequestOrigin) -> str:
-        """Return the request's id for the log.
+    def _set_request_ids(self, tracker: RequestTracker, origin: RequestOrigin) -> None:
+        """Set the request's ids for the log and for the backends.
 
         Backends get the client's `X-Request-Id` where it is a plain token. The log gets it only where it is a UUID or
         32 hexadecimal digits, because other ids might identify a person.
         """
-        return origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
+        tracker.request_id = origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
+        tracker.backend_id = origin.request_id or tracker.request_id.encode()
 
     async def _serve(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
         snapshot, decision = tracker.snapshot, tracker.decision

@@ -27,6 +27,11 @@ class Match:
     preflight: bool = False
 
     @property
+    def may_shadow(self) -> bool:
+        """True where the request may also run on the other backend."""
+        return bool(self.route.shadow.share) and not self.preflight
+
+    @property
     def params(self) -> dict[str, str]:
         """The parameters by name, decoded as by `decodeURIComponent`; `*` is the part matched by a wildcard.
 
