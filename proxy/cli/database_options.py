@@ -12,13 +12,11 @@ from typing import Final, TypeVar
 import click
 
 from proxy.cli.option_group import option_group
+from proxy.cli.unusable import Unusable
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
 from proxy.runtime.database import Database, DatabaseError
-
-UNUSABLE = 2
-"""Exit code when MongoDB cannot be reached."""
 
 T = TypeVar("T")
 
@@ -97,8 +95,7 @@ def run_query(target: DatabaseTarget, query: Callable[[Database], Awaitable[T]])
     try:
         return asyncio.run(run())
     except DatabaseError as error:
-        click.echo(f"Error: {error}", err=True)
-        raise click.exceptions.Exit(UNUSABLE) from error
+        raise Unusable(str(error)) from error
 
 
 def _config(file: Path) -> Config | None:

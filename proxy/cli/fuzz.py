@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from proxy.cli.option_group import option_group
+from proxy.cli.unusable import Unusable
 from proxy.fuzz.options import FuzzBackend, FuzzOptions
 from proxy.fuzz.safety import ForeignHostError, refuse_foreign
 
 if TYPE_CHECKING:
     from proxy.fuzz.search import Finding, Search
 
-UNUSABLE: Final = 2
 Backends = tuple[FuzzBackend, FuzzBackend]
 """Legacy and native."""
 _PACKAGES: Final = ("schemathesis", "hypothesis")
@@ -170,8 +170,7 @@ def _run(backends: Backends, options: FuzzOptions, into: Path, junit: Path | Non
             except KeyboardInterrupt:
                 click.echo("interrupted", err=True)
     except unusable as error:
-        click.echo(f"Error: {error}", err=True)
-        return UNUSABLE
+        raise Unusable(str(error)) from error
     seconds = time.monotonic() - begun
     _summarize(search, seconds)
     if junit:

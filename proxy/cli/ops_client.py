@@ -15,6 +15,8 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from proxy.cli.unusable import Unusable
+
 if TYPE_CHECKING:
     from urllib.error import HTTPError
 
@@ -32,12 +34,6 @@ ops_url_option: Callable[[Command], Command] = click.option(
     show_default=True,
     help="The gateway's ops listener.",
 )
-
-
-class OpsUnreachable(click.ClickException):
-    """Raised where a gateway's ops listener cannot be reached, or requires a token."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ def ops_client(url: str) -> Iterator[OpsClient]:
 
 
 def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) -> OpsResponse:
-    """Return the response of a path. Raises `OpsUnreachable` where there is none, ClickException for an error."""
+    """Return the response of a path. Raises `Unusable` where there is none, ClickException for an error."""
     from urllib.error import HTTPError, URLError
 
     try:
@@ -94,12 +90,12 @@ def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) 
     except HTTPError as error:
         with error:
             if error.code == 401:
-                raise OpsUnreachable(f"{client.base_url} requires a token: set OPS_TOKEN") from None
+                raise Unusable(f"{client.base_url} requires a token: set OPS_TOKEN") from None
             raise click.ClickException(_reason(client, error)) from None
     except (OSError, ValueError) as error:
         cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
-        raise OpsUnreachable(f"{client.base_url} cannot be reached: {reason}") from None
+        raise Unusable(f"{client.base_url} cannot be reached: {reason}") from None
 
 
 def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:

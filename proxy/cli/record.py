@@ -10,6 +10,7 @@ import click
 
 from proxy.cli.played_service import PlayedService, progress_bar, service_options
 from proxy.cli.recordings_target import recordings_target
+from proxy.cli.unusable import UNUSABLE
 from proxy.contract.editing import write_whole
 from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings
@@ -17,8 +18,6 @@ from proxy.recordings.recorder import OnStep, Recorder, Script, encode_recording
 from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import SideEffectsError
 from proxy.types import JSON
-
-_UNUSABLE = 2
 
 
 @dataclass
@@ -55,7 +54,7 @@ def record(scenarios: Path, service: PlayedService, target: Path, only: tuple[st
     except (ServiceUnreachable, SideEffectsError, RecordingError, ValueError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
         _write_partial(target, harvest)
-        raise click.exceptions.Exit(_UNUSABLE) from error
+        raise click.exceptions.Exit(UNUSABLE) from error
     except KeyboardInterrupt:
         _write_partial(target, harvest)
         raise

@@ -14,10 +14,11 @@ import click
 
 from proxy.cli import report_tables as tables
 from proxy.cli.console import console
-from proxy.cli.database_options import UNUSABLE, DatabaseOptions, DatabaseTarget, database_options
+from proxy.cli.database_options import DatabaseOptions, DatabaseTarget, database_options
 from proxy.cli.database_options import run_query as run_on_database
 from proxy.cli.report_options import Output, output_options, query_options
 from proxy.cli.report_triage import triage
+from proxy.cli.unusable import UNUSABLE
 from proxy.contract.bundle import ContractBundle, load_bundle
 from proxy.contract.faults import ContractError
 from proxy.contract.tree import Tree, read_tree

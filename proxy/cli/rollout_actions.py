@@ -21,6 +21,7 @@ import click
 from proxy.cli.completion import complete_groups, complete_routes_and_groups
 from proxy.cli.config_file import ROUTING_FILE
 from proxy.cli.param_types import ShareParam
+from proxy.cli.unusable import Unusable
 from proxy.config.field_types import show_duration, show_share
 from proxy.config.loading import load
 from proxy.config.models import Config, Route
@@ -35,12 +36,6 @@ from proxy.runtime.database import Database, DatabaseError, Unavailable
 from proxy.types import BasisPoints
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class StoreUnreachable(click.ClickException):
-    """Raised where MongoDB cannot be reached."""
-
-    exit_code = 2
 
 
 def current_user() -> str:
@@ -195,7 +190,7 @@ def _run(action: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(action)
     except (Refused, DatabaseError) as error:
-        raise (StoreUnreachable if isinstance(error, Unavailable) else click.ClickException)(str(error)) from None
+        raise (Unusable if isinstance(error, Unavailable) else click.ClickException)(str(error)) from None
 
 
 @asynccontextmanager

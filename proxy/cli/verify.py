@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.cli.played_service import PlayedService, progress_bar, service_options
+from proxy.cli.unusable import Unusable
 from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
 from proxy.contract import divergences
@@ -23,7 +24,6 @@ from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import SideEffectsError
 from proxy.reports.reproduction import NAME
 
-_UNUSABLE = 2
 _KINDS = {
     "step": "steps",
     "store": "stores",
@@ -107,8 +107,7 @@ def _run(service: PlayedService, chosen: Recordings, settings: PlayerSettings) -
         with progress_bar(_expected(chosen, service)) as advance:
             return asyncio.run(_play(service, chosen, settings, lambda result: advance(result.scenario)))
     except (ServiceUnreachable, SideEffectsError, ValueError) as error:
-        click.echo(f"Error: {error}", err=True)
-        raise SystemExit(_UNUSABLE) from error
+        raise Unusable(str(error)) from error
 
 
 async def _play(service: PlayedService, chosen: Recordings, settings: PlayerSettings, on_result: OnResult) -> Report:

@@ -1,0 +1,16 @@
+"""How a command ends that cannot use a service, a database or a file that it needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+UNUSABLE: Final = 2
+"""Exit code of such a command."""
+
+
+class Unusable(click.ClickException):
+    """Raised where a command cannot use what it needs; reported in one line."""
+
+    exit_code = UNUSABLE
