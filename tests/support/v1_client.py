@@ -25,6 +25,9 @@ V1: Final = "/api/v1"
 TOKENS: Final = Tokens(SECRET, 3600)
 NOBODY: Final = "0123456789abcdef01234567"
 
+PASSWORD: Final = "correct horse"
+"""The password of those who sign up."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -89,3 +92,14 @@ async def v1_surface(mongodb_url: str, /, **changes: object) -> AsyncIterator[Su
             app = create_app(Settings.load(**{**named, **changes}), PATIENT)
             async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
                 yield Surface(client, database, port, outside)
+
+
+async def sign_up(surface: Surface) -> str:
+    email = f"{ObjectId()}@clinic.example"
+    user = {"username": "amara", "email": email, "password": PASSWORD, "role": "clinician"}
+    expect(201, await surface.client.post(f"{V1}/users/register", json=user))
+    return email
+
+
+async def log_in(surface: Surface, email: str, password: str) -> httpx.Response:
+    return await surface.client.post(f"{V1}/users/login", json={"email": email, "password": password})
