@@ -26,6 +26,7 @@ DAY_S: Final = 60.0
 PEOPLE: Final = ("amara", "bola", "chidi", "dayo", "ebele", "femi")
 
 _TICK_S: Final = 0.2
+_LIMITS: Final = httpx.Limits(keepalive_expiry=1.0)  # less than the gateway's 5 s: httpx does not repeat as browsers do
 
 MORNING, NOON, AFTERNOON, EVENING = (9 * 60, 11 * 60), (11 * 60, 13 * 60), (13 * 60 + 30, 15 * 60), (15 * 60, 17 * 60)
 
@@ -121,7 +122,7 @@ class Clinic:
     @contextlib.asynccontextmanager
     async def employ(self, name: str, chance: Random) -> AsyncIterator[Clinician]:
         """Open a clinician's browser, whose actions count for the clinic."""
-        async with httpx.AsyncClient(base_url=self._url, trust_env=False) as browser:
+        async with httpx.AsyncClient(base_url=self._url, trust_env=False, limits=_LIMITS) as browser:
             yield Clinician(
                 name, f"clinic-{self._seed}", browser, chance, self.counts, self._clock.pause, self._timeouts
             )

@@ -23,6 +23,7 @@ from tests.proxy.cli.test_serve import served
 from tests.support.backends import scratch_database
 from tests.support.outside_services import Answer, Script
 from tests.support.sockets import exchange, scripted, serving
+from tests.support.waiting import BRIEFLY_IDLE
 
 CANARY = "Zqcanary7x"
 EMAIL = f"{CANARY}@clinic.example"
@@ -150,7 +151,7 @@ async def test_canary_of_faulty_exchanges_appears_nowhere(
 
 
 async def send_all(port: int, person: Person) -> set[int]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, limits=BRIEFLY_IDLE) as client:
         async with asyncio.TaskGroup() as tasks:
             limit = asyncio.Semaphore(8)
 
@@ -166,7 +167,7 @@ async def send_all(port: int, person: Person) -> set[int]:
 
 
 async def pages(ops: int) -> dict[str, str]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}", limits=BRIEFLY_IDLE) as client:
         answers = {page: await client.get(page) for page in (*PAGES, "/metrics", "/routes/ai", "/routes/old")}
     assert {answer.status_code for answer in answers.values()} == {200}
     return {page: answer.text for page, answer in answers.items()}

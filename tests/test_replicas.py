@@ -20,7 +20,7 @@ from demo.mongod import Mongod, find_mongod
 from tests.proxy.cli.test_serve import served
 from tests.proxy.runtime.test_process import legacy
 from tests.support.sockets import scripted
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import BRIEFLY_IDLE, HANG_TIMEOUT
 
 FILE = """\
 legacy: {{url: http://127.0.0.1:{legacy}}}
@@ -118,7 +118,7 @@ class Load:
 async def fleet(directory: Path, mongod: Mongod) -> AsyncIterator[list[Replica]]:
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(scripted(legacy))
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0, trust_env=False))
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0, trust_env=False, limits=BRIEFLY_IDLE))
         file = directory / "routing.yaml"
         file.write_text(FILE.format(legacy=port, mongodb=mongod.url))
         started = [asyncio.ensure_future(stack.enter_async_context(served(file))) for _ in range(3)]

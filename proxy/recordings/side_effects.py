@@ -21,6 +21,7 @@ from proxy.types import JSON
 _TIMEOUT_MS = 3000
 _BY_DNS = "mongodb+srv://"
 _RESERVED = ("admin", "config", "local")
+_NO_REUSE = httpx.Limits(max_keepalive_connections=0)  # a service may close an idle connection just as it is used
 _READING = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
@@ -90,7 +91,7 @@ class OutsideCalls:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._client = httpx.AsyncClient(trust_env=False, timeout=_TIMEOUT_MS / 1000)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=_TIMEOUT_MS / 1000, limits=_NO_REUSE)
 
     async def __aenter__(self) -> "OutsideCalls":
         return self

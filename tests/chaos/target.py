@@ -33,6 +33,7 @@ from tests.chaos.traffic import REQUESTS, Traffic, busy_core
 from tests.support.backends import NOWHERE, token_of
 from tests.support.mongodb_relay import Relay
 from tests.support.sockets import scripted
+from tests.support.waiting import BRIEFLY_IDLE
 
 PROGRAM = Path(sys.executable).with_name("scribe-proxy")
 START_TIMEOUT = 60.0
@@ -138,7 +139,8 @@ class Site:
             )
             environment = {**os.environ, **backend_environment(relay.url, NOWHERE, "chaos")}
             started = await stack.enter_async_context(_serve(file, setup.options, environment, stdout))
-            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=60))
+            client = httpx.AsyncClient(trust_env=False, timeout=60, limits=BRIEFLY_IDLE)
+            await stack.enter_async_context(client)
             yield Target(*started[1:], file, relay, self.legacy, started[0], client)
 
 

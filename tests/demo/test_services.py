@@ -21,6 +21,7 @@ from demo.services import LEGACY, SECRET, DemoLegacy, Upstreams, backend_environ
 from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+from tests.support.waiting import BRIEFLY_IDLE
 
 DATABASE = "stand_in_tests"
 RECORDINGS = LEGACY.parents[1] / "contracts" / "recordings"
@@ -52,7 +53,7 @@ async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.As
     with MongoClient[dict[str, Any]](mongodb_url) as mongodb:
         for name in mongodb[DATABASE].list_collection_names():
             mongodb[DATABASE][name].delete_many({})
-    async with httpx.AsyncClient(base_url=legacy.url, trust_env=False) as found:
+    async with httpx.AsyncClient(base_url=legacy.url, trust_env=False, limits=BRIEFLY_IDLE) as found:
         yield found
 
 

@@ -21,7 +21,7 @@ from handlers.app import create_app
 from handlers.settings import Settings
 from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import BRIEFLY_IDLE, HANG_TIMEOUT
 
 SECRET = "dev-secret"
 NOWHERE = "http://127.0.0.1:9"
@@ -57,7 +57,8 @@ def token_of(claims: object) -> str:
 
 def client_of(port: int) -> httpx.AsyncClient:
     """A client that waits little for an answer, and knows no proxy."""
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=HANG_TIMEOUT)
+    base_url = f"http://127.0.0.1:{port}"
+    return httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=HANG_TIMEOUT, limits=BRIEFLY_IDLE)
 
 
 def settings_for(mongodb_url: str, database: str, **changes: object) -> Settings:

@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import httpx
+
 HANG_TIMEOUT: Final = 60.0
 """Seconds after which what never happens is reported."""
 PROMPT_TIMEOUT: Final = 20.0
 """Seconds that nothing prompt takes, even on a busy machine; the limit that applies otherwise is longer."""
 POLL_INTERVAL: Final = 0.01
 """Seconds between two looks at a condition that nothing announces."""
+BRIEFLY_IDLE: Final = httpx.Limits(keepalive_expiry=1.0)
+"""Limits of a client that drops idle connections long before Node or uvicorn do (after 5 s): none meets a close."""
 
 
 async def until(holds: Callable[[], object]) -> None:

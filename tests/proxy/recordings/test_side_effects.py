@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from starlette.routing import Route
 
 from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
 from proxy.types import JSON
-from tests.support.sockets import serving
+from tests.support.sockets import read_head, scripted, serving
 
 DATABASE = f"test_aftermath_{os.getpid()}"
 Client = AsyncMongoClient[dict[str, object]]
@@ -148,6 +149,16 @@ async def test_calls_are_read_and_cleared() -> None:
         assert await calls.read() == [{"path": "/x"}]
         await calls.clear()
         assert await calls.read() == []
+
+
+async def test_calls_are_read_though_kept_connections_close() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+        await reader.read(1)  # of a second request, which is not answered
+
+    async with scripted(answer) as port, OutsideCalls(f"http://127.0.0.1:{port}/calls") as calls:
+        assert [await calls.read() for _ in range(3)] == [[], [], []]
 
 
 @pytest.mark.parametrize(("path", "told"), [("text", "no JSON"), ("thing", "a list"), ("none", "404")])
