@@ -29,7 +29,7 @@ class Field:
         child = ManagedProcess(name, command, log=self.place / f"{name}-{port}.log", env=env)
         child.start()
         self._children.append(child)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while is_free(port):
             child.check()
             if time.monotonic() > deadline:

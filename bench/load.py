@@ -12,7 +12,7 @@ from statistics import median
 from typing import TypeAlias, TypeVar
 
 Name = TypeVar("Name", bound=str)
-_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+_MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0, "h": 3_600_000.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +36,31 @@ def load(url: str, connections: int, seconds: float, script: Path | None = None)
         raise SystemExit("wrk is needed: apt-get install wrk")
     command = [program, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency"]
     command += ["-s", str(script)] if script else []
-    output = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
-    return parse(output)
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"wrk failed at {url}: {done.stdout}{done.stderr}")
+    return parse(done.stdout)
 
 
 def parse(output: str) -> Reading:
+    """Return the figures of one run's output; raises SystemExit with the output where one is missing."""
     failed = sum(int(number) for number in re.findall(r"Non-2xx or 3xx responses: (\d+)", output))
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     failed += sum(map(int, errors.groups())) if errors else 0
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if rate is None:
-        raise SystemExit(f"wrk said something unexpected:\n{output}")
+        raise SystemExit(f"wrk printed no rate:\n{output}")
+    if not float(rate[1]):
+        raise SystemExit(f"no request was answered; the machine is too busy, or a contender hangs:\n{output}")
     return Reading(float(rate[1]), _percentile(output, 50), _percentile(output, 99), failed)
 
 
 def _percentile(output: str, percent: int) -> float:
-    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", output, re.MULTILINE)
-    return float(found[1]) * _UNITS[found[2]] if found else float("nan")
+    """Return a percentile in milliseconds; wrk pads the unit to two characters."""
+    line = re.search(rf"^ +{percent}% +([\d.]+)(us|ms|s|m|h) *$", output, re.MULTILINE)
+    if line is None:
+        raise SystemExit(f"wrk printed no {percent}th percentile:\n{output}")
+    return float(line[1]) * _MILLISECONDS[line[2]]
 
 
 def in_turns(contenders: Mapping[str, Callable[[], Reading]], rounds: int) -> Readings:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +18,7 @@ from rich.table import Table
 from bench.clinic import furnish
 from bench.contenders import field, routing
 from bench.forwarding import GATEWAY, MIDDLEWARE, NGINX, UVICORN
-from bench.load import Reading, Readings, in_turns, load
+from bench.load import Readings, in_turns, load, typical
 from bench.native import GATEWAY as NATIVE
 from bench.native import LEGACY, contend
 from bench.report import median_ratio
@@ -37,16 +36,21 @@ NATIVE_MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A measured ratio, and the bound that it must stay at or above, or at or below where `at_most`."""
+    """A measured ratio, and the bound that it must stay at or above, or at or below where `at_most`.
+
+    `compared` has the two figures of which it is the ratio; `fault` is why they are not comparable, if so.
+    """
 
     name: str
     ratio: float
     bound: float
     at_most: bool = False
+    compared: str = ""
+    fault: str = ""
 
     @property
     def is_met(self) -> bool:
-        return self.ratio <= self.bound if self.at_most else self.ratio >= self.bound
+        return not self.fault and (self.ratio <= self.bound if self.at_most else self.ratio >= self.bound)
 
 
 def forwarding_marks(seconds: int, rounds: int) -> list[Mark]:
@@ -65,10 +69,10 @@ def forwarding_marks(seconds: int, rounds: int) -> list[Mark]:
         some = _measure(ports, "/small", 16, seconds, rounds)
         many = _measure({name: ports[name] for name in (MIDDLEWARE, GATEWAY)}, "/small", 128, seconds + 1, rounds)
     return [
-        Mark("throughput, 16 connections, to http-proxy-middleware", _rate(some, GATEWAY, MIDDLEWARE), 3.2),
-        Mark("throughput, 16 connections, to bare uvicorn", _rate(some, GATEWAY, UVICORN), 0.40),
-        Mark("throughput, 16 connections, to nginx", _rate(some, GATEWAY, NGINX), 0.40),
-        Mark("p99, 128 connections, to http-proxy-middleware", _p99(many, GATEWAY, MIDDLEWARE), 1.0, at_most=True),
+        rate_mark("throughput, 16 connections, to http-proxy-middleware", some, GATEWAY, MIDDLEWARE, 3.2),
+        rate_mark("throughput, 16 connections, to bare uvicorn", some, GATEWAY, UVICORN, 0.40),
+        rate_mark("throughput, 16 connections, to nginx", some, GATEWAY, NGINX, 0.40),
+        p99_mark("p99, 128 connections, to http-proxy-middleware", many, GATEWAY, MIDDLEWARE, 1.0),
     ]
 
 
@@ -85,10 +89,9 @@ def native_marks(seconds: int, rounds: int) -> list[Mark]:
                 for name in (LEGACY, NATIVE)
             }
             readings = in_turns(measures, rounds)
-            marks.append(
-                Mark(f"{question}: throughput to legacy", _rate(readings, NATIVE, LEGACY), NATIVE_MARKS[question])
-            )
-            marks.append(Mark(f"{question}: p99 to legacy", _p99(readings, NATIVE, LEGACY), 0.25, at_most=True))
+            bound = NATIVE_MARKS[question]
+            marks.append(rate_mark(f"{question}: throughput to legacy", readings, NATIVE, LEGACY, bound))
+            marks.append(p99_mark(f"{question}: p99 to legacy", readings, NATIVE, LEGACY, 0.25))
     return marks
 
 
@@ -99,27 +102,41 @@ def _measure(ports: dict[str, int], path: str, connections: int, seconds: int, r
     return in_turns({name: partial(load, url, connections, seconds) for name, url in urls.items()}, rounds)
 
 
-def _rate(readings: Readings, contender: str, base: str) -> float:
-    return _ratio(readings, contender, base, lambda reading: reading.rate)
+def rate_mark(name: str, readings: Readings, contender: str, base: str, bound: float) -> Mark:
+    """Return the ratio of two throughputs with its lower bound."""
+    pair = readings[contender], readings[base]
+    rates = " : ".join(f"{typical(each).rate:,.0f}" for each in pair)
+    ratio = median_ratio(*pair, lambda reading: reading.rate)
+    return Mark(name, ratio, bound, compared=f"{rates} req/s", fault=_fault(readings, contender, base))
 
 
-def _p99(readings: Readings, contender: str, base: str) -> float:
-    return _ratio(readings, contender, base, lambda reading: reading.p99)
+def p99_mark(name: str, readings: Readings, contender: str, base: str, bound: float) -> Mark:
+    """Return the ratio of two 99th percentiles with its upper bound."""
+    pair = readings[contender], readings[base]
+    p99s = " : ".join(f"{typical(each).p99:,.1f}" for each in pair)
+    ratio = median_ratio(*pair, lambda reading: reading.p99)
+    return Mark(name, ratio, bound, at_most=True, compared=f"{p99s} ms", fault=_fault(readings, contender, base))
 
 
-def _ratio(readings: Readings, contender: str, base: str, figure: Callable[[Reading], float]) -> float:
-    if not all(map(figure, readings[base])):
-        raise SystemExit(f"{base} answered no request in a reading: the machine is too busy to measure")
-    return median_ratio(readings[contender], readings[base], figure)
+def _fault(readings: Readings, *names: str) -> str:
+    """Return why readings cannot be compared: the contenders that failed requests."""
+    failed = {name: typical(readings[name]).failed for name in names}
+    return ", ".join(f"{name} failed {count} requests" for name, count in failed.items() if count)
 
 
 def show(marks: list[Mark], console: Console) -> None:
     """Print the ratios with their bounds."""
-    table = Table("", "ratio", "bound", "")
+    table = Table("", "ratio", "bound", "of", "")
     for mark in marks:
         bound = f"{'at most' if mark.at_most else 'at least'} {mark.bound:.2f}"
-        table.add_row(mark.name, f"{mark.ratio:.2f}", bound, "" if mark.is_met else "[red]missed[/red]")
+        table.add_row(mark.name, f"{mark.ratio:.2f}", bound, mark.compared, _verdict(mark))
     console.print(table)
+
+
+def _verdict(mark: Mark) -> str:
+    if mark.is_met:
+        return ""
+    return f"[red]missed[/red]: {mark.fault}" if mark.fault else "[red]missed[/red]"
 
 
 @click.command()
