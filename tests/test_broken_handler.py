@@ -13,26 +13,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import pytest
-from bson import ObjectId
 from click.testing import CliRunner
-from pymongo.database import Database
 
 from demo.ports import free_port
-from demo.services import ROOT, DemoLegacy, Gateway, Service, Upstreams, backend_environment
+from demo.services import ROOT, DemoLegacy, Gateway, Upstreams, backend_environment
 from proxy.cli.main import main
 from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import get, post
 from tests.support.backends import scratch_database
-from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
-
-S = TypeVar("S", bound=Service)
+from tests.support.broken_handler import NOTES, begin, plant
+from tests.support.clinic import CONSULTATION, NOTE, PROMPT, TRANSCRIPT
 
 BREAKAGES: Final = {
     ("body.count", "type"),
@@ -51,7 +47,6 @@ routes:
   - {{name: notes.list, match: "GET /api/notes/{{consultationId}}", shadow: 100%}}
   - {{name: rest, match: "* /*", shadow: {{share: 100%, writes: dry_run}}}}
 """
-NOTES: Final = get(f"/api/notes/{CONSULTATION}", FOREVER)
 OTHERS: Final = [
     get("/api/prompts", FOREVER),
     get(f"/api/consultation/{CONSULTATION}", FOREVER),
@@ -129,20 +124,6 @@ def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         environment["LEGACY_URL"] = legacy.url
         begin(running, Gateway(file, environment, log, host="127.0.0.1", port=ports[0], ops_port=ports[1]))
         yield Stand(Origin.parse(f"http://127.0.0.1:{ports[0]}"), place / "broken", log, mongodb_url, own.name)
-
-
-def begin(running: ExitStack, service: S) -> S:
-    running.callback(service.stop)
-    service.start()
-    return service
-
-
-def plant(database: Database[dict[str, Any]]) -> None:
-    """A consultation with two notes, so that there is an order; no date is left to a default of the moment."""
-    second = {**DOCUMENTS["notes"][0], "_id": ObjectId(), "body": "second", "created_at": datetime(2026, 1, 3)}
-    for name, documents in {**DOCUMENTS, "notes": [*DOCUMENTS["notes"], second]}.items():
-        dates = dict.fromkeys(("created_at", "updated_at", "started_at"), datetime(2026, 1, 2))
-        database[name].insert_many([{**dates, **document} for document in documents])
 
 
 @pytest.mark.slow  # tests/test_planted_faults_end_to_end.py has more faults

@@ -50,6 +50,17 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
             yield node
 
 
+def imported_tests(path: Path, tree: ast.AST) -> Iterator[str]:
+    """Yield where a module imports a test module: helpers that several tests share are in tests/support/."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2].startswith("test_"):
+            yield where(path, node)
+
+
+def test_no_test_module_is_imported() -> None:
+    assert [each for path, tree in TREES.items() for each in imported_tests(path, tree)] == []
+
+
 def test_no_attribute_is_patched() -> None:
     found = [each for path, tree in TREES.items() if path not in PLANTS_FAULTS for each in patches(path, tree)]
     assert len(found) <= PATCHES, found

@@ -19,8 +19,8 @@ from pymongo import MongoClient
 
 from demo.services import backend_environment
 from tests.hostile.attack import Person, endpoints
-from tests.proxy.cli.test_serve import served
 from tests.support.backends import scratch_database
+from tests.support.command_line import served
 from tests.support.outside_services import Answer, Script
 from tests.support.sockets import exchange, scripted, serving
 from tests.support.waiting import BRIEFLY_IDLE

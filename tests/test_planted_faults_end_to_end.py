@@ -32,13 +32,13 @@ from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import CompareRead, Configure, RequestSnapshot
 from proxy.types import JSON
 from tests.differential.people import TOKEN
-from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.backend_pair import Outside, Twin, legacy_twin
 from tests.support.backends import SECRET
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE
 from tests.support.exchanges import raw
 from tests.support.patient_timings import PATIENT
 from tests.support.planted_faults import Answer, compact
+from tests.support.shadowed_requests import CONNECTION
 from tests.support.sockets import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -114,7 +114,7 @@ class Stand:
     async def _compare_read(self, comparator: Comparator) -> None:
         served = await self.backends.fetch("legacy", "all", _request(*READ), self.backends.bounds())
         assert not isinstance(served, str)
-        job = CompareRead(1, "all", "legacy", ARRIVAL, raw(served), time.monotonic() + 10)
+        job = CompareRead(1, "all", "legacy", CONNECTION, raw(served), time.monotonic() + 10)
         verdicts: list[Verdict] = []
         await comparator.compare_read(job, verdicts.append)
         assert verdicts[0].reason is None
@@ -142,7 +142,7 @@ def _step(method: str, path: str, body: JSON) -> JSON:
 def _request(method: str, path: str, body: JSON) -> RequestSnapshot:
     sent = b"" if body is None else compact(body)
     described = (AUTHORIZED, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(sent)))
-    return RequestSnapshot(method, path.encode(), described if sent else (AUTHORIZED,), sent, ARRIVAL)
+    return RequestSnapshot(method, path.encode(), described if sent else (AUTHORIZED,), sent, CONNECTION)
 
 
 def _unexplained(differences: Any) -> set[tuple[str, str]]:

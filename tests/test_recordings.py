@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import openai  # noqa: F401 -- the app imports it with its first call, which takes longer than HANG on a busy machine
 import pytest
 
 from demo.ports import free_port
-from demo.services import ROOT, DemoLegacy, Gateway, Upstreams, backend_environment
+from demo.services import ROOT, Gateway
 from handlers.app import create_app
 from handlers.settings import Settings
 from proxy.contract import divergences
@@ -26,10 +24,11 @@ from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.report import Report, tally
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from tests.support.patient_timings import PATIENT
+from tests.support.recording_environment import HANG, RecordingEnvironment, describe_differences, environment, legacy
 from tests.support.sockets import threaded
 
-HANG = 6.0
-"""Seconds after which the player gives up; the gateway gives up on legacy before that."""
+__all__ = ["environment"]  # a fixture
+
 EVERYTHING = """
   - {name: all, match: "* /*", native: 100%}
   - {name: root, match: "* /", native: 100%}
@@ -41,51 +40,21 @@ NOTHING = """
 """
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """A database and outside services of one's own, and the environment that names them."""
-
-    mongodb_url: str
-    upstreams_url: str
-    database: str
-    place: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return backend_environment(self.mongodb_url, self.upstreams_url, self.database)
-
-
-@pytest.fixture
-def around(mongodb_url: str, tmp_path: Path) -> Iterator[Surroundings]:
-    upstreams = Upstreams(tmp_path / "upstreams.log")
-    upstreams.start()
-    try:
-        database = f"recordings_{free_port()}"
-        yield Surroundings(mongodb_url, upstreams.url, database, tmp_path)
-    finally:
-        upstreams.stop()
-
-
 @contextmanager
-def legacy(around: Surroundings) -> Iterator[str]:
-    service = DemoLegacy(around.environment, around.place / "legacy.log")
-    service.start()
-    try:
-        yield service.url
-    finally:
-        service.stop()
-
-
-@contextmanager
-def gateway(around: Surroundings, legacy_url: str, routes: str) -> Iterator[str]:
-    file = around.place / "routing.yaml"
+def gateway(environment: RecordingEnvironment, legacy_url: str, routes: str) -> Iterator[str]:
+    file = environment.directory / "routing.yaml"
     file.write_text(
         f"legacy: {{url: {legacy_url}, timeouts: {{response: {HANG * 0.75}s}}}}\n"
         f"native: handlers.app:app\nallowed_origins: http://localhost:3000\nroutes: {routes}"
     )
     port = free_port()
     process = Gateway(
-        file, around.environment, around.place / "gateway.log", host="127.0.0.1", port=port, ops_port=free_port()
+        file,
+        environment.variables,
+        environment.directory / "gateway.log",
+        host="127.0.0.1",
+        port=port,
+        ops_port=free_port(),
     )
     process.start()
     try:
@@ -95,52 +64,43 @@ def gateway(around: Surroundings, legacy_url: str, routes: str) -> Iterator[str]
 
 
 @contextmanager
-def native(around: Surroundings) -> Iterator[str]:
+def native(environment: RecordingEnvironment) -> Iterator[str]:
     """The native app alone, in a thread of this process, so that coverage sees it."""
-    given: dict[str, Any] = {name.lower(): value for name, value in around.environment.items()}
+    given: dict[str, Any] = {name.lower(): value for name, value in environment.variables.items()}
     settings = Settings(**given)
     with threaded(create_app(settings, PATIENT), lifespan="on") as url:
         yield url
 
 
-async def play(base_url: str, around: Surroundings, *, declared: bool) -> Report:
+async def play(base_url: str, environment: RecordingEnvironment, *, declared: bool) -> Report:
     known = divergences.load(ROOT / "contracts" / "divergences.yaml") if declared else ()
     terms = PlayerSettings(hang_after=HANG, accepted={"hang": 504, "reset": 502}, divergences=known)
     recorded = model.load(ROOT / "contracts" / "recordings")
     async with (
-        StoredDocuments(around.mongodb_url, around.database) as documents,
-        OutsideCalls(f"{around.upstreams_url}/_calls") as calls,
+        StoredDocuments(environment.mongodb_url, environment.database) as documents,
+        OutsideCalls(f"{environment.upstreams_url}/_calls") as calls,
     ):
         return await Player(base_url, terms, documents, calls).play(recorded)
 
 
-def told(report: Report) -> str:
-    """What differs, for the failing test to say."""
-    return "\n".join(
-        f"{result.scenario} / {result.name} {result.endpoint}: {result.unexplained}"
-        for result in report.results
-        if result.verdict == "differing"
-    )
-
-
-def test_gateway_answers_all_recordings_as_legacy_alone(around: Surroundings) -> None:
-    with legacy(around) as url, gateway(around, url, NOTHING) as base_url:
-        report = asyncio.run(play(base_url, around, declared=False))
-    assert told(report) == ""
+def test_gateway_answers_all_recordings_as_legacy_alone(environment: RecordingEnvironment) -> None:
+    with legacy(environment) as url, gateway(environment, url, NOTHING) as base_url:
+        report = asyncio.run(play(base_url, environment, declared=False))
+    assert describe_differences(report) == ""
     counted = {subject: tally.equal for subject, tally in report.by_subject().items()}
     assert counted == {"step": 345, "store": 53, "calls": 53, "conversation": 14, "connection": 4}
 
 
 @pytest.mark.slow  # the gateway and the native app are each played alone
-def test_with_everything_native_only_what_is_declared_differs(around: Surroundings) -> None:
-    with legacy(around) as url, gateway(around, url, EVERYTHING) as base_url:
-        report = asyncio.run(play(base_url, around, declared=True))
-    assert told(report) == ""
+def test_with_everything_native_only_what_is_declared_differs(environment: RecordingEnvironment) -> None:
+    with legacy(environment) as url, gateway(environment, url, EVERYTHING) as base_url:
+        report = asyncio.run(play(base_url, environment, declared=True))
+    assert describe_differences(report) == ""
     assert tally(report.results).declared > 0
 
 
-def test_the_native_app_alone_differs_only_where_declared(around: Surroundings) -> None:
-    with native(around) as base_url:
-        report = asyncio.run(play(base_url, around, declared=True))
-    assert told(report) == ""
+def test_the_native_app_alone_differs_only_where_declared(environment: RecordingEnvironment) -> None:
+    with native(environment) as base_url:
+        report = asyncio.run(play(base_url, environment, declared=True))
+    assert describe_differences(report) == ""
     assert report.by_subject()["step"].equal >= 285

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from demo.mongod import Mongod, find_mongod
-from tests.proxy.cli.test_serve import served
-from tests.proxy.runtime.test_process import legacy
+from tests.support.command_line import served
+from tests.support.gateway_process import legacy
 from tests.support.sockets import scripted
 from tests.support.waiting import BRIEFLY_IDLE, HANG_TIMEOUT
 

@@ -28,11 +28,11 @@ from proxy.reports.events import ComparisonEvent, Entry
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.conversation_comparator import ConversationComparator
 from proxy.shadow.messages import CompareConversation, Configure
-from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.backend_pair import Twin, legacy_twin
 from tests.support.backends import NOWHERE, SECRET
 from tests.support.conversations import ConversationRecorder, mirrored
 from tests.support.patient_timings import PATIENT
+from tests.support.shadowed_requests import CONNECTION
 from tests.support.sockets import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,7 +89,7 @@ class Stand:
         return event
 
     def _job(self) -> CompareConversation:
-        return CompareConversation(1, "stream", ARRIVAL, self.raw, time.monotonic() + 20)
+        return CompareConversation(1, "stream", CONNECTION, self.raw, time.monotonic() + 20)
 
 
 async def converse(url: str) -> None:

@@ -32,10 +32,10 @@ from proxy.reports.reader import ReportReader
 from proxy.runtime.process import GatewayProcess
 from proxy.shadow.timings import ShadowTimings
 from tests.support.backend_pair import shows
+from tests.support.recording_environment import HANG, RecordingEnvironment, describe_differences, environment, legacy
 from tests.support.sockets import serving
-from tests.test_recordings import HANG, Surroundings, around, legacy, told
 
-__all__ = ["around"]  # a fixture
+__all__ = ["environment"]  # a fixture
 
 LEGACY = """
   - {name: all, match: "* /*", shadow: {share: 100%, writes: dry_run}}
@@ -97,19 +97,19 @@ def compared_first(process: GatewayProcess) -> ASGIApp:
 
 @asynccontextmanager
 async def clinic(
-    around: Surroundings, legacy_url: str, routes: str, patch: pytest.MonkeyPatch
+    environment: RecordingEnvironment, legacy_url: str, routes: str, patch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[int, ReportReader]]:
     """A gateway with its shadow, in this process and another; its port, and what its reports say."""
-    for name, value in around.environment.items():
+    for name, value in environment.variables.items():
         patch.setenv(name, value)
-    file = around.place / "routing.yaml"
+    file = environment.directory / "routing.yaml"
     file.write_text(
         f"legacy: {{url: {legacy_url}, timeouts: {{response: {HANG * 0.75}s}}}}\n"
         f"native: handlers.app:app\nallowed_origins: http://localhost:3000\ncontracts: {ROOT / 'contracts'}\n"
-        f"access_log: false\nmongodb: {{database: {around.database}_reports}}\n"
+        f"access_log: false\nmongodb: {{database: {environment.database}_reports}}\n"
         f"shadow: {{dry_run_timeout: 3s, deadline: 5s, noise: 0%, max_cpu_wait: 100%}}\nroutes: {routes}"
     )
-    process = GatewayProcess(file, around.environment, shadow_timings=PATIENT)
+    process = GatewayProcess(file, environment.variables, shadow_timings=PATIENT)
     assert process.database is not None
     async with process.running(), serving(compared_first(process)) as port:
         while not process.shadow.ready:
@@ -118,14 +118,14 @@ async def clinic(
         await process.database.drop()
 
 
-async def play(around: Surroundings, chosen: Recordings, routes: str, patch: pytest.MonkeyPatch) -> Play:
+async def play(environment: RecordingEnvironment, chosen: Recordings, routes: str, patch: pytest.MonkeyPatch) -> Play:
     known = () if routes == LEGACY else divergences.load(ROOT / "contracts" / "divergences.yaml")
     terms = PlayerSettings(hang_after=HANG, accepted={"hang": 504, "reset": 502}, divergences=known)
     began = time.time()
-    with legacy(around) as url:
+    with legacy(environment) as url:
         async with (
-            clinic(around, url, routes, patch) as (port, reading),
-            StoredDocuments(around.mongodb_url, around.database) as documents,
+            clinic(environment, url, routes, patch) as (port, reading),
+            StoredDocuments(environment.mongodb_url, environment.database) as documents,
         ):
             report = await Player(f"http://127.0.0.1:{port}", terms, documents).play(chosen)
             await asyncio.sleep(1.5)  # reports are written once a second
@@ -146,10 +146,10 @@ def scenarios() -> Recordings:
 @pytest.mark.parametrize("routes", [LEGACY, NATIVE] if WHOLE else [MIXED + LEGACY])
 @shows("dry-run-model")
 async def test_only_what_is_declared_differs(
-    routes: str, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+    routes: str, environment: RecordingEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = await play(around, scenarios(), routes, monkeypatch)
-    assert told(played.report) == ""
+    played = await play(environment, scenarios(), routes, monkeypatch)
+    assert describe_differences(played.report) == ""
     assert played.found == ""
     assert played.count("match") > 40
     assert played.skipped().keys() <= {"body_too_large", "backend_unavailable", "write_not_allowed"}  # legacy may die

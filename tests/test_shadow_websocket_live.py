@@ -26,7 +26,7 @@ from demo.services import ROOT, DemoLegacy, Gateway, Upstreams, backend_environm
 from proxy.cli.main import main
 from tests.support.altered_stream import ALTERED
 from tests.support.backends import scratch_database
-from tests.test_broken_handler import begin
+from tests.support.broken_handler import begin
 
 CANARY: Final = "CanaryOfTheAudioThatMustBeStoredNowhere"
 AUDIO: Final = base64.b64encode(f"{CANARY}{'x' * 1500}".encode()).decode()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
+from playwright.async_api import Page, expect
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -23,6 +22,7 @@ from proxy.rollout.mongo import MongoStore
 from proxy.runtime.database import Database
 from tests.browser.browsing import Browsing
 from tests.browser.chromium import find_chromium
+from tests.browser.tab import DESKTOP, TOKEN, ContextSettings, Tab
 from tests.support.board_scene import board_stage
 from tests.support.ops_server import Stage, keep_a_day, roll_out, serve_a_minute, stage
 from tests.support.sockets import serving
@@ -32,12 +32,8 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="package"),
 ]
 
-TOKEN = "s3cret-token"
-PATIENCE_MS = 15_000
-Settings = dict[str, object]
-DESK: Settings = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
-PHONE: Settings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "is_mobile": True}
-PLAIN: Settings = {"viewport": {"width": 390, "height": 844}, "java_script_enabled": False}
+PHONE: ContextSettings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "is_mobile": True}
+PLAIN: ContextSettings = {"viewport": {"width": 390, "height": 844}, "java_script_enabled": False}
 PAGES = (
     *("/", "/comparisons?last=7d&verdict=mismatch", "/routes/notes.list", "/divergences", "/drift"),
     f"/differences/{difference_id('notes.list', 'body.notes.*.body', 'type')}",
@@ -47,44 +43,6 @@ PAGES = (
 )
 FAULTS = (Path(__file__).parent / "faults.js").read_text()
 """Gives what is wrong with a page, in words: text that is hard to read, what has no name, what is too wide."""
-
-
-@dataclass
-class Tab:
-    """A page of a browser context, and what it complained of or fetched from elsewhere."""
-
-    page: Page
-    base: str
-    complaints: list[str] = field(default_factory=list)
-
-    @classmethod
-    @asynccontextmanager
-    async def opened(cls, browser: Browser, base: str, settings: Settings) -> AsyncIterator[Tab]:
-        context = await browser.new_context(base_url=base, **settings)  # type: ignore[arg-type]
-        context.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
-        tab = cls(await context.new_page(), base)
-        tab.page.on("console", tab.hear)
-        tab.page.on("request", tab.check_address)
-        tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        yield tab
-        await context.close()
-        assert tab.complaints == []
-
-    async def log_in(self) -> None:
-        await self.page.goto("/live")
-        await self.page.get_by_label("Your name").fill("Ada")
-        await self.page.get_by_label("Ops token").fill(TOKEN)
-        await self.page.get_by_role("button", name="Log in").click()
-        await expect(self.page.get_by_role("heading", name="Live")).to_be_visible()
-
-    def hear(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "/nothing" not in message.location["url"]:
-            self.complaints.append(message.text)
-
-    def check_address(self, request: Request) -> None:
-        if not request.url.startswith(self.base):
-            self.complaints.append(f"asked for {request.url}")
 
 
 @asynccontextmanager
@@ -112,11 +70,11 @@ async def test_the_pages_are_sound_and_usable_at_every_width(
     tmp_path: Path, mongodb_url: str, browser: Browsing
 ) -> None:
     async with served(tmp_path, mongodb_url) as (staged, base):
-        for settings in (DESK, PHONE):
+        for settings in (DESKTOP, PHONE):
             async with Tab.opened(browser.browser, base, settings) as tab:
                 await tab.log_in()
                 await look_at_all(tab, dark=settings is PHONE)
-                if settings is DESK:
+                if settings is DESKTOP:
                     await find_a_difference(tab.page)
                     await watch_it_refresh(tab.page, staged)
         async with Tab.opened(browser.browser, base, PLAIN) as tab:
@@ -170,9 +128,9 @@ FIRST_SCREEN = """() => {
 """Returns the text of all elements that are wholly on the first screen."""
 
 
-@pytest.mark.parametrize("settings", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("settings", [DESKTOP, PHONE], ids=["desk", "phone"])
 async def test_first_screen_names_problem_cause_and_next_step(
-    tmp_path: Path, browser: Browsing, settings: Settings
+    tmp_path: Path, browser: Browsing, settings: ContextSettings
 ) -> None:
     staged = await board_stage(tmp_path)
     try:
@@ -221,8 +179,8 @@ async def test_logout_ends_every_window_and_no_backend_gets_the_cookie(
     async with (
         served(tmp_path, mongodb_url) as (_, base),
         serving(gateway) as port,
-        Tab.opened(browser.browser, base, DESK) as tab,
-        Tab.opened(browser.browser, base, DESK) as copy,
+        Tab.opened(browser.browser, base, DESKTOP) as tab,
+        Tab.opened(browser.browser, base, DESKTOP) as copy,
     ):
         await tab.log_in()
         cookies = await tab.page.context.cookies()

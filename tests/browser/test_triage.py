@@ -24,10 +24,10 @@ from demo.services import ROOT, DemoLegacy, Gateway, Upstreams, backend_environm
 from proxy.recordings.raw_http import Origin, exchange
 from tests.browser.browsing import Browsing
 from tests.browser.chromium import find_chromium
-from tests.browser.test_ops_pages import DESK, TOKEN, Tab
+from tests.browser.tab import DESKTOP, TOKEN, Tab
 from tests.support.backends import scratch_database
+from tests.support.broken_handler import NOTES, begin, plant
 from tests.support.sockets import serving
-from tests.test_broken_handler import NOTES, begin, plant
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
@@ -128,7 +128,7 @@ async def shows(page: Page, path: str, text: str) -> bool:
 async def test_triaged_difference_that_returns_raises_an_alarm(
     tmp_path: Path, mongodb_url: str, browser: Browsing
 ) -> None:
-    async with story(mongodb_url, tmp_path) as told, Tab.opened(browser.browser, told.ops, DESK) as tab:
+    async with story(mongodb_url, tmp_path) as told, Tab.opened(browser.browser, told.ops, DESKTOP) as tab:
         page = tab.page
         await log_in_as_viewer(page)
 

@@ -11,7 +11,11 @@ from types import TracebackType
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import UNDEFINED
+from handlers.legacy.javascript import (
+    UNDEFINED,
+    number_to_string,
+    stringify,
+)
 
 LEGACY = Path(__file__).parents[2] / "demo" / "legacy"
 SCRIPT = Path(__file__).with_name("node_child.cjs")
@@ -98,3 +102,15 @@ def _number(value: float) -> str:
     if math.isfinite(value):
         return repr(value)
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def describe(value: object) -> str:
+    """A value spelled so that nothing is lost; the same as `describe` in the child."""
+    if isinstance(value, list):
+        return "[" + ",".join(map(describe, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{stringify(key)}:{describe(member)}" for key, member in value.items()) + "}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        assert not (isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 and value)
+        return "-0" if value == 0 and math.copysign(1, value) < 0 else number_to_string(value)
+    return stringify(value)

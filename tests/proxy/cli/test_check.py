@@ -5,16 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from proxy.cli.main import main
+from tests.support.command_line import check
 
 SOUND = "legacy: {url: '${LEGACY_URL:-http://x}'}\nnative: proxy.cli.main:main\nroutes:\n"
 SOUND += "- {name: a, match: GET /a, native: 5%}\n"
-
-
-def check(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
-    return CliRunner(env=env).invoke(main, ["check", *map(str, arguments)])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from proxy.cli.import_strings import import_problem
 from proxy.config.indentation import indentation_hint
 from proxy.config.loading import parse
 from proxy.config.problems import ConfigError, Problem
-from tests.proxy.cli.test_check import check
+from tests.support.command_line import check
 
 FAULTY = """\
 legacy: {url: http://x}

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli.main import main
-from tests.proxy.runtime.test_process import legacy, process
+from tests.support.gateway_process import legacy, process
 from tests.support.sockets import read_head, scripted
 
 ROUTES = """\
 legacy: {{url: http://127.0.0.1:{port}}}
-native: tests.proxy.runtime.test_process:native
+native: tests.support.gateway_process:native
 bucketing: {{key: header:x-caller}}
 mongodb: {{url: ""}}
 access_log: false

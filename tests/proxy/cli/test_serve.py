@@ -3,56 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
-import sys
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from demo.ports import free_port, is_free
-from proxy.cli.serve import serve
-from tests.proxy.runtime.test_process import config, get, legacy
+from demo.ports import is_free
+from tests.support.command_line import run_serve, served
+from tests.support.gateway_process import config, get, legacy
 from tests.support.sockets import read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT, until
-
-PROGRAM = Path(sys.executable).with_name("scribe-proxy")
-
-
-@asynccontextmanager
-async def served(
-    file: Path, *options: str, patience: float = 300.0
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
-    """The command on two free ports; ends with the test."""
-    port, ops = free_port(), free_port()
-    command = [str(PROGRAM), "serve", "--config", str(file), "--port", str(port), "--ops-port", str(ops), *options]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, start_new_session=True)
-    try:
-        await _ready(process, ops, patience)
-        yield process, port, ops
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # workers too, who would hold its output open
-        await process.communicate()
-
-
-async def _ready(process: asyncio.subprocess.Process, ops: int, patience: float) -> None:
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and process.returncode is None:
-        try:
-            await get(ops, "/healthz")
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            return
-    raise AssertionError("the gateway did not start")
 
 
 async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path: Path) -> None:
@@ -143,21 +105,16 @@ async def test_only_workers_import_the_native_app(tmp_path: Path) -> None:
 def test_native_app_without_a_module_stops_all_workers(app: str, tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(f"legacy: {{url: 'http://127.0.0.1:1'}}\nnative: {app}")
-    assert run("--config", file, "--workers", "2") == (
+    assert run_serve("--config", file, "--workers", "2") == (
         1,
         f"Error: native app {app}: there is no module {app.partition(':')[0]}\n",
     )
 
 
-def run(*arguments: str | Path) -> tuple[int, str]:
-    result = CliRunner().invoke(serve, [str(argument) for argument in arguments])
-    return result.exit_code, result.output
-
-
 def test_a_faulty_file_is_told_whole_and_stops_the_start(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text("legacy: {url: nonsense}\nroutez: []\n")
-    code, output = run("--config", file)
+    code, output = run_serve("--config", file)
     assert code == 1
     assert f"{file}:1" in output
     assert f"{file}:2" in output
@@ -166,7 +123,7 @@ def test_a_faulty_file_is_told_whole_and_stops_the_start(tmp_path: Path) -> None
 def test_an_ops_listener_in_the_open_demands_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPS_TOKEN", raising=False)
     for host in ("0.0.0.0", "::", "ops.example"):
-        code, output = run("--ops-host", host)
+        code, output = run_serve("--ops-host", host)
         assert code == 2
         assert "OPS_TOKEN" in output
 
@@ -174,7 +131,7 @@ def test_an_ops_listener_in_the_open_demands_a_token(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("token", ["short", "fifteen-letters"])
 def test_short_ops_token_is_refused_beyond_loopback(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPS_TOKEN", token)
-    code, output = run("--ops-host", "0.0.0.0")
+    code, output = run_serve("--ops-host", "0.0.0.0")
     assert code == 2
     assert "OPS_TOKEN needs 16 characters" in output
     assert token not in output
@@ -195,7 +152,7 @@ def test_viewer_token_that_protects_nothing_is_refused(
     if token is not None:
         monkeypatch.setenv("OPS_TOKEN", token)
     monkeypatch.setenv("OPS_VIEWER_TOKEN", viewer)
-    code, output = run("--ops-host", "0.0.0.0" if token else "127.0.0.1")
+    code, output = run_serve("--ops-host", "0.0.0.0" if token else "127.0.0.1")
     assert code == 2
     assert message in output
     assert viewer not in output
@@ -203,7 +160,7 @@ def test_viewer_token_that_protects_nothing_is_refused(
 
 @pytest.mark.parametrize("ops_host", ["127.0.0.1", "127.0.0.2", "::1"])
 def test_one_port_for_both_listeners_is_refused(ops_host: str) -> None:
-    code, output = run("--host", "127.0.0.1", "--port", "8123", "--ops-host", ops_host, "--ops-port", "8123")
+    code, output = run_serve("--host", "127.0.0.1", "--port", "8123", "--ops-host", ops_host, "--ops-port", "8123")
     assert code == 2
     assert "the ops pages need a port of their own" in output
 
@@ -212,7 +169,7 @@ async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     async with scripted(legacy) as port:
         file = tmp_path / "routing.yaml"
         file.write_text(config(port))
-        code, output = await asyncio.to_thread(run, "--config", file, "--port", str(port))
+        code, output = await asyncio.to_thread(run_serve, "--config", file, "--port", str(port))
     assert code == 1
     assert f"cannot listen on 127.0.0.1:{port}" in output
     assert len(output.strip().splitlines()) == 1
@@ -222,14 +179,14 @@ def test_a_pin_that_is_no_side_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     file = tmp_path / "routing.yaml"
     file.write_text(config(1))
     monkeypatch.setenv("SCRIBE_PROXY_PIN", "nativ")
-    code, output = run("--config", file)
+    code, output = run_serve("--config", file)
     assert code in (1, 2)
     assert "SCRIBE_PROXY_PIN" in output
 
 
 def test_native_app_that_fails_to_import_has_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
-    file.write_text(config(1).replace("tests.proxy.runtime.test_process:native", "tests.nowhere:app"))
-    code, output = run("--config", file, "--port", "0", "--ops-port", "0")
+    file.write_text(config(1).replace("tests.support.gateway_process:native", "tests.nowhere:app"))
+    code, output = run_serve("--config", file, "--port", "0", "--ops-port", "0")
     assert code != 0
     assert "tests.nowhere" in output

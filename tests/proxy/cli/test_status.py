@@ -22,14 +22,14 @@ from proxy.cli.main import main
 from proxy.cli.ops_client import ops_client
 from proxy.cli.status import listed, refresh
 from proxy.ops.board.lines import GroupLine, NeededEvidence, NextStep
-from tests.proxy.cli.test_serve import PROGRAM
-from tests.proxy.runtime.test_process import get, legacy, process
+from tests.support.command_line import PROGRAM
+from tests.support.gateway_process import get, legacy, process
 from tests.support.sockets import read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT
 
 ROUTES = """\
 legacy: {{url: http://127.0.0.1:{port}}}
-native: tests.proxy.runtime.test_process:native
+native: tests.support.gateway_process:native
 mongodb: {{url: ""}}
 access_log: false
 routes:
@@ -94,7 +94,7 @@ async def test_board_route_and_history_are_shown(tmp_path: Path) -> None:
 
 async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
-    text = ROUTES.format(port=free_port()).replace("tests.proxy.runtime.test_process:native", f"{__name__}:sick")
+    text = ROUTES.format(port=free_port()).replace("tests.support.gateway_process:native", f"{__name__}:sick")
     file.write_text(text + "health: {interval: 20ms, failures: 1}\n")
     async with process(file) as (public, ops):
         for _ in range(5):

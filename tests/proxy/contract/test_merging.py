@@ -31,7 +31,7 @@ from proxy.recordings.model import (
     encode,
 )
 from proxy.types import JSON
-from tests.proxy.contract.test_inferred_schema import VALUES
+from tests.support.json_values import VALUES
 
 ID = "64b7f0f0f0f0f0f0f0f0f0f0"
 ROUTES = ["GET /notes/{noteId}", "POST /notes/{consultationId}", "GET /plain", "WS /talk", "* /x/*"]

@@ -4,117 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope
 from websockets.asyncio.client import connect
 
-from demo.ports import free_port
-from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
 from proxy.config.field_types import ZERO
 from proxy.config.loading import parse
 from proxy.gateway.bucketing import Decision, Limit
-from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.fallback import ReplayableReceive, legacy_may
-from proxy.gateway.gateway import Gateway
-from proxy.gateway.request_record import RequestRecord
-from proxy.gateway.snapshot import RoutingSnapshot
-from tests.support.sockets import exchange, read_head, scripted, serving
-
-CONFIG = """
-legacy: {url: http://127.0.0.1:4500}
-native: tests.nowhere:app
-overrides: {header: x-side, secret: 0123456789abcdef}
-routes:
-  - {name: both, match: "* /both", on_legacy_down: native}
-  - {name: plain, match: "* /plain"}
-  - {name: pinned, match: "* /pinned", pin: legacy, on_legacy_down: native}
-  - {name: stream, match: WS /stream, on_legacy_down: native}
-  - {name: new, match: GET /new, native: 100%, on_native_error: legacy}
-  - {name: proud, match: GET /proud, native: 100%}
-"""
-
-
-@dataclass
-class Native:
-    """Answers with what it read, or as it is told."""
-
-    status: int = 200
-    raising: Exception | None = None
-    begun: bool = False
-    asked: list[str] = field(default_factory=list)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            assert (await receive())["type"] == "websocket.connect"
-            await send({"type": "websocket.accept"})
-            message = await receive()
-            await send({"type": "websocket.send", "text": f"native {message['text']}"})
-            await receive()
-            return
-        self.asked.append(scope["method"])
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        if self.begun:
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]})
-        if self.raising is not None:
-            raise self.raising
-        answer = b"native " + body
-        headers = [(b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
-
-
-@dataclass
-class Stand:
-    gateway: Gateway
-    native: Native
-    observed: list[RequestRecord]
-    port: int
-
-    async def ask(self, target: str, *headers: str, method: str = "GET", body: str = "") -> tuple[str, str]:
-        """The status and `x-served-by`, and the body."""
-        lines = [f"{method} {target} HTTP/1.1", "Host: a", "Connection: close", *headers]
-        lines += [f"Content-Length: {len(body)}"] if body else []
-        raw = await exchange(self.port, "\r\n".join([*lines, "", body]).encode())
-        head, _, answer = raw.decode().partition("\r\n\r\n")
-        by = next((line.split(": ")[1] for line in head.split("\r\n") if line.startswith("x-served-by")), "?")
-        return f"{head.split()[1]} {by}", answer
-
-
-@asynccontextmanager
-async def standing(legacy_port: int | None = None, text: str = CONFIG) -> AsyncIterator[Stand]:
-    """The gateway before a legacy, which is down where no port is given."""
-    native, observed = Native(), list[RequestRecord]()
-    upstream = Upstream(f"http://127.0.0.1:{legacy_port or free_port()}", Timeouts(connect=1.0), PoolLimits(8))
-    plan = RoutingSnapshot.of(parse(text, {}, "test.yaml"), CircuitBreaker(upstream, 3, 60.0), native)
-    gateway = Gateway(plan, [observed.append])
-    async with serving(gateway) as port:
-        yield Stand(gateway, native, observed, port)
-    upstream.close()
-
-
-async def legacy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        await read_head(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nlegacy")
+from tests.support.fallback_gateway import CONFIG, legacy, running_fallbacks
+from tests.support.sockets import read_head, scripted
 
 
 async def test_native_answers_where_legacy_cannot_be_reached() -> None:
-    async with standing() as stand:
+    async with running_fallbacks() as stand:
         assert await stand.ask("/both") == ("200 native", "native ")
         [seen] = stand.observed
         assert (seen.backend, seen.reason, seen.failure, seen.cause) == ("native", "legacy-down", None, "refused")
 
 
 async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
-    async with standing() as stand:
+    async with running_fallbacks() as stand:
         status, body = await stand.ask("/legacy-only")
         [record] = stand.observed
         assert (status, record.failure, record.cause) == ("502 gateway", "legacy_unreachable", "refused")
@@ -123,13 +34,13 @@ async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
 
 async def test_write_never_sent_to_legacy_falls_back_with_its_body() -> None:
     body = "x" * 300_000  # more than one message
-    async with standing() as stand:
+    async with running_fallbacks() as stand:
         for _ in range(5):  # with the breaker closed, and then open
             assert await stand.ask("/both", method="POST", body=body) == ("200 native", f"native {body}")
 
 
 async def test_elsewhere_legacy_is_missed_and_then_spared() -> None:
-    async with standing() as stand:
+    async with running_fallbacks() as stand:
         answers = [await stand.ask("/plain") for _ in range(5)]
     assert [status for status, _ in answers] == ["502 gateway"] * 3 + ["503 gateway"] * 2
     assert json.loads(answers[-1][1])["error"] == "legacy_down"
@@ -137,13 +48,13 @@ async def test_elsewhere_legacy_is_missed_and_then_spared() -> None:
 
 
 async def test_who_asked_for_legacy_gets_no_native() -> None:
-    async with standing() as stand:
+    async with running_fallbacks() as stand:
         assert (await stand.ask("/pinned"))[0] == "502 gateway"
         assert (await stand.ask("/both", "X-Side: legacy; key=0123456789abcdef"))[0] == "502 gateway"
 
 
 async def test_nothing_goes_to_a_native_that_is_held_down() -> None:
-    async with standing() as stand:
+    async with running_fallbacks() as stand:
         stand.gateway.limits = {"both": Limit(cap=ZERO)}
         assert (await stand.ask("/both"))[0] == "502 gateway"
         stand.gateway.limits = {"both": Limit(stage=ZERO)}  # its rollout has not begun: nothing is known against it
@@ -154,14 +65,14 @@ async def test_a_write_that_legacy_may_have_seen_is_not_done_again() -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
-    async with scripted(reset) as port, standing(port) as stand:
+    async with scripted(reset) as port, running_fallbacks(port) as stand:
         status, body = await stand.ask("/both", method="POST", body="x")
     assert (status, json.loads(body)["error"]) == ("502 gateway", "legacy_reset")
     assert stand.native.asked == []
 
 
 async def test_a_websocket_is_taken_over_from_its_beginning() -> None:
-    async with standing() as stand:
+    async with running_fallbacks() as stand:
         for _ in range(4):
             async with connect(f"ws://127.0.0.1:{stand.port}/stream") as socket:
                 await socket.send("hears me")
@@ -170,7 +81,7 @@ async def test_a_websocket_is_taken_over_from_its_beginning() -> None:
 
 @pytest.mark.parametrize("broken", [{"raising": RuntimeError()}, {"status": 500}, {"status": 503}])
 async def test_legacy_answers_where_native_fails(broken: dict[str, object]) -> None:
-    async with scripted(legacy) as port, standing(port) as stand:
+    async with scripted(legacy) as port, running_fallbacks(port) as stand:
         for name, value in broken.items():
             setattr(stand.native, name, value)
         assert await stand.ask("/new") == ("200 legacy", "legacy")
@@ -180,21 +91,21 @@ async def test_legacy_answers_where_native_fails(broken: dict[str, object]) -> N
 
 
 async def test_what_native_answers_well_or_refuses_stays_natives() -> None:
-    async with scripted(legacy) as port, standing(port) as stand:
+    async with scripted(legacy) as port, running_fallbacks(port) as stand:
         for status in (200, 404):
             stand.native.status = status
             assert await stand.ask("/new") == (f"{status} native", "native ")
 
 
 async def test_an_answer_that_native_has_begun_is_broken_off() -> None:
-    async with scripted(legacy) as port, standing(port) as stand:
+    async with scripted(legacy) as port, running_fallbacks(port) as stand:
         stand.native.begun, stand.native.raising = True, RuntimeError()
         assert await stand.ask("/new") == ("200 native", "")
         assert stand.observed[0].failure == "native_failed"
 
 
 async def test_a_read_with_a_body_is_not_asked_again() -> None:
-    async with scripted(legacy) as port, standing(port) as stand:
+    async with scripted(legacy) as port, running_fallbacks(port) as stand:
         stand.native.status = 500
         assert (await stand.ask("/new", body="x"))[0] == "500 native"
 
@@ -218,7 +129,7 @@ def test_a_body_is_told_by_its_framing(headers: list[tuple[bytes, bytes]], may: 
 
 
 async def test_where_both_fail_the_last_failure_is_the_answer() -> None:
-    async with standing() as stand:
+    async with running_fallbacks() as stand:
         stand.native.status = 500
         status, body = await stand.ask("/new")
         assert (status, json.loads(body)["error"]) == ("502 gateway", "legacy_unreachable")

@@ -9,7 +9,7 @@ from proxy.gateway.bucketing import Limit
 from proxy.gateway.preflight import match_request, requested_method
 from proxy.gateway.routing import RouteTable
 from proxy.types import BasisPoints
-from tests.proxy.gateway.test_fallback import Stand, legacy, standing
+from tests.support.fallback_gateway import FallbackHarness, legacy, running_fallbacks
 from tests.support.sockets import scripted
 
 CONFIG = """
@@ -31,7 +31,7 @@ routes:
 TABLE = RouteTable(parse(CONFIG, {}).routes)
 
 
-async def preflight(stand: Stand, method: str, target: str = "/things") -> str:
+async def preflight(stand: FallbackHarness, method: str, target: str = "/things") -> str:
     """Return the answer's status and side."""
     asked = (f"Access-Control-Request-Method: {method}", "Origin: http://localhost:3000")
     return (await stand.ask(target, *asked, method="OPTIONS"))[0]
@@ -90,34 +90,34 @@ def test_a_request_that_is_no_preflight_matches_as_itself() -> None:
     ],
 )
 async def test_a_preflight_reaches_the_side_that_has_callers(method: str, up: str, down: str) -> None:
-    async with scripted(legacy) as port, standing(port, CONFIG) as stand:
+    async with scripted(legacy) as port, running_fallbacks(port, CONFIG) as stand:
         assert await preflight(stand, method) == up
-    async with standing(None, CONFIG) as stand:
+    async with running_fallbacks(None, CONFIG) as stand:
         assert await preflight(stand, method) == down
 
 
 async def test_an_options_request_that_is_none_goes_where_it_went() -> None:
-    async with standing(None, CONFIG) as stand:
+    async with running_fallbacks(None, CONFIG) as stand:
         assert (await stand.ask("/things", method="OPTIONS"))[0] == "502 gateway"
 
 
 @pytest.mark.parametrize(("cap", "answer"), [(0, "502 gateway"), (100, "200 native")])
 async def test_a_capped_native_answers_while_it_has_callers(cap: int, answer: str) -> None:
-    async with standing(None, CONFIG) as stand:
+    async with running_fallbacks(None, CONFIG) as stand:
         stand.gateway.limits = {"some": Limit(cap=BasisPoints(cap))}
         assert await preflight(stand, "POST") == answer
 
 
 async def test_legacy_answers_a_preflight_that_native_fails() -> None:
     text = CONFIG.replace("jwt:userID", "client-ip").replace("native: 50%", "native: 99.99%")
-    async with scripted(legacy) as port, standing(port, text) as stand:
+    async with scripted(legacy) as port, running_fallbacks(port, text) as stand:
         stand.native.status = 503
         assert await preflight(stand, "GET", "/addressed") == "200 legacy"
         assert await preflight(stand, "GET") == "503 native"  # nobody is left on legacy
 
 
 async def test_a_preflight_is_not_counted_as_a_request_of_the_route() -> None:
-    async with standing(None, CONFIG) as stand:
+    async with running_fallbacks(None, CONFIG) as stand:
         await preflight(stand, "GET")
         (seen,) = stand.observed
     assert (seen.method, seen.route, seen.template, seen.backend) == ("OPTIONS", None, "/things", "native")

@@ -6,31 +6,13 @@ import asyncio
 import io
 import json
 
-from proxy.gateway.request_record import RequestRecord
 from proxy.observability import access_log
 from proxy.observability.access_log import AccessLog, render
-
-
-def observed(**changes: object) -> RequestRecord:
-    facts: dict[str, object] = {
-        "request_id": "id-1",
-        "kind": "http",
-        "method": "GET",
-        "route": "notes.list",
-        "template": "/api/notes/{consultationId}",
-        "backend": "native",
-        "reason": "share",
-        "bucket": 17,
-        "status": 200,
-        "failure": None,
-        "head": 0.00123,
-        "total": 0.0045,
-    }
-    return RequestRecord(**{**facts, **changes})  # type: ignore[arg-type]
+from tests.support.request_records import request_record
 
 
 def test_a_line_says_how_a_request_went() -> None:
-    assert json.loads(render(observed(), 1_795_375_697.25)) == {
+    assert json.loads(render(request_record(), 1_795_375_697.25)) == {
         "time": "2026-11-22T19:28:17.250Z",
         "id": "id-1",
         "kind": "http",
@@ -47,19 +29,19 @@ def test_a_line_says_how_a_request_went() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    line = json.loads(render(observed(route=None, template=None, bucket=None, failure="legacy_timeout"), 0))
+    line = json.loads(render(request_record(route=None, template=None, bucket=None, failure="legacy_timeout"), 0))
     assert line["route"] == line["template"] == "-"
     assert "bucket" not in line
     assert line["failure"] == "legacy_timeout"
     assert "cause" not in line
-    assert json.loads(render(observed(cause="refused"), 0))["cause"] == "refused"
+    assert json.loads(render(request_record(cause="refused"), 0))["cause"] == "refused"
 
 
 async def test_lines_are_written_together_and_soon() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
     for _ in range(3):
-        log(observed())
+        log(request_record())
     assert stream.getvalue() == ""
     await asyncio.sleep(access_log.FLUSH_AFTER + 0.1)
     assert len(stream.getvalue().splitlines()) == 3
@@ -69,14 +51,14 @@ async def test_many_lines_do_not_wait() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
     for _ in range(access_log.FLUSH_AT):
-        log(observed())
+        log(request_record())
     assert len(stream.getvalue().splitlines()) == access_log.FLUSH_AT
 
 
 async def test_the_last_lines_are_written_at_the_end() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
-    log(observed())
+    log(request_record())
     log.flush()
     log.flush()
     assert len(stream.getvalue().splitlines()) == 1
@@ -86,6 +68,6 @@ async def test_a_log_that_is_off_writes_nothing() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
     log.enabled = False
-    log(observed())
+    log(request_record())
     log.flush()
     assert stream.getvalue() == ""

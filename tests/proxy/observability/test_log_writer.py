@@ -22,8 +22,8 @@ from starlette.types import Receive, Scope, Send
 from demo.ports import free_port
 from proxy.observability import metrics
 from proxy.observability.log_writer import JsonFormatter, LogHandler, LogWriter
-from tests.proxy.cli.test_serve import PROGRAM
-from tests.proxy.runtime.test_process import get, legacy
+from tests.support.command_line import PROGRAM
+from tests.support.gateway_process import get, legacy
 from tests.support.sockets import scripted
 from tests.support.waiting import PROMPT_TIMEOUT
 

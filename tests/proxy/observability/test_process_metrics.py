@@ -8,24 +8,24 @@ import sys
 from pathlib import Path
 
 from proxy.observability.process_metrics import ProcessMetrics, forget_the_dead
-from tests.proxy.observability.test_request_metrics import value
+from tests.support.samples import exposed_value
 
 
 def test_what_is_under_way_is_told_by_kind() -> None:
     ProcessMetrics(lambda: (3, 2, 7)).sample()
-    assert value('scribe_proxy_in_flight{kind="http"}') == 3
-    assert value('scribe_proxy_in_flight{kind="websocket"}') == 2
-    assert value("scribe_proxy_buffered_bytes") == 7
+    assert exposed_value('scribe_proxy_in_flight{kind="http"}') == 3
+    assert exposed_value('scribe_proxy_in_flight{kind="websocket"}') == 2
+    assert exposed_value("scribe_proxy_buffered_bytes") == 7
 
 
 def test_memory_is_that_of_now_and_processor_time_only_grows() -> None:
     vitals = ProcessMetrics(lambda: (0, 0, 0))
     vitals.sample()
-    before = value("scribe_proxy_cpu_seconds_total")
+    before = exposed_value("scribe_proxy_cpu_seconds_total")
     sum(range(3_000_000))
     vitals.sample()
-    assert value("scribe_proxy_resident_memory_bytes") > 10e6
-    assert value("scribe_proxy_cpu_seconds_total") > before
+    assert exposed_value("scribe_proxy_resident_memory_bytes") > 10e6
+    assert exposed_value("scribe_proxy_cpu_seconds_total") > before
 
 
 def test_what_dead_workers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -11,42 +11,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
 from proxy.observability.webhook import WAITING, WebhookEvent, WebhookSender
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
+from tests.support.webhook_receiver import WebhookReceiver
 
 SECRET = "a-secret-of-the-webhook"
 
 
-class Receiver:
-    """Notes what it was sent and answers the statuses it was given in turn, the last one for ever."""
-
-    def __init__(self, *statuses: int) -> None:
-        self.statuses = list(statuses)
-        self.received: list[tuple[dict[str, str], bytes]] = []
-        self.arrived = asyncio.Event()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        self.received.append((dict(request.headers), await request.body()))
-        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-        await Response(status_code=status)(scope, receive, send)
-        self.arrived.set()
-
-    async def wait(self, count: int) -> None:
-        async with asyncio.timeout(HANG_TIMEOUT):
-            while len(self.received) < count:
-                self.arrived.clear()
-                await self.arrived.wait()
-
-
 @asynccontextmanager
 async def telling(
-    receiver: Receiver, secret: str = "", retry_delays: Sequence[float] = (0.01, 0.01)
+    receiver: WebhookReceiver, secret: str = "", retry_delays: Sequence[float] = (0.01, 0.01)
 ) -> AsyncIterator[tuple[WebhookSender, Counter[str]]]:
     counted: Counter[str] = Counter()
     async with serving(receiver) as port:
@@ -70,7 +45,7 @@ async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
 
 
 async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
-    receiver = Receiver(204)
+    receiver = WebhookReceiver(204)
     async with telling(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("cap", {"route": "notes.create", "share": "0%"}))
         await counting(counted, "delivered")
@@ -83,7 +58,7 @@ async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
 
 
 async def test_a_secret_signs_it() -> None:
-    receiver = Receiver(200)
+    receiver = WebhookReceiver(200)
     async with telling(receiver, SECRET) as (webhook, counted):
         webhook.publish(WebhookEvent("promotion", {"route": "notes.create"}))
         await counting(counted, "delivered")
@@ -94,7 +69,7 @@ async def test_a_secret_signs_it() -> None:
 
 
 async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
-    receiver = Receiver(500, 503, 200)
+    receiver = WebhookReceiver(500, 503, 200)
     async with telling(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("rollback", {}))
         await counting(counted, "delivered")
@@ -103,7 +78,7 @@ async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
 
 
 async def test_event_is_dropped_after_retries_and_the_next_is_sent() -> None:
-    receiver = Receiver(500, 500, 500, 200)
+    receiver = WebhookReceiver(500, 500, 500, 200)
     async with telling(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("cap", {"number": 1}))
         webhook.publish(WebhookEvent("cap", {"number": 2}))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from proxy.observability.request_metrics import RequestMetrics
 from proxy.ops.app import create_ops
 from proxy.runtime.database import Database
 from tests.support.ops_server import PATIENT, Stage, keep_a_day, stage
+from tests.support.page_text import text_of
 
 DATABASE = "test_ops_comparisons"
 
@@ -64,14 +63,9 @@ def client(staged: Stage) -> Iterator[TestClient]:
         yield client
 
 
-def words(page: str) -> str:
-    """A page as it is read."""
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
-
-
 def test_overview_shows_every_route_with_shares_and_results(client: TestClient) -> None:
     page = client.get("/comparisons").text
-    text = words(page)
+    text = text_of(page)
     assert "consultations.list GET /api/consultations 25%" in text
     assert "with group notes" in text
     assert "pinned to legacy" in text
@@ -96,7 +90,7 @@ def test_overview_shows_every_route_with_shares_and_results(client: TestClient) 
 def test_a_verdict_narrows_the_overview(client: TestClient) -> None:
     declared = client.get("/comparisons.json?verdict=declared").json()["routes"]
     assert [line["name"] for line in declared] == ["notes.list"]
-    assert "No route had the verdict violation in the last hour" in words(
+    assert "No route had the verdict violation in the last hour" in text_of(
         client.get("/comparisons?from=2020-01-01T00:00&until=2020-01-02T00:00&verdict=violation").text
     ).replace("1 Jan 2020, 00:00:00 UTC to 2 Jan 2020, 00:00:00 UTC", "the last hour")
 
@@ -122,7 +116,7 @@ def test_a_route_ranks_its_fields(client: TestClient) -> None:
     }
     places = [page.index(one["field"]) for one in fields]
     assert places == sorted(places)
-    text = words(page)
+    text = text_of(page)
     assert "legacy alone differs here in" in text
     assert "just now" in text or "s ago" in text
     assert "4 h ago" in text
@@ -150,12 +144,12 @@ def test_a_sample_shows_both_answers_beside_each_other(client: TestClient) -> No
     assert [row["name"] for row in rows[:3]] == ["body", "notes", "0"]  # what it stands in
     assert 'class="noise"' in page  # legacy alone differs there, too
     assert len(client.get(f"{path}.json?rows=all").json()["rows"]) > len(rows)
-    assert "active" in words(page)  # x-report: show
+    assert "active" in text_of(page)  # x-report: show
 
 
 def test_a_dry_run_shows_what_native_would_have_written(client: TestClient) -> None:
     head = client.get("/routes/notes.create.json").json()["samples"][0]
-    text = words(client.get(f"/samples/{head['id']}").text)
+    text = text_of(client.get(f"/samples/{head['id']}").text)
     assert "What native would have written dry run: nothing was stored insert notes document object of 2 fields" in text
 
 
@@ -170,7 +164,7 @@ def test_divergences_are_told_apart_by_whether_they_were_seen(client: TestClient
     data = client.get("/divergences.json").json()
     assert [one["id"] for one in data["observed"]] == ["count-in-words"]
     assert [one["id"] for one in data["unobserved"]] == ["login-wrong-password"]
-    text = words(client.get("/divergences").text)
+    text = text_of(client.get("/divergences").text)
     assert "Observed 1 of 2" in text
     assert "Legacy counts in numbers Native counts in words Reason words are nicer Since 0.2.0" in text
     file = staged.watcher.path.parent / "contracts" / "divergences.yaml"
@@ -187,7 +181,7 @@ def test_drift_names_the_side_that_breaks_the_contract(client: TestClient) -> No
     data = client.get("/drift.json").json()
     assert {(one["path"], one["rule"]) for one in data["legacy"]} == {("body.count", "type")}
     assert ("body.notes.*.body", "type") in {(one["path"], one["rule"]) for one in data["native"]}
-    assert "is not of type integer" in words(client.get("/drift").text)
+    assert "is not of type integer" in text_of(client.get("/drift").text)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from proxy.reports import triage
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database
-from tests.proxy.ops.test_comparisons import words
 from tests.support.ops_server import DRIFTING, KEY, MATCHING, RENAMED, ROUTING, TYPED, stage
+from tests.support.page_text import text_of
 
 DATABASE = "test_ops_differences"
 TOKEN, VIEWER = "an-ops-token-of-some-length", "a-viewer-token-of-some-length"
@@ -76,7 +76,7 @@ def test_difference_shows_its_revisions_and_when_it_went(client: TestClient) -> 
         ("three", 0, 2),
     ]
     assert view["gone_since"] == {"revision": "three", "compared": 2}
-    text = words(client.get(path).text)
+    text = text_of(client.get(path).text)
     assert "Gone since three 2 comparisons since then do not have it" in text
     assert "new" in text
 
@@ -85,7 +85,7 @@ def test_viewer_marks_a_difference_and_a_stale_form_is_refused(client: TestClien
     path = difference(client, "body.notes.*.body", "type")
     known = {"state": "known", "reason": "ids as numbers", "ticket": "QA-7", "actor": "Grace", "version": "0"}
     assert client.post(path, data=known).status_code == 303
-    text = words(client.get(path).text)
+    text = text_of(client.get(path).text)
     assert "known by Grace" in text
     assert "QA-7" in text
     assert client.post(path, data=known).status_code == 409
@@ -120,7 +120,7 @@ def test_nobody_triages_without_a_token(tmp_path: Path) -> None:
 def test_route_lists_states_and_overview_counts_them(client: TestClient) -> None:
     counts = client.get("/comparisons.json").json()["states"]["notes.list"]
     assert counts.get("new", 0) >= 2
-    assert f"{counts['new']} new" in words(client.get("/comparisons?sort=attention").text)
+    assert f"{counts['new']} new" in text_of(client.get("/comparisons?sort=attention").text)
     lines = client.get("/comparisons.json?sort=attention").json()["routes"]
     assert lines[0]["name"] == "notes.list"
 
@@ -151,7 +151,7 @@ def test_releases_say_what_is_new_and_what_is_gone(client: TestClient) -> None:
     newest = client.get(path).json()["comparison"]
     assert (newest["before"]["revision"], newest["after"]["revision"]) == ("two", "three")
     assert {one["change"] for one in newest["fields"]} == {"gone"}
-    assert "Before and after" in words(client.get("/routes/notes.list/releases").text)
+    assert "Before and after" in text_of(client.get("/routes/notes.list/releases").text)
     assert client.get("/routes/other/releases.json").json()["comparison"] is None
 
 
@@ -165,7 +165,7 @@ def test_sample_is_pinned_and_a_removed_one_leads_to_the_newest(client: TestClie
     removed = f"00000000-{sample.partition('-')[2]}"
     instead = client.get(f"/samples/{removed}")
     assert instead.status_code == 303
-    assert f"Sample {removed} was removed" in words(client.get(instead.headers["location"]).text)
+    assert f"Sample {removed} was removed" in text_of(client.get(instead.headers["location"]).text)
     assert client.get(f"/samples/00000000-{'0' * 16}").status_code == 404
 
 
@@ -176,8 +176,8 @@ def test_difference_that_was_never_observed_is_not_found(client: TestClient) -> 
 def test_pages_of_unredacted_reports_have_a_banner(tmp_path: Path, client: TestClient) -> None:
     text = ROUTING + "reports: {{redact: off, staging: true}}\n"
     with TestClient(create_ops(stage(tmp_path, free_port(), text))) as unredacted:
-        assert "Reports are not redacted here" in words(unredacted.get("/comparisons").text)
-    assert "not redacted" not in words(client.get("/comparisons").text)
+        assert "Reports are not redacted here" in text_of(unredacted.get("/comparisons").text)
+    assert "not redacted" not in text_of(client.get("/comparisons").text)
 
 
 def test_board_alerts_each_returned_and_all_new_differences_once() -> None:

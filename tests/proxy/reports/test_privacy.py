@@ -27,8 +27,8 @@ from proxy.cli.main import main
 from proxy.reports.models import Span
 from proxy.reports.reader import ReportReader
 from proxy.runtime.database import Database
-from tests.proxy.cli.test_serve import served
 from tests.support import leaky_apps
+from tests.support.command_line import served
 from tests.support.sockets import exchange, serving
 from tests.support.waiting import BRIEFLY_IDLE
 

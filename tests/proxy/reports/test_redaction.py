@@ -18,17 +18,7 @@ from proxy.contract.model import Operation
 from proxy.reports.redaction import Redactor, leaf
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, object_id, operation, properties
-
-KEY = b"sixteen bytes or more"
-SHOWN: JSON = {"enum": ["active", "ended", "in plain sight", "x" * 999], "x-report": "show"}
-NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status=SHOWN)
-CONTRACT = operation(
-    properties(notes={"type": "array", "items": NOTE}, count={"type": "integer"}, msg=SHOWN),
-    200,
-    404,
-    requests={"application/json": properties(body=SHOWN)},
-)
-PATIENT = "Agnes Nightingale, 943 476 5919"
+from tests.support.redacted_contract import CONTRACT, KEY, NOTE, PATIENT
 
 # Letters that occur in no word of a redaction, so that whatever of them is found there was leaked.
 letters = st.sampled_from("ÀÉÎÕÜÝĆĐŁŃŘŚŤŽΩЖ漢字☤💉")

@@ -17,8 +17,8 @@ from proxy.config.service_models import ReportSettings
 from proxy.reports.code_names import collect_names
 from proxy.reports.plain_headers import is_plain
 from proxy.reports.redaction import Mode, Redactor
-from tests.proxy.reports.test_redaction import CONTRACT, KEY, PATIENT
 from tests.support.exchanges import answered
+from tests.support.redacted_contract import CONTRACT, KEY, PATIENT
 
 TOKEN = "Bearer a-secret-token"
 

@@ -25,12 +25,12 @@ from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import RouteState
 from proxy.runtime.database import Unavailable
 from proxy.types import BasisPoints
-from tests.proxy.cli.test_serve import served
-from tests.proxy.rollout.test_store import FIRST, next_of
-from tests.proxy.runtime.test_process import config, get, legacy
-from tests.proxy.runtime.test_worker_group import until, workers_of
+from tests.support.command_line import served
+from tests.support.gateway_process import config, get, legacy
+from tests.support.rollout_states import FIRST, next_of
 from tests.support.sockets import exchange, scripted
 from tests.support.waiting import HANG_TIMEOUT
+from tests.support.worker_processes import until_answered, workers_of
 
 ROUTING = parse("legacy: {url: http://a}\nnative: b:c\nroutes: [{name: all, match: '* /*', native: 100%}]", {})
 TOKEN = "0123456789abcdef"
@@ -183,9 +183,9 @@ async def test_rollback_holds_in_all_workers_and_in_replacements(
             async def replaced() -> bool:
                 return len(workers_of(process.pid) - before) == 1 and await answers() == {b"legacy"}
 
-            await until(replaced, 120)
+            await until_answered(replaced, 120)
             os.kill(max(before), signal.SIGKILL)  # the replacement alone answers now
-            await until(lambda: _is(answers, {b"legacy"}), 120)
+            await until_answered(lambda: _is(answers, {b"legacy"}), 120)
             assert (await act(ops, "ack", at_once="yes")).startswith(b"HTTP/1.1 200")
             assert await answers() == {b"native"}
 

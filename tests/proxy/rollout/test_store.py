@@ -17,7 +17,6 @@ from demo.managed_process import ManagedProcess
 from demo.mongod import find_mongod
 from demo.ports import free_port
 from proxy.config.field_types import ZERO
-from proxy.config.models import Route
 from proxy.rollout.analysis.analysis import Analysis, MetricResult
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
 from proxy.rollout.clock import Clock
@@ -26,18 +25,15 @@ from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, RouteState
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import SNAPSHOT_LIFETIME, MemoryStore, Store
-from proxy.rollout.transitions import gate_failed, guard_failed, initial_state, promote, start_rollout
+from proxy.rollout.transitions import gate_failed, guard_failed
 from proxy.runtime.database import Database, Unavailable
 from proxy.runtime.database_driver import DRIVERS, DriverName
 from proxy.types import BasisPoints
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
+from tests.support.rollout_states import FIRST, ROUTE, next_of
 from tests.support.waiting import HANG_TIMEOUT
 
 DATABASE = "state_store_tests"
-ROUTE = Route.model_validate(
-    {"name": "notes.list", "match": "GET /a", "guard": {}, "rollout": {"stages": ["1%", "50%"], "bake_time": "1d"}}
-)
-FIRST = start_rollout(ROUTE, initial_state(ROUTE), 10.0)
 
 
 @asynccontextmanager
@@ -83,10 +79,6 @@ async def store(request: pytest.FixtureRequest, mongodb_url: str, hub: HubStore)
     else:
         async with emptied_database(mongodb_url, request.param) as database:
             yield MongoStore(database)
-
-
-def next_of(state: RouteState, at: float = 20.0) -> RouteState:
-    return promote(ROUTE, state, Attribution("amara", "because", at))
 
 
 async def test_a_state_comes_back_as_it_was(store: Store) -> None:

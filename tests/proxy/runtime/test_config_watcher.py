@@ -20,33 +20,14 @@ from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.last_good import load_config
 from tests.support.samples import value_of
 from tests.support.waiting import until
-
-
-def text(url: str) -> str:
-    return f"legacy: {{url: '{url}'}}\n"
+from tests.support.watched_config import AppliedConfigs, config_text, settle
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "routing.yaml"
-    path.write_text(text("http://one"))
+    path.write_text(config_text("http://one"))
     return path
-
-
-class Adoption:
-    """What a watcher handed over: URLs of adopted configurations, None for refusals."""
-
-    def __init__(self) -> None:
-        self.urls: list[str | None] = []
-
-    def __call__(self, config: Config | None) -> None:
-        self.urls.append(config.legacy.url if config else None)
-
-
-async def settle(watcher: ConfigWatcher) -> None:
-    """Two looks: a change counts once two readings agree."""
-    await watcher.check()
-    await watcher.check()
 
 
 @contextlib.asynccontextmanager
@@ -86,31 +67,31 @@ def by_config_map(path: Path, content: str) -> None:
 
 @pytest.mark.parametrize("change", [in_place, by_rename, by_config_map])
 async def test_a_change_comes_into_force(file: Path, change: Callable[[Path, str], None]) -> None:
-    change(file, text("http://one"))
-    adoption = Adoption()
+    change(file, config_text("http://one"))
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     async with running(watcher):
         await asyncio.sleep(0.1)
-        change(file, text("http://two"))
+        change(file, config_text("http://two"))
         await until(lambda: bool(adoption.urls))
-        change(file, text("http://six"))
+        change(file, config_text("http://six"))
         await until(lambda: len(adoption.urls) == 2)
     assert adoption.urls == ["http://two", "http://six"]
     assert watcher.config.legacy.url == "http://six"
 
 
 async def test_a_change_of_equal_size_and_time_is_seen(file: Path) -> None:
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     before = file.stat()
-    file.write_text(text("http://two"))
+    file.write_text(config_text("http://two"))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     await settle(watcher)
     assert adoption.urls == ["http://two"]
 
 
 async def test_a_faulty_file_changes_nothing_and_says_why(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     before = watcher.config
     file.write_text("legacy: {ulr: http://two}\nfrob: 1\n")
@@ -129,30 +110,30 @@ async def test_a_faulty_file_changes_nothing_and_says_why(file: Path, caplog: py
 
 
 async def test_a_file_put_right_clears_the_problems(file: Path) -> None:
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("[")
     await settle(watcher)
-    file.write_text(text("http://one"))
+    file.write_text(config_text("http://one"))
     await settle(watcher)
     assert watcher.problems == ()
     assert adoption.urls == [None, "http://one"]
 
 
 async def test_a_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> None:
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.unlink()
     await settle(watcher)
     assert watcher.config.legacy.url == "http://one"
     assert [problem.message for problem in watcher.problems] == ["cannot be read: No such file or directory"]
-    file.write_text(text("http://two"))
+    file.write_text(config_text("http://two"))
     await settle(watcher)
     assert (watcher.problems, adoption.urls) == ((), [None, "http://two"])
 
 
 async def test_a_moment_without_the_file_is_no_change(file: Path) -> None:
-    watcher = ConfigWatcher(file, {}, Adoption())
+    watcher = ConfigWatcher(file, {}, AppliedConfigs())
     aside = file.rename(file.with_suffix(".bak"))
     assert not await watcher.check()
     aside.rename(file)
@@ -161,10 +142,10 @@ async def test_a_moment_without_the_file_is_no_change(file: Path) -> None:
 
 
 async def test_a_half_written_file_waits_for_its_other_half(file: Path) -> None:
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     with file.open("w") as half:
-        half.write(text("http://two"))
+        half.write(config_text("http://two"))
         half.flush()
         assert not await watcher.check()
         half.write("limits: {in_flight: 7}\n")
@@ -174,17 +155,17 @@ async def test_a_half_written_file_waits_for_its_other_half(file: Path) -> None:
 
 
 async def test_half_written_file_is_refused_and_its_completion_applied(file: Path) -> None:
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("legacy: {url: ")
     await settle(watcher)
-    file.write_text(text("http://two"))
+    file.write_text(config_text("http://two"))
     await settle(watcher)
     assert adoption.urls == [None, "http://two"]
 
 
 async def test_comments_alone_change_nothing(file: Path) -> None:
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("# hello\n" + file.read_text())
     await settle(watcher)
@@ -197,7 +178,7 @@ async def test_a_change_that_cannot_be_put_in_place_is_refused(file: Path) -> No
             raise RuntimeError("no room")
 
     watcher = ConfigWatcher(file, {}, refuse)
-    file.write_text(text("http://two"))
+    file.write_text(config_text("http://two"))
     await settle(watcher)
     assert watcher.config.legacy.url == "http://one"
     assert watcher.problems[0].message.startswith("could not be applied: RuntimeError at ")
@@ -205,8 +186,8 @@ async def test_a_change_that_cannot_be_put_in_place_is_refused(file: Path) -> No
 
 async def test_a_change_between_start_up_and_watching_is_not_missed(file: Path) -> None:
     loaded = load_config(file, {})
-    file.write_text(text("http://two"))
-    adoption = Adoption()
+    file.write_text(config_text("http://two"))
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption, loaded)
     assert watcher.config is loaded.config
     await settle(watcher)
@@ -214,7 +195,7 @@ async def test_a_change_between_start_up_and_watching_is_not_missed(file: Path) 
 
 
 async def test_a_configuration_in_force_is_not_put_in_place_again(file: Path) -> None:
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption, load_config(file, {}))
     await settle(watcher)
     assert adoption.urls == []
@@ -223,7 +204,7 @@ async def test_a_configuration_in_force_is_not_put_in_place_again(file: Path) ->
 def test_a_faulty_file_at_the_start_is_fatal(file: Path) -> None:
     file.write_text("")
     with pytest.raises(ConfigError):
-        ConfigWatcher(file, {}, Adoption())
+        ConfigWatcher(file, {}, AppliedConfigs())
 
 
 async def test_watching_outlives_whatever_happens(file: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -238,7 +219,7 @@ async def test_watching_outlives_whatever_happens(file: Path, caplog: pytest.Log
     async with running(watcher):
         file.write_text("[")
         await until(lambda: calls == [None])
-        file.write_text(text("http://two"))
+        file.write_text(config_text("http://two"))
         await until(lambda: calls == [None, "http://two"])
     assert "could not be read" in caplog.text
 
@@ -249,7 +230,7 @@ async def test_last_two_valid_texts_and_the_refused_one_are_kept(file: Path) -> 
     def refused() -> str | None:
         return watcher.refused_snapshot.text if watcher.refused_snapshot is not None else None
 
-    first, second = text("http://one"), text("http://two")
+    first, second = config_text("http://one"), config_text("http://two")
     file.write_text(first + "# a comment\n")
     await settle(watcher)
     file.write_text(second)
@@ -267,13 +248,16 @@ async def test_last_two_valid_texts_and_the_refused_one_are_kept(file: Path) -> 
     assert refused() is None
 
 
-WHOLE = text("http://one") + "limits: {in_flight: 7}\nroutes:\n- {name: a, match: GET /a}\n- {name: b, match: GET /b}\n"
+WHOLE = (
+    config_text("http://one")
+    + "limits: {in_flight: 7}\nroutes:\n- {name: a, match: GET /a}\n- {name: b, match: GET /b}\n"
+)
 
 
-async def started(file: Path, content: str = WHOLE, delay: float = 10.0) -> tuple[ConfigWatcher, Adoption]:
+async def started(file: Path, content: str = WHOLE, delay: float = 10.0) -> tuple[ConfigWatcher, AppliedConfigs]:
     """A watcher that has seen its file once, and waits `delay` seconds for an unfinished one."""
     file.write_text(content)
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption, prefix_delay=delay, writer_timeout=delay)
     await settle(watcher)
     return watcher, adoption
@@ -331,11 +315,11 @@ async def test_beginning_of_the_running_text_by_rename_is_applied(file: Path) ->
 @pytest.mark.parametrize("left", ["", "routes: []\n"])
 async def test_file_that_leaves_no_route_is_refused(file: Path, left: str) -> None:
     watcher, adoption = await started(file)
-    by_rename(file, text("http://two") + left)
+    by_rename(file, config_text("http://two") + left)
     await settle(watcher)
     assert adoption.urls == [None]
     assert "no route is left of 2" in watcher.problems[0].message
-    by_rename(file, text("http://two") + "routes: [{name: a, match: GET /a}]\n")
+    by_rename(file, config_text("http://two") + "routes: [{name: a, match: GET /a}]\n")
     await settle(watcher)
     assert adoption.urls == [None, "http://two"]
 
@@ -362,7 +346,7 @@ async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog:
     """A contract that is a FIFO hangs whoever reads it, as a file on a network file system that is away does."""
     file.write_text(WHOLE)
     (file.parent / "contracts").mkdir()
-    adoption = Adoption()
+    adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption, interval=0.01, read_timeout=0.1)
     contract = file.parent / "contracts" / "openapi.yaml"
     before, others = value_of(metrics.CONFIG_READ_TIMEOUTS), set(threading.enumerate())
@@ -381,10 +365,10 @@ async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog:
 
 
 async def test_watcher_that_is_stopped_while_a_read_hangs_ends_at_once(file: Path) -> None:
-    watcher = ConfigWatcher(file, {}, Adoption(), interval=0.01)
+    watcher = ConfigWatcher(file, {}, AppliedConfigs(), interval=0.01)
     (file.parent / "contracts").mkdir()
     os.mkfifo(file.parent / "contracts" / "openapi.yaml")
     async with running(watcher):
-        file.write_text(text("http://two"))
+        file.write_text(config_text("http://two"))
         await asyncio.sleep(0.3)
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -10,7 +10,7 @@ from proxy.config.models import Config
 from proxy.config.problems import ConfigError
 from proxy.contract.model import Contract
 from proxy.runtime.config_watcher import ConfigWatcher
-from tests.proxy.runtime.test_config_watcher import Adoption, settle, text
+from tests.support.watched_config import AppliedConfigs, config_text, settle
 
 CONTRACT = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\npaths: {}\n"
 
@@ -18,7 +18,7 @@ CONTRACT = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\npaths: {}\n"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "routing.yaml"
-    path.write_text(text("http://one"))
+    path.write_text(config_text("http://one"))
     return path
 
 
@@ -27,14 +27,14 @@ def loaded(watcher: ConfigWatcher) -> Contract | None:
 
 
 async def test_a_change_of_the_contracts_is_a_change_of_the_file(file: Path, tmp_path: Path) -> None:
-    adopted = Adoption()
+    adopted = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adopted)
     assert loaded(watcher) is None
     (tmp_path / "contracts").mkdir()
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
     await settle(watcher)
     assert loaded(watcher) is not None
-    file.write_text(text("http://one") + "contracts: elsewhere\n")
+    file.write_text(config_text("http://one") + "contracts: elsewhere\n")
     await settle(watcher)
     await settle(watcher)
     assert loaded(watcher) is None
@@ -42,7 +42,7 @@ async def test_a_change_of_the_contracts_is_a_change_of_the_file(file: Path, tmp
 
 
 async def test_faulty_contracts_are_refused_with_their_file_and_line(file: Path, tmp_path: Path) -> None:
-    adopted = Adoption()
+    adopted = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adopted)
     (tmp_path / "contracts").mkdir()
     contract = tmp_path / "contracts" / "openapi.yaml"
@@ -61,7 +61,7 @@ def test_faulty_contracts_are_fatal_at_the_start(file: Path, tmp_path: Path) -> 
     (tmp_path / "contracts").mkdir()
     (tmp_path / "contracts" / "divergences.yaml").write_text("- {id: a}\n")
     with pytest.raises(ConfigError, match=r"contracts: .*divergences.yaml:1"):
-        ConfigWatcher(file, {}, Adoption())
+        ConfigWatcher(file, {}, AppliedConfigs())
 
 
 async def test_what_cannot_be_put_in_place_leaves_the_contracts_before(file: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from proxy.config.models import Config
 from proxy.config.problems import ConfigError
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.last_good import LastGood, default_state_directory, load_config
-from tests.proxy.runtime.test_config_watcher import Adoption, settle, text
+from tests.support.watched_config import AppliedConfigs, config_text, settle
 
 CONTRACT = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\npaths: {}\n"
 
@@ -20,7 +20,7 @@ CONTRACT = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\npaths: {}\n"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "routing.yaml"
-    path.write_text(text("http://${HOST}"))
+    path.write_text(config_text("http://${HOST}"))
     return path
 
 
@@ -63,7 +63,7 @@ def test_faulty_contracts_are_replaced_by_the_saved_ones(file: Path, saved: Last
 
 
 def test_valid_file_wins_over_the_saved_one(file: Path, saved: LastGood) -> None:
-    file.write_text(text("http://two"))
+    file.write_text(config_text("http://two"))
     loaded = load_config(file, ENV, saved)
     assert (loaded.config.legacy.url, loaded.saved_at, loaded.problems) == ("http://two", None, ())
 
@@ -122,14 +122,14 @@ def test_unchanged_text_is_not_written_again(file: Path, saved: LastGood) -> Non
 
 async def test_watcher_saves_what_it_applies_and_nothing_else(file: Path, tmp_path: Path) -> None:
     last_good = LastGood(tmp_path / "state", file)
-    watcher = ConfigWatcher(file, ENV, Adoption(), last_good=last_good)
-    file.write_text(text("http://two"))
+    watcher = ConfigWatcher(file, ENV, AppliedConfigs(), last_good=last_good)
+    file.write_text(config_text("http://two"))
     await settle(watcher)
     file.write_text("[")
     await settle(watcher)
     found = last_good.load()
     assert found is not None
-    assert found.text == text("http://two")
+    assert found.text == config_text("http://two")
 
 
 async def test_watcher_started_with_the_saved_file_reports_the_refused(file: Path, saved: LastGood) -> None:
@@ -141,7 +141,7 @@ async def test_watcher_started_with_the_saved_file_reports_the_refused(file: Pat
     assert applied == [None]
     assert watcher.refused_snapshot is not None
     assert watcher.refused_snapshot.text == "legacy: {ulr: a}\n"
-    file.write_text(text("http://one"))
+    file.write_text(config_text("http://one"))
     await settle(watcher)
     assert [config.legacy.url if config else None for config in applied] == [None, "http://one"]
     assert watcher.problems == ()

@@ -4,71 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
 from proxy.backends.native import NativeUnavailable
 from proxy.config.problems import ConfigError
 from proxy.runtime import config_watcher
-from proxy.runtime.listeners import ListenerAddress
-from proxy.runtime.process import GatewayProcess, create_app
-from proxy.server.settings import uvicorn_settings
-from tests.proxy.observability.test_webhook import Receiver
-from tests.support.sockets import OwnLoopServer, exchange, read_head, scripted, serving
-
-
-async def hello(_: object) -> PlainTextResponse:
-    return PlainTextResponse("native")
-
-
-native = Starlette(routes=[Route("/{rest:path}", hello)])
-
-
-async def legacy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        await read_head(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nlegacy")
-
-
-def config(port: int, share: str = "0%", extra: str = "") -> str:
-    return f"""
-legacy: {{url: http://127.0.0.1:{port}}}
-native: tests.proxy.runtime.test_process:native
-routes: [{{name: all, match: "* /*", native: {share}}}]
-{extra}
-"""
-
-
-@asynccontextmanager
-async def process(file: Path) -> AsyncIterator[tuple[int, int]]:
-    """The gateway of that file on two ports of this process."""
-    public, ops = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
-    ports = public.getsockname()[1], ops.getsockname()[1]
-    app = create_app(file, ListenerAddress("127.0.0.1", ports[1]), None)
-    server = OwnLoopServer(uvicorn.Config(app, log_config=None, lifespan="on", **uvicorn_settings()))
-    task = asyncio.create_task(server.serve([public, ops]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield ports
-    finally:
-        server.should_exit = True
-        await task
-
-
-async def get(port: int, path: str = "/x") -> tuple[bytes, bytes]:
-    raw = await exchange(port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    head, _, body = raw.partition(b"\r\n\r\n")
-    return head, body
+from proxy.runtime.process import GatewayProcess
+from tests.support.gateway_process import config, get, legacy, process
+from tests.support.sockets import exchange, read_head, scripted, serving
+from tests.support.webhook_receiver import WebhookReceiver
 
 
 async def until(port: int, body: bytes) -> None:
@@ -190,7 +137,7 @@ def test_the_watcher_looks_often_enough() -> None:
 
 
 async def test_refused_file_is_reported_to_the_webhook_in_force(tmp_path: Path) -> None:
-    receiver = Receiver(200)
+    receiver = WebhookReceiver(200)
     async with scripted(legacy) as legacy_port, serving(receiver) as hook:
         file = tmp_path / "routing.yaml"
         file.write_text(config(legacy_port, extra="notify: {url: http://127.0.0.1:1/}"))

@@ -15,11 +15,11 @@ import pytest
 
 from proxy.rollout.hub import HubStore, StateHub
 from proxy.runtime.process import GatewayProcess
-from tests.proxy.observability.test_webhook import Receiver
-from tests.proxy.runtime.test_process import get
-from tests.proxy.shadow.test_supervisor import children
 from tests.support import shadowed
+from tests.support.gateway_process import get
 from tests.support.sockets import serving
+from tests.support.webhook_receiver import WebhookReceiver
+from tests.support.worker_processes import children
 
 CONFIG = """
 legacy: {{url: 'http://127.0.0.1:{legacy}', breaker: {{failures: 1}}}}
@@ -94,7 +94,7 @@ async def test_stopped_process_leaves_nothing_behind(
     file = tmp_path / "routing.yaml"
     hub = StateHub(tmp_path / "state.sock")
     hub.start()
-    receiver = Receiver(*[200] * 50)
+    receiver = WebhookReceiver(*[200] * 50)
     try:
         async with serving(shadowed.legacy) as legacy, serving(receiver) as hook:
 

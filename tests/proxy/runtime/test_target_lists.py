@@ -10,7 +10,7 @@ from proxy.config.key_sources import KeySource
 from proxy.config.models import Config
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.last_good import LastGood, load_config
-from tests.proxy.runtime.test_config_watcher import settle
+from tests.support.watched_config import settle
 
 TEXT = """
 legacy: {url: http://x}

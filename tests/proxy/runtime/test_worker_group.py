@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from proxy.runtime.worker_group import MAX_FAILURES, MIN_UPTIME, RETRY_DELAYS, WorkerState
-from tests.proxy.cli.test_serve import served
-from tests.proxy.runtime.test_process import config, get, legacy
-from tests.proxy.shadow.test_supervisor import children, counted
+from tests.support.command_line import served
+from tests.support.gateway_process import config, get, legacy
 from tests.support.sockets import scripted
 from tests.support.waiting import HANG_TIMEOUT
-
-
-def workers_of(pid: int) -> set[int]:
-    """The worker processes of a supervisor; multiprocessing's resource tracker is not one."""
-    return {child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()}
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
-    """Try again while no worker is there to answer."""
-    async with asyncio.timeout(seconds):
-        while True:
-            with contextlib.suppress(OSError, TimeoutError, IndexError):
-                if await condition():
-                    return
-            await asyncio.sleep(0.1)
+from tests.support.worker_processes import counted, until_answered, workers_of
 
 
 async def valid_is(ops: int, value: float) -> bool:
@@ -43,11 +26,11 @@ async def test_replacement_starts_with_the_last_good_file(tmp_path: Path) -> Non
     async with scripted(legacy) as port:
         file.write_text(config(port, "100%"))
         async with served(file, "--workers", "2", "--state-dir", str(tmp_path / "state")) as (process, public, ops):
-            await until(lambda: _all_saved(tmp_path))
+            await until_answered(lambda: _all_saved(tmp_path))
             before = workers_of(process.pid)
             assert len(before) == 2
             file.write_text("legacy: {ulr: http://nowhere}\n")
-            await until(lambda: valid_is(ops, 0.0))
+            await until_answered(lambda: valid_is(ops, 0.0))
             for pid in before:
                 os.kill(pid, signal.SIGKILL)
 
@@ -55,16 +38,16 @@ async def test_replacement_starts_with_the_last_good_file(tmp_path: Path) -> Non
                 now = workers_of(process.pid)
                 return len(now) == 2 and not now & before
 
-            await until(replaced)
+            await until_answered(replaced)
             replacements = workers_of(process.pid)
-            await until(lambda: valid_is(ops, 0.0))
+            await until_answered(lambda: valid_is(ops, 0.0))
             await asyncio.sleep(3)
             assert workers_of(process.pid) == replacements  # none crashes
             assert {(await get(public))[1] for _ in range(10)} == {b"native"}
             assert await valid_is(ops, 0.0)
             assert b"unknown key; did you mean `url`?" in (await get(ops, "/status.json"))[1]
             file.write_text(config(port, "0%"))
-            await until(lambda: valid_is(ops, 1.0))
+            await until_answered(lambda: valid_is(ops, 1.0))
             assert {(await get(public))[1] for _ in range(10)} == {b"legacy"}
             process.send_signal(signal.SIGTERM)
             _, errors = await asyncio.wait_for(process.communicate(), HANG_TIMEOUT)
@@ -83,11 +66,11 @@ async def test_dead_worker_does_not_leave_its_metrics_behind(tmp_path: Path) -> 
         file.write_text(config(port))
         async with served(file, "--workers", "2") as (process, _, ops):
             file.write_text("nonsense: 1\n")
-            await until(lambda: valid_is(ops, 0.0))
+            await until_answered(lambda: valid_is(ops, 0.0))
             for pid in workers_of(process.pid):
                 os.kill(pid, signal.SIGKILL)
             file.write_text(config(port, "100%"))
-            await until(lambda: valid_is(ops, 1.0))
+            await until_answered(lambda: valid_is(ops, 1.0))
 
 
 @pytest.mark.slow  # a dead and a hanging worker are replaced below
@@ -104,7 +87,7 @@ async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path)
             async def replaced() -> bool:
                 return not former & workers_of(process.pid) and (await get(public))[1] == b"native"
 
-            await until(replaced)
+            await until_answered(replaced)
             assert process.returncode is None
 
 
@@ -117,7 +100,7 @@ async def test_group_whose_workers_never_restart_ends_with_an_error(tmp_path: Pa
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     try:
         async with scripted(legacy) as port:
-            file.write_text(config(port, "100%").replace("tests.proxy.runtime.test_process:native", "vanishing:native"))
+            file.write_text(config(port, "100%").replace("tests.support.gateway_process:native", "vanishing:native"))
             async with served(file, "--workers", "2") as (process, public, _):
                 assert (await get(public))[1] == b"native"
                 await asyncio.sleep(1)
@@ -147,7 +130,7 @@ async def test_hanging_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
                 now = workers_of(process.pid)
                 return stopped not in now and len(now) == 2
 
-            await until(gone)
+            await until_answered(gone)
             assert (await get(public))[1] == b"legacy"
 
 

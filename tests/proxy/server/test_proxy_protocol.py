@@ -19,9 +19,9 @@ from websockets.asyncio.client import connect
 from proxy.gateway.client_address import TrustedProxies
 from proxy.server.proxy_protocol import STATE_KEY, ProxyProtocolPolicy
 from proxy.server.settings import uvicorn_settings
-from tests.proxy.cli.test_serve import served
-from tests.proxy.runtime.test_process import get, process
-from tests.proxy.server.test_proxy_header import MALFORMED, TLV, over_tcp, v2
+from tests.support.command_line import served
+from tests.support.gateway_process import get, process
+from tests.support.proxy_headers import MALFORMED, TLV, over_tcp, v2
 from tests.support.sockets import OwnLoopServer, exchange
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

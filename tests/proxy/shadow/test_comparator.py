@@ -20,8 +20,8 @@ from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
 from proxy.types import JSON, Backend, BasisPoints
-from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.exchanges import NOW, answered, exchange, object_id, raw
+from tests.support.shadowed_requests import CONNECTION
 
 SENT_JSON = ((b"Content-Type", b"application/json"),)
 
@@ -69,7 +69,7 @@ class Room:
         told: list[Verdict] = []
         given = served if isinstance(served, Exchange) else answered(served)
         await self._comparator.compare_read(
-            CompareRead(1, route, backend, ARRIVAL, raw(given), time.monotonic() + 1), told.append
+            CompareRead(1, route, backend, CONNECTION, raw(given), time.monotonic() + 1), told.append
         )
         [verdict] = told
         return verdict
@@ -78,7 +78,7 @@ class Room:
         """Compare a dry run; the second one has the answer that the stage was told."""
         body = json.dumps(sent).encode()
         one, other = (answered(each, method="PATCH", sent=body, sent_headers=SENT_JSON) for each in (legacy, native))
-        request = RequestSnapshot.of(one, ARRIVAL)
+        request = RequestSnapshot.of(one, CONNECTION)
         return await self._comparator.compare_dry_run("r", request, one, other, ())
 
     def noted_as(self, kind: type[Entry]) -> list[Entry]:

@@ -20,8 +20,8 @@ from proxy.reports.events import ComparisonEvent, Entry, SkippedEvent
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.conversation_comparator import ConversationComparator
 from proxy.shadow.messages import CompareConversation, Configure
-from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.conversations import ConversationRecorder, mirrored
+from tests.support.shadowed_requests import CONNECTION
 from tests.support.sockets import serving
 from tests.support.websocket_legacy import Legacy, legacy_server
 
@@ -84,7 +84,7 @@ async def entry(legacy: Legacy, app: EchoApp, *commands: object) -> Entry:
     backends = ShadowBackends(app)  # type: ignore[arg-type]
     await backends.apply_config(Configure(parse(ROUTING, {}), Path("nowhere")))
     events: list[Entry] = []
-    job = CompareConversation(1, "stream", ARRIVAL, raw, time.monotonic() + 10)
+    job = CompareConversation(1, "stream", CONNECTION, raw, time.monotonic() + 10)
     await ConversationComparator(backends, events.append).compare(job)
     (event,) = events
     return event

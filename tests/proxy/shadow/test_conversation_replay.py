@@ -15,10 +15,10 @@ from proxy.comparison.conversation import ClientMessage, Conversation, Ending, S
 from proxy.comparison.verdicts import Reason
 from proxy.shadow.conversation_replay import ConversationBounds, ConversationReplay, supports_conversations
 from proxy.shadow.messages import RequestSnapshot
-from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.exchanges import exchange
+from tests.support.shadowed_requests import CONNECTION
 
-REQUEST = RequestSnapshot("GET", b"/stream?a=b", ((b"sec-websocket-protocol", b"one, two"),), b"", ARRIVAL)
+REQUEST = RequestSnapshot("GET", b"/stream?a=b", ((b"sec-websocket-protocol", b"one, two"),), b"", CONNECTION)
 END = Ending("client", 1001, "bye")
 Answer = Callable[["Session", str], Awaitable[None]]
 

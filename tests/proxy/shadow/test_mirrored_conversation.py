@@ -14,8 +14,8 @@ from proxy.backends.legacy.websocket import WebSocketUpstream
 from proxy.comparison.conversation import ClientMessage, read_conversation
 from proxy.config.service_models import ConversationLimits
 from proxy.server.memory_budget import MemoryBudget
-from tests.proxy.websocket.test_relay import raw_legacy
 from tests.support.conversations import ConversationRecorder, mirrored
+from tests.support.raw_websocket_legacy import raw_legacy
 from tests.support.sockets import scripted, serving
 from tests.support.websocket_client import RawSocket, frame, raw_client
 

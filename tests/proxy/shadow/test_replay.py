@@ -17,18 +17,12 @@ from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
 from proxy.gateway.timeouts import Timeouts
 from proxy.shadow.dry_run import DryRunExchange, supports_dry_run
-from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
+from proxy.shadow.messages import RequestSnapshot
 from proxy.shadow.replay import Bounds, UncancellableAppError, not_repeatable, replay_request
 from tests.support.exchanges import exchange, raw
 from tests.support.shadowed import plain, with_dry_runs
+from tests.support.shadowed_requests import CONNECTION, snapshot
 from tests.support.waiting import PROMPT_TIMEOUT
-
-ARRIVAL = ConnectionInfo("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1", "/notes/{id}")
-
-
-def asked(target: str = "/notes/same", method: str = "GET", body: bytes = b"") -> RequestSnapshot:
-    headers = ((b"host", b"clinic.example"), (b"x-two", b"1"), (b"x-two", b"2"))
-    return RequestSnapshot(method, target.encode(), headers, body, ARRIVAL)
 
 
 def bounds(seconds: float = 5.0, limit: int = 1000, ceiling: int = 1000) -> Bounds:
@@ -49,7 +43,7 @@ async def test_the_request_is_the_one_that_came() -> None:
         scopes.append(scope)
         await plain(scope, receive, send)
 
-    await replay_request(app, asked("/notes/a%20b//c?x=1&y", "POST", b"text"), bounds(), timeouts=theirs)
+    await replay_request(app, snapshot("/notes/a%20b//c?x=1&y", "POST", b"text"), bounds(), timeouts=theirs)
     [scope] = scopes
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/notes/a b//c", b"/notes/a%20b//c", b"x=1&y")
     assert request_target(scope) == b"/notes/a%20b//c?x=1&y"
@@ -61,26 +55,26 @@ async def test_the_request_is_the_one_that_came() -> None:
 
 
 async def test_question_and_answer_are_an_exchange() -> None:
-    found = await answered(asked(method="POST", body=b"text"))
+    found = await answered(snapshot(method="POST", body=b"text"))
     assert (found.method, found.target, found.outcome, found.status) == ("POST", b"/notes/same", "response", 201)
     assert found.request_body.data == b"text"
     assert found.body.data == b'{"wrote":"text"}'
 
 
 async def test_an_app_that_goes_on_after_its_answer_has_answered() -> None:
-    assert (await answered(asked("/linger"), bounds(0.05))).status == 200
+    assert (await answered(snapshot("/linger"), bounds(0.05))).status == 200
 
 
 async def test_an_answer_that_does_not_come_in_time_is_none() -> None:
     started = time.monotonic()
-    assert await replay_request(plain, asked("/hang"), bounds(0.05)) == "timeout"
+    assert await replay_request(plain, snapshot("/hang"), bounds(0.05)) == "timeout"
     assert time.monotonic() - started < PROMPT_TIMEOUT
-    assert await replay_request(plain, asked("/hang"), bounds(-1)) == "timeout"
+    assert await replay_request(plain, snapshot("/hang"), bounds(-1)) == "timeout"
 
 
 async def test_answer_longer_than_the_served_one_is_not_read_whole() -> None:
-    assert await replay_request(plain, asked("/huge"), bounds(ceiling=3_000_000)) == "body_too_large"
-    whole = await answered(asked("/huge"), bounds(ceiling=100_000_000))
+    assert await replay_request(plain, snapshot("/huge"), bounds(ceiling=3_000_000)) == "body_too_large"
+    whole = await answered(snapshot("/huge"), bounds(ceiling=100_000_000))
     assert (whole.body.length, whole.body.data, whole.body.truncated) == (100_000_000, b"", True)
 
 
@@ -100,14 +94,14 @@ async def test_an_app_that_raises_says_what_became_of_it(
     async def app(*_: Any) -> None:
         raise error
 
-    found = await replay_request(app, asked(), bounds())
+    found = await replay_request(app, snapshot(), bounds())
     assert isinstance(found, Exchange)
     assert (found.outcome, found.status) == (outcome, 0)
     assert "Jane" not in caplog.text
 
 
 async def test_an_answer_that_breaks_off_is_a_reset() -> None:
-    found = await answered(asked("/half"))
+    found = await answered(snapshot("/half"))
     assert (found.outcome, found.status) == ("reset", 200)
 
 
@@ -122,7 +116,7 @@ async def test_an_app_that_cannot_be_stopped_is_told() -> None:
                 continue
 
     with pytest.raises(UncancellableAppError):
-        await replay_request(app, asked(), dataclasses.replace(bounds(0.01), cancel_timeout=0.05))
+        await replay_request(app, snapshot(), dataclasses.replace(bounds(0.01), cancel_timeout=0.05))
     go_on.set()
     await asyncio.sleep(0)
 
@@ -142,18 +136,18 @@ def test_what_cannot_be_asked_again_as_it_was_says_why(
     headers: Headers, sent: bytes, read: bool, reason: str | None
 ) -> None:
     told = exchange(sent=sent, sent_headers=headers)
-    assert not_repeatable(raw(told, complete=read), RequestSnapshot.of(told, ARRIVAL)) == reason
+    assert not_repeatable(raw(told, complete=read), RequestSnapshot.of(told, CONNECTION)) == reason
 
 
 def test_too_long_a_body_cannot_be_asked_again() -> None:
     told = exchange()
     long = raw(told)._replace(request_body=RawBody((), 7, (b"digest",)))
-    assert not_repeatable(long, RequestSnapshot.of(told, ARRIVAL)) == "body_too_large"
+    assert not_repeatable(long, RequestSnapshot.of(told, CONNECTION)) == "body_too_large"
 
 
 async def test_a_dry_run_tells_what_would_have_been_written() -> None:
     dry_run = DryRunExchange()
-    found = await dry_run.run(with_dry_runs, asked(method="POST", body=b"text"), bounds(3))
+    found = await dry_run.run(with_dry_runs, snapshot(method="POST", body=b"text"), bounds(3))
     assert isinstance(found, Exchange)
     assert found.status == 201
     [wrote] = dry_run.writes
@@ -167,12 +161,12 @@ async def test_a_dry_run_tells_what_would_have_been_written() -> None:
 
 async def test_a_dry_run_that_writes_nothing_tells_of_nothing() -> None:
     dry_run = DryRunExchange()
-    assert isinstance(await dry_run.run(with_dry_runs, asked("/other", "POST"), bounds()), Exchange)
+    assert isinstance(await dry_run.run(with_dry_runs, snapshot("/other", "POST"), bounds()), Exchange)
     assert dry_run.writes == ()
 
 
 async def test_an_app_may_decline_a_dry_run() -> None:
-    assert await DryRunExchange().run(with_dry_runs, asked("/decline", "POST"), bounds()) == "write_not_allowed"
+    assert await DryRunExchange().run(with_dry_runs, snapshot("/decline", "POST"), bounds()) == "write_not_allowed"
 
 
 async def test_dry_run_that_ends_when_cancelled_took_too_long() -> None:
@@ -180,7 +174,7 @@ async def test_dry_run_that_ends_when_cancelled_took_too_long() -> None:
         async with asyncio.timeout(scope["extensions"]["proxy.dry_run"]["deadline"]):
             await asyncio.sleep(10)
 
-    assert await DryRunExchange().run(app, asked(method="POST"), bounds(0.05)) == "timeout"
+    assert await DryRunExchange().run(app, snapshot(method="POST"), bounds(0.05)) == "timeout"
 
 
 def test_only_what_is_true_is_a_declaration() -> None:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.proxy.cli.test_serve import run, served
-from tests.proxy.runtime.test_process import get
 from tests.support import shadowed
+from tests.support.command_line import run_serve, served
+from tests.support.gateway_process import get
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
+from tests.support.worker_processes import children, counted
 
 MATCHES = 'scribe_proxy_comparisons_total{route="all",served="legacy",verdict="match"}'
 
@@ -28,19 +29,6 @@ routes: [{{name: all, match: "* /*", shadow: {share}}}]
 """
 
 
-def children(pid: int) -> set[int]:
-    """The processes that a process has started (Linux)."""
-    found = set[int]()
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid and fields[0] != "Z":
-            found.add(int(status.parent.name))
-    return found
-
-
 def commands(pids: set[int]) -> list[str]:
     return [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
 
@@ -49,13 +37,6 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 120.0
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.05)
-
-
-async def counted(ops: int, sample: str) -> float:
-    for line in (await get(ops, "/metrics"))[1].decode().splitlines():
-        if line.startswith(sample):
-            return float(line.split()[-1])
-    return 0.0
 
 
 async def test_a_shadow_comes_with_the_file_and_dies_with_its_gateway(tmp_path: Path) -> None:
@@ -107,7 +88,7 @@ def test_faulty_contracts_stop_the_start_with_file_and_line(tmp_path: Path) -> N
     file.write_text(config(1))
     (tmp_path / "contracts").mkdir()
     (tmp_path / "contracts" / "divergences.yaml").write_text("- {id: a}\n")
-    code, output = run("--config", file)
+    code, output = run_serve("--config", file)
     assert code == 1
     assert f"{file}: contracts: {tmp_path}/contracts/divergences.yaml:1: " in output
 

@@ -36,9 +36,9 @@ from proxy.shadow.messages import (
 )
 from proxy.shadow.worker import Worker
 from proxy.types import Backend
-from tests.proxy.shadow.test_replay import ARRIVAL, asked
 from tests.support import shadowed
 from tests.support.exchanges import exchange, raw
+from tests.support.shadowed_requests import CONNECTION, snapshot
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -80,7 +80,7 @@ class Gateway:
         self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy", number: int = 1, seconds: float = 3.0
     ) -> None:
         served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
-        self.link.send(CompareRead(number, "all", served_by, ARRIVAL, raw(served), time.monotonic() + seconds))
+        self.link.send(CompareRead(number, "all", served_by, CONNECTION, raw(served), time.monotonic() + seconds))
 
     async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy") -> Compared:
         self.read(path, body, served_by)
@@ -89,7 +89,7 @@ class Gateway:
         return found
 
     def dry_run(self, path: str, number: int = 1, seconds: float = 3.0) -> None:
-        self.link.send(DryRun(number, "all", asked(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
+        self.link.send(DryRun(number, "all", snapshot(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
 
 
 def config(port: int, app: str = "with_dry_runs", more: str = "") -> str:
@@ -247,7 +247,7 @@ async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> Non
     body = shadowed.MEGABYTE * 100
     served = raw(exchange(b"", "text/plain", target="/x/huge"))
     digest = RawBody((), len(body), digests_of(body).blocks(), len(body))
-    gateway.link.send(CompareRead(1, "all", "legacy", ARRIVAL, served._replace(body=digest), time.monotonic() + 5))
+    gateway.link.send(CompareRead(1, "all", "legacy", CONNECTION, served._replace(body=digest), time.monotonic() + 5))
     assert await gateway.next() == Compared(1, "match")
 
 

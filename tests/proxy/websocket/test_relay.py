@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from websockets.utils import accept_key
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
 from proxy.websocket.frames import FrameFilter
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat, LinkState
-from tests.support.sockets import read_head, scripted, serving
+from tests.support.raw_websocket_legacy import raw_legacy
+from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
-from tests.support.websocket_client import RawSocket, frame, handshake, raw_client
+from tests.support.websocket_client import RawSocket, frame, raw_client
 from tests.support.websocket_server import stoppable, with_pings
 
 PING, PONG, CLOSE = 9, 10, 8
@@ -36,28 +36,6 @@ async def relayed(interval: float = 0.1, timeout: float = 5.0) -> AsyncIterator[
         app = with_pings(WebSocketUpstream(f"http://127.0.0.1:{port}"), interval, timeout)
         async with serving(app, lifespan="on") as gateway, raw_client(gateway) as client:
             yield Ends(client, await accepted)
-
-
-@asynccontextmanager
-async def raw_legacy() -> AsyncIterator[tuple[int, asyncio.Future[RawSocket]]]:
-    accepted: asyncio.Future[RawSocket] = asyncio.get_running_loop().create_future()
-    done = asyncio.Event()
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await read_head(reader)
-        key = head.lower().split(b"sec-websocket-key: ")[1].split(b"\r\n")[0]
-        assert key == handshake().split(b"Key: ")[1].split(b"\r\n")[0].lower()
-        answer = accept_key(handshake().split(b"Key: ")[1].split(b"\r\n")[0].decode()).encode()
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + answer + b"\r\n\r\n"
-        )
-        accepted.set_result(RawSocket(reader, writer, head))
-        await done.wait()
-
-    async with scripted(script) as port:
-        yield port, accepted
-        done.set()
 
 
 @asynccontextmanager

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, to_number, to_string, type_of, value_type
-from tests.handlers.legacy.javascript.test_json import describe
 from tests.support.javascript_values import BSON, CODES, joined, values
-from tests.support.node_child import Node, Thrown
+from tests.support.node_child import Node, Thrown, describe
 
 judged = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

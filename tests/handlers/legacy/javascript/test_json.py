@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +14,6 @@ from handlers.legacy.javascript import (
     JavaScriptRangeError,
     JSONSyntaxError,
     Value,
-    number_to_string,
     parse,
     quote_each,
     stringify,
@@ -23,7 +21,7 @@ from handlers.legacy.javascript import (
 )
 from handlers.legacy.javascript.json_parser import Reader
 from tests.support.javascript_values import BSON, CODES, joined, json_values, texts, values
-from tests.support.node_child import Node, Thrown
+from tests.support.node_child import Node, Thrown, describe
 
 judged = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -32,18 +30,6 @@ judged = settings(max_examples=100, deadline=None, suppress_health_check=[Health
 def node() -> Iterator[Node]:
     with Node() as child:
         yield child
-
-
-def describe(value: object) -> str:
-    """A value spelled so that nothing is lost; the same as `describe` in the child."""
-    if isinstance(value, list):
-        return "[" + ",".join(map(describe, value)) + "]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{stringify(key)}:{describe(member)}" for key, member in value.items()) + "}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        assert not (isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 and value)
-        return "-0" if value == 0 and math.copysign(1, value) < 0 else number_to_string(value)
-    return stringify(value)
 
 
 def theirs(node: Node, text: str) -> str:

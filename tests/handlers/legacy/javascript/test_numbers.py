@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from handlers.legacy.javascript import number_to_string, string_to_number
 from handlers.legacy.javascript.numbers import from_digits, normal
-from tests.handlers.legacy.javascript.test_json import describe
 from tests.support.javascript_values import numbers
-from tests.support.node_child import Node
+from tests.support.node_child import Node, describe
 
 judged = settings(max_examples=400, deadline=None)
 

@@ -16,7 +16,7 @@ from handlers.legacy.mongoose import Document
 from handlers.legacy.mongoose.casts import LAST_DAY
 from handlers.legacy.mongoose.schema import Schema
 from handlers.legacy.mongoose.tables import arrange, write
-from tests.handlers.legacy.mongoose.test_oracle import ordered, read_and_save, sameness
+from tests.support.mongoose_documents import ordered, read_and_save, without_fresh_values
 from tests.support.mongoose_oracle import MODULES, Oracle, extended
 
 pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the stand-in's libraries are not installed")
@@ -102,5 +102,5 @@ def is_alike(oracle: Oracle, schema: Schema, fields: dict[str, Any]) -> bool:
     names = [name for name in ("json", "changed", "delta") if name in answer or name not in ours]
     refusal = answer.get("error", {}).get("message")
     return ours.get("error") == refusal and all(
-        sameness(ours.get(name), asked) == sameness(answer.get(name), asked) for name in names
+        without_fresh_values(ours.get(name), asked) == without_fresh_values(answer.get(name), asked) for name in names
     )

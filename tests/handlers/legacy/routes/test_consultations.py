@@ -10,7 +10,7 @@ import pytest
 from bson import Binary, Code, Int64, MinKey, ObjectId, Timestamp
 
 from proxy.fuzz.differential import Differential
-from tests.handlers.legacy.mongoose.test_oracle import KNOWN_ID
+from tests.support.mongoose_values import KNOWN_ID
 from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, as_user, ask, same, texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -14,8 +14,8 @@ from bson import ObjectId
 from handlers.services.prompts import Prompts
 from handlers.storage.store import Store
 from proxy.fuzz.differential import Differential
-from tests.handlers.legacy.mongoose.test_oracle import KNOWN_ID
 from tests.support.backends import Backend, native_backend, token_of
+from tests.support.mongoose_values import KNOWN_ID
 from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, as_user, ask, same, texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -16,8 +16,8 @@ from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.pool import Pool, PoolLimits
 from proxy.gateway.errors import Overloaded
 from proxy.gateway.timeouts import Timeouts
-from tests.proxy.backends.legacy.test_responses import call
 from tests.support.sockets import read_head, scripted
+from tests.support.upstream_call import call
 from tests.support.waiting import HANG_TIMEOUT
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ninnocent"

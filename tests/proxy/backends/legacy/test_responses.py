@@ -10,13 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from starlette.types import Message, Scope
 
 from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.pool import PoolLimits
-from proxy.gateway.errors import Failure
 from proxy.gateway.timeouts import Timeouts
 from tests.support.sockets import exchange, read_head, scripted
+from tests.support.upstream_call import call
 from tests.support.upstream_responses import RESPONSES, Response
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -55,26 +54,6 @@ async def upstream_of(legacy: ScriptedLegacy) -> AsyncIterator[HttpUpstream]:
             yield upstream
         finally:
             upstream.close()
-
-
-async def call(upstream: HttpUpstream, method: str, path: str) -> tuple[int, bytes, bool]:
-    """Return (status, body, whole); a failure is its status."""
-    messages: list[Message] = []
-
-    async def receive() -> Message:
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
-
-    async def send(message: Message) -> None:
-        messages.append(message)
-
-    scope: Scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", b"x")]}
-    try:
-        await asyncio.wait_for(upstream(scope, receive, send), HANG_TIMEOUT)
-    except Failure as failure:
-        assert not messages
-        return failure.status, b"", True
-    whole = not messages[-1].get("more_body", True)
-    return messages[0]["status"], b"".join(message.get("body", b"") for message in messages), whole
 
 
 def ways(raw: bytes) -> list[list[bytes]]:

@@ -1,0 +1,11 @@
+"""The text of ops pages."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+
+def text_of(page: str) -> str:
+    """A page as it is read."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())

@@ -1,0 +1,45 @@
+"""Processes that `serve` starts, and what their ops port counts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tests.support.gateway_process import get
+
+
+def workers_of(pid: int) -> set[int]:
+    """The worker processes of a supervisor; multiprocessing's resource tracker is not one."""
+    return {child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()}
+
+
+async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+    """Try again while no worker is there to answer."""
+    async with asyncio.timeout(seconds):
+        while True:
+            with contextlib.suppress(OSError, TimeoutError, IndexError):
+                if await condition():
+                    return
+            await asyncio.sleep(0.1)
+
+
+def children(pid: int) -> set[int]:
+    """The processes that a process has started (Linux)."""
+    found = set[int]()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.add(int(status.parent.name))
+    return found
+
+
+async def counted(ops: int, sample: str) -> float:
+    for line in (await get(ops, "/metrics"))[1].decode().splitlines():
+        if line.startswith(sample):
+            return float(line.split()[-1])
+    return 0.0
