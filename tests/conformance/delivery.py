@@ -44,13 +44,14 @@ class Delivery:
 
 WHOLE: Final = Delivery("whole")
 GLUED: Final = Delivery("glued")
+BYTES: Final = Delivery("bytes")
 
 
 def plan(data: bytes, *, glue: bool, thorough: bool) -> list[Delivery]:
     """Return the deliveries of `data`; without `thorough`, a sample of the splits, another for each data."""
     deliveries = [WHOLE]
     if len(data) <= LONG:
-        deliveries.append(Delivery("bytes"))
+        deliveries.append(BYTES)
     boundaries = list(_boundaries(data)) if thorough else _sample(data)
     deliveries += [Delivery("split", at) for at in boundaries]
     if glue:

@@ -18,13 +18,13 @@ from typing import Final, Literal
 
 from tests.conformance.case import Case, personal
 from tests.conformance.conversation import Conversation, converse
-from tests.conformance.delivery import GLUED, WHOLE, Delivery, plan
+from tests.conformance.delivery import BYTES, GLUED, WHOLE, Delivery, plan
 from tests.conformance.entrances import LIMIT, SHORT_LIMIT, Entrance, gateway_entrance, nginx_entrances
 from tests.conformance.judgement import Evidence, Finding, judge, worst
 from tests.conformance.oracle import Oracle, Read
 from tests.conformance.upstream import TOKEN, Recording
 
-Depth = Literal["oracle", "quick", "thorough"]
+Depth = Literal["oracle", "brief", "quick", "thorough"]
 TOKENS: Final = itertools.count(1)
 INNOCENT: Final = re.compile(rb"innocent-(?:fresh-)?(id[0-9]{7})")
 
@@ -115,18 +115,22 @@ def deliveries(case: Case, depth: Depth) -> Iterator[tuple[Delivery, Delivery]]:
     glue = not (case.unfinished or case.half_closes or case.leaves)
     sendings = plan(personal(case.sent, token), glue=glue, thorough=depth == "thorough")
     if case.answer is None:
-        yield from ((each, WHOLE) for each in (sendings if depth != "oracle" else _brief(sendings)))
+        yield from ((each, WHOLE) for each in _chosen(sendings, depth))
         return
     glues_answer = not (case.endless or case.broken)
-    glues_answer = not (case.endless or case.broken)
     answerings = plan(personal(case.answer, token), glue=glues_answer, thorough=depth == "thorough")
-    yield from ((WHOLE, each) for each in (answerings if depth != "oracle" else _brief(answerings)))
+    yield from ((WHOLE, each) for each in _chosen(answerings, depth))
     if glue:
         yield GLUED, WHOLE
 
 
-def _brief(deliveries: Iterable[Delivery]) -> list[Delivery]:
-    return [each for each in deliveries if each in (WHOLE, GLUED)]
+def _chosen(deliveries: list[Delivery], depth: Depth) -> list[Delivery]:
+    """Return the deliveries of a plan that a depth makes: `brief` has the two of them that differ most."""
+    if depth == "oracle":
+        return [each for each in deliveries if each in (WHOLE, GLUED)]
+    if depth == "brief":
+        return [each for each in deliveries if each in (BYTES, GLUED)] or [WHOLE]
+    return deliveries
 
 
 class Gathered:

@@ -12,8 +12,12 @@ from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.contract.divergences import Divergence
 
 ROOT = Path(__file__).parents[3]
-SHIPPED = DeclaredRefusals(load_bundle(ROOT / "contracts").divergences)
 LOGGED_OUT = [(b"ETag", b'W/"32-6wLM2WjV3CsvVaFaMEFRx+6LcSo"')]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> DeclaredRefusals:
+    return DeclaredRefusals(load_bundle(ROOT / "contracts").divergences)
 
 
 def declared(operation: str = "POST /a/{id}", **when: Any) -> DeclaredRefusals:
@@ -42,8 +46,10 @@ def declared(operation: str = "POST /a/{id}", **when: Any) -> DeclaredRefusals:
         ("GET /users/profile", 403, [], False),
     ],
 )
-def test_shipped_refusals(operation: str, status: int, answer: list[tuple[bytes, bytes]], expected: bool) -> None:
-    assert SHIPPED.include(operation, status, [], answer) is expected
+def test_shipped_refusals(
+    shipped: DeclaredRefusals, operation: str, status: int, answer: list[tuple[bytes, bytes]], expected: bool
+) -> None:
+    assert shipped.include(operation, status, [], answer) is expected
 
 
 def test_headers_of_the_request_narrow_a_refusal() -> None:

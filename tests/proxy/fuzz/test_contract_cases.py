@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,18 +13,23 @@ from hypothesis import strategies as st
 from proxy.fuzz.contract_cases import OWN_HEADERS, case_strategies, read_schema, request_of
 
 CONTRACT = Path(__file__).parents[3] / "contracts" / "openapi.yaml"
-CASES = case_strategies(read_schema(CONTRACT))
+
+
+@functools.cache
+def strategies() -> dict[str, st.SearchStrategy[Any]]:
+    """Return the strategies by operation; reading the contract takes longer than the tests of most files."""
+    return dict(case_strategies(read_schema(CONTRACT)))
 
 
 def test_every_operation_but_websockets_has_cases() -> None:
-    assert len(CASES) == 26
-    assert not any("transcription" in name for name in CASES)
+    assert len(strategies()) == 26
+    assert not any("transcription" in name for name in strategies())
 
 
 @settings(max_examples=30)
-@given(st.data(), st.sampled_from(sorted(CASES)))
+@given(st.data(), st.deferred(lambda: st.sampled_from(sorted(strategies()))))
 def test_cases_become_requests(data: st.DataObject, operation: str) -> None:
-    request = request_of(data.draw(CASES[operation]), (("authorization", "x"),))
+    request = request_of(data.draw(strategies()[operation]), (("authorization", "x"),))
     names = [name for name, _ in request.headers]
     assert not OWN_HEADERS & set(names)
     assert names.count("authorization") == 1
@@ -33,7 +40,7 @@ def test_paths_take_ids_of_the_sequence() -> None:
     operation = "PATCH /api/prompts/{promptId}/add-prompt/{transcriptId}"
 
     @settings(max_examples=5, database=None)
-    @given(CASES[operation])
+    @given(strategies()[operation])
     def check(case: object) -> None:
         target = request_of(case, (), 4).target  # type: ignore[arg-type]
         assert re.match(r"/api/prompts/<id 4\|[^<>]+>/add-prompt/<id 4\|[^<>]+>", target), target

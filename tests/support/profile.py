@@ -1,0 +1,10 @@
+"""How deep a run of the tests searches. Hypothesis's profile says it: `quick` in `make test`, `usual` in CI."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hypothesis import settings
+
+IS_QUICK: Final = settings.get_current_profile_name() == "quick"
+"""Whether a matrix of cases and ways to deliver them is sampled: each case and each way is in it, not each pair."""
