@@ -194,7 +194,8 @@ def test_one_byte_of_a_large_body_is_named(data: st.DataObject) -> None:
 def exceeding(body: bytes, limit: int) -> Exchange:
     """Return an exchange whose body is recorded as digests."""
     recorder = ExchangeRecorder({"type": "http", "method": "GET", "raw_path": b"/x", "headers": []}, limit)
-    recorder.sent_whole(200, [(b"content-type", b"application/json")], body)
+    recorder.sent({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    recorder.sent({"type": "http.response.body", "body": body})
     return recorder.exchange()
 
 

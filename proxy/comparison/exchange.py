@@ -179,7 +179,8 @@ class ExchangeRecorder:
     """Records the messages between a client and one backend; call `received` and `sent` for each.
 
     `open_account` opens an account for the bodies. Where the budget needs their bytes, digests replace them; `by_role`
-    makes them independent of what a backend generates, as a dry run needs them.
+    makes them independent of what a backend generates, as a dry run needs them. `began`: the times at which the request
+    began, as `time.time` and `time.perf_counter` return them; by default now.
     """
 
     __slots__ = (
@@ -199,7 +200,13 @@ class ExchangeRecorder:
     )
 
     def __init__(
-        self, scope: Scope, limit: int = LIMIT, open_account: OpenAccount | None = None, *, by_role: bool = False
+        self,
+        scope: Scope,
+        limit: int = LIMIT,
+        open_account: OpenAccount | None = None,
+        *,
+        by_role: bool = False,
+        began: tuple[float, float] | None = None,
     ) -> None:
         self._scope = scope
         self._by_role = by_role
@@ -208,8 +215,7 @@ class ExchangeRecorder:
         self._status = 0
         self._headers: Sequence[tuple[bytes, bytes]] = ()
         self._request_complete = self._answered = False
-        self._wall = time.time()
-        self._started = time.perf_counter()
+        self._wall, self._started = began or (time.time(), time.perf_counter())
         self._head_at = self._ended = 0.0
 
     @property
@@ -244,13 +250,6 @@ class ExchangeRecorder:
             self._head_at = time.perf_counter()
             self._status = message["status"]
             self._headers = message.get("headers", ())
-
-    def sent_whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """Record a complete answer, before it is passed on: not charged to the account, because `raw` follows."""
-        self._head_at = self._ended = time.perf_counter()
-        self._status, self._headers, self._answered = status, headers, True
-        if body:
-            self._sent.add(body)
 
     def _add(self, buffer: _BodyBuffer, chunk: bytes) -> None:
         before = buffer.held

@@ -20,6 +20,7 @@ from proxy.gateway.origin import resolve_origin
 from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.starting import StartedRequest, StartRequest
 from proxy.server.exchange import ServedExchange
+from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.mirror import MIRROR_ERRORS, MirroredRequest
 from proxy.types import HeaderFields, RawHeaders
 
@@ -42,7 +43,7 @@ class PlannedRequest(RequestTracker):
     _own_scope: Scope | None = None
 
     def __init__(self, plan: DirectPlan, exchange: ServedExchange) -> None:
-        self.snapshot, self.match, self.limit, self.decision, self._origin, _ = plan
+        self.snapshot, self.match, self.limit, self.decision, self._origin, *_ = plan
         self._exchange, self.connection = exchange, exchange.connection
         self.method = exchange.head.method
         self.started = time.perf_counter()
@@ -56,6 +57,20 @@ class PlannedRequest(RequestTracker):
             scope["headers"] = self._origin.passed
             self.describe(scope)
         return self._own_scope
+
+    def request_snapshot(self) -> RequestSnapshot:
+        """Return the request as backends receive it, without a scope."""
+        head, origin, scopes = self._exchange.head, self._origin, self._exchange.connection.scopes
+        connection = ConnectionInfo(
+            origin.scheme,
+            head.version,
+            origin.client(scopes.client),
+            scopes.server,
+            self.backend_id,
+            self.match.route.template if self.match is not None else None,
+            self.caller,
+        )
+        return RequestSnapshot(self.method, head.target, origin.passed, b"", connection)
 
 
 class DirectRequest:

@@ -1,4 +1,4 @@
-"""Plans of requests that involve only legacy: everything that follows from a head and the client's address.
+"""Plans of requests that only legacy answers: everything that follows from a head and the client's address.
 
 A plan is made once for a head that recurs, and is used for all requests with it until a configuration or a share
 changes.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from proxy.config.inheritance import SAFE
 from proxy.gateway import bucketing
 from proxy.gateway.cookies import cookie_value
 from proxy.gateway.origin import RequestOrigin
@@ -24,7 +25,7 @@ CACHED: Final = 1024
 
 
 class DirectPlan(NamedTuple):
-    """The routing of a request that involves only legacy; `start` sends it."""
+    """The routing of a request that only legacy answers; `start` sends it. `may_shadow`: it may be mirrored."""
 
     snapshot: RoutingSnapshot
     match: Match | None
@@ -32,6 +33,7 @@ class DirectPlan(NamedTuple):
     decision: bucketing.Decision
     origin: RequestOrigin
     start: StartRequest
+    may_shadow: bool
 
 
 class DirectPlanner:
@@ -42,7 +44,7 @@ class DirectPlanner:
         self._recurring: Final = lru_cache(maxsize=CACHED)(self._plan)
 
     def plan(self, head: RequestHead, peer: str | None, scheme: str, root_path: str = "") -> DirectPlan | None:
-        """Return the plan of a request without a body; None where it needs more than legacy, or a task.
+        """Return the plan of a request without a body; None where legacy may not answer it at once.
 
         `peer` is the address of the connection's peer, None on a Unix socket; `root_path` precedes the target's path.
         """
@@ -56,12 +58,13 @@ class DirectPlanner:
         decision = snapshot.settled_decision(route, limit)
         if decision is None or decision.backend != "legacy" or snapshot.prepare is None:
             return None
-        if match is not None and ((self._shadows and match.may_shadow) or self._needs_cookie(match, head)):
+        may_shadow = self._shadows and match is not None and match.may_shadow
+        if (may_shadow and head.method not in SAFE) or (match is not None and self._needs_cookie(match, head)):
             return None
         origin = snapshot.resolver.resolve(head.headers, peer, scheme)
         timeouts = snapshot.timeouts.get(route.name) if route is not None else None
         start = snapshot.prepare(head.method, head.target, origin.passed, timeouts)
-        return DirectPlan(snapshot, match, limit, decision, origin, start) if start is not None else None
+        return DirectPlan(snapshot, match, limit, decision, origin, start, may_shadow) if start is not None else None
 
     def _needs_cookie(self, match: Match, head: RequestHead) -> bool:
         """Return True for a caller without the sticky cookie, which the answer sets."""

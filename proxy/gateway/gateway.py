@@ -91,7 +91,7 @@ class Gateway:
         start = self._start_of(tracker, exchange) if exchange.is_alone and self._is_direct(tracker) else None
         if start is None:
             return self._run_mirrored(tracker, scope, exchange.receive, exchange.send)
-        self._mirror(tracker, scope, exchange.receive)
+        self._mirror(tracker, exchange.receive)
         if DirectRequest(self, tracker, exchange).start(start):
             return None
         return self.run(tracker, scope, exchange.receive, exchange.send)
@@ -102,6 +102,8 @@ class Gateway:
         tracker = PlannedRequest(plan, exchange)
         self._set_request_ids(tracker, origin)
         self._admit(tracker, origin.key, origin.passed)
+        if plan.may_shadow:
+            self._mirror(tracker, exchange.receive)
         if tracker.slot is not None and DirectRequest(self, tracker, exchange).start(plan.start):
             return None
         return self.run(tracker, tracker.scope, exchange.receive, exchange.send)
@@ -165,7 +167,7 @@ class Gateway:
         return bucketing.decide(route, snapshot.config, headers, client, limit=limit, tokens=snapshot.tokens)
 
     async def _run_mirrored(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
-        self._mirror(tracker, scope, receive)
+        self._mirror(tracker, receive)
         await self.run(tracker, scope, receive, send)
 
     async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
@@ -196,9 +198,10 @@ class Gateway:
                 observer(record)
             except Exception as error:
                 self._observer_failed(observer, error)
-        if tracker.mirrored is not None:
+        mirrored, tracker.mirrored = tracker.mirrored, None  # the mirrored request refers to the tracker
+        if mirrored is not None:
             with MIRROR_ERRORS:
-                tracker.mirrored.end(tracker.decision.backend, tracker.failure)
+                mirrored.end(tracker.decision.backend, tracker.failure)
 
     def _admit(self, tracker: RequestTracker, client: str | None, headers: HeaderFields) -> None:
         """Take a slot at the backend, and identify the caller for a guard.
@@ -229,12 +232,12 @@ class Gateway:
         """Return True where a request may also run on the other backend."""
         return self._shadow is not None and tracker.match is not None and tracker.match.may_shadow
 
-    def _mirror(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
+    def _mirror(self, tracker: RequestTracker, receive: Receive) -> None:
         """Begin to mirror a request that has a slot and is sampled."""
         shadow, match = self._shadow, tracker.match
         if tracker.slot is not None and shadow is not None and match is not None and match.may_shadow:
             with MIRROR_ERRORS:
-                tracker.mirrored = shadow.mirror(match.route, tracker.decision, scope, receive)
+                tracker.mirrored = shadow.mirror(match.route, tracker.decision, tracker, receive)
 
     def _sticky_cookie(self, tracker: RequestTracker, scope: Scope) -> bytes | None:
         """Return the `Set-Cookie` value for a caller without a sticky cookie; None where none is set."""

@@ -32,10 +32,17 @@ class RequestOrigin(NamedTuple):
     address: str | None
     scheme: str
     headers: HeaderFields
-    passed: HeaderFields
+    passed: tuple[tuple[bytes, bytes], ...]
     key: str | None
     request_id: bytes | None
     logged_id: str | None
+
+    def client(self, peer: tuple[str, int] | None) -> tuple[str, int] | None:
+        """Return the client's address for the scope, with the port where it is the connection's peer, else 0."""
+        address = self.address
+        if address is None or (peer is not None and address == peer[0]):
+            return peer
+        return address, (peer[1] if peer is not None and address == canonical_peer(peer[0]) else 0)
 
 
 class OriginResolver:
@@ -78,10 +85,8 @@ def resolve_origin(scope: Scope, resolver: OriginResolver) -> RequestOrigin:
     given: str = scope.get("scheme", "http")
     scheme = given.replace("ws", "http") if websocket else given
     origin = resolver.resolve(scope["headers"], connection and connection[0], scheme)
-    address = origin.address
-    if address is not None and (connection is None or address != connection[0]):
-        port = connection[1] if connection and address == canonical_peer(connection[0]) else 0
-        scope["client"] = (address, port)
+    if origin.address is not None:
+        scope["client"] = origin.client(connection)
     if origin.scheme != scheme:
         scope["scheme"] = origin.scheme.replace("http", "ws") if websocket else origin.scheme
     scope["headers"] = origin.headers

@@ -21,7 +21,8 @@ from proxy.gateway.routing import Match
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import is_private
 from proxy.observability.tracing import Trace
-from proxy.shadow.mirror import MirroredRequest
+from proxy.shadow.messages import RequestSnapshot
+from proxy.shadow.mirror import MirroredRequest, snapshot_of
 from proxy.types import Backend, HeaderFields, RawHeaders
 
 
@@ -75,6 +76,10 @@ class RequestTracker:
     def context(self) -> RequestContext:
         """The context in the scope."""
         return context_of(self.scope)
+
+    def request_snapshot(self) -> RequestSnapshot:
+        """Return the request without its body, as backends receive it."""
+        return snapshot_of(self.scope)
 
     def describe(self, scope: Scope) -> None:
         """Write what backends and the shadow use of the tracker into a scope."""

@@ -55,7 +55,7 @@ from proxy.shadow.messages import (
     RequestSnapshot,
     ToGateway,
 )
-from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest, budget_of
+from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest, ServedRequest, budget_of
 from proxy.shadow.mirrored_conversation import MirroredConversation
 from proxy.shadow.pending import PendingRequest, PendingTable
 from proxy.shadow.supervisor import WorkerSupervisor
@@ -133,20 +133,22 @@ class ShadowClient:
         self._update_worker()
 
     def mirror(
-        self, route: Route, decision: bucketing.Decision, scope: Scope, receive: Receive
+        self, route: Route, decision: bucketing.Decision, request: ServedRequest, receive: Receive
     ) -> MirroredRequest | None:
         """Begin to mirror a request or a WebSocket. Return None where it is not sampled or is skipped."""
         if not bucketing.is_shadowed(route, decision.bucket):
             return None
-        kind = _kind_of(scope)
+        kind = _kind_of(request)
         reason = self._skip_reason(route, decision.backend, kind)
         if reason is not None:
             self.skip(route.name, decision.backend, reason)
             return None
         if kind == "conversation":
-            return self._mirror_conversation(route.name, scope, receive)
-        mirrored = MirroredRead if kind == "read" else MirroredDryRun
-        return mirrored(self, route.name, scope, receive, self._config.shadow.max_body)
+            return self._mirror_conversation(route.name, request.scope, receive)
+        limit = self._config.shadow.max_body
+        if kind == "read":
+            return MirroredRead(self, route.name, request, receive, limit)
+        return MirroredDryRun(self, route.name, request.scope, receive, limit)
 
     def _mirror_conversation(self, route: str, scope: Scope, receive: Receive) -> MirroredRequest:
         budgets = tuple(budget for budget in (self._conversations, budget_of(scope)) if budget is not None)
@@ -288,7 +290,7 @@ class ShadowClient:
             await asyncio.sleep(INTERVAL if shadowing else IDLE_INTERVAL)
 
 
-def _kind_of(scope: Scope) -> Kind:
-    if scope["type"] == "websocket":
+def _kind_of(request: ServedRequest) -> Kind:
+    if request.kind == "websocket":
         return "conversation"
-    return "read" if scope["method"] in SAFE else "write"
+    return "read" if request.method in SAFE else "write"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.comparison.exchange import AnswerObserver, ExchangeRecorder, OpenAccount, RawExchange
+from proxy.comparison.exchange import AnswerObserver, ExchangeRecorder, OpenAccount, RawBody, RawExchange
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Route
@@ -18,9 +19,12 @@ from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import first_header, request_target
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.types import Backend
+from proxy.types import Backend, HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
+
+NO_BODY: Final = RawBody((), 0)
+"""The body of a request without one."""
 
 
 class ShadowSink(Protocol):
@@ -42,19 +46,39 @@ class ShadowSink(Protocol):
         """Count a request that is not compared."""
 
 
+class ServedRequest(Protocol):
+    """A request as its mirror reads it. Its scope may be created only where it is used."""
+
+    kind: Literal["http", "websocket"]
+    method: str
+
+    @property
+    def scope(self) -> Scope: ...
+
+    def request_snapshot(self) -> RequestSnapshot:
+        """Return the request without its body, as backends receive it."""
+
+
+class WholeAnswerRecorder(Protocol):
+    """The recorder of an answer that is served without a task."""
+
+    def sent_whole(self, status: int, headers: HeaderFields, body: bytes) -> None:
+        """Record a complete answer to a request without a body, before it is passed on."""
+
+
 class MirroredRequest(Protocol):
     """A request to compare: wraps `receive` and observes the answer while a backend serves it.
 
     `capture` records the messages that the backend sends; None where they are not needed.
-    `direct_recorder` records the whole answer to a request without a body that is served without a task; None where
-    the request needs a task.
+    `direct_recorder` records the whole answer to a request that is served without a task; None where the request needs
+    a task.
     """
 
     @property
     def capture(self) -> AnswerObserver | None: ...
 
     @property
-    def direct_recorder(self) -> ExchangeRecorder | None: ...
+    def direct_recorder(self) -> WholeAnswerRecorder | None: ...
 
     async def prepare(self) -> None:
         """Do the work that precedes the request: a write's dry run. Await this before calling the backend."""
@@ -70,7 +94,7 @@ class RequestMirror(Protocol):
     """The shadow as the gateway uses it: `ShadowClient`, or a recorder in tests."""
 
     def mirror(
-        self, route: Route, decision: bucketing.Decision, scope: Scope, receive: Receive
+        self, route: Route, decision: bucketing.Decision, request: ServedRequest, receive: Receive
     ) -> MirroredRequest | None:
         """Begin to mirror a request or a WebSocket. Return None where it is not sampled or is skipped."""
 
@@ -78,9 +102,35 @@ class RequestMirror(Protocol):
 class MirroredRead:
     """A read, submitted for comparison once its answer is complete."""
 
-    def __init__(self, sink: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
-        self.capture = self.direct_recorder = ExchangeRecorder(scope, limit, _opener(scope))
-        self._sink, self._route, self._scope, self._receive = sink, route, scope, receive
+    # most reads are served without a task
+    _recorder: ExchangeRecorder | None = None
+    _answer: tuple[int, HeaderFields, bytes] | None = None
+    _answered_at = 0.0
+
+    def __init__(self, sink: ShadowSink, route: str, request: ServedRequest, receive: Receive, limit: int) -> None:
+        self._sink, self._route, self._request, self._receive, self._limit = sink, route, request, receive, limit
+        self._began = time.time(), time.perf_counter()
+
+    @property
+    def capture(self) -> ExchangeRecorder:
+        """The recorder of an answer that arrives in parts."""
+        if self._recorder is None:
+            scope = self._request.scope
+            self._recorder = ExchangeRecorder(scope, self._limit, _opener(scope), began=self._began)
+        return self._recorder
+
+    @property
+    def direct_recorder(self) -> MirroredRead:
+        """Itself."""
+        return self
+
+    def sent_whole(self, status: int, headers: HeaderFields, body: bytes) -> None:
+        """Record a complete answer, which is not charged to the memory budget because `end` follows."""
+        if len(body) <= self._limit:
+            self._answer, self._answered_at = (status, headers, body), time.perf_counter()
+        else:
+            self.capture.sent({"type": "http.response.start", "status": status, "headers": headers})
+            self.capture.sent({"type": "http.response.body", "body": body})
 
     async def prepare(self) -> None:
         return
@@ -91,12 +141,20 @@ class MirroredRead:
         return message
 
     def end(self, backend: Backend, failure: str | None) -> None:
-        raw = self.capture.raw(failure)
+        request = self._request.request_snapshot()
+        raw = self._whole_exchange(request, *self._answer) if self._answer is not None else self.capture.raw(failure)
         reason = unanswered(raw.outcome)
         if reason is not None:
             self._sink.skip(self._route, backend, reason)
         else:
-            self._sink.submit_read(self._route, backend, connection_info_of(self._scope), raw)
+            self._sink.submit_read(self._route, backend, request.connection, raw)
+
+    def _whole_exchange(self, request: RequestSnapshot, status: int, headers: HeaderFields, body: bytes) -> RawExchange:
+        wall, began = self._began
+        seconds, answer = self._answered_at - began, RawBody((body,), len(body))
+        return RawExchange(
+            *request[:3], NO_BODY, True, "response", status, headers, answer, started=wall, head=seconds, total=seconds
+        )
 
 
 class MirroredDryRun:
@@ -119,11 +177,7 @@ class MirroredDryRun:
         if not isinstance(body, bytes):
             self._sink.skip(self._route, "legacy", body)
             return
-        headers = tuple((bytes(name), bytes(value)) for name, value in self._scope["headers"])
-        request = RequestSnapshot(
-            self._scope["method"], request_target(self._scope), headers, body, connection_info_of(self._scope)
-        )
-        self._number = await self._sink.dry_run(self._route, request)
+        self._number = await self._sink.dry_run(self._route, snapshot_of(self._scope, body))
         if self._number is not None:
             self.capture = ExchangeRecorder(self._scope, self._limit, _opener(self._scope), by_role=True)
 
@@ -171,6 +225,12 @@ def budget_of(scope: Scope) -> MemoryBudget | None:
     """Return the memory budget of the process; None where it has none."""
     budget: MemoryBudget | None = scope.get("state", {}).get(BUDGET_KEY)
     return budget
+
+
+def snapshot_of(scope: Scope, body: bytes = b"") -> RequestSnapshot:
+    """Return the request of an ASGI scope."""
+    headers = tuple((bytes(name), bytes(value)) for name, value in scope["headers"])
+    return RequestSnapshot(scope["method"], request_target(scope), headers, body, connection_info_of(scope))
 
 
 def connection_info_of(scope: Scope) -> ConnectionInfo:

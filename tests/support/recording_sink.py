@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from proxy.comparison.exchange import LIMIT, Exchange, RawExchange
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Route
 from proxy.gateway.bucketing import Decision
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.shadow.mirror import MirroredRead, MirroredRequest
+from proxy.shadow.mirror import MirroredRead, MirroredRequest, ServedRequest
 from proxy.types import Backend
 
 
@@ -24,9 +24,9 @@ class RecordingSink:
         self.discarded: list[tuple[int, Reason]] = []
         self._number = number
 
-    def mirror(self, route: Route, decision: Decision, scope: Scope, receive: Receive) -> MirroredRequest:
+    def mirror(self, route: Route, decision: Decision, request: ServedRequest, receive: Receive) -> MirroredRequest:
         """Sample every request as a read."""
-        return MirroredRead(self, route.name, scope, receive, LIMIT)
+        return MirroredRead(self, route.name, request, receive, LIMIT)
 
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
         self.reads.append((route, served, connection, raw))

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
-from proxy.comparison.exchange import RawExchange
+from proxy.comparison.exchange import Exchange, RawExchange
 from proxy.config.loading import parse
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.gateway import Gateway
@@ -32,6 +32,8 @@ SHADOWED = "legacy: {url: 'http://127.0.0.1:1'}\nnative: x:y\nroutes: [{name: al
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\n\r\nok"
 FIRST = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+PLANNED_AFTER = 5
+"""Requests with the same head after which the last ones have a plan."""
 VOLATILE = re.compile(rb"(date|x-request-id): [^\r]*")
 
 
@@ -145,10 +147,25 @@ async def test_shadow_gets_the_same_with_and_without_a_task(response: Response) 
             await setup.converse(FIRST, LAST)
             await setup.recorded(2)
             assert setup.legacy.started == starts
-        exchanges = [replace(raw.exchange(), started=0.0, head=0.0, total=0.0) for *_, raw in shadow.reads]
-        submitted.append((exchanges, shadow.skipped))
+        submitted.append((exchanges_of(shadow), shadow.skipped))
     assert submitted[0] == submitted[1]
     assert len(submitted[0][0]) + len(submitted[0][1]) == 2
+
+
+async def test_shadow_gets_the_same_with_and_without_a_plan() -> None:
+    first = FIRST.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\r\n")
+    async with gateway(answering(OK), shadow=(shadow := RecordingSink())) as setup:
+        await setup.converse(*[first] * PLANNED_AFTER, LAST)
+        await setup.recorded(PLANNED_AFTER + 1)
+    exchanges = exchanges_of(shadow)[:PLANNED_AFTER]
+    connections = [connection._replace(request_id=b"") for _, _, connection, _ in shadow.reads[:PLANNED_AFTER]]
+    assert exchanges == exchanges[:1] * PLANNED_AFTER
+    assert connections == connections[:1] * PLANNED_AFTER
+    assert len({connection.request_id for _, _, connection, _ in shadow.reads}) == PLANNED_AFTER + 1
+
+
+def exchanges_of(shadow: RecordingSink) -> list[Exchange]:
+    return [replace(raw.exchange(), started=0.0, head=0.0, total=0.0) for *_, raw in shadow.reads]
 
 
 async def test_large_answer_reaches_client_and_shadow_whole() -> None:

@@ -28,6 +28,8 @@ routes:
   - {name: half, match: GET /half, native: 50%}
   - {name: moved, match: GET /moved, native: 100%}
   - {name: shadowed, match: GET /shadowed, shadow: 100%}
+  - {name: sampled, match: GET /sampled, shadow: 50%}
+  - {name: dry, match: DELETE /dry, shadow: {share: 100%, writes: dry_run}}
   - {name: all, match: 'GET /*'}
 """
 COOKIE = "bucketing: {cookie: {name: sticky}}\n"
@@ -73,8 +75,8 @@ def snapshot(legacy: StartingLegacy, text: str = LEGACY + ROUTES) -> RoutingSnap
     return RoutingSnapshot.of(parse(text, {}, "test.yaml"), legacy, native)
 
 
-def head(path: str, *headers: str) -> RequestHead:
-    raw = "\r\n".join([f"GET {path} HTTP/1.1", "Host: a", *headers, "", ""]).encode()
+def head(path: str, *headers: str, method: str = "GET") -> RequestHead:
+    raw = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: a", *headers, "", ""]).encode()
     known, found = KnownHeads(), None
     for _ in range(4):
         found, _ = HeadParser(known).feed(raw)
@@ -84,22 +86,27 @@ def head(path: str, *headers: str) -> RequestHead:
 
 @pytest.mark.parametrize("shadows", [False, True])
 @pytest.mark.parametrize(
-    ("path", "routes", "planned"),
+    ("line", "routes", "planned"),
     [
-        ("/kept", ROUTES, True),
-        ("/other", ROUTES, True),
-        ("/half", ROUTES, False),
-        ("/moved", ROUTES, False),
-        ("/shadowed", ROUTES, None),
-        ("/kept", COOKIE + ROUTES, False),
+        ("GET /kept", ROUTES, True),
+        ("GET /other", ROUTES, True),
+        ("GET /half", ROUTES, False),
+        ("GET /moved", ROUTES, False),
+        ("GET /shadowed", ROUTES, True),
+        ("HEAD /shadowed", ROUTES, True),
+        ("GET /sampled", ROUTES, False),
+        ("DELETE /dry", ROUTES, None),
+        ("GET /kept", COOKIE + ROUTES, False),
     ],
 )
-def test_only_requests_for_legacy_alone_have_a_plan(
-    path: str, routes: str, planned: bool | None, shadows: bool
+def test_only_requests_that_legacy_answers_have_a_plan(
+    line: str, routes: str, planned: bool | None, shadows: bool
 ) -> None:
     planner = DirectPlanner(snapshot(StartingLegacy(), LEGACY + routes), {}, shadows=shadows)
-    plan = planner.plan(head(path), "127.0.0.1", "http")
+    method, path = line.split()
+    plan = planner.plan(head(path, method=method), "127.0.0.1", "http")
     assert (plan is not None) == (planned if planned is not None else not shadows)
+    assert plan is None or plan.may_shadow == (shadows and path == "/shadowed")
 
 
 def test_caller_with_the_sticky_cookie_has_a_plan() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from starlette.types import Message, Scope
 
 from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.shadow.mirror import MirroredDryRun, MirroredRead
+from proxy.shadow.mirror import MirroredDryRun, MirroredRead, snapshot_of
 from tests.support.recording_sink import RecordingSink
 
 LIMIT = 10
@@ -52,8 +52,20 @@ def scope(method: str = "GET", **headers: str) -> Scope:
     }
 
 
+class ScopedRequest:
+    """A request that is served in a task."""
+
+    kind: Literal["http", "websocket"] = "http"
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.method = scope, scope["method"]
+
+    def request_snapshot(self) -> RequestSnapshot:
+        return snapshot_of(self.scope)
+
+
 def reading(sink: RecordingSink, *, messages: Sequence[Message] = (START, END), **headers: str) -> MirroredRead:
-    mirrored = MirroredRead(sink, "r", scope(**headers), Client(b"sent", b"more").receive, LIMIT)
+    mirrored = MirroredRead(sink, "r", ScopedRequest(scope(**headers)), Client(b"sent", b"more").receive, LIMIT)
     for message in messages:
         mirrored.capture.sent(message)
     return mirrored
