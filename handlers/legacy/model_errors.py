@@ -64,7 +64,7 @@ def content_of(response: InvalidResponseError) -> Value:
     """
     value: Value = response.body
     if is_json(response.media_type):
-        value = parse(response.body.removeprefix("\ufeff"))
+        value = parse(response.body)
     for name in ("choices", "0", "message", "content"):
         value = _member(value, name)
     return value

@@ -188,8 +188,8 @@ class _Readable(Protocol):
 
 
 async def _read_as_utf8(response: _Readable) -> None:
-    """Decode every response as UTF-8, as `fetch` does, whatever charset it states."""
-    response.encoding = "utf-8"
+    """Decode every response as UTF-8 without its byte order mark, as `fetch` does, whatever charset it states."""
+    response.encoding = "utf-8-sig"
 
 
 def _parse_response(status: int, headers: Mapping[str, str], body: str) -> tuple[str, str]:

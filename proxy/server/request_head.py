@@ -75,7 +75,7 @@ def understand_head(method: str, target: bytes, version: str, headers: RawHeader
         _apply_framing(head, values)
     if b"connection" in values or version == "1.0":
         _apply_connection(head, values)
-    if b"expect" in values and version == "1.1":
+    if b"expect" in values:
         _apply_expectation(head, values[b"expect"])
     return head
 
@@ -159,6 +159,10 @@ def _apply_connection(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
 
 
 def _apply_expectation(head: RequestHead, expectation: bytes) -> None:
+    """Set whether the client waits for `100 Continue`. HTTP/1.0 has no expectations (RFC 9110 §10.1.1)."""
+    if head.version == "1.0":
+        head.headers = [header for header in head.headers if header[0] != b"expect"]
+        return
     if not _CONTINUE.search(expectation):
         raise RefusedRequest(HTTPStatus.EXPECTATION_FAILED)
     head.expects_continue = head.length != 0

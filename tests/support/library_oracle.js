@@ -3,6 +3,7 @@
 const need = require('node:module').createRequire(require('node:path').join(__dirname, '../../demo/legacy/package.json'))
 const jwt = need('jsonwebtoken')
 const bcrypt = need('bcrypt')
+const iconv = need('iconv-lite')
 const encodeUrl = need('encodeurl')
 const parseUrl = need('parseurl')
 const querystring = require('node:querystring')
@@ -20,6 +21,7 @@ const questions = {
   sign: (claims, secret) => jwt.sign(claims, secret, { expiresIn: '1h' }),
   query: (text) => querystring.parse(text),
   subprotocols: (header) => [...subprotocol.parse(header)],
+  charset: (base64, charset) => iconv.decode(Buffer.from(base64, 'base64'), charset),
   encodeUrl: (text) => encodeUrl(text),
   target: (url) => {
     const parsed = parseUrl({ url })

@@ -20,14 +20,15 @@ from handlers.dependency_failures import report_failure
 from handlers.disconnect import ClientDisconnectedError, wait_for_disconnect
 from handlers.failure_log import trace_of
 from handlers.legacy.express import error_pages
-from handlers.legacy.express.cors import Cors
+from handlers.legacy.express.cors import UNROUTED, Cors
 from handlers.legacy.express.cors import Headers as RawHeaders
 from handlers.legacy.express.etag import is_fresh, weak_tag
 from handlers.legacy.express.headers import Headers
 from handlers.legacy.express.long_tag import weak_tag_in_slices
-from handlers.legacy.express.paths import Pattern, UndecodableError, split_target
+from handlers.legacy.express.paths import Pattern, UndecodableError
 from handlers.legacy.express.query import Query
 from handlers.legacy.express.query import parse as parse_query
+from handlers.legacy.express.targets import UnroutableError, below, is_plain, split_target
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JsonText, Value, stringify
 from handlers.sliced_json import write_in_slices
 
@@ -89,9 +90,10 @@ def page(status: int, body: bytes | None = None, headers: RawHeaders = ()) -> Re
 class Request:
     """A request as seen by a handler.
 
-    `target` is Node's `req.url`, `path` the pathname below the current router, `params` the route's parameters,
+    `target` is the request line's, `path` the pathname below the current router, `params` the route's parameters,
     `body` the JSON parser's result (`UNDEFINED` where it did not run), `user_id` the token's claim (any JSON value)
-    and `token` the token.
+    and `token` the token. `url` is Node's `req.url` below the current router, None where the target is plain; without
+    a pathname, `path` is empty.
     """
 
     __slots__ = (
@@ -110,6 +112,7 @@ class Request:
         "state",
         "target",
         "token",
+        "url",
         "user_id",
     )
 
@@ -118,8 +121,13 @@ class Request:
         self.method: str = scope["method"]
         self.headers = Headers(scope["headers"])
         self.target = request_target(scope)
-        self.full_path, self._query_text = split_target(self.target)
-        self.path = self.full_path
+        self.url = None if is_plain(self.target) else self.target
+        self._query_text: str | None = None
+        try:
+            self.full_path, self._query_text = split_target(self.target)
+            self.path = self.full_path
+        except UnroutableError as error:
+            self.full_path, self.path = str(error), ""
         self.params: dict[str, str] = {}
         self.body: Value = UNDEFINED
         self.user_id: Value = UNDEFINED
@@ -151,6 +159,18 @@ class Request:
         if self.body is UNDEFINED:
             raise JavaScriptTypeError(f"Cannot read properties of undefined (reading '{name}')")
         return self.body.get(name, UNDEFINED) if isinstance(self.body, dict) else UNDEFINED
+
+    def enter_mount(self, length: int) -> None:
+        """Remove the first characters of the path, on which a router is mounted."""
+        if self.url is None:
+            rest = self.path[length:]
+            self.path = rest if rest.startswith("/") else "/" + rest
+            return
+        self.url = below(self.url, length)
+        try:
+            self.path, self._query_text = split_target(self.url)
+        except UnroutableError:
+            self.path = ""
 
     @property
     def client_host(self) -> str:
@@ -240,7 +260,9 @@ class Router:
 
     async def __call__(self, request: Request) -> Reply | None:
         """Answer, or pass (`None`). An undecodable parameter is a 400 for every method."""
-        path, method = request.path, request.method
+        path, url, method = request.path, request.url, request.method
+        if not path:
+            return None
         method = "GET" if method == "HEAD" else method
         for pattern, handlers, only in self._layers:
             if pattern is not None:
@@ -252,13 +274,12 @@ class Router:
                     continue
                 request.params = match.params
                 if only is None:
-                    rest = path[match.end :]
-                    request.path = rest if rest.startswith("/") else "/" + rest
+                    request.enter_mount(match.end)
             for handler in handlers:
                 reply = await handler(request)
                 if reply is not None:
                     return reply
-            request.path = path
+            request.path, request.url = path, url
         return None
 
 
@@ -280,18 +301,18 @@ class Application:
         """Answer one HTTP request."""
         request = Request(scope, receive)
         raw = request.headers.raw
-        if b"expect" in raw and not _CONTINUE.search(raw[b"expect"]):
+        if b"expect" in raw and scope["http_version"] == "1.1" and not _CONTINUE.search(raw[b"expect"]):
             await _transmit(send, 417, (), b"")
             return
         origin = raw.get(b"origin", b"").rstrip(b" \t")
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" and request.path:
             await _transmit(send, 204, self._cors.preflight(origin), b"")
             return
         try:
             reply = await self._answer(request, scope)
         except ClientDisconnectedError:
             return
-        preface = self._cors.preface(origin)
+        preface = self._cors.preface(origin) if request.path else UNROUTED
         if not reply.tagged:
             await _transmit(send, *_untagged(request, reply, preface))
             return

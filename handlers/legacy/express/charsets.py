@@ -25,7 +25,7 @@ _REPLACEMENT: Final = "\ufffd"
 _SAMPLE: Final = 100
 _HIGHEST: Final = 0x10FFFF
 _UTF7_RUN: Final = re.compile(r"\+([A-Za-z0-9/+]*)-?")
-_UTF7_IMAP_RUN: Final = re.compile(r"&([A-Za-z0-9+,]*)-?")
+_UTF7_IMAP_RUN: Final = re.compile(r"&([A-Za-z0-9+,/]*)-?")
 
 
 def decoder(charset: str) -> Decoder | None:
@@ -120,11 +120,11 @@ def _plausibility(quad: bytes) -> int:
 
 
 def _utf7(data: bytes) -> str:
-    return _UTF7_RUN.sub(lambda run: _decode_run(run, "+"), data.decode("ascii", "replace"))
+    return _without_bom(_UTF7_RUN.sub(lambda run: _decode_run(run, "+"), data.decode("ascii", "replace")))
 
 
 def _utf7_imap(data: bytes) -> str:
-    return _UTF7_IMAP_RUN.sub(lambda run: _decode_run(run, "&"), data.decode("ascii", "replace"))
+    return _without_bom(_UTF7_IMAP_RUN.sub(lambda run: _decode_run(run, "&"), data.decode("ascii", "replace")))
 
 
 def _decode_run(run: re.Match[str], shift: str) -> str:

@@ -12,6 +12,9 @@ _POWERED: Final = (b"x-powered-by", b"Express")
 _VARY: Final = (b"vary", b"Origin")
 _CREDENTIALS: Final = (b"access-control-allow-credentials", b"true")
 
+UNROUTED: Final[Headers] = (_POWERED,)
+"""The first headers of the answer to a target without a path, which no middleware sees."""
+
 
 class Cors:
     """The allowed origins, and the answer to a preflight request."""

@@ -2,7 +2,7 @@
 
 The legacy matches paths case-insensitively, with an optional trailing slash, by prefix for a mounted router, and
 decodes, or refuses, parameters before it checks the method. This module implements those rules only (path-to-regexp
-8, router 2, parseurl, WHATWG-free `url.parse`), for templates of text and `:name` parameters.
+8, router 2), for templates of text and `:name` parameters.
 """
 
 import re
@@ -10,9 +10,6 @@ from typing import Final, NamedTuple
 
 _ESCAPES: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+|%")
 _PARAMETER: Final = re.compile(r":([A-Za-z_$][\w$]*)", re.ASCII)
-_NEEDS_CARE: Final = re.compile(r"[\t\n\f\r #\xa0]|^[^/]")
-_ORIGIN: Final = re.compile(r"[a-z0-9.+-]+://[^/?#]*", re.IGNORECASE | re.ASCII)
-_ESCAPED_BY_PARSE: Final = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "\t\n\r \"'<>\\^`{|}"})
 
 
 class UndecodableError(ValueError):
@@ -66,25 +63,3 @@ def _decode_run(run: re.Match[str]) -> str:
 
 def _refuse() -> str:
     raise UndecodableError("URI malformed")
-
-
-def split_target(target: str) -> tuple[str, str | None]:
-    """Return a request target's pathname and query (`None` without a question mark).
-
-    The target is Node's `req.url`: the bytes of the request line read as Latin-1.
-    """
-    if _NEEDS_CARE.search(target):
-        return _split_odd_target(target)
-    path, mark, query = target.partition("?")
-    return path, query if mark else None
-
-
-def _split_odd_target(target: str) -> tuple[str, str | None]:
-    rest = target.strip("\t\n\f\r \xa0").partition("#")[0]
-    origin = _ORIGIN.match(rest)
-    if origin is not None:
-        rest = rest[origin.end() :]
-        rest = rest if rest.startswith("/") else "/" + rest
-    path, mark, query = rest.partition("?")
-    path = path.replace("\\", "/").translate(_ESCAPED_BY_PARSE)
-    return path, query.translate(_ESCAPED_BY_PARSE) if mark else None

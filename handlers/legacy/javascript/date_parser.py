@@ -173,9 +173,13 @@ class _ParsedDate:
         return hour * 3_600_000 + rest
 
     def _offset(self) -> int:
+        """Return the zone's offset in milliseconds; V8 computes its seconds in 32 bits without a sign."""
         if self.sign is None:
             return 0
-        return self.sign * ((self.zone_hour or 0) * 60 + (self.zone_minute or 0)) * 60_000
+        seconds = ((self.zone_hour or 0) * 60 + (self.zone_minute or 0)) * 60 % 2**32
+        if seconds >= 2**31:
+            raise _NoDateError
+        return self.sign * seconds * 1000
 
 
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")

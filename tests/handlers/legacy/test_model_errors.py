@@ -123,7 +123,7 @@ def test_what_stands_where_the_text_should_is_given(body: str, content: Value) -
     ("body", "message"),
     [
         ("<html>", "Unexpected token '<', \"<html>\" is not valid JSON"),
-        ("\ufeff", "Unexpected end of JSON input"),
+        ("", "Unexpected end of JSON input"),
     ],
 )
 def test_json_that_is_none_is_a_syntax_error(body: str, message: str) -> None:

@@ -177,8 +177,9 @@ async def test_a_transcription_that_calls_itself_json_is_read_as_json(body: byte
             assert await model.transcribe(b"", "a.webm") == text
 
 
-async def test_any_charset_is_taken_for_utf8() -> None:
-    odd = Answer(400, "né".encode() + b"\xff", content_type="text/plain; charset=utf-16")
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+async def test_answer_is_utf8_without_its_mark(mark: str) -> None:
+    odd = Answer(400, f"{mark}né".encode() + b"\xff", content_type="text/plain; charset=utf-16")
     async with scripted_model(odd, Answer(200, odd.body, odd.content_type)) as (model, _):
         with pytest.raises(ModelRefusedError) as refused:
             await model.transcribe(b"", "a.webm")

@@ -178,6 +178,7 @@ def test_expectations_are_nodes(expectation: str, version: str, expects: bool, r
         head, _ = read(raw)
         assert head is not None
         assert head.expects_continue is expects
+        assert (b"expect" in dict(head.headers)) is (version == "1.1")
 
 
 def test_expectation_without_a_body_waits_for_nothing() -> None:

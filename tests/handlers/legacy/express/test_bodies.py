@@ -194,8 +194,16 @@ UTF7 = [
     '["+A"]',
     '["+AAA"]',
     "+",
+    "+/v8-{}",
+    "+/v/+/w-{}",
 ]
-UTF7_IMAP = [text.replace("+", "&") for text in UTF7] + ['["&AOn,-"]', '["&-&-"]', '["+AOk-"]', '["&AOn+-"]']
+UTF7_IMAP = [text.replace("+", "&") for text in UTF7] + [
+    '["&AOn,-"]',
+    '["&/v8-a&/,8-"]',
+    '["&-&-"]',
+    '["+AOk-"]',
+    '["&AOn+-"]',
+]
 
 
 async def test_reads_utf_7_as_iconv(express: int, native: int) -> None:

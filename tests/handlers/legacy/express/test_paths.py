@@ -1,4 +1,4 @@
-"""Paths against parseurl, encodeurl and `decodeURIComponent`, and patterns on their own."""
+"""Paths against encodeurl and `decodeURIComponent`, and patterns on their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.legacy.express.error_pages import encode_url, error_page
-from handlers.legacy.express.paths import Pattern, UndecodableError, decode_component, split_target
+from handlers.legacy.express.paths import Pattern, UndecodableError, decode_component
 from tests.support.library_oracle import Libraries, Refused
 
 
@@ -43,46 +43,6 @@ def test_decodes_as_javascript(node: Libraries, text: str) -> None:
             decode_component(text)
     else:
         assert decode_component(text) == expected
-
-
-TARGETS = [
-    "/a",
-    "/a?b",
-    "/a?",
-    "/a?b?c",
-    "/a#b",
-    "/a?b#c",
-    "/a#b?c",
-    "/a b",
-    "/\xa0a",
-    "/a\xa0",
-    "//a#",
-    "//a/b#c",
-    "/\\a#b",
-    "/a{b}|^`'\"<>#",
-    "/a?{b}'#",
-    "*",
-    "http://host",
-    "http://host/",
-    "http://host/a?b",
-    "http://host?b",
-    "HTTP://HOST/a",
-    "http://user:pass@host:80/a/b",
-    "/http://x/y",
-]
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_splits_targets_as_parseurl(node: Libraries, target: str) -> None:
-    path, query = node.ask("target", target)
-    assert split_target(target) == (path, query)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.text(st.sampled_from("/a?#%\\{'b="), max_size=8).map(lambda rest: "/" + rest))
-def test_splits_any_path_as_parseurl(node: Libraries, target: str) -> None:
-    path, query = node.ask("target", target)
-    assert split_target(target) == (path, query)
 
 
 def test_a_mount_covers_whole_segments() -> None:

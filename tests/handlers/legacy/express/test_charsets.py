@@ -1,0 +1,40 @@
+"""Charsets against iconv-lite."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handlers.legacy.express.charsets import decoder
+from tests.support.library_oracle import Libraries
+
+CHARSETS = ["utf-8", "utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "utf-7", "utf-7-imap"]
+TEXTS = ['{"a":1}', "é", "😀", "\ufeff", "+", "&", "-", "/", ",", " ", "\0", "~", "\\", "A", "Aa0"]
+CODINGS = ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-7"]
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Libraries]:
+    with Libraries() as libraries:
+        yield libraries
+
+
+texts = st.lists(st.sampled_from(TEXTS), max_size=6).map("".join)
+coded = st.tuples(texts, st.sampled_from(CODINGS)).map(lambda drawn: drawn[0].encode(drawn[1]))
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+def test_decodes_any_bytes_as_iconv(node: Libraries, charset: str) -> None:
+    decode = decoder(charset)
+    assert decode is not None
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(coded | st.binary(max_size=2), max_size=3).map(b"".join))
+    def check(data: bytes) -> None:
+        assert decode(data) == node.ask("charset", b64encode(data).decode(), charset)
+
+    check()
