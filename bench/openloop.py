@@ -1,13 +1,16 @@
 """Open-loop load: a constant rate of requests, whether or not earlier ones were answered.
 
 A closed loop sends its next request once it is answered, and so sends fewer to a slow server. Here each request has a
-scheduled time, from which its latency counts, also while it waits for a free connection.
+scheduled time, from which its latency counts, also while it waits for a free connection. Connections are opened, and
+have each served a request, before the first of these times.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import cast
@@ -19,47 +22,87 @@ from bench.load import Reading
 CONNECTIONS = 128
 DRAIN_TIMEOUT = 10.0
 """Seconds to wait for the last answers."""
+TICK = 0.001
+"""Seconds between two looks at the clock."""
 _LENGTH = b"content-length: "
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Latencies in seconds, in the order of the answers; the number of requests without one, and the time in all."""
+
+    latencies: Sequence[float]
+    unanswered: int
+    seconds: float
+
+    def reading(self) -> Reading:
+        """Return throughput, median and 99th percentile."""
+        cuts = quantiles(self.latencies, n=100)
+        return Reading(len(self.latencies) / self.seconds, cuts[49] * 1000, cuts[98] * 1000, self.unanswered)
 
 
 def constant(port: int, target: str, rate: float, seconds: float) -> Reading:
     """Send `rate` requests per second over persistent HTTP/1.1 connections."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Load(port, target, rate, seconds).run())
+    with OpenLoop(port, target, CONNECTIONS) as load:
+        return load.measure(rate, seconds).reading()
+
+
+class OpenLoop:
+    """Load over open connections, each of which has served a request. A context manager."""
+
+    def __init__(self, port: int, target: str, connections: int) -> None:
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._load = _Load(port, target, connections)
+
+    def __enter__(self) -> OpenLoop:
+        self._runner.run(self._load.open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.close()
+
+    def measure(self, rate: float, seconds: float) -> Answers:
+        """Send `rate` requests per second."""
+        return self._runner.run(self._load.measure(rate, seconds))
 
 
 @dataclass
 class _Load:
     port: int
     target: str
-    rate: float
-    seconds: float
+    connections: int
     took: list[float] = field(default_factory=list)
     failed: int = 0
     free: list[_Connection] = field(default_factory=list)
     waiting: deque[float] = field(default_factory=deque)
 
-    async def run(self) -> Reading:
+    async def measure(self, rate: float, seconds: float) -> Answers:
+        self.took, self.failed = [], 0
+        total = int(rate * seconds)
+        began, asked = time.perf_counter(), 0
+        while asked < total:
+            due = min(total, int((time.perf_counter() - began) * rate) + 1)
+            for number in range(asked, due):
+                self.ask(began + number / rate)
+            asked = max(asked, due)
+            await asyncio.sleep(TICK)
+        await self._drain(total)
+        elapsed = max(seconds, time.perf_counter() - began)
+        return Answers(self.took, total - len(self.took), elapsed)
+
+    async def open(self) -> None:
+        """Open the connections, and wait until each has served a request."""
         loop = asyncio.get_running_loop()
         self.request = f"GET {self.target} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
-        self.now = loop.time
-        for _ in range(CONNECTIONS):
+        for _ in range(self.connections):
             _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.port)
-            self.free.append(connection)
-        total = int(self.rate * self.seconds)
-        began, asked = loop.time(), 0
-        while asked < total:
-            due = min(total, int((loop.time() - began) * self.rate) + 1)
-            for number in range(asked, due):
-                self.ask(began + number / self.rate)
-            asked = max(asked, due)
-            await asyncio.sleep(0.001)
-        over = loop.time() + DRAIN_TIMEOUT
-        while len(self.took) + self.failed < total and loop.time() < over:  # noqa: ASYNC110 - a timer is simpler
+            connection.ask(time.perf_counter())
+        await self._drain(self.connections)
+
+    async def _drain(self, total: int) -> None:
+        over = time.perf_counter() + DRAIN_TIMEOUT
+        while len(self.took) + self.failed < total and time.perf_counter() < over:  # noqa: ASYNC110 - a timer is simpler
             await asyncio.sleep(0.01)
-        elapsed = max(self.seconds, loop.time() - began)
-        cuts = quantiles(self.took, n=100)
-        return Reading(len(self.took) / elapsed, cuts[49] * 1000, cuts[98] * 1000, total - len(self.took))
 
     def ask(self, meant: float) -> None:
         """Send a request now, or as soon as a connection is free; it was scheduled for `meant`."""
@@ -70,7 +113,7 @@ class _Load:
 
     def answered(self, connection: _Connection, meant: float, *, well: bool) -> None:
         if well:
-            self.took.append(self.now() - meant)
+            self.took.append(time.perf_counter() - meant)
         else:
             self.failed += 1
         if self.waiting:

@@ -1,45 +1,97 @@
 """`python -m bench.shadow_cost`: CPU time of one comparison, and the served p99 with the shadow on and off.
 
-Two gateways take the same constant load in turns, one without a shadow, one with all reads shadowed on a healthy native
-side and no load shedding. Processor time is that of the processes themselves, so that a busy machine changes it little.
+Three gateways take the same constant load in many short turns, in random order: one without a shadow, one with all
+reads shadowed on a healthy native app with the default settings, which shed load, and one that compares every read. The
+latencies of all turns of a gateway are pooled, because one turn has too few for a p99; the interval of a ratio is that
+of a bootstrap over the rounds. Processor time is that of the processes themselves, so that a busy machine changes it
+little.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Final
 
-from bench.contenders import field
+from bench.contenders import Field, field
 from bench.isolation import await_shadow, children_of, counted
 from bench.load import load
-from bench.openloop import constant
-from demo.managed_process import ManagedProcess
+from bench.openloop import OpenLoop
 from demo.ports import free_port
 
 RATE: Final = 300.0
 """Requests a second, far below what one core answers, so that every request can be compared."""
-SECONDS: Final = 3.0
-ROUNDS: Final = 7
+CONNECTIONS: Final = 16
+SECONDS: Final = 1.0
+ROUNDS: Final = 40
+RESAMPLES: Final = 1000
+WARM_UP: Final = 1.0
+OFF: Final = "off"
+SHADOWS: Final = {
+    OFF: ("0%", ""),
+    "on": ("100%", ""),
+    "on, every read": ("100%", "max_cpu_wait: 100%, concurrency: 64"),
+}
+"""By gateway, the share of reads to shadow and the settings of the shadow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of one gateway: latencies and processor times in seconds, and the number of comparisons."""
+
+    latencies: Sequence[float]
+    gateway: float
+    shadow: float
+    compared: int
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowCost:
-    """One round.
+    """All turns of one gateway.
 
-    CPU time in µs of the gateway for a request without and with the shadow, of the shadow for a comparison; the
-    served p99 in milliseconds.
+    `gateway` is processor time of a request, `shadow` of a comparison, in µs. p50 and p99 are in milliseconds; `ratio`
+    is that of the p99 to the gateway without a shadow, with its 95% interval. `compared` is a share of the requests.
     """
 
-    off: float
-    on: float
+    gateway: float
     shadow: float
-    p99_off: float
-    p99_on: float
-    compared: int
+    compared: float
+    p50: float
+    p99: float
+    ratio: float
+    interval: tuple[float, float]
+
+
+class _Contender:
+    """A gateway under load."""
+
+    def __init__(self, contenders: Field, upstream: int, name: str) -> None:
+        share, settings = SHADOWS[name]
+        port, self._ops = free_port(), free_port()
+        file = contenders.place / f"cost-{port}.yaml"
+        file.write_text(
+            f"legacy: {{url: 'http://127.0.0.1:{upstream}'}}\nnative: bench.shadowed:healthy\n"
+            f"mongodb: {{url: ''}}\nshadow: {{{settings}}}\n"
+            f"routes: [{{name: everything, match: '* /*', shadow: {share}}}]\n"
+        )
+        child = contenders.serve(file, port, self._ops)
+        assert child.pid is not None
+        self._port, self._pid = port, child.pid
+        if name != OFF:
+            await_shadow(port, self._ops)
+        load(f"http://127.0.0.1:{port}/small", CONNECTIONS, WARM_UP)
+
+    def turn(self, rate: float, seconds: float) -> Turn:
+        workers = children_of(self._pid)
+        with OpenLoop(self._port, "/small", CONNECTIONS) as requests:
+            compared = counted(self._ops)["match"]
+            gateway, shadow = cpu_of(self._pid), sum(map(cpu_of, workers))
+            answers = requests.measure(rate, seconds)
+            gateway, shadow = cpu_of(self._pid) - gateway, sum(map(cpu_of, workers)) - shadow
+            return Turn(answers.latencies, gateway, shadow, counted(self._ops)["match"] - compared)
 
 
 def cpu_of(pid: int) -> float:
@@ -48,49 +100,55 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(rounds: int = ROUNDS, seconds: float = SECONDS, rate: float = RATE) -> list[ShadowCost]:
-    """Return a reading for every round."""
+def measure(rounds: int = ROUNDS, seconds: float = SECONDS, rate: float = RATE) -> dict[str, ShadowCost]:
+    """Return the cost of each kind of shadow."""
     with field() as contenders:
         upstream = contenders.upstream()
-        gateways = {}
-        for shadow in ("0%", "100%"):
-            port, ops = free_port(), free_port()
-            file = contenders.place / f"cost-{port}.yaml"
-            file.write_text(
-                f"legacy: {{url: 'http://127.0.0.1:{upstream}'}}\nnative: bench.shadowed:healthy\n"
-                "mongodb: {url: ''}\n"
-                "shadow: {max_cpu_wait: 100%, concurrency: 64}\n"
-                f"routes: [{{name: everything, match: '* /*', shadow: {shadow}}}]\n"
-            )
-            gateways[shadow] = (port, ops, contenders.serve(file, port, ops))
-        await_shadow(*gateways["100%"][:2])
-        for port, _, _ in gateways.values():
-            load(f"http://127.0.0.1:{port}/small", 16, 1.0)
-        return [_round(gateways, seconds, rate) for _ in range(rounds)]
+        gateways = {name: _Contender(contenders, upstream, name) for name in SHADOWS}
+        turns: dict[str, list[Turn]] = {name: [] for name in gateways}
+        for _ in range(rounds):
+            for name in random.sample(list(gateways), len(gateways)):
+                turns[name].append(gateways[name].turn(rate, seconds))
+    return {name: _cost(turns[name], turns[OFF]) for name in turns}
 
 
-def _round(gateways: Mapping[str, tuple[int, int, ManagedProcess]], seconds: float, rate: float) -> ShadowCost:
-    cost: dict[str, tuple[float, float]] = {}
-    shadow = compared = 0.0
-    for share, (port, ops, child) in gateways.items():
-        assert child.pid is not None
-        pid = child.pid
-        workers = children_of(pid)
-        before = cpu_of(pid), sum(map(cpu_of, workers)), counted(ops)["match"]
-        reading = constant(port, "/small", rate, seconds)
-        cost[share] = 1e6 * (cpu_of(pid) - before[0]) / (rate * seconds), reading.p99
-        if share == "100%":
-            compared = counted(ops)["match"] - before[2]
-            shadow = 1e6 * (sum(map(cpu_of, workers)) - before[1]) / max(compared, 1)
-    return ShadowCost(cost["0%"][0], cost["100%"][0], shadow, cost["0%"][1], cost["100%"][1], int(compared))
+def _cost(turns: Sequence[Turn], off: Sequence[Turn]) -> ShadowCost:
+    requests, compared = sum(len(turn.latencies) for turn in turns), sum(turn.compared for turn in turns)
+    return ShadowCost(
+        1e6 * sum(turn.gateway for turn in turns) / requests,
+        1e6 * sum(turn.shadow for turn in turns) / max(compared, 1),
+        compared / requests,
+        1e3 * percentile(turns, 50),
+        1e3 * percentile(turns, 99),
+        percentile(turns, 99) / percentile(off, 99),
+        interval(turns, off),
+    )
+
+
+def percentile(turns: Sequence[Turn], percent: float) -> float:
+    """Return a percentile of the latencies of all turns together, in seconds."""
+    latencies = sorted(latency for turn in turns for latency in turn.latencies)
+    return latencies[min(len(latencies) - 1, int(len(latencies) * percent / 100))]
+
+
+def interval(turns: Sequence[Turn], off: Sequence[Turn], resamples: int = RESAMPLES) -> tuple[float, float]:
+    """Return the 95% interval of the ratio of two p99: rounds are drawn with replacement."""
+    pairs, ratios = list(zip(turns, off, strict=True)), []
+    for _ in range(resamples):
+        drawn = random.choices(pairs, k=len(pairs))
+        with_shadow, without = zip(*drawn, strict=True)
+        ratios.append(percentile(with_shadow, 99) / percentile(without, 99))
+    ratios.sort()
+    return ratios[int(0.025 * resamples)], ratios[int(0.975 * resamples)]
 
 
 if __name__ == "__main__":
-    found = measure()
-    for one in found:
-        print(one)
-    gateway = median(one.on - one.off for one in found)
-    shadow = median(one.shadow for one in found)
-    ratio = median(one.p99_on / one.p99_off for one in found)
-    print(f"a comparison: {gateway:.0f} µs of the gateway, {shadow:.0f} µs of the shadow process;", end=" ")
-    print(f"{1e6 / (gateway + shadow):,.0f} a second and core; served p99 on/off {ratio:.2f}")
+    costs = measure()
+    print(
+        "| shadow | gateway µs a request | shadow process µs a comparison | compared | p50 ms | p99 ms | p99, ratio |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, cost in costs.items():
+        shown = f"{cost.ratio:.2f} ({cost.interval[0]:.2f} to {cost.interval[1]:.2f})"
+        print(f"| {name} | {cost.gateway:.0f} | {cost.shadow:.0f} | {cost.compared:.0%} |", end=" ")
+        print(f"{cost.p50:.2f} | {cost.p99:.2f} | {shown} |")

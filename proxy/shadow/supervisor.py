@@ -32,7 +32,7 @@ START_TIMEOUT: Final = 120.0
 """Seconds until the process must be ready: it imports and starts the native app at a low CPU priority."""
 MIN_UPTIME: Final = 30.0
 """Seconds of uptime that reset the restart delay."""
-BATCH_DELAY: Final = 0.02
+BATCH_DELAY: Final = 0.05
 """Seconds that a message to the process may wait for others, so that a wake-up serves several."""
 SHUTDOWN_TIMEOUT: Final = 3.0
 """Seconds for the process to shut down before it is killed."""

@@ -54,6 +54,7 @@ async def test_a_shadow_comes_with_the_file_and_dies_with_its_gateway(tmp_path: 
             await until(matched)
             [shadow] = children(process.pid)
             assert os.getpriority(os.PRIO_PROCESS, shadow) == min(os.getpriority(os.PRIO_PROCESS, process.pid) + 10, 19)
+            assert os.sched_getscheduler(shadow) == os.SCHED_BATCH
             process.send_signal(signal.SIGKILL)
             await until(lambda: _not(_lives(shadow)))
 
