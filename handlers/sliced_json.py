@@ -18,7 +18,9 @@ from collections.abc import Callable
 from json import JSONDecodeError, decoder
 from typing import Any, Final, Protocol, TypeVar, cast
 
+from handlers.growing_text import GrowingText
 from handlers.json_structure import MAX_SURROGATES, MAX_VALUES, SLICE, StructureCounter, StructureError
+from handlers.surrogates import SurrogateJoiner
 from handlers.yielding import join_bytes, yield_fairly
 
 Parsed = TypeVar("Parsed")
@@ -80,15 +82,15 @@ async def parse_in_slices(
 
 
 async def decode_utf8(data: bytes) -> str:
-    """Decode in slices between which the event loop runs; raises UnicodeDecodeError, a ValueError."""
+    """Decode in slices between which the event loop runs; raises UnicodeDecodeError or `StructureError`."""
     if len(data) <= SLICE:
         return data.decode()
     incremental = codecs.getincrementaldecoder("utf-8")()
-    slices = []
+    text = GrowingText()
     for start in range(0, len(data), SLICE):
-        slices.append(incremental.decode(data[start : start + SLICE], final=start + SLICE >= len(data)))
+        text.add(incremental.decode(data[start : start + SLICE], final=start + SLICE >= len(data)))
         await yield_fairly()
-    return "".join(slices)
+    return text.take()
 
 
 async def write_in_slices(value: Any, write: Callable[[Any], str], slice_size: int = SLICE) -> bytes:
@@ -279,7 +281,7 @@ class _Outline:
         if self._strings > 2 * self._limit:
             raise StructureError("too many strings")
         source, end = self._source, len(self._source)
-        at, pieces = start, list[str]()
+        at, content, joiner = start, GrowingText(), SurrogateJoiner()
         while True:
             after = self._end_of_piece(at, end)
             closed = source[after : after + 1] == '"'
@@ -288,7 +290,7 @@ class _Outline:
                 await self._spend(after - start)
                 return after + 1
             try:
-                self._read_piece(pieces, start, at, after)
+                content.add(joiner.feed(self._read_piece(at, after)))
             except JSONDecodeError as error:
                 self._add('"')
                 return self._fail(at + error.pos)
@@ -301,14 +303,14 @@ class _Outline:
             at = after
         self._add(f'"{self.mark}{len(self.strings)}"')
         self._skip_to(after + 1)
-        self.strings.append(_join(pieces) if pieces else source[start:after])
+        content.add(joiner.end())
+        self.strings.append(content.take())
         return after + 1
 
-    def _read_piece(self, pieces: list[str], start: int, at: int, after: int) -> None:
-        """Append a decoded piece; append none while the string equals its source, from which it is then copied once."""
-        if pieces or not _PLAIN.fullmatch(self._source, at, after):
-            piece = _read_string(f'{self._source[at:after]}"', 0, True)[0]
-            pieces += (piece,) if pieces else (self._source[start:at], piece)
+    def _read_piece(self, at: int, after: int) -> str:
+        """Return a decoded piece of a string."""
+        piece = self._source[at:after]
+        return piece if _PLAIN.fullmatch(piece) else _read_string(f'{piece}"', 0, True)[0]
 
     def _end_of_piece(self, at: int, end: int) -> int:
         """Return the end of a piece of a string: at its quote, at an invalid escape, or between two characters."""
@@ -319,16 +321,6 @@ class _Outline:
         if self._surrogates > MAX_SURROGATES:
             raise StructureError("too many surrogates")
         return after
-
-
-def _join(pieces: list[str]) -> str:
-    """Join the pieces of a string; a surrogate pair may be divided between two."""
-    for index in range(1, len(pieces)):
-        before, after = pieces[index - 1], pieces[index]
-        if before and after and "\ud800" <= before[-1] <= "\udbff" and "\udc00" <= after[0] <= "\udfff":
-            pair = (before[-1] + after[0]).encode("utf-16-le", "surrogatepass").decode("utf-16-le")
-            pieces[index - 1], pieces[index] = before[:-1] + pair, after[1:]
-    return "".join(pieces)
 
 
 def _restore(top: list[Any], mark: str, strings: list[str]) -> None:

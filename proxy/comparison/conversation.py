@@ -16,7 +16,7 @@ from starlette.types import Message, Scope
 
 from proxy.comparison.exchange import Exchange, ExchangeRecorder, RawExchange
 from proxy.websocket.inflation import InflatingReader, InflationLimitError, read_deflate
-from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation, joined
+from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation
 
 Data: TypeAlias = str | bytes
 """A message: text, or bytes where its frame was binary."""
@@ -261,7 +261,7 @@ class _ConversationReader:
             if isinstance(event, Closed):
                 self._end(end is self._client, event, at)
             elif not isinstance(event, PingReceived):
-                yield joined(event)
+                yield event
 
     def _end(self, from_client: bool, closed: Closed, at: float) -> None:
         if self._ending is None:

@@ -17,6 +17,7 @@ from proxy.config.problems import ConfigError
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.process_metrics import forget_the_dead
 from proxy.rollout.hub import HubStore
+from proxy.runtime.allocator import map_long_buffers
 from proxy.runtime.last_good import LastGood, LoadedConfig
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.runtime.parent_death import exit_with_parent
@@ -49,6 +50,7 @@ def create_worker_app(settings: WorkerSettings, loaded: LoadedConfig | None = No
     configure_logging()
     redirect_standard_streams()
     sys.setswitchinterval(SWITCH_INTERVAL)
+    map_long_buffers()
     supervisor = multiprocessing.parent_process()
     if supervisor is not None and supervisor.pid is not None:
         exit_with_parent(supervisor.pid)  # otherwise workers of a killed supervisor hold its ports

@@ -2,7 +2,8 @@
 
 Accounts are charged for bodies that native received and has not answered, parts of answers that clients have not read,
 and messages of native WebSockets. Beyond the limit, the largest account that has been idle is ended first; if none is
-idle, the account that needs more. Runs on the event loop; does no I/O.
+idle, the account that needs more. An account in use is not idle: its app would hold the bytes on. Runs on the event
+loop; does no I/O.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class MemoryBudget:
         while self.used > self.limit:
             idle_before = time.monotonic() - self._idle_after
             expendable = [each for each in self.accounts if each.expendable]
-            candidates = expendable or [each for each in self.accounts if each.changed_at <= idle_before]
+            candidates = expendable or [each for each in self.accounts if each.is_idle_since(idle_before)]
             largest = max(candidates, key=lambda each: each.size, default=account)
             self._evicted()
             largest.close()
@@ -63,15 +64,19 @@ class MemoryBudget:
 
 
 class MemoryAccount:
-    """Bytes of one holder. A closed account accepts no more."""
+    """Bytes of one holder. A closed account accepts no more. `in_use`: the app works on what is held."""
 
-    __slots__ = ("_budget", "_closed", "changed_at", "evict", "expendable", "size")
+    __slots__ = ("_budget", "_closed", "changed_at", "evict", "expendable", "in_use", "size")
 
     def __init__(self, budget: MemoryBudget, evict: Callable[[], None], *, expendable: bool = False) -> None:
         self._budget, self.evict, self.expendable = budget, evict, expendable
-        self._closed = False
+        self._closed = self.in_use = False
         self.size = 0
         self.changed_at = 0.0
+
+    def is_idle_since(self, time: float) -> bool:
+        """Return True where nothing has changed since a time of the monotonic clock, and the app waits."""
+        return not self.in_use and self.changed_at <= time
 
     def acquire(self, size: int) -> bool:
         """Charge `size` bytes; return False where the holder must end itself."""

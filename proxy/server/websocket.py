@@ -242,10 +242,19 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._relay.ended.wait()
         if self._peer is None:
             return {"type": "websocket.disconnect", "code": ABNORMAL, "reason": ""}
-        message = await self._peer.receive()
+        message = await self._receive_message(self._peer)
         if isinstance(message, Closed):
             return {"type": "websocket.disconnect", "code": message.code, "reason": message.reason}
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
+
+    async def _receive_message(self, peer: Peer) -> str | bytes | Closed:
+        """Return the next message; from then on the app uses what it holds, until it waits for another."""
+        if self._account is None:
+            return await peer.receive()
+        self._account.in_use = False
+        message = await peer.receive()
+        self._account.in_use = True
+        return message
 
     async def _send(self, message: Message) -> None:
         """Send a message. Raises `PeerGone` (an OSError, as ASGI requires) where the client has disconnected."""

@@ -9,7 +9,7 @@ import zlib
 from typing import Final
 
 from proxy.websocket.frames import BINARY, TEXT
-from proxy.websocket.messages import INVALID_TEXT, LongMessage, MessageReader, ProtocolViolation, joined
+from proxy.websocket.messages import INVALID_TEXT, Message, MessageReader, ProtocolViolation
 
 MAX_INFLATED: Final = 32 << 20
 """Maximum bytes of all messages of one end after decompression."""
@@ -54,11 +54,10 @@ class InflatingReader(MessageReader):
         if starts:
             self._is_compressed = compressed
 
-    def _end_message(self) -> str | bytes | LongMessage:
-        message = super()._end_message()
+    def _end_message(self) -> Message:
+        data = super()._end_message()
         if not self._is_compressed:
-            return message
-        data = joined(message)
+            return data
         assert isinstance(data, bytes)
         return self._text(self._inflate(data)) if self._is_text else self._inflate(data)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from abc import ABC, abstractmethod
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -11,16 +11,13 @@ from typing import Final
 from websockets.speedups import apply_mask
 
 from proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, FIN, MASKED, PING, PONG, TEXT, head_size, payload_size
+from proxy.websocket.growing_text import STEP, GrowingText, TextTooLargeError
 
 NO_STATUS: Final = 1005
 PROTOCOL_ERROR: Final = 1002
 INVALID_TEXT: Final = 1007
 TOO_BIG: Final = 1009
 
-STEP: Final = 64 * 1024
-"""Bytes of a message that are held as one piece, decoded as they arrive, so that its end does not hold the loop."""
-LONG_JOIN: Final = 1 << 20
-"""Bytes from which `bytes.join` releases the GIL."""
 
 _RESERVED_BITS: Final = 0x70
 _RESERVED_CODES: Final = frozenset((1004, 1005, 1006))
@@ -49,32 +46,8 @@ class PingReceived:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LongMessage:
-    """A message whose pieces are yet to be joined, which takes time by its size. `size` is in bytes."""
-
-    _pieces: tuple[str, ...] | tuple[bytes, ...]
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    @property
-    def releases_gil(self) -> bool:
-        """True where other threads run while `join` does: it copies most of a long binary message without the GIL."""
-        return self.size >= LONG_JOIN and not isinstance(self._pieces[0], str)
-
-    def join(self) -> str | bytes:
-        """Return the message."""
-        return "".join(self._pieces) if isinstance(self._pieces[0], str) else b"".join(self._pieces)
-
-
-Event = str | bytes | LongMessage | PingReceived | Closed
-
-
-def joined(message: str | bytes | LongMessage) -> str | bytes:
-    """Return a message in one piece."""
-    return message.join() if isinstance(message, LongMessage) else message
+Message = str | bytes
+Event = Message | PingReceived | Closed
 
 
 def is_close_code(code: int) -> bool:
@@ -105,7 +78,7 @@ class MessageReader:
 
     @property
     def buffered(self) -> int:
-        """Buffered bytes of an incomplete message."""
+        """Bytes in memory of an incomplete message."""
         return self._message.size
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -185,7 +158,7 @@ class MessageReader:
         elif self._fin:
             yield self._end_message()
 
-    def _end_message(self) -> str | bytes | LongMessage:
+    def _end_message(self) -> Message:
         message, self._message = self._message, _Binary()
         self._message_opcode = self._message_size = 0
         return message.end()
@@ -200,83 +173,70 @@ class MessageReader:
         return Closed(code, _decode(payload[2:]))
 
 
-class _Pieces(ABC):
-    """A message that is taken in pieces of `STEP` bytes or more, however it is divided on its way."""
+class _Binary:
+    """A binary message: a buffer that grows in place and becomes the message without a copy."""
 
-    __slots__ = ("_tail", "size")
+    __slots__ = ("_buffer", "size")
 
     def __init__(self) -> None:
-        self._tail = bytearray()
+        self._buffer = io.BytesIO()
         self.size = 0
 
     def add(self, data: bytes) -> None:
         """Add the next bytes."""
         self.size += len(data)
-        if len(data) >= STEP and not self._tail:
-            self._take(data)
-            return
+        self._buffer.write(data)
+
+    def end(self) -> bytes:
+        """Return the message."""
+        return self._buffer.getvalue()
+
+
+class _Text:
+    """A text message, decoded as it arrives, `STEP` bytes or more at a time.
+
+    Invalid UTF-8 is reported at the end, as in `ws`; no text is held after it.
+    """
+
+    __slots__ = ("_decoder", "_tail", "_text")
+
+    def __init__(self) -> None:
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._text: GrowingText | None = None
+        self._tail = bytearray()
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return len(self._tail) + (self._text.size if self._text is not None else 0)
+
+    def add(self, data: bytes) -> None:
+        """Add the next bytes. Raises `ProtocolViolation` where the text takes too much memory."""
         self._tail += data
         if len(self._tail) >= STEP:
-            self._take(self._tail)
-            self._tail = bytearray()
+            self._decode(final=False)
 
-    @abstractmethod
-    def _take(self, data: bytes | bytearray) -> None:
-        """Take a piece."""
-
-
-class _Binary(_Pieces):
-    """A binary message."""
-
-    __slots__ = ("_pieces",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pieces: list[bytes] = []
-
-    def _take(self, data: bytes | bytearray) -> None:
-        self._pieces.append(bytes(data))
-
-    def end(self) -> bytes | LongMessage:
-        """Return the message."""
-        if not self._pieces:
-            return bytes(self._tail)
-        return LongMessage((*self._pieces, bytes(self._tail)), self.size)
-
-
-class _Text(_Pieces):
-    """A text message, decoded piece by piece. Invalid UTF-8 is reported at the end, as in `ws`."""
-
-    __slots__ = ("_decoder", "_is_invalid", "_pieces")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._decoder: codecs.IncrementalDecoder | None = None
-        self._is_invalid = False
-        self._pieces: list[str] = []
-
-    def _take(self, data: bytes | bytearray) -> None:
-        self._decode(data, final=False)
-
-    def end(self) -> str | LongMessage:
+    def end(self) -> str:
         """Return the message. Raises `ProtocolViolation`."""
-        if self._decoder is None and not self._is_invalid:
-            return _decode(self._tail)
-        self._decode(self._tail, final=True)
-        if self._is_invalid:
-            raise ProtocolViolation(INVALID_TEXT)
-        return LongMessage(tuple(self._pieces), self.size)
-
-    def _decode(self, data: bytes | bytearray, *, final: bool) -> None:
-        if self._is_invalid:
-            return
         if self._decoder is None:
-            self._decoder = codecs.getincrementaldecoder("utf-8")()
+            return _decode(self._tail)
+        self._decode(final=True)
+        if self._text is None:
+            raise ProtocolViolation(INVALID_TEXT)
+        return self._text.take()
+
+    def _decode(self, *, final: bool) -> None:
+        data, self._tail = self._tail, bytearray()
+        if self._decoder is None:
+            self._decoder, self._text = codecs.getincrementaldecoder("utf-8")(), GrowingText()
+        if self._text is None:
+            return
         try:
-            self._pieces.append(self._decoder.decode(data, final))
+            self._text.add(self._decoder.decode(data, final))
         except UnicodeDecodeError:
-            self._is_invalid = True
-            self._pieces.clear()
+            self._text = None
+        except TextTooLargeError:
+            raise ProtocolViolation(TOO_BIG) from None
 
 
 def _decode(data: bytes | bytearray) -> str:

@@ -12,12 +12,13 @@ first two over all connections.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from proxy.fair_queue import LARGE, fair_queue_of
+from proxy.fair_queue import LARGE
 from proxy.read_flow import ReadFlow
 from proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, encode_control, encode_head
 from proxy.websocket.link import Timing, acknowledged
@@ -25,7 +26,7 @@ from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.messages import (
     NO_STATUS,
     Closed,
-    LongMessage,
+    Message,
     MessageReader,
     PingReceived,
     ProtocolViolation,
@@ -42,8 +43,6 @@ TRY_AGAIN_LATER: Final = 1013
 
 HIGH_WATER = 64 * 1024
 """Bytes of messages not yet received by the app from which reading is paused."""
-MESSAGE_COST = 64
-"""Bytes added to the size of each queued message, so that many empty messages are bounded too."""
 END_GRACE = 1.0
 """Seconds without progress that an app has to receive and answer the messages before the client's end."""
 JOIN_LIMIT = 64 * 1024
@@ -92,14 +91,13 @@ class Peer(asyncio.Protocol):
         self._acquired = 0
         self._messages = MessageReader(max_size)
         self._transport: asyncio.Transport
-        self._inbox: deque[str | bytes | LongMessage] = deque()
+        self._inbox: deque[Message] = deque()
         self._inbox_size = 0
         self._written = 0
         self._close_sent = False
         self._conclude: Callable[[], None] | None = None
         self._input_ended = False
         self._late_pong = b""
-        self._client: object = None
         self._input: ReadFlow
         self._writable = asyncio.Event()
         self._writable.set()
@@ -113,9 +111,9 @@ class Peer(asyncio.Protocol):
     def attach(self, transport: asyncio.Transport, data: bytes = b"") -> None:
         """Use `transport`, whose handshake is complete; `data` was received after the handshake."""
         self._transport = transport
-        self._client = (transport.get_extra_info("peername") or (None,))[0]
+        client = (transport.get_extra_info("peername") or (None,))[0]
         self._liveness = LivenessMonitor(transport, lambda: self._written, self._send_ping, self._die)
-        self._input = ReadFlow(self._loop, transport, self._client, on_resumed=self._liveness.mark_alive)
+        self._input = ReadFlow(self._loop, transport, client, on_resumed=self._liveness.mark_alive)
         self._liveness.start(self._timing, self._input)
         transport.set_protocol(self)
         if data:
@@ -123,7 +121,7 @@ class Peer(asyncio.Protocol):
 
     # -- messages
 
-    async def receive(self) -> str | bytes | Closed:
+    async def receive(self) -> Message | Closed:
         """Return the next message. After the last one, return how the connection ended, however often it is called."""
         while not self._inbox:
             self._end_input()
@@ -132,19 +130,13 @@ class Peer(asyncio.Protocol):
             self._receiver = self._loop.create_future()
             await self._receiver
         message = self._inbox.popleft()
-        self._inbox_size -= len(message) + MESSAGE_COST
-        complete = await self._joined(message) if isinstance(message, LongMessage) else message
+        self._inbox_size -= _memory_of(message)
         self._account()
         if self._inbox_size < HIGH_WATER:
             self._input.resume()
-        return complete
+        return message
 
-    async def _joined(self, message: LongMessage) -> str | bytes:
-        """Return a long message, once the queue comes to this client."""
-        await fair_queue_of(self._loop).wait(self._client)
-        return await asyncio.to_thread(message.join) if message.releases_gil else message.join()
-
-    async def send(self, message: str | bytes) -> None:
+    async def send(self, message: Message) -> None:
         """Write a message once the send buffer has room. Raises `PeerGone`."""
         if not self._writable.is_set():
             await self._writable.wait()
@@ -187,7 +179,7 @@ class Peer(asyncio.Protocol):
                     self._end_after_inbox(partial(self._take_close, event))
                 elif self.ended is None:
                     self._inbox.append(event)
-                    self._inbox_size += len(event) + MESSAGE_COST
+                    self._inbox_size += _memory_of(event)
         except ProtocolViolation as violation:
             self._end_after_inbox(partial(self._fail, violation.code))
         self._wake()
@@ -341,3 +333,8 @@ class Peer(asyncio.Protocol):
     def _wake(self) -> None:
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)
+
+
+def _memory_of(message: Message) -> int:
+    """Return the bytes that a queued message takes, more than none for an empty one."""
+    return sys.getsizeof(message)

@@ -48,7 +48,7 @@ async def _read_text(request: Request, charset: str, limit: int) -> str:
         raise HttpError(415, f'unsupported charset "{charset.upper()}"')
     try:
         return await charsets.decode_in_slices(decode, await _read(request, stream, limit))
-    except charsets.TooLongError as error:
+    except StructureError as error:
         raise HttpError(413, "request entity too large") from error
 
 

@@ -2,22 +2,33 @@
 
 body-parser accepts every charset whose name begins with `utf-`, of which iconv-lite knows these. Both are tolerant:
 names are compared without punctuation, byte order marks are dropped, `utf-16` and `utf-32` detect their byte order,
-and undecodable input becomes U+FFFD (or remains a lone surrogate).
+and undecodable input becomes U+FFFD (or remains a lone surrogate). A decoder yields pieces, each of which takes a
+millisecond at most, so that the event loop can run between them.
 """
 
 import codecs
 import re
 import struct
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
+from handlers.growing_text import GrowingText
+from handlers.json_structure import StructureError
+from handlers.surrogates import SurrogateJoiner, pair_surrogates
 from handlers.yielding import yield_fairly
 
-Decoder = Callable[[bytes], str]
+Decoder = Callable[[bytes], Iterator[str]]
 
-LARGEST: Final = 65_536
-"""Bytes decoded without yielding: the slowest charset takes about 40 ms for them."""
+STEP: Final = 64 * 1024
+"""Bytes of UTF-8 decoded at a time."""
+_WIDE_STEP: Final = 4096
+"""Bytes of another charset decoded at a time: a lone surrogate takes a third of a microsecond."""
+LONGEST_UTF7: Final = 64 * 1024
+"""Bytes of UTF-7 that are accepted: neither its beginning nor its end can be decoded without the rest."""
+_RUNS: Final = 512
+"""Runs of UTF-7 decoded at a time."""
 
 _NOISE: Final = re.compile(r":[0-9]{4}\Z|[^0-9a-z]")
 _BOM: Final = "\ufeff"
@@ -33,64 +44,58 @@ def decoder(charset: str) -> Decoder | None:
     return _DECODERS.get(_NOISE.sub("", charset.lower()))
 
 
-class TooLongError(ValueError):
-    """A text of more than `LARGEST` bytes in another charset than UTF-8."""
-
-
 async def decode_in_slices(decode: Decoder, data: bytes) -> str:
-    """Decode bytes; long UTF-8 is decoded in slices between which the event loop runs."""
-    if len(data) <= LARGEST:
-        return decode(data)
-    if decode is not _utf8:
-        raise TooLongError(f"more than {LARGEST} bytes that are not UTF-8")
-    return _without_bom(await decode_utf8(data))
+    """Decode bytes; the event loop runs between pieces. Raises `StructureError` for a text that is too long."""
+    text, bom = GrowingText(), _BOM
+    for number, piece in enumerate(decode(data)):
+        if number:
+            await yield_fairly()
+        text.add(piece.removeprefix(bom))
+        bom = "" if piece else bom
+    return text.take()
 
 
 async def decode_utf8(data: bytes) -> str:
-    """Decode UTF-8 as `Buffer.toString` does, in slices between which the event loop runs."""
-    if len(data) <= LARGEST:
-        return data.decode("utf-8", "replace")
+    """Decode UTF-8 as `Buffer.toString` does, with a byte order mark; the event loop runs between slices."""
+    text = GrowingText()
+    for number, piece in enumerate(_utf8(data)):
+        if number:
+            await yield_fairly()
+        text.add(piece)
+    return text.take()
+
+
+def _utf8(data: bytes) -> Iterator[str]:
     incremental = codecs.getincrementaldecoder("utf-8")("replace")
-    pieces = []
-    for start in range(0, len(data), LARGEST):
-        pieces.append(incremental.decode(data[start : start + LARGEST]))
-        await yield_fairly()
-    pieces.append(incremental.decode(b"", final=True))
-    return "".join(pieces)
-
-
-def _without_bom(text: str) -> str:
-    return text[1:] if text.startswith(_BOM) else text
-
-
-def _utf8(data: bytes) -> str:
-    return _without_bom(data.decode("utf-8", "replace"))
+    for start in range(0, len(data), STEP):
+        yield incremental.decode(data[start : start + STEP], final=start + STEP >= len(data))
 
 
 def _utf16(order: str) -> Decoder:
-    def decode(data: bytes) -> str:
-        whole = data[: len(data) & ~1]
-        return _without_bom(whole.decode(f"utf-16-{order}", "surrogatepass"))
+    def decode(data: bytes) -> Iterator[str]:
+        joiner = SurrogateJoiner()
+        for start in range(0, len(data) & ~1, _WIDE_STEP):
+            units = data[start : min(start + _WIDE_STEP, len(data) & ~1)]
+            yield joiner.feed(units.decode(f"utf-16-{order}", "surrogatepass"))
+        yield joiner.end()
 
     return decode
 
 
 def _utf32(order: str) -> Decoder:
-    def decode(data: bytes) -> str:
-        count = len(data) // 4
-        points = struct.unpack(f"{'<' if order == 'le' else '>'}{count}I", data[: count * 4])
-        text = "".join(chr(point) if point <= _HIGHEST else _REPLACEMENT for point in points)
-        return _without_bom(_pair_surrogates(text))
+    def decode(data: bytes) -> Iterator[str]:
+        joiner = SurrogateJoiner()
+        for start in range(0, len(data) & ~3, _WIDE_STEP):
+            units = data[start : min(start + _WIDE_STEP, len(data) & ~3)]
+            points = struct.unpack(f"{'<' if order == 'le' else '>'}{len(units) // 4}I", units)
+            text = "".join(chr(point) if point <= _HIGHEST else _REPLACEMENT for point in points)
+            yield pair_surrogates(joiner.feed(text))
+        yield joiner.end()
 
     return decode
 
 
-def _pair_surrogates(text: str) -> str:
-    """Join adjacent surrogate halves into one character, as in JavaScript's UTF-16 strings."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-
-
-def _utf16_detected(data: bytes) -> str:
+def _utf16_detected(data: bytes) -> Iterator[str]:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         order = "le" if data[:2] == b"\xff\xfe" else "be"
     else:
@@ -101,7 +106,7 @@ def _utf16_detected(data: bytes) -> str:
     return _utf16(order)(data)
 
 
-def _utf32_detected(data: bytes) -> str:
+def _utf32_detected(data: bytes) -> Iterator[str]:
     if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
         order = "le" if data[:2] == b"\xff\xfe" else "be"
     else:
@@ -119,12 +124,20 @@ def _plausibility(quad: bytes) -> int:
     return int(common) - int(invalid)
 
 
-def _utf7(data: bytes) -> str:
-    return _without_bom(_UTF7_RUN.sub(lambda run: _decode_run(run, "+"), data.decode("ascii", "replace")))
-
-
-def _utf7_imap(data: bytes) -> str:
-    return _without_bom(_UTF7_IMAP_RUN.sub(lambda run: _decode_run(run, "&"), data.decode("ascii", "replace")))
+def _utf7(data: bytes, pattern: re.Pattern[str], shift: str) -> Iterator[str]:
+    """Decode runs of base64 within ASCII. Raises `StructureError`."""
+    if len(data) > LONGEST_UTF7:
+        raise StructureError("too much UTF-7")
+    text = data.decode("ascii", "replace")
+    pieces, at = list[str](), 0
+    for number, run in enumerate(pattern.finditer(text), 1):
+        pieces.append(text[at : run.start()])
+        pieces.append(_decode_run(run, shift))
+        at = run.end()
+        if number % _RUNS == 0:
+            yield "".join(pieces)
+            pieces.clear()
+    yield "".join((*pieces, text[at:]))
 
 
 def _decode_run(run: re.Match[str], shift: str) -> str:
@@ -132,7 +145,7 @@ def _decode_run(run: re.Match[str], shift: str) -> str:
     if not coded:
         return shift if run[0].endswith("-") else ""
     whole = coded if len(coded) % 4 != 1 else coded[:-1]
-    return _utf16("be")(b64decode(whole + "=" * (-len(whole) % 4)))
+    return "".join(_utf16("be")(b64decode(whole + "=" * (-len(whole) % 4)))).removeprefix(_BOM)
 
 
 _DECODERS: Final[dict[str, Decoder]] = {
@@ -143,6 +156,6 @@ _DECODERS: Final[dict[str, Decoder]] = {
     "utf32": _utf32_detected,
     "utf32le": _utf32("le"),
     "utf32be": _utf32("be"),
-    "utf7": _utf7,
-    "utf7imap": _utf7_imap,
+    "utf7": partial(_utf7, pattern=_UTF7_RUN, shift="+"),
+    "utf7imap": partial(_utf7, pattern=_UTF7_IMAP_RUN, shift="&"),
 }

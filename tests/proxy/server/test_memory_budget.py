@@ -48,6 +48,15 @@ def test_holder_that_asks_for_more_goes_where_none_is_idle() -> None:
     assert not active.account.acquire(1)
 
 
+def test_holder_in_use_is_not_idle() -> None:
+    budget = MemoryBudget(100)
+    used, waiting = Holder(budget, 60, 9), Holder(budget, 30, 9)
+    used.account.in_use = True
+    assert budget.open(lambda: None).acquire(40)
+    assert [each.evicted for each in (used, waiting)] == [False, True]
+    assert not budget.open(lambda: None).acquire(1)
+
+
 def test_idle_holders_go_until_the_limit_holds() -> None:
     budget = MemoryBudget(100)
     holders = [Holder(budget, 10, 9) for _ in range(10)]

@@ -1,0 +1,65 @@
+"""A text that arrives in pieces, and is complete without a copy of all of it at its end."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+STEP: Final = 64 * 1024
+"""Minimum characters that are appended at once."""
+MAX_WIDE: Final = 64 << 20
+"""Maximum bytes in memory of a text with characters that take more than one byte each (PEP 393)."""
+_SHARE: Final = 32
+"""A longer text is extended by at least one of this many parts: linear time in all, even if each step copied it."""
+_HEADER: Final = sys.getsizeof("é") - 2
+
+
+class TextTooLargeError(ValueError):
+    """Wide characters would make a text take more than `MAX_WIDE` bytes: one widens all others."""
+
+
+class GrowingText:
+    """A text to which pieces are added.
+
+    CPython extends a string with a single reference in place, so that memory holds the text once, and no step takes
+    time by its whole length. `"".join` at the end would hold it twice, and the event loop for a millisecond per MiB.
+    """
+
+    __slots__ = ("_length", "_pending", "_text", "_width")
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._pending: list[str] = []
+        self._length, self._width = 0, 1
+
+    @property
+    def size(self) -> int:
+        """Bytes that the text takes in memory."""
+        return self._length * self._width
+
+    def add(self, piece: str) -> None:
+        """Append a piece. Raises `TextTooLargeError` before the text takes more memory."""
+        self._length += len(piece)
+        self._width = max(self._width, width_of(piece))
+        if self._width > 1 and self.size > MAX_WIDE:
+            raise TextTooLargeError
+        self._pending.append(piece)
+        if self._length - len(self._text) >= max(STEP, len(self._text) // _SHARE):
+            self._append()
+
+    def take(self) -> str:
+        """Return the text, and begin an empty one."""
+        self._append()
+        text, self._text, self._length, self._width = self._text, "", 0, 1
+        return text
+
+    def _append(self) -> None:
+        text, self._text = self._text, ""  # only a local variable is extended in place
+        text += "".join(self._pending)
+        self._text = text
+        self._pending.clear()
+
+
+def width_of(text: str) -> int:
+    """Return the bytes that each character of a text takes in memory: 1, 2 or 4."""
+    return 1 if text.isascii() else (sys.getsizeof(text) - _HEADER) // (len(text) + 1)
