@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from proxy.comparison.answers import DecodedAnswer
-from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.correspondence import STORED, Correspondence
 from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
 from proxy.comparison.verdicts import Difference, LocatedValue
@@ -110,7 +110,7 @@ class Player:
         for step in scenario.steps:
             names.step += 1
             on_result(await self._play_step(scenario, step, names))
-        names.step += 1
+        names.step = STORED
         for result in await self._compare_side_effects(scenario, names):
             on_result(result)
 

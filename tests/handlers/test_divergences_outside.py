@@ -289,8 +289,8 @@ async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
     ours, theirs = Line(mongodb_url), Line(mongodb_url)
     await asyncio.gather(ours.mend(), theirs.mend())
     log = tmp_path_factory.mktemp("on-a-line") / "log"
-    impatient = f"{ours.url}&serverSelectionTimeoutMS=700"
-    timings = ServiceTimings(database_timeout=0.7)
+    impatient = f"{ours.url}&serverSelectionTimeoutMS=2000"
+    timings = ServiceTimings(database_timeout=2)
     async with (
         legacy_twin(mongodb_url, log, through=impatient) as legacy,
         native_twin(mongodb_url, through=theirs.url, timings=timings) as native,

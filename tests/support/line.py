@@ -32,7 +32,8 @@ class Line:
         return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
 
     async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        if self._server is None:
+            self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
 
     async def cut(self) -> None:
         self._snap()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import Correspondence, abbreviate
+from proxy.comparison.correspondence import STORED, Correspondence, abbreviate
 from proxy.comparison.volatile import mask, split_volatile, timestamp_of, timestamps
 from proxy.recordings.comparing import compare_recorded_values
 from proxy.types import JSON
@@ -213,6 +213,22 @@ def test_a_slow_answer_does_not_join_dates_of_two_answers() -> None:
     assert differ({"at": date(RECORDED_AT)}, {"at": date(RECORDED_AT + 7000)}, correspondence) == []
     correspondence.step += 1
     assert differ({"at": date(RECORDED_AT + 300)}, {"at": date(RECORDED_AT + 7000)}, correspondence) == ["body.at"]
+
+
+def test_stored_date_may_be_as_far_from_that_of_its_slow_answer() -> None:
+    answered, stored = {"updated_at": date(RECORDED_AT)}, {"ended_at": date(RECORDED_AT)}
+    for took, differing in ((300, []), (299, ["body.ended_at"])):
+        correspondence = Correspondence(RECORDED_AT, RECORDED_AT, answer_time=took)
+        assert differ(answered, {"updated_at": date(RECORDED_AT + 5000)}, correspondence) == []
+        correspondence.step = STORED
+        assert differ(stored, {"ended_at": date(RECORDED_AT + 5300)}, correspondence) == differing
+
+
+def test_stored_date_is_the_one_that_its_answer_showed() -> None:
+    correspondence = Correspondence(RECORDED_AT, RECORDED_AT, answer_time=300)
+    assert differ({"at": date(RECORDED_AT)}, {"at": date(RECORDED_AT + 5000)}, correspondence) == []
+    correspondence.step = STORED
+    assert differ({"at": date(RECORDED_AT)}, {"at": date(RECORDED_AT + 5300)}, correspondence) == ["body.at"]
 
 
 def test_a_date_that_is_none_compares_as_text() -> None:

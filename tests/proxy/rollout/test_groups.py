@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import replace
@@ -102,6 +103,7 @@ async def test_the_evidence_of_a_group_is_that_of_all_its_routes() -> None:
     process.serve("list", 200, 60)
     process.serve("create", 200, 60)
     process.stats.advance(float("1e9"))
+    await asyncio.sleep(0.002)  # the bake time
     await process.synchroniser.synchronise()
     assert process.shares_now() == {"list": 1000, "create": 1000}
     (change,) = [entry for entry in await process.store.history(9) if entry.kind == "promotion"]
