@@ -17,12 +17,27 @@ _UNASSIGNED = range(15_000, 32_000)
 """Below the ports that systems give to outgoing connections, one of which would take a port that is free now."""
 
 
-def free_port() -> int:
-    """Return a free port."""
-    while True:
-        port = secrets.choice(_UNASSIGNED)
-        if is_free(port):
-            return port
+class PortAllocator:
+    """Chooses free ports from a range, never one of them twice: it may be used only later, or again."""
+
+    def __init__(self, ports: range = _UNASSIGNED) -> None:
+        self._ports = ports
+        self._given: set[int] = set()
+
+    def take_share(self, index: int, of: int) -> None:
+        """Keep every `of`th port from `index` on, so that processes side by side never choose the same one."""
+        self._ports = _UNASSIGNED[index % of :: of]
+
+    def __call__(self) -> int:
+        while True:
+            port = secrets.choice(self._ports)
+            if port not in self._given and is_free(port):
+                self._given.add(port)
+                return port
+
+
+free_port = PortAllocator()
+"""Return a free port of this machine."""
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

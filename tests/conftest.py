@@ -20,6 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from demo.mongod import mongodb
+from demo.ports import free_port
 from handlers.settings import Settings
 from tests.support.draining_loop import DrainingPolicy
 
@@ -72,6 +73,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many processes wo
 sys.dont_write_bytecode = False
 
 asyncio.set_event_loop_policy(DrainingPolicy())
+
+if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
+    free_port.take_share(int(worker[2:]), of=16)
 
 STATE_DIRECTORY: Final = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
 os.environ["SCRIBE_PROXY_STATE_DIR"] = STATE_DIRECTORY

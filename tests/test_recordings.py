@@ -83,6 +83,7 @@ async def play(base_url: str, environment: RecordingEnvironment, *, declared: bo
         return await Player(base_url, terms, documents, calls).play(recorded)
 
 
+@pytest.mark.slow  # the native app below plays them; bytes that pass a gateway unchanged are tests/conformance's
 def test_gateway_answers_all_recordings_as_legacy_alone(environment: RecordingEnvironment) -> None:
     with legacy(environment) as url, gateway(environment, url, NOTHING) as base_url:
         report = asyncio.run(play(base_url, environment, declared=False))

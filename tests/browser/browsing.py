@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.web import create_app
-from tests.browser.chromium import chromium
+from tests.browser.chromium import chromium, new_context
 from tests.support.sockets import serving
 
 PAGE = "http://localhost:3000"
@@ -17,8 +17,6 @@ PAGE = "http://localhost:3000"
 
 CHUNK_MS = 100
 """Audio in one frame: a fifth of what it is for people, who have more time than tests."""
-
-_PATIENCE_MS = 15_000
 
 
 class Browsing:
@@ -39,13 +37,7 @@ class Browsing:
         What the page itself gets wrong fails the test.
         """
         self._page_server = create_app(api, CHUNK_MS)
-        context = await self.browser.new_context(
-            permissions=["microphone"],
-            reduced_motion="reduce",
-            **settings,  # type: ignore[arg-type]
-        )
-        context.set_default_timeout(_PATIENCE_MS)
-        expect.set_options(timeout=_PATIENCE_MS)
+        context = await new_context(self.browser, permissions=["microphone"], reduced_motion="reduce", **settings)
         page = await context.new_page()
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))

@@ -6,8 +6,14 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
+
+from tests.support.waiting import HANG_TIMEOUT
+
+TIMEOUT_MS: Final = 1000 * HANG_TIMEOUT
+"""Milliseconds after which what never shows, and a browser that never starts, is reported."""
 
 _ARGUMENTS = (
     "--headless=new",
@@ -35,9 +41,17 @@ async def chromium(places: Mapping[str, str]) -> AsyncIterator[Browser]:
     rules = ",".join(f"MAP {name} {address}" for name, address in places.items())
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=find_chromium(), args=[*_ARGUMENTS, f"--host-resolver-rules={rules}"]
+            executable_path=find_chromium(), args=[*_ARGUMENTS, f"--host-resolver-rules={rules}"], timeout=TIMEOUT_MS
         )
         try:
             yield browser
         finally:
             await browser.close()
+
+
+async def new_context(browser: Browser, **settings: Any) -> BrowserContext:
+    """Return a context without a past, in which whatever a busy machine shows late is waited for."""
+    context = await browser.new_context(**settings)
+    context.set_default_timeout(TIMEOUT_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
+    return context

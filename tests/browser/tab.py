@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
 
+from tests.browser.chromium import new_context
+
 TOKEN = "s3cret-token"
-TIMEOUT_MS = 15_000
 ContextSettings = dict[str, object]
 DESKTOP: ContextSettings = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 
@@ -25,9 +26,7 @@ class Tab:
     @classmethod
     @asynccontextmanager
     async def opened(cls, browser: Browser, base: str, settings: ContextSettings) -> AsyncIterator[Tab]:
-        context = await browser.new_context(base_url=base, **settings)  # type: ignore[arg-type]
-        context.set_default_timeout(TIMEOUT_MS)
-        expect.set_options(timeout=TIMEOUT_MS)
+        context = await new_context(browser, base_url=base, **settings)
         tab = cls(await context.new_page(), base)
         tab.page.on("console", tab.hear)
         tab.page.on("request", tab.check_address)

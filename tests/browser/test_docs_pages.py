@@ -14,16 +14,17 @@ from starlette.responses import PlainTextResponse
 from handlers.v1.app import OPENAPI, create_v1
 from proxy.config.loading import load
 from proxy.docs.app import Docs
-from tests.browser.chromium import chromium, find_chromium
+from tests.browser.browsing import Browsing
+from tests.browser.chromium import find_chromium, new_context
 from tests.support.shipped import ROUTING
 from tests.support.sockets import serving
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
+    pytest.mark.asyncio(loop_scope="package"),
 ]
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_MS = 30_000
 
 
 @dataclass
@@ -45,13 +46,13 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(path: str) -> AsyncIterator[Reader]:
+async def reading(browser: Browsing, path: str) -> AsyncIterator[Reader]:
     config = load(ROUTING, {})
     assert config.docs is not None
     assert config.docs.native == OPENAPI
     docs = Docs(PlainTextResponse("gateway", 404), config, create_v1(), ROOT)
-    async with serving(docs) as port, chromium({}) as browser:
-        reader = Reader(await browser.new_page(), f"http://127.0.0.1:{port}")
+    async with serving(docs) as port, await new_context(browser.browser) as context:
+        reader = Reader(await context.new_page(), f"http://127.0.0.1:{port}")
         reader.page.on("request", lambda request: reader.asked.append(request.url))
         reader.page.on(
             "console", lambda message: reader.complaints.append(message.text) if message.type == "error" else None
@@ -61,28 +62,28 @@ async def reading(path: str) -> AsyncIterator[Reader]:
         yield reader
 
 
-async def test_swagger_shows_both_surfaces_and_tries_them_here() -> None:
-    async with reading("/docs") as reader:
+async def test_swagger_shows_both_surfaces_and_tries_them_here(browser: Browsing) -> None:
+    async with reading(browser, "/docs") as reader:
         operations = reader.page.locator(".opblock")
-        await expect(operations.filter(has_text="/api/v1/users/login")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(operations.filter(has_text="/api/v1/users/login")).to_be_visible()
         await expect(operations.filter(has_text="/users/users/checkEmail")).to_be_visible()
         health = operations.filter(has_text="/health")
         await health.locator(".opblock-summary-control").click()
         await health.get_by_role("button", name="Try it out").click()
         await health.get_by_role("button", name="Execute").click()
-        await expect(health.locator(".live-responses-table")).to_contain_text("gateway", timeout=PATIENCE_MS)
+        await expect(health.locator(".live-responses-table")).to_contain_text("gateway")
         assert f"{reader.base}/health" in reader.asked
         reader.complaints = [text for text in reader.complaints if "404" not in text]
         reader.assert_content()
 
 
-async def test_redoc_shows_both_surfaces_and_searches_them_here() -> None:
-    async with reading("/redoc") as reader:
+async def test_redoc_shows_both_surfaces_and_searches_them_here(browser: Browsing) -> None:
+    async with reading(browser, "/redoc") as reader:
         note = reader.page.get_by_role("heading", name="Write a note on a consultation")
-        await expect(note.first).to_be_visible(timeout=PATIENCE_MS)
+        await expect(note.first).to_be_visible()
         legacy = reader.page.get_by_role("heading", name="Tell whether an email address is free")
         await expect(legacy.first).to_be_visible()
         await reader.page.get_by_placeholder("Search...").fill("transcript")
         found = reader.page.get_by_role("search").get_by_text("Tie a prompt to a transcript").first
-        await expect(found).to_be_visible(timeout=PATIENCE_MS)
+        await expect(found).to_be_visible()
         reader.assert_content()

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from demo.ports import free_port, is_free, owner
+from demo.ports import PortAllocator, free_port, is_free, owner
 
 
 def test_a_free_port_is_free_until_somebody_listens() -> None:
@@ -12,6 +12,14 @@ def test_a_free_port_is_free_until_somebody_listens() -> None:
     with socket.create_server(("127.0.0.1", port)):
         assert not is_free(port)
     assert is_free(port)
+
+
+def test_processes_side_by_side_are_given_different_ports() -> None:
+    allocators = [PortAllocator() for _ in range(4)]
+    for index, allocator in enumerate(allocators):
+        allocator.take_share(index, of=4)
+    ports = [allocator() for _ in range(50) for allocator in allocators]
+    assert len(set(ports)) == len(ports)
 
 
 def test_the_owner_of_a_port_is_named() -> None:

@@ -26,6 +26,7 @@ class Line:
         self._host, self._target = parse_uri(url)["nodelist"][0]
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -33,7 +34,7 @@ class Line:
 
     async def mend(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def cut(self) -> None:
         self._snap()
@@ -49,14 +50,29 @@ class Line:
         for writer in self._writers:
             writer.transport.abort()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry the bytes of a connection, which is closed with its task; one that comes after a cut is closed."""
+        if self._server is None:
+            writer.transport.abort()
+            return
+        self._writers.add(writer)
+        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
+        task.add_done_callback(lambda _: self._close(writer))
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._host, self._target)
-        self._writers |= {writer, back}
-        with contextlib.suppress(ConnectionError):
-            await asyncio.gather(self._send(reader, back), _pump(there, writer))
-        for end in (writer, back):
-            end.close()
-            self._writers.discard(end)
+        self._writers.add(back)
+        try:
+            with contextlib.suppress(ConnectionError):
+                await asyncio.gather(self._send(reader, back), _pump(there, writer))
+        finally:
+            self._close(back)
+
+    def _close(self, end: asyncio.StreamWriter) -> None:
+        end.close()
+        self._writers.discard(end)
 
     async def _send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

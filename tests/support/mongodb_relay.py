@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import warnings
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -41,10 +43,10 @@ class Relay:
         """From now on it cannot; what was open is closed."""
         if self._server is not None:
             self._server.close()
+            self._server = None
         for writer in self._open:
             writer.transport.abort()
         await self._stop_passing()
-        self._server = None
 
     async def _stop_passing(self) -> None:
         for task in self._passing:
@@ -64,24 +66,29 @@ class Relay:
     ) -> None:
         await self.cut()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
-        if self._hangs:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            writer.transport.abort()
             return
+        self._open.add(writer)
+        if not self._hangs:
+            self._start(self._connect(reader, writer), writer)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         away, back = await asyncio.open_connection(*self._target)
         self._open.add(back)
-        for one, other in ((reader, back), (away, writer)):
-            task = asyncio.create_task(self._pass(one, other))
-            self._passing.add(task)
-            task.add_done_callback(self._passing.discard)
+        self._start(self._pass(reader, back), back)
+        await self._pass(away, writer)
+
+    def _start(self, passing: Coroutine[None, None, None], end: asyncio.StreamWriter) -> None:
+        """Run a task that writes to `end`, which closes with it unless all is to hang."""
+        task = asyncio.get_running_loop().create_task(passing)
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
+        task.add_done_callback(lambda _: None if self._hangs else end.close())
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            if not self._hangs:
-                writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -74,19 +75,21 @@ async def scripted(script: Script) -> AsyncIterator[int]:
     """A legacy that follows a script on each connection; gives the port."""
     running: set[asyncio.Task[None]] = set()
 
-    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Start the script. The connection closes with its task, which may be cancelled before its first step."""
+        if not server.is_serving():
+            writer.transport.abort()
+            return
+        task = asyncio.get_running_loop().create_task(run(reader, writer))
         running.add(task)
-        try:
-            await script(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            running.discard(task)
-            writer.close()
+        task.add_done_callback(running.discard)
+        task.add_done_callback(lambda _: writer.close())
 
-    server = await asyncio.start_server(run, "127.0.0.1", 0)
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await script(reader, writer)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -73,7 +73,7 @@ def test_an_unknown_coding_is_an_error() -> None:
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "Deflate", "br"])
 def test_nothing_is_unpacked_beyond_the_limit(coding: str) -> None:
     assert len(decode(CODERS[coding](bytes(LIMIT)), coding)) == LIMIT
-    for size in (LIMIT + 1, LIMIT * 50):
+    for size in (LIMIT + 1, LIMIT * 10):
         with pytest.raises(OversizeError):
             decode(CODERS[coding](bytes(size)), coding)
     with pytest.raises(OversizeError):

@@ -190,8 +190,8 @@ async def outlet(kind: str) -> AsyncIterator[int]:
     [
         ("unread pipe", "1"),
         pytest.param("unread pipe", "2", marks=pytest.mark.slow),
-        ("closed pipe", "1"),
-        ("full disk", "1"),
+        pytest.param("closed pipe", "1", marks=pytest.mark.slow),
+        pytest.param("full disk", "1", marks=pytest.mark.slow),
     ],
 )
 async def test_gateway_answers_whatever_becomes_of_its_logs(tmp_path: Path, kind: str, workers: str) -> None:

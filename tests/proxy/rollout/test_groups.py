@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import replace
@@ -25,6 +24,7 @@ from proxy.rollout.store import MemoryStore
 from proxy.rollout.synchroniser import StateSynchroniser
 from proxy.rollout.transitions import Refused, initial_state, roll_back
 from proxy.types import BasisPoints
+from tests.support.waiting import until_async
 
 GUARD = "guard: {window: 12s, minimum: 20}"
 SERVED = RequestRecord("1", "http", "GET", "list", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
@@ -103,9 +103,12 @@ async def test_the_evidence_of_a_group_is_that_of_all_its_routes() -> None:
     process.serve("list", 200, 60)
     process.serve("create", 200, 60)
     process.stats.advance(float("1e9"))
-    await asyncio.sleep(0.002)  # the bake time
-    await process.synchroniser.synchronise()
-    assert process.shares_now() == {"list": 1000, "create": 1000}
+
+    async def are_promoted() -> bool:
+        await process.synchroniser.synchronise()
+        return process.shares_now() == {"list": 1000, "create": 1000}
+
+    await until_async(are_promoted)
     (change,) = [entry for entry in await process.store.history(9) if entry.kind == "promotion"]
     assert change.route == "notes"
 

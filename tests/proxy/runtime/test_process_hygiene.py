@@ -80,9 +80,9 @@ async def busy(process: GatewayProcess, file: Path, text: Callable[..., str]) ->
 @pytest.mark.parametrize(
     ("life", "store"),
     [
-        (quiet, "memory"),
+        pytest.param(quiet, "memory", marks=pytest.mark.slow),
         (quiet, "mongodb"),
-        (quiet, "hub"),
+        pytest.param(quiet, "hub", marks=pytest.mark.slow),
         (busy, "memory"),
         pytest.param(busy, "mongodb", marks=pytest.mark.slow),
         pytest.param(busy, "hub", marks=pytest.mark.slow),

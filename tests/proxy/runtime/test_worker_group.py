@@ -21,6 +21,7 @@ async def valid_is(ops: int, value: float) -> bool:
     return await counted(ops, "scribe_proxy_config_valid") == value
 
 
+@pytest.mark.slow  # tests/proxy/runtime/test_last_good.py has the file, and the tests below replacements
 async def test_replacement_starts_with_the_last_good_file(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as port:
