@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import click
 from rich.console import Console
@@ -21,90 +23,118 @@ from bench.report import Comparison, show
 from bench.scale import scale, workers
 from bench.transfer import transfer
 
-PARTS = (
-    *(
-        "forwarding",
-        "routes",
-        "transfer",
-        "native",
-        "scale",
-        "workers",
-        "logins",
-        "conversations",
-        "idle",
-        "pages",
-        "comparison",
-        "isolation",
-    ),
-    "guarding",
-)
+Rows = list[object]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The readings that a part takes: their length in seconds, their number, and its connections."""
+
+    seconds: float
+    rounds: int
+    connections: tuple[int, ...]
+
+
+def show_transfer(_: Readings, console: Console) -> Rows:
+    rows: Rows = []
+    for each in transfer():
+        rows.append({"direction": each.direction, "grown_mib": each.grown / 2**20, "seconds": each.seconds})
+        console.print(f"1 GiB {each.direction}: {each.seconds:.1f} s, memory +{each.grown / 2**20:.1f} MiB")
+    return rows
+
+
+def show_conversations(_: Readings, console: Console) -> Rows:
+    rows: Rows = []
+    for footprint in conversations():
+        rows.append({"contender": footprint.contender, "idle": footprint.idle, "recording": footprint.recording})
+        console.print(
+            f"{footprint.contender}: {footprint.idle / 1024:.0f} KiB an idle connection, "
+            f"{footprint.recording / 1024:.0f} KiB a recording of 224 KiB"
+        )
+    return rows
+
+
+def show_idle(_: Readings, console: Console) -> Rows:
+    unused = idle()
+    console.print(
+        f"ready after {unused.ready:.2f} s; {unused.cpu:.2%} of a core; an idle keep-alive connection "
+        f"{unused.keep_alive / 1024:.1f} KiB ({unused.keep_alive_cpu:.2%} of a core with all), an idle "
+        f"WebSocket {unused.websocket / 1024:.1f} KiB ({unused.websocket_cpu:.2%})"
+    )
+    return [asdict(unused)]
+
+
+def show_pages(_: Readings, console: Console) -> Rows:
+    rows: Rows = []
+    for page in pages():
+        rows.append(asdict(page))
+        shown = f"{page.seconds * 1e3:.0f} ms, slowest {page.slowest * 1e3:.0f} ms, CPU {page.cpu * 1e3:.0f} ms"
+        console.print(f"{page.page}: {shown}, {page.size / 1024:.0f} KiB")
+    return rows
+
+
+def show_comparison(_: Readings, console: Console) -> Rows:
+    rows: Rows = []
+    for pace in comparison():
+        rows.append(asdict(pace))
+        console.print(f"{pace.count:,} of {pace.size:,} B, {pace.title}: {pace.seconds:.1f} s ({pace.verdict})")
+    return rows
+
+
+def show_isolation(readings: Readings, console: Console) -> Rows:
+    compared, footprints = isolation(readings.seconds, readings.rounds)
+    show([compared], console)
+    for shadowing in footprints:
+        console.print(str(shadowing))
+    return [*compared.rows(), *map(asdict, footprints)]
+
+
+def show_guarding(readings: Readings, console: Console) -> Rows:
+    compared, cost = guarding(readings.seconds, readings.rounds)
+    show([compared], console)
+    console.print(f"{cost.observing * 1e6:.2f} µs an observation, {cost.judging * 1e6:.0f} µs a judgement")
+    console.print(", ".join(f"{name}: {took * 1e6:.0f} µs a request" for name, took in cost.requests.items()))
+    return [*compared.rows(), asdict(cost)]
+
+
+def show_contenders(part: str, readings: Readings, console: Console) -> Rows:
+    """Measure a part whose figures are those of contenders in turns."""
+    comparisons = _measure(part, readings.seconds, readings.rounds, readings.connections)
+    show(comparisons, console)
+    return [row for comparison in comparisons for row in comparison.rows()]
+
+
+PARTS: Mapping[str, Callable[[Readings, Console], Rows]] = {
+    "forwarding": partial(show_contenders, "forwarding"),
+    "routes": partial(show_contenders, "routes"),
+    "transfer": show_transfer,
+    "native": partial(show_contenders, "native"),
+    "scale": partial(show_contenders, "scale"),
+    "workers": partial(show_contenders, "workers"),
+    "logins": partial(show_contenders, "logins"),
+    "conversations": show_conversations,
+    "idle": show_idle,
+    "pages": show_pages,
+    "comparison": show_comparison,
+    "isolation": show_isolation,
+    "guarding": show_guarding,
+}
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.argument("parts", nargs=-1, type=click.Choice(tuple(PARTS)))
 @click.option("--seconds", default=5.0, show_default=True, help="Length of one reading.")
 @click.option("--rounds", default=3, show_default=True, help="Readings of each contender, in turns.")
 @click.option("--connections", default="1,16,128", show_default=True, help="For the forwarding part.")
-@click.option("--json", "as_json", is_flag=True, help="Rows of figures instead of tables.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, as_json: bool) -> None:
     """Measure the gateway beside its peers."""
     console = Console(stderr=as_json)
-    rows: list[object] = []
+    readings = Readings(seconds, rounds, tuple(int(count) for count in connections.split(",")))
+    rows: Rows = []
     for part in parts or PARTS:
         console.print(f"[bold]{part}[/bold]")
-        if part == "transfer":
-            for each in transfer():
-                rows.append({"direction": each.direction, "grown_mib": each.grown / 2**20, "seconds": each.seconds})
-                console.print(f"1 GiB {each.direction}: {each.seconds:.1f} s, memory +{each.grown / 2**20:.1f} MiB")
-            continue
-        if part == "conversations":
-            for footprint in conversations():
-                rows.append(
-                    {"contender": footprint.contender, "idle": footprint.idle, "recording": footprint.recording}
-                )
-                console.print(
-                    f"{footprint.contender}: {footprint.idle / 1024:.0f} KiB an idle connection, "
-                    f"{footprint.recording / 1024:.0f} KiB a recording of 224 KiB"
-                )
-            continue
-        if part == "idle":
-            unused = idle()
-            rows.append(asdict(unused))
-            console.print(
-                f"ready after {unused.ready:.2f} s; {unused.cpu:.2%} of a core; an idle keep-alive connection "
-                f"{unused.keep_alive / 1024:.1f} KiB ({unused.keep_alive_cpu:.2%} of a core with all), an idle "
-                f"WebSocket {unused.websocket / 1024:.1f} KiB ({unused.websocket_cpu:.2%})"
-            )
-            continue
-        if part == "pages":
-            for page in pages():
-                rows.append(asdict(page))
-                shown = f"{page.seconds * 1e3:.0f} ms, slowest {page.slowest * 1e3:.0f} ms, CPU {page.cpu * 1e3:.0f} ms"
-                console.print(f"{page.page}: {shown}, {page.size / 1024:.0f} KiB")
-            continue
-        if part == "comparison":
-            for pace in comparison():
-                rows.append(asdict(pace))
-                console.print(f"{pace.count:,} of {pace.size:,} B, {pace.title}: {pace.seconds:.1f} s ({pace.verdict})")
-            continue
-        if part == "isolation":
-            compared, footprints = isolation(seconds, rounds)
-            rows += [*compared.rows(), *map(asdict, footprints)]
-            show([compared], console)
-            for shadowing in footprints:
-                console.print(str(shadowing))
-            continue
-        if part == "guarding":
-            compared, cost = guarding(seconds, rounds)
-            rows += [*compared.rows(), asdict(cost)]
-            show([compared], console)
-            console.print(f"{cost.observing * 1e6:.2f} µs an observation, {cost.judging * 1e6:.0f} µs a judgement")
-            console.print(", ".join(f"{name}: {took * 1e6:.0f} µs a request" for name, took in cost.requests.items()))
-            continue
-        counts = tuple(int(count) for count in connections.split(","))
-        comparisons = _measure(part, seconds, rounds, counts)
-        rows += [row for comparison in comparisons for row in comparison.rows()]
-        show(comparisons, console)
+        rows += PARTS[part](readings, console)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
 

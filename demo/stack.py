@@ -94,13 +94,7 @@ def run(
     stack = Stack(ports, host, scenario.config if scenario else config, data, env, out)
     try:
         with _stopping_on_signals(), ExitStack() as running:
-            stack.start(running, scenario.environment if scenario else {})
-            stack.introduce()
-            if scenario is not None:
-                stack.perform(running, scenario)
-            if traffic is not None:
-                stack.play(running, traffic)
-            stack.watch()
+            stack.run(running, traffic, scenario)
     except _Stopped:
         out.print("everything is stopped")
         return 0
@@ -132,6 +126,16 @@ class Stack:
     @property
     def ops_url(self) -> str:
         return f"http://127.0.0.1:{self._ports.ops_port}"
+
+    def run(self, running: ExitStack, traffic: TrafficOptions | None, scenario: Scenario | None) -> NoReturn:
+        """Start everything and watch it until a signal or an error ends it."""
+        self.start(running, scenario.environment if scenario else {})
+        self.introduce()
+        if scenario is not None:
+            self.perform(running, scenario)
+        if traffic is not None:
+            self.play(running, traffic)
+        self.watch()
 
     def start(self, running: ExitStack, more: Mapping[str, str] = {}) -> None:
         """Start everything in order; `running` stops it. `more` is added to the gateway's environment."""

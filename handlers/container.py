@@ -65,20 +65,12 @@ class Services:
 
 def create_services(settings: Settings, timings: ServiceTimings = TIMINGS, *, reaper: Reaper | None = None) -> Services:
     """Create the services and start their background tasks; needs a running event loop."""
-    store = Store(
-        settings.mongodb_url,
-        settings.database_name,
-        timeout=timings.database_timeout,
-        driver=settings.mongodb_driver,
-        reaper=reaper,
-    )
+    store = open_store(settings, timings, reaper)
     passwords = Passwords()
     token_blocklist = TokenBlocklist(
         store.blacktokens, lifetime_of(settings), store.now, sweep_interval=timings.sweep_interval
     )
-    model = LLMClient.open(
-        settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
-    )
+    model = open_model(settings)
     assistant = Assistant(model, settings.model_instructions)
     store.start({**INDEXES, **counters.INDEXES} if settings.rate_limits_shared else INDEXES)
     token_blocklist.start()
@@ -96,6 +88,23 @@ def create_services(settings: Settings, timings: ServiceTimings = TIMINGS, *, re
         notes=Notes(store),
         prompts=Prompts(store.prompts),
     )
+
+
+def open_store(settings: Settings, timings: ServiceTimings, reaper: Reaper | None) -> Store:
+    """Return the store of the settings' database."""
+    return Store(
+        settings.mongodb_url,
+        settings.database_name,
+        timeout=timings.database_timeout,
+        driver=settings.mongodb_driver,
+        reaper=reaper,
+    )
+
+
+def open_model(settings: Settings) -> LLMClient:
+    """Return the client of the language model."""
+    key = settings.openai_api_key.get_secret_value()
+    return LLMClient.open(key, settings.openai_base_url, deadline=settings.model_deadline)
 
 
 def offline_services(services: Services, settings: Settings) -> Services:

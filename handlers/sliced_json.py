@@ -296,16 +296,19 @@ class _Outline:
                 return self._fail(at + error.pos)
             await self._spend(after - at)
             if closed:
-                break
+                content.add(joiner.end())
+                return self._replace_string(content.take(), after)
             if after == end or (after == at and source[at] == "\\"):
                 self._add('"')
                 return self._fail(after)
             at = after
+
+    def _replace_string(self, content: str, end: int) -> int:
+        """Add a mark in place of a long string that ends at `end`; return the position after it."""
         self._add(f'"{self.mark}{len(self.strings)}"')
-        self._skip_to(after + 1)
-        content.add(joiner.end())
-        self.strings.append(content.take())
-        return after + 1
+        self._skip_to(end + 1)
+        self.strings.append(content)
+        return end + 1
 
     def _read_piece(self, at: int, after: int) -> str:
         """Return a decoded piece of a string."""

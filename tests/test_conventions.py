@@ -7,12 +7,17 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 PLANTS_FAULTS = {TESTS / "conformance" / "test_planted_faults.py"}
 """Files whose subject is a changed gateway: a patch there is the fault that a case must see."""
 PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit"}
 """Documented names of named tuples and of `os` that begin with an underscore."""
 MAX_NAME = 60
+MAX_FUNCTION = 30
+"""Lines of a function of the product, its signature and docstring among them."""
 MAX_LINES = 400
 PATCHES, PRIVATE_READS, LONG_FILES = 12, 3, 0
 """How many are left; a change may lower these numbers only."""
@@ -61,6 +66,19 @@ def imported_tests(path: Path, tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2].startswith("test_"):
             yield where(path, node)
+
+
+@pytest.mark.parametrize("package", ["proxy", "handlers", "demo", "bench"])
+def test_functions_fit_a_screen(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in (ROOT / package).rglob("*.py")
+        if "node_modules" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION
+    ]
+    assert found == []
 
 
 def test_no_test_module_is_imported() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import click
 
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.ops_client import ops_url_option
+from proxy.cli.option_group import option_group
 from proxy.cli.param_types import ShareParam
 from proxy.config.field_types import FULL, ZERO, show_share
 from proxy.config.models import Config, Route
@@ -37,33 +38,61 @@ if TYPE_CHECKING:
 class RouteExplanation:
     """A routing decision with its inputs. Shares are percentages as text; `bucket` is set even if unused."""
 
-    backend: str
-    reason: str
-    because: str
-    route: str | None
-    match: str | None
-    params: dict[str, str]
-    key: str | None
-    key_source: str | None
-    bucket: int | None
-    group: str | None
-    grouped_with: tuple[str, ...]
-    salt: str
-    native: str | None
-    stage: str | None
-    shadow: str | None
-    shadowed: bool
-    revision: str
+    backend: str = "legacy"
+    reason: str = ""
+    because: str = ""
+    route: str | None = None
+    match: str | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    key: str | None = None
+    key_source: str | None = None
+    bucket: int | None = None
+    group: str | None = None
+    grouped_with: tuple[str, ...] = ()
+    salt: str = ""
+    native: str | None = None
+    stage: str | None = None
+    shadow: str | None = None
+    shadowed: bool = False
+    revision: str = ""
     live: str | None = None
     live_revision: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller of an explained request; `key` replaces the one that address and headers give."""
+
+    headers: HeaderFields = ()
+    client: Client = None
+    key: str | None = None
+
+
+def _caller(key: str | None, headers: tuple[str, ...], client_ip: str | None) -> Caller:
+    return Caller([_header(text) for text in headers], (client_ip, 0) if client_ip else None, key)
+
+
+caller_options = option_group(
+    "caller",
+    _caller,
+    click.option("--key", metavar="K", help="The caller's key, in place of one read from headers."),
+    click.option(
+        "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated."
+    ),
+    click.option("--client-ip", metavar="ADDRESS", help="The caller's address."),
+)
+
+
+def _absolute(_context: click.Context, _parameter: click.Parameter, path: str) -> str:
+    if not path.startswith("/"):
+        raise click.BadParameter("must begin with a slash")
+    return path
+
+
 @click.command()
-@click.argument("method")
-@click.argument("path")
-@click.option("--key", metavar="K", help="The caller's key, in place of one read from headers.")
-@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated.")
-@click.option("--client-ip", metavar="ADDRESS", help="The caller's address.")
+@click.argument("method", callback=lambda _context, _parameter, method: method.upper())
+@click.argument("path", callback=_absolute)
+@caller_options
 @click.option("--stage", type=ShareParam(), help="The rollout's current stage; default its first.")
 @click.option("--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE")
 @click.option("--live", is_flag=True, help="Use the stage and the cap of a running gateway.")
@@ -72,9 +101,7 @@ class RouteExplanation:
 def explain(
     method: str,
     path: str,
-    key: str | None,
-    headers: tuple[str, ...],
-    client_ip: str | None,
+    caller: Caller,
     stage: BasisPoints | None,
     ops_url: str,
     file: Path,
@@ -96,33 +123,21 @@ def explain(
       scribe-proxy explain GET /api/prompts --header 'Authorization: Bearer …' --live
       scribe-proxy explain POST /users/login --client-ip 192.0.2.7
     """
-    if not path.startswith("/"):
-        raise click.BadParameter("must begin with a slash", param_hint="PATH")
     config = opened(file)
-    client = (client_ip, 0) if client_ip else None
-    given = [_header(text) for text in headers]
-    state = _live(config, ops_url, method.upper(), path) if live else None
-    explanation = explained(config, method.upper(), path, given, client, key, stage, state)
-    if as_json:
-        click.echo(json.dumps(asdict(explanation), indent=2))
-    else:
-        _print(explanation)
+    state = _live(config, ops_url, method, path) if live else None
+    explanation = explained(config, method, path, caller, stage, state)
+    click.echo(json.dumps(asdict(explanation), indent=2) if as_json else _text(explanation))
 
 
 def explained(
     config: Config,
     method: str,
     path: str,
-    headers: HeaderFields,
-    client: Client,
-    key: str | None,
+    caller: Caller,
     stage: BasisPoints | None = None,
     live: LiveState | None = None,
 ) -> RouteExplanation:
-    """Return the explanation as data.
-
-    `stage` is the share of the rollout's current stage, in basis points; `live`, where it is given, replaces it.
-    """
+    """Return the explanation as data. `stage` is the share of the rollout's current stage; `live` replaces it."""
     raw_path = _bytes(path.partition("?")[0])
     table = RouteTable(config.routes)
     match = table.match(method, raw_path)
@@ -130,30 +145,40 @@ def explained(
     at = _stage(route, stage if live is None else live.limit.stage)
     tokens = _verifier(config)
     limit = live.limit if live is not None else Limit(FULL if at is None else at)
-    decision = decide(route, config, headers, client, limit=limit, key=key, tokens=tokens)
-    target = match_target(route.native_traffic, headers, client, tokens) if route is not None else None
-    key, source = _key(config, headers, client, key)
-    index = bucket(config.bucketing.salt, route.domain, key) if route and key else None
-    return RouteExplanation(
+    decision = decide(route, config, caller.headers, caller.client, limit=limit, key=caller.key, tokens=tokens)
+    target = match_target(route.native_traffic, caller.headers, caller.client, tokens) if route is not None else None
+    undecided = _undecided(config, match, caller)
+    because = _because(decision, route, undecided.bucket, limit, target, live)
+    return replace(
+        undecided,
         backend=decision.backend,
         reason=decision.reason,
-        because=_because(decision, route, index, limit, target, live) + _other_methods(table, match, raw_path),
-        route=route.name if route else None,
-        match=route.match if route else None,
-        params=_params(match),
-        key=key,
-        key_source=source,
-        bucket=index,
-        group=route.group if route else None,
-        grouped_with=_family(config, route),
-        salt=config.bucketing.salt,
-        native=show_share(route.native) if route else None,
+        because=because + _other_methods(table, match, raw_path),
         stage=show_share(at) if at is not None else None,
-        shadow=show_share(route.shadow.share) if route and route.shadow.share else None,
-        shadowed=route is not None and is_shadowed(route, index),
-        revision=config.revision,
         live=live.reason if live is not None else None,
         live_revision=live.revision if live is not None else None,
+    )
+
+
+def _undecided(config: Config, match: Match | None, caller: Caller) -> RouteExplanation:
+    """Return the explanation's inputs: the matched route, and the caller's key and bucket."""
+    key, source = _key(config, caller)
+    known = RouteExplanation(key=key, key_source=source, salt=config.bucketing.salt, revision=config.revision)
+    if match is None:
+        return known
+    route = match.route
+    index = bucket(config.bucketing.salt, route.domain, key) if key else None
+    return replace(
+        known,
+        route=route.name,
+        match=route.match,
+        params=match.params,
+        group=route.group,
+        grouped_with=_family(config, route),
+        bucket=index,
+        native=show_share(route.native),
+        shadow=show_share(route.shadow.share) if route.shadow.share else None,
+        shadowed=is_shadowed(route, index),
     )
 
 
@@ -164,10 +189,11 @@ def _live(config: Config, ops_url: str, method: str, path: str) -> LiveState:
     return live_state(ops_url, match.route if match is not None else None)
 
 
-def _key(config: Config, headers: HeaderFields, client: Client, given: str | None) -> tuple[str | None, str | None]:
-    if given:
-        return given, "--key"
-    keys = ((source_key(source, headers, client), str(source)) for source in config.bucketing.sources)
+def _key(config: Config, caller: Caller) -> tuple[str | None, str | None]:
+    """Return the caller's key and its source."""
+    if caller.key:
+        return caller.key, "--key"
+    keys = ((source_key(source, caller.headers, caller.client), str(source)) for source in config.bucketing.sources)
     return next(((key, source) for key, source in keys if key), (None, None))
 
 
@@ -223,12 +249,9 @@ def _other_methods(table: RouteTable, match: Match | None, raw_path: bytes) -> s
     return f" (this path is routed for {', '.join(methods)})" if methods else ""
 
 
-def _params(match: Match | None) -> dict[str, str]:
-    return match.params if match else {}
-
-
-def _family(config: Config, route: Route | None) -> tuple[str, ...]:
-    if route is None or route.group is None:
+def _family(config: Config, route: Route) -> tuple[str, ...]:
+    """Return the names of the other routes of its group."""
+    if route.group is None:
         return ()
     return tuple(each.name for each in config.routes if each.group == route.group and each is not route)
 
@@ -245,11 +268,10 @@ def _bytes(argument: str) -> bytes:
     return argument.encode("utf-8", "surrogateescape")
 
 
-def _print(explanation: RouteExplanation) -> None:
+def _text(explanation: RouteExplanation) -> str:
     lines = _lines(explanation)
     width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        click.echo(f"{click.style(name.ljust(width), dim=True)}  {value}")
+    return "\n".join(f"{click.style(name.ljust(width), dim=True)}  {value}" for name, value in lines)
 
 
 def _lines(explanation: RouteExplanation) -> list[tuple[str, str]]:

@@ -80,10 +80,7 @@ def serve(
     and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
     """
     sys.path.insert(0, str(app_dir.resolve()))
-    token = os.environ.get("OPS_TOKEN") or None
-    viewer_token = os.environ.get("OPS_VIEWER_TOKEN") or None
-    _refuse_open_ops(port, ops_host, ops_port, token)
-    _refuse_viewer_token(ops_host, token, viewer_token)
+    token, viewer_token = _ops_tokens(port, ops_host, ops_port)
     with ExitStack() as stack:
         state = _writable(state_dir or default_state_directory(os.environ), stack)
         loaded = _checked(file, LastGood(state, file), workers)
@@ -95,6 +92,14 @@ def serve(
         settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub, viewer_token)
         app = partial(create_worker_app, settings, None if workers > 1 else loaded)
         _run(_uvicorn_config(app, workers, grace), [public, ops], hub)
+
+
+def _ops_tokens(port: int, ops_host: str, ops_port: int) -> tuple[str | None, str | None]:
+    """Return OPS_TOKEN and OPS_VIEWER_TOKEN. Raises click.UsageError where they leave the ops listener open."""
+    token, viewer_token = (os.environ.get(name) or None for name in ("OPS_TOKEN", "OPS_VIEWER_TOKEN"))
+    _refuse_open_ops(port, ops_host, ops_port, token)
+    _refuse_viewer_token(ops_host, token, viewer_token)
+    return token, viewer_token
 
 
 def _uvicorn_config(app: Callable[[], ASGIApp], workers: int, grace: int) -> uvicorn.Config:

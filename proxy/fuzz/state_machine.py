@@ -38,6 +38,32 @@ class ExecutionHost(Protocol):
         """Play the execution to the native app. Raises for a new kind of difference."""
 
 
+class _LinkedScenario:
+    """One scenario of linked requests: the part of a machine that does not depend on the search."""
+
+    _host: ExecutionHost | None = None
+    _added_headers: Headers = ()
+
+    def begin_execution(self, host: ExecutionHost, before: Documents, added: Headers) -> None:
+        """Start an execution; all requests of a scenario get the same additional headers."""
+        self._added_headers = added
+        host.begin(before)
+        self._host = host
+
+    def call(self, case: Case[Any], **kwargs: Any) -> Response:
+        """Send a request to legacy; its answer feeds the links."""
+        assert self._host is not None
+        return _response(self._host.send(request_of(case, self._added_headers)))
+
+    def validate_response(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: answers are compared with the other backend's."""
+
+    def teardown(self) -> None:
+        """Play the execution to the native app and compare the answers."""
+        if self._host is not None:
+            self._host.finish()
+
+
 def machine_for(
     schema: BaseSchema,
     host: ExecutionHost,
@@ -47,30 +73,13 @@ def machine_for(
     """Return the contract's state machine, bound to a search. Raises `NoLinksFound` when it runs without links."""
     base: Any = schema.as_state_machine()
 
-    class DifferentialMachine(base):  # type: ignore[misc]
-        """One scenario of linked requests."""
-
-        added_headers: Headers = ()
-        has_begun = False
+    class DifferentialMachine(_LinkedScenario, base):  # type: ignore[misc]
+        """A scenario whose documents and headers come from the strategies of the search."""
 
         @initialize(before=documents, added=headers)
         def begin(self, before: Documents, added: Headers) -> None:
-            """Start an execution; all requests of a scenario get the same additional headers."""
-            self.added_headers = added
-            host.begin(before)
-            self.has_begun = True
-
-        def call(self, case: Case[Any], **kwargs: Any) -> Response:
-            """Send a request to legacy; its answer feeds the links."""
-            return _response(host.send(request_of(case, self.added_headers)))
-
-        def validate_response(self, *args: Any, **kwargs: Any) -> None:
-            """Do nothing: answers are compared with the other backend's."""
-
-        def teardown(self) -> None:
-            """Play the execution to the native app and compare the answers."""
-            if self.has_begun:
-                host.finish()
+            """Start the execution."""
+            self.begin_execution(host, before, added)
 
     return DifferentialMachine
 

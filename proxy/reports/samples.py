@@ -54,19 +54,7 @@ def document(
 
     Its id ends with that of its first difference, so that a link to a removed sample leads to that difference.
     """
-    legacy, native = comparison.legacy, comparison.native
-    verdict = redactor.verdict(comparison.verdict, legacy, native)
-    content: dict[str, JSON] = {
-        "request": redactor.request(legacy),
-        "legacy": redactor.answer(legacy),
-        "native": redactor.answer(native),
-        "differences": cast("list[JSON]", verdict["differences"])[:MAX_DIFFERENCES],
-        "violations": cast("list[JSON]", verdict["violations"])[:MAX_DIFFERENCES],
-        "declared": verdict["declared"],
-        "hidden": verdict["hidden"],
-        "reproduction": None if reproduction is None else dict(reproduction),
-        "writes": None if comparison.writes is None else redactor.writes(comparison.writes),
-    }
+    content = {**_content(comparison, redactor), "reproduction": None if reproduction is None else dict(reproduction)}
     return {
         "_id": f"{secrets.token_hex(4)}-{difference_id(comparison.route, *fields[0])}",
         "at": date_of(at),
@@ -78,9 +66,25 @@ def document(
         "operation": comparison.operation.id if comparison.operation else None,
         "verdict": comparison.verdict.name,
         "served": comparison.served,
-        "statuses": [legacy.status, native.status],
+        "statuses": [comparison.legacy.status, comparison.native.status],
         "fields": [{"field": field, "kind": kind} for field, kind in fields[:MAX_FIELDS]],
         "content": json.dumps(content, separators=(",", ":")),
+    }
+
+
+def _content(comparison: ComparisonEvent, redactor: Redactor) -> dict[str, JSON]:
+    """Return the redacted request, both answers and the verdict."""
+    legacy, native = comparison.legacy, comparison.native
+    verdict = redactor.verdict(comparison.verdict, legacy, native)
+    return {
+        "request": redactor.request(legacy),
+        "legacy": redactor.answer(legacy),
+        "native": redactor.answer(native),
+        "differences": cast("list[JSON]", verdict["differences"])[:MAX_DIFFERENCES],
+        "violations": cast("list[JSON]", verdict["violations"])[:MAX_DIFFERENCES],
+        "declared": verdict["declared"],
+        "hidden": verdict["hidden"],
+        "writes": None if comparison.writes is None else redactor.writes(comparison.writes),
     }
 
 

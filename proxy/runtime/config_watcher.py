@@ -38,16 +38,8 @@ from proxy.runtime.last_good import LastGood, LoadedConfig, load_config, load_co
 
 logger = logging.getLogger("scribe_proxy.reload")
 
-INTERVAL: Final = 0.5
-"""Seconds between two readings while a change settles; twice as many otherwise."""
-READ_TIMEOUT: Final = 5.0
-"""Seconds after which a read counts as hanging; doubled for each read that already hangs."""
 MAX_HANGING: Final = 8
 """Maximum number of threads that hang at once."""
-PREFIX_DELAY: Final = 10.0
-"""Seconds for which a prefix of the running text has to be unchanged."""
-WRITER_TIMEOUT: Final = 10.0
-"""Seconds after which a file that is still open for writing is reported."""
 
 T = TypeVar("T")
 
@@ -58,6 +50,42 @@ class ConfigSnapshot:
 
     text: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WatchTimings:
+    """Times of a watcher in seconds.
+
+    `interval`: between two readings while a change settles; twice as long otherwise. `read_timeout`: until a read
+    counts as hanging; doubled for each read that already hangs. `prefix_delay`: for which a prefix of the running text
+    has to be unchanged. `writer_timeout`: after which a file that is still open for writing is reported.
+    """
+
+    interval: float = 0.5
+    read_timeout: float = 5.0
+    prefix_delay: float = 10.0
+    writer_timeout: float = 10.0
+
+
+class _Readings:
+    """The state of the file as last read. `judged`: the version that was last applied or refused, if any."""
+
+    def __init__(self, judged: object) -> None:
+        self.judged = judged
+        self._last: FileState | None = None
+        self._since = 0.0  # monotonic
+
+    @property
+    def is_settled(self) -> bool:
+        return self._last is not None and self._last.version == self.judged
+
+    def add(self, state: FileState) -> float | None:
+        """Add a reading. Return for how many seconds the state is unchanged; None where it has changed."""
+        now = time.monotonic()
+        if state == self._last:
+            return now - self._since
+        self._last, self._since = state, now
+        return None
 
 
 class ConfigWatcher:
@@ -71,10 +99,7 @@ class ConfigWatcher:
         loaded: LoadedConfig | None = None,
         *,
         last_good: LastGood | None = None,
-        interval: float = INTERVAL,
-        read_timeout: float = READ_TIMEOUT,
-        prefix_delay: float = PREFIX_DELAY,
-        writer_timeout: float = WRITER_TIMEOUT,
+        timings: WatchTimings = WatchTimings(),
     ) -> None:
         """Create a watcher. `loaded` is already in force; without it the file is loaded here. Raises ConfigError.
 
@@ -86,25 +111,15 @@ class ConfigWatcher:
         self.config = loaded.config
         self.agreement: ContractBundle = loaded.agreement
         self.problems = loaded.problems
-        self.applied = 0  # changes
-        self.refused = 0  # changes
+        self.applied = self.refused = 0  # changes
         self.snapshots: tuple[ConfigSnapshot, ...] = ()  # the last two valid texts, the one in force last
         self.refused_snapshot: ConfigSnapshot | None = None  # the text refused now, if any
-        self._env: Final = env
-        self._apply: Final = apply
-        self._last_good: Final = last_good
-        self._interval: Final = interval
-        self._read_timeout: Final = read_timeout
-        self._prefix_delay: Final = prefix_delay
-        self._writer_timeout: Final = writer_timeout
+        self._env, self._apply, self._last_good, self._timings = env, apply, last_good, timings
         self._threads: Final = DaemonThreads("config")
         self._unreachable = False  # the last read hung
-        self._contracts = loaded.contracts
-        self._content = loaded.content  # of the configuration in force
+        self._contracts, self._content = loaded.contracts, loaded.content  # of the configuration in force
         self._inode: tuple[int, int] | None = None  # of the file when its content was applied
-        self._last: FileState | None = None
-        self._since = 0.0  # monotonic: when the file was first read as it is now
-        self._judged: object = (loaded.content, loaded.contracts) if loaded.saved_at is None else None
+        self._readings = _Readings((loaded.content, loaded.contracts) if loaded.saved_at is None else None)
         self._remember(_snapshot(loaded.content, loaded.saved_at or time.time()))
 
     @property
@@ -116,23 +131,20 @@ class ConfigWatcher:
         if not self.problems:
             await self._guarded(self._save)
         while True:
-            is_settled = self._last is not None and self._last.version == self._judged
-            await asyncio.sleep(2 * self._interval if is_settled else self._interval)
+            await asyncio.sleep(self._timings.interval * (2 if self._readings.is_settled else 1))
             await self._guarded(self.check)
 
     async def check(self) -> bool:
         """Read the file once; validate a settled change. Return True if a change was applied or refused."""
         state = await self._in_thread(partial(read_state, self.path, self._directory))
-        now = time.monotonic()
-        if state != self._last:
-            self._last, self._since = state, now
+        unchanged_for = self._readings.add(state)
+        if unchanged_for is None:
             return False
-        if state.version == self._judged:
+        if self._readings.is_settled:
             self._inode, self._unreachable = state.inode, False
             return False
-        unchanged_for = now - self._since
         if state.open_for_writing:
-            return unchanged_for >= self._writer_timeout and self._refuse_unfinished(state)
+            return unchanged_for >= self._timings.writer_timeout and self._refuse_unfinished(state)
         return await self._judge(state, unchanged_for)
 
     async def _guarded(self, step: Callable[[], Awaitable[object]]) -> None:
@@ -149,36 +161,36 @@ class ConfigWatcher:
         if hanging >= MAX_HANGING:
             raise TimeoutError
         try:
-            return await self._threads.run(function, self._read_timeout * 2**hanging)
+            return await self._threads.run(function, self._timings.read_timeout * 2**hanging)
         except TimeoutError:
             metrics.CONFIG_READ_TIMEOUTS.inc()
             raise
 
     def _report_hanging(self) -> None:
         """Refuse an unreadable file once; the next successful read is validated again."""
-        self._judged = None
+        self._readings.judged = None
         if not self._unreachable:
             self._unreachable = True
-            problem = Problem(0, "", f"cannot be read: no answer within {self._read_timeout:g} s")
+            problem = Problem(0, "", f"cannot be read: no answer within {self._timings.read_timeout:g} s")
             self._refuse((problem,), problem)
 
     def _refuse_unfinished(self, state: FileState) -> bool:
         problem = Problem(0, "", "is still open for writing by another process, and is applied once that closes it")
         version = problem, state.contracts
-        if self._judged == version:
+        if self._readings.judged == version:
             return False
-        self._judged = version
+        self._readings.judged = version
         self._refuse((problem,), state.content)
         return True
 
     async def _judge(self, state: FileState, unchanged_for: float) -> bool:
         """Apply or refuse a settled change. Return False where it needs to be unchanged for longer."""
-        self._judged = state.version
+        self._readings.judged = state.version
         try:
             loaded = await self._in_thread(partial(load_content, state.content, self.path, self._env))
             self._unreachable = False
-            if self._may_be_unfinished(state) and unchanged_for < self._prefix_delay:
-                self._judged = None
+            if self._may_be_unfinished(state) and unchanged_for < self._timings.prefix_delay:
+                self._readings.judged = None
                 return False
             self._check_routes(loaded.config)
             self._put_in_force(loaded, state)

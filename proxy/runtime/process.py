@@ -26,15 +26,10 @@ from proxy.docs.app import Docs
 from proxy.failure_log import report_unhandled
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.gateway import Gateway
-from proxy.gateway.request_record import Observer
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
-from proxy.observability.access_log import AccessLog
-from proxy.observability.log_writer import FLUSH_TIMEOUT, LogWriter, flush_logs
 from proxy.observability.process_metrics import ProcessMetrics
 from proxy.observability.recent_failures import RecentFailures
-from proxy.observability.request_metrics import RequestMetrics
-from proxy.observability.tracing import Tracing
 from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
 from proxy.ops.fleet import Fleet
@@ -58,6 +53,7 @@ from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
 from proxy.runtime.legacy_backend import LegacyBackend
 from proxy.runtime.listener_settings import ListenerSettings, ListenerState
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
+from proxy.runtime.request_observation import RequestObservation
 from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow import ShadowClient
 from proxy.shadow.timings import ShadowTimings
@@ -100,35 +96,31 @@ class GatewayProcess:
         self.native = Native(config.native) if config.native else None
         self._legacy = LegacyBackend(config)
         self.listeners = ListenerSettings(config)
-        self._output = LogWriter(1, "stdout")
-        self._access_log = AccessLog(self._output.write)
-        self._access_log.enabled = config.access_log
-        self._tracing = Tracing.configured(env)
+        self._observation = RequestObservation(config, env)
         self.database = Database.of(config.mongodb)
         self.reports = ReportWriter(self.database, config.reports, revisions=Revisions.of(config, env))
         self.notices = WebhookQueue(config)
-        self.stats = StatsRegistry()
-        self.failures = RecentFailures()
-        observers: list[Observer] = [RequestMetrics(), self._access_log, self.stats, self.failures]
-        if self.database is not None:
-            observers.append(self.reports.observe)
-        self.shadow = ShadowClient(
-            config, file.parent, (self.stats.compared,), self.reports.record, self.notices.publish, shadow_timings
-        )
+        self.shadow = self._create_shadow(config, file.parent, shadow_timings)
         self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
-        self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
+        self.gateway = self._create_gateway(config)
         self.public = Docs(self.gateway, config, self.native, file.parent)
         self._process_metrics = ProcessMetrics(self._load)
         self.health = HealthChecks(self.native, config)
         self.controller = self._create_controller(config)
-        self.fleet = Fleet(
-            self.controller, self.failures, lambda: self.gateway.in_flight, partial(process_health, self)
-        )
+        self.fleet = self._create_fleet()
         services = (self.notices, self.reports, self.shadow, self.health, self.controller, self.fleet)
         self._services: tuple[BackgroundService, ...] = services
-        metrics.CONFIG_VALID.set(not loaded.problems)
-        if loaded.saved_at is not None:
-            _report_last_good(file, loaded)
+        _report_loaded(file, loaded)
+
+    @property
+    def stats(self) -> StatsRegistry:
+        """The statistics that guards and gates evaluate."""
+        return self._observation.stats
+
+    @property
+    def failures(self) -> RecentFailures:
+        """Counts of recent failures by their code."""
+        return self._observation.failures
 
     @property
     def native_started(self) -> bool:
@@ -163,11 +155,21 @@ class GatewayProcess:
             await self.database.close()
         if self._hub is not None:
             await self._hub.close()
-        if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close)
-        self._access_log.flush()
-        await asyncio.to_thread(self._output.close, FLUSH_TIMEOUT)
-        await asyncio.to_thread(flush_logs, FLUSH_TIMEOUT)
+        await self._observation.close()
+
+    def _create_shadow(self, config: Config, directory: Path, timings: ShadowTimings | None) -> ShadowClient:
+        compared = (self.stats.compared,)
+        return ShadowClient(config, directory, compared, self.reports.record, self.notices.publish, timings)
+
+    def _create_gateway(self, config: Config) -> Gateway:
+        observers = [*self._observation.observers]
+        if self.database is not None:
+            observers.append(self.reports.observe)
+        return Gateway(self._plan(config), observers, self._observation.tracing, self.shadow)
+
+    def _create_fleet(self) -> Fleet:
+        health = partial(process_health, self)
+        return Fleet(self.controller, self.failures, lambda: self.gateway.in_flight, health)
 
     def _plan(self, config: Config) -> RoutingSnapshot:
         declared = DeclaredRefusals(self.watcher.agreement.divergences)
@@ -224,14 +226,18 @@ class GatewayProcess:
             logger.warning("mongodb: takes effect at a restart")
         self._legacy.apply_config(config)
         self.gateway.plan = self._plan(config)
-        self._access_log.enabled = config.access_log
+        self._observation.apply_config(config)
         self.listeners.apply_config(config)
         self.public.apply_config(config)
         for service in self._services:
             service.apply_config(config)
 
 
-def _report_last_good(file: Path, loaded: LoadedConfig) -> None:
+def _report_loaded(file: Path, loaded: LoadedConfig) -> None:
+    """Set the metric of the configuration's state; log the problems of a refused file."""
+    metrics.CONFIG_VALID.set(not loaded.problems)
+    if loaded.saved_at is None:
+        return
     for problem in loaded.problems:
         logger.error("%s", problem.located(str(file)))
     saved = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(loaded.saved_at))

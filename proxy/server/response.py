@@ -33,6 +33,7 @@ class ResponseFramer:
     """
 
     __slots__ = ("_delimiter", "_left", "broken", "head", "keep_alive")
+    _delimiter: Delimiter
 
     def __init__(
         self,
@@ -49,19 +50,16 @@ class ResponseFramer:
         `added` has no header about framing. Raises `InvalidResponse` for a status that is not final, or a header that
         would corrupt the head.
         """
-        self.broken = False
-        self._left = 0
         if isinstance(headers, tuple):
             text, length, options = _recurring_lines(headers, status)
         else:
             text, length, options = _encode_headers(headers, status)
         lines = [b"%b: %b\r\n" % (_checked_name(name), value) for name, value in added]
-        self.keep_alive = keep_alive and b"close" not in options
+        self.broken, self.keep_alive = False, keep_alive and b"close" not in options
         if length is not None and method != "HEAD" and status not in _BODILESS:
-            self._delimiter: Delimiter = "length"
-            self._left = length
+            self._delimiter, self._left = "length", length
         else:
-            self._delimiter = self._choose_delimiter(method, version, status)
+            self._delimiter, self._left = self._choose_delimiter(method, version, status), 0
         if self._delimiter == "chunks":
             lines.append(b"transfer-encoding: chunked\r\n")
         if options or not self.keep_alive or version != "1.1":

@@ -25,6 +25,7 @@ from proxy.capture.agent import CaptureAgent
 from proxy.comparison.conversation import Chunk
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Verdict, skipped
+from proxy.config.models import Config
 from proxy.failure_log import report_unhandled
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.tracing import Tracing
@@ -119,6 +120,37 @@ class Worker:
         if tasks:
             await asyncio.wait(tasks, timeout=SHUTDOWN_TIMEOUT)
 
+    def _create_services(
+        self, config: Config, native: Native, database: Database | None, tracing: Tracing | None
+    ) -> None:
+        self._capture = CaptureAgent(database, config)
+        self._reports = ReportWriter(
+            database,
+            config.reports,
+            self._report_dropped,
+            Revisions.of(config, os.environ),
+            lambda event: self._channel.send(Notice(event)),
+            self._capture.reproduce,
+        )
+        self._backends = ShadowBackends(native, tracing, self._cancel_timeout)
+        self._comparator = Comparator(self._backends, self._record)
+        self._conversation_comparator = ConversationComparator(self._backends, self._record)
+
+    async def _start_services(self, message: Configure, native: Native) -> None:
+        """Start the services with the first configuration and report that the worker is ready."""
+        assert message.config.native is not None
+        await self._backends.apply_config(message)
+        self._reports.use_code_names(await asyncio.to_thread(collect_names, message.config.native))
+        await self._reports.start()
+        await self._capture.start()
+        _tune_garbage_collection()
+        self._channel.send(Ready(supports_dry_run(native.state), supports_conversations(native.state)))
+
+    async def _apply_config(self, message: Configure) -> None:
+        await self._backends.apply_config(message)
+        self._reports.apply_config(message.config)
+        self._capture.apply_config(message.config)
+
     async def _serve(self) -> None:
         """Start the native app, then apply each configuration that arrives."""
         message = await self._configurations.get()
@@ -126,31 +158,12 @@ class Worker:
         native = Native(message.config.native)
         await native.start()
         database = Database.of(message.config.mongodb)
-        self._capture = CaptureAgent(database, message.config)
-        self._reports = ReportWriter(
-            database,
-            message.config.reports,
-            self._report_dropped,
-            Revisions.of(message.config, os.environ),
-            lambda event: self._channel.send(Notice(event)),
-            self._capture.reproduce,
-        )
         tracing = Tracing.configured(os.environ)
-        self._backends = ShadowBackends(native, tracing, self._cancel_timeout)
-        self._comparator = Comparator(self._backends, self._record)
-        self._conversation_comparator = ConversationComparator(self._backends, self._record)
+        self._create_services(message.config, native, database, tracing)
         try:
-            await self._backends.apply_config(message)
-            self._reports.use_code_names(await asyncio.to_thread(collect_names, message.config.native))
-            await self._reports.start()
-            await self._capture.start()
-            _tune_garbage_collection()
-            self._channel.send(Ready(supports_dry_run(native.state), supports_conversations(native.state)))
+            await self._start_services(message, native)
             while True:
-                message = await self._configurations.get()
-                await self._backends.apply_config(message)
-                self._reports.apply_config(message.config)
-                self._capture.apply_config(message.config)
+                await self._apply_config(await self._configurations.get())
         finally:
             self._backends.close()
             await self._capture.stop()

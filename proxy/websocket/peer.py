@@ -94,9 +94,8 @@ class Peer(asyncio.Protocol):
         self._inbox: deque[Message] = deque()
         self._inbox_size = 0
         self._written = 0
-        self._close_sent = False
+        self._close_sent = self._input_ended = False
         self._conclude: Callable[[], None] | None = None
-        self._input_ended = False
         self._late_pong = b""
         self._input: ReadFlow
         self._writable = asyncio.Event()

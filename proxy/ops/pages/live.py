@@ -6,12 +6,14 @@ of all processes is shown.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proxy.config.models import Route
 from proxy.ops.board.alerts import BackendsHealth
 from proxy.ops.fleet import FleetNumbers
 from proxy.ops.pages.board import backends_health
@@ -93,10 +95,7 @@ async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, req
     requests = {route.name: fleet.requests(route.name) async for route in in_slices(routes)}
     capped = {route.name async for route in in_slices(routes) if controller.effective(route).by == "cap"}
     chosen = [route for route in routes if any(text.lower() in each.lower() for each in (route.name, route.match))]
-    if sort == "traffic":
-        chosen.sort(key=lambda route: -sum(requests[route.name]))
-    elif sort != "file":
-        chosen.sort(key=lambda route: (route.name not in capped, "") if sort == "capped" else (False, route.name))
+    chosen.sort(key=_sort_key(sort, requests, capped))
     limit = len(chosen) if wants_json(request) else LISTED
     rates = [(*requests[route.name], controller.stats.of(route.name).window.span) for route in routes]
     return Live(
@@ -116,6 +115,19 @@ async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, req
         sort=sort,
         routes=tuple([route_now(controller.describe(route), fleet) async for route in in_slices(chosen[:limit])]),
     )
+
+
+def _sort_key(
+    sort: LiveSort, requests: Mapping[str, tuple[int, int]], capped: Collection[str]
+) -> Callable[[Route], tuple[int, str]]:
+    """Return the key of a sort order. Routes with equal keys stay in the order of the file."""
+    keys: dict[LiveSort, Callable[[Route], tuple[int, str]]] = {
+        "file": lambda _: (0, ""),
+        "name": lambda route: (0, route.name),
+        "traffic": lambda route: (-sum(requests[route.name]), ""),
+        "capped": lambda route: (route.name not in capped, ""),
+    }
+    return keys[sort]
 
 
 def _member(one: ProcessSnapshot) -> MemberNow:

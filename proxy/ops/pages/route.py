@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.comparison.verdicts import Name
-from proxy.ops.filters import FilterError
-from proxy.ops.pages.overview import lines, summaries
+from proxy.ops.filters import FilterError, Filters
+from proxy.ops.pages.overview import RouteLine, lines, summaries
 from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page, filters
@@ -70,32 +70,35 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
     async def show(request: Request) -> Response:
         chosen, status = filters(request), await current()
         name: str = request.path_params["route"]
-        field, kind = request.query_params.get("field"), _kind(request)
-        revision, query = request.query_params.get("revision") or None, request.query_params.get("q", "").strip()
+        revision = request.query_params.get("revision") or None
         known, unavailable = await summaries(situation, chosen.span, name, revision)
         line = next((line for line in lines(status.routes, known) if line.name == name), None)
         if line is None:
             return error_page(request, 404, "Route not found", f"Neither routing.yaml nor the reports have {name}.")
-
-        empty = RouteView(
-            name=name,
-            route=line.route,
-            span=chosen.span,
-            verdict=chosen.verdict,
-            field=field,
-            kind=kind,
-            summary=line.summary,
-            revision=revision,
-            query=query,
-            unavailable=unavailable,
-        )
-        view = None
+        view = _requested(request, chosen, line, unavailable)
         if unavailable is None:
-            view, unavailable = await read_reports(situation.database, partial(_read, empty))
-        view = view or replace(empty, unavailable=unavailable)
+            full, unavailable = await read_reports(situation.database, partial(_read, view))
+            view = full or replace(view, unavailable=unavailable)
         return await answer(request, "route.html", view, area="/comparisons", filters=chosen)
 
     return show
+
+
+def _requested(request: Request, chosen: Filters, line: RouteLine, unavailable: Unavailability | None) -> RouteView:
+    """Return the view that a request selects, without fields and samples."""
+    query = request.query_params
+    return RouteView(
+        name=line.name,
+        route=line.route,
+        span=chosen.span,
+        verdict=chosen.verdict,
+        field=query.get("field"),
+        kind=_kind(request),
+        summary=line.summary,
+        revision=query.get("revision") or None,
+        query=query.get("q", "").strip(),
+        unavailable=unavailable,
+    )
 
 
 async def _read(empty: RouteView, reports: ReportReader) -> RouteView:

@@ -16,7 +16,7 @@ import pytest
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
 from proxy.observability import metrics
-from proxy.runtime.config_watcher import ConfigWatcher
+from proxy.runtime.config_watcher import ConfigWatcher, WatchTimings
 from proxy.runtime.last_good import load_config
 from tests.support.samples import value_of
 from tests.support.waiting import until
@@ -215,7 +215,7 @@ async def test_watching_outlives_whatever_happens(file: Path, caplog: pytest.Log
         if config is None:
             raise RuntimeError("cannot even refuse")
 
-    watcher = ConfigWatcher(file, {}, fail_over_refusals, interval=0.01)
+    watcher = ConfigWatcher(file, {}, fail_over_refusals, timings=WatchTimings(interval=0.01))
     async with running(watcher):
         file.write_text("[")
         await until(lambda: calls == [None])
@@ -258,7 +258,7 @@ async def started(file: Path, content: str = WHOLE, delay: float = 10.0) -> tupl
     """A watcher that has seen its file once, and waits `delay` seconds for an unfinished one."""
     file.write_text(content)
     adoption = AppliedConfigs()
-    watcher = ConfigWatcher(file, {}, adoption, prefix_delay=delay, writer_timeout=delay)
+    watcher = ConfigWatcher(file, {}, adoption, timings=WatchTimings(prefix_delay=delay, writer_timeout=delay))
     await settle(watcher)
     return watcher, adoption
 
@@ -347,7 +347,7 @@ async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog:
     file.write_text(WHOLE)
     (file.parent / "contracts").mkdir()
     adoption = AppliedConfigs()
-    watcher = ConfigWatcher(file, {}, adoption, interval=0.01, read_timeout=0.1)
+    watcher = ConfigWatcher(file, {}, adoption, timings=WatchTimings(interval=0.01, read_timeout=0.1))
     contract = file.parent / "contracts" / "openapi.yaml"
     before, others = value_of(metrics.CONFIG_READ_TIMEOUTS), set(threading.enumerate())
     async with running(watcher):
@@ -365,7 +365,7 @@ async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog:
 
 
 async def test_watcher_that_is_stopped_while_a_read_hangs_ends_at_once(file: Path) -> None:
-    watcher = ConfigWatcher(file, {}, AppliedConfigs(), interval=0.01)
+    watcher = ConfigWatcher(file, {}, AppliedConfigs(), timings=WatchTimings(interval=0.01))
     (file.parent / "contracts").mkdir()
     os.mkfifo(file.parent / "contracts" / "openapi.yaml")
     async with running(watcher):

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.backends.native import NativeUnavailable
 from proxy.config.problems import ConfigError
-from proxy.runtime import config_watcher
+from proxy.runtime.config_watcher import WatchTimings
 from proxy.runtime.process import GatewayProcess
 from tests.support.gateway_process import config, get, legacy, process
 from tests.support.sockets import exchange, read_head, scripted, serving
@@ -133,7 +133,7 @@ async def test_without_a_native_app_everything_is_legacys(file: Path) -> None:
 
 
 def test_the_watcher_looks_often_enough() -> None:
-    assert 2 * config_watcher.INTERVAL < 2
+    assert 2 * WatchTimings().interval < 2
 
 
 async def test_refused_file_is_reported_to_the_webhook_in_force(tmp_path: Path) -> None:
