@@ -20,8 +20,8 @@ from handlers.legacy.javascript import Value
 from handlers.legacy.mongoose import NULL, IdListPath, IdPath, Schema, Table, arrange, identity_of, write, write_array
 
 Fields: TypeAlias = Mapping[str, Value]
-Fetch: TypeAlias = Callable[[str, Sequence[ObjectId], Sequence[str]], Awaitable[Sequence[Fields]]]
-"""Reads the stored documents of a model by their ids, with only some fields where given."""
+Fetch: TypeAlias = Callable[[str, Sequence[bytes], Sequence[str]], Awaitable[Mapping[bytes, Fields]]]
+"""Reads the stored documents of a model by the bytes of their ids, with only some fields where given."""
 
 _ONLY_IDS: Final = frozenset({ObjectId})
 
@@ -49,17 +49,25 @@ async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetc
     path = schema.paths[step.path]
     if not isinstance(path, IdPath | IdListPath):
         raise TypeError(f"{step.path} is not a reference")
-    referring = [table for table in tables if step.path in table.kinds]
-    wanted = dict.fromkeys(chain.from_iterable(_ids_in(table, step.path) for table in referring))
+    referring = [
+        (table, [identity.binary for identity in _ids_in(table, step.path)])
+        for table in tables
+        if step.path in table.kinds
+    ]
+    wanted = dict.fromkeys(chain.from_iterable(keys for _, keys in referring))
     texts = await _read_texts(Schema.known[path.ref], list(wanted), step, fetch) if wanted else {}
-    for table in referring:
-        table.fill(step.path, _texts_for(table, step.path, texts))
+    for table, keys in referring:
+        if table.kinds[step.path] is ObjectId:
+            table.fill(step.path, [texts.get(key, NULL) for key in keys])
+        else:
+            table.fill(step.path, [_text_for(value, texts) for value in table.column(step.path)])
 
 
-async def _read_texts(schema: Schema, wanted: Sequence[ObjectId], step: Populate, fetch: Fetch) -> dict[ObjectId, str]:
+async def _read_texts(schema: Schema, wanted: Sequence[bytes], step: Populate, fetch: Fetch) -> dict[bytes, str]:
+    """Return the texts of the existing documents by the bytes of their ids, which are hashed faster than ids."""
     stored = await fetch(schema.model, wanted, step.select)
-    texts = await populate(schema, stored, step.populate, fetch, step.select)
-    return {cast(ObjectId, fields["_id"]): text for fields, text in zip(stored, texts, strict=True)}
+    texts = await populate(schema, list(stored.values()), step.populate, fetch, step.select)
+    return dict(zip(stored, texts, strict=True))
 
 
 def _ids_in(table: Table, name: str) -> Iterable[ObjectId]:
@@ -81,14 +89,10 @@ def _ids_among(values: Iterable[Value]) -> Iterator[ObjectId]:
             yield identity
 
 
-def _texts_for(table: Table, name: str, texts: Mapping[ObjectId, str]) -> list[str]:
-    column = table.column(name)
-    if table.kinds[name] is ObjectId:
-        return [texts.get(cast(ObjectId, identity), NULL) for identity in column]
-    return ["[]" if value == [] else _text_for(value, texts) for value in column]
-
-
-def _text_for(value: Value, texts: Mapping[ObjectId, str]) -> str:
+def _text_for(value: Value, texts: Mapping[bytes, str]) -> str:
+    if value == []:
+        return "[]"
+    known = [texts[each.binary] for each in _ids_among((value,)) if each.binary in texts]
     if isinstance(value, list):
-        return write_array([texts[each] for each in _ids_among(value) if each in texts])
-    return next((texts[each] for each in _ids_among((value,)) if each in texts), NULL)
+        return write_array(known)
+    return known[0] if known else NULL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from operator import eq, itemgetter
 from typing import Any, Final
 
@@ -31,18 +31,21 @@ def _column(documents: Sequence[dict[str, Any]], name: str) -> list[Any]:
     return list(map(int, values)) if _DATES.issuperset(map(type, values)) else values
 
 
-def group_by_field(documents: Sequence[dict[str, Any]], field: str) -> dict[Hashable, list[dict[str, Any]]]:
-    """Return the documents by the ids that a field equals or, as an array, contains; in their order."""
+def group_by_field(documents: Sequence[dict[str, Any]], field: str) -> dict[bytes, list[dict[str, Any]]]:
+    """Return the documents by the ids that a field equals or, as an array, contains; in their order.
+
+    Keys are the bytes of ids: an ObjectId is hashed and compared in Python code.
+    """
     if field == "_id":
-        return {document["_id"]: [document] for document in documents}
-    groups: dict[Hashable, list[dict[str, Any]]] = {}
+        return {document["_id"].binary: [document] for document in documents}
+    groups: dict[bytes, list[dict[str, Any]]] = {}
     for document in documents:
         value = document.get(field)
-        for key in value if isinstance(value, list) else (value,):
-            if isinstance(key, ObjectId):
-                group = groups.setdefault(key, [])
-                if not group or group[-1] is not document:
-                    group.append(document)
+        if type(value) is ObjectId:
+            groups.setdefault(value.binary, []).append(document)
+        elif isinstance(value, list):
+            for key in dict.fromkeys(item.binary for item in value if isinstance(item, ObjectId)):
+                groups.setdefault(key, []).append(document)
     return groups
 
 

@@ -75,37 +75,40 @@ class Collection:
         self._collection = collection
         self._driver = driver
         self._breaker = breaker
-        self._loaders: dict[Hashable, Loader[Hashable, list[Document]]] = {}
+        self._loaders: dict[Hashable, Loader[bytes, list[Document]]] = {}
 
     async def get(self, identity: object, fields: Sequence[str] = ()) -> Document | None:
         """Return the document of an `_id`, with only `fields` (and `_id`) where given."""
         documents = await self.find_by("_id", identity, fields)
         return documents[0] if documents else None
 
-    async def get_all(self, identities: Sequence[ObjectId], fields: Sequence[str] = ()) -> list[Document]:
-        """Return the existing documents of several ids, in any order."""
+    async def get_all(self, identities: Sequence[bytes], fields: Sequence[str] = ()) -> dict[bytes, Document]:
+        """Return the existing documents of several ids, both by the bytes of the id."""
         if not identities:
-            return []
+            return {}
         if is_within_transaction():
-            return await self.find({"_id": {"$in": list(identities)}}, fields=fields)
+            documents = await self.find({"_id": {"$in": list(map(ObjectId, identities))}}, fields=fields)
+            return {document["_id"].binary: document for document in documents}
         loaded = await self._loader("_id", tuple(fields), ()).load_all(identities)
-        return [documents[0] for documents in map(loaded.get, identities) if documents]
+        return {identity: loaded[identity][0] for identity in identities if identity in loaded}
 
     async def find_by(self, field: str, value: object, fields: Sequence[str] = (), sort: Sort = ()) -> list[Document]:
         """Return the documents whose field equals a value; concurrent lookups by id share one query."""
         if not isinstance(value, ObjectId) or is_within_transaction():
             return await self.find({field: value}, fields=fields, sort=sort)
-        return await self._loader(field, tuple(fields), tuple(sort)).load(value)
+        return await self._loader(field, tuple(fields), tuple(sort)).load(value.binary)
 
     def _loader(
         self, field: str, fields: tuple[str, ...], sort: tuple[tuple[str, int], ...]
-    ) -> Loader[Hashable, list[Document]]:
+    ) -> Loader[bytes, list[Document]]:
+        """Return the loader of documents by the bytes of the ids in a field."""
         loader = self._loaders.get((field, fields, sort))
         if loader is None:
             projected = fields if not fields or field in fields else (*fields, field)
 
-            async def fetch(values: Sequence[Hashable]) -> Mapping[Hashable, list[Document]]:
-                wanted = values[0] if len(values) == 1 else {"$in": list(values)}
+            async def fetch(identities: Sequence[bytes]) -> Mapping[bytes, list[Document]]:
+                values = list(map(ObjectId, identities))
+                wanted = values[0] if len(values) == 1 else {"$in": values}
                 return group_by_field(await self.find({field: wanted}, fields=projected, sort=sort), field)
 
             loader = self._loaders[field, fields, sort] = Loader(fetch, [])
@@ -224,8 +227,8 @@ class Store:
         """Return a collection besides the product's own."""
         return Collection(self._database[name], self._driver, self._breaker)
 
-    async def read(self, model: str, identities: Sequence[ObjectId], fields: Sequence[str] = ()) -> list[Document]:
-        """Return documents of the collection named `model`, by their ids."""
+    async def read(self, model: str, identities: Sequence[bytes], fields: Sequence[str] = ()) -> dict[bytes, Document]:
+        """Return documents of the collection named `model`, both by the bytes of the id."""
         collection: Collection = getattr(self, model)
         return await collection.get_all(identities, fields)
 

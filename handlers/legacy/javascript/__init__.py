@@ -3,7 +3,7 @@
 from handlers.legacy.javascript.coercion import to_number, to_string
 from handlers.legacy.javascript.dates import clip, date_to_string, iso, parse_date
 from handlers.legacy.javascript.inspect import inspect
-from handlers.legacy.javascript.json import JsonText, parse, quote_each, stringify, stringify_each
+from handlers.legacy.javascript.json import JsonText, parse, quote_each, stringify
 from handlers.legacy.javascript.json_parser import JSONSyntaxError
 from handlers.legacy.javascript.numbers import number_to_string, string_to_number
 from handlers.legacy.javascript.values import (
@@ -36,7 +36,6 @@ __all__ = [
     "quote_each",
     "string_to_number",
     "stringify",
-    "stringify_each",
     "to_number",
     "to_string",
     "type_of",

@@ -110,18 +110,6 @@ def quote_each(values: Iterable[str]) -> list[str]:
     return texts if "".join(texts).isascii() else list(map(_spell_surrogates, texts))
 
 
-def stringify_each(values: Sequence[dict[str, Value]]) -> list[str]:
-    """Return `stringify` of each object; they are searched for odd constructs together."""
-    try:
-        texts = ["".join(_write_plain(value)) for value in values]
-    except (_OddError, ValueError, RecursionError):
-        return list(map(stringify, values))
-    together = "\n".join(texts)  # a character that no text contains
-    if not together.isascii() or _is_odd(together, list(values)):
-        return list(map(stringify, values))
-    return texts
-
-
 def _is_odd(text: str, value: object) -> bool:
     """Return whether the fast encoder's `text` of a value may be wrong."""
     if len(text) > _CROWDED:

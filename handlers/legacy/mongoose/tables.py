@@ -11,23 +11,33 @@ of a shape is done once; documents that mongoose would store differently are rea
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from itertools import chain
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import JsonText, Value, quote_each, stringify, stringify_each
+from handlers.legacy.javascript import JsonText, Value, quote_each, stringify
 from handlers.legacy.javascript.dates import iso_or_none
 from handlers.legacy.mongoose.document import Document
 from handlers.legacy.mongoose.schema import Schema, is_settled_value
-from handlers.legacy.mongoose.values import copy_fields, is_minimal, is_out_of_order, minimize
+from handlers.legacy.mongoose.values import copy_fields, is_minimal_shape, is_out_of_order, minimize
+
+K = TypeVar("K", bound=Hashable)
 
 NULL: Final = "null"
+_ONLY_IDS: Final = frozenset({ObjectId})
 
 Fields: TypeAlias = Mapping[str, Value]
 Shape: TypeAlias = tuple[tuple[str, ...], tuple[type, ...]]
+
+
+class IsoDate(str):
+    """The type of a column of dates whose texts are written, without quotes."""
+
+    __slots__ = ()
 
 
 class Table:
@@ -35,26 +45,43 @@ class Table:
 
     __slots__ = ("_columns", "kinds", "positions")
 
-    def __init__(self, shape: Shape, positions: Sequence[int], documents: Iterable[Fields]) -> None:
+    def __init__(self, shape: Shape, positions: Sequence[int], columns: Iterable[Sequence[Value]]) -> None:
         names, kinds = shape
         self.positions = positions
         self.kinds = dict(zip(names, kinds, strict=True))
-        self._columns: dict[str, Sequence[Value]] = dict(
-            zip(names, zip(*[fields.values() for fields in documents], strict=True), strict=True)
-        )
+        self._columns: dict[str, Sequence[Value]] = dict(zip(names, columns, strict=True))
+
+    @property
+    def shape(self) -> Shape:
+        """Return the fields' names, and their types."""
+        return tuple(self.kinds), tuple(self.kinds.values())
 
     def column(self, name: str) -> Sequence[Value]:
         """Return the values of a field, all of one type; empty if the documents have no such field."""
         return self._columns.get(name, ())
 
-    def fill(self, name: str, texts: Sequence[str]) -> None:
-        """Replace a field's values with JSON texts."""
+    def settle(self, name: str) -> bool:
+        """Return whether the dates or arrays of a field are all read unchanged; such dates are written at once.
+
+        Those are dates in JavaScript's range, and arrays of ids only.
+        """
+        values = cast("Sequence[Any]", self._columns[name])
+        if self.kinds[name] is list:
+            return _ONLY_IDS.issuperset(map(type, chain.from_iterable(values)))
+        texts = list(map(iso_or_none, map(int, values)))
+        if None in texts:
+            return False
+        self.fill(name, cast("list[str]", texts), IsoDate)
+        return True
+
+    def fill(self, name: str, texts: Sequence[str], kind: type[JsonText | IsoDate] = JsonText) -> None:
+        """Replace a field's values with JSON texts, or with the texts of dates."""
         self._columns[name] = texts
-        self.kinds[name] = JsonText
+        self.kinds[name] = kind
 
     def write(self) -> Iterable[str]:
         """Return the documents' texts."""
-        template = _template(tuple(self.kinds), tuple(self.kinds.values()))
+        template = _template(*self.shape)
         if template is not None:
             with contextlib.suppress(_NothingLeftError):
                 columns = map(_write_column, self.kinds.values(), self._columns.values())
@@ -73,40 +100,65 @@ class Table:
 def arrange(schema: Schema, stored: Sequence[Fields], selected: Sequence[str] = ()) -> list[Table]:
     """Return tables of a model's stored documents; `selected` names the fields of an inclusive projection."""
     documents = list(stored)
-    groups = _group(documents)
-    odd = [
-        position
-        for shape, positions in groups.items()
-        for position in _find_odd(schema, shape, documents, positions, selected)
-    ]
+    tables = _tables_of(documents)
+    odd = [position for table in tables for position in _find_odd(schema, table, selected)]
     if odd:
         for position in odd:
             documents[position] = Document.read(schema, documents[position], selected).fields
-        groups = _group(documents)
+        tables = _tables_of(documents)
+    return tables
+
+
+def _tables_of(documents: Sequence[Fields]) -> list[Table]:
+    """Return the tables of all shapes. Work for each document is left to functions written in C."""
     return [
-        Table(shape, positions, [documents[position] for position in positions]) for shape, positions in groups.items()
+        table
+        for names, positions in _group(list(map(tuple, documents))).items()
+        for table in _divide(names, positions, _columns_of(documents, positions))
     ]
 
 
-def _group(documents: Iterable[Fields]) -> dict[Shape, list[int]]:
-    groups: dict[Shape, list[int]] = {}
-    last: Shape | None = None
-    positions: list[int] = []
-    for position, fields in enumerate(documents):
-        shape = (tuple(fields), tuple(map(type, fields.values())))
-        if shape != last:  # which costs less than its hash
-            last, positions = shape, groups.setdefault(shape, [])
-        positions.append(position)
-    return groups
+def _columns_of(documents: Sequence[Fields], positions: Sequence[int]) -> list[tuple[Value, ...]]:
+    return list(zip(*[documents[position].values() for position in positions], strict=True))
 
 
-def _find_odd(
-    schema: Schema, shape: Shape, documents: Sequence[Fields], positions: Sequence[int], selected: Sequence[str]
-) -> Sequence[int]:
-    deciding = schema.deciding_fields(*shape, tuple(selected))
+def _divide(names: tuple[str, ...], positions: Sequence[int], columns: Sequence[tuple[Value, ...]]) -> Iterable[Table]:
+    """Return the tables of documents with the same names: one where the types of each column are the same."""
+    types = [set(map(type, column)) for column in columns]
+    if all(len(each) == 1 for each in types):
+        return (Table((names, tuple(kind for (kind,) in types)), positions, columns),)
+    rows = list(zip(*[map(type, column) for column in columns], strict=True))
+    return [
+        Table((names, kinds), [positions[index] for index in chosen], _choose(columns, chosen))
+        for kinds, chosen in _group(rows).items()
+    ]
+
+
+def _choose(columns: Sequence[tuple[Value, ...]], chosen: Sequence[int]) -> Iterable[tuple[Value, ...]]:
+    return [tuple([column[index] for index in chosen]) for column in columns]
+
+
+def _group(keys: Sequence[K]) -> dict[K, Sequence[int]]:
+    """Return the positions of each key."""
+    if keys and keys.count(keys[0]) == len(keys):
+        return {keys[0]: range(len(keys))}
+    groups: dict[K, list[int]] = {}
+    for position, key in enumerate(keys):
+        groups.setdefault(key, []).append(position)
+    return {**groups}
+
+
+def _find_odd(schema: Schema, table: Table, selected: Sequence[str]) -> Sequence[int]:
+    deciding = schema.deciding_fields(*table.shape, tuple(selected))
     if deciding is None:
-        return positions
-    return [position for name in deciding for position in positions if not is_settled_value(documents[position][name])]
+        return table.positions
+    return [
+        position
+        for name in deciding
+        if not table.settle(name)
+        for position, value in zip(table.positions, table.column(name), strict=True)
+        if not is_settled_value(value)
+    ]
 
 
 def write(tables: Sequence[Table]) -> list[str]:
@@ -147,8 +199,24 @@ def _write_list(value: list[Value]) -> str:
     return stringify(minimize(value)) if value else "[]"
 
 
+def _write_objects(values: Sequence[dict[str, Value]]) -> list[str]:
+    """Return the texts of objects; those of one flat shape as documents are written, by columns."""
+    texts = [""] * len(values)
+    for table in _tables_of(values):
+        written = table.write() if _is_flat(*table.shape) else map(_write_mixed, [values[at] for at in table.positions])
+        for position, text in zip(table.positions, written, strict=True):
+            texts[position] = text
+    return texts
+
+
+@lru_cache(maxsize=1024)
+def _is_flat(names: tuple[str, ...], kinds: tuple[type, ...]) -> bool:
+    """Return whether objects of a shape have a template and are written without changes by `minimize`."""
+    return is_minimal_shape(names, kinds) and _template(names, kinds) is not None
+
+
 def _write_mixed(value: dict[str, Value]) -> str:
-    text = stringify(value if is_minimal(value) else minimize(value))
+    text = stringify(minimize(value))
     if not text:
         raise _NothingLeftError
     return text
@@ -160,9 +228,8 @@ _AS_TEXT: Final[Mapping[type, Callable[[Any], str]]] = {
     bool: _WORDS.__getitem__,
     type(None): _WORDS.__getitem__,
     list: _write_list,
-    dict: _write_mixed,
 }
-_AS_IT_IS: Final[Mapping[type, str]] = {ObjectId: '"%s"', int: "%s", JsonText: "%s"}
+_AS_IT_IS: Final[Mapping[type, str]] = {ObjectId: '"%s"', IsoDate: '"%s"', int: "%s", JsonText: "%s"}
 
 
 def _write_column(kind: type, values: Sequence[Any]) -> Iterable[object]:
@@ -170,8 +237,8 @@ def _write_column(kind: type, values: Sequence[Any]) -> Iterable[object]:
         return quote_each(values)
     if kind is DatetimeMS:
         return _write_dates(values)
-    if kind is dict and all(map(is_minimal, values)):
-        return stringify_each(values)
+    if kind is dict:
+        return _write_objects(values)
     writer = _AS_TEXT.get(kind)
     return values if writer is None else list(map(writer, values))
 
@@ -181,7 +248,7 @@ def _template(names: tuple[str, ...], kinds: tuple[type, ...]) -> str | None:
     """Return the common text of one shape; None if there is none."""
     members: list[str] = []
     for name, kind in zip(names, kinds, strict=True):
-        if is_out_of_order(name) or not (kind is DatetimeMS or kind in _AS_TEXT or kind in _AS_IT_IS):
+        if is_out_of_order(name) or not (kind in (dict, DatetimeMS) or kind in _AS_TEXT or kind in _AS_IT_IS):
             return None
         members.append(stringify(name).replace("%", "%%") + ":" + _AS_IT_IS.get(kind, "%s"))
     return "{" + ",".join(members) + "}" if members else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from bson import Binary, Code, DBRef, Int64, MaxKey, MinKey, ObjectId, Timestamp
@@ -129,9 +129,9 @@ def is_out_of_order(name: str) -> bool:
     return name[:1] <= "9" or name in FORBIDDEN
 
 
-def is_minimal(value: dict[str, Value]) -> bool:
-    """Return whether `minimize` leaves an object unchanged."""
-    return bool(value) and _SCALARS.issuperset(map(type, value.values())) and _SPECIAL.isdisjoint(value)
+def is_minimal_shape(names: Collection[str], kinds: Collection[type]) -> bool:
+    """Return whether `minimize` leaves objects with these names and types unchanged."""
+    return bool(names) and _SCALARS.issuperset(kinds) and _SPECIAL.isdisjoint(names)
 
 
 def copy_fields(fields: Mapping[str, Value]) -> dict[str, Value]:

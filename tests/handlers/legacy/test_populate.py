@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pytest
 from bson import ObjectId, Regex
@@ -28,14 +29,15 @@ SETTLED: dict[str, Value] = {
 
 
 class Shelf:
-    """Answers from what is kept, and remembers what was asked."""
+    """Returns stored documents, and records the lookups."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Sequence[ObjectId], Sequence[str]]] = []
 
-    async def fetch(self, model: str, identities: Sequence[ObjectId], fields: Sequence[str]) -> Sequence[Fields]:
-        self.asked.append((model, list(identities), fields))
-        return [document for document in KEPT[model] if document["_id"] in identities]
+    async def fetch(self, model: str, identities: Sequence[bytes], fields: Sequence[str]) -> Mapping[bytes, Fields]:
+        wanted = list(map(ObjectId, identities))
+        self.asked.append((model, wanted, fields))
+        return {cast(ObjectId, each["_id"]).binary: each for each in KEPT[model] if each["_id"] in wanted}
 
 
 async def shown(*stored: dict[str, Value]) -> list[Value]:

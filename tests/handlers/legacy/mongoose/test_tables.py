@@ -72,6 +72,9 @@ def one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...] = ()) -
 @example([SETTLED, {**SETTLED, "what": {"a": {}}}, SETTLED, {**SETTLED, "what": {"a": {"b": {}}}}], ())
 @example([{**SETTLED, "what": {"constructor": 1}}, {**SETTLED, "what": {"_bsontype": "Double", "value": "1"}}], ())
 @example([{**SETTLED, "what": {}}, {}, {**SETTLED, "notes": [A, "x"]}], ())
+@example([{**SETTLED, "what": {"n": "é", "age": each}} for each in (1, None, 2**40, Int64(2**40), 1.5, True)], ())
+@example([{"what": {"n": "%s", "of": A, "at": MOMENT}}, {"what": {"of": A, "n": "", "at": MOMENT}}], ("what",))
+@example([{**SETTLED, "at": DatetimeMS(at)} for at in (8_640_000_000_000_001, 0, -8_640_000_000_000_000)], ())
 def test_by_columns_as_one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...]) -> None:
     try:
         expected = one_by_one(stored, selected)
