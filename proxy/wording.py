@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def counted(number: int, noun: str, spec: str = "") -> str:
     """Return `1 route` or `2 routes`; `spec` formats the number, as `,` does."""
     if number == 1:
         return f"{number} {noun}"
     return f"{number:{spec}} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that a mistyped one resembles most; None where it resembles none."""
+    import difflib  # whose import takes longer than most commands have to spare
+
+    return next(iter(difflib.get_close_matches(word, list(known), 1)), None)

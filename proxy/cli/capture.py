@@ -6,7 +6,6 @@ A command apart from `record`, whose `--mongodb-url` names the service's own dat
 from __future__ import annotations
 
 import asyncio
-import difflib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from proxy.cli.recordings_target import recordings_target
 from proxy.contract.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
 from proxy.types import JSON
-from proxy.wording import counted
+from proxy.wording import closest, counted
 
 POLL_INTERVAL = 0.5
 """Seconds between two counts of captured exchanges."""
@@ -124,8 +123,8 @@ async def _capture(
 def _refuse_unknown(routes: Sequence[str], known: Sequence[str]) -> None:
     for route in routes if known else ():
         if route not in known:
-            close = difflib.get_close_matches(route, known, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            close = closest(route, known)
+            hint = f"; did you mean {close}?" if close else ""
             raise click.UsageError(f"there is no route {route}{hint}")
 
 

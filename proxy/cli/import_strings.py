@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+
+from proxy.wording import closest
 
 
 def import_problem(import_string: str) -> str | None:
@@ -27,8 +28,8 @@ def import_problem(import_string: str) -> str | None:
     first = attribute.partition(".")[0]
     if names is None or first in names:
         return None
-    close = difflib.get_close_matches(first, names, 1)
-    return f"{module} has no {first}" + (f"; did you mean {module}:{close[0]}?" if close else "")
+    close = closest(first, names)
+    return f"{module} has no {first}" + (f"; did you mean {module}:{close}?" if close else "")
 
 
 def _spec(module: str) -> ModuleSpec | None:
@@ -48,8 +49,8 @@ def _meant(module: str) -> str:
     package, _, name = _first_missing(module).rpartition(".")
     spec = _spec(package) if package else None
     paths = list(spec.submodule_search_locations or ()) if spec is not None else [str(Path.cwd())]
-    close = difflib.get_close_matches(name, [each.name for each in pkgutil.iter_modules(paths)], 1)
-    return f"; did you mean {package + '.' if package else ''}{close[0]}?" if close else ""
+    close = closest(name, [each.name for each in pkgutil.iter_modules(paths)])
+    return f"; did you mean {package + '.' if package else ''}{close}?" if close else ""
 
 
 def _names(spec: ModuleSpec) -> set[str] | None:

@@ -6,14 +6,19 @@ that cannot be reached.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
 import click
 
+from proxy.cli.deferred_metadata import defer_metadata
 from proxy.cli.plain_output import substitute_unencodable
+from proxy.wording import closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +147,17 @@ class LazyGroup(click.Group):
 
 
 def _meant(name: str) -> str:
-    import difflib  # only for a mistyped command
-
-    close = difflib.get_close_matches(name, [*COMMANDS, *RENAMED], 1)
-    return f"; did you mean `{RENAMED.get(close[0], close[0])}`?" if close else ""
+    close = closest(name, [*COMMANDS, *RENAMED])
+    return f"; did you mean `{RENAMED.get(close, close)}`?" if close else ""
 
 
 def _imported(name: str, lazy: Lazy) -> click.Command:
     """Import a command. Raises ClickException where it, or a package that it needs, is missing."""
     module, _, attribute = lazy.where.partition(":")
+    defer_metadata()
     try:
-        command = getattr(import_module(module), attribute)
+        with without_collection():
+            command = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         absent = error.name or ""
         reason = lazy.missing if module == absent or module.startswith(f"{absent}.") else f"{absent} is not installed"
@@ -161,6 +166,18 @@ def _imported(name: str, lazy: Lazy) -> click.Command:
         raise click.ClickException(f"{name} is not available: {error}") from error
     assert isinstance(command, click.Command)
     return command
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Run the block without a search for garbage: imports create what stays, and each search would visit all of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def version_of(distribution: str) -> str:

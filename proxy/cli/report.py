@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from proxy.reports.suggestions import Suggestion
 from proxy.reports.summaries import total
 from proxy.reports.triage import by_attention
 from proxy.runtime.database import Database
+from proxy.wording import closest
 
 _SHOWN = 20
 
@@ -110,8 +110,8 @@ def _refuse_unknown(query: ReportQuery, findings: QueryResult, routes: Sequence[
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"no {what} {name} has a report in this time" + (f"; did you mean {close[0]}?" if close else "")
+    close = closest(name, known)
+    return f"no {what} {name} has a report in this time" + (f"; did you mean {close}?" if close else "")
 
 
 def _print(

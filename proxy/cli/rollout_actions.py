@@ -7,7 +7,6 @@ two seconds. Route, revision and stages are read from routing.yaml, which should
 from __future__ import annotations
 
 import asyncio
-import difflib
 import getpass
 import os
 import socket
@@ -34,6 +33,7 @@ from proxy.rollout.mongo import MongoStore
 from proxy.rollout.transitions import Refused
 from proxy.runtime.database import Database, DatabaseError, Unavailable
 from proxy.types import BasisPoints
+from proxy.wording import closest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -210,8 +210,8 @@ def _named(config: Config, name: str, file: Path) -> Sequence[Route]:
     route = groups.find(name)
     if route is None:
         known = dict.fromkeys(name for route in config.routes for name in (route.name, route.domain))
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        close = closest(name, known)
+        hint = f"; did you mean {close}?" if close else ""
         raise click.ClickException(f"{file} has no route or group {name}{hint}")
     return groups.members(state_key(route))
 

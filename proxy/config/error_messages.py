@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, get_args, get_origin
@@ -12,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.config import renamed, section
 from proxy.config.models import RoutingFile
+from proxy.wording import closest
 
 Location = tuple[int | str, ...]
 _KINDS: Final = {
@@ -34,8 +34,8 @@ def meant_by(location: Location) -> Location | None:
         sibling = (*location[:-1], new.rpartition(".")[2])
         return sibling if sibling[-1] in section_keys(location[:-1]) else None
     key = str(location[-1])
-    close = difflib.get_close_matches(key.lower(), section_keys(location[:-1]), 1, 0.6)
-    return (*location[:-1], close[0]) if close else None
+    close = closest(key.lower(), section_keys(location[:-1]))
+    return (*location[:-1], close) if close else None
 
 
 def message(error: ErrorDetails, location: Location) -> str:

@@ -6,7 +6,6 @@ its own result type, so that models can be built in Python. All raise ValueError
 
 from __future__ import annotations
 
-import difflib
 import re
 from ipaddress import ip_network
 from typing import Annotated, Final
@@ -21,6 +20,7 @@ from proxy.config.quantities import show_share as show_share
 from proxy.gateway.client_address import UNIX, read_network
 from proxy.gateway.patterns import Pattern
 from proxy.types import BasisPoints
+from proxy.wording import closest
 
 _YEAR: Final = 365 * 86_400.0
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -283,8 +283,8 @@ def _network_meant(text: str) -> str:
     try:
         return f"; did you mean {ip_network(text, strict=False)}?"
     except ValueError:
-        close = difflib.get_close_matches(text.lower(), (UNIX,), 1)
-        return f"; did you mean {close[0]}?" if close else ""
+        close = closest(text.lower(), (UNIX,))
+        return f"; did you mean {close}?" if close else ""
 
 
 def split_list(value: object) -> object:

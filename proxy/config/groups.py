@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -12,6 +11,7 @@ from proxy.config.models import Route
 from proxy.config.problems import Problem
 from proxy.config.route_models import GroupSettings
 from proxy.config.rules import Locate, Placed
+from proxy.wording import closest
 
 _SHARED: Final = {"native": "native_traffic", "rollout": "rollout", "revision": "revision"}
 """Keys with the same value on all routes of a group, with their fields."""
@@ -76,5 +76,5 @@ def _shown(route: Route, key: str) -> str:
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = closest(name, list(known))
+    return f"; did you mean {close}?" if close else ""

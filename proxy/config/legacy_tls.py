@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator, ValidationInfo, field_validator, model_val
 
 from proxy.config.field_types import Text
 from proxy.config.section import Section
+from proxy.wording import closest
 
 _HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 
@@ -35,8 +35,8 @@ def _nearest(path: Path) -> str:
         names = [each.name for each in path.parent.iterdir()]
     except OSError:
         return ""
-    close = difflib.get_close_matches(path.name, names, 1)
-    return f"; did you mean {path.with_name(close[0])}?" if close else ""
+    close = closest(path.name, names)
+    return f"; did you mean {path.with_name(close)}?" if close else ""
 
 
 class LegacyTls(Section):

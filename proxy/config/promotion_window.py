@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from datetime import date, datetime, timedelta
 from typing import Annotated, Final, NamedTuple
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, field_validator
 
 from proxy.config.field_types import split_list
 from proxy.config.section import Section
+from proxy.wording import closest
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON: Final = 400
@@ -75,8 +75,8 @@ def read_zone(value: object) -> str:
     try:
         return ZoneInfo(text).key
     except (KeyError, ValueError, OSError):
-        close = difflib.get_close_matches(text, available_timezones(), 1)
-        meant = f"; did you mean {close[0]}?" if close else ""
+        close = closest(text, available_timezones())
+        meant = f"; did you mean {close}?" if close else ""
         raise ValueError(f"must be a time zone, as in Europe/London or UTC{meant}") from None
 
 

@@ -5,7 +5,6 @@ Divergences must be well formed, must not contradict each other, and must name o
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from proxy.contract.divergences import Divergence, DivergenceError, covers
 from proxy.contract.faults import ContractError, Fault
 from proxy.contract.model import Contract
 from proxy.contract.reading import load
+from proxy.wording import closest
 
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
 _SIDE_EFFECTS: Final = ("STORE ", "CALLS")  # side effects, which a contract does not describe
@@ -146,8 +146,8 @@ def _unknown(
                 and not operation.startswith(_SIDE_EFFECTS)
                 and not any(covers(operation, name) for name in known)
             ):
-                close = difflib.get_close_matches(operation, known, 1)
-                hint = f"; did you mean {close[0]}?" if close else ""
+                close = closest(operation, known)
+                hint = f"; did you mean {close}?" if close else ""
                 message = f"{operation} is not an operation of the contract{hint}"
                 yield Fault(path, Problem(_line(root, *steps), divergence.id, message))
 

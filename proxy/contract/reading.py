@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from proxy.contract.rules import hiding_faults, schema_faults
 from proxy.contract.schemas import Schema
 from proxy.contract.tree import Tree, read_tree
 from proxy.gateway.patterns import Parameter, Pattern, PatternError
+from proxy.wording import closest
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -227,5 +227,5 @@ class _ContractReader:
 
 
 def _meant(key: str, known: frozenset[str]) -> str:
-    close = difflib.get_close_matches(key, sorted(known), 1)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    close = closest(key, sorted(known))
+    return f"; did you mean `{close}`?" if close else ""

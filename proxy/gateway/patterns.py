@@ -8,7 +8,6 @@ I/O.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -182,8 +181,10 @@ def _method(word: str) -> str:
     if word in METHODS or word in (ANY, WEBSOCKET):
         return word
     known = [*sorted(METHODS), ANY, WEBSOCKET]
-    close = [word.upper()] if word.upper() in known else difflib.get_close_matches(word.upper(), known, 1)
-    hint = f"; did you mean {close[0]}?" if close else "; use an HTTP method, `*` for any of them, or WS"
+    from proxy.wording import closest  # for a wrong method only
+
+    close = word.upper() if word.upper() in known else closest(word.upper(), known)
+    hint = f"; did you mean {close}?" if close else "; use an HTTP method, `*` for any of them, or WS"
     raise PatternError(f"{word!r} is not a method{hint}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.wording import counted
+from proxy.wording import closest, counted
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ from proxy.wording import counted
 )
 def test_noun_follows_its_number(number: int, noun: str, spec: str, expected: str) -> None:
     assert counted(number, noun, spec) == expected
+
+
+@pytest.mark.parametrize(("word", "expected"), [("chekc", "check"), ("status", "status"), ("zzz", None), ("", None)])
+def test_closest_word_is_the_one_that_was_meant(word: str, expected: str | None) -> None:
+    assert closest(word, ("check", "status")) == expected

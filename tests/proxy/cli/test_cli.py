@@ -31,7 +31,7 @@ def test_help_names_every_command_and_imports_none() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     *_, loaded = done.stdout.splitlines()
-    assert loaded == "['proxy.cli', 'proxy.cli.plain_output', 'proxy.cli.main']"
+    assert loaded == "['proxy.cli', 'proxy.cli.deferred_metadata', 'proxy.cli.plain_output', 'proxy.cli.main']"
     for name, lazy in COMMANDS.items():
         assert f"  {name}" in done.stdout
         assert lazy.help.split()[0] in done.stdout

@@ -22,11 +22,13 @@ SERVICE = (
     *("fastapi", "handlers.app", "httptools", "httpx", "jinja2", "jose", "motor", "openai", "prometheus_client"),
     *("pymongo", "schemathesis", "starlette", "uvicorn", "uvloop"),
 )
-OFFLINE = ("rich", "urllib.request", "proxy.comparison", "proxy.recordings", "proxy.ops")
+OFFLINE = ("rich", "urllib.request", "proxy.comparison", "proxy.recordings", "proxy.ops", "difflib")
+METADATA = ("importlib.metadata._adapters", "zipfile", "csv")
+"""Modules that `importlib.metadata` imports."""
 CASES = {
     "--help": (*SERVICE, *OFFLINE, "pydantic", "yaml", "importlib.metadata"),
-    "check": (*SERVICE, *OFFLINE),
-    "explain GET /api/prompts --key k": (*SERVICE, *OFFLINE, "proxy.contract", "jsonschema_rs"),
+    "check": (*SERVICE, *OFFLINE, *METADATA),
+    "explain GET /api/prompts --key k": (*SERVICE, *OFFLINE, *METADATA, "proxy.contract", "jsonschema_rs", "email"),
     "status --ops-url http://127.0.0.1:1": (*SERVICE, "proxy.config.models", "proxy.reports", "pydantic", "yaml"),
 }
 
@@ -43,6 +45,28 @@ def test_command_loads_only_the_modules_it_needs(command: str) -> None:
     modules = loaded(command)
     assert "click" in modules
     assert [name for name in CASES[command] if name in modules] == []
+
+
+USES = """
+import sys
+from proxy.cli.deferred_metadata import defer_metadata
+defer_metadata()
+import importlib.metadata as metadata
+from importlib.metadata import entry_points
+before = "zipfile" in sys.modules
+assert "scribe-proxy" in entry_points(group="console_scripts").names
+from importlib.metadata import version
+import importlib.metadata._adapters
+assert version("click") == metadata.version("click") == importlib.metadata.version("click")
+print(before, "zipfile" in sys.modules)
+"""
+
+
+def test_metadata_is_imported_when_it_is_used() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", USES], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False True\n"
 
 
 def test_native_app_imports_the_models_package_later() -> None:
