@@ -24,6 +24,7 @@ from proxy.comparison.volatile import VOLATILE
 from proxy.recordings.model import load
 from proxy.types import ValuePath
 from tests.support.exchanges import NOW, exchange, object_id
+from tests.support.profile import examples
 from tests.support.random_faults import COOKIES, FAULTS, IGNORED, SETS, Draw, applies, value_of, with_body, with_cookies
 
 RECORDINGS = Path(__file__).parents[1] / "contracts" / "recordings"
@@ -132,7 +133,7 @@ def test_random_fault_is_named_where_it_is(name: str, data: st.DataObject) -> No
 
 @pytest.mark.slow  # the same with other choices in each run
 @pytest.mark.parametrize("name", FAULTS)
-@settings(REPEATABLE, derandomize=False, max_examples=100)
+@settings(REPEATABLE, derandomize=False, max_examples=examples(100))
 @given(data=st.data())
 def test_any_random_fault_is_named_where_it_is(name: str, data: st.DataObject) -> None:
     check_fault(name, data)

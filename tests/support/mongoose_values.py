@@ -7,6 +7,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from tests.support.profile import examples
+
 KNOWN_ID = "64b7f0f0f0f0f0f0f0f0f0f0"
 WORDS = (
     *("", " ", "  a ", "A", "true", "false", "yes", "no", "1", "0", "maybe", "5", "-1", "1e3", "0x10"),
@@ -30,7 +32,7 @@ values = st.recursive(
     max_leaves=5,
 )
 many_examples = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 OPERANDS: list[Any] = [
     *(None, True, "yes", "maybe", "", 5, 1.5, "5", KNOWN_ID, "2020-01-01", [], [[]], [KNOWN_ID], [None], ["bad"]),

@@ -19,6 +19,7 @@ from handlers.legacy.auth import TokenExpired, TokenInvalid, Verifier, authentic
 from handlers.legacy.express import Reply, Request
 from handlers.legacy.javascript import UNDEFINED, stringify
 from tests.support.library_oracle import Libraries
+from tests.support.profile import examples
 
 SECRET = "dev-secret"
 HEADER = b'{"alg":"HS256","typ":"JWT"}'
@@ -210,7 +211,7 @@ CLAIM = st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([NOW - 
 CLAIMS = st.dictionaries(st.sampled_from(["exp", "nbf", "iat", "userID", "a"]), CLAIM, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(claims=CLAIMS, drop=st.integers(0, 3))
 def test_judges_any_claims_as_jsonwebtoken(node: Libraries, claims: dict[str, object], drop: int) -> None:
     token = forge(HEADER, json.dumps(claims).encode())
@@ -218,14 +219,14 @@ def test_judges_any_claims_as_jsonwebtoken(node: Libraries, claims: dict[str, ob
     assert judged(token) == node.ask("verify", token, SECRET)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(st.sampled_from("eyJ0.-_=+/A \n\xe9"), max_size=30))
 def test_judges_any_text_as_jsonwebtoken(node: Libraries, token: str) -> None:
     if token:
         assert judged(token) == node.ask("verify", token, SECRET)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(header=st.sampled_from(HEADERS), payload=st.binary(max_size=12))
 def test_judges_any_bytes_as_jsonwebtoken(node: Libraries, header: bytes, payload: bytes) -> None:
     token = forge(header, payload)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from handlers.legacy.subprotocols import SubprotocolError, parse
 from tests.support.library_oracle import Libraries, Refused
+from tests.support.profile import examples
 
 HEADERS = (
     "",
@@ -60,7 +61,7 @@ def test_headers_are_parsed_as_by_ws(libraries: Libraries, header: str) -> None:
 
 
 def test_any_header_is_parsed_as_by_ws(libraries: Libraries) -> None:
-    @settings(max_examples=80, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=examples(80), deadline=None, derandomize=True, database=None)
     @given(headers)
     def check(header: str) -> None:
         stripped = header.strip(" \t")  # as a server passes it on

@@ -16,6 +16,7 @@ from handlers.services.passwords import Passwords, encode
 from handlers.services.users import Users
 from handlers.storage.store import Store
 from tests.support.library_oracle import Libraries
+from tests.support.profile import examples
 
 SALT = "$2b$04$abcdefghijklmnopqrstuu"
 
@@ -59,7 +60,7 @@ async def test_hashes_as_node_does(node: Libraries, passwords: Passwords, passwo
     assert node.ask("compare", password, await passwords.hash(password))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(password=st.text(st.characters(codec=None), max_size=30))
 def test_any_password_is_the_same_bytes_to_node(node: Libraries, password: str) -> None:
     assert bcrypt.hashpw(encode(password), SALT.encode()).decode() == node.ask("hash", password, SALT)

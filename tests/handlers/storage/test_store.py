@@ -204,7 +204,7 @@ async def test_without_a_server_every_operation_gives_up_in_time(driver: DriverN
 
 
 @pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start")
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", [DRIVERS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in DRIVERS[1:])])
 async def test_recovers_when_the_server_comes_back(tmp_path: Path, driver: DriverName) -> None:
     mongod = Mongod(tmp_path / "data", port=free_port())
     await asyncio.to_thread(mongod.start)

@@ -18,6 +18,7 @@ from handlers.v1.notes import Note
 from handlers.v1.prompts import Prompt
 from handlers.v1.transcripts import Transcript
 from handlers.v1.users import User
+from tests.support.profile import examples
 
 ME = ObjectId()
 
@@ -44,7 +45,7 @@ FIELDS = (
 documents = st.dictionaries(st.sampled_from(FIELDS), values).map(lambda fields: {"_id": ME, **fields})
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(documents)
 def test_every_document_can_be_shown(document: dict[str, Any]) -> None:
     for model in (User, Consultation, Transcript, Note):

@@ -23,6 +23,7 @@ from proxy.fuzz.conversation_cases import changed_conversations, learn_conversat
 from proxy.recordings.model import RecordedConnection, RecordedConversation, Recordings
 from proxy.websocket.frames import BINARY, CLOSE, PING, TEXT
 from proxy.websocket.messages import Closed, MessageReader, ProtocolViolation
+from tests.support.profile import examples
 
 MESSAGES = ("", "x", "é😀", "x" * 125, "x" * 126, "x" * 65_536)
 ANSWERED = PlayedConversation(
@@ -117,7 +118,7 @@ def test_conversations_are_learned_from_recordings() -> None:
 
 
 @given(changed_conversations(learn_conversations(RECORDED)))
-@settings(max_examples=60, database=None, derandomize=True)
+@settings(max_examples=examples(60), database=None, derandomize=True)
 def test_drawn_conversations_can_be_sent_and_told(conversation: FuzzConversation) -> None:
     assert conversation.handshake("a").endswith(b"\r\n\r\n")
     assert b"".join(frame.encode() for frame in conversation.frames) or not conversation.frames

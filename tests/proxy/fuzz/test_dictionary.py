@@ -13,6 +13,7 @@ from proxy.fuzz.plugin import Plugin
 from proxy.fuzz.requests import FuzzRequest
 from proxy.fuzz.sources import Sources
 from proxy.recordings import model
+from tests.support.profile import examples
 
 RECORDED: Final = Dictionary.learn(model.load(Path(__file__).parents[3] / "contracts" / "recordings"))
 REQUESTS: Final = Sources({}, RECORDED, Plugin()).requests()
@@ -25,7 +26,7 @@ def test_a_dictionary_has_distinct_requests_values_and_documents() -> None:
     assert all(len(request.body or "") <= 32 * 1024 for request in RECORDED.requests)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(REQUESTS)
 def test_what_is_drawn_can_be_sent(request: FuzzRequest) -> None:
     assert request.target.startswith("/") or request.method == "OPTIONS"

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from proxy.config.models import Route
 from proxy.gateway.patterns import Pattern, Segment
 from proxy.gateway.routing import RouteTable
+from tests.support.profile import examples
 
 LEGACY = Path(__file__).parents[3] / "demo" / "legacy"
 
@@ -230,7 +231,7 @@ paths = st.lists(pieces, max_size=6).map(lambda found: "/" + "/".join(found))
 sent = st.tuples(st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE"]), paths)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     declared=st.lists(st.tuples(methods, templates), min_size=1, max_size=8),
     requests=st.lists(sent, min_size=1, max_size=12),

@@ -15,6 +15,7 @@ from handlers.legacy.express import Application, Faults, Handler, Reply, Request
 from handlers.legacy.express.bodies import json_parser
 from handlers.legacy.express.cors import Cors
 from tests.support import express_pair as twin
+from tests.support.profile import examples
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -224,7 +225,7 @@ HOST = re.compile(r"\w+://(?:h|h:1)(?:[/?]|\Z)")  # the listener refuses any oth
 TARGET = st.tuples(ORIGIN_FORMS, st.lists(ODD | SEGMENT, max_size=6)).map(lambda parts: parts[0] + "".join(parts[1]))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(method=st.sampled_from(["GET", "HEAD", "POST", "PATCH", "DELETE"]), target=TARGET)
 async def test_answers_any_path_as_express(express: int, native: int, method: str, target: str) -> None:
     assume(target.startswith("/") or HOST.match(target))

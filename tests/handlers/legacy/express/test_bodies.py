@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import express_pair as twin
+from tests.support.profile import examples
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -300,7 +301,7 @@ async def test_refuses_what_is_too_large(express: int, native: int) -> None:
     assert await twin.differences(native, express, requests) == {}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=40).map(lambda data: b'["' + data.replace(b'"', b"").replace(b"\\", b"") + b'"]'))
 async def test_decodes_any_bytes_as_node(express: int, native: int, body: bytes) -> None:
     assert await twin.differences(native, express, {"it": post(body)}) == {}
@@ -309,7 +310,7 @@ async def test_decodes_any_bytes_as_node(express: int, native: int, body: bytes)
 KINDS = st.lists(st.sampled_from([";", "=", '"', "\\", " ", "\t", "charset", "utf-8", "latin1", "x", ","]), max_size=10)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parameters=KINDS.map("".join))
 async def test_reads_any_parameters_as_content_type(express: int, native: int, parameters: str) -> None:
     raw = post(b"{}", kind=f"application/json;{parameters}")

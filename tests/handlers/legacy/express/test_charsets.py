@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from handlers.legacy.express.charsets import decode_in_slices, decoder
 from tests.support.library_oracle import Libraries
+from tests.support.profile import examples
 
 CHARSETS = ["utf-8", "utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "utf-7", "utf-7-imap"]
 TEXTS = ['{"a":1}', "é", "😀", "\ufeff", "+", "&", "-", "/", ",", " ", "\0", "~", "\\", "A", "Aa0"]
@@ -33,7 +34,7 @@ def test_decodes_any_bytes_as_iconv(node: Libraries, charset: str) -> None:
     decode = decoder(charset)
     assert decode is not None
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=examples(100), deadline=None)
     @given(st.lists(coded | st.binary(max_size=2), max_size=3).map(b"".join))
     def check(data: bytes) -> None:
         assert asyncio.run(decode_in_slices(decode, data)) == node.ask("charset", b64encode(data).decode(), charset)

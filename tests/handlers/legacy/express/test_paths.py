@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from handlers.legacy.express.error_pages import encode_url, error_page
 from handlers.legacy.express.paths import Pattern, UndecodableError, decode_component
 from tests.support.library_oracle import Libraries, Refused
+from tests.support.profile import examples
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ LATIN = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=
 ESCAPED = st.text(st.sampled_from("a%2EC39fF[]{}\xe9z"), max_size=12)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(LATIN | ESCAPED)
 def test_encodes_as_encodeurl(node: Libraries, text: str) -> None:
     try:
@@ -33,7 +34,7 @@ def test_encodes_as_encodeurl(node: Libraries, text: str) -> None:
     assert encode_url(text) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(ESCAPED)
 def test_decodes_as_javascript(node: Libraries, text: str) -> None:
     try:

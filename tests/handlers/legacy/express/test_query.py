@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from handlers.legacy.express.query import MAX_PAIRS, parse
 from tests.support.library_oracle import Libraries
+from tests.support.profile import examples
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_parses_as_querystring(node: Libraries, text: str) -> None:
     assert parse(text) == node.ask("query", text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.text(st.sampled_from("ab%&=+[]2EC3A9zF0\xe9 ;"), max_size=24))
 def test_parses_any_text_as_querystring(node: Libraries, text: str) -> None:
     assert parse(text) == node.ask("query", text)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from handlers.legacy.express.targets import UnroutableError, below, split_target
 from tests.support.library_oracle import Libraries, Refused
+from tests.support.profile import examples
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ PIECES = st.sampled_from([*"/a?#%\\{'b=@:;[]", "//", "//a@b", "://", "%zz", "%2F
 FORMS = st.sampled_from(["/", "//", "//a@b", "http://h", "https://a@h:1", "ftp://h;", "javascript://h", "*"])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.tuples(FORMS, st.lists(PIECES, max_size=6)).map(lambda drawn: drawn[0] + "".join(drawn[1])))
 def test_splits_any_target_as_parseurl(node: Libraries, target: str) -> None:
     assert ours(target) == parsed(node, target)

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, to_number, to_string, type_of, value_type
 from tests.support.javascript_values import BSON, CODES, joined, values
 from tests.support.node_child import Node, Thrown, describe
+from tests.support.profile import examples
 
-judged = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+judged = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

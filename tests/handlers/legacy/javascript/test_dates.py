@@ -13,8 +13,9 @@ from handlers.legacy.javascript import JavaScriptRangeError, clip, iso, parse_da
 from handlers.legacy.javascript.dates import DAY, LIMIT, date_to_string
 from handlers.legacy.javascript.inspect import inspect
 from tests.support.node_child import Node
+from tests.support.profile import examples
 
-judged = settings(max_examples=500, deadline=None)
+judged = settings(max_examples=examples(500), deadline=None)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from handlers.legacy.javascript import inspect
 from tests.support.javascript_values import BSON, CODES, joined, values
 from tests.support.node_child import Node
+from tests.support.profile import examples
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_shows_what_is_odd_as_node_does(node: Node, value: object) -> None:
     assert inspect(value) == node.ask("inspect", value)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=values)
 def test_shows_every_value_as_node_does(node: Node, value: object) -> None:
     assert inspect(value) == joined(node.ask("inspect", value))

@@ -19,8 +19,9 @@ from handlers.legacy.javascript import (
 from handlers.legacy.javascript.json_parser import Reader
 from tests.support.javascript_values import BSON, CODES, joined, json_values, texts, values
 from tests.support.node_child import Node, Thrown, describe
+from tests.support.profile import examples
 
-judged = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+judged = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def damaged(draw: st.DrawFn) -> str:
     return joined(text)
 
 
-@settings(judged, max_examples=300)
+@settings(judged, max_examples=examples(300))
 @given(text=damaged())
 def test_reads_every_text_as_node_does(node: Node, text: str) -> None:
     expected = theirs(node, text)

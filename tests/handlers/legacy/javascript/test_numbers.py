@@ -13,8 +13,9 @@ from handlers.legacy.javascript import number_to_string, string_to_number
 from handlers.legacy.javascript.numbers import from_digits, normal
 from tests.support.javascript_values import numbers
 from tests.support.node_child import Node, describe
+from tests.support.profile import examples
 
-judged = settings(max_examples=400, deadline=None)
+judged = settings(max_examples=examples(400), deadline=None)
 
 
 @pytest.fixture(scope="module")

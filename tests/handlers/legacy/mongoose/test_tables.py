@@ -23,6 +23,7 @@ from handlers.legacy.mongoose import (
     write_object,
 )
 from tests.support.javascript_values import names, scalars
+from tests.support.profile import examples
 
 A, B = ObjectId("64b7f0f0f0f0f0f0f0f0f0f1"), ObjectId("64b7f0f0f0f0f0f0f0f0f0f2")
 MOMENT = DatetimeMS(1_700_000_000_123)
@@ -67,7 +68,7 @@ def one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...] = ()) -
     return [stringify(Document.read(VISITS, each, selected).to_json()) for each in stored]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(documents, st.sampled_from([(), ("name",), ("notes", "at")]))
 @example([SETTLED, {**SETTLED, "what": {"a": {}}}, SETTLED, {**SETTLED, "what": {"a": {"b": {}}}}], ())
 @example([{**SETTLED, "what": {"constructor": 1}}, {**SETTLED, "what": {"_bsontype": "Double", "value": "1"}}], ())

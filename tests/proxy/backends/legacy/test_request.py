@@ -20,6 +20,7 @@ from proxy.gateway.errors import BodyMismatch, Failure
 from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.gateway.timeouts import Timeouts
 from proxy.types import RawHeaders
+from tests.support.profile import examples
 from tests.support.sockets import scripted
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -104,7 +105,7 @@ async def call(upstream: HttpUpstream, target: bytes, headers: RawHeaders, parts
     return int(messages[0]["status"]) if messages else 0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.one_of(st.none(), st.integers(0, 12)),
     st.booleans(),
