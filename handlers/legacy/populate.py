@@ -2,7 +2,8 @@
 
     texts = await populate(CONSULTATIONS, stored, [Populate("clinician", ("username", "email"))], fetch)
 
-Dangling single references become null, dangling ones in arrays are removed, an absent or null path is unchanged.
+Dangling single references become null, dangling ones in arrays are removed, an absent or null path is unchanged. A
+regular expression in place of an id is a `CastError`.
 Each document is read once per model and fields, however many documents refer to it.
 """
 
@@ -14,10 +15,23 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, TypeAlias, cast
 
-from bson import ObjectId
+from bson import ObjectId, Regex
 
 from handlers.legacy.javascript import Value
-from handlers.legacy.mongoose import NULL, IdListPath, IdPath, Schema, Table, arrange, identity_of, write, write_array
+from handlers.legacy.mongoose import (
+    NULL,
+    IdListPath,
+    IdPath,
+    Path,
+    Schema,
+    Table,
+    arrange,
+    by_id,
+    cast_filter,
+    identity_of,
+    write,
+    write_array,
+)
 
 Fields: TypeAlias = Mapping[str, Value]
 Fetch: TypeAlias = Callable[[str, Sequence[bytes], Sequence[str]], Awaitable[Mapping[bytes, Fields]]]
@@ -50,9 +64,7 @@ async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetc
     if not isinstance(path, IdPath | IdListPath):
         raise TypeError(f"{step.path} is not a reference")
     referring = [
-        (table, [identity.binary for identity in _ids_in(table, step.path)])
-        for table in tables
-        if step.path in table.kinds
+        (table, [identity.binary for identity in _ids_in(table, path)]) for table in tables if step.path in table.kinds
     ]
     wanted = dict.fromkeys(chain.from_iterable(keys for _, keys in referring))
     texts = await _read_texts(Schema.known[path.ref], list(wanted), step, fetch) if wanted else {}
@@ -70,15 +82,26 @@ async def _read_texts(schema: Schema, wanted: Sequence[bytes], step: Populate, f
     return dict(zip(stored, texts, strict=True))
 
 
-def _ids_in(table: Table, name: str) -> Iterable[ObjectId]:
-    column = table.column(name)
-    if table.kinds[name] is ObjectId:
+def _ids_in(table: Table, path: IdPath | IdListPath) -> Iterable[ObjectId]:
+    """Return the ids in a column; raises `CastError` for a regular expression in place of one."""
+    column, kind = table.column(path.name), table.kinds[path.name]
+    if kind is ObjectId:
         return cast("Sequence[ObjectId]", column)
-    if table.kinds[name] is list:
+    if kind is list:
         items = list(chain.from_iterable(cast("Sequence[list[Value]]", column)))
         if _ONLY_IDS.issuperset(map(type, items)):
             return cast("list[ObjectId]", items)
+    for value in column:
+        check_reference(path, value)
     return _ids_among(column)
+
+
+def check_reference(path: Path, value: Value) -> None:
+    """Raise the `CastError` of population for a regular expression, which is read as it is stored, and is not an id."""
+    if isinstance(path, IdListPath):
+        path.refuse_patterns(value)
+    elif isinstance(path, IdPath) and isinstance(value, Regex):
+        cast_filter(Schema.known[path.ref], by_id(value))
 
 
 def _ids_among(values: Iterable[Value]) -> Iterator[ObjectId]:

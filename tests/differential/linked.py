@@ -11,7 +11,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from proxy.types import JSON
-from tests.differential.documents import Documents, exotic, odd, oid
+from tests.differential.documents import Documents, odd, oid
 from tests.differential.people import (
     ABSENT,
     AMARA,
@@ -173,7 +173,7 @@ def _values(name: str) -> Strategy[JSON]:
         return mostly(_dates, odd)
     if name in LISTS:
         return mostly(_lists, odd)
-    return st.one_of(odd, _odder) if name in ("username", "email", "role", "status") else st.one_of(exotic, _odder)
+    return st.one_of(odd, _odder)
 
 
 @st.composite

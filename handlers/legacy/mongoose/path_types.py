@@ -183,9 +183,18 @@ class IdListPath(Path):
             try:
                 items[position] = self.item.apply(item)
             except CastError as error:
-                shown = _inspect_array(items)
-                raise CastError(f"[{error.kind}]", shown, f"{self.name}.{position}", origin=error) from error
+                raise self._item_error(items, position, error) from error
         return items
+
+    def refuse_patterns(self, value: Value) -> None:
+        """Raise the `CastError` of population for the first regular expression in an array."""
+        items = value if isinstance(value, list) else []
+        for position, item in enumerate(items):
+            if isinstance(item, Regex):
+                raise self._item_error(items, position, self.item.cast_error(item, None))
+
+    def _item_error(self, items: list[Value], position: int, error: CastError) -> CastError:
+        return CastError(f"[{error.kind}]", _inspect_array(items), f"{self.name}.{position}", origin=error)
 
     def for_query(self, operator: str | None, value: Value) -> Value:
         if operator in (None, "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$not", "$regex"):

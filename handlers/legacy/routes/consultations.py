@@ -25,7 +25,7 @@ from handlers.legacy.mongoose import (
     write_array,
     write_object,
 )
-from handlers.legacy.populate import Fetch, Populate, populate
+from handlers.legacy.populate import Fetch, Populate, check_reference, populate
 from handlers.services.assistant import Assistant
 from handlers.services.consultations import Consultations
 from handlers.services.prompts import Prompts
@@ -118,7 +118,9 @@ class ConsultationRoutes:
 
     async def _transcript_of(self, consultation: Document) -> Document | None:
         """Return the transcript that the consultation's populated link leads to; a link without an id leads nowhere."""
-        identity = identity_of(consultation.get("transcript"))
+        link = consultation.get("transcript")
+        check_reference(CONSULTATIONS.paths["transcript"], link)
+        identity = identity_of(link)
         stored = await self.consultations.transcript(identity) if isinstance(identity, ObjectId) else None
         return None if stored is None else Document.read(TRANSCRIPTS, stored)
 

@@ -10,6 +10,7 @@ from bson import ObjectId, Regex
 
 from handlers.legacy.javascript import Value, parse
 from handlers.legacy.models import CONSULTATIONS, USERS
+from handlers.legacy.mongoose import CastError
 from handlers.legacy.populate import Fields, Populate, populate
 
 CLINICIAN, OTHER, NOTE, LOST, IDENTITY = (ObjectId(f"64b7f0f0f0f0f0f0f0f0f0f{n}") for n in range(5))
@@ -57,7 +58,6 @@ RESTING: Value = {"_id": str(NOTE), "body": "rest", "clinician": {"_id": str(OTH
         ("clinician", LOST, None),
         ("clinician", None, None),
         ("clinician", {"username": "nobody"}, None),
-        ("clinician", Regex("a"), None),
         ("notes", [NOTE, LOST, str(NOTE)], [RESTING, RESTING]),
         ("notes", NOTE, [RESTING]),
         ("notes", [LOST], []),
@@ -68,6 +68,36 @@ async def test_what_stands_for_a_reference(name: str, stored: Value, expected: V
     (document,) = await shown({**SETTLED, name: stored})
     assert isinstance(document, dict)
     assert document[name] == expected
+
+
+BECAUSE = ' because of "CastError"'
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "message"),
+    [
+        (
+            "clinician",
+            Regex("a", "i"),
+            'Cast to ObjectId failed for value "/a/i" (type RegExp) at path "_id" for model "users"',
+        ),
+        (
+            "notes",
+            [None, Regex("a/b")],
+            'Cast to [ObjectId] failed for value "<Revoked Proxy>" (type string) at path "notes.1"' + BECAUSE,
+        ),
+        (
+            "notes",
+            [Regex("a/b")],
+            'Cast to [ObjectId] failed for value "[ /a\\\\/b/ ]" (type string) at path "notes.0"' + BECAUSE,
+        ),
+    ],
+)
+async def test_pattern_for_a_reference_is_a_cast_error(name: str, stored: Value, message: str) -> None:
+    """The messages are those of mongoose 8.18.2."""
+    with pytest.raises(CastError) as error:
+        await shown({**SETTLED, name: stored})
+    assert str(error.value) == message
 
 
 async def test_a_path_that_is_absent_stays_absent() -> None:
