@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -72,6 +73,11 @@ class DecodedAnswer:
     def content(self) -> Content:
         """Return the body as a value; as bytes where its coding could not be undone."""
         return Content("binary", self.body) if self.is_broken else read(self.body, self.content_type)
+
+    @property
+    def is_compact(self) -> bool:
+        """Return True where the text is its value as compact JSON, so that equal values have equal texts."""
+        return self.text == json.dumps(self.content.as_json, ensure_ascii=False, separators=(",", ":"))
 
     @property
     def json_or_text(self) -> JSON:

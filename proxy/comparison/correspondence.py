@@ -101,8 +101,9 @@ class Correspondence:
         one, other = VOLATILE.fullmatch(legacy), VOLATILE.fullmatch(native)
         if one and other and (kind := one.lastgroup) and kind == other.lastgroup != "hash":
             return self._compare_segments(kind, legacy, native, name)
-        ours, theirs = list(split_volatile(legacy)), list(split_volatile(native))
-        if [_shape(segment) for segment in ours] != [_shape(segment) for segment in theirs]:
+        ours = list(split_volatile(legacy))
+        theirs = ours if legacy == native else list(split_volatile(native))
+        if ours is not theirs and [_shape(segment) for segment in ours] != [_shape(segment) for segment in theirs]:
             return [TextDifference((), self._other_kind(legacy, native), legacy, native)]
         pairs = zip(ours, theirs, strict=True)
         parts = [part for a, b in pairs for part in self._compare_segments(a.kind, a.text, b.text, name)]

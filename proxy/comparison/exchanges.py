@@ -217,6 +217,8 @@ class AnswerComparison:
             return []
         texts = self.legacy.text, self.native.text
         if self._mode.by_role:
+            if self.legacy.is_compact and self.native.is_compact:
+                return []
             texts = mask(texts[0]), mask(texts[1])
         return [] if texts[0] == texts[1] else [_whole("body", "format", *texts)]
 

@@ -6,14 +6,19 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 VOLATILE = re.compile(
-    r"(?P<token>(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*)"
-    r"|(?P<hash>\$2[aby]\$\d\d\$[./A-Za-z0-9]{53})"
-    r"|(?P<date>\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))"
-    r"|(?P<id>(?<![0-9A-Za-z])[0-9a-f]{24}(?![0-9A-Za-z]))"
-    r"|(?P<stamp>(?<!\d)1\d{12}-[0-9a-z]{4,13}(?![0-9a-z]))"
-    r"|(?P<epoch>(?<!\d)1\d{12}(?!\d))",
+    r"[$0-9a-f](?:"
+    r"(?P<token>(?<=e)(?<![\w-]e)yJ[\w-]+\.[\w-]+\.[\w-]*)"
+    r"|(?P<hash>(?<=\$)2[aby]\$\d\d\$[./A-Za-z0-9]{53})"
+    r"|(?P<date>(?<=\b\d)\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))"
+    r"|(?P<id>(?<=[0-9a-f])(?<![0-9A-Za-z][0-9a-f])[0-9a-f]{23}(?![0-9A-Za-z]))"
+    r"|(?P<stamp>(?<=1)(?<!\d1)\d{12}-[0-9a-z]{4,13}(?![0-9a-z]))"
+    r"|(?P<epoch>(?<=1)(?<!\d1)\d{12}(?!\d)))",
     re.ASCII,
 )
+"""Matches one volatile part; its kind is the name of the last group, which begins after the first character.
+
+All alternatives begin with one set of characters, so that `re` skips others without trying the alternatives.
+"""
 SHORTEST = 13
 """Minimum length of an id, date or token, in characters."""
 
