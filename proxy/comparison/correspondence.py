@@ -154,7 +154,7 @@ class Correspondence:
         if any(partner.moment == theirs for partner in natives):
             return True
         apart = natives and not any(self._may_part(partner, theirs, name) for partner in natives)
-        merged = legacies and not any(self._is_near(partner, ours) for partner in legacies)
+        merged = legacies and not any(self._is_near(partner, ours, name) for partner in legacies)
         fresh = self._is_fresh(ours, self.legacy_at) and self._is_fresh(theirs, self.native_at)
         if apart or merged or not (ours == theirs or fresh):
             return False
@@ -165,12 +165,15 @@ class Correspondence:
 
     def _may_part(self, partner: _Partner, native: int, name: str) -> bool:
         """Return True where one date of legacy may be two of native: two events that coincided by chance."""
-        return self._is_near(partner, native) and (partner.step == self.step or partner.name != name)
+        return self._is_near(partner, native, name) and (partner.step == self.step or partner.name != name)
 
-    def _is_near(self, partner: _Partner, moment: int) -> bool:
-        """Return True where two dates of one side may be one date of the other."""
-        one_answer = self.step in (partner.step, STORED)
-        limit = max(self.coincidence, self.answer_time) if one_answer else self.coincidence
+    def _is_near(self, partner: _Partner, moment: int, name: str) -> bool:
+        """Return True where two dates of one side may be one date of the other.
+
+        A later answer may show, by another name, a date of the request that made the partner's.
+        """
+        one_request = self.step in (partner.step, STORED) or partner.name != name
+        limit = max(self.coincidence, self.answer_time) if one_request else self.coincidence
         return abs(partner.moment - moment) <= limit
 
     def _compare_tokens(self, legacy: str, native: str) -> list[TextDifference]:

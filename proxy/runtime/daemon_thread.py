@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 T = TypeVar("T")
+Call = Callable[[], Callable[[], None]]
+"""A call, which returns its result's delivery."""
 
 IDLE_TIMEOUT: Final = 1.5
 """Seconds for which a thread waits for its next call: a new thread costs an idle process more than the call."""
@@ -52,25 +54,28 @@ class DaemonThreads:
 
         if not any(thread.submit(call) for thread in self._threads):
             self._threads = [thread for thread in self._threads if not thread.has_ended]
-            self._threads.append(_CallingThread(self._name, self._idle_timeout))
-            self._threads[-1].submit(call)
+            self._threads.append(_CallingThread(self._name, self._idle_timeout, call))
         async with asyncio.timeout(timeout):
             return await result
 
 
 class _CallingThread:
-    """A thread that runs one call at a time, and ends where none comes for `idle_timeout` seconds."""
+    """A thread that runs one call at a time, and ends where none comes for `idle_timeout` seconds.
 
-    def __init__(self, name: str, idle_timeout: float) -> None:
-        self.is_calling = False
+    It starts with its first call: on a busy machine the time could pass before a call is submitted.
+    """
+
+    def __init__(self, name: str, idle_timeout: float, first: Call) -> None:
+        self.is_calling = True
         self.has_ended = False
         self._idle_timeout = idle_timeout
-        self._calls: queue.SimpleQueue[Callable[[], Callable[[], None]]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._calls.put(first)
         self._lock = threading.Lock()  # of a submission and the thread's end
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
-    def submit(self, call: Callable[[], Callable[[], None]]) -> bool:
-        """Run a call, which returns its result's delivery; return False where the thread runs another or has ended."""
+    def submit(self, call: Call) -> bool:
+        """Run a call; return False where the thread runs another or has ended."""
         with self._lock:
             if self.is_calling or self.has_ended:
                 return False

@@ -215,6 +215,15 @@ def test_a_slow_answer_does_not_join_dates_of_two_answers() -> None:
     assert differ({"at": date(RECORDED_AT + 300)}, {"at": date(RECORDED_AT + 7000)}, correspondence) == ["body.at"]
 
 
+def test_date_shown_later_may_be_of_the_same_slow_request() -> None:
+    for took, differing in ((300, []), (299, ["body.started_at"])):
+        correspondence = Correspondence(RECORDED_AT, RECORDED_AT, answer_time=took)
+        assert differ({"at": date(RECORDED_AT + 300)}, {"at": date(RECORDED_AT + 5000)}, correspondence) == []
+        correspondence.step += 1
+        shown, live = {"started_at": date(RECORDED_AT)}, {"started_at": date(RECORDED_AT + 5000)}
+        assert differ(shown, live, correspondence) == differing
+
+
 def test_stored_date_may_be_as_far_from_that_of_its_slow_answer() -> None:
     answered, stored = {"updated_at": date(RECORDED_AT)}, {"ended_at": date(RECORDED_AT)}
     for took, differing in ((300, []), (299, ["body.ended_at"])):

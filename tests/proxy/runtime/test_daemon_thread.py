@@ -13,7 +13,7 @@ from tests.support.waiting import HANG_TIMEOUT
 
 async def test_calls_in_turn_share_one_thread() -> None:
     threads = DaemonThreads("test-reuse")
-    assert len({await threads.run(threading.get_ident, 10) for _ in range(5)}) == 1
+    assert len({await threads.run(threading.get_ident, HANG_TIMEOUT) for _ in range(5)}) == 1
     assert threads.running == 0
 
 
@@ -24,8 +24,8 @@ async def test_errors_are_raised_and_the_thread_goes_on() -> None:
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        await threads.run(fail, 10)
-    assert await threads.run(lambda: 1, 10) == 1
+        await threads.run(fail, HANG_TIMEOUT)
+    assert await threads.run(lambda: 1, HANG_TIMEOUT) == 1
 
 
 async def test_a_hanging_call_is_abandoned_and_others_run() -> None:
@@ -33,7 +33,7 @@ async def test_a_hanging_call_is_abandoned_and_others_run() -> None:
     with pytest.raises(TimeoutError):
         await threads.run(lambda: end.wait(60), 0.05)
     assert threads.running == 1
-    assert await threads.run(lambda: 1, 10) == 1
+    assert await threads.run(lambda: 1, HANG_TIMEOUT) == 1
     end.set()
     async with asyncio.timeout(HANG_TIMEOUT):
         while threads.running:
@@ -42,13 +42,18 @@ async def test_a_hanging_call_is_abandoned_and_others_run() -> None:
 
 async def test_calls_at_once_run_in_threads_of_their_own() -> None:
     threads, barrier = DaemonThreads("test-at-once"), threading.Barrier(3)
-    await asyncio.gather(*(threads.run(lambda: barrier.wait(10), 10) for _ in range(3)))
+    await asyncio.gather(*(threads.run(lambda: barrier.wait(HANG_TIMEOUT), HANG_TIMEOUT) for _ in range(3)))
+
+
+async def test_thread_that_may_not_idle_runs_each_first_call() -> None:
+    threads = DaemonThreads("test-hasty", idle_timeout=0.0)
+    assert [await threads.run(lambda: 1, HANG_TIMEOUT) for _ in range(100)] == [1] * 100
 
 
 async def test_idle_threads_end_and_the_next_call_starts_one() -> None:
     threads = DaemonThreads("test-idle", idle_timeout=0.01)
-    await threads.run(lambda: None, 10)
+    await threads.run(lambda: None, HANG_TIMEOUT)
     async with asyncio.timeout(HANG_TIMEOUT):
         while any(thread.name == "test-idle" for thread in threading.enumerate()):
             await asyncio.sleep(0.01)
-    assert await threads.run(lambda: 2, 10) == 2
+    assert await threads.run(lambda: 2, HANG_TIMEOUT) == 2
