@@ -5,9 +5,9 @@
 
 One pass of the loop handles every connection that is ready. A client with many connections, or one that sends as fast
 as the socket takes it, would make the pass so long that others notice. `PASS_TIME` limits what a pass reads; the rest
-waits in a queue for each client, and each pass takes from one client after the other. Requests of native queue in the
-same way before the app is called (`wait_if_contended`), because its work is most of a pass. A client's next requests
-queue behind those that wait already, so that a pass begins one of them.
+waits in a queue for each client, and each pass takes from one client after the other. Requests queue in the same way
+before native is called or legacy is dialled (`wait_if_contended`), because that is most of a pass. A client's next
+requests queue behind those that wait already, so that a pass begins one of them.
 """
 
 from __future__ import annotations

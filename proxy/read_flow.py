@@ -19,7 +19,7 @@ class ReadFlow:
     whenever the transport reads again.
     """
 
-    __slots__ = ("_client", "_is_queued", "_on_reached", "_on_resumed", "_queue", "_transport", "is_paused")
+    __slots__ = ("_client", "_on_reached", "_on_resumed", "_queue", "_transport", "is_paused", "is_queued")
 
     def __init__(
         self,
@@ -31,12 +31,12 @@ class ReadFlow:
     ) -> None:
         self._queue, self._transport, self._client = fair_queue_of(loop), transport, client
         self._on_reached, self._on_resumed = on_reached, on_resumed
-        self.is_paused = self._is_queued = False
+        self.is_paused = self.is_queued = False
 
     @property
     def is_stopped(self) -> bool:
         """True while nothing is read."""
-        return self.is_paused or self._is_queued
+        return self.is_paused or self.is_queued
 
     def pause(self) -> None:
         """Stop reading until `resume` or `resume_by_queue`."""
@@ -53,19 +53,19 @@ class ReadFlow:
     def resume_by_queue(self, *, large: bool) -> None:
         """Read again once the fair queue reaches the client; end a pause. `large`: see `FairQueue.enqueue`."""
         self.is_paused = False
-        if not self._is_queued:
-            self._is_queued = True
+        if not self.is_queued:
+            self.is_queued = True
             self._transport.pause_reading()
             self._queue.enqueue(self._client, self._leave_queue, large=large)
 
     def _leave_queue(self) -> None:
-        self._is_queued = False
+        self.is_queued = False
         if self._on_reached is not None:
             self._on_reached()
         self._read_on()
 
     def _read_on(self) -> None:
-        if not (self.is_paused or self._is_queued or self._transport.is_closing()):
+        if not (self.is_paused or self.is_queued or self._transport.is_closing()):
             self._transport.resume_reading()
             if self._on_resumed is not None:
                 self._on_resumed()

@@ -22,7 +22,7 @@ Kind = Literal["http", "websocket"]
 STALL_GRACE: Final = 1.0
 """Seconds without progress of the client after which a full bulkhead may end its request."""
 SCAN_INTERVAL: Final = 0.1
-"""Seconds between two searches of a full bulkhead for a stalled client."""
+"""Seconds between two searches of a full bulkhead for stalled clients, whom new requests replace until the next."""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +76,7 @@ class Bulkhead:
     per_client: int = 1024
     _slots: dict[Slot, None] = field(default_factory=dict)
     _clients: dict[str, int] = field(default_factory=dict)
+    _stalled: dict[Slot, float] = field(default_factory=dict)
     _searched_at: float = -1.0
 
     @property
@@ -104,6 +105,7 @@ class Bulkhead:
         if slot not in self._slots:
             return
         del self._slots[slot]
+        self._stalled.pop(slot, None)
         if slot.client is not None:
             left = self._clients[slot.client] - 1
             if left:
@@ -114,17 +116,21 @@ class Bulkhead:
     def _evict_stalled(self, client: str | None = None) -> bool:
         """End the request that has been stalled longest, of one client or of all. Return False if none is stalled."""
         now = asyncio.get_running_loop().time()
-        if now - self._searched_at < SCAN_INTERVAL:
-            return False
-        slots = [slot for slot in self._slots if client is None or slot.client == client]
-        stalled = [(since, slot) for slot in slots if (since := _stalled_since(slot)) is not None]
-        since, slot = min(stalled, key=lambda pair: pair[0], default=(now, None))
-        if slot is None or slot.connection is None or now - since < STALL_GRACE:
+        if now - self._searched_at >= SCAN_INTERVAL:
             self._searched_at = now
-            return False
-        self.remove(slot)
-        slot.connection.evict(self.name if client is None else "per_client")
-        return True
+            self._stalled = self._find_stalled(now - STALL_GRACE)
+        for slot, since in self._stalled.items():
+            if client in (None, slot.client) and slot.connection is not None and _stalled_since(slot) == since:
+                self.remove(slot)
+                slot.connection.evict(self.name if client is None else "per_client")
+                return True
+        return False
+
+    def _find_stalled(self, before: float) -> dict[Slot, float]:
+        """Return the slots whose clients have been stalled since a time up to `before`, the longest first."""
+        times = ((_stalled_since(slot), slot) for slot in self._slots)
+        stalled = [(since, slot) for since, slot in times if since is not None and since <= before]
+        return {slot: since for since, slot in sorted(stalled, key=lambda pair: pair[0])}
 
 
 class Admission:

@@ -23,12 +23,14 @@ class RequestContext:
     """Data of one request that are not part of ASGI.
 
     `connection`: the client's, set by the listener for HTTP. Set by the gateway: `request_id`, the `X-Request-Id` for
-    backends; `timeouts`, those of a route with its own; `caller`, the caller's identity on routes with a guard;
-    `started`, a request that was sent to legacy without a task, with which the legacy backend continues.
+    backends; `client`, its key in the fair queue; `timeouts`, those of a route with its own; `caller`, the caller's
+    identity on routes with a guard; `started`, a request that was sent to legacy without a task, with which the legacy
+    backend continues.
     """
 
     connection: ClientConnection | None = None
     request_id: bytes = b"-"
+    client: str | None = None
     timeouts: Timeouts | None = None
     caller: int | None = None
     started: StartedRequest | None = None

@@ -85,6 +85,7 @@ class RequestTracker:
         """Write what backends and the shadow use of the tracker into a scope."""
         context = context_of(scope)
         context.request_id, context.caller = self.backend_id, self.caller
+        context.client = self.slot.client if self.slot is not None else None
         if self.match is not None:
             route = self.match.route
             scope["proxy.template"] = route.template

@@ -97,7 +97,7 @@ class HttpProtocol(asyncio.Protocol):
         self.scopes = ScopeTemplate(self._transport, self._config, state)
         client = self.scopes.client
         self._input = ReadFlow(
-            self._loop, self._transport, client and client[0], self._advance, self._restart_body_rate
+            self._loop, self._transport, client and client[0], self._proceed, self._restart_body_rate
         )
         self._begin_request = begin_of(self._app, self.scopes.server)
         self._deadline.set(self._timeouts.header)
@@ -166,7 +166,7 @@ class HttpProtocol(asyncio.Protocol):
     def _advance(self) -> None:
         """Process the received bytes, as far as the current request allows."""
         try:
-            while self._rest and not self._closing:
+            while self._rest and not (self._closing or self._input.is_queued):
                 if self._body is not None:
                     self._read_body(self._body)
                 elif self._exchange is None:
@@ -303,6 +303,13 @@ class HttpProtocol(asyncio.Protocol):
     def _rest_for_next(self) -> None:
         """Wait for the next request, which may have arrived already."""
         self._deadline.set(self._timeouts.keep_alive)
+        if self._rest and self._queue.pass_is_long:
+            self._input.resume_by_queue(large=False)
+        else:
+            self._proceed()
+
+    def _proceed(self) -> None:
+        """Process the received bytes, and close where none can follow."""
         if self._rest:
             self._advance()
         if self._half_closed and self._exchange is None and not self._closing:

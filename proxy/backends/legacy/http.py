@@ -3,14 +3,15 @@
     client ── receive ──▶ (1) head ─▶ (2) connection ─▶ (3) request body ──▶ legacy
     client ◀── send ───── (6) body ◀─ (5) head ◀────── (4) wait: answer, 100, timeout, disconnect
 
-The head is sent at once and the body as it arrives, while the answer may already be received. Each side's pace limits
-the other, and only a small buffer is held. A request fails (see `errors`) only before its answer has begun; a truncated
-answer is truncated for the client too, never completed.
+The head is sent once the body has begun (see `early_heads`), and the body as it arrives, while the answer may already
+be received. Each side's pace limits the other, and only a small buffer is held. A request fails (see `errors`) only
+before its answer has begun; a truncated answer is truncated for the client too, never completed.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from functools import partial
 from typing import cast
 
@@ -18,10 +19,12 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
+from proxy.backends.legacy.early_heads import ClientGone, EarlyHeads
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.pool import Pool, PoolLimits
 from proxy.backends.legacy.request import EncodedRequest, ForwardedRequest, HeaderEncoder, RequestBody
 from proxy.backends.legacy.started import StartedExchange, StartedExchanges
+from proxy.fair_queue import fair_queue_of
 from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
 from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
@@ -35,9 +38,8 @@ _ANY_AGE = float("inf")
 DISCONNECT_WATCH_DELAY = 0.2
 """Seconds of waiting for an answer after which the client is watched for its disconnect."""
 
-
-class ClientGone(Exception):
-    """Raised where the client has disconnected, so that no answer can be delivered."""
+EARLY_HEADS = 8
+"""One of this many connections may carry a request whose body has not begun."""
 
 
 class HttpUpstream:
@@ -53,15 +55,21 @@ class HttpUpstream:
         self._encoder = HeaderEncoder(dialer.endpoint)
         self._timeouts = timeouts or Timeouts()
         self.pool = Pool(dialer, limits or PoolLimits())
+        self._early_heads = EarlyHeads(self.pool.limits.max_connections // EARLY_HEADS)
         self._started = StartedExchanges(self.pool, DISCONNECT_WATCH_DELAY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         started = cast("StartedExchange | None", context.started)
         request = started.request if started is not None else self._encode(scope, context.request_id)  # 1
+        timeouts = context.timeouts or self._timeouts
+        waits = started is None and request.encoded.has_body and not request.encoded.expects_continue
+        body = self._early_heads.body_of(receive, timeouts.body_delay) if waits else nullcontext(receive)
         try:
-            timeouts = context.timeouts or self._timeouts
-            await _Forwarding(self.pool, timeouts, request, receive, send).run(started)
+            async with body as receive_body:
+                if started is None:
+                    await fair_queue_of(asyncio.get_running_loop()).wait_if_contended(context.client)
+                await _Forwarding(self.pool, timeouts, request, receive_body, send).run(started)
         except ClientGone:
             return
 

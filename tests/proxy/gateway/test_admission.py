@@ -11,7 +11,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.config.loading import parse
+from proxy.gateway.admission import Bulkhead, Slot
 from proxy.gateway.client_address import TrustedProxies, client_key
+from proxy.gateway.errors import Overloaded
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
@@ -112,6 +114,47 @@ async def running(config: str = CONFIG, timeouts: ClientTimeouts | None = None) 
             stand.legacy.free.set()
             for _, writer in stand.clients:
                 writer.transport.abort()
+
+
+class StalledClient:
+    """A client's connection in a bulkhead, which records its end."""
+
+    evicted_for: str | None = None
+
+    def __init__(self, stalled_since: float) -> None:
+        self.stalled_since: float | None = stalled_since
+
+    def retain_body(self) -> None: ...
+
+    def evict(self, limit: str) -> None:
+        self.evicted_for = limit
+
+
+async def test_longest_stalled_clients_are_replaced_first() -> None:
+    bulkhead = Bulkhead("requests", limit=4, per_client=4)
+    now = asyncio.get_running_loop().time()
+    ages = [60, 90, 30, 80]
+    clients = [StalledClient(now - age) for age in ages]
+    for number, client in enumerate(clients):
+        bulkhead.add(Slot(bulkhead, f"{number}", client))
+    bulkhead.add(Slot(bulkhead, "new"))
+    assert [client.evicted_for for client in clients] == [None, "requests", None, None]
+    clients[3].stalled_since = None  # it has received a part of its body since the search
+    bulkhead.add(Slot(bulkhead, "newer"))
+    assert [client.evicted_for for client in clients] == ["requests", "requests", None, None]
+    assert bulkhead.used == 4
+
+
+async def test_client_at_its_limit_replaces_none_of_others() -> None:
+    bulkhead = Bulkhead("requests", limit=9, per_client=1)
+    now = asyncio.get_running_loop().time()
+    clients = [StalledClient(now - age) for age in (90, 60)]
+    for number, client in enumerate(clients):
+        bulkhead.add(Slot(bulkhead, f"{number}", client))
+    bulkhead.add(Slot(bulkhead, "1"))
+    assert [client.evicted_for for client in clients] == [None, "per_client"]
+    with pytest.raises(Overloaded):
+        bulkhead.add(Slot(bulkhead, "1"))
 
 
 async def test_hung_legacy_takes_no_slot_of_native() -> None:

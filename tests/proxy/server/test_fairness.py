@@ -54,6 +54,30 @@ async def test_client_with_many_requests_does_not_delay_another() -> None:
     assert app.clients.index("127.0.0.2") <= 4
 
 
+async def test_client_with_a_long_pipeline_does_not_delay_another() -> None:
+    app = SlowApp()
+    async with serving(app) as port, asyncio.timeout(HANG_TIMEOUT):
+        many, one = [await asyncio.to_thread(connected, port, address) for address in ("127.0.0.1", "127.0.0.2")]
+        many.sendall(20 * b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        one.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        while len(app.clients) < 21:
+            await asyncio.sleep(0.01)
+        many.close()
+        one.close()
+    assert app.clients.index("127.0.0.2") <= 10
+
+
+async def test_pipeline_before_the_end_of_a_stream_is_answered_whole() -> None:
+    app = SlowApp()
+    async with serving(app) as port, asyncio.timeout(HANG_TIMEOUT):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(20 * b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        writer.write_eof()
+        answers = await reader.read()
+        writer.close()
+    assert answers.count(b"HTTP/1.1 200") == 20
+
+
 async def test_large_body_is_whole_though_its_reads_queue() -> None:
     received: list[int] = []
 
