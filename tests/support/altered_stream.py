@@ -10,7 +10,7 @@ ALTERED = "altered-consultation"
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """The native app."""
+    """Serve a request by the native app, and alter the message."""
 
     async def change(message: Message) -> None:
         if ALTERED in message.get("text", ""):

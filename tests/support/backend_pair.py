@@ -56,7 +56,7 @@ shown: dict[str, list[str]] = {}
 
 
 def shows(identity: str) -> Callable[[T], T]:
-    """Marks a test that shows both sides of a declared divergence."""
+    """Mark a test that shows both backends' answers of a declared divergence."""
 
     def note(test: T) -> T:
         shown.setdefault(identity, []).append(test.__name__)
@@ -66,7 +66,7 @@ def shows(identity: str) -> Callable[[T], T]:
 
 
 class Outside:
-    """The offline OpenAI and NHS, or what a test puts in their place for a while."""
+    """The offline OpenAI and NHS services, or an app that replaces them for a while."""
 
     def __init__(self) -> None:
         self._usual = create_upstreams()
@@ -74,7 +74,7 @@ class Outside:
 
     @contextlib.contextmanager
     def giving(self, app: ASGIApp) -> Iterator[None]:
-        """Answer by another app meanwhile."""
+        """Answer by another app until the end of the block."""
         self._now = app
         try:
             yield
@@ -83,7 +83,7 @@ class Outside:
 
     @property
     def calls(self) -> list[JSON]:
-        """What the usual ones were asked, as the recordings write it."""
+        """Return the calls of the offline services, in the form of the recordings."""
         calls: list[JSON] = self._usual.state.calls
         return calls
 
@@ -100,7 +100,7 @@ class Twin:
     outside: Outside
 
     async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> DecodedAnswer:
-        """Its answer, waited for once more where the stand-in is just being started again."""
+        """Send a request and return the answer; try again where the demo's legacy is being restarted."""
         while True:
             try:
                 return await exchange(self.origin, request, patience)
@@ -108,7 +108,7 @@ class Twin:
                 await asyncio.sleep(0.05)
 
     def documents(self, collection: str) -> list[JSON]:
-        """A collection in relaxed extended JSON, in the order stored."""
+        """Return a collection in relaxed extended JSON, in stored order."""
         found = list(self.database[collection].find())
         documents: list[JSON] = json.loads(json_util.dumps(found, json_options=json_util.RELAXED_JSON_OPTIONS))
         return documents
@@ -116,7 +116,7 @@ class Twin:
 
 @dataclass(frozen=True)
 class Seen:
-    """What both answered to one request."""
+    """Both answers to one request."""
 
     request: RecordedRequest
     legacy: DecodedAnswer
@@ -135,7 +135,7 @@ class Seen:
         return Occurrence(f"{self.request.method} {path}", exchange=(self.request, self.legacy, native))
 
     def assert_declared(self, identity: str) -> None:
-        """The entry alone accounts for every difference, and would not for just any."""
+        """Assert that the entry alone explains every difference, and does not explain any difference at all."""
         entry = [one for one in DECLARED if one.id == identity]
         assert self.differences, f"both answered alike: {self.legacy}"
         explained = explain(entry, self.occurrence, self.differences)
@@ -149,17 +149,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Twins:
-    """The stand-in and a native app."""
+    """The demo's legacy and a native app."""
 
     legacy: Twin
     native: Twin
 
     async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> Seen:
-        """Put a request to both at once."""
+        """Send a request to both backends at once."""
         return Seen(request, *await asyncio.gather(self.legacy.ask(request, patience), self.native.ask(request)))
 
     def plant(self, documents: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """Empty both databases and put the same documents there."""
+        """Empty both databases and store the same documents in them."""
         for twin in (self.legacy, self.native):
             for name in twin.database.list_collection_names():
                 twin.database[name].delete_many({})
@@ -167,30 +167,30 @@ class Twins:
                 twin.database[name].insert_many([dict(document) for document in planted])
 
     def forget_calls(self) -> None:
-        """As if nothing had been asked of others yet."""
+        """Forget the outside calls of both backends."""
         for twin in (self.legacy, self.native):
             twin.outside.calls.clear()
 
     def stored(self, collection: str, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
-        """How what is stored differs."""
+        """Return the differences between the stored documents."""
         ours, theirs = self.legacy.documents(collection), self.native.documents(collection)
         found = compare_documents(collection, ours, theirs, names())
         return Occurrence(f"STORE {collection}", scenario), found
 
     def called(self, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
-        """How what was asked of others differs."""
+        """Return the differences between the outside calls."""
         found = compare_calls(self.legacy.outside.calls, self.native.outside.calls, names())
         return Occurrence("CALLS", scenario), found
 
 
 def names() -> Correspondence:
-    """Between two sides that answered just now: ids and dates made meanwhile correspond, others have to be equal."""
+    """Return the correspondence of two answers of this moment: only ids and dates generated just now may differ."""
     now = time.time_ns() // 1_000_000
     return Correspondence(now, now)
 
 
 def assert_traced(traces: tuple[Occurrence, list[Difference]], identity: str) -> None:
-    """The entry alone accounts for every difference in what was left behind, but not in a recording of another name."""
+    """Assert that the entry alone explains all different side effects, and explains none of another scenario."""
     occurrence, differences = traces
     entry = [one for one in DECLARED if one.id == identity]
     assert differences
@@ -199,7 +199,7 @@ def assert_traced(traces: tuple[Occurrence, list[Difference]], identity: str) ->
 
 
 def post(target: str, body: JSON | EllipsisType = ..., token: str = "", method: str = "POST") -> RecordedRequest:
-    """A request with a JSON body, or with none at all."""
+    """Return a request with a JSON body, or without a body."""
     if body is ...:
         return RecordedRequest(method, target, _authorization(token), b"")
     headers = (("content-type", "application/json"), *_authorization(token))
@@ -207,7 +207,7 @@ def post(target: str, body: JSON | EllipsisType = ..., token: str = "", method: 
 
 
 def get(target: str, token: str = "", method: str = "GET") -> RecordedRequest:
-    """A request without a body."""
+    """Return a request without a body."""
     return RecordedRequest(method, target, _authorization(token))
 
 
@@ -216,13 +216,13 @@ def _authorization(token: str) -> tuple[tuple[str, str], ...]:
 
 
 def read(answer: DecodedAnswer) -> Any:
-    """The JSON of an answer."""
+    """Return the JSON of an answer."""
     return json.loads(answer.body)
 
 
 @contextlib.asynccontextmanager
 async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> AsyncIterator[Twin]:
-    """The stand-in; it reaches MongoDB at the address `through` where one is given."""
+    """Run the demo's legacy; `through` replaces MongoDB's address where it is given."""
     outside = Outside()
     async with serving(outside) as port:
         with scratch_database(mongodb_url) as database:
@@ -243,7 +243,7 @@ async def native_twin(
     through: str = "",
     timings: ServiceTimings = PATIENT,
 ) -> AsyncIterator[Twin]:
-    """The native app in this process, behind the gateway's listener; `through` as above."""
+    """Run the native app in this process, behind the gateway's listener; `through` as in `legacy_twin`."""
     outside = Outside()
     async with serving(outside) as port:
         with scratch_database(mongodb_url) as database:

@@ -1,4 +1,4 @@
-"""Both backends on a MongoDB: the native app in this process, the stand-in under node, a database each."""
+"""Both backends on a MongoDB: the native app in this process, the demo's legacy under Node, a database each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @dataclass(frozen=True)
 class Backend:
-    """A running backend: a client of it, and its database."""
+    """A running backend with a client and its database."""
 
     client: httpx.AsyncClient
     database: Database[dict[str, Any]]
@@ -37,7 +37,7 @@ class Backend:
 
 @contextlib.contextmanager
 def scratch_database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
-    """A database of a new name, dropped in the end."""
+    """Yield a database with a new name, and drop it at the end."""
     client: MongoClient[dict[str, Any]] = MongoClient(mongodb_url)
     name = f"test_{uuid.uuid4().hex[:12]}"
     try:
@@ -48,7 +48,7 @@ def scratch_database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
 
 
 def token_of(claims: object) -> str:
-    """A token of any claims at all, rightly signed."""
+    """Return a token with any claims and a valid signature."""
     parts = (b'{"alg":"HS256","typ":"JWT"}', json.dumps(claims).encode())
     signed = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
     signature = base64.urlsafe_b64encode(hmac.digest(SECRET.encode(), signed.encode(), "sha256"))
@@ -56,19 +56,19 @@ def token_of(claims: object) -> str:
 
 
 def client_of(port: int) -> httpx.AsyncClient:
-    """A client that waits little for an answer, and knows no proxy."""
+    """Return a client with a short timeout that ignores the environment's proxies."""
     base_url = f"http://127.0.0.1:{port}"
     return httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=HANG_TIMEOUT, limits=BRIEFLY_IDLE)
 
 
 def settings_for(mongodb_url: str, database: str, **changes: object) -> Settings:
-    """Settings of a native app, with the secret that the stand-in has."""
+    """Return settings of a native app, with the secret of the demo's legacy."""
     return Settings.load(mongodb_url=mongodb_url, database_name=database, jwt_secret_key=SECRET, **changes)
 
 
 @contextlib.asynccontextmanager
 async def native_backend(mongodb_url: str, **changes: object) -> AsyncIterator[Backend]:
-    """The native app behind the gateway's listener."""
+    """Run the native app behind the gateway's listener."""
     with scratch_database(mongodb_url) as database:
         app = create_app(settings_for(mongodb_url, database.name, **changes), PATIENT)
         async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
@@ -77,7 +77,7 @@ async def native_backend(mongodb_url: str, **changes: object) -> AsyncIterator[B
 
 @contextlib.asynccontextmanager
 async def legacy_backend(mongodb_url: str, log: Path) -> AsyncIterator[Backend]:
-    """The stand-in for the legacy, on the real libraries."""
+    """Run the demo's legacy, which uses the real libraries."""
     with scratch_database(mongodb_url) as database:
         stand_in = DemoLegacy(backend_environment(mongodb_url, NOWHERE, database.name), log)
         stand_in.start()

@@ -25,7 +25,7 @@ def begin(running: ExitStack, service: S) -> S:
 
 
 def plant(database: Database[dict[str, Any]]) -> None:
-    """A consultation with two notes, so that there is an order; no date is left to a default of the moment."""
+    """Store a consultation with two notes, so that their order shows; every date is explicit."""
     second = {**DOCUMENTS["notes"][0], "_id": ObjectId(), "body": "second", "created_at": datetime(2026, 1, 3)}
     for name, documents in {**DOCUMENTS, "notes": [*DOCUMENTS["notes"], second]}.items():
         dates = dict.fromkeys(("created_at", "updated_at", "started_at"), datetime(2026, 1, 2))

@@ -22,14 +22,14 @@ _LIST = re.compile(r"/api/notes/[0-9a-f]{24}")
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """The native app."""
+    """Serve a request by the native app, or by the broken handler."""
     listed = scope["type"] == "http" and scope["method"] == "GET" and _LIST.fullmatch(scope["path"])
     broken = listed and Path(os.environ["BROKEN"]).exists()
     await sound(scope, receive, _Breaking(send) if broken else send)
 
 
 class _Breaking:
-    """Sends the answer once it is whole, and broken."""
+    """An ASGI `send` that changes the complete answer before it is sent."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -47,7 +47,7 @@ class _Breaking:
 
 
 def break_(body: bytes) -> bytes:
-    """The notes of an answer, wrongly named, counted and ordered."""
+    """Return an answer's notes with a renamed field, a count as text and another order."""
     told: dict[str, Any] = json.loads(body)
     notes = [{("text" if name == "body" else name): value for name, value in note.items()} for note in told["notes"]]
     return json.dumps({"count": str(told["count"]), "notes": notes[::-1]}, separators=(",", ":")).encode()

@@ -39,7 +39,7 @@ DOCUMENTS = {
 
 
 def assert_alike(seen: Seen) -> None:
-    """Equal, or declared; and nothing in it of how either is made."""
+    """Assert that both answers are equal or the difference is declared, and that native's names no implementation."""
     explained = explain(DECLARED, seen.occurrence, seen.differences)
     assert explained.unexplained == (), (seen.request, seen.legacy, seen.native)
     for trace in (b"Traceback", b".py", b'File "', b"handlers"):
@@ -74,7 +74,7 @@ READS = [
 
 
 def everything() -> list[RecordedRequest]:
-    """A sound request to every endpoint that has to do with the database, so that nothing prevents the next."""
+    """Return a valid request to every endpoint that uses the database; none of them makes a later one fail."""
     asked = [post("/users/register", {"username": "b", "email": "b@x", "password": "p", "role": "patient"})]
     asked += [get(path, FOREVER, method) for path in READS for method in ("GET", "HEAD")]
     asked += [post("/api/ai/search?query=q", token=FOREVER)]

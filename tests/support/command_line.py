@@ -31,7 +31,7 @@ PROGRAM = Path(sys.executable).with_name("scribe-proxy")
 async def served(
     file: Path, *options: str, patience: float = 300.0
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
-    """The command on two free ports; ends with the test."""
+    """Run `serve` on two free ports until the end of the block."""
     port, ops = free_port(), free_port()
     command = [str(PROGRAM), "serve", "--config", str(file), "--port", str(port), "--ops-port", str(ops), *options]
     pipe = asyncio.subprocess.PIPE

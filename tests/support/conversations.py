@@ -1,4 +1,4 @@
-"""WebSocket conversations through a mirror: what it submits and skips, and the app that is mirrored."""
+"""WebSocket conversations through a mirror: those that it submits or skips, and the app that is mirrored."""
 
 from __future__ import annotations
 

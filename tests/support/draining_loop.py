@@ -10,7 +10,7 @@ PASSES: Final = 20
 
 
 class DrainingLoop(asyncio.SelectorEventLoop):
-    """A loop that runs what closes have scheduled; otherwise a later test is blamed for an unclosed transport.
+    """A loop that runs the callbacks of closed transports; otherwise a later test reports an unclosed transport.
 
     A transport that nobody closes is reported all the same.
     """

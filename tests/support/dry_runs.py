@@ -1,4 +1,4 @@
-"""Dry runs put to the native app in this process, and a database seen whole: what is left of them shows."""
+"""Dry runs on the native app in this process, and the complete state of a database, which they must not change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNTOLD: Any = object()
 
 
 class NoProcesses(Reaper):
-    """A reaper on a machine that starts no more processes."""
+    """A reaper whose process cannot be started."""
 
     def watch(self, session: Mapping[str, Any], deadline: float) -> None:
         raise OSError("no more processes")
@@ -27,7 +27,7 @@ class NoProcesses(Reaper):
 
 @dataclass
 class DryRunAnswer:
-    """The answer, and what was reported: `UNTOLD` where nothing was."""
+    """The answer and the reported writes: `UNTOLD` where nothing was reported."""
 
     status: int
     body: bytes
@@ -39,12 +39,12 @@ class DryRunAnswer:
 
     @property
     def kinds(self) -> list[tuple[str, str]]:
-        """What was written where, in order."""
+        """Return collection and operation of each write, in order."""
         return [(write["operation"], write["collection"]) for write in self.writes]
 
 
 async def dry_run(app: ASGIApp, request: RecordedRequest, deadline: float = 10.0) -> DryRunAnswer:
-    """Announce a dry run; raises what the app raises."""
+    """Run a request dry. Raises the app's errors."""
     told: list[tuple[Sequence[Mapping[str, Any]] | None, int]] = []
     sent: list[Message] = []
     unread: list[Message] = [{"type": "http.request", "body": request.body}]
@@ -70,7 +70,7 @@ async def dry_run(app: ASGIApp, request: RecordedRequest, deadline: float = 10.0
 
 
 def scope_of(request: RecordedRequest, extensions: Mapping[str, object]) -> Scope:
-    """The scope of a request with extensions."""
+    """Return the scope of a request with extensions."""
     path, _, query = request.target.partition("?")
     headers = [(name.encode(), value.encode()) for name, value in request.headers]
     if request.body:
@@ -93,7 +93,7 @@ def scope_of(request: RecordedRequest, extensions: Mapping[str, object]) -> Scop
 
 
 def whole(database: Database[dict[str, Any]]) -> object:
-    """A database to the last byte: MongoDB's own hashes, every document as stored, collections and indexes."""
+    """Return the state of a database: MongoDB's hashes, all documents as stored, collections and indexes."""
     hashes = database.command("dbHash")
     raw = database.with_options(database.codec_options.with_options(document_class=RawBSONDocument))
     return (

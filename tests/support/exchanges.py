@@ -1,4 +1,4 @@
-"""Exchanges made by hand, and a contract to hold them to."""
+"""Exchanges made by hand, and a contract for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def exchange(
     outcome: Outcome = "response",
     total: float = 0.01,
 ) -> Exchange:
-    """An answer's body by its content type; an empty `kind` leaves the header out."""
+    """Return an exchange whose answer has this body and content type; no header for an empty `kind`."""
     given = [*([("content-type", kind)] if kind else []), *headers]
     return Exchange(
         method=method,
@@ -46,7 +46,7 @@ def exchange(
 
 
 def answered(value: JSON, **more: object) -> Exchange:
-    """An answer that is JSON."""
+    """Return an exchange whose answer is JSON."""
     return exchange(json.dumps(value).encode(), **more)  # type: ignore[arg-type]
 
 
@@ -61,19 +61,19 @@ def raw(exchange: Exchange, *, complete: bool = True) -> RawExchange:
 
 
 def operation(schema: JSON, *statuses: int, requests: Mapping[str, JSON] | None = None) -> Operation:
-    """An operation whose answers, 200 unless others are given, follow a schema."""
+    """Return an operation whose answers, by default 200, have this schema."""
     declared = DeclaredAnswer(media={"application/json": Schema(schema)})
     sent = {kind: Schema(one) for kind, one in (requests or {}).items()}
     return Operation("notes", "GET", "/api/notes", {str(one): declared for one in statuses or (200,)}, sent)
 
 
 def properties(**schemas: JSON) -> JSON:
-    """The schema of an object."""
+    """Return the schema of an object."""
     return {"type": "object", "properties": dict(schemas)}
 
 
 def object_id(serial: int, made: int = NOW) -> str:
-    """An id made at a time in seconds."""
+    """Return an object id generated at a time in seconds since the epoch."""
     return f"{made:08x}{serial:016x}"
 
 

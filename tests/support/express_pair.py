@@ -1,4 +1,4 @@
-"""The twin of express_app.js on the native dialect, and a way to ask both the same thing in raw bytes."""
+"""The app of express_app.js in the native dialect, and raw requests to both."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ def build() -> Application:
 
 
 def native() -> AbstractAsyncContextManager[int]:
-    """The twin behind the gateway's own listener; gives the port."""
+    """Serve the native app behind the gateway's listener; yield the port."""
     return serving(build())
 
 
 @contextlib.contextmanager
 def real() -> Iterator[int]:
-    """The real express under node; gives the port."""
+    """Run the real express under Node; yield the port."""
     process = subprocess.Popen(
         ["node", HERE / "express_app.js"],
         env={**os.environ, "NODE_ENV": "production"},
@@ -121,7 +121,7 @@ def real() -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, less what is the server's own affair."""
+    """An answer without the headers that a server adds itself."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -129,7 +129,7 @@ class Answer:
 
 
 def request(method: str, target: str, headers: Sequence[tuple[str, str]] = (), body: bytes | None = None) -> bytes:
-    """A raw request that asks for the connection to be closed; `Content-Length` where there is a body."""
+    """Return a raw request with `Connection: close`, and with `Content-Length` where it has a body."""
     lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers]
     if body is not None and not any(name.lower() == "transfer-encoding" for name, _ in headers):
@@ -138,7 +138,7 @@ def request(method: str, target: str, headers: Sequence[tuple[str, str]] = (), b
 
 
 async def ask(port: int, raw: bytes) -> Answer:
-    """Send a raw request and read the answer to its end."""
+    """Send a raw request and read the complete answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(raw)
@@ -151,7 +151,7 @@ async def ask(port: int, raw: bytes) -> Answer:
 
 
 def parse(raw: bytes) -> Answer:
-    """Read an answer apart; a chunked body is put together, a `100 Continue` before it left out."""
+    """Parse an answer: chunks are joined, and an earlier `100 Continue` is removed."""
     raw = raw.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
     head, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
@@ -163,7 +163,7 @@ def parse(raw: bytes) -> Answer:
 
 
 async def differences(native: int, express: int, requests: Mapping[str, bytes]) -> dict[str, tuple[Answer, Answer]]:
-    """Which of the named requests the two answer differently: (native, express)."""
+    """Return both answers (native, express) to each named request that are different."""
     names = list(requests)
     limit = asyncio.Semaphore(8)
 

@@ -34,7 +34,7 @@ routes:
 
 @dataclass
 class Native:
-    """Answers with what it read, or as it is told."""
+    """A native app that echoes the body, or answers as its fields say."""
 
     status: int = 200
     raising: Exception | None = None
@@ -73,7 +73,7 @@ class FallbackHarness:
     port: int
 
     async def ask(self, target: str, *headers: str, method: str = "GET", body: str = "") -> tuple[str, str]:
-        """The status and `x-served-by`, and the body."""
+        """Send a request; return the status with `x-served-by`, and the body."""
         lines = [f"{method} {target} HTTP/1.1", "Host: a", "Connection: close", *headers]
         lines += [f"Content-Length: {len(body)}"] if body else []
         raw = await exchange(self.port, "\r\n".join([*lines, "", body]).encode())
@@ -84,7 +84,7 @@ class FallbackHarness:
 
 @asynccontextmanager
 async def running_fallbacks(legacy_port: int | None = None, text: str = CONFIG) -> AsyncIterator[FallbackHarness]:
-    """The gateway before a legacy, which is down where no port is given."""
+    """Run a gateway in front of a legacy, which is down where no port is given."""
     native, observed = Native(), list[RequestRecord]()
     upstream = Upstream(f"http://127.0.0.1:{legacy_port or free_port()}", Timeouts(connect=1.0), PoolLimits(8))
     plan = RoutingSnapshot.of(parse(text, {}, "test.yaml"), CircuitBreaker(upstream, 3, 60.0), native)

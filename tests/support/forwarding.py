@@ -18,7 +18,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Forwarder:
-    """The upstream app, with what it raised kept for the test."""
+    """The upstream as an app; `failures` are those that it raised."""
 
     def __init__(self, port: int, timeouts: Timeouts | None = None, max_connections: int = 256) -> None:
         self.upstream = HttpUpstream(f"http://127.0.0.1:{port}", timeouts, PoolLimits(max_connections))
@@ -45,7 +45,7 @@ async def forwarding(script: Script, timeouts: Timeouts | None = None) -> AsyncI
 
 
 class Legacy:
-    """Answers every request on every connection with the same bytes, keeping what it was sent."""
+    """A script that answers every request with the same bytes and records the received ones."""
 
     def __init__(self, answer: bytes = OK) -> None:
         self.answer = answer

@@ -48,7 +48,7 @@ schemathesis.openapi.format("email", st.from_regex(r"[a-z0-9]{1,12}@[a-z]{2,8}\.
 
 @dataclass(frozen=True)
 class Finding:
-    """A check that failed, told once for each operation; `request` reproduces it."""
+    """A failed check, reported once for each operation; `request` reproduces it."""
 
     phase: str
     operation: str
@@ -104,7 +104,7 @@ def _findings(event: events.ScenarioFinished) -> Iterator[Finding]:
 
 
 def configured(checks: Mapping[str, object], operations: Iterable[Mapping[str, object]] = ()) -> SchemathesisConfig:
-    """As many examples as there are to be, the same ones each time; `checks` and `operations` are Schemathesis' own."""
+    """Return a configuration with a fixed seed and EXAMPLES; `checks` and `operations` are as in Schemathesis."""
     generation = {"max-examples": EXAMPLES, "deterministic": "FUZZ_SEED" not in os.environ, "database": "none"}
     chains = {**generation, "max-examples": EXAMPLES * 5}
     return SchemathesisConfig.from_dict(
@@ -120,7 +120,7 @@ def configured(checks: Mapping[str, object], operations: Iterable[Mapping[str, o
 
 
 class _Fresh:
-    """A token of somebody's for each request, since some log theirs out."""
+    """Authentication with a fresh token for each request, because some requests log out."""
 
     def __init__(self, user: Mapping[str, Any]) -> None:
         self._user = user
@@ -133,7 +133,7 @@ class _Fresh:
 
 
 def let_in(schema: BaseSchema, database: Database[dict[str, Any]]) -> None:
-    """Two clinicians, neither of whom may see what is the other's."""
+    """Register two clinicians, neither of whom may read the other's documents."""
     users = [new_user(name, f"{name}@clinic.example", "", "clinician") for name in PEOPLE]
     database["users"].insert_many(users)
     schema.auth.providers.append(EscalatingAuthProvider([_Fresh(user) for user in users], list(PEOPLE), peers=PEOPLE))
@@ -141,7 +141,7 @@ def let_in(schema: BaseSchema, database: Database[dict[str, Any]]) -> None:
 
 @contextmanager
 def native(mongodb_url: str) -> Iterator[tuple[ASGIApp, Database[dict[str, Any]]]]:
-    """The native app, which Schemathesis starts, on a database of its own and the offline services."""
+    """Yield the native app, on its own database and the offline services; Schemathesis starts it."""
     with scratch_database(mongodb_url) as database, threaded(create_upstreams(), lifespan="off") as url:
         environment = backend_environment(mongodb_url, url, database.name)
         named: dict[str, Any] = {name.lower(): value for name, value in environment.items()}

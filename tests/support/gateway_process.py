@@ -43,7 +43,7 @@ routes: [{{name: all, match: "* /*", native: {share}}}]
 
 @asynccontextmanager
 async def process(file: Path) -> AsyncIterator[tuple[int, int]]:
-    """The gateway of that file on two ports of this process."""
+    """Run the gateway of a file on two ports of this process; yield the ports."""
     public, ops = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
     ports = public.getsockname()[1], ops.getsockname()[1]
     app = create_app(file, ListenerAddress("127.0.0.1", ports[1]), None)

@@ -23,7 +23,7 @@ BODY: Message = {"type": "http.response.body", "body": b"ok"}
 
 
 class App:
-    """Answers `ok` once `proceed` is set; `received` are all messages of all requests."""
+    """An app that answers `ok` once `proceed` is set; `received` are all messages of all requests."""
 
     def __init__(self, *, read: bool = True) -> None:
         self.read = read
@@ -59,7 +59,7 @@ class App:
 
 
 def with_timeouts(app: ASGIApp, timeouts: ClientTimeouts) -> tuple[ASGIApp, ListenerTimeouts]:
-    """The app, which hands a holder of time limits to the server in its lifespan; and the holder."""
+    """Return the app with timeouts in its lifespan's state, and the holder of these timeouts."""
     holder = ListenerTimeouts(timeouts)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:

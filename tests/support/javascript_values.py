@@ -1,4 +1,4 @@
-"""Strategies for whatever JavaScript values the legacy may meet, odd ones preferred."""
+"""Hypothesis strategies for JavaScript values that the legacy may receive, mostly unusual ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONE = st.sampled_from(["\ud800", "\udc00"])
 
 
 def joined(text: str) -> str:
-    """The same text with surrogates that meet made into characters, as JavaScript has them anyway."""
+    """Return the text with adjacent surrogates joined into characters, as in JavaScript."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 

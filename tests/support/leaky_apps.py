@@ -1,4 +1,4 @@
-"""Two apps that tell all they are told, each in its own words: nothing of it may be found in what the gateway keeps.
+"""Two apps that repeat the whole request in their answers: nothing of it may be in what the gateway stores.
 
 Run as the legacy's and as the native app of a real gateway; the path says how to answer.
 """
@@ -45,7 +45,7 @@ async def native(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _heard(scope: Scope, receive: Receive) -> str:
-    """All of a request, as one text."""
+    """Return a request's path, headers and body as one text."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -56,7 +56,7 @@ async def _heard(scope: Scope, receive: Receive) -> str:
 
 
 async def _answer(scope: Scope, send: Send, heard: str, value: dict[str, Any]) -> None:
-    """The same in many forms; the header `x-told` tells it, too."""
+    """Answer with the text in one of many forms, and in the header `x-told`."""
     kind, status, body = b"application/json", 200, json.dumps(value).encode()
     for start, form in _FORMS.items():
         if scope["path"].startswith(start):

@@ -1,4 +1,4 @@
-"""The legacy's own libraries, run under node, as the judges of what the native side makes of a value."""
+"""The legacy's libraries under Node, whose results native must equal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SCRIPT = Path(__file__).with_name("library_oracle.js")
 
 
 class Refused(Exception):
-    """What a library threw; the message is its own."""
+    """Raised where a library throws; the message is the library's."""
 
 
 class Libraries:
-    """One child process, asked one question after the other."""
+    """A child process that answers one question after the other."""
 
     def __enter__(self) -> Libraries:
         self._child = subprocess.Popen(
@@ -28,7 +28,7 @@ class Libraries:
         self._child.communicate()
 
     def ask(self, name: str, *values: object) -> Any:
-        """The answer, as JSON holds it; raises `Refused`."""
+        """Return the answer to a question as JSON. Raises `Refused`."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.write(json.dumps([name, *values]) + "\n")

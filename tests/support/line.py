@@ -1,4 +1,4 @@
-"""A connection to MongoDB that can be cut and mended, always at the same port: real bytes on real sockets."""
+"""A relay of real bytes to MongoDB on a fixed port, which a test can cut, stall and restore."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Line:
 
 
 def command(name: str, collection: str) -> bytes:
-    """How a command on a collection begins in BSON."""
+    """Return the first bytes of a command on a collection in BSON."""
     return b"\x02%b\0%b%b\0" % (name.encode(), (len(collection) + 1).to_bytes(4, "little"), collection.encode())
 
 

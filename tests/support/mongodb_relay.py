@@ -1,4 +1,4 @@
-"""A way to MongoDB that a test can cut and mend."""
+"""A relay to MongoDB that a test can cut and restore."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def collect_abandoned_sockets() -> None:
 
 
 class Relay:
-    """Passes bytes on to the MongoDB of a URL while it is mended, which it is not at first."""
+    """A relay to the MongoDB of a URL; it is cut until `mend` is called."""
 
     def __init__(self, target: str) -> None:
         address = urlsplit(target)
@@ -35,12 +35,12 @@ class Relay:
         self._passing: set[asyncio.Task[None]] = set()
 
     async def mend(self) -> None:
-        """From now on MongoDB can be reached."""
+        """Make MongoDB reachable."""
         self._hangs = False
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def cut(self) -> None:
-        """From now on it cannot; what was open is closed."""
+        """Make MongoDB unreachable and close open connections."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -54,7 +54,7 @@ class Relay:
         await asyncio.gather(*self._passing, return_exceptions=True)
 
     async def hang(self) -> None:
-        """From now on connections stay open, new ones are accepted, and nothing passes."""
+        """Stop relaying bytes: connections stay open and new ones are accepted."""
         self._hangs = True
         await self._stop_passing()
 

@@ -1,4 +1,4 @@
-"""Asks the real mongoose: a node process with the stand-in's libraries, a question and an answer a line."""
+"""The real mongoose in a Node process with the demo legacy's libraries: one question, then one answer, a line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CANONICAL = json_util.JSONOptions(
 
 
 class Oracle:
-    """A running node with mongoose in it."""
+    """A Node process with mongoose."""
 
     def __init__(self) -> None:
         self._node = subprocess.Popen(
@@ -35,7 +35,7 @@ class Oracle:
         )
 
     def ask(self, ask: str, **question: object) -> dict[str, Any]:
-        """One question, answered."""
+        """Return the answer to a question."""
         assert self._node.stdin is not None
         assert self._node.stdout is not None
         self._node.stdin.write(json.dumps(_marked({"ask": ask, **question})) + "\n")
@@ -44,17 +44,17 @@ class Oracle:
         return answer
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self._node.communicate("")
 
 
 def extended(value: object) -> Any:
-    """A stored value in canonical extended JSON, numbers by their stored type."""
+    """Return a stored value in canonical extended JSON, in which numbers have their stored type."""
     return json.loads(json_util.dumps(value, json_options=CANONICAL), object_hook=_one_spelling)
 
 
 def _one_spelling(held: dict[str, Any]) -> dict[str, Any]:
-    """Doubles spelled in one way."""
+    """Return doubles in Python's spelling."""
     double = held.get("$numberDouble")
     return {"$numberDouble": repr(float(double))} if isinstance(double, str) else held
 

@@ -1,4 +1,4 @@
-"""A Node child that is asked what JavaScript makes of a value: the judge of `handlers.legacy.javascript`."""
+"""A Node process that evaluates JavaScript, whose results `handlers.legacy.javascript` must equal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).with_name("node_child.cjs")
 
 
 class Node:
-    """One child, one question a line. A thrown error comes back as `Thrown`."""
+    """A child process that answers one question a line. An error that it throws is raised as `Thrown`."""
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(
@@ -41,7 +41,7 @@ class Node:
         self._child.communicate()
 
     def ask(self, question: str, *values: object) -> str:
-        """The answer, always a string; raises Thrown with the error's name and message."""
+        """Return the answer to a question as text. Raises Thrown."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.write(json.dumps([question, *map(spell, values)]) + "\n")
@@ -54,11 +54,11 @@ class Node:
 
 
 class Thrown(Exception):
-    """What Node threw, as `name: message`."""
+    """Raised where Node throws; the message is `name: message`."""
 
 
 def spell(value: object) -> object:
-    """A value in JSON that the child's `revive` turns back, undefined and BSON's types included."""
+    """Return a value as JSON for the child's `revive`, which restores undefined and BSON's types too."""
     if isinstance(value, dict):
         return {"object": [[key, spell(member)] for key, member in value.items()]}
     if isinstance(value, list):
@@ -105,7 +105,7 @@ def _number(value: float) -> str:
 
 
 def describe(value: object) -> str:
-    """A value spelled so that nothing is lost; the same as `describe` in the child."""
+    """Return an unambiguous text of a value, equal to that of the child's `describe`."""
     if isinstance(value, list):
         return "[" + ",".join(map(describe, value)) + "]"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A small service to record and to play against: it makes ids, dates, tokens and documents, and can be told to err."""
+"""A small service for recordings: it generates ids, dates, tokens and documents, and has faults to choose from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Fetch = Callable[[list[Any]], dict[str, JSON]]
 
 
 class Notebook:
-    """`fault` names the way in which this one is not like the one that was recorded."""
+    """The service; `fault` names its difference from the recorded one."""
 
     def __init__(self, client: Database, fault: str = "") -> None:
         self._notes, self._fault = client[DATABASE].notes, fault
@@ -107,7 +107,7 @@ def _answer(note: dict[str, Any], status: int = 200) -> Response:
 
 
 async def record(port: int, client: Database, fetches: list[Fetch]) -> dict[str, JSON]:
-    """A scenario of the service on `port`: each request is made from the answers (JSON or text) before it."""
+    """Record a scenario of the service on `port`; each request may use the answers (JSON or text) before it."""
     await client.drop_database(DATABASE)
     answers: list[Any] = []
     steps: list[JSON] = []
@@ -125,7 +125,7 @@ async def record(port: int, client: Database, fetches: list[Fetch]) -> dict[str,
 
 
 def a_days_work() -> list[Fetch]:
-    """Log in, write two notes, read the first, and one that is not there."""
+    """Return the requests of a scenario: log in, write two notes, read the first and an absent one."""
 
     def write(body: str) -> Fetch:
         return lambda answers: {

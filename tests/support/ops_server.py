@@ -1,4 +1,4 @@
-"""A process of the gateway for the ops pages to show, and a day of comparisons in a real MongoDB."""
+"""A gateway process for tests of the ops pages, and a day of comparisons in a real MongoDB."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ DECLARED_ONES = TypeAdapter(tuple[Divergence, ...]).validate_python(yaml.safe_lo
 
 @dataclass
 class Stage:
-    """A situation to show: a file, and what goes by it."""
+    """The parts of a gateway process that the ops pages read."""
 
     gateway: Gateway
     watcher: ConfigWatcher
@@ -130,7 +130,7 @@ async def nobody(*_: object) -> None:
 
 
 def stage(directory: Path, port: int, text: str = ROUTING, store: Store | None = None) -> Stage:
-    """A process that goes by a file in the directory; its legacy is at the port. Its controller is not started."""
+    """Return a process for a file in the directory, with a legacy at the port. Its controller is not started."""
     file = directory / "routing.yaml"
     file.write_text(text.format(port=port))
     (directory / "contracts").mkdir(exist_ok=True)
@@ -142,7 +142,7 @@ def stage(directory: Path, port: int, text: str = ROUTING, store: Store | None =
 
 
 def serve_a_minute(stats: StatsRegistry, began: float, serving: Sequence[Served] = SERVING) -> None:
-    """Both sides for the length of a window, from a monotonic time on; native grows slower."""
+    """Count requests of both backends for one window from a monotonic time on; native becomes slower."""
     for slice_ in range(12):
         stats.advance(began + 5 * slice_)
         for route, native, legacy, failing in serving:
@@ -156,7 +156,7 @@ def serve_a_minute(stats: StatsRegistry, began: float, serving: Sequence[Served]
 
 
 async def roll_out(staged: Stage) -> None:
-    """Both sides serve; one rollout goes up a stage, one route fails and is capped, one is capped by a person."""
+    """Run two rollouts: one is promoted, one is capped by its guard, and a person caps a route."""
     controller = staged.controller
     prompts = staged.stats.of("prompts.list").route
     await controller.start()
@@ -182,20 +182,20 @@ async def _until_capped(store: Store) -> None:
 
 
 def contract(template: str = "/api/notes/{id}", method: str = "GET") -> Operation:
-    """An operation that answers notes."""
+    """Return an operation whose answer is a list of notes."""
     declared = DeclaredAnswer(media={"application/json": Schema(NOTES)})
     return Operation(f"{method} {template}", method, template, {"200": declared}, {})
 
 
 def compared(legacy: Exchange, native: Exchange, route: str = "notes.list", **more: object) -> ComparisonEvent:
-    """A comparison as the shadow makes it."""
+    """Return the event of a comparison as the shadow process creates it."""
     operation = contract()
     verdict = compare(legacy, native, operation, DECLARED_ONES)
     return ComparisonEvent(route, operation, "legacy", verdict, legacy, native, **more)  # type: ignore[arg-type]
 
 
 def notes(body: JSON = PATIENT, count: JSON = 2, **more: JSON) -> Exchange:
-    """An answer of two notes."""
+    """Return an answer with two notes."""
     first: JSON = {"_id": "64b7f0f0f0f0f0f0f0f0f0f0", "body": body, "status": "active", **more}
     second: JSON = {"_id": "64b7f0f0f0f0f0f0f0f0f0f1", "body": "short", "status": "archived"}
     listed: list[JSON] = [first, second]
@@ -217,7 +217,7 @@ GONE = compared(notes(), exchange(outcome="gone"), "prompts.list")
 
 
 async def keep_a_day(database: Database) -> None:
-    """A day of comparisons, more by day than by night, with three faults that begin in the last hours, and samples."""
+    """Store a day of comparisons, fewer at night, with three faults that begin in the last hours, and samples."""
     storage, now = Storage(database), time.time()
     reports = ReportWriter(database, Settings(key=SecretStr(KEY), samples=2))
     for entry in (RENAMED, TYPED, DECLARED, DRIFTING, DRY_RUN, MATCHING):

@@ -1,4 +1,4 @@
-"""Stand-ins for what the handlers ask of others: real HTTP servers that answer what a test tells them to."""
+"""Fakes of outside services: real HTTP servers whose answers a test chooses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass
 class Script:
-    """An HTTP service that gives its answers in order, the last one for ever, and keeps what it was asked."""
+    """An HTTP service with given answers in order, the last one repeated; it records the requests."""
 
     answers: Sequence[Answer]
     asked: list[bytes] = field(default_factory=list)
@@ -77,14 +77,14 @@ class Script:
 
 
 class Choice(Script):
-    """The same, with answers of its own to bodies that hold a certain word; words do not hold each other."""
+    """A script with other answers to bodies that contain certain words, none of which contains another."""
 
     def __init__(self, answers: Mapping[str, Sequence[Answer]]) -> None:
         super().__init__(())
         self._answers = {word.encode(): list(sequence) for word, sequence in answers.items()}
 
     def times(self, word: str) -> int:
-        """How often that was asked."""
+        """Return the number of requests whose body contains a word."""
         return sum(word.encode() in body for body in self.asked)
 
     def _choose(self, body: bytes) -> Answer:
@@ -105,14 +105,14 @@ async def _read(receive: Receive) -> bytes:
 
 @asynccontextmanager
 async def outside(app: ASGIApp) -> AsyncIterator[str]:
-    """The service's address, without a path."""
+    """Return the service's address, without a path."""
     async with serving(app) as port:
         yield f"http://127.0.0.1:{port}"
 
 
 @dataclass(frozen=True)
 class Upstreams:
-    """The offline OpenAI and NHS, and the calls they have seen, as the recordings write them."""
+    """The offline OpenAI and NHS services with their calls, in the form of the recordings."""
 
     url: str
     app: Starlette
@@ -131,12 +131,12 @@ async def upstreams() -> AsyncIterator[Upstreams]:
 
 
 def recorded(scenario: str) -> dict[str, Any]:
-    """A recorded scenario, raw."""
+    """Return a recorded scenario as JSON."""
     entries: list[dict[str, Any]] = [item for file in http_files(_RECORDINGS) for item in json.loads(file.read_text())]
     return next(item for item in entries if item["scenario"] == scenario)
 
 
 def recorded_calls(scenario: str) -> list[dict[str, str | None]]:
-    """What a recorded scenario asked of others."""
+    """Return the outside calls of a recorded scenario."""
     calls: list[dict[str, str | None]] = recorded(scenario)["calls"]
     return calls

@@ -1,4 +1,4 @@
-"""A small package index over loopback HTTP: wheels made on the spot, and a log of what was asked for."""
+"""A small package index over loopback HTTP, with generated wheels and a log of fetched files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from io import BytesIO
 
 @dataclass(frozen=True)
 class Wheel:
-    """A release of a package that holds nothing but what it requires, by extra ("" for none)."""
+    """A release of a package without files; `requires` lists its requirements by extra ("" for none)."""
 
     name: str
     version: str
@@ -27,7 +27,7 @@ class Wheel:
 
     @property
     def content(self) -> bytes:
-        """The archive (the binary distribution format of PyPA), the same bytes each time."""
+        """Return the archive (PyPA's binary distribution format), with the same bytes each time."""
         directory = f"{self.name}-{self.version}.dist-info"
         files = {
             f"{self.name}.py": f"VERSION = {self.version!r}\n",
@@ -44,7 +44,7 @@ class Wheel:
 
     @property
     def pin(self) -> str:
-        """Its line in a lock file."""
+        """Return its line in a lock file."""
         return f"{self.name}=={self.version} --hash=sha256:{hashlib.sha256(self.content).hexdigest()}\n"
 
     @property
@@ -58,7 +58,7 @@ class Wheel:
 
 @dataclass
 class Index:
-    """Where the index answers, and the files that were fetched from it."""
+    """The URL of the index, and the files that were fetched from it."""
 
     url: str
     fetched: set[str] = field(default_factory=set)

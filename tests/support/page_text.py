@@ -7,5 +7,5 @@ from html import unescape
 
 
 def text_of(page: str) -> str:
-    """A page as it is read."""
+    """Return a page's text without markup."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())

@@ -1,4 +1,4 @@
-"""Time limits of a native app under test, which no busy machine exceeds."""
+"""Timeouts of a native app under test, which are long enough for a busy machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How deep a run of the tests searches. Hypothesis's profile says it: `quick` in `make test`, `usual` in CI."""
+"""The depth of random tests, from Hypothesis's profile: `quick` in `make test`, `usual` in CI."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def v2(command: int = 1, family: int = 0x11, payload: bytes = b"", version: int 
 
 
 def over_tcp(source: str, port: int) -> bytes:
-    """The addresses of a TCP connection in version 2."""
+    """Return the addresses of a TCP connection in version 2."""
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     target = socket.inet_pton(family, "::1" if ":" in source else "127.0.0.1")
     return socket.inet_pton(family, source) + target + struct.pack("!HH", port, 443)

@@ -1,4 +1,4 @@
-"""Random faults in recorded answers, each with the place that a comparison must name.
+"""Random faults in recorded answers, each with the path that a comparison must name.
 
 A fault is a function of hypothesis's `draw` and an exchange. It returns the changed exchange and the path at, above or
 below which every difference must be, or None where the exchange has nothing to change.
@@ -157,7 +157,7 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _node(suits: Callable[[Any], bool], change: Callable[[Draw, Any], Any]) -> Plant:
-    """Return a fault that replaces a node which suits, in place where `change` returns the node itself."""
+    """Return a fault that replaces a suitable node, and changes it in place where `change` returns the node itself."""
 
     def plant(draw: Draw, exchange: Exchange) -> Faulty | None:
         value = value_of(exchange)
@@ -294,7 +294,7 @@ SETS: Final = (b"vary", b"allow", b"access-control-expose-headers", b"access-con
 
 
 def _header(change: Callable[[Draw, bytes], list[bytes]], *spared: bytes) -> Plant:
-    """Return a fault that replaces a header which matters by `change` of its value, except for those `spared`."""
+    """Return a fault that changes the value of a compared header by `change`, except for those in `spared`."""
 
     def plant(draw: Draw, exchange: Exchange) -> Faulty | None:
         names = [name for name, _ in exchange.headers if name not in (*IGNORED, *spared)]

@@ -1,4 +1,4 @@
-"""A legacy that accepts one WebSocket and hands its raw bytes to the test."""
+"""A legacy that accepts one WebSocket and gives the test its raw bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services environment a backend that plays recordings."""
+"""The services that a backend needs to play recordings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HANG = 6.0
 
 @dataclass(frozen=True)
 class RecordingEnvironment:
-    """A database and outside services of one's own, and the environment that names them."""
+    """A test's own database and outside services, and the environment variables that name them."""
 
     mongodb_url: str
     upstreams_url: str
@@ -53,7 +53,7 @@ def legacy(environment: RecordingEnvironment) -> Iterator[str]:
 
 
 def describe_differences(report: Report) -> str:
-    """What differs, for the failing test to say."""
+    """Return the differences of a report as the message of a failing test."""
     return "\n".join(
         f"{result.scenario} / {result.name} {result.endpoint}: {result.unexplained}"
         for result in report.results

@@ -1,4 +1,4 @@
-"""The shadow from the gateway's point of view, with a record of what it got."""
+"""The shadow as the gateway uses it, which records its calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A native side for tests of replicas: answers, or fails where the request asks for that."""
+"""A native app for tests of replicas: it answers, or fails where the request says so."""
 
 from __future__ import annotations
 

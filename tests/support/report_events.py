@@ -1,4 +1,4 @@
-"""Events for reports, and all that is stored of them."""
+"""Events for reports, and the documents that are stored for them."""
 
 from __future__ import annotations
 

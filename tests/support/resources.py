@@ -1,4 +1,4 @@
-"""Requests to both backends from the same documents on, for the tests of single resources."""
+"""Requests to both backends with the same stored documents, for tests of single resources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNSAID = object()
 
 
 def ask(method: str, path: str, body: object = UNSAID, *, token: str | None = TOKEN) -> Action:
-    """One request with a JSON body, or none at all."""
+    """Return a request with a JSON body, or without a body."""
     headers = [] if token is None else [("authorization", f"Bearer {token}")]
     if body is UNSAID:
         return Action(method, path, tuple(headers))
@@ -24,18 +24,18 @@ def ask(method: str, path: str, body: object = UNSAID, *, token: str | None = TO
 
 
 def as_user(user: JSON) -> str:
-    """A rightly signed token of a user's id, whatever it is."""
+    """Return a validly signed token with any value as the user's id."""
     return sign(claims(user))
 
 
 def extended(document: Mapping[str, object]) -> JSON:
-    """A document in relaxed extended JSON."""
+    """Return a document in relaxed extended JSON."""
     text = json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS)
     return json_util.json.loads(text)  # type: ignore[attr-defined, no-any-return]
 
 
 async def same(duel: Differential, before: Mapping[str, Sequence[Mapping[str, object]]], *actions: Action) -> Execution:
-    """Puts the actions to both sides, which have to answer and to store the same; what the legacy did."""
+    """Send the actions to both backends and assert equal answers and documents; return legacy's execution."""
     planted = {name: [extended(document) for document in documents] for name, documents in before.items()}
     account = await duel.run(planted, actions)
     assert not account.differing, account.describe()
@@ -43,7 +43,7 @@ async def same(duel: Differential, before: Mapping[str, Sequence[Mapping[str, ob
 
 
 def texts(account: Execution) -> list[str]:
-    """What the legacy answered, step by step."""
+    """Return legacy's answers, step by step."""
     return [f"{step.answer.status} {step.answer.text}" for step in account.scenario.steps]
 
 

@@ -35,7 +35,7 @@ def config(*routes: str) -> Config:
 
 @dataclass
 class Replica:
-    """A controller and what it did to its surroundings."""
+    """A controller with the limits and changes that it has applied."""
 
     controller: RolloutController
     stats: StatsRegistry
@@ -103,7 +103,7 @@ async def running(*replicas: Replica) -> AsyncIterator[None]:
 
 
 async def recorded(one: Replica, *reasons: str) -> None:
-    """Until the history of the route holds these reasons and no others; it is written after the state."""
+    """Wait until the route's history has exactly these reasons; it is written after the state."""
     async with asyncio.timeout(HANG_TIMEOUT):
         while {entry.by.reason for entry in await one.controller.store.history(9, "a")} != set(reasons):
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A route with a rollout and the states that follow from one another."""
+"""A route with a rollout, its first state, and the next state of any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of routing.yaml, and their problems as people read them."""
+"""Texts of routing.yaml, and their problems as `check` prints them."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ routes:
 
 
 def faults(text: str, **env: str) -> list[str]:
-    """The problems of a text, as `line: where: message`."""
+    """Return the problems of a text, as `line: key: message`."""
     with pytest.raises(ConfigError) as caught:
         parse(text, env, "f")
     return [problem.located("f").removeprefix("f:").strip() for problem in caught.value.problems]
 
 
 def routes(*lines: str, native: str = "native: a:b") -> str:
-    """A file with these lines as its routes, the first of them on line 4."""
+    """Return a file with these routes, the first one on line 4."""
     return "\n".join(["legacy: {url: http://x}", native, "routes:", *(f"  {line}" for line in lines)])

@@ -30,7 +30,7 @@ routes:
 
 @dataclass
 class Backend:
-    """An app that answers with its name, or does as it is told."""
+    """An app that answers with its name, or as its fields say."""
 
     name: str
     scopes: list[Scope] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Backend:
 
 @dataclass
 class Stand:
-    """A gateway under test with its two sides."""
+    """A gateway under test with its two backends."""
 
     gateway: Gateway
     legacy: Backend

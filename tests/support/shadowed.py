@@ -26,7 +26,7 @@ async def answer(send: Send, value: Any, status: int = 200, kind: bytes = b"appl
 
 
 async def sent(receive: Receive) -> bytes:
-    """The request's whole body."""
+    """Return the request's complete body."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -36,7 +36,7 @@ async def sent(receive: Receive) -> bytes:
 
 
 async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
-    """What the apps below are compared with."""
+    """Answer as legacy, with whose answers those of the other apps are compared."""
     if scope["type"] == "websocket":
         await _echo(scope, receive, send)
         return
@@ -66,13 +66,13 @@ async def with_dry_runs(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
-    """Cannot start."""
+    """Fail to start."""
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no"})
 
 
 async def _converse(scope: Scope, receive: Receive, send: Send) -> None:
-    """As legacy converses, or as the end of the path says."""
+    """Echo messages as legacy does, or behave as the end of the path says."""
     path = scope["path"].rpartition("/")[2]
     extensions = scope.get("extensions") or {}
     if "proxy.dry_run" in extensions:
@@ -96,7 +96,7 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 async def _same(scope: Scope, receive: Receive, send: Send) -> None:
-    """As legacy answers; a write is told as such, with what was asked, and left undone."""
+    """Answer as legacy does; in a dry run, report a write with the request's body and deadline."""
     extensions = scope.get("extensions") or {}
     if "proxy.dry_run" not in extensions:
         await legacy(scope, receive, send)
@@ -151,7 +151,7 @@ async def _half(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _linger(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers, learns that nobody is there any more, and goes on."""
+    """Answer, and continue after the client's disconnect."""
     await legacy(scope, receive, send)
     await receive()
     message: Message = await receive()
@@ -163,7 +163,7 @@ LEAKED: list[bytes] = []
 
 
 async def _leak(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers as legacy does, and keeps 200 MB."""
+    """Answer as legacy does, and leak 200 MB."""
     LEAKED.append(b"x" * 200_000_000)
     await legacy(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""A second small service for the fuzzer: books on FastAPI, with integer ids and no database, in a right and wrong ways.
+"""A small service for the fuzzer: books on FastAPI, with integer ids, no database, and faults to choose from.
 
 Its contract is FastAPI's own document, with a link from a new book to its page.
 """
@@ -17,7 +17,7 @@ LINKS: Final = {"show": {"operationId": "show", "parameters": {"number": "$respo
 
 
 class NewBook(BaseModel):
-    """A book to put on the shelf."""
+    """A new book."""
 
     title: str = Field(max_length=20)
     pages: int = Field(ge=1, le=5000)

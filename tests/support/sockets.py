@@ -22,14 +22,14 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class OwnLoopServer(uvicorn.Server):
-    """uvicorn's server on a loop of the test's: it leaves the process's signals alone."""
+    """uvicorn's server on the test's event loop, without signal handlers."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
 
 class _PromptServer(OwnLoopServer):
-    """Checks every few milliseconds whether to stop, uvicorn's own ten times a second."""
+    """A server that checks every few milliseconds if it must stop, instead of ten times a second."""
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
@@ -39,7 +39,7 @@ class _PromptServer(OwnLoopServer):
 
 @asynccontextmanager
 async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
-    """The app behind uvicorn as the gateway runs it; gives the port."""
+    """Serve an app behind uvicorn as the gateway runs it; yield the port."""
     arguments: dict[str, object] = {"lifespan": "off", "log_config": None, **uvicorn_settings()}
     config = uvicorn.Config(app, host="127.0.0.1", port=0, **{**arguments, **settings})  # type: ignore[arg-type]
     server = _PromptServer(config)
@@ -55,7 +55,7 @@ async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
 
 @contextmanager
 def threaded(app: ASGIApp, lifespan: Literal["on", "off"], **settings: Any) -> Iterator[str]:
-    """The app behind the same, in a thread of this process, so that coverage sees it; gives its URL."""
+    """Serve an app in the same way in a thread of this process, so that coverage includes it; yield the URL."""
     config = uvicorn.Config(app, port=0, log_config=None, lifespan=lifespan, **{**uvicorn_settings(), **settings})
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -72,7 +72,7 @@ def threaded(app: ASGIApp, lifespan: Literal["on", "off"], **settings: Any) -> I
 
 @asynccontextmanager
 async def scripted(script: Script) -> AsyncIterator[int]:
-    """A legacy that follows a script on each connection; gives the port."""
+    """Run a legacy that follows a script on each connection; yield the port."""
     running: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,7 +111,7 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
 
 
 async def exchange(port: int, raw: bytes, *, seconds: float = HANG_TIMEOUT) -> bytes:
-    """Send raw bytes, and read until the server closes; the request should ask for that."""
+    """Send raw bytes and read until the server closes; the request needs `Connection: close`."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(raw)

@@ -12,7 +12,7 @@ from tests.support.waiting import HANG_TIMEOUT
 
 
 async def call(upstream: HttpUpstream, method: str, path: str) -> tuple[int, bytes, bool]:
-    """Return (status, body, whole); a failure is its status."""
+    """Return status, body, and True for a complete answer; for a failure, its status."""
     messages: list[Message] = []
 
     async def receive() -> Message:

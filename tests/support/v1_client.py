@@ -1,4 +1,4 @@
-"""`/api/v1` as clients meet it: the native app behind the gateway's listener, offline outside services, and people."""
+"""`/api/v1` of the native app behind the gateway's listener, with offline outside services and registered people."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PASSWORD: Final = "correct horse"
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a token, whose requests bear it."""
+    """A person whose requests have a token."""
 
     surface: Surface
     identity: ObjectId
@@ -42,26 +42,26 @@ class Person:
         return {"authorization": f"Bearer {self.token}"}
 
     async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """A request to a path below `/api/v1`."""
+        """Send a request to a path below `/api/v1`."""
         headers = {**self.headers, **request.pop("headers", {})}
         return await self.surface.client.request(method, V1 + path, headers=headers, **request)
 
     async def get(self, path: str, **request: Any) -> Any:
-        """The JSON of a 200."""
+        """Send a GET and return the JSON of its 200."""
         return expect(200, await self.ask("GET", path, **request))
 
     async def post(self, path: str, body: object, status: int = 201) -> Any:
-        """The JSON of an answer with a status."""
+        """Send a POST, assert its status and return the JSON."""
         return expect(status, await self.ask("POST", path, json=body))
 
     async def start(self) -> Any:
-        """A consultation that they have started."""
+        """Start a consultation and return it."""
         return await self.post("/consultations/start", {}, 200)
 
 
 @dataclass(frozen=True)
 class Surface:
-    """The running app, reached through `client`, its database and what it asks of others."""
+    """The running app with a client, its database and its outside calls."""
 
     client: httpx.AsyncClient
     database: Database[dict[str, Any]]
@@ -69,21 +69,21 @@ class Surface:
     outside: Outside = field(default_factory=Outside)
 
     def person(self, role: str = "clinician", name: str = "amara") -> Person:
-        """Somebody new; without a password, since those take their time."""
+        """Return a new person without a password, because hashing one is slow."""
         user = new_user(name, f"{ObjectId()}@clinic.example", "", role)
         self.database["users"].insert_one(user)
         return Person(self, user["_id"], TOKENS.issue(user["_id"], name))
 
 
 def expect(status: int, answer: httpx.Response) -> Any:
-    """The JSON of an answer whose status is as it should be."""
+    """Assert the status of an answer and return its JSON."""
     assert answer.status_code == status, (answer.request.method, str(answer.request.url), answer.text)
     return answer.json() if answer.content else None
 
 
 @contextlib.asynccontextmanager
 async def v1_surface(mongodb_url: str, /, **changes: object) -> AsyncIterator[Surface]:
-    """The native app with some settings changed."""
+    """Run the native app with some settings changed."""
     outside = Outside()
     with scratch_database(mongodb_url) as database:
         async with serving(outside) as beyond:

@@ -11,7 +11,7 @@ def config_text(url: str) -> str:
 
 
 class AppliedConfigs:
-    """What a watcher handed over: URLs of adopted configurations, None for refusals."""
+    """The calls of a watcher's `apply`: legacy's URL for an applied configuration, None for a refused one."""
 
     def __init__(self) -> None:
         self.urls: list[str | None] = []
@@ -21,6 +21,6 @@ class AppliedConfigs:
 
 
 async def settle(watcher: ConfigWatcher) -> None:
-    """Two looks: a change counts once two readings agree."""
+    """Read the file twice: a change is settled once two readings are equal."""
     await watcher.check()
     await watcher.check()

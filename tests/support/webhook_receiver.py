@@ -12,7 +12,7 @@ from tests.support.waiting import HANG_TIMEOUT
 
 
 class WebhookReceiver:
-    """Notes what it was sent and answers the statuses it was given in turn, the last one for ever."""
+    """An app that records requests and answers with the given statuses in turn, the last one repeated."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)

@@ -15,13 +15,13 @@ from tests.support.websocket_server import with_pings
 
 @asynccontextmanager
 async def pinging(app: ASGIApp, interval: float = 0.1, timeout: float = 0.1) -> AsyncIterator[int]:
-    """The app on a server with quick pings; gives the port."""
+    """Serve an app with frequent pings; yield the port."""
     async with serving(with_pings(app, interval, timeout), lifespan="on") as port:
         yield port
 
 
 class Recorder:
-    """Accepts, echoes messages, and keeps the scope and everything that came in."""
+    """An app that accepts, echoes messages, and records the scope and all received messages."""
 
     def __init__(self) -> None:
         self.scope: Scope = {}
@@ -41,14 +41,14 @@ class Recorder:
         self.done.set()
 
     async def end(self) -> Message:
-        """The disconnect message."""
+        """Wait for the disconnect message and return it."""
         async with asyncio.timeout(HANG_TIMEOUT):
             await self.done.wait()
         return self.received[-1]
 
 
 def sending(*messages: Message) -> ASGIApp:
-    """An app that sends these, whatever it receives."""
+    """Return an app that sends these messages without regard to those that it receives."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

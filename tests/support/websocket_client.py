@@ -1,4 +1,4 @@
-"""A WebSocket client of raw bytes, for what a library would not send or not show."""
+"""A WebSocket client of raw bytes, for frames that a library would not send or not show."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def handshake(target: str = "/transcription-stream", *headers: str, key: str = K
 
 
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True, masked: bool = True, length: int | None = None) -> bytes:
-    """A frame; `length` may claim more than there is."""
+    """Return a frame; `length` may announce more bytes than it has."""
     size = len(data) if length is None else length
     flag = 0x80 if masked else 0
     if size < 126:
@@ -48,13 +48,13 @@ def apply(data: bytes, mask: bytes) -> bytes:
 
 
 class RawSocket:
-    """One end of a connection whose handshake is done; `head` is the other's part in it."""
+    """One end of a connection after its handshake; `head` is the head that the other end sent."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
         self.reader, self.writer, self.head = reader, writer, head
 
     async def read_frame(self) -> tuple[int, bytes]:
-        """The next frame's opcode and data. Raises `asyncio.IncompleteReadError` at the end."""
+        """Return the next frame's opcode and data. Raises `asyncio.IncompleteReadError` at the end."""
         first, second = await self.reader.readexactly(2)
         size = second & 0x7F
         masked = second & 0x80
@@ -67,7 +67,7 @@ class RawSocket:
         return first & 0x0F, apply(data, mask) if masked else data
 
     async def read_close(self) -> tuple[int, str]:
-        """Skip to the close frame."""
+        """Read up to the close frame and return its content."""
         while True:
             opcode, data = await self.read_frame()
             if opcode == 8:
@@ -79,7 +79,7 @@ class RawSocket:
 
 @asynccontextmanager
 async def raw_client(port: int, request: bytes | None = None, *, buffer: int | None = None) -> AsyncIterator[RawSocket]:
-    """A client after its handshake. `buffer`: bytes its kernel holds for it, otherwise as many as it likes."""
+    """Connect a client and complete its handshake. `buffer`: size of its receive buffer, by default the kernel's."""
     connection = socket.socket()
     connection.setblocking(False)
     if buffer is not None:

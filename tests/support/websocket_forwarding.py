@@ -26,7 +26,7 @@ QUICK = (0.2, 1.5)
 
 @asynccontextmanager
 async def forwarding(legacy: int, pings: tuple[float, float] = (20.0, 20.0), **settings: Any) -> AsyncIterator[int]:
-    """The gateway's WebSocket way from end to end; `settings` are the upstream's. Gives the port."""
+    """Serve WebSockets through the gateway's forwarding; `settings` are the upstream's. Yield the port."""
     upstream = WebSocketUpstream(
         f"http://127.0.0.1:{legacy}", **{"connect_timeout": 1.0, "response_timeout": 5.0, **settings}
     )
@@ -38,7 +38,7 @@ async def forwarding(legacy: int, pings: tuple[float, float] = (20.0, 20.0), **s
 async def joined(
     legacy: Legacy | int, pings: tuple[float, float] | None = None, **options: Any
 ) -> AsyncIterator[ClientConnection]:
-    """A client that reached the legacy through the gateway."""
+    """Connect a client to the legacy through the gateway."""
     if isinstance(legacy, Legacy) and legacy.gateway and pings is None:
         async with connect_to(legacy.gateway, **options) as client:
             yield client
@@ -59,7 +59,7 @@ def target_of(client: ClientConnection) -> str:
 
 
 def order(name: str, *arguments: object) -> str:
-    """A message that Node obeys."""
+    """Return a message that makes the Node server do something."""
     return "!" + json.dumps([name, *arguments])
 
 
@@ -94,7 +94,7 @@ def answering(answer: bytes) -> Script:
 
 
 def joined_up(answer: bytes) -> bytes:
-    """The answer as it would be had it come in one part."""
+    """Return the answer as if it had come in one part."""
     head, _, body = answer.partition(b"\r\n\r\n")
     if b"transfer-encoding: chunked" not in head:
         return answer
@@ -124,7 +124,7 @@ async def pour_until_closed(client: ClientConnection) -> None:
 
 @contextmanager
 def full_backlog() -> Iterator[int]:
-    """A port that is listened on, where no more connections are taken."""
+    """Yield a listening port whose backlog is full."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(0)

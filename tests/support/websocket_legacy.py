@@ -1,4 +1,4 @@
-"""A legacy on Node's real `ws`, which tells what it sees; it obeys its clients, so that tests can make it misbehave."""
+"""A legacy on Node's real `ws` that reports its events; its clients' commands make it misbehave."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ server.listen(0, '127.0.0.1', () => tell({ port: server.address().port }))
 
 
 def new_target() -> str:
-    """A target that only one connection of the test run asks for."""
+    """Return a target that only one connection of the test run requests."""
     return f"/transcription-stream?number={next(_numbers)}"
 
 
 class Legacy:
-    """The running server: its `port`, and what it tells, event by event."""
+    """The running server: its `port`, and its events."""
 
     def __init__(self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, port: int) -> None:
         self.port = port
@@ -82,12 +82,12 @@ class Legacy:
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def listen(self) -> None:
-        """Take in what it tells, since it stops when nobody does."""
+        """Read its events, because the server stops when its output is full."""
         async for line in self._output:
             self._events.put_nowait(json.loads(line))
 
     async def event(self, kind: str, target: str, seconds: float = HANG_TIMEOUT) -> dict[str, Any]:
-        """The next event of that kind on the connection that asked for `target`; those of others are forgotten."""
+        """Return the next event of a kind on the connection for `target`; events of other connections are dropped."""
         async with asyncio.timeout(seconds):
             while True:
                 event = await self._events.get()

@@ -41,7 +41,7 @@ def with_state(app: ASGIApp, state: Mapping[str, object]) -> ASGIApp:
 
 @asynccontextmanager
 async def stoppable(app: ASGIApp, **settings: Any) -> AsyncIterator[tuple[int, Callable[[], None]]]:
-    """A server, and what to call to stop it as a signal would."""
+    """Run a server; yield its port and a function that stops it as a signal would."""
     arguments = {**uvicorn_settings(), "lifespan": "off", "log_config": None, **settings}
     server = OwnLoopServer(uvicorn.Config(app, host="127.0.0.1", port=0, **arguments))
     task = asyncio.create_task(server.serve())

@@ -1,4 +1,4 @@
-"""Processes that `serve` starts, and what their ops port counts."""
+"""Processes that `serve` starts, and samples of their metrics."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.support.gateway_process import get
 
 
 def workers_of(pid: int) -> set[int]:
-    """The worker processes of a supervisor; multiprocessing's resource tracker is not one."""
+    """Return the worker processes of a supervisor, without multiprocessing's resource tracker."""
     return {child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()}
 
 
 async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
-    """Try again while no worker is there to answer."""
+    """Wait until the condition holds; while no worker answers, try again."""
     async with asyncio.timeout(seconds):
         while True:
             with contextlib.suppress(OSError, TimeoutError, IndexError):
@@ -26,7 +26,7 @@ async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: floa
 
 
 def children(pid: int) -> set[int]:
-    """The processes that a process has started (Linux)."""
+    """Return the processes that a process has started (Linux)."""
     found = set[int]()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
