@@ -35,7 +35,6 @@ from tests.differential.people import TOKEN
 from tests.support.backend_pair import Outside, Twin, legacy_twin
 from tests.support.backends import SECRET
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE
-from tests.support.exchanges import raw
 from tests.support.patient_timings import PATIENT
 from tests.support.planted_faults import Answer, compact
 from tests.support.shadowed_requests import CONNECTION
@@ -114,7 +113,7 @@ class Stand:
     async def _compare_read(self, comparator: Comparator) -> None:
         served = await self.backends.fetch("legacy", "all", _request(*READ), self.backends.bounds())
         assert not isinstance(served, str)
-        job = CompareRead(1, "all", "legacy", CONNECTION, raw(served), time.monotonic() + 10)
+        job = CompareRead(1, "all", "legacy", CONNECTION, served, time.monotonic() + 10)
         verdicts: list[Verdict] = []
         await comparator.compare_read(job, verdicts.append)
         assert verdicts[0].reason is None

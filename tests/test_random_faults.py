@@ -9,7 +9,7 @@ import functools
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ def recorded() -> list[Exchange]:
             if answer.outcome == "response" and not answer.blocks and "content-encoding" not in headers:
                 kind = headers.pop("content-type", "")
                 made = exchange(answer.body, kind, status=answer.status, headers=headers.items(), target="/x")
-                made = replace(made, started=NOW + 86_400.0)  # so that nothing recorded counts as made just now
+                made = made._replace(started=NOW + 86_400.0)  # so that nothing recorded counts as made just now
                 found.setdefault((answer.status, answer.body), made)
     return list(found.values())
 
@@ -60,7 +60,7 @@ class Equivalent:
 
 
 def _headers_as(change: Callable[[Draw, tuple[tuple[bytes, bytes], ...]], Any]) -> Callable[[Draw, Exchange], Exchange]:
-    return lambda draw, exchange: replace(exchange, headers=tuple(change(draw, exchange.headers)))
+    return lambda draw, exchange: exchange._replace(headers=tuple(change(draw, exchange.headers)))
 
 
 EQUIVALENTS: Final = (
@@ -178,7 +178,7 @@ def generated(answer: Exchange, texts: list[str], side: int) -> Exchange:
     for number, one in enumerate(texts):
         at = f"2026-11-22T19:41:09.{number % 10}{side:02d}Z"
         text = text.replace(one, object_id(10 * number + side) if len(one) == 24 and "T" not in one else at)
-    return replace(with_body(answer, text.encode()), started=float(NOW))
+    return with_body(answer, text.encode())._replace(started=float(NOW))
 
 
 @settings(REPEATABLE)

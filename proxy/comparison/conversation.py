@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from starlette.types import Message, Scope
 
-from proxy.comparison.exchange import Exchange, ExchangeRecorder, RawExchange
+from proxy.comparison.exchange import Exchange, ExchangeRecorder
 from proxy.websocket.inflation import InflatingReader, InflationLimitError, read_deflate
 from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation
 
@@ -47,7 +47,7 @@ class Chunk(NamedTuple):
 class RawConversation(NamedTuple):
     """The handshake and all bytes after it; `opened` is its answer's time in monotonic seconds."""
 
-    handshake: RawExchange
+    handshake: Exchange
     opened: float
     chunks: Sequence[Chunk]
 
@@ -150,9 +150,9 @@ class HandshakeRecorder:
         elif kind.startswith("websocket.http.response."):
             self._recorder.sent({**message, "type": kind.removeprefix("websocket.")})
 
-    def raw(self, failure: str | None = None) -> RawExchange:
+    def exchange(self, failure: str | None = None) -> Exchange:
         """Return the handshake; `failure` is the code of an `errors.Failure` that the backend raised, if it did."""
-        return self._recorder.raw(failure)
+        return self._recorder.exchange(failure)
 
     def _answer(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self._recorder.sent({"type": "http.response.start", "status": status, "headers": headers})
@@ -187,7 +187,7 @@ def read_conversation(raw: RawConversation, max_messages: int) -> Conversation:
         ConversationTooLargeError: it has more than `max_messages` messages, or they are too large once inflated.
         UnreadableConversationError: its frames cannot be read.
     """
-    handshake = raw.handshake.exchange()
+    handshake = raw.handshake
     extensions = [value.decode("latin-1") for name, value in handshake.headers if name == _EXTENSIONS]
     headers = tuple(header for header in handshake.headers if header[0] != _EXTENSIONS)
     reader = _ConversationReader(raw, max_messages, _readers(raw.size, ",".join(extensions)))
@@ -196,7 +196,7 @@ def read_conversation(raw: RawConversation, max_messages: int) -> Conversation:
             reader.read(chunk)
     except InflationLimitError as error:
         raise ConversationTooLargeError from error
-    return replace(reader.conversation(), handshake=replace(handshake, headers=headers))
+    return replace(reader.conversation(), handshake=handshake._replace(headers=headers))
 
 
 def _readers(size: int, extensions: str) -> tuple[MessageReader, MessageReader]:
@@ -236,7 +236,7 @@ class _ConversationReader:
 
     def conversation(self) -> Conversation:
         return Conversation(
-            self._raw.handshake.exchange(), tuple(self._sent), tuple(self._received), self._ending, self._violation
+            self._raw.handshake, tuple(self._sent), tuple(self._received), self._ending, self._violation
         )
 
     def _read_client(self, data: bytes, at: float) -> None:

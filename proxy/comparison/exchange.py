@@ -1,11 +1,11 @@
 """Record one request and its answer as they pass a backend, within limits, for a later comparison. Pure.
 
-    messages ─▶ ExchangeRecorder ─▶ RawExchange ─▶ (shadow process) ─▶ Exchange ─┬▶ RequestSnapshot   to be sent again
-                                                                                 └▶ DecodedAnswer     to be compared
+    messages ─▶ ExchangeRecorder ─▶ Exchange ─▶ (shadow process) ─┬▶ RequestSnapshot   to be sent again
+                                                                  └▶ DecodedAnswer     to be compared
 
-Use `RawExchange` for what passed, as it passed: chunks are referenced and not copied, and a body longer than `limit` is
-replaced by its length and digests of its blocks. Use `Exchange` for the same in one piece, with header names in lower
-case. `DecodedAnswer` (`answers`) is an answer with its content coding undone, of live traffic and of recordings alike.
+`Exchange` is the one form of a recorded exchange: bodies as transferred, or their length and digests where they are
+longer than a limit. `DecodedAnswer` (`answers`) is the one form of an answer whose content coding is undone, of live
+traffic and of recordings alike; `RequestSnapshot` (`shadow.messages`) that of a request to be sent again.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from starlette.types import Message, Scope
 
 from proxy.comparison.body_digests import BodyDigests
 from proxy.gateway.scope import request_target
+from proxy.types import HeaderFields
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Outcome = Literal["response", "hang", "reset", "gone", "unasked"]
@@ -35,18 +35,20 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A body. Where it was longer than the limit, `data` is empty and `blocks` are its digests.
 
     `length` counts all bytes of the body as transferred. The digests are those of `content_length` bytes of content,
     or of the coded bytes where the content coding could not be undone: then `content_length` is None.
     """
 
-    data: bytes = field(default=b"", repr=False)
+    data: bytes = b""
     length: int = 0
-    blocks: tuple[bytes, ...] = field(default=(), repr=False)
+    blocks: tuple[bytes, ...] = ()
     content_length: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Body(length={self.length})"
 
     @property
     def truncated(self) -> bool:
@@ -64,87 +66,41 @@ class Body:
         return cls(data, len(data))
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One request as one backend received it, and its answer.
+class Exchange(NamedTuple):
+    """One request as one backend received it, and its answer, with coded bodies; cheap to send to another process.
 
     Header names are in lower case, in their order, with duplicates. `status` is 0 where no answer began. `outcome` is
     `response` for a complete answer, `hang` for none in time, `reset` for a truncated one or a crashed backend, `gone`
     where the client disconnected first, `unasked` where the backend was unreachable. `started` is in seconds since the
-    epoch; `head` and `total` are seconds until the answer began and ended.
-    """
-
-    method: str
-    target: bytes = field(repr=False)
-    request_headers: Headers = field(repr=False)
-    request_body: Body
-    outcome: Outcome
-    status: int
-    headers: Headers = field(repr=False)
-    body: Body
-    started: float
-    head: float
-    total: float
-
-
-class RawBody(NamedTuple):
-    """A body in chunks as received; digests of `blocks` instead of chunks where it was longer than the limit."""
-
-    chunks: Sequence[bytes]
-    length: int
-    blocks: tuple[bytes, ...] = ()
-    content_length: int | None = None
-
-    def __repr__(self) -> str:
-        return f"RawBody(length={self.length})"
-
-    def body(self) -> Body:
-        """Return the body in one piece."""
-        return Body(b"".join(self.chunks), self.length, self.blocks, self.content_length)
-
-
-class RawExchange(NamedTuple):
-    """A recorded exchange in the form that is cheapest to create and to send to another process.
-
-    `is_request_complete`: the whole request body has passed. The other fields are those of `Exchange`, not decoded yet.
+    epoch; `head` and `total` are seconds until the answer began and ended. `is_request_complete`: the whole request
+    body has passed.
     """
 
     method: str
     target: bytes
-    request_headers: Sequence[tuple[bytes, bytes]]
-    request_body: RawBody
-    is_request_complete: bool
+    request_headers: Headers
+    request_body: Body
     outcome: Outcome
     status: int
-    headers: Sequence[tuple[bytes, bytes]]
-    body: RawBody
+    headers: Headers
+    body: Body
     started: float
     head: float
     total: float
+    is_request_complete: bool = True
 
     def __repr__(self) -> str:
-        return f"RawExchange({self.method}, {self.outcome}, {self.status})"
+        return f"Exchange({self.method}, {self.outcome}, {self.status})"
 
     @property
     def size(self) -> int:
         """Return the number of retained bytes of bodies."""
-        return sum(each.length for each in (self.request_body, self.body) if not each.blocks)
+        return len(self.request_body.data) + len(self.body.data)
 
-    def exchange(self) -> Exchange:
-        """Return the exchange in its decoded form."""
-        return Exchange(
-            method=self.method,
-            target=self.target,
-            request_headers=tuple(map(_as_bytes, self.request_headers)),
-            request_body=self.request_body.body(),
-            outcome=self.outcome,
-            status=self.status,
-            headers=tuple([(bytes(name).lower(), bytes(value)) for name, value in self.headers]),
-            body=self.body.body(),
-            started=self.started,
-            head=self.head,
-            total=self.total,
-        )
+
+def normalised(headers: HeaderFields) -> Headers:
+    """Return header fields with names in lower case."""
+    return tuple([(bytes(name).lower(), bytes(value)) for name, value in headers])
 
 
 class AnswerObserver(Protocol):
@@ -169,10 +125,6 @@ class Account(Protocol):
 
 OpenAccount: TypeAlias = Callable[[Callable[[], None]], Account]
 """Opens an account. The function passed to it drops the holder's bytes."""
-
-
-def _as_bytes(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    return header if type(header) is tuple and type(header[1]) is bytes else (bytes(header[0]), bytes(header[1]))
 
 
 class ExchangeRecorder:
@@ -266,7 +218,7 @@ class ExchangeRecorder:
         return BodyDigests(codings.decode("latin-1"), self._wall if self._by_role else None)
 
     def close(self) -> None:
-        """Return the bytes to the memory budget; call this where `raw` is not called."""
+        """Return the bytes to the memory budget; call this where `exchange` is not called."""
         if self._account is not None:
             self._account.close()
 
@@ -275,27 +227,23 @@ class ExchangeRecorder:
         self._sent.shorten()
 
     def exchange(self, failure: str | None = None) -> Exchange:
-        """Return the decoded exchange; `failure` is the code of the backend's `errors.Failure`, if any."""
-        return self.raw(failure).exchange()
-
-    def raw(self, failure: str | None = None) -> RawExchange:
-        """Return the exchange as received."""
+        """Return the exchange; `failure` is the code of the backend's `errors.Failure`, if any."""
         ended = self._ended or time.perf_counter()
         scope = self._scope
         self.close()
-        return RawExchange(
+        return Exchange(
             scope["method"],
             request_target(scope),
-            scope["headers"],
+            normalised(scope["headers"]),
             self._received.body(),
-            self._request_complete,
             self._outcome(failure),
             self._status,
-            self._headers,
+            normalised(self._headers),
             self._sent.body(),
             self._wall,
             (self._head_at or ended) - self._started,
             ended - self._started,
+            self._request_complete,
         )
 
     def _outcome(self, failure: str | None) -> Outcome:
@@ -340,8 +288,8 @@ class _BodyBuffer:
                 self._digests.update(each)
             self._chunks.clear()
 
-    def body(self) -> RawBody:
+    def body(self) -> Body:
         if self._digests is None:
-            return RawBody(list(self._chunks), self.length)
+            return Body(b"".join(self._chunks), self.length)
         digests = self._digests.finish()
-        return RawBody([], self.length, digests.blocks(), digests.length if self._digests.is_content else None)
+        return Body(b"", self.length, digests.blocks(), digests.length if self._digests.is_content else None)

@@ -25,7 +25,7 @@ from typing import Final, Literal, TypeAlias
 from starlette.types import Receive, Scope
 
 from proxy.comparison.conversation import RawConversation
-from proxy.comparison.exchange import RawExchange
+from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason
 from proxy.config.field_types import FULL
 from proxy.config.inheritance import SAFE
@@ -154,15 +154,15 @@ class ShadowClient:
         budgets = tuple(budget for budget in (self._conversations, budget_of(scope)) if budget is not None)
         return MirroredConversation(self, route, scope, receive, self._config.shadow, budgets)
 
-    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
+    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, exchange: Exchange) -> None:
         """Submit a read, answered by `served`, for comparison."""
         deadline = time.monotonic() + self._config.shadow.deadline
-        pending = PendingRequest(route, served, raw.size, deadline, caller=connection.caller)
+        pending = PendingRequest(route, served, exchange.size, deadline, caller=connection.caller)
         number = self._pending.add(pending, self._max_pending)
         if number is None:
             self.skip(route, served, "queue_full")
         else:
-            self._supervisor.send(CompareRead(number, route, served, connection, raw, deadline))
+            self._supervisor.send(CompareRead(number, route, served, connection, exchange, deadline))
 
     def submit_conversation(self, route: str, connection: ConnectionInfo, raw: RawConversation) -> None:
         """Submit a conversation with legacy for comparison."""
@@ -198,12 +198,12 @@ class ShadowClient:
                 self.discard(number, reason)
         return number if reason is None else None
 
-    def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
+    def submit_legacy_answer(self, number: int, exchange: Exchange) -> None:
         """Submit legacy's answer to a write that ran dry."""
         pending = self._pending.get(number)
         if pending is not None:
             pending.deadline = time.monotonic() + self._config.shadow.deadline
-            self._supervisor.send(LegacyServed(number, raw))
+            self._supervisor.send(LegacyServed(number, exchange))
 
     def discard(self, number: int, reason: Reason) -> None:
         """Skip the comparison of a pending request."""

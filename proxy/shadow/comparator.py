@@ -43,9 +43,9 @@ class Comparator:
         Raises:
             UncancellableAppError: the native app ignores its cancellation.
         """
-        served = job.raw.exchange()
+        served = job.exchange
         request = RequestSnapshot.of(served, job.connection)
-        result = incomparable(served) or not_repeatable(job.raw, request) or await self._shadow(job, served, request)
+        result = incomparable(served) or not_repeatable(served, request) or await self._shadow(job, served, request)
         if isinstance(result, str):
             self._record(SkippedEvent(job.route, job.served, result))
             on_verdict(skipped(result))

@@ -133,7 +133,7 @@ def reported(conversation: Conversation) -> Exchange:
         return handshake
     sent = _json([outline(each.data) for each in conversation.sent])
     received = _json(values_of([each.data for each in conversation.received]))
-    return replace(handshake, request_body=Body.of(sent), body=Body.of(received))
+    return handshake._replace(request_body=Body.of(sent), body=Body.of(received))
 
 
 def _json(value: object) -> bytes:

@@ -118,7 +118,7 @@ class ConversationReplay:
         if error is not None:
             logger.error("the app raised %s in a conversation", type(error).__name__)
         failure = "native_failed" if not self._handshake.answered else None
-        handshake = self._handshake.raw(failure).exchange()
+        handshake = self._handshake.exchange(failure)
         return Conversation(handshake, self._served.sent[: self._sent], tuple(self._received), self._ending)
 
     async def _converse(self, task: asyncio.Future[None]) -> None:

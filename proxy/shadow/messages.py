@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from proxy.comparison.conversation import Chunk, RawConversation
-from proxy.comparison.exchange import Exchange, Headers, RawExchange
+from proxy.comparison.exchange import Exchange, Headers
 from proxy.comparison.verdicts import CountName, Reason
 from proxy.config.models import Config
 from proxy.observability.webhook import WebhookEvent
@@ -71,7 +71,7 @@ class CompareRead(NamedTuple):
     route: str
     served: Backend
     connection: ConnectionInfo
-    raw: RawExchange
+    exchange: Exchange
     deadline: float
 
     def __repr__(self) -> str:
@@ -120,7 +120,7 @@ class LegacyServed(NamedTuple):
     """Legacy's exchange for an earlier dry run: compare both answers."""
 
     number: int
-    raw: RawExchange
+    exchange: Exchange
 
 
 class Discard(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.comparison.exchange import AnswerObserver, ExchangeRecorder, OpenAccount, RawBody, RawExchange
+from proxy.comparison.exchange import AnswerObserver, Body, Exchange, ExchangeRecorder, OpenAccount, normalised
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Route
@@ -23,20 +23,20 @@ from proxy.types import Backend, HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
 
-NO_BODY: Final = RawBody((), 0)
+NO_BODY: Final = Body()
 """The body of a request without one."""
 
 
 class ShadowSink(Protocol):
     """Receiver of recorded requests: `ShadowClient`, or a recorder in tests."""
 
-    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
+    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, exchange: Exchange) -> None:
         """Submit a read that `served` has answered for comparison."""
 
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
         """Run a write dry and wait for the end; return its number, None where nothing will be compared."""
 
-    def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
+    def submit_legacy_answer(self, number: int, exchange: Exchange) -> None:
         """Submit the exchange with legacy of a write that ran dry."""
 
     def discard(self, number: int, reason: Reason) -> None:
@@ -142,18 +142,21 @@ class MirroredRead:
 
     def end(self, backend: Backend, failure: str | None) -> None:
         request = self._request.request_snapshot()
-        raw = self._whole_exchange(request, *self._answer) if self._answer is not None else self.capture.raw(failure)
-        reason = unanswered(raw.outcome)
+        if self._answer is not None:
+            exchange = self._whole_exchange(request, *self._answer)
+        else:
+            exchange = self.capture.exchange(failure)
+        reason = unanswered(exchange.outcome)
         if reason is not None:
             self._sink.skip(self._route, backend, reason)
         else:
-            self._sink.submit_read(self._route, backend, request.connection, raw)
+            self._sink.submit_read(self._route, backend, request.connection, exchange)
 
-    def _whole_exchange(self, request: RequestSnapshot, status: int, headers: HeaderFields, body: bytes) -> RawExchange:
+    def _whole_exchange(self, request: RequestSnapshot, status: int, headers: HeaderFields, body: bytes) -> Exchange:
         wall, began = self._began
-        seconds, answer = self._answered_at - began, RawBody((body,), len(body))
-        return RawExchange(
-            *request[:3], NO_BODY, True, "response", status, headers, answer, started=wall, head=seconds, total=seconds
+        seconds, fields = self._answered_at - began, normalised(headers)
+        return Exchange(
+            *request[:3], NO_BODY, "response", status, fields, Body.of(body), started=wall, head=seconds, total=seconds
         )
 
 
@@ -191,7 +194,7 @@ class MirroredDryRun:
         if self._number is None or self.capture is None:
             return
         if backend == "legacy":
-            self._sink.submit_legacy_answer(self._number, self.capture.raw(failure))
+            self._sink.submit_legacy_answer(self._number, self.capture.exchange(failure))
         else:
             self.capture.close()
             self._sink.discard(self._number, "backend_unavailable")  # legacy was down: native served as the fallback

@@ -87,7 +87,7 @@ class MirroredConversation:
         """Submit the conversation once both connections are closed, unless it was skipped."""
         if self._is_over:
             return
-        handshake = self._handshake.raw(failure)
+        handshake = self._handshake.exchange(failure)
         reason = unanswered(handshake.outcome) if backend == "legacy" else "backend_unavailable"
         if reason is not None:
             self._skip(reason)

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
-from proxy.comparison.exchange import Exchange, ExchangeRecorder, Headers, RawExchange
+from proxy.comparison.exchange import Exchange, ExchangeRecorder, Headers
 from proxy.comparison.verdicts import Reason
 from proxy.gateway.errors import Failure
 from proxy.gateway.request_context import CONTEXT, RequestContext
@@ -77,11 +77,11 @@ async def replay_request(
     return _unanswered(client.capture, _error_of(task), bounds.deadline)
 
 
-def not_repeatable(raw: RawExchange, request: RequestSnapshot) -> Reason | None:
+def not_repeatable(exchange: Exchange, request: RequestSnapshot) -> Reason | None:
     """Return the reason why a request cannot be repeated; None where it can."""
-    if raw.request_body.blocks:
+    if exchange.request_body.blocks:
         return "body_too_large"
-    unread = not raw.is_request_complete and _has_body(request.headers)
+    unread = not exchange.is_request_complete and _has_body(request.headers)
     return "streaming" if unread or first_header(request.headers, b"upgrade") is not None else None
 
 

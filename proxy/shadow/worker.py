@@ -247,7 +247,7 @@ class Worker:
         result = await task if task is not None else None
         if result is not None:
             job, native, writes = result
-            legacy = message.raw.exchange()
+            legacy = message.exchange
             try:
                 verdict = await self._comparator.compare_dry_run(job.route, job.request, legacy, native, writes)
             except UncancellableAppError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from proxy.comparison.exchange import Body, Exchange, Headers, Outcome, RawBody, RawExchange
+from proxy.comparison.exchange import Body, Exchange, Headers, Outcome
 from proxy.comparison.verdicts import Verdict
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
@@ -48,16 +48,6 @@ def exchange(
 def answered(value: JSON, **more: object) -> Exchange:
     """Return an exchange whose answer is JSON."""
     return exchange(json.dumps(value).encode(), **more)  # type: ignore[arg-type]
-
-
-def raw(exchange: Exchange, *, complete: bool = True) -> RawExchange:
-    """Return the exchange as a recorder gives it."""
-    sent, body = (
-        RawBody([each.data], each.length, each.blocks, each.content_length)
-        for each in (exchange.request_body, exchange.body)
-    )
-    fields = {name: getattr(exchange, name) for name in Exchange.__slots__}
-    return RawExchange(**{**fields, "request_body": sent, "body": body, "is_request_complete": complete})
 
 
 def operation(schema: JSON, *statuses: int, requests: Mapping[str, JSON] | None = None) -> Operation:

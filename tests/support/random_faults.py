@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from hypothesis import strategies as st
@@ -53,7 +52,7 @@ def applies(plant: Plant, exchange: Exchange) -> bool:
 
 
 def with_body(exchange: Exchange, body: bytes) -> Exchange:
-    return replace(exchange, body=Body.of(body))
+    return exchange._replace(body=Body.of(body))
 
 
 def _bytes(change: Callable[[Draw, bytes], bytes]) -> Plant:
@@ -281,12 +280,12 @@ def _with_item_twice(draw: Draw, node: list[Any]) -> list[Any]:
 
 def _other_status(draw: Draw, exchange: Exchange) -> Faulty:
     statuses = st.integers(100, 599).filter(lambda status: status != exchange.status)
-    return Faulty(replace(exchange, status=draw(statuses)), ("status",))
+    return Faulty(exchange._replace(status=draw(statuses)), ("status",))
 
 
 def _reset(draw: Draw, exchange: Exchange) -> Faulty:
     cut = Body.of(exchange.body.data[: len(exchange.body.data) // 2])
-    return Faulty(replace(exchange, outcome=draw(st.sampled_from(("reset", "hang"))), body=cut), ("outcome",))
+    return Faulty(exchange._replace(outcome=draw(st.sampled_from(("reset", "hang"))), body=cut), ("outcome",))
 
 
 IGNORED: Final = (b"date", b"connection", b"content-length", b"keep-alive", b"transfer-encoding", b"x-request-id")
@@ -306,7 +305,7 @@ def _header(change: Callable[[Draw, bytes], list[bytes]], *spared: bytes) -> Pla
             for each, value in exchange.headers
             for part in (change(draw, value) if each == name else [value])
         )
-        return Faulty(replace(exchange, headers=headers), ("header", name.decode()))
+        return Faulty(exchange._replace(headers=headers), ("header", name.decode()))
 
     return plant
 
@@ -318,13 +317,13 @@ def _other_value(draw: Draw, value: bytes) -> list[bytes]:
 def _new_header(draw: Draw, exchange: Exchange) -> Faulty:
     name = draw(st.sampled_from(("x-new", "retry-after", "cache-control-2", "content-encoding", "link")))
     headers = (*exchange.headers, (name.encode(), b"gzip"))
-    return Faulty(replace(exchange, headers=headers), ("header", name))
+    return Faulty(exchange._replace(headers=headers), ("header", name))
 
 
 def with_cookies(exchange: Exchange, *cookies: bytes) -> Exchange:
     """Return the exchange with these cookies in place of its own."""
     others = tuple(header for header in exchange.headers if header[0] != b"set-cookie")
-    return replace(exchange, headers=(*others, *((b"set-cookie", cookie) for cookie in cookies)))
+    return exchange._replace(headers=(*others, *((b"set-cookie", cookie) for cookie in cookies)))
 
 
 COOKIES: Final = (b"sid=a; Path=/A; HttpOnly", b"sid=b; Path=/A; HttpOnly", b"theme=dark; SameSite=Lax")

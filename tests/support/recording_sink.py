@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
-from proxy.comparison.exchange import LIMIT, Exchange, RawExchange
+from proxy.comparison.exchange import LIMIT, Exchange
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Route
 from proxy.gateway.bucketing import Decision
@@ -17,7 +17,7 @@ class RecordingSink:
     """Records the calls, and answers each dry run with `number`. Also samples all reads of a gateway."""
 
     def __init__(self, number: int | None = 7) -> None:
-        self.reads: list[tuple[str, Backend, ConnectionInfo, RawExchange]] = []
+        self.reads: list[tuple[str, Backend, ConnectionInfo, Exchange]] = []
         self.requests: list[RequestSnapshot] = []
         self.compared: list[tuple[int, Exchange]] = []
         self.skipped: list[Reason] = []
@@ -28,15 +28,15 @@ class RecordingSink:
         """Sample every request as a read."""
         return MirroredRead(self, route.name, request, receive, LIMIT)
 
-    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
-        self.reads.append((route, served, connection, raw))
+    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, exchange: Exchange) -> None:
+        self.reads.append((route, served, connection, exchange))
 
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
         self.requests.append(request)
         return self._number
 
-    def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
-        self.compared.append((number, raw.exchange()))
+    def submit_legacy_answer(self, number: int, exchange: Exchange) -> None:
+        self.compared.append((number, exchange))
 
     def discard(self, number: int, reason: Reason) -> None:
         self.discarded.append((number, reason))

@@ -316,4 +316,4 @@ def _exchange(one: model.Step) -> Exchange:
 
 
 def _fields(one: Exchange) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in Exchange.__slots__}
+    return {name: getattr(one, name) for name in Exchange._fields}

@@ -72,7 +72,7 @@ def answer(value: object, coding: str = "", by_role: bool = False, limit: int = 
         recorder.sent({"type": "http.response.body", "body": body[start : start + 50_000], "more_body": True})
     recorder.sent({"type": "http.response.body", "body": b""})
     found = recorder.exchange()
-    return Exchange(**{name: getattr(found, name) for name in Exchange.__slots__ if name != "started"}, started=NOW)
+    return Exchange(**{name: getattr(found, name) for name in Exchange._fields if name != "started"}, started=NOW)
 
 
 @given(st.binary(max_size=3000), st.sampled_from(list(ENCODERS)), st.lists(st.integers(0, 700), max_size=6))

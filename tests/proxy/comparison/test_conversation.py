@@ -25,7 +25,7 @@ from proxy.comparison.conversation import (
     split_chunks,
 )
 from proxy.websocket.inflation import MAX_INFLATED
-from tests.support.exchanges import exchange, raw
+from tests.support.exchanges import exchange
 from tests.support.websocket_client import frame
 
 Turn = tuple[bool, bytes]
@@ -44,7 +44,7 @@ RECEIVED = [("hello", 0), ("one two", 2), (b"", 2)]
 
 
 def conversation(chunks: Iterable[Chunk], *headers: tuple[bytes, bytes], messages: int = 100) -> Conversation:
-    accepted = raw(exchange(b"", status=101))._replace(headers=headers)
+    accepted = exchange(b"", status=101)._replace(headers=headers)
     return read_conversation(RawConversation(accepted, 10.0, list(chunks)), messages)
 
 
@@ -155,7 +155,7 @@ def test_messages_beyond_the_limit_are_not_read() -> None:
 
 def test_no_content_shows_in_a_repr() -> None:
     read = conversation(split(TURNS, [7]))
-    shown = f"{read!r} {Chunk(True, 1.0, b'hello')!r} {RawConversation(raw(exchange()), 1.0, [])!r}"
+    shown = f"{read!r} {Chunk(True, 1.0, b'hello')!r} {RawConversation(exchange(), 1.0, [])!r}"
     assert not any(content in shown for content in ("hello", "aé", "ccc", "bye", "one two"))
 
 
@@ -179,6 +179,6 @@ def test_a_handshake_is_recorded_as_an_answer(messages: list[dict[str, object]],
     for message in messages:
         recorder.sent(message)
     recorder.sent({"type": "websocket.close", "code": 1000})
-    recorded = recorder.raw().exchange()
+    recorded = recorder.exchange()
     assert (recorded.outcome, (recorded.status, recorded.headers)) == ("response", expected)
     assert bool(recorder.opened) is (recorded.status == 101)

@@ -21,7 +21,7 @@ from proxy.comparison.conversation import (
 )
 from proxy.comparison.conversations import compare_conversations
 from proxy.comparison.messages import values_of
-from tests.support.exchanges import exchange, raw
+from tests.support.exchanges import exchange
 
 HANDSHAKE = exchange(b"", "", status=101, target="/stream")
 chunks = st.lists(st.builds(Chunk, st.booleans(), st.floats(0, 9), st.binary(max_size=40)), max_size=8)
@@ -44,8 +44,8 @@ DEEP = [
 
 @given(chunks, extensions)
 def test_any_bytes_are_read_or_refused(sent: list[Chunk], extension: str) -> None:
-    headers = [(b"sec-websocket-extensions", extension.encode())] if extension else []
-    accepted = raw(HANDSHAKE)._replace(headers=headers)
+    headers = ((b"sec-websocket-extensions", extension.encode()),) if extension else ()
+    accepted = HANDSHAKE._replace(headers=headers)
     with contextlib.suppress(UnreadableConversationError, ConversationTooLargeError):
         read = read_conversation(RawConversation(accepted, 0.0, sent), 5)
         assert compare_conversations(read, read).name == "match"

@@ -94,7 +94,7 @@ def test_a_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
     first, last = messages(b"a", b"b")
     for message, whole in (({"type": "http.disconnect"}, False), (first, False), (last, True)):
         capture.received(message)
-        assert capture.raw().is_request_complete is whole
+        assert capture.exchange().is_request_complete is whole
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,16 @@ def test_what_was_seen_crosses_to_another_process_as_it_came() -> None:
     capture = ExchangeRecorder(SCOPE, 5)
     for message in (START, piece(b"one", True), piece(b"two and three")):
         capture.sent(message)
-    raw = capture.raw()
-    assert pickle.loads(pickle.dumps(raw)).exchange() == raw.exchange() == capture.exchange()
-    assert (raw.size, raw.body.length) == (0, 16)
-    assert "one" not in repr(raw) + repr(raw.body)
+    exchange = capture.exchange()
+    assert pickle.loads(pickle.dumps(exchange)) == exchange == capture.exchange()
+    assert (exchange.size, exchange.body.length) == (0, 16)
+    assert "one" not in repr(exchange) + repr(exchange.body)
+
+
+def test_header_names_are_in_lower_case() -> None:
+    capture = ExchangeRecorder(SCOPE)
+    capture.sent({**START, "headers": [(b"X-Name", b"Value")]})
+    assert capture.exchange().headers == ((b"x-name", b"Value"),)
 
 
 def test_nothing_of_the_content_shows_in_a_traceback() -> None:
@@ -147,7 +153,7 @@ def test_bodies_of_a_capture_count_in_the_memory_budget() -> None:
     assert budget.used == 70
     capture.received({"type": "http.request", "body": b"x" * 20})  # over the capture's own limit: digests
     assert budget.used == 30
-    capture.raw()
+    capture.exchange()
     assert (budget.used, dict(budget.accounts)) == (0, {})
 
 

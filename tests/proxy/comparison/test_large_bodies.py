@@ -20,7 +20,7 @@ NOTE: JSON = {"_id": object_id(1), "body": "Rest and fluids."}
 def truncated(data: bytes, **more: Any) -> Exchange:
     plain, digests = exchange(**more), digests_of(data)
     return Exchange(
-        **{name: getattr(plain, name) for name in Exchange.__slots__ if name != "body"},
+        **{name: getattr(plain, name) for name in Exchange._fields if name != "body"},
         body=Body(b"", digests.length, digests.blocks(), digests.length),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +40,7 @@ def test_mode_decides_on_names_and_values(mode: Mode, name: bool, value: bool) -
 def test_no_mode_shows_credentials(mode: Mode) -> None:
     sent = ((b"authorization", TOKEN.encode()), (b"cookie", b"session=a-secret-token"))
     answer = answered({}, headers=[("set-cookie", "session=a-secret-token")])
-    answer = replace(answer, request_headers=sent)
+    answer = answer._replace(request_headers=sent)
     assert "a-secret-token" not in redacted(mode, answer)
 
 
@@ -76,7 +75,7 @@ def test_names_of_the_contract_and_the_code_are_shown_everywhere() -> None:
 )
 def test_framework_headers_are_shown(name: str, value: str, plain: bool) -> None:
     assert is_plain(name, value, CONTRACT) == plain
-    answer = replace(answered({}), headers=((name.encode(), value.encode()),))
+    answer = answered({})._replace(headers=((name.encode(), value.encode()),))
     assert (f'"value": {json.dumps(value)}' in redacted("full", answer)) == plain
 
 

@@ -57,7 +57,7 @@ def sample(target: str = "/patients/Agnes?q=Agnes", **headers: str) -> Sample:
     legacy, native = (answered({"name": PATIENT, key: 1}, target=target) for key in ("count", "total"))
     if headers:
         sent = tuple((name.encode(), value.encode()) for name, value in headers.items())
-        legacy = replace(legacy, request_headers=sent)
+        legacy = legacy._replace(request_headers=sent)
     comparison = ComparisonEvent("patients", None, "legacy", compare(legacy, native), legacy, native)
     step = CaptureAgent(None, CONFIG).reproduce(comparison)
     fields = [("body.count", "missing")]

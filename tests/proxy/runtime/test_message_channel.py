@@ -24,7 +24,7 @@ from proxy.shadow.messages import (
     ReportsDropped,
     RequestSnapshot,
 )
-from tests.support.exchanges import exchange, raw
+from tests.support.exchanges import exchange
 
 ARRIVAL = ConnectionInfo("http", "1.1", ("127.0.0.1", 1), None, b"id")
 
@@ -123,8 +123,8 @@ def test_nothing_of_a_request_shows_in_a_traceback() -> None:
     told = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
     asked = RequestSnapshot.of(told, ARRIVAL)
     for message in (
-        CompareRead(1, "r", "legacy", ARRIVAL, raw(told), 0.0),
+        CompareRead(1, "r", "legacy", ARRIVAL, told, 0.0),
         DryRun(1, "r", asked, 0.0),
-        LegacyServed(1, raw(told)),
+        LegacyServed(1, told),
     ):
         assert "Agnes" not in repr(message)

@@ -20,7 +20,7 @@ from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
 from proxy.types import JSON, Backend, BasisPoints
-from tests.support.exchanges import NOW, answered, exchange, object_id, raw
+from tests.support.exchanges import NOW, answered, exchange, object_id
 from tests.support.shadowed_requests import CONNECTION
 
 SENT_JSON = ((b"Content-Type", b"application/json"),)
@@ -69,7 +69,7 @@ class Room:
         told: list[Verdict] = []
         given = served if isinstance(served, Exchange) else answered(served)
         await self._comparator.compare_read(
-            CompareRead(1, route, backend, CONNECTION, raw(given), time.monotonic() + 1), told.append
+            CompareRead(1, route, backend, CONNECTION, given, time.monotonic() + 1), told.append
         )
         [verdict] = told
         return verdict

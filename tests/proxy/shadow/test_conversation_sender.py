@@ -7,11 +7,11 @@ import asyncio
 from proxy.comparison.conversation import Chunk, RawConversation
 from proxy.shadow.conversation_sender import PART_SIZE, ConversationSender
 from proxy.shadow.messages import CompareConversation, ConversationPart
-from tests.support.exchanges import exchange, raw
+from tests.support.exchanges import exchange
 from tests.support.shadowed_requests import CONNECTION
 
 CHUNKS = [Chunk(bool(index % 2), float(index), bytes([index]) * 100_000) for index in range(8)]
-JOB = CompareConversation(7, "stream", CONNECTION, RawConversation(raw(exchange(status=101)), 0.0, CHUNKS), 99.0)
+JOB = CompareConversation(7, "stream", CONNECTION, RawConversation(exchange(status=101), 0.0, CHUNKS), 99.0)
 
 
 async def test_a_conversation_is_sent_in_parts() -> None:

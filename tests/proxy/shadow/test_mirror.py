@@ -77,7 +77,7 @@ async def test_a_read_is_brought_with_how_it_came() -> None:
     await mirrored.prepare()
     mirrored.end("native", None)
     [(route, backend, arrival, seen)] = sink.reads
-    exchange = seen.exchange()
+    exchange = seen
     assert (route, backend, exchange.status, exchange.body.data) == ("r", "native", 200, b"answer")
     assert arrival == ConnectionInfo("https", "1.1", ("10.0.0.7", 1), ("127.0.0.1", 8000), b"id-1", "/{x}")
     assert RequestSnapshot.of(exchange, arrival) == RequestSnapshot("GET", b"/x?q=1", ((b"host", b"a"),), b"", arrival)
@@ -90,7 +90,7 @@ async def test_a_read_says_whether_its_body_was_read() -> None:
     assert [await mirrored.receive(), await mirrored.receive()] == [part(b"sent", True), part(b"more", False)]
     mirrored.end("legacy", None)
     assert [one[3].is_request_complete for one in sink.reads] == [False, True]
-    assert sink.reads[1][3].exchange().request_body.data == b"sentmore"
+    assert sink.reads[1][3].request_body.data == b"sentmore"
 
 
 @pytest.mark.parametrize(

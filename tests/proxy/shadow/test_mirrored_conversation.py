@@ -117,7 +117,7 @@ async def test_a_refused_handshake_is_submitted() -> None:
     async with scripted(refuse) as port, serving(mirrored(WebSocketUpstream(f"http://127.0.0.1:{port}"), sink)) as own:
         async with raw_client(own) as client:
             assert client.head.startswith(b"HTTP/1.1 400")
-        handshake = (await sink.conversation()).handshake.exchange()
+        handshake = (await sink.conversation()).handshake
     assert (handshake.status, handshake.body.data, handshake.outcome) == (400, b"Bad Request", "response")
 
 

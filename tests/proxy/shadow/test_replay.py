@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.backends.legacy.headers import request_headers
-from proxy.comparison.exchange import Exchange, Headers, RawBody
+from proxy.comparison.exchange import Body, Exchange, Headers
 from proxy.gateway.errors import AnswerTimeout, Unreachable
 from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
@@ -19,7 +19,7 @@ from proxy.gateway.timeouts import Timeouts
 from proxy.shadow.dry_run import DryRunExchange, supports_dry_run
 from proxy.shadow.messages import RequestSnapshot
 from proxy.shadow.replay import Bounds, UncancellableAppError, not_repeatable, replay_request
-from tests.support.exchanges import exchange, raw
+from tests.support.exchanges import exchange
 from tests.support.shadowed import plain, with_dry_runs
 from tests.support.shadowed_requests import CONNECTION, snapshot
 from tests.support.waiting import PROMPT_TIMEOUT
@@ -136,12 +136,12 @@ def test_what_cannot_be_asked_again_as_it_was_says_why(
     headers: Headers, sent: bytes, read: bool, reason: str | None
 ) -> None:
     told = exchange(sent=sent, sent_headers=headers)
-    assert not_repeatable(raw(told, complete=read), RequestSnapshot.of(told, CONNECTION)) == reason
+    assert not_repeatable(told._replace(is_request_complete=read), RequestSnapshot.of(told, CONNECTION)) == reason
 
 
 def test_too_long_a_body_cannot_be_asked_again() -> None:
     told = exchange()
-    long = raw(told)._replace(request_body=RawBody((), 7, (b"digest",)))
+    long = told._replace(request_body=Body(b"", 7, (b"digest",)))
     assert not_repeatable(long, RequestSnapshot.of(told, CONNECTION)) == "body_too_large"
 
 

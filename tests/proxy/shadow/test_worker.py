@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from proxy.backends.native import NativeUnavailable
 from proxy.comparison.body_digests import digests_of
-from proxy.comparison.exchange import RawBody
+from proxy.comparison.exchange import Body
 from proxy.config.loading import parse
 from proxy.observability.tracing import Tracing
 from proxy.runtime.message_channel import MessageChannel
@@ -37,7 +37,7 @@ from proxy.shadow.messages import (
 from proxy.shadow.worker import Worker
 from proxy.types import Backend
 from tests.support import shadowed
-from tests.support.exchanges import exchange, raw
+from tests.support.exchanges import exchange
 from tests.support.shadowed_requests import CONNECTION, snapshot
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
@@ -80,7 +80,7 @@ class Gateway:
         self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy", number: int = 1, seconds: float = 3.0
     ) -> None:
         served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
-        self.link.send(CompareRead(number, "all", served_by, CONNECTION, raw(served), time.monotonic() + seconds))
+        self.link.send(CompareRead(number, "all", served_by, CONNECTION, served, time.monotonic() + seconds))
 
     async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy") -> Compared:
         self.read(path, body, served_by)
@@ -179,7 +179,7 @@ async def test_a_dry_run_is_compared_with_what_legacy_then_did(gateway: Gateway)
         gateway.dry_run("same")
         assert await gateway.next() == DryRunFinished(1)
         served = exchange(body, status=201, target="/x/same", method="POST", sent=b"text")
-        gateway.link.send(LegacyServed(1, raw(served)))
+        gateway.link.send(LegacyServed(1, served))
         found = await gateway.next()
         assert isinstance(found, Compared)
         assert found.verdict == verdict
@@ -198,7 +198,7 @@ async def test_a_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
     gateway.dry_run("hang", 2, 0.05)
     assert await gateway.next() == DryRunFinished(2, "timeout")
     for number in (1, 2, 99):
-        gateway.link.send(LegacyServed(number, raw(exchange())))
+        gateway.link.send(LegacyServed(number, exchange()))
         gateway.link.send(Discard(number))
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
@@ -207,7 +207,7 @@ async def test_a_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
 async def test_a_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
     gateway.dry_run("hang")
     gateway.link.send(Discard(1))
-    gateway.link.send(LegacyServed(1, raw(exchange())))
+    gateway.link.send(LegacyServed(1, exchange()))
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
 
@@ -245,8 +245,8 @@ async def test_faulty_contracts_leave_those_before_in_force(
 
 async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
     body = shadowed.MEGABYTE * 100
-    served = raw(exchange(b"", "text/plain", target="/x/huge"))
-    digest = RawBody((), len(body), digests_of(body).blocks(), len(body))
+    served = exchange(b"", "text/plain", target="/x/huge")
+    digest = Body(b"", len(body), digests_of(body).blocks(), len(body))
     gateway.link.send(CompareRead(1, "all", "legacy", CONNECTION, served._replace(body=digest), time.monotonic() + 5))
     assert await gateway.next() == Compared(1, "match")
 
