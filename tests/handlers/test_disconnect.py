@@ -109,7 +109,7 @@ async def test_only_the_read_of_the_client_that_left_is_cancelled() -> None:
     reads, clients = CancellableReads(0.01), [Client() for _ in range(3)]
     tasks = [asyncio.create_task(reads.run(hang, scope(), each.receive, each.send)) for each in clients]
     clients[1].gone.set()
-    done, waiting = await asyncio.wait(tasks, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    done, waiting = await asyncio.wait(tasks, timeout=HANG_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
     assert done == {tasks[1]}
     assert not tasks[1].cancelled()
     for task in waiting:

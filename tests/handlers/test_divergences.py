@@ -45,6 +45,7 @@ from tests.support.backend_pair import (
     shows,
 )
 from tests.support.backends import token_of
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -98,7 +99,7 @@ async def test_a_wrong_password(twins: Twins) -> None:
 
 @shows("login-limits")
 async def test_logins_beyond_a_limit(mongodb_url: str, twins: Twins) -> None:
-    async with native_twin(mongodb_url, {"login_limit": "1/minute"}) as limited:
+    async with native_twin(mongodb_url, {"login_limit": "1/hour"}) as limited:
         both = Twins(twins.legacy, limited)
         both.plant({"users": [USER]})
         assert read(await limited.ask(WRONG)) == {"msg": "wrong credentials"}
@@ -309,7 +310,7 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
         return await asyncio.to_thread(send, twin)
 
     def send(twin: Twin) -> DecodedAnswer:
-        connection = HTTPConnection(twin.origin.host, twin.origin.port, timeout=10)
+        connection = HTTPConnection(twin.origin.host, twin.origin.port, timeout=HANG_TIMEOUT)
         try:
             connection.request("POST", request.target, iter(pieces), dict(headers), encode_chunked=True)
             answer = connection.getresponse()

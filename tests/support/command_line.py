@@ -54,7 +54,8 @@ async def _wait_until_ready(process: asyncio.subprocess.Process, ops: int, patie
             await asyncio.sleep(0.05)
         else:
             return
-    raise AssertionError("the gateway did not start")
+    told = await process.stderr.read() if process.returncode is not None and process.stderr is not None else b""
+    raise AssertionError(f"the gateway did not start: {process.returncode} {told.decode()}")
 
 
 def run_serve(*arguments: str | Path) -> tuple[int, str]:

@@ -217,7 +217,7 @@ class Anything(dict[str, str]):
 
 
 async def test_accounts_cannot_be_made_by_the_hundred(mongodb_url: str) -> None:
-    async with v1_surface(mongodb_url, register_limit="2/minute") as surface:
+    async with v1_surface(mongodb_url, register_limit="2/hour") as surface:
         await sign_up(surface)
         await sign_up(surface)
         user = {"username": "amara", "email": "a@b.example", "password": PASSWORD, "role": "clinician"}
@@ -229,7 +229,7 @@ async def test_accounts_cannot_be_made_by_the_hundred(mongodb_url: str) -> None:
 
 
 async def test_behind_a_trusted_proxy_each_client_counts_alone(mongodb_url: str) -> None:
-    async with v1_surface(mongodb_url, login_limit="1/minute", trusted_proxies="127.0.0.1") as surface:
+    async with v1_surface(mongodb_url, login_limit="1/hour", trusted_proxies="127.0.0.1") as surface:
         login = {"email": "a@b.example", "password": PASSWORD}
         answers = [
             await surface.client.post(f"{V1}/users/login", json=login, headers={"x-forwarded-for": client})

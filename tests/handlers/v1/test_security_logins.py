@@ -16,10 +16,13 @@ from tests.support.v1_client import PASSWORD, V1, Surface, expect, log_in, sign_
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+FAILED_LOGINS = "10/hour"
+"""As by default, but in a window that no busy machine lets pass while passwords are hashed."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def surface(mongodb_url: str) -> AsyncIterator[Surface]:
-    async with v1_surface(mongodb_url) as opened:
+    async with v1_surface(mongodb_url, failed_login_limit=FAILED_LOGINS) as opened:
         yield opened
 
 
@@ -29,7 +32,7 @@ async def test_passwords_cannot_be_guessed_for_long(surface: Surface) -> None:
     assert sorted(answer.status_code for answer in guesses) == [401] * 10 + [429] * 4
     refused = await log_in(surface, email.upper(), PASSWORD)
     assert expect(429, refused) == {"detail": "Too many attempts, please try again later"}
-    assert 1 <= int(refused.headers["retry-after"]) <= 61
+    assert 1 <= int(refused.headers["retry-after"]) <= 3601
     expect(200, await log_in(surface, await sign_up(surface), PASSWORD))
 
 
@@ -42,12 +45,12 @@ async def test_both_surfaces_count_failed_logins_together(surface: Surface) -> N
     expect(429, await log_in(surface, email, PASSWORD))
     refused = await surface.client.post("/users/login", json={**wrong, "password": PASSWORD})
     assert expect(429, refused) == {"msg": "Too many attempts, please try again later"}
-    assert 1 <= int(refused.headers["retry-after"]) <= 61
+    assert 1 <= int(refused.headers["retry-after"]) <= 3601
 
 
 @pytest.mark.parametrize("path", ["/users/login", f"{V1}/users/login"])
 async def test_owner_is_not_locked_out_from_elsewhere(mongodb_url: str, path: str) -> None:
-    async with v1_surface(mongodb_url) as surface:
+    async with v1_surface(mongodb_url, failed_login_limit=FAILED_LOGINS) as surface:
         email = await sign_up(surface)
         transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
         async with httpx.AsyncClient(transport=transport, base_url=surface.client.base_url) as other:
@@ -59,7 +62,7 @@ async def test_owner_is_not_locked_out_from_elsewhere(mongodb_url: str, path: st
 
 
 async def test_legacy_surface_counts_a_clients_logins(mongodb_url: str) -> None:
-    async with v1_surface(mongodb_url, login_limit="2/minute") as surface:
+    async with v1_surface(mongodb_url, login_limit="2/hour") as surface:
         emails = [await sign_up(surface) for _ in range(3)]
         statuses = [
             (await surface.client.post("/users/login", json={"email": email, "password": "x"})).status_code
@@ -69,7 +72,7 @@ async def test_legacy_surface_counts_a_clients_logins(mongodb_url: str) -> None:
 
 
 async def test_legacy_surface_counts_only_wrong_passwords_of_accounts(mongodb_url: str) -> None:
-    async with v1_surface(mongodb_url, login_limit="2/minute", failed_login_limit="2/minute") as surface:
+    async with v1_surface(mongodb_url, login_limit="2/hour", failed_login_limit="2/hour") as surface:
         email = await sign_up(surface)
         logins = [{"email": email, "password": PASSWORD}] * 5 + [{"email": "nobody@b.example", "password": "x"}] * 5
         answers = await asyncio.gather(*(surface.client.post("/users/login", json=login) for login in logins))

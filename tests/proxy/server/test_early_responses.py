@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.http_app import LAST, App, connected, limit
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import HANG_TIMEOUT
 
 
 @pytest.mark.parametrize("size", [10, 100_000, 3_000_000])
@@ -39,7 +40,7 @@ async def test_early_answer_to_a_large_upload_is_read_in_spite_of_it() -> None:
     app.proceed.set()
 
     def upload(port: int) -> bytes:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG_TIMEOUT) as client:
             client.sendall(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 1_000_000)
             answer = b""
             while part := client.recv(65536):

@@ -83,12 +83,12 @@ async def api(store: Store) -> AsyncIterator[Native]:
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(upstreams())
         port = await stack.enter_async_context(native(store, services.url, services.url))
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=HANG_TIMEOUT)
         yield Native(await stack.enter_async_context(client), services, port)
 
 
 async def ask(port: int, method: str, path: str, **request: Any) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=HANG_TIMEOUT) as client:
         return await client.request(method, f"http://127.0.0.1:{port}{path}", **request)
 
 
