@@ -9,7 +9,7 @@ PEERS := bench/peers/node_modules/.installed
 # Store compiled modules in any case: otherwise each of the many processes compiles all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test coverage lint validate audit pin-images format fuzz bench bench-quick lock clean help
+.PHONY: run test coverage lint validate audit pin-images format fuzz bench bench-quick figures lock clean help
 .DEFAULT_GOAL := run
 
 run: $(STAMP) $(MODULES)  ## run everything: gateway :8000, ops :8001, legacy :4500, frontend :3000; ARGS=--traffic simulates days
@@ -67,6 +67,9 @@ bench: $(STAMP) $(MODULES) $(PEERS)  ## measure ratios to peers; needs wrk and n
 
 bench-quick: $(STAMP) $(MODULES) $(PEERS)  ## measure the required ratios in under two minutes; exits with 1 where one is not reached
 	$(BIN)/python -m bench.quick
+
+figures: $(STAMP) $(MODULES) $(PEERS)  ## measure the figures in docs/performance.md anew, on an idle machine; ONLY=idle chooses
+	$(BIN)/python -m bench.figures --only "$(ONLY)"
 
 LOCKER := $(VENV)/lock/bin
 LOCK := $(LOCKER)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \

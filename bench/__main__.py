@@ -146,4 +146,5 @@ def _measure(part: str, seconds: float, rounds: int, connections: tuple[int, ...
     return measure(seconds, rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()

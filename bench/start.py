@@ -1,0 +1,111 @@
+"""`python -m bench.start`: processor time and time by the clock of commands, and of the gateway until it is ready."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.contenders import Field, field, routing
+from bench.idle import cpu_seconds
+from demo.ports import free_port
+
+ROOT: Final = Path(__file__).parent.parent
+PROGRAM: Final = Path(sys.executable).with_name("scribe-proxy")
+COMMANDS: Final = ("check", "explain GET /api/prompts", "status --ops-url http://127.0.0.1:1")
+COMMAND_BOUND: Final = 0.25
+READY_BOUND: Final = 1.5
+ROUNDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """Seconds of processor time, and by the clock."""
+
+    cpu: float
+    clock: float
+
+
+def run_command(arguments: list[str]) -> Duration:
+    """Run a program to its end, whatever its exit code."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(arguments, cwd=ROOT, capture_output=True, check=False)
+    clock, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Duration(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, clock)
+
+
+def serve_until_ready(contenders: Field, upstream: int) -> Duration:
+    """Start a gateway with the native app; return the times until `/readyz` answers 200, and stop it."""
+    ops = free_port()
+    file = contenders.place / f"start-{ops}.yaml"
+    file.write_text(routing(upstream, routes=30, native="handlers.app:app", share="10%"))
+    env = {**os.environ, "JWT_SECRET_KEY": "bench-secret"}
+    command: list[str | Path] = [PROGRAM, "serve", "--config", file, "--port", str(free_port()), "--ops-port", str(ops)]
+    began = time.monotonic()
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while not _is_ready(ops):
+                if process.poll() is not None or time.monotonic() > began + 60:
+                    raise SystemExit("the gateway is not ready after a minute, or has ended")
+                time.sleep(0.01)
+            return Duration(cpu_seconds(process.pid), time.monotonic() - began)
+        finally:
+            process.terminate()
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def measure(rounds: int = ROUNDS) -> Mapping[str, Duration]:
+    """Return the median of each, of alternated rounds."""
+    with field() as contenders:
+        upstream = contenders.upstream()
+        measures: dict[str, Callable[[], Duration]] = {
+            "python -c pass": partial(run_command, [sys.executable, "-c", "pass"]),
+            **{name: partial(run_command, [str(PROGRAM), *name.split()]) for name in COMMANDS},
+            "serve, until ready": partial(serve_until_ready, contenders, upstream),
+        }
+        measured: dict[str, list[Duration]] = {name: [] for name in measures}
+        for _ in range(rounds):
+            for name, each in measures.items():
+                measured[name].append(each())
+    return {
+        name: Duration(median(each.cpu for each in durations), median(each.clock for each in durations))
+        for name, durations in measured.items()
+    }
+
+
+def main() -> None:
+    """Print the times with their bounds; exit with 1 where one is exceeded."""
+    measured = measure()
+    table, exceeded = Table("", "CPU s", "clock s", "bound", ""), False
+    for name, duration in measured.items():
+        bound = READY_BOUND if name.startswith("serve") else COMMAND_BOUND
+        missed = duration.clock > bound
+        exceeded = exceeded or missed
+        verdict = "missed" if missed else ""
+        table.add_row(name, f"{duration.cpu:.3f}", f"{duration.clock:.3f}", f"below {bound:.2f} s", verdict)
+    Console().print(table)
+    sys.exit(int(exceeded))
+
+
+if __name__ == "__main__":
+    main()
