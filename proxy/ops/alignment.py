@@ -7,11 +7,14 @@ item that both have at different indexes has moved.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from proxy.reports.models import Tree
 
 Step: TypeAlias = str
+
+ID_FIELDS: Final = ("_id", "id")
+"""Names of fields that identify an item."""
 
 
 class Pair(NamedTuple):
@@ -43,8 +46,8 @@ def pair_fields(legacy: Tree | None, native: Tree | None) -> list[Pair]:
 def pair_items(legacy: Tree | None, native: Tree | None, hints: Mapping[int, int]) -> list[Pair]:
     """Pair the items of two arrays: legacy's in their order, then those that only native has.
 
-    Equal items belong together, first those at the same index; then those of `hints` (legacy's index to native's), then
-    what is left by index.
+    Equal items belong together, first those at the same index; then those of `hints` (legacy's index to native's) and
+    those of one id, then what is left by index.
     """
     one, other = list(_items(legacy)), list(_items(native))
     matches = _matches(one, other, hints)
@@ -68,6 +71,7 @@ def _matches(one: Sequence[Tree], other: Sequence[Tree], hints: Mapping[int, int
                 taken.add(its)
 
     add(hints.items())
+    add(_of_one_id(one, other))
     add(
         (mine, its)
         for mine, tree in enumerate(one)
@@ -77,6 +81,15 @@ def _matches(one: Sequence[Tree], other: Sequence[Tree], hints: Mapping[int, int
     )
     add((at, at) for at in range(min(len(one), len(other))))
     return matches
+
+
+def _of_one_id(one: Sequence[Tree], other: Sequence[Tree]) -> Iterator[tuple[int, int]]:
+    """Yield the indexes of items with an id that one item of each array has, as the comparison pairs them."""
+    for key in ID_FIELDS:
+        ours, theirs = ([dict(_fields(tree)).get(key) for tree in items] for items in (one, other))
+        for mine, value in enumerate(ours):
+            if value is not None and is_informative(value) and ours.count(value) == theirs.count(value) == 1:
+                yield mine, theirs.index(value)
 
 
 def _renamed(one: Mapping[str, Tree], other: Mapping[str, Tree]) -> dict[str, str]:

@@ -6,6 +6,7 @@ Nearly all and nearly nothing are never rounded to all or nothing: 999,999 of a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -97,12 +98,16 @@ def size(octets: float) -> str:
     return f"{octets / 1024:.1f} KiB" if octets < 1 << 20 else f"{octets / (1 << 20):.1f} MiB"
 
 
-def described(tree: Mapping[str, JSON] | None) -> str:
-    """Describe a redacted value (`reports.models.Tree`): the value if it may be shown, else its type and length."""
+def described(tree: Mapping[str, JSON] | None, *, quoted: bool = False) -> str:
+    """Describe a redacted value (`reports.models.Tree`): the value if it may be shown, else its type and length.
+
+    `quoted`: texts are shown as JSON, so that "2" differs from 2.
+    """
     if tree is None:
         return NOTHING
     if "value" in tree:
-        return str(tree["value"])
+        value = tree["value"]
+        return value if isinstance(value, str) and not quoted else json.dumps(value, ensure_ascii=False)
     kind = str(tree["type"])
     if kind in ("object", "array"):
         unit = "field" if kind == "object" else "item"

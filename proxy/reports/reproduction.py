@@ -23,6 +23,13 @@ CONVERSATION: Final = (
 """The reason why a sample of a WebSocket is not reproducible."""
 NAME: Final = "sample "
 """The beginning of the names of these scenarios."""
+_UPGRADE: Final = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "c2NyaWJlLXByb3h5LWtleQ==",
+}
+_PARAMETER: Final = re.compile(r"\{[^}]*\}")
 _TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 Steps = Sequence[Mapping[str, JSON]]
 
@@ -47,13 +54,22 @@ def scenario(sample: Sample, login: Steps = ()) -> dict[str, JSON]:
 
 def about(sample: Sample, *, logged_in: bool = False) -> str:
     """Return the differences of a sample, and the values that were replaced in its request."""
-    fields = ", ".join(dict.fromkeys(f"{one.field} ({one.kind})" for one in sample.differences)) or "no field"
     parts = ", ".join(_replaced(sample, logged_in=logged_in)) or "nothing"
-    return f"differs in {fields}; replaced in the request: {parts}"
+    return f"{_fields(sample)}; replaced in the request: {parts}"
+
+
+def _fields(sample: Sample) -> str:
+    fields = ", ".join(dict.fromkeys(f"{one.field} ({one.kind})" for one in sample.differences)) or "no field"
+    return f"differs in {fields}"
 
 
 def curl(sample: Sample) -> str:
-    """Return a curl command for the request; $BASE_URL and $TOKEN are the caller's. Raises NotReproducible."""
+    """Return a curl command for the request; $BASE_URL and $TOKEN are the caller's. Raises NotReproducible.
+
+    Of a WebSocket conversation it is the handshake, which shows a refusal.
+    """
+    if _is_conversation(sample):
+        return _handshake(sample)
     request = cast("dict[str, Any]", _step(sample)["request"])
     words = ["curl", "-sS", "-i", "-X", shlex.quote(request["method"])]
     for name, value in request["headers"].items():
@@ -64,8 +80,25 @@ def curl(sample: Sample) -> str:
     return f'# {about(sample)}\n{" ".join(words)} "$BASE_URL"{shlex.quote(request["path"])}'
 
 
+def _handshake(sample: Sample) -> str:
+    """Return a curl command for the handshake of a conversation."""
+    template = sample.request.template
+    if template is None:
+        raise NotReproducible(CONVERSATION)
+    words = ["curl -sS -i --http1.1 --max-time 5"]
+    words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in _UPGRADE.items()]
+    if any(name == "authorization" for name, _ in sample.request.headers):
+        words.append('-H "authorization: Bearer $TOKEN"')
+    path = shlex.quote(_PARAMETER.sub("1", template))
+    return f'# {_fields(sample)}; the handshake only: {CONVERSATION}\n{" ".join(words)} "$BASE_URL"{path}'
+
+
+def _is_conversation(sample: Sample) -> bool:
+    return any(name == "sec-websocket-key" for name, _ in sample.request.headers)
+
+
 def _step(sample: Sample) -> dict[str, JSON]:
-    if any(name == "sec-websocket-key" for name, _ in sample.request.headers):
+    if _is_conversation(sample):
         raise NotReproducible(CONVERSATION)
     if sample.reproduction is None:
         raise NotReproducible("the request of this sample cannot be anonymised, so it was not stored")

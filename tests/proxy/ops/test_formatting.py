@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.ops.formatting import ago, described, duration, iso, latency, moment, number, percent, size
 from proxy.reports.models import Tree
+from proxy.types import JSON
 
 AT = 1_795_356_309.0
 
@@ -89,6 +90,8 @@ def test_sizes(octets: int, text: str) -> None:
     [
         (None, "–"),
         ({"type": "string", "value": "active"}, "active"),
+        ({"type": "boolean", "value": True}, "true"),
+        ({"type": "null", "value": None}, "null"),
         ({"type": "string", "length": 4, "digest": "b"}, "string of 4"),
         ({"type": "id", "length": 24, "digest": "b"}, "id"),
         ({"type": "boolean"}, "boolean"),
@@ -98,3 +101,8 @@ def test_sizes(octets: int, text: str) -> None:
 )
 def test_redacted_values(tree: Tree | None, text: str) -> None:
     assert described(tree) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [("2", '"2"'), (2, "2"), ("é", '"é"'), (None, "null"), ("null", '"null"')])
+def test_quoted_texts_differ_from_other_values(value: JSON, text: str) -> None:
+    assert described({"type": "any", "value": value}, quoted=True) == text

@@ -65,6 +65,15 @@ def test_array_in_another_order_shows_which_items_moved() -> None:
     assert moved == [("1", "2"), ("2", "1")]
 
 
+def test_moved_item_with_a_renamed_field_is_found_by_its_id() -> None:
+    ids = "600400000000000000000000", "600400000000000000000001"
+    legacy: JSON = {"notes": [{"_id": ids[0], "body": "a text"}, {"_id": ids[1], "body": "another"}]}
+    native: JSON = {"notes": [{"_id": ids[1], "text": "another"}, {"_id": ids[0], "text": "a text"}]}
+    found = [row for row in rows(sample(answered(legacy), answered(native))) if row.relation]
+    related = [(row.other_name, row.relation) for row in found]
+    assert related == [("1", "moved"), ("text", "renamed"), ("0", "moved"), ("text", "renamed")]
+
+
 def test_field_under_another_name_stands_in_one_row() -> None:
     legacy: JSON = {"name": "Agnes", "tags": [], "flag": True}
     [renamed] = [

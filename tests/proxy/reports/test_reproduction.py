@@ -118,6 +118,26 @@ def test_request_that_cannot_be_anonymised_has_no_recording() -> None:
         scenario(replace(sample(), reproduction=None))
 
 
+def conversation(template: str | None) -> Sample:
+    one = sample(**{"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==", "authorization": f"Bearer {TOKEN}"})
+    return replace(one, request=replace(one.request, template=template))
+
+
 def test_conversation_has_no_recording() -> None:
     with pytest.raises(NotReproducible, match="only type and length are stored"):
-        curl(sample(**{"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA=="}))
+        scenario(conversation("/records/{id}"))
+
+
+def test_curl_of_a_conversation_is_its_handshake() -> None:
+    about, command = curl(conversation("/records/{id}")).split("\n")
+    assert "the handshake only" in about
+    assert "only type and length are stored" in about
+    assert "-H 'upgrade: websocket'" in command
+    assert '-H "authorization: Bearer $TOKEN"' in command
+    assert command.endswith('"$BASE_URL"/records/1')
+    assert TOKEN not in about + command
+
+
+def test_conversation_without_a_contract_has_no_handshake() -> None:
+    with pytest.raises(NotReproducible):
+        curl(conversation(None))
