@@ -1,4 +1,4 @@
-"""What every test may ask for, and which tests share a process where several run them."""
+"""Fixtures of all tests, and the division of the tests between processes."""
 
 from __future__ import annotations
 

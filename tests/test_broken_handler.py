@@ -101,7 +101,7 @@ def compared(report: dict[str, Any], name: str) -> int:
 
 
 def different(report: dict[str, Any]) -> dict[tuple[str, str], int]:
-    """What is not explained, by field and kind, all of one route."""
+    """Return the unexplained differences of one route, by field and kind."""
     fields = [field for field in report["fields"] if field["unexplained"]]
     assert {field["route"] for field in fields} <= {"notes.list"}, fields
     return {(field["field"], field["kind"]): field["unexplained"] for field in fields}

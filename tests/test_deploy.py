@@ -1,4 +1,4 @@
-"""What `deploy/` promises, held against the code: metric names, commands, a real nginx in front of a real listener.
+"""The files of `deploy/` beside the code: metric names, commands, a real nginx in front of a real listener.
 
 Its formats are checked by their fields' own validators: `make validate`.
 """

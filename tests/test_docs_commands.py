@@ -34,7 +34,7 @@ SCRIBES = [page for page in DOCS if page.name != "another-service.md"]
 """Pages whose commands run against the demo; `test_another_service` runs those of the other one."""
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 NOT_RUN = ("make ", "docker ", "kubectl ", ".ci/run")
-"""What is held to its options and names: this is `make test` already, and there is no engine and no cluster here."""
+"""Commands of which only options and names are checked: a container engine and a cluster are not available."""
 WRONG_USE = re.compile("No such|Missing|unexpected|Invalid value|not found")
 ENDLESS = "--watch"
 CODES = {"--sample": {0, 1, 2}, "--revision": {0, 2}, "--max-mismatch": {0, 1, 2}, "scribe-proxy plan": {0, 2}}

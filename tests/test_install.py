@@ -153,7 +153,7 @@ def pins(name: str) -> dict[str, str]:
 
 
 def declared() -> dict[str, list[str]]:
-    """What pyproject.toml asks for: by extra or group, "" for what the product itself needs."""
+    """Return the requirements of pyproject.toml: by extra or group, "" for what the product itself needs."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = document["project"]
     return {"": project["dependencies"], **project["optional-dependencies"], **document["dependency-groups"]}

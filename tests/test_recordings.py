@@ -1,7 +1,7 @@
 """Every recording, played through the gateway and against the native app: the product's promise, kept on real parts.
 
 The stand-in legacy is a real Node service on a real MongoDB, the gateway a process, the outside services real HTTP.
-What the stand-in leaves without an answer is held against the recordings in `tests/demo`.
+Requests that the demo's legacy does not answer are compared with the recordings in `tests/demo`.
 """
 
 from __future__ import annotations

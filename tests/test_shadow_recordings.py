@@ -59,7 +59,7 @@ UNDECLARED: Sequence[Name] = ("mismatch", "violation")
 
 @dataclass(frozen=True)
 class Play:
-    """What came of playing: what clients saw, what was compared, and where the sides differed undeclared."""
+    """The result of playing: the clients' report, the comparisons, and where the backends differed undeclared."""
 
     report: Report
     routes: Sequence[RouteSummary]

@@ -1,10 +1,12 @@
-"""Names in `proxy/` and `handlers/`: words that mislead a reader are not used, and a class name means one class."""
+"""Names and docstrings: no word that misleads a reader, one class for a class name, plain sentences."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,10 @@ TERMS = re.compile(
 """Terms of HTTP, WebSocket, asyncio and uvicorn, and the first words of environment variables."""
 PRODUCT_WORDS = {"handlers": {"note"}, "proxy": set[str]()}
 """Words of the product: clinicians write notes."""
+SUBORDINATE = re.compile(r"(?:^|[.;:?!]\s+)(What|Who|Whoever|Whether|That which)\b")
+"""The beginning of a sentence without a subject."""
+NOMINAL = ("A ", "An ", "The ", "It ", "This ", "Its ")
+"""First words of a docstring that says what a function is, not what it does."""
 FILES = sorted(path for package in ("proxy", "handlers") for path in (ROOT / package).rglob("*.py"))
 
 
@@ -82,3 +88,40 @@ def test_class_names_are_unique_in_a_package(package: str) -> None:
         if isinstance(node, ast.ClassDef)
     )
     assert {name for name, count in counts.items() if count > 1} == set()
+
+
+@functools.cache
+def docstrings(package: str) -> tuple[tuple[str, ast.AST, str], ...]:
+    """Return file and line, node and text of each docstring, those of constants too."""
+    return tuple(_docstrings(package))
+
+
+def _docstrings(package: str) -> Iterator[tuple[str, ast.AST, str]]:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())) if "node_modules" not in path.parts else ():
+            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield place, node, ast.get_docstring(node) or ""
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                yield place, node, str(node.value.value)
+
+
+@pytest.mark.parametrize("package", ["proxy", "handlers", "demo", "bench", "tests"])
+def test_no_sentence_of_a_docstring_begins_with_what(package: str) -> None:
+    assert [place for place, _, text in docstrings(package) if SUBORDINATE.search(text)] == []
+
+
+@pytest.mark.parametrize("package", ["proxy", "handlers", "demo", "bench", "tests/support"])
+def test_docstrings_of_functions_begin_with_a_verb(package: str) -> None:
+    functions = [
+        (place, node, text)
+        for place, node, text in docstrings(package)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    nominal = [(place, node) for place, node, text in functions if text.startswith(NOMINAL)]
+    assert [place for place, node in nominal if not is_property(node)] == []
+
+
+def is_property(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return True for a function that is read as an attribute, whose docstring may be a noun phrase."""
+    return any("property" in ast.unparse(decorator) for decorator in function.decorator_list)

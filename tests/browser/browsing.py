@@ -34,7 +34,7 @@ class Browsing:
         """An empty tab without a past. `settings` are those of a browser context.
 
         Nothing is waited for until it has come to rest: the page does without motion where it is asked to.
-        What the page itself gets wrong fails the test.
+        An error of the page itself fails the test.
         """
         self._page_server = create_app(api, CHUNK_MS)
         context = await new_context(self.browser, permissions=["microphone"], reduced_motion="reduce", **settings)

@@ -1,4 +1,4 @@
-"""What the browser's tests share."""
+"""Fixtures of the browser's tests."""
 
 from __future__ import annotations
 

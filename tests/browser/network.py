@@ -1,4 +1,4 @@
-"""What a browser and a service said to each other, as the browser's own network log has it, and telling two logs apart.
+"""The exchanges of a browser and a service from the browser's own network log, and telling two logs apart.
 
 The log is Chromium's (its DevTools protocol), so it has what a page never sees: preflights, the headers as they were
 on the wire, and a 304 where the page gets its copy.
@@ -51,7 +51,7 @@ class Exchange:
 
     @property
     def sides(self) -> set[str]:
-        """Who says that they answered."""
+        """The backends that the answers name."""
         answers = [self.answer, *([self.preflight] if self.preflight else [])]
         return {answer.headers.get("x-served-by", "") for answer in answers}
 
@@ -128,7 +128,7 @@ def _without_audio(frame: JSON) -> JSON:
 
 
 def _run(frame: JSON) -> str:
-    """What a frame may be one of many of; empty where each counts."""
+    """Return the key of frames whose number may differ; empty where each frame counts."""
     if not isinstance(frame, dict):
         return ""
     return "audio" if "audioData" in frame else "partial" if frame.get("isPartial") is True else ""

@@ -1,4 +1,4 @@
-"""What the page says and keeps when something goes wrong, on a narrow phone."""
+"""Messages and drafts of the page in each kind of failure, on a narrow phone."""
 
 from __future__ import annotations
 

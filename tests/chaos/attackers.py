@@ -17,7 +17,7 @@ from tests.chaos.controlled_process import ControlledProcess, answer_commands, y
 from tests.chaos.figures import Figures
 
 Begin = Callable[..., Awaitable[Callable[[], Figures]]]
-"""Begins an attack; returns a function that gives its figures so far. What it began ends with the process."""
+"""Begins an attack; returns a function that gives its figures so far. The process ends its connections."""
 
 
 def attacking(begin: Begin, *arguments: object) -> AbstractAsyncContextManager[ControlledProcess]:

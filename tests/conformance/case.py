@@ -64,7 +64,7 @@ class Case:
 
     @property
     def waits(self) -> bool:
-        """Whether the outcome comes only with a time limit of the proxy."""
+        """True where the outcome comes only at a timeout of the proxy."""
         stops = self.unfinished and not (self.half_closes or self.leaves or self.early)
         return stops or (self.broken and not self.closes)
 

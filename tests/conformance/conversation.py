@@ -21,7 +21,7 @@ LEAVING: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What one delivery showed to the client.
+    """The answers that a client received to one delivery.
 
     `answers`: those to the case. `follower`: the answer to the innocent request on the same connection, None where the
     connection had ended. `fresh`: the one on a new connection. `timely`: something came within the time. `malformed`:

@@ -93,7 +93,7 @@ def _pipelines(draw: st.DrawFn, methods: tuple[str, ...]) -> Case:
 
 @st.composite
 def mutated_requests(draw: st.DrawFn) -> Case:
-    """Return valid requests with some bytes changed. What is right is open: only being in step is judged."""
+    """Return valid requests with some bytes changed. No outcome is required, only that both parsers stay in step."""
     case = draw(_pipelines(("GET", "POST", "PUT")))  # the answer to HEAD could not be told from others
     data = case.sent
     for edit in draw(EDITS):

@@ -61,7 +61,7 @@ async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.As
 async def test_what_hangs_and_what_breaks_off_does_so(
     legacy: DemoLegacy, upstreams: Upstreams, mongodb_url: str
 ) -> None:
-    """What a gateway before it would answer in its own words; the other recordings are played through one."""
+    """Recordings that a gateway would answer itself; the other recordings are played through one."""
     everything = model.load(RECORDINGS)
     silent = [one for one in everything.scenarios if any(step.answer.outcome != "response" for step in one.steps)]
     chosen = replace(everything, scenarios=tuple(silent))

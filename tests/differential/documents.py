@@ -193,7 +193,7 @@ def _prompt(age: int, place: int) -> Strategy[JSON]:
 
 @st.composite
 def databases(draw: st.DrawFn, age: int) -> Documents:
-    """What both databases hold at first: the three people, and up to three of everything else."""
+    """Draw the first documents of both databases: the three people, and up to three of everything else."""
     found: Documents = {"users": [draw(person) for person in _people(age)]}
     makers = {"consultations": _consultation, "transcripts": _transcript, "notes": _note, "prompts": _prompt}
     for name, make in makers.items():

@@ -1,4 +1,4 @@
-"""Who and what is there before a sequence begins: the same ids and tokens on both sides."""
+"""The people and documents before a sequence begins: the same ids and tokens on both sides."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def encode(data: bytes) -> str:
 
 
 def claims(user: JSON, **others: JSON) -> dict[str, JSON]:
-    """What a login signs, valid until 2096."""
+    """Return the claims that a login signs, valid until 2096."""
     return {"userID": user, "author": "somebody", "iat": ISSUED, "exp": FOREVER, **others}
 
 

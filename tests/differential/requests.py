@@ -56,7 +56,7 @@ blanks: Strategy[JSON] = st.sampled_from([" ", "\t\n", "\xa0", "\ufeff", {"a": 1
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What is asked of whom: `{id}` in the path is drawn from `of`, `fields` make the body."""
+    """A request and its resource: `{id}` in the path is drawn from `of`, `fields` make the body."""
 
     method: str
     path: str

@@ -15,7 +15,7 @@ from tests.differential.values import Strategy, mostly
 
 
 class Sequence(NamedTuple):
-    """What is put to both sides."""
+    """The actions that both backends get, and the documents before them."""
 
     before: Documents
     actions: list[Action]

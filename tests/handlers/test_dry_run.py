@@ -150,7 +150,7 @@ def writes() -> list[RecordedRequest]:
 
 
 def unserved() -> list[RecordedRequest]:
-    """What kills the legacy, or is never answered by it."""
+    """Requests that crash the legacy, or that it never answers."""
     return [
         post("/users/register", {"username": "", "email": "c@x", "password": "p", "role": "king"}),
         post("/users/login", {"email": "amara@x", "password": "wrong"}),

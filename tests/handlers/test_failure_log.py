@@ -1,4 +1,4 @@
-"""What the log says of a failure, and what it does not."""
+"""The log's entries about a failure, which have no content of requests."""
 
 from __future__ import annotations
 

@@ -158,8 +158,8 @@ class Lag:
 class Attack:
     """Sends requests and frames to one server, and takes the loop's longest callback of each from `watch`.
 
-    What holds the loop longer than `suspect` (seconds) is sent once more, and the shorter time counts: a collection of
-    the garbage of the test's own process happens to one of the two, the cost of a request to both.
+    A request that holds the loop longer than `suspect` (seconds) is sent once more, and the shorter time counts: a
+    garbage collection of the test's own process falls into one of the two, the cost of a request into both.
     """
 
     def __init__(self, url: str, watch: LoopWatch, person: Person, suspect: float = math.inf) -> None:

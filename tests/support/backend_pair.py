@@ -1,6 +1,6 @@
 """Both backends side by side on real parts: each with a database and outside services of its own.
 
-What is put to a pair is put to the stand-in and to the native app over the wire, byte for byte the same; what
+Each request goes to the demo's legacy and to the native app over the network, byte for byte the same; what
 comes back is compared as `scribe-proxy verify` compares, and explained by what contracts/divergences.yaml declares.
 """
 

@@ -62,7 +62,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Account:
-    """What a run did: how many requests in which phase, which transitions there were to follow, and what it found."""
+    """The result of a run: the number of requests by phase, the available transitions, and the findings."""
 
     requests: Mapping[str, int]
     transitions: int

@@ -1,4 +1,4 @@
-"""What a connection carries: nominated headers, keep-alive, HTTP/1.0, pipelines, half-closes, clients that leave."""
+"""Connections: nominated headers, keep-alive, HTTP/1.0, pipelines, half-closes, clients that leave."""
 
 from __future__ import annotations
 

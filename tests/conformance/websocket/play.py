@@ -35,7 +35,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What both ends observed: the head of the answer, what came after it, and the other end's own account."""
+    """The observations of both ends: the head of the answer, what came after it, and the other end's own account."""
 
     head: tuple[bytes, ...]
     received: tuple[Any, ...]

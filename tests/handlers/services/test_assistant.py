@@ -1,4 +1,4 @@
-"""What the model is asked: to the letter where the legacy's words are known, and in our words elsewhere."""
+"""Prompts to the model: literal where the legacy's prompts are known, and our own elsewhere."""
 
 from __future__ import annotations
 

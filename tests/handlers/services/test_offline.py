@@ -1,4 +1,4 @@
-"""What is answered when nobody may be asked: always the same, and of the kind that the real ones answer."""
+"""Answers of the offline services: always the same, and of the kind that the real ones answer."""
 
 from __future__ import annotations
 

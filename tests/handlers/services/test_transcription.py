@@ -72,7 +72,7 @@ class Room:
             await self.recorder.add(piece)
 
     async def settle(self) -> list[Event]:
-        """What was told by the time that nothing moves any more."""
+        """Wait until nothing changes any more, and return the messages until then."""
         for _ in range(200):
             await asyncio.sleep(0)
         return self.told

@@ -1,4 +1,4 @@
-"""What v1 asks the model and the terminology server, and what it says when they fail."""
+"""Calls of v1 to the model and the terminology server, and its answers when these fail."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ async def surface(mongodb_url: str) -> AsyncIterator[Surface]:
 
 @dataclass(frozen=True)
 class Belongings:
-    """What a clinician has, by id."""
+    """The ids of a clinician's documents."""
 
     consultation: str
     transcript: str

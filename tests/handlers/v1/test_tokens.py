@@ -1,4 +1,4 @@
-"""What a token has to be, to open v1."""
+"""Tokens that v1 accepts."""
 
 from __future__ import annotations
 

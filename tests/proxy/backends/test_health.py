@@ -1,4 +1,4 @@
-"""Whether native fails its health checks."""
+"""Health checks of native."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A captured exchange holds nothing of anybody, and still is what the contract says and what `infer` learns from."""
+"""A captured exchange has no personal data, and still satisfies the contract and serves `infer`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An order to capture is taken up wherever comparisons are made, and ends by itself; the command brings it home."""
+"""A capture job runs in every shadow process and expires by itself; the command collects its exchanges."""
 
 from __future__ import annotations
 

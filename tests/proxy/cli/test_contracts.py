@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[3]
 CONTRACTS = ROOT / "contracts"
 RECORDED = CONTRACTS / "recordings"
 EVERYWHERE = {"400", "401", "413", "415"}
-"""What express's parser and the door answer on any path that takes a body or is behind the door."""
+"""Answers of express's parser and of authentication on every path that has a body or needs a token."""
 UNRECORDED = {("notes.update", "404"), ("users.register", "500")}
-"""What the stand-in answers too, and no recording happens to show."""
+"""Answers of the demo's legacy that are in no recording."""
 
 
 def run(*arguments: object) -> Result:

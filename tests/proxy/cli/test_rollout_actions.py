@@ -75,7 +75,7 @@ def test_a_rollout_is_promoted_held_and_resumed(file: Path, mongodb_url: str) ->
 
 
 def begin(client: MongoClient[dict[str, Any]]) -> None:
-    """What a gateway does when it first sees the rollout."""
+    """Start a rollout as a gateway does at its first evaluation."""
     route = Route.model_validate(
         {"name": "notes.list", "match": "GET /notes", "guard": {}, "rollout": {"stages": ["1%", "10%", "50%"]}}
     )

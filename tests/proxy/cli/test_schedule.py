@@ -1,4 +1,4 @@
-"""When rollouts reach their stages, printed without asking anybody."""
+"""The times at which rollouts reach their stages, printed offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scribe-proxy status` asks a gateway that runs."""
+"""`scribe-proxy status` reads a running gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`verify` says what differs and where, in words or JSON, and its exit status says whether."""
+"""`verify` reports differences as text or JSON, and by its exit code."""
 
 from __future__ import annotations
 

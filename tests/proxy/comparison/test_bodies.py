@@ -1,4 +1,4 @@
-"""Bodies are compared as what they stand for, however they were sent."""
+"""Bodies are compared by their values, without regard to their encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that two ends may send breaks the reader or the comparison."""
+"""Random bytes of both ends never make the reader or the comparison fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that only takes its time differs in nothing, whenever its client sends and leaves."""
+"""A server's latency alone is never a difference, whenever its client sends and disconnects."""
 
 from __future__ import annotations
 

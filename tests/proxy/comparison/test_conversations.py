@@ -1,4 +1,4 @@
-"""Verdicts on conversations: what counts as late, early, extra and closed, and what cannot be known."""
+"""Verdicts on conversations: late, early and extra messages, closes, and undecidable cases."""
 
 from __future__ import annotations
 

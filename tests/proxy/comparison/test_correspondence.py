@@ -1,4 +1,4 @@
-"""Two sides are equal when one is the other with its ids, dates and tokens renamed, and only then."""
+"""Two answers are equal exactly when one is the other with its ids, dates and tokens renamed."""
 
 from __future__ import annotations
 

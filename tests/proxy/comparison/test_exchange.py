@@ -1,4 +1,4 @@
-"""A capture keeps what fits of what passes."""
+"""Recording of exchanges within limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict on two exchanges: which it is, why, and what it leaves to be explained."""
+"""Verdicts on two exchanges, with their reasons and unexplained differences."""
 
 from __future__ import annotations
 

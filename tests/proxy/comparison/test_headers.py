@@ -1,4 +1,4 @@
-"""Headers count as far as a client can tell them apart."""
+"""Headers differ only where a client can distinguish them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Short cuts of the comparison find what the walk of every node finds."""
+"""The comparison's short cuts have the same result as its walk of every node."""
 
 from __future__ import annotations
 

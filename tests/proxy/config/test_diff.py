@@ -1,4 +1,4 @@
-"""What a changed file would move, held against callers drawn one by one."""
+"""Callers that a changed file would move, compared with decisions for drawn callers."""
 
 from __future__ import annotations
 

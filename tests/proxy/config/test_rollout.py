@@ -1,4 +1,4 @@
-"""What may be said of guards, rollouts and fallbacks, and what is refused or noted."""
+"""Keys of guards, rollouts and fallbacks, and the errors and warnings about them."""
 
 from __future__ import annotations
 

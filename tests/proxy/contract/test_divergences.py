@@ -1,4 +1,4 @@
-"""A difference is declared where a divergence tells of it, and nowhere else."""
+"""A difference is declared exactly where a divergence describes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging adds and loosens, and never loses what people wrote: comments, order, descriptions, hints, rules."""
+"""Merging adds and widens schemas, and preserves comments, order, descriptions, hints and rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A contract at work: operations found, answers held to them, hints told. Whatever a body holds, a verdict."""
+"""A contract in use: the operation of a request, violations of an answer, hints; any body has a verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contract files read with lines, references followed, and everything that cannot be read told with its place."""
+"""Contract files with their lines and references; every unreadable part is reported with its line."""
 
 from __future__ import annotations
 

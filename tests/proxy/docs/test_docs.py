@@ -1,4 +1,4 @@
-"""The docs pages: what is answered where, and the one OpenAPI made of the contract and the native app."""
+"""The docs pages, and the OpenAPI document merged from the contract and the native app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The breaker before legacy: when it opens, what it lets through, and when it closes."""
+"""Legacy's circuit breaker: when it opens, which requests it lets through, and when it closes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Stand:
         await self.app(scope, receive, send)
 
     async def ask(self) -> str:
-        """What came of a request: the failure's code, or `answered`."""
+        """Send a request; return the failure's code, or `answered`."""
         sent: list[Message] = []
 
         async def send(message: Message) -> None:

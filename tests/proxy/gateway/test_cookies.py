@@ -1,4 +1,4 @@
-"""Cookies of the gateway's own never reach a backend, and all others reach it as they were sent."""
+"""The gateway's own cookies never reach a backend; all others reach it unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a request is from, as both backends are told it: on real sockets, from trusted peers and from others."""
+"""The origin of a request as both backends receive it: on real sockets, from trusted peers and from others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may stand in `match:`, and when one pattern leaves nothing to another."""
+"""Patterns in `match:`, and patterns that hide others."""
 
 from __future__ import annotations
 

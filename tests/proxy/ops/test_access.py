@@ -1,4 +1,4 @@
-"""Who gets into the ops pages: guesses, ended sessions, and pages of other sites."""
+"""Access to the ops pages: guessed tokens, ended sessions, and requests from other sites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn stays in its box, and leaves nothing out."""
+"""Charts stay in their box and show every value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What machines ask the ops port for, who is let in there, and what every page has in common."""
+"""Machine-readable paths of the ops port, its authentication, and the common parts of its pages."""
 
 from __future__ import annotations
 

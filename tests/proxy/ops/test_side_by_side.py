@@ -25,7 +25,7 @@ CONTRACT = operation(properties(name={"type": "string"}, tags=TAGS))
 
 
 def sample(legacy: Exchange, native: Exchange) -> Sample:
-    """What is kept of two answers, read again."""
+    """Return a sample of two answers as it is stored and read."""
     comparison = ComparisonEvent("a", CONTRACT, "legacy", compare(legacy, native, CONTRACT), legacy, native)
     kept = samples.document(comparison, [("body", "value")], Redactor(b"0123456789abcdef", CONTRACT), NOW)
     return samples.sample(kept, set())

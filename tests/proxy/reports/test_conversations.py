@@ -1,4 +1,4 @@
-"""What a report holds of a WebSocket conversation, and how its page shows it."""
+"""Reports of WebSocket conversations, and their pages."""
 
 from __future__ import annotations
 

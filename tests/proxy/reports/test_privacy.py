@@ -229,7 +229,7 @@ async def documents(mongodb_url: str) -> str:
 
 
 def printed(routing: Path) -> dict[str, str]:
-    """What `report` says in all its forms."""
+    """Return the output of `report` in all its forms."""
     asked = {
         "report": [],
         "report --json": ["--json"],

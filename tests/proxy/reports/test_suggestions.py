@@ -1,4 +1,4 @@
-"""What is suggested is the narrowest rule that would hold, at its line, with its evidence; nothing where none would."""
+"""A suggestion is the narrowest rule that would hold, with its line and evidence; none where no rule would."""
 
 from __future__ import annotations
 

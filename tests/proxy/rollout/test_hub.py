@@ -1,4 +1,4 @@
-"""What workers without a MongoDB share through their supervisor."""
+"""State that workers without a MongoDB share through their supervisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told of shares that change."""
+"""Receivers of changes of a share: log, metrics and webhook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's own MongoDB: there, away, back again; what it says in words of the gateway's own."""
+"""The gateway's MongoDB: reachable, unreachable, reachable again; its errors as the gateway's own."""
 
 from __future__ import annotations
 

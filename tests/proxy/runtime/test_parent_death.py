@@ -1,4 +1,4 @@
-"""What becomes of a child whose parent is killed."""
+"""The end of a child whose parent is killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tel
 
 
 def ended(pipe: int) -> bool:
-    """Whether nobody holds the other end of the pipe any more."""
+    """Return True once the other end of the pipe is closed."""
     ready, _, _ = select.select([pipe], [], [], 10)
     return bool(ready) and os.read(pipe, 1) == b""
 

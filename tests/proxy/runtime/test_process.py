@@ -1,4 +1,4 @@
-"""One process of the gateway: its two listeners, its reloads, its sides' lives."""
+"""One process of the gateway: its two listeners, its reloads, its backends' lifespans."""
 
 from __future__ import annotations
 

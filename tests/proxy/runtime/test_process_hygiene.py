@@ -1,4 +1,4 @@
-"""A gateway process that has stopped leaves nothing behind: no task, timer, thread, descriptor, child process."""
+"""A stopped gateway process leaves no task, timer, thread, descriptor or child process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def leftovers() -> Counter[str]:
 
 
 async def more_than(before: Counter[str]) -> Counter[str]:
-    """What is left beyond `before` once closing connections had time: what was closing then has gone now."""
+    """Return the leftovers beyond `before`, once closing connections had time: what was closing then has gone now."""
     for _ in range(100):
         if not leftovers() - before:
             break

@@ -1,4 +1,4 @@
-"""Requests on real sockets: whole, byte by byte, cut at every boundary, and glued to an innocent one behind them."""
+"""Requests on real sockets: whole, byte by byte, cut at every boundary, and followed by an ordinary request."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def answers_to(raw: bytes) -> set[bytes]:
 
 
 def bodies(answer: bytes) -> list[Any]:
-    """What the app saw of each request that was answered with 200."""
+    """Return the bodies that the app received of requests that were answered with 200."""
     found = []
     while answer.startswith(b"HTTP/1.1 200 OK\r\n"):
         head, _, rest = answer.partition(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""What the listener refuses, and how: as Node does, which reads requests with the same parser."""
+"""Requests that the listener refuses, as Node does, which uses the same parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked again because of a comparison: a difference that does not come again was somebody's write."""
+"""Repeated requests of a comparison: a difference that does not come again was somebody's write."""
 
 from __future__ import annotations
 

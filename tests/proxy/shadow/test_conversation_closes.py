@@ -1,4 +1,4 @@
-"""How a conversation ends: what Node's `ws` closes with, beside what an ASGI app does."""
+"""Ends of a conversation: the closes of Node's `ws` beside those of an ASGI app."""
 
 from __future__ import annotations
 

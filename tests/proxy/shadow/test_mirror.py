@@ -1,4 +1,4 @@
-"""What the gateway sees of a request that runs in the shadow, and what it makes of it."""
+"""Recording of a mirrored request in the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway holds of a WebSocket that passes it: the same however it comes, within limits, and nothing else."""
+"""Recording of a mirrored WebSocket in the gateway: independent of how bytes arrive, within limits."""
 
 from __future__ import annotations
 

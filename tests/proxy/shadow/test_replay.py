@@ -1,4 +1,4 @@
-"""A captured request asked again: the same request, a deadline, and never more of the answer than is wanted."""
+"""A recorded request is sent again: unchanged, with a deadline, and only as much of the answer as is needed."""
 
 from __future__ import annotations
 

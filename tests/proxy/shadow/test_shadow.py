@@ -1,4 +1,4 @@
-"""The gateway with a shadow process beside it: whatever that does, clients get their answers, promptly and untouched.
+"""The gateway with a shadow process, which neither delays nor changes the answers that clients get.
 
 Real sockets, real processes. One gateway and one shadow process serve the tests that leave it alive.
 """
@@ -71,7 +71,7 @@ class Stand:
         return b"\r\n".join(kept) + b"\r\n\r\n" + rest
 
     async def compared(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> ComparisonRecord:
-        """What came of one request, asked alone."""
+        """Send one request and return its comparison."""
         before = len(self.heard)
         await self.ask(path, method, body, *headers)
         while len(self.heard) == before:
@@ -79,7 +79,7 @@ class Stand:
         return self.heard[before]
 
     async def conversed(self, path: str) -> ComparisonRecord:
-        """What came of one conversation."""
+        """Hold one conversation and return its comparison."""
         before = len(self.heard)
         async with connect(f"ws://127.0.0.1:{self.port}{path}", compression=None, proxy=None) as socket:
             await socket.send("hello")

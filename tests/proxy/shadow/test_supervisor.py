@@ -1,4 +1,4 @@
-"""`serve` with a shadow: it comes and goes with the file, belongs to its worker, and leaves nobody behind."""
+"""`serve` with a shadow process: it follows the file, ends with its worker, and leaves no process."""
 
 from __future__ import annotations
 

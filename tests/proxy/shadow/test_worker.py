@@ -1,4 +1,4 @@
-"""The shadow process from within: told over its link what to do, it asks the other side, and says what came of it."""
+"""The shadow worker: messages over its channel, requests to the other backend, and their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a WebSocket is closed within the time for draining, and that a shutdown keeps to it."""
+"""The time of each WebSocket's close during a drain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an end that says nothing is pinged, and when it is given up."""
+"""The times at which a silent end is pinged and declared dead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel tells of a socket's send queue."""
+"""The size of a socket's send queue, from the kernel."""
 
 from __future__ import annotations
 

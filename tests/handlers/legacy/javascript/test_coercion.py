@@ -1,4 +1,4 @@
-"""What a value is worth as a string or a number, and what its type is called, with Node as the judge."""
+"""Values as strings and numbers, and the names of their types, with Node as the judge."""
 
 from __future__ import annotations
 

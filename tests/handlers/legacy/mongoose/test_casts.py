@@ -1,4 +1,4 @@
-"""What mongoose takes for each type, by example; test_mongoose_oracle holds all of it against the real one."""
+"""Values that mongoose casts to each type, by example; test_oracle compares many more with the real one."""
 
 from __future__ import annotations
 

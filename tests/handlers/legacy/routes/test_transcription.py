@@ -99,7 +99,7 @@ async def hear(connection: ClientConnection, count: int) -> list[dict[str, Any]]
 
 
 async def converse(url: str, *sent: object, answers: int) -> list[dict[str, Any]]:
-    """What is answered to frames (texts, bytes, or values as JSON) after the greeting."""
+    """Return the answers to frames (texts, bytes, or values as JSON) after the greeting."""
     async with connect(url) as connection:
         for frame in sent:
             await connection.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))

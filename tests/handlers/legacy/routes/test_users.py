@@ -67,7 +67,7 @@ async def both(native: Backend, legacy: Backend, method: str, path: str, **reque
 
 
 def stored(backend: Backend, collection: str = "users") -> list[dict[str, Any]]:
-    """What is stored, less what differs from one run to the next; types in place of dates and ids."""
+    """Return the stored documents, with types in place of dates and ids."""
     found = []
     for document in backend.database[collection].find({}, sort=[("_id", 1)]):
         shown = {key: type(value).__name__ if key in ("_id", "createdAt") else value for key, value in document.items()}

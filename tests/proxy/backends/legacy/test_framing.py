@@ -1,4 +1,4 @@
-"""Where responses begin and end, from lists of bytes."""
+"""Framing of responses, from lists of bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which headers cross, as laws."""
+"""Properties of the headers that are forwarded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Response heads and request headers that recur give what they give the first time."""
+"""Recurring response heads and request headers have the same result as the first time."""
 
 from __future__ import annotations
 

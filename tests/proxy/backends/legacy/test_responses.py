@@ -1,4 +1,4 @@
-"""Odd responses on real sockets: the outcome for the client, and an innocent request after each on the same pool."""
+"""Unusual responses on real sockets: the client's outcome, and an ordinary request after each on the same pool."""
 
 from __future__ import annotations
 

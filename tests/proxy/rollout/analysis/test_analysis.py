@@ -1,4 +1,4 @@
-"""What is concluded from a window: native's own faults fail it, legacy's as well as chance do not."""
+"""Conclusions from a window: native's own faults fail it; legacy's faults and chance do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of all that is observed counts for a route, and for which side."""
+"""Observations that count for a route, and for which backend."""
 
 from __future__ import annotations
 
