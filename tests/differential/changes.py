@@ -70,6 +70,8 @@ TYPES: Final = (
     ),
     *(
         "application/json; charset=latin1",
+        "application/json; charset=utf-7",
+        "application/json; charset=utf-7-imap",
         "application/json; charset=nonsense",
         "application/json; charset=",
         "text/json",
@@ -153,6 +155,10 @@ PATH_CHANGES: Final[tuple[Callable[[str], str], ...]] = (
     lambda target: target + "<b>'\"&",
     lambda target: target + "\xe9",
     lambda target: "http://other.example" + target,
+    lambda target: target + "#?x=1",
+    lambda target: "//user@host" + target + "#",
+    lambda target: "http://other.example;a" + target + "#",
+    lambda target: target.replace("/", "\\").replace("\\", "/", 1) + "#",
 )
 ORIGINS: Final = st.sampled_from(
     [
@@ -243,7 +249,7 @@ CHANGES: Final[Strategy[Change]] = st.one_of(
     st.just(lambda action: replace(action, body=None)),
     anything.map(lambda value: lambda action: replace(action, body=spelled(value))),
     st.sampled_from(sorted(ENCODINGS)).flatmap(lambda name: st.booleans().map(lambda sound: _coded(name, sound))),
-    st.sampled_from(["utf-16", "utf-16-le", "utf-16-be", "latin-1", "utf-8-sig", "utf-32"]).map(_retyped),
+    st.sampled_from(["utf-16", "utf-16-le", "utf-16-be", "latin-1", "utf-8-sig", "utf-32", "utf-7"]).map(_retyped),
     st.sampled_from(PATH_CHANGES).map(_moved),
     st.sampled_from(["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "GET", "POST", "TRACE", "PROPFIND"]).map(_method),
     st.sampled_from(["LINK", "MKCOL", "PURGE", "SEARCH", "REPORT", "LOCK", "COPY", "M-SEARCH", "HEAD"]).map(_method),

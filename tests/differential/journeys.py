@@ -119,7 +119,8 @@ _NEW: Final = tuple(
     (_START, _MAKE, *story)
     for story in _stories(_started(0, CONSULTATION), _started(1, TRANSCRIPT), _started(3, NOTE), _started(2, PROMPT))
 )
-JOURNEYS: Final = (*_STORED, *_STORED, *_NEW, _SEARCH, (_MAKE, Stop("GET", "/api/prompts")))
+_ACCOUNT: Final = (_FREE, _FREE, _LOGIN, _PROFILE, _LOGIN)
+JOURNEYS: Final = (*_STORED, *_STORED, *_NEW, _SEARCH, _ACCOUNT, (_MAKE, Stop("GET", "/api/prompts")))
 
 
 @st.composite

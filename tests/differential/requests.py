@@ -45,6 +45,9 @@ emails: Strategy[JSON] = st.sampled_from(
             "bola@clinic.example",
             "new@clinic.example",
             " amara@clinic.example",
+            "amara@clinic.example ",
+            "\ufeffamara@clinic.example",
+            "AMARA@CL\u0130N\u0130C.EXAMPLE",
         )
     ]
 )
@@ -147,6 +150,9 @@ def _query(parameters: Mapping[str, Strategy[JSON]]) -> Strategy[str]:
     name, good = next(iter(parameters.items()))
     values = mostly(good, texts, share=3).map(lambda value: quote(str(value), safe="", errors="surrogatepass"))
     plain = values.map(lambda value: f"?{name}={value}")
+    repeated = st.lists(values, min_size=2, max_size=3).map(
+        lambda drawn: "?" + "&".join(f"{name}={value}" for value in drawn)
+    )
     odd = st.sampled_from(
         [
             *(
@@ -182,7 +188,7 @@ def _query(parameters: Mapping[str, Strategy[JSON]]) -> Strategy[str]:
             ),
         ]
     )
-    return mostly(plain, odd)
+    return mostly(plain, repeated, odd)
 
 
 @st.composite
