@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.config.loading import parse
 from proxy.gateway.gateway import Gateway
-from proxy.gateway.request_record import RequestRecord
+from proxy.gateway.request_record import Observer, RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from tests.support.sockets import exchange, serving
 
@@ -80,10 +80,14 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(text: str = CONFIG, env: dict[str, str] | None = None) -> AsyncIterator[Stand]:
+async def standing(
+    text: str = CONFIG, env: dict[str, str] | None = None, observers: Sequence[Observer] = ()
+) -> AsyncIterator[Stand]:
+    """Run a gateway between two apps. `observers` get each record before `observed` does."""
     legacy, native = Backend("legacy"), Backend("native")
     observed: list[RequestRecord] = []
-    gateway = Gateway(RoutingSnapshot.of(parse(text, env or {}, "test.yaml"), legacy, native), [observed.append])
+    plan = RoutingSnapshot.of(parse(text, env or {}, "test.yaml"), legacy, native)
+    gateway = Gateway(plan, [*observers, observed.append])
     async with serving(gateway) as port:
         yield Stand(gateway, legacy, native, observed, port)
 

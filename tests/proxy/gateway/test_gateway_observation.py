@@ -59,8 +59,7 @@ async def test_failing_observer_affects_no_request_nor_other_observer(caplog: py
     def failures() -> float:
         return value_of(metrics.OBSERVER_FAILURES, observer=Disk.__qualname__, error="OSError")
 
-    async with standing() as stand:
-        stand.gateway._observers = (Disk(), stand.observed.append)
+    async with standing(observers=[Disk()]) as stand:
         before = failures()
         answers = [await stand.ask(target) for target in ("/new", "/elsewhere") * 3]
     assert [body for _, body in answers] == [b"native", b"legacy"] * 3
