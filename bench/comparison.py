@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import compare
+from proxy.comparison.modes import DRY_RUN, READ, Mode
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
 from proxy.types import JSON
@@ -33,25 +34,32 @@ class Pace:
 
 
 def comparison(count: int = COUNT) -> list[Pace]:
-    """Measure equal bodies, one changed field in the last item, and new ids and dates in each response."""
+    """Measure equal bodies, one changed field in the last item, and new ids and dates in each response.
+
+    In the last of them a dry run matches the ids and dates by role.
+    """
     legacy = _answer(_body(0, PROSE))
     contenders = {
         "the same bytes": legacy,
         "one value differs": _answer(_body(0, PROSE, last="Another name")),
         "every id and date is new": _answer(_body(1, PROSE)),
     }
-    return [
+    paces = [
         _pace(f"{title}, {known}", legacy, native, operation, count)
         for title, native in contenders.items()
         for known, operation in (("no contract", None), ("validated against a contract", _operation()))
     ]
+    title, native = list(contenders.items())[-1]
+    return [*paces, _pace(f"{title}, in a dry run", legacy, native, None, count, DRY_RUN)]
 
 
-def _pace(title: str, legacy: Exchange, native: Exchange, operation: Operation | None, count: int) -> Pace:
-    verdict = compare(legacy, native, operation)
+def _pace(
+    title: str, legacy: Exchange, native: Exchange, operation: Operation | None, count: int, mode: Mode = READ
+) -> Pace:
+    verdict = compare(legacy, native, operation, mode=mode)
     started = time.process_time()
     for _ in range(count):
-        compare(legacy, native, operation)
+        compare(legacy, native, operation, mode=mode)
     return Pace(title, verdict.name, legacy.body.length, count, time.process_time() - started)
 
 
