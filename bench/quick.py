@@ -38,7 +38,8 @@ NATIVE_MARKS = {
 class Mark:
     """A measured ratio, and the bound that it must stay at or above, or at or below where `at_most`.
 
-    `compared` has the two figures of which it is the ratio; `fault` is why they are not comparable, if so.
+    `compared` has the two figures of which it is the ratio; `fault` names the contenders that failed requests. Failures
+    of the gateway miss the bound, those of a peer do not.
     """
 
     name: str
@@ -47,10 +48,11 @@ class Mark:
     at_most: bool = False
     compared: str = ""
     fault: str = ""
+    failed: bool = False
 
     @property
     def is_met(self) -> bool:
-        return not self.fault and (self.ratio <= self.bound if self.at_most else self.ratio >= self.bound)
+        return not self.failed and (self.ratio <= self.bound if self.at_most else self.ratio >= self.bound)
 
 
 def forwarding_marks(seconds: int, rounds: int) -> list[Mark]:
@@ -107,7 +109,8 @@ def rate_mark(name: str, readings: Readings, contender: str, base: str, bound: f
     pair = readings[contender], readings[base]
     rates = " : ".join(f"{typical(each).rate:,.0f}" for each in pair)
     ratio = median_ratio(*pair, lambda reading: reading.rate)
-    return Mark(name, ratio, bound, compared=f"{rates} req/s", fault=_fault(readings, contender, base))
+    fault, failed = _fault(readings, contender, base), bool(_fault(readings, contender))
+    return Mark(name, ratio, bound, compared=f"{rates} req/s", fault=fault, failed=failed)
 
 
 def p99_mark(name: str, readings: Readings, contender: str, base: str, bound: float) -> Mark:
@@ -115,11 +118,12 @@ def p99_mark(name: str, readings: Readings, contender: str, base: str, bound: fl
     pair = readings[contender], readings[base]
     p99s = " : ".join(f"{typical(each).p99:,.1f}" for each in pair)
     ratio = median_ratio(*pair, lambda reading: reading.p99)
-    return Mark(name, ratio, bound, at_most=True, compared=f"{p99s} ms", fault=_fault(readings, contender, base))
+    fault, failed = _fault(readings, contender, base), bool(_fault(readings, contender))
+    return Mark(name, ratio, bound, at_most=True, compared=f"{p99s} ms", fault=fault, failed=failed)
 
 
 def _fault(readings: Readings, *names: str) -> str:
-    """Return why readings cannot be compared: the contenders that failed requests."""
+    """Return the contenders that failed requests, and how many."""
     failed = {name: typical(readings[name]).failed for name in names}
     return ", ".join(f"{name} failed {count} requests" for name, count in failed.items() if count)
 
@@ -134,9 +138,7 @@ def show(marks: list[Mark], console: Console) -> None:
 
 
 def _verdict(mark: Mark) -> str:
-    if mark.is_met:
-        return ""
-    return f"[red]missed[/red]: {mark.fault}" if mark.fault else "[red]missed[/red]"
+    return ": ".join(filter(None, ("" if mark.is_met else "[red]missed[/red]", mark.fault)))
 
 
 @click.command()
