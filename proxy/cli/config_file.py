@@ -1,4 +1,4 @@
-"""Opens a routing.yaml for a command; prints problems on standard error and exits with 1."""
+"""Open a routing.yaml for a command; print problems on standard error and exit with 1."""
 
 from __future__ import annotations
 
@@ -20,5 +20,13 @@ def opened(path: Path, *, pinned: bool = True) -> Config:
     try:
         return load(path, env)
     except ConfigError as error:
-        click.echo(str(error), err=True)
+        show_problems(error)
         raise click.exceptions.Exit(1) from None
+
+
+def show_problems(error: ConfigError) -> None:
+    """Print the problems of a refused file on standard error, each with its line and a caret."""
+    from proxy.cli.diagnostics import Diagnostic, text_of  # for a refused file only
+
+    for line in text_of(Diagnostic(error.source, problem) for problem in error.problems):
+        click.echo(line, err=True)

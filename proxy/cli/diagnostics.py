@@ -25,12 +25,12 @@ class Diagnostic:
 def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
     """Return the lines for people: each problem, and below it the line of the file with a caret."""
     lines: list[str] = []
-    sources: dict[str, list[str]] = {}
+    sources: dict[str, str] = {}
     for each in diagnostics:
         suffix = " (note)" if each.severity == "warning" else ""
         lines.append(each.problem.located(each.file, column=True) + suffix)
         if each.file not in sources:
-            sources[each.file] = _shown_lines(each.file)
+            sources[each.file] = _text(each.file)
         lines += _marked(sources[each.file], each.problem)
     return lines
 
@@ -70,21 +70,21 @@ def _escaped(text: str, more: str = "") -> str:
     return text
 
 
-def _shown_lines(file: str) -> list[str]:
-    """Return the lines of a file with its secrets masked; empty where it cannot be read as YAML."""
-    from proxy.ops.masking import masked  # only for a file with problems
-
+def _text(file: str) -> str:
+    """Return the text of a file; empty where it has none."""
     try:
-        shown = masked(Path(file).read_text(encoding="utf-8-sig"))
+        return Path(file).read_text(encoding="utf-8-sig")
     except (OSError, ValueError):
-        return []
-    return shown.text.splitlines() if shown is not None else []
+        return ""
 
 
-def _marked(lines: list[str], problem: Problem) -> list[str]:
-    if not problem.column or not 0 < problem.line <= len(lines):
+def _marked(text: str, problem: Problem) -> list[str]:
+    """Return the line of a problem with its secrets masked, and a caret below it."""
+    from proxy.ops.masking import masked_line  # only for a file with problems
+
+    line = masked_line(text, problem.line) if problem.column else None
+    if line is None or not line.replace("\t", "").isprintable():
         return []
-    line, gutter = lines[problem.line - 1], f"{problem.line:5} | "
-    if problem.column > len(line):
-        return []
-    return [gutter + line, " " * (len(gutter) + problem.column - 1) + "^"]
+    gutter = f"{problem.line:5} | "
+    before = "".join("\t" if sign == "\t" else " " for sign in line[: problem.column - 1])
+    return [gutter + line, " " * len(gutter) + before + "^"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,7 +16,9 @@ from proxy.cli.ops_client import ops_url_option
 from proxy.cli.option_group import option_group
 from proxy.cli.param_types import ShareParam
 from proxy.config.field_types import FULL, ZERO, show_share
+from proxy.config.key_sources import KeySource
 from proxy.config.models import Config, Route
+from proxy.config.route_models import NativeTraffic
 from proxy.gateway.bucketing import (
     Client,
     Decision,
@@ -25,10 +29,12 @@ from proxy.gateway.bucketing import (
     share_in_force,
     source_key,
 )
+from proxy.gateway.patterns import METHODS, WEBSOCKET
 from proxy.gateway.routing import Match, RouteTable
-from proxy.gateway.targeting import TargetMatch, match_target
-from proxy.gateway.tokens import TokenVerifier
+from proxy.gateway.targeting import TargetMatch, has_value, match_target
+from proxy.gateway.tokens import Claims, ClaimsReader, TokenVerifier
 from proxy.types import BasisPoints, HeaderFields
+from proxy.wording import closest
 
 if TYPE_CHECKING:
     from proxy.cli.live_state import LiveState
@@ -57,19 +63,57 @@ class RouteExplanation:
     revision: str = ""
     live: str | None = None
     live_revision: str | None = None
+    untested: tuple[str, ...] = ()
+    """Targets that match no caller here, because the request gives no value for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of an explained request; `key` replaces the one that address and headers give."""
+    """The caller of an explained request; `key` replaces the one that address and headers give.
+
+    `tokens` reads the claims of `headers`, in place of the verifier of routing.yaml.
+    """
 
     headers: HeaderFields = ()
     client: Client = None
     key: str | None = None
+    tokens: ClaimsReader | None = None
+
+    def has_value(self, source: KeySource, tokens: ClaimsReader | None) -> bool:
+        """Return True where the caller has a value that a target of this source could match."""
+        return has_value(source, self.headers, self.client, tokens)
 
 
-def _caller(key: str | None, headers: tuple[str, ...], client_ip: str | None) -> Caller:
-    return Caller([_header(text) for text in headers], (client_ip, 0) if client_ip else None, key)
+class ClaimedToken:
+    """A token that is trusted to have some claims, without a signature."""
+
+    def __init__(self, claims: Mapping[str, str]) -> None:
+        self._claims: Final = claims
+
+    def claims(self, headers: HeaderFields) -> Claims:
+        """Return the claims, whatever the headers."""
+        return self._claims
+
+    @property
+    def header(self) -> tuple[bytes, bytes]:
+        """The header of the token, from which keys are read."""
+        payload = base64.urlsafe_b64encode(json.dumps(self._claims).encode())
+        return b"authorization", b"Bearer e30." + payload + b"."
+
+
+def _caller(
+    key: str | None,
+    claims: tuple[tuple[str, str], ...],
+    headers: tuple[tuple[bytes, bytes], ...],
+    client_ip: str | None,
+) -> Caller:
+    client = (client_ip, 0) if client_ip else None
+    if not claims:
+        return Caller(headers, client, key)
+    if any(name == b"authorization" for name, _ in headers):
+        raise click.UsageError("give --claim or --header 'Authorization: …', not both")
+    token = ClaimedToken(dict(claims))
+    return Caller((token.header, *headers), client, key, token)
 
 
 caller_options = option_group(
@@ -77,21 +121,26 @@ caller_options = option_group(
     _caller,
     click.option("--key", metavar="K", help="The caller's key, in place of one read from headers."),
     click.option(
-        "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated."
+        *("--claim", "claims"),
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=lambda _context, _parameter, texts: tuple(map(_claim, texts)),
+        help="A verified claim of the caller's token; may be repeated.",
+    ),
+    click.option(
+        *("--header", "headers"),
+        multiple=True,
+        metavar="'NAME: VALUE'",
+        callback=lambda _context, _parameter, texts: tuple(map(_header, texts)),
+        help="A request header; may be repeated.",
     ),
     click.option("--client-ip", metavar="ADDRESS", help="The caller's address."),
 )
 
 
-def _absolute(_context: click.Context, _parameter: click.Parameter, path: str) -> str:
-    if not path.startswith("/"):
-        raise click.BadParameter("must begin with a slash")
-    return path
-
-
 @click.command()
 @click.argument("method", callback=lambda _context, _parameter, method: method.upper())
-@click.argument("path", callback=_absolute)
+@click.argument("path")
 @caller_options
 @click.option("--stage", type=ShareParam(), help="The rollout's current stage; default its first.")
 @click.option("--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE")
@@ -123,7 +172,7 @@ def explain(
       scribe-proxy explain GET /api/prompts --header 'Authorization: Bearer …' --live
       scribe-proxy explain POST /users/login --client-ip 192.0.2.7
     """
-    config = opened(file)
+    config = _opened(file, method, path)
     state = _live(config, ops_url, method, path) if live else None
     explanation = explained(config, method, path, caller, stage, state)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else _text(explanation))
@@ -138,12 +187,11 @@ def explained(
     live: LiveState | None = None,
 ) -> RouteExplanation:
     """Return the explanation as data. `stage` is the share of the rollout's current stage; `live` replaces it."""
-    raw_path = _bytes(path.partition("?")[0])
     table = RouteTable(config.routes)
-    match = table.match(method, raw_path)
+    match = table.match(method, _raw_path(path))
     route = match.route if match else None
     at = _stage(route, stage if live is None else live.limit.stage)
-    tokens = _verifier(config)
+    tokens = caller.tokens or _verifier(config)
     limit = live.limit if live is not None else Limit(FULL if at is None else at)
     decision = decide(route, config, caller.headers, caller.client, limit=limit, key=caller.key, tokens=tokens)
     target = match_target(route.native_traffic, caller.headers, caller.client, tokens) if route is not None else None
@@ -153,11 +201,19 @@ def explained(
         undecided,
         backend=decision.backend,
         reason=decision.reason,
-        because=because + _other_methods(table, match, raw_path),
+        because=because + _other_routes(table, match, method, path),
         stage=show_share(at) if at is not None else None,
         live=live.reason if live is not None else None,
         live_revision=live.revision if live is not None else None,
+        untested=_untested(route, caller, tokens) if target is None or target.rule == "include" else (),
     )
+
+
+def _untested(route: Route | None, caller: Caller, tokens: ClaimsReader | None) -> tuple[str, ...]:
+    """Return the targets of a route for which the caller has no value."""
+    traffic = route.native_traffic if route is not None else NativeTraffic()
+    sources = dict.fromkeys((*traffic.exclude, *traffic.include))
+    return tuple(str(source) for source in sources if not caller.has_value(source, tokens))
 
 
 def _undecided(config: Config, match: Match | None, caller: Caller) -> RouteExplanation:
@@ -182,10 +238,25 @@ def _undecided(config: Config, match: Match | None, caller: Caller) -> RouteExpl
     )
 
 
+def _opened(file: Path, method: str, path: str) -> Config:
+    """Return the configuration. Raises BadParameter for a method or a path that no request has, with one that has."""
+    config = opened(file)
+    if not path.startswith("/"):
+        named = next((route for route in config.routes if path in (route.name, route.group)), None)
+        meant = f"; the route {named.name} is {named.match}" if named is not None else ""
+        raise click.BadParameter(f"must begin with a slash{meant}", param_hint="PATH")
+    known = {*METHODS, WEBSOCKET, *(route.pattern.method for route in config.routes)}
+    if method not in known:
+        close = closest(method, sorted(known))
+        meant = f"; did you mean {close}?" if close else ""
+        raise click.BadParameter(f"there is no method {method}{meant}", param_hint="METHOD")
+    return config
+
+
 def _live(config: Config, ops_url: str, method: str, path: str) -> LiveState:
     from proxy.cli.live_state import live_state  # needs an HTTP client
 
-    match = RouteTable(config.routes).match(method, _bytes(path.partition("?")[0]))
+    match = RouteTable(config.routes).match(method, _raw_path(path))
     return live_state(ops_url, match.route if match is not None else None)
 
 
@@ -203,7 +274,7 @@ def _stage(route: Route | None, given: BasisPoints | None) -> BasisPoints | None
     return given if given is not None else route.rollout.first
 
 
-def _verifier(config: Config) -> TokenVerifier | None:
+def _verifier(config: Config) -> ClaimsReader | None:
     secret = config.tokens.secret.get_secret_value()
     return TokenVerifier(secret) if secret else None
 
@@ -242,11 +313,16 @@ def _by_share(share: str, index: int | None, native: int) -> str:
     return f"bucket {index} is {position} {native}, where the native share of {share} ends"
 
 
-def _other_methods(table: RouteTable, match: Match | None, raw_path: bytes) -> str:
-    """Return the methods that this path is routed for, where no route matched."""
-    declared = sorted({route.pattern.method for route in table.routes}) if match is None else []
-    methods = [method for method in declared if table.match(method, raw_path)]
-    return f" (this path is routed for {', '.join(methods)})" if methods else ""
+def _other_routes(table: RouteTable, match: Match | None, method: str, path: str) -> str:
+    """Return the methods that this path is routed for, or a similar route, where no route matched."""
+    if match is not None:
+        return ""
+    declared = sorted({route.pattern.method for route in table.routes})
+    methods = [other for other in declared if table.match(other, _raw_path(path))]
+    if methods:
+        return f" (this path is routed for {', '.join(methods)})"
+    close = closest(f"{method} {path}", [route.match for route in table.routes])
+    return f" (similar to {close}, which is a route)" if close else ""
 
 
 def _family(config: Config, route: Route) -> tuple[str, ...]:
@@ -256,11 +332,22 @@ def _family(config: Config, route: Route) -> tuple[str, ...]:
     return tuple(each.name for each in config.routes if each.group == route.group and each is not route)
 
 
+def _claim(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise click.BadParameter(f"{text!r} is not `NAME=VALUE`")
+    return name.strip(), value
+
+
 def _header(text: str) -> tuple[bytes, bytes]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
         raise click.BadParameter(f"{text!r} is not `NAME: VALUE`", param_hint="--header")
     return _bytes(name.strip().lower()), _bytes(value.strip())
+
+
+def _raw_path(path: str) -> bytes:
+    return _bytes(path.partition("?")[0])
 
 
 def _bytes(argument: str) -> bytes:
@@ -299,4 +386,13 @@ def _lines(explanation: RouteExplanation) -> list[tuple[str, str]]:
         lines.append(("live", explanation.live))
     if explanation.live_revision not in (None, explanation.revision):
         lines.append(("differs", f"the gateway runs revision {explanation.live_revision}, not this file"))
+    if explanation.untested:
+        lines.append(("untested", f"targets by {', '.join(explanation.untested)}: {_advice(explanation.untested)}"))
     return [*lines, ("revision", explanation.revision)]
+
+
+def _advice(untested: Sequence[str]) -> str:
+    """Return the options that give values to targets."""
+    options = {"jwt": "--claim NAME=VALUE or a token that `tokens.secret` verifies", "client-ip": "--client-ip"}
+    given = dict.fromkeys(options.get(name.partition(":")[0], "--header") for name in untested)
+    return f"the request has no value for them; give {', '.join(given)}"

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from proxy.cli.completion import complete_routes_and_groups
 from proxy.cli.console import console
-from proxy.cli.ops_client import fetch, ops_client, ops_url_option, read
+from proxy.cli.ops_client import OpsClient, OpsResponse, fetch, ops_client, ops_url_option, read
+from proxy.cli.unusable import Unusable
 from proxy.ops.formatting import ago, clock, percent
 from proxy.ops.rollout_views import ChangeView
 from proxy.rollout.model import LABELS, Kind
@@ -28,6 +29,7 @@ class HistoryPage:
 
     changes: tuple[ChangeView, ...]
     older: str
+    unknown: str = ""
 
 
 @click.command()
@@ -55,10 +57,10 @@ def history(
     given = {"route": route, "kind": kind, "actor": actor, "limit": str(limit)}
     with ops_client(ops_url) as client:
         answer = fetch(client, "/history.json", {name: value for name, value in given.items() if value})
-        if as_json:
-            click.echo(answer.text)
-            return
-        page = read(client, answer, HistoryPage)
+        page = _page(client, answer)
+    if as_json:
+        click.echo(answer.text)
+        return
     if not page.changes:
         click.echo("No changes.")
         return
@@ -67,6 +69,14 @@ def history(
         for change in page.changes:
             if change.difference:
                 click.echo(f"revision {change.revision}, {clock(change.by.at)}\n{change.difference}\n")
+
+
+def _page(client: OpsClient, answer: OpsResponse) -> HistoryPage:
+    """Return the history. Raises `Unusable` where nothing has the name of its route."""
+    page = read(client, answer, HistoryPage)
+    if page.unknown:
+        raise Unusable(page.unknown)
+    return page
 
 
 def table_of(changes: Sequence[ChangeView], now: float) -> Table:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import click
-
 from proxy.cli.ops_client import fetch, ops_client, read
+from proxy.cli.unusable import Unusable
 from proxy.config.field_types import FULL, ZERO
 from proxy.config.models import Route
 from proxy.gateway.bucketing import Limit
@@ -24,7 +23,7 @@ class LiveState:
 
 
 def live_state(ops_url: str, route: Route | None) -> LiveState:
-    """Return the live state of a route. Raises ClickException where it cannot be read."""
+    """Return the live state of a route. Raises ClickException where there is none to read."""
     with ops_client(ops_url) as client:
         live = read(
             client, fetch(client, "/live.json", {"q": route.name if route is not None else "-"}), dict[str, Any]
@@ -34,7 +33,7 @@ def live_state(ops_url: str, route: Route | None) -> LiveState:
         return LiveState(Limit(), "no route", revision)
     now = next((each for each in live.get("routes", ()) if each.get("name") == route.name), None)
     if now is None:
-        raise click.ClickException(f"the gateway at {ops_url} has no route {route.name}: its revision is {revision}")
+        raise Unusable(f"the gateway at {ops_url} has no route {route.name}: its revision is {revision}")
     return LiveState(Limit(_stage(route, now), _cap(now)), str(now.get("reason", "")), revision)
 
 

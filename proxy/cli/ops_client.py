@@ -82,7 +82,7 @@ def ops_client(url: str) -> Iterator[OpsClient]:
 
 
 def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) -> OpsResponse:
-    """Return the response of a path. Raises `Unusable` where there is none, ClickException for an error."""
+    """Return the response of a path. Raises `Unusable` where there is none or no such route, else ClickException."""
     from urllib.error import HTTPError, URLError
 
     try:
@@ -91,7 +91,7 @@ def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) 
         with error:
             if error.code == 401:
                 raise Unusable(f"{client.base_url} requires a token: set OPS_TOKEN") from None
-            raise click.ClickException(_reason(client, error)) from None
+            raise (Unusable if error.code == 404 else click.ClickException)(_reason(client, error)) from None
     except (OSError, ValueError) as error:
         cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause

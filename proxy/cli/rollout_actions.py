@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import click
 
 from proxy.cli.completion import complete_groups, complete_routes_and_groups
-from proxy.cli.config_file import ROUTING_FILE
+from proxy.cli.config_file import ROUTING_FILE, show_problems
 from proxy.cli.param_types import ShareParam
 from proxy.cli.unusable import Unusable
 from proxy.config.field_types import show_duration, show_share
@@ -33,7 +33,6 @@ from proxy.rollout.mongo import MongoStore
 from proxy.rollout.transitions import Refused
 from proxy.runtime.database import Database, DatabaseError, Unavailable
 from proxy.types import BasisPoints
-from proxy.wording import closest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -83,7 +82,7 @@ def promote(route: str, reason: str, actor: str, file: Path) -> None:
 def pause(route: str, reason: str, actor: str, file: Path) -> None:
     """Pause a rollout at its current stage.
 
-    Its guard stays active; `resume` continues the rollout.
+    Native keeps the share in force, and its guard stays active; only promotions stop, until `resume`.
     """
     _carry_out(file, route, actions.pause, actor, reason)
 
@@ -169,7 +168,7 @@ def _in_force(file: Path) -> Config:
     except ConfigError as error:
         config = _last_good(file)
         if config is None:
-            click.echo(str(error), err=True)
+            show_problems(error)
             raise click.exceptions.Exit(1) from None
         click.echo(f"{file} is refused: revision {config.revision}, the last good one here, is used", err=True)
         return config
@@ -209,10 +208,7 @@ def _named(config: Config, name: str, file: Path) -> Sequence[Route]:
     groups = RouteGroups(config.routes)
     route = groups.find(name)
     if route is None:
-        known = dict.fromkeys(name for route in config.routes for name in (route.name, route.domain))
-        close = closest(name, known)
-        hint = f"; did you mean {close}?" if close else ""
-        raise click.ClickException(f"{file} has no route or group {name}{hint}")
+        raise Unusable(f"{file} has {groups.missing(name)}")
     return groups.members(state_key(route))
 
 
@@ -221,6 +217,5 @@ def _describe(route: Route, state: RouteState) -> str:
     if change.kind == "ack" and state.cap is not None:
         left = show_duration(float(max(1, round(state.cap.until - change.by.at))))
         return f"{route.domain}: acknowledged; stays at {show_share(change.after)} until it has cooled down, for {left}"
-    if change.before == change.after:
-        return f"{route.domain}: {LABELS[change.kind]}, at {show_share(change.after)}"
-    return f"{route.domain}: {LABELS[change.kind]}, from {show_share(change.before)} to {show_share(change.after)}"
+    text = f"{route.domain}: {LABELS[change.kind]}, {change.movement}"
+    return f"{text}; native keeps that share until `resume`, unless the guard caps it" if state.paused else text

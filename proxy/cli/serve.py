@@ -5,6 +5,7 @@ The two sockets are bound here, first, so that a port in use is reported immedia
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -21,6 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from proxy.backends.native import NativeUnavailable, find_app, import_app
+from proxy.cli.config_file import show_problems
 from proxy.config.problems import ConfigError
 from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
@@ -32,6 +34,8 @@ from proxy.runtime.server import GatewayServer
 from proxy.runtime.worker import WorkerSettings, create_worker_app
 from proxy.runtime.worker_group import HANG_TIMEOUT, WorkerGroup
 from proxy.server.settings import uvicorn_settings
+
+logger = logging.getLogger("scribe_proxy")
 
 MIN_TOKEN: Final = 16
 """Minimum characters of OPS_TOKEN where the ops listener is not on loopback."""
@@ -81,12 +85,12 @@ def serve(
     """
     sys.path.insert(0, str(app_dir.resolve()))
     token, viewer_token = _ops_tokens(port, ops_host, ops_port)
+    configure_logging()
     with ExitStack() as stack:
         state = _writable(state_dir or default_state_directory(os.environ), stack)
         loaded = _checked(file, LastGood(state, file), workers)
         public, ops = stack.enter_context(_bound(host, port)), stack.enter_context(_bound(ops_host, ops_port))
-        with suppress(OSError):  # standard error may be closed
-            click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
+        logger.info("gateway on %s, ops on %s, %s", _address(public), _address(ops), file)
         shared = Path(_temporary(stack)) if workers > 1 else None
         hub = shared / "state.sock" if shared is not None else None
         settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub, viewer_token)
@@ -145,7 +149,6 @@ def _refuse_viewer_token(ops_host: str, token: str | None, viewer_token: str | N
 
 
 def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None) -> None:
-    configure_logging()
     with suppress(KeyboardInterrupt):
         if hub is not None:
             _run_workers(config, sockets, hub)
@@ -181,8 +184,7 @@ def _writable(directory: Path, stack: ExitStack) -> Path:
         with tempfile.TemporaryFile(dir=directory):
             return directory
     except OSError as error:
-        with suppress(OSError):
-            click.echo(f"{directory} cannot be written ({error.strerror}): see --state-dir", err=True)
+        logger.warning("%s cannot be written (%s): see --state-dir", directory, error.strerror)
         return Path(_temporary(stack))
 
 
@@ -200,8 +202,7 @@ def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
         tracing.is_requested(os.environ)
         return loaded
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(problem.located(str(file)), err=True)
+        show_problems(error)
         sys.exit(1)
     except (NativeUnavailable, InvalidDatabaseUrl, tracing.TracingUnavailable) as error:
         raise click.ClickException(str(error)) from error

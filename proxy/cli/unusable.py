@@ -1,4 +1,4 @@
-"""How a command ends that cannot use a service, a database or a file that it needs."""
+"""How a command ends that cannot use a service, a database, a file or a name that it needs."""
 
 from __future__ import annotations
 

@@ -48,14 +48,18 @@ def decode(data: bytes, source: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
         message = f"not text: byte 0x{data[error.start]:02x} is not UTF-8"
-        raise ConfigError((Problem(line, "", message),), source) from None
+        raise ConfigError((_problem_at(data[: error.start].decode("utf-8-sig"), message),), source) from None
     at = next((at for at, sign in enumerate(text) if sign < " " and sign not in "\t\n\r"), None)
     if at is not None:
         message = f"not text: it holds the control character 0x{ord(text[at]):02x}"
-        raise ConfigError((Problem(text.count("\n", 0, at) + 1, "", message),), source)
+        raise ConfigError((_problem_at(text[:at], message),), source)
     return text
+
+
+def _problem_at(before: str, message: str) -> Problem:
+    """Return a problem of the character that follows a text."""
+    return Problem(before.count("\n") + 1, "", message, column=len(before) - before.rfind("\n"))
 
 
 def parse(

@@ -31,4 +31,4 @@ class ConfigError(Exception):
         self.source = source
 
     def __str__(self) -> str:
-        return "\n".join(problem.located(self.source) for problem in self.problems)
+        return "\n".join(problem.located(self.source, column=True) for problem in self.problems)

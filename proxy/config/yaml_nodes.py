@@ -83,13 +83,20 @@ def _events(text: str) -> Iterator[yaml.Event]:
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
-    line = min(mark.line + 1, text.count("\n") + 1) if mark else 1
+    line, column = _position(mark.line + 1, mark.column + 1, text) if mark else (1, 0)
     reason = error.problem or error.context or "cannot be read"
     context = f" ({error.context})" if error.context and error.problem else ""
-    if context and error.context_mark and "flow" in context:
-        context = f"{context[:-1]} that begins on line {error.context_mark.line + 1})"
-    column = mark.column + 1 if mark and mark.line + 1 == line else 0
-    return Problem(line, "", f"not YAML: {reason}{context}{indentation_hint(text, line)}", column=column)
+    hint = indentation_hint(text, line)
+    if context and error.context_mark and ("flow" in context or "quoted" in context):
+        context, hint = f"{context[:-1]} that begins on line {error.context_mark.line + 1})", ""
+    return Problem(line, "", f"not YAML: {reason}{context}{hint}", column=column)
+
+
+def _position(line: int, column: int, text: str) -> tuple[int, int]:
+    """Return a position from 1; one after the text is the end of its last line that is not blank."""
+    written = text.rstrip()
+    last = written.count("\n") + 1
+    return (line, column) if line <= last else (last, len(written) - written.rfind("\n"))
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from proxy.config.key_sources import KeySource
 from proxy.config.models import Bucketing, Config, Overrides, Route
 from proxy.gateway.cookies import cookie_value
 from proxy.gateway.targeting import match_target
-from proxy.gateway.tokens import TokenVerifier
+from proxy.gateway.tokens import ClaimsReader
 from proxy.types import Backend, BasisPoints, HeaderFields
 
 Reason = Literal[
@@ -85,7 +85,7 @@ def decide(
     *,
     limit: Limit = UNLIMITED,
     key: str | None = None,
-    tokens: TokenVerifier | None = None,
+    tokens: ClaimsReader | None = None,
 ) -> Decision:
     """Decide for one request. `headers` and `client` are as in an ASGI scope (names in lower case).
 
@@ -183,7 +183,7 @@ def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple
 
 
 def _targeted(
-    route: Route, headers: HeaderFields, client: Client, limit: Limit, tokens: TokenVerifier | None
+    route: Route, headers: HeaderFields, client: Client, limit: Limit, tokens: ClaimsReader | None
 ) -> tuple[Backend, Reason] | None:
     """Return the backend of a caller in the route's targets; None where the share decides.
 

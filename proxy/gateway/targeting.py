@@ -12,7 +12,7 @@ from proxy.config.route_models import NativeTraffic
 from proxy.config.targets import TargetValues
 from proxy.gateway.client_address import read_address
 from proxy.gateway.cookies import cookie_value
-from proxy.gateway.tokens import TokenVerifier
+from proxy.gateway.tokens import ClaimsReader
 from proxy.types import HeaderFields
 
 Client = tuple[str, int] | None
@@ -28,7 +28,7 @@ class TargetMatch(NamedTuple):
 
 
 def match_target(
-    traffic: NativeTraffic, headers: HeaderFields, client: Client, tokens: TokenVerifier | None
+    traffic: NativeTraffic, headers: HeaderFields, client: Client, tokens: ClaimsReader | None
 ) -> TargetMatch | None:
     """Return the first target that a request matches; `exclude` precedes `include`."""
     for source, target in traffic.exclude.items():
@@ -43,7 +43,7 @@ def match_target(
 
 
 def _met(
-    source: KeySource, target: TargetValues, headers: HeaderFields, client: Client, tokens: TokenVerifier | None
+    source: KeySource, target: TargetValues, headers: HeaderFields, client: Client, tokens: ClaimsReader | None
 ) -> str | None:
     """Return the value of a target that a request has, or None."""
     if source.kind == "client-ip":
@@ -51,8 +51,19 @@ def _met(
     if source.kind == "jwt":
         claims = tokens.claims(headers) if tokens is not None else None
         return _claimed(target, claims.get(source.name)) if claims is not None else None
-    value = _header(source.name, headers) if source.kind == "header" else cookie_value(headers, source.name)
+    value = (_header if source.kind == "header" else _cookie)(source.name, headers)
     return value if value in target.values else None
+
+
+def has_value(source: KeySource, headers: HeaderFields, client: Client, tokens: ClaimsReader | None) -> bool:
+    """Return True where a request has a value that a target of this source could match."""
+    if source.kind == "client-ip":
+        return client is not None
+    if source.kind == "jwt":
+        claims = tokens.claims(headers) if tokens is not None else None
+        return claims is not None and source.name in claims
+    reader = _header if source.kind == "header" else _cookie
+    return reader(source.name, headers) is not None
 
 
 def _address(target: TargetValues, client: Client) -> str | None:
@@ -75,3 +86,7 @@ def _claimed(target: TargetValues, claim: Any) -> str | None:
 def _header(name: str, headers: HeaderFields) -> str | None:
     wanted = name.encode()
     return next((value.strip().decode("latin-1") for given, value in headers if given == wanted), None)
+
+
+def _cookie(name: str, headers: HeaderFields) -> str | None:
+    return cookie_value(headers, name)

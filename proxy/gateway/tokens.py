@@ -13,7 +13,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from proxy.types import HeaderFields
 
@@ -24,6 +24,13 @@ MAX_TOKEN: Final = 16_384
 CACHE_SIZE: Final = 4096
 _NUMBERS: Final = (int, float)
 _HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+
+
+class ClaimsReader(Protocol):
+    """Reads the claims that a request may be trusted to have."""
+
+    def claims(self, headers: HeaderFields) -> Claims | None:
+        """Return the claims of a request; None where it has none that are trusted."""
 
 
 class TokenVerifier:

@@ -2,7 +2,7 @@
 
 A value is shown where the models know its key and do not declare it a secret. Any other value (of a misspelt key, or
 misplaced) may be a secret, and is shown only if it is as short and plain as `5%`. Of a secret only a reference
-(`${NAME}`) is shown. A text that is not valid YAML is not shown at all. Line numbers stay the same.
+(`${NAME}`) is shown. Of a text that is not valid YAML no more than a line is shown. Line numbers stay the same.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ _REVEALING: Final = re.compile(
     r"(?:^#[\s-]*|[{,]\s*)[\w.-]*(?:secret|token|passw|key|url)\w*\s*[:=]|://[^/\s]*@", re.IGNORECASE
 )
 """A comment that contains a setting, which may be a secret."""
+_OPAQUE: Final = re.compile(r"\w{20}|://")
+"""A part of a line that may be a secret after a known key, where the parser could not read it."""
+_KEYS: Final = re.compile(r"""(?:^[\s\[{-]*|[{,]\s*)["']?([\w.-]+)["']?\s*(?::\s|:?$)""", re.ASCII)
+_KEY: Final = re.compile(r"[ \t]*(?:- +)?([\w.-]+):(?=\s|$)", re.ASCII)
 _COMMENT: Final = re.compile(r"(?:(?<=\s)|^)#.*", re.MULTILINE)
 
 _Meaning = Any
@@ -49,14 +53,40 @@ class Masked:
 def masked(text: str) -> Masked | None:
     """Return the text with its secrets masked; None where it is not valid YAML."""
     walk = _SecretScanner()
-    try:
-        for event in yaml.parse(text, Loader=_Loader):
-            walk.take(event)
-    except (yaml.YAMLError, ValueError):
-        return None
+    return _shown(text, walk) if walk.read(text) else None
+
+
+def _shown(text: str, walk: _SecretScanner) -> Masked:
     spans = walk.left_out | {walk.anchors[name] for name in walk.secret_aliases if name in walk.anchors}
-    shown = "".join(_pieces(text, sorted(walk.scalars), spans))
-    return Masked(shown, tuple(text[start:end] for start, end in sorted(spans)))
+    scalars = [span for span in sorted(walk.scalars) if span[0] < len(text)]
+    return Masked("".join(_pieces(text, scalars, spans)), tuple(text[start:end] for start, end in sorted(spans)))
+
+
+def masked_line(text: str, number: int) -> str | None:
+    """Return a line (from 1) with its secrets masked, also of a text that is not valid YAML; None without such a line.
+
+    Where the parser could not read the line and it may contain a secret, only a known key is shown.
+    """
+    lines = text.splitlines()
+    if not 0 < number <= len(lines):
+        return None
+    walk = _SecretScanner()
+    read = text if walk.read(text) else text[: text.rfind("\n", 0, walk.position) + 1]
+    if number <= len(read.splitlines()):
+        shown = _shown(read, walk).text.splitlines()
+        return shown[number - 1] if number <= len(shown) else ""
+    line = lines[number - 1]
+    if all(map(_is_plain, lines[len(read.splitlines()) : number])):
+        return line
+    key = _KEY.match(line)
+    return f"{key[0]} {MASK}" if key is not None and key[1] in _KNOWN | _KEYS_OF_SECRETS else MASK
+
+
+def _is_plain(line: str) -> bool:
+    """Return True for a line that has known keys only, none of them a secret's, or no words."""
+    keys = _KEYS.findall(line)
+    words = bool(keys) or not re.search(r"\w", line)
+    return words and _KNOWN.issuperset(keys) and not _OPAQUE.search(line)
 
 
 @dataclass(slots=True)
@@ -71,13 +101,27 @@ class _Level:
 
 @dataclass(slots=True)
 class _SecretScanner:
-    """Follows the YAML parser and records every scalar, and those that must not be shown."""
+    """Follows the YAML parser and records every scalar, and those that must not be shown.
+
+    `position` is the end of what the parser has read, as an index of the text.
+    """
 
     scalars: list[Span] = field(default_factory=list)
     left_out: set[Span] = field(default_factory=set)
     anchors: dict[str, Span] = field(default_factory=dict)
     secret_aliases: set[str] = field(default_factory=set)
     levels: list[_Level] = field(default_factory=lambda: [_Level(RoutingFile, mapping=False, value=RoutingFile)])
+    position: int = 0
+
+    def read(self, text: str) -> bool:
+        """Take all events of a text. Return False where it is not valid YAML."""
+        try:
+            for event in yaml.parse(text, Loader=_Loader):
+                self.take(event)
+                self.position = event.end_mark.index if event.end_mark is not None else self.position
+        except (yaml.YAMLError, ValueError):
+            return False
+        return True
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
@@ -172,6 +216,10 @@ def _within(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 _SECTIONS: Final = tuple(_within(RoutingFile))
+_KEYS_OF_SECRETS: Final = frozenset(
+    key for section in _SECTIONS for key, one in section_keys(section).items() if SecretStr in _plain(one.annotation)
+)
+_KNOWN: Final = frozenset(key for section in _SECTIONS for key in section_keys(section)) - _KEYS_OF_SECRETS
 
 
 def _pieces(text: str, scalars: list[Span], spans: set[Span]) -> Iterator[str]:

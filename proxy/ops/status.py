@@ -82,7 +82,7 @@ def process_health(situation: ProcessView, wall: Callable[[], float] = time.time
         native_healthy=situation.controller.healthy,
         limits=tuple(str(each) for each in _limits(situation) if each.reached),
         revision=situation.gateway.plan.config.revision,
-        refused=problems[0].located("routing.yaml") if problems else "",
+        refused=problems[0].located("routing.yaml", column=True) if problems else "",
         revision_age=age if age >= 0 else None,  # the clock has jumped
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
-from proxy.config.field_types import ZERO, show_share
+from proxy.config.field_types import ZERO
 from proxy.config.models import Route
 from proxy.rollout import transitions
 from proxy.rollout.groups import former_keys, merged_state
@@ -67,8 +67,7 @@ async def carry_out(
 
 
 def _describe(change: AuditEntry) -> str:
-    shares = f"from {show_share(change.before)} to {show_share(change.after)}"
-    return f"{LABELS[change.kind]} by {change.by.actor}, {shares} ({change.by.reason})"
+    return f"{LABELS[change.kind]} by {change.by.actor}, {change.movement} ({change.by.reason})"
 
 
 async def _stored(store: Store, members: Sequence[Route]) -> RouteState:

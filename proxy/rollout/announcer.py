@@ -9,9 +9,8 @@ import secrets
 from collections import deque
 from typing import Final
 
-from proxy.config.field_types import show_share
 from proxy.rollout.in_force import SharesInForce
-from proxy.rollout.model import AuditEntry, RouteState
+from proxy.rollout.model import LABELS, AuditEntry, RouteState
 from proxy.rollout.store import Store
 from proxy.runtime.database import DatabaseError
 
@@ -68,5 +67,5 @@ class ChangeAnnouncer:
 
 def log_change(change: AuditEntry) -> None:
     """Log a change with its actor and reason."""
-    shown = show_share(change.before), show_share(change.after)
-    logger.info("%s: %s by %s, from %s to %s: %s", change.route, change.kind, change.by.actor, *shown, change.by.reason)
+    by = change.by
+    logger.info("%s: %s by %s, %s: %s", change.route, LABELS[change.kind], by.actor, change.movement, by.reason)

@@ -7,7 +7,6 @@ import logging
 import time
 from typing import Final
 
-from proxy.config.field_types import show_share
 from proxy.config.models import Route
 from proxy.rollout.in_force import SharesInForce, logged_errors
 from proxy.rollout.transitions import guard_failed
@@ -53,6 +52,5 @@ class GuardEvaluator:
         after = guard_failed(route, shares.cache.state(route), reason, shares.clock.now())
         if after is None:
             return
-        before_at, after_at = show_share(after.change.before), show_share(after.change.after)
-        logger.warning("%s is capped, from %s to %s: %s", route.domain, before_at, after_at, reason)
+        logger.warning("%s is capped, %s: %s", route.domain, after.change.movement, reason)
         shares.apply_local(route, after)

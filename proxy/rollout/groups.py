@@ -12,6 +12,7 @@ from dataclasses import replace
 from proxy.config.models import Route
 from proxy.rollout.model import RouteState, state_key, stats_key
 from proxy.rollout.transitions import initial_state
+from proxy.wording import closest
 
 
 class RouteGroups:
@@ -34,6 +35,13 @@ class RouteGroups:
         """Return the route with a name, or the leader of the group with that name; None where there is neither."""
         named = {each.name: each for members in self._members.values() for each in members}
         return named.get(name) or next((each for each in self.leaders() if each.domain == name), None)
+
+    def missing(self, name: str) -> str:
+        """Return `no route or group NAME`, and the similar name that may be meant."""
+        routes = [route for members in self._members.values() for route in members]
+        known = dict.fromkeys(known for route in routes for known in (route.name, route.domain))
+        close = closest(name, known)
+        return f"no route or group {name}" + (f"; did you mean {close}?" if close else "")
 
 
 def former_keys(members: Iterable[Route]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from proxy.config.quantities import FULL, ZERO
+from proxy.config.quantities import FULL, ZERO, show_share
 from proxy.types import BasisPoints
 
 if TYPE_CHECKING:
@@ -87,6 +87,13 @@ class AuditEntry:
     revision: str = ""
     difference: str = ""
     announced: bool = False
+
+    @property
+    def movement(self) -> str:
+        """Its shares in words: `from 25% to 10%`, or `at 10%` where the share stays."""
+        if self.before == self.after:
+            return f"at {show_share(self.after)}"
+        return f"from {show_share(self.before)} to {show_share(self.after)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ class ConfigWatcher:
         self.refused += 1
         self.problems = problems
         for problem in problems:
-            logger.error("%s", problem.located(str(self.path)))
+            logger.error("%s", problem.located(str(self.path), column=True))
         logger.error("%s: refused; revision %s stays in force", self.path, self.config.revision)
         self._apply(None)
 

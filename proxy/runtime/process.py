@@ -215,7 +215,7 @@ class GatewayProcess:
         metrics.RELOADS.labels("refused" if config is None else "applied").inc()
         metrics.CONFIG_VALID.set(config is not None)
         if config is None:
-            problems = [problem.located("routing.yaml") for problem in self.watcher.problems]
+            problems = [problem.located("routing.yaml", column=True) for problem in self.watcher.problems]
             in_force = self.gateway.plan.config.revision
             self.notices.publish(WebhookEvent("config_refused", {"problems": problems, "in_force": in_force}))
             return
@@ -239,7 +239,7 @@ def _report_loaded(file: Path, loaded: LoadedConfig) -> None:
     if loaded.saved_at is None:
         return
     for problem in loaded.problems:
-        logger.error("%s", problem.located(str(file)))
+        logger.error("%s", problem.located(str(file), column=True))
     saved = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(loaded.saved_at))
     logger.error("%s: refused; started with the last good one, revision %s of %s", file, loaded.config.revision, saved)
 

@@ -64,7 +64,7 @@ def create_worker_app(settings: WorkerSettings, loaded: LoadedConfig | None = No
         )
     except ConfigError as error:
         for problem in error.problems:
-            logger.error("%s", problem.located(str(settings.file)))
+            logger.error("%s", problem.located(str(settings.file), column=True))
     except NativeUnavailable as error:
         logger.error("%s", error)
     flush_logs()

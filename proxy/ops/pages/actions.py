@@ -67,7 +67,7 @@ def action_routes(situation: ProcessView) -> list[Path]:
     async def show(request: Request) -> Response:
         route = named(situation, request)
         if route is None:
-            return unknown_route(request)
+            return unknown_route(situation, request)
         return await answer(request, "actions.html", await _view(situation, route), area="/")
 
     async def act(request: Request) -> Response:
@@ -78,7 +78,7 @@ def action_routes(situation: ProcessView) -> list[Path]:
             return error_page(request, 403, "Nothing was changed", FOREIGN_FORM)
         route, step = named(situation, request), request.path_params["step"]
         if step not in _STEPS or route is None:
-            return unknown_route(request)
+            return unknown_route(situation, request)
         refusal = await _carry_out(situation, request.path_params["route"], step, form, principal)
         return await _respond(situation, request, route, refusal)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
@@ -56,22 +56,28 @@ class HistoryFilters:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Entries of the history. `older` is the query of the next page; empty on the last."""
+    """Entries of the history. `older` is the query of the next page; empty on the last.
+
+    `unknown` says that neither routing.yaml nor the history has the route of the filters; empty otherwise.
+    """
 
     filters: HistoryFilters
     changes: tuple[ChangeView, ...]
     older: str
     unavailable: Unavailability | None
+    unknown: str = ""
 
 
 def history(situation: ProcessView) -> Endpoint:
     """Return the endpoint of the history."""
 
     async def show(request: Request) -> Response:
-        filters = HistoryFilters.of(request)
-        route = situation.controller.groups.find(filters.route) if filters.route else None
+        filters, groups = HistoryFilters.of(request), situation.controller.groups
+        route = groups.find(filters.route) if filters.route else None
         group = route.domain if route is not None else filters.route
         view = await _history(situation.controller.store, filters, group)
+        if filters.route and route is None and not view.changes:
+            view = replace(view, unknown=f"routing.yaml has {groups.missing(filters.route)}")
         return await answer(request, "history.html", view, area="/history")
 
     return show
@@ -83,7 +89,7 @@ def route_history(situation: ProcessView) -> Endpoint:
     async def show(request: Request) -> Response:
         route = named(situation, request)
         if route is None:
-            return unknown_route(request)
+            return unknown_route(situation, request)
         view = await _history(situation.controller.store, HistoryFilters.of(request, route.name), route.domain)
         return await answer(request, "route_history.html", view, area="/", name=route.name)
 

@@ -43,7 +43,7 @@ def route_live(situation: ProcessView) -> Endpoint:
     async def show(request: Request) -> Response:
         route = named(situation, request)
         if route is None:
-            return unknown_route(request)
+            return unknown_route(situation, request)
         view = await live_view(situation, route)
         return await answer(request, "route_live.html", view, area="/", period=period(request, PERIOD))
 
@@ -76,6 +76,7 @@ def named(situation: ProcessView, request: Request) -> Route | None:
     return situation.controller.groups.find(request.path_params["route"])
 
 
-def unknown_route(request: Request) -> Response:
+def unknown_route(situation: ProcessView, request: Request) -> Response:
     """Render the error for an unknown route."""
-    return error_page(request, 404, "Route not found", "routing.yaml has no route or group of that name.")
+    missing = situation.controller.groups.missing(request.path_params["route"])
+    return error_page(request, 404, "Route not found", f"routing.yaml has {missing}")

@@ -6,10 +6,12 @@ A failure ratio is tested in two steps, because native is not responsible for er
     1. it is above its limit *on top of legacy's own ratio*, by more than chance (binomial test), and
     2. it is above legacy's ratio by more than chance (Fisher's exact test),
 
-each at the significance level `LEVEL`. Latency is tested the same way, by the ratio of native's requests that are
-slower than a multiple of legacy's 95th percentile: 5% of them are expected. Both tests are exact, see `statistics`. A
-ratio not above its limit passes. One that is above it, possibly by chance, is unknown, as is any with fewer than the
-minimum of requests. Failures are tested by caller, see `callers`, so that a few noisy callers do not fail a ratio.
+each at the significance level `LEVEL`. Where native is beyond doubt worse than legacy (2. holds at `CERTAIN`), it has a
+fault of its own, and `LENIENT_LEVEL` suffices for 1: a window with few failures by chance does not hide it. Latency is
+tested the same way, by the ratio of native's requests that are slower than a multiple of legacy's 95th percentile: 5%
+of them are expected. Both tests are exact, see `statistics`. A ratio not above its limit passes. One that is above it,
+possibly by chance, is unknown, as is any with fewer than the minimum of requests. Failures are tested by caller, see
+`callers`, so that a few noisy callers do not fail a ratio.
 
 Legacy's ratio is that of its requests in the window where there are enough, else of its `baseline`: at a share of 100%
 legacy gets no requests, while the callers' own errors continue.
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 LEVEL: Final = 0.001
 """Significance level: the probability, per window, that a native exactly at its limit fails."""
+CERTAIN: Final = 1e-6
+LENIENT_LEVEL: Final = 0.01
 TAIL: Final = 0.05  # of the requests, beyond the 95th percentile
 
 Outcome = Literal["pass", "fail", "unknown"]
@@ -54,7 +58,7 @@ class MetricResult:
 
     @property
     def description(self) -> str:
-        """The result as text, such as `errors 12.4% of 402 (legacy 1.1%, limit that and 5%)`."""
+        """The result as text, such as `errors 12.4% of 402 (legacy 1.1%, allowed 5% more)`."""
         return _describe(self)
 
 
@@ -169,10 +173,13 @@ def exceeding(
 def _compared(native: FailureRatio, legacy: FailureRatio | None, allowed: float) -> Outcome:
     if native.ratio <= allowed:
         return "pass"
-    proven = binomial_tail(native.part, native.whole, allowed) < LEVEL
-    if proven and legacy is not None:
-        proven = fisher_one_sided(native.part, native.whole, legacy.part, legacy.whole) < LEVEL
-    return "fail" if proven else "unknown"
+    above_limit = binomial_tail(native.part, native.whole, allowed)
+    if above_limit >= LENIENT_LEVEL:
+        return "unknown"
+    if legacy is None:
+        return "fail" if above_limit < LEVEL else "unknown"
+    above_legacy = fisher_one_sided(native.part, native.whole, legacy.part, legacy.whole)
+    return "fail" if above_legacy < (LEVEL if above_limit < LEVEL else CERTAIN) else "unknown"
 
 
 def _latency(native: RequestStats, legacy: RequestStats | None, guard: Guard) -> MetricResult:
@@ -209,8 +216,8 @@ def _reference(finding: MetricResult, show: Callable[[float], str]) -> str:
         return "too few requests of legacy to compare with"
     if finding.legacy is None:
         return f"limit {show(finding.limit)}"
-    more = "limit " if finding.trigger == "latency" else "limit that and "
-    return f"legacy {show(finding.legacy)}, {more}{show(finding.limit)}"
+    limit = f"limit {show(finding.limit)}" if finding.trigger == "latency" else f"allowed {show(finding.limit)} more"
+    return f"legacy {show(finding.legacy)}, {limit}"
 
 
 def _percent(share: float) -> str:

@@ -51,6 +51,24 @@ def test_a_problem_is_marked_in_its_line(file: Path) -> None:
     assert lines[7:9] == ["    7 |   native: 25", "                  ^"]
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "column", "marked"),
+    [
+        ("native: a:b\nroutes:\n\t- {name: a}\n", 3, 1, "\t- {name: a}\n        ^"),
+        ("native: a:b\nroutes:\n  - name: a\n   match: x\n", 4, 4, "   match: x\n           ^"),
+        ("native: a:b\nroutes: [\n  {name: a\n\n", 3, 11, "  {name: a\n                  ^"),
+        ("native: a:b\nroutes: @a\n", 2, 9, "routes: @a\n                ^"),
+        ("native: a:b\nroutes: \x07\n", 2, 9, ""),
+    ],
+    ids=["tab", "indentation", "end", "character", "control"],
+)
+def test_faults_of_yaml_have_a_column_and_a_caret(file: Path, text: str, line: int, column: int, marked: str) -> None:
+    file.write_text(text)
+    first, _, shown = check(file).stdout.partition("\n")
+    assert first.startswith(f"{file}:{line}:{column}: ")
+    assert shown.rstrip("\n") == (f"{line:5} | {marked}" if marked else "")
+
+
 def test_json_has_every_problem_and_warning(file: Path) -> None:
     result = check("--json", file)
     found = json.loads(result.stdout)

@@ -119,7 +119,11 @@ def test_wrong_uses_and_faulty_files_are_told_apart(file: Path) -> None:
     assert run(file, "GET", "/", "--header", "nonsense").exit_code == 2
     file.write_text("legacy: {}\n")
     result = run(file, "GET", "/")
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"{file}:1: legacy.url: is missing\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        1,
+        "",
+        f"{file}:1:1: legacy.url: is missing\n    1 | legacy: {{}}\n        ^\n",
+    )
 
 
 def test_a_path_of_any_bytes_is_explained(file: Path) -> None:
@@ -152,3 +156,61 @@ def test_the_target_that_decides_is_named(tmp_path: Path) -> None:
     assert data(path, "GET", "/a", "--header", f"Authorization: Bearer {forged}")["reason"] == "no-key"
     never = data(path, "GET", "/a", "--client-ip", "10.2.3.4", "--header", f"Authorization: Bearer {signed}")
     assert (never["backend"], never["because"]) == ("legacy", "`native.exclude` names client-ip 10.0.0.0/8")
+
+
+TARGETED = """\
+legacy: {url: http://x}
+native: a:b
+tokens: {secret: 0123456789abcdef0123456789abcdef}
+bucketing: {key: [jwt:userID, client-ip]}
+routes:
+- name: a
+  match: GET /a
+  native: {share: 0%, include: {jwt:clinic: north, header:x-staff: "yes"}, exclude: {client-ip: 10.0.0.0/8}}
+"""
+UNTESTED = ["client-ip", "jwt:clinic", "header:x-staff"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "untested"),
+    [
+        (("--key", "k"), "share", UNTESTED),
+        (("--claim", "clinic=north"), "include", ["client-ip", "header:x-staff"]),
+        (("--claim", "clinic=south", "--claim", "userID=amara"), "share", ["client-ip", "header:x-staff"]),
+        (("--client-ip", "10.0.0.1", "--claim", "clinic=north"), "exclude", []),
+        (("--header", "X-Staff: yes", "--client-ip", "192.0.2.1"), "include", ["jwt:clinic"]),
+        (("--header", "Authorization: Bearer a.b.c"), "share", UNTESTED),
+    ],
+)
+def test_targets_that_cannot_be_tested_are_listed(
+    file: Path, arguments: tuple[str, ...], reason: str, untested: list[str]
+) -> None:
+    file.write_text(TARGETED)
+    explained = data(file, "GET", "/a", *arguments)
+    assert (explained["untested"], explained["reason"]) == (untested, reason)
+    assert ("untested" in run(file, "GET", "/a", *arguments).stdout) == bool(untested)
+
+
+def test_claims_of_the_command_line_are_keys_too(file: Path) -> None:
+    file.write_text(TARGETED)
+    explained = data(file, "GET", "/a", "--claim", "userID=amara")
+    assert (explained["key"], explained["key_source"]) == ("amara", "jwt:userID")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("GET", "prompts.list"), "must begin with a slash; the route prompts.list is GET /api/prompts"),
+        (("GTE", "/api/prompts"), "there is no method GTE; did you mean GET?"),
+        (("GET", "/a", "--claim", "clinic"), "'clinic' is not `NAME=VALUE`"),
+        (("GET", "/a", "--claim", "a=b", "--header", "Authorization: x"), "not both"),
+    ],
+)
+def test_mistyped_request_gets_a_suggestion(file: Path, arguments: tuple[str, ...], said: str) -> None:
+    result = run(file, *arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+def test_unknown_path_names_a_similar_route(file: Path) -> None:
+    assert "(similar to GET /api/prompts, which is a route)" in data(file, "GET", "/api/prompt")["because"]

@@ -50,7 +50,7 @@ async def test_the_stage_and_the_cap_are_those_of_a_running_gateway(tmp_path: Pa
     assert (staged["stage"], staged["native"]) == ("50%", "100%")
     assert (nowhere["reason"], nowhere["live"]) == ("no-route", "no route")
     assert moved["live_revision"] == moved["revision"]
-    assert (other.exit_code, "has no route gone" in other.stderr) == (1, True)
+    assert (other.exit_code, "has no route gone" in other.stderr) == (2, True)
 
 
 CAPPED = {

@@ -77,7 +77,7 @@ def test_machines_get_json_in_ten_thousandths(old: Path) -> None:
 def test_a_faulty_file_is_told_with_its_problems(old: Path) -> None:
     result = plan(old, "legacy: {}\n")
     assert result.exit_code == 1
-    assert result.stderr.endswith("new.yaml:1: legacy.url: is missing\n")
+    assert result.stderr.endswith("new.yaml:1:1: legacy.url: is missing\n    1 | legacy: {}\n        ^\n")
 
 
 def test_a_pin_in_this_shell_is_left_out_of_account(old: Path) -> None:

@@ -67,7 +67,7 @@ async def test_board_route_and_history_are_shown(tmp_path: Path) -> None:
             route = await asyncio.to_thread(run, ops, "moved")
             group = await asyncio.to_thread(run, ops, "pair")
             failing = await asyncio.to_thread(run, ops, "--failing")
-            missing = await asyncio.to_thread(run, ops, "mooved")
+            missing = [await asyncio.to_thread(run, ops, "mooved", command=name) for name in ("status", "history")]
             changes = await asyncio.to_thread(run, ops, command="history")
             old = await asyncio.to_thread(run, ops, "staged", "--kind", "start", "--json", command="history")
     assert board.exit_code == 0, board.output
@@ -87,7 +87,8 @@ async def test_board_route_and_history_are_shown(tmp_path: Path) -> None:
     assert group.stdout.startswith("pair · 2 routes with one share\n")
     assert re.search("pair.one native .*pair.two legacy ", group.stdout, re.DOTALL)
     assert (failing.exit_code, "staged" in failing.stdout) == (0, False)
-    assert (missing.exit_code, "no route or group" in missing.stderr) == (1, True)
+    said = "Error: routing.yaml has no route or group mooved; did you mean moved?\n"
+    assert [(each.exit_code, each.stderr) for each in missing] == [(2, said)] * 2
     assert re.search("rollout started +staged +0% → 1% +schedule", changes.stdout)
     assert [change["after"] for change in json.loads(old.stdout)["changes"]] == [1.0]
 

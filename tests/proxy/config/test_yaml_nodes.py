@@ -55,9 +55,9 @@ def test_every_duplicate_key_is_told_with_both_lines() -> None:
     ("text", "line", "complaint"),
     [
         ("a:\n\tb: 1\n\tc: 1\n", 2, "indented with a tab; YAML wants spaces (and 1 more lines below)"),
-        ("a: [1,\n", 2, "not YAML: did not find expected"),
+        ("a: [1,\n", 1, "not YAML: did not find expected"),
         ("a: b: c\n", 1, "mapping values are not allowed"),
-        ("a: 'open\n", 2, "not YAML"),
+        ("a: 'open\n\nb: 1\n", 3, "(while scanning a quoted scalar that begins on line 1)"),
         ("a: \x07\n", 1, "not YAML"),
         ("a: 1\n---\nb: 2\n", 2, "a second document"),
         ("a: 1\nb: *c\n", 2, "the alias *c stands for nothing"),

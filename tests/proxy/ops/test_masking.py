@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.config import yaml_nodes
 from proxy.config.problems import ConfigError
-from proxy.ops.masking import MASK, masked
+from proxy.ops.masking import MASK, masked, masked_line
 from tests.support.shipped import ROUTING
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -88,6 +88,44 @@ def test_what_tells_no_secret_stays(text: str) -> None:
 @pytest.mark.parametrize("text", ["a: [", "{a: b", "\x00", "a: *nowhere-closed ]", "\ud800"])
 def test_what_cannot_be_taken_apart_is_not_shown(text: str) -> None:
     assert masked(text) is None
+
+
+@pytest.mark.parametrize("rest", ["", " x", ": x", "\n  - b: [", "\n\tc: 1", "'", "\n{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "overrides: {secret: SECRET}",
+        "overrides:\n  secret: SECRET",
+        "overrides:\n  secrte: SECRET",
+        "overrides:\n  secret: |\n    SECRET\n    SECRET",
+        "overrides:\n- SECRET SECRET",
+        "mongodb: {url: 'mongodb://root:SECRET@db'}",
+        "routes:\n- {name: a, match: GET /a, nmae: SECRET}",
+        "x-kept: {anything: SECRET}\nnative: a:b",
+        "# token: SECRET\nnative: a:b",
+    ],
+)
+def test_no_line_of_a_broken_text_shows_a_secret(text: str, rest: str) -> None:
+    written = f"native: a:b\n{text.replace('SECRET', SECRET)}{rest}"
+    for cut in range(len(written) - len(rest), len(written) + 1):
+        lines = [masked_line(written[:cut], number) for number in range(1, written.count("\n") + 2)]
+        assert not any(SECRET in line for line in lines if line is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "expected"),
+    [
+        ("native: a:b\nroutes:\n\t- {name: a}\n", 3, "\t- {name: a}"),
+        ("native: a:b\nroutes:\n- name: @a\n", 3, "- name: @a"),
+        ("native: a:b\nroutes: [\n  {name: a, match: GET /a\n", 3, "  {name: a, match: GET /a"),
+        ("legacy:\n\turl: http://x\n", 2, f"\turl: {MASK}"),
+        ("native: a:b\n", 1, "native: a:b"),
+        ("native: a:b\n", 2, None),
+        ("native: a:b\n", 0, None),
+    ],
+)
+def test_line_of_a_broken_text_is_shown_without_secrets(text: str, number: int, expected: str | None) -> None:
+    assert masked_line(text, number) == expected
 
 
 @settings(max_examples=40)

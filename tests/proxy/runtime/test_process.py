@@ -149,7 +149,7 @@ async def test_refused_file_is_reported_to_the_webhook_in_force(tmp_path: Path) 
             while told.get("type") != "config_refused":  # after the change of the share
                 await receiver.wait(1)
                 told = json.loads(receiver.received.pop(0)[1])
-    assert told["data"]["problems"][0].startswith("routing.yaml:4: routes[all].native: must be a percentage")
+    assert told["data"]["problems"][0].startswith("routing.yaml:4:45: routes[all].native: must be a percentage")
 
 
 async def test_changed_header_timeout_holds_for_new_connections(file: Path) -> None:
