@@ -83,4 +83,4 @@ class ConversationDifferential:
             ),
         )
         scenario = Scenario(NAME, (), {}, calls, {}, moment, ABOUT)
-        return Execution(scenario, results, conversation, tuple(answered.values))
+        return Execution(scenario, results, conversation, tuple(answered.values), answered.status)

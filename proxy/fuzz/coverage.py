@@ -21,11 +21,16 @@ class FuzzCoverage:
     def count(self, execution: Execution, contract: Contract) -> None:
         """Add an execution's answers; those outside the contract are counted together."""
         for step in execution.scenario.steps:
-            operation = contract.operation(step.request.method, step.request.target)
-            if operation is None:
-                self.outside += 1
-                continue
             status = str(step.answer.status) if step.answer.outcome == "response" else step.answer.outcome
+            self._add(contract.operation(step.request.method, step.request.target), status)
+        if execution.conversation is not None:
+            status = str(execution.handshake_status or "reset")
+            self._add(contract.operation("WS", execution.conversation.target), status)
+
+    def _add(self, operation: Operation | None, status: str) -> None:
+        if operation is None:
+            self.outside += 1
+        else:
             self.observed[operation.name, status] += 1
 
     def rows(self, contract: Contract) -> list[CoverageRow]:

@@ -25,13 +25,15 @@ _WORD: Final = re.compile(r"[a-z][a-z-]*\Z")
 class Execution:
     """The recording of legacy, and all results of playing it to the native app.
 
-    The scenario of a `conversation` has no steps; its frames are `received` by the client from legacy.
+    The scenario of a `conversation` has no steps. Legacy answered its handshake with `handshake_status`, None where the
+    connection ended instead, and sent the frames `received`.
     """
 
     scenario: Scenario
     results: tuple[Result, ...]
     conversation: FuzzConversation | None = None
     received: tuple[JSON, ...] = ()
+    handshake_status: int | None = None
 
     @property
     def differing(self) -> tuple[Result, ...]:
