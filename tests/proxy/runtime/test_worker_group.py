@@ -96,7 +96,7 @@ async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path)
 async def test_group_whose_workers_never_restart_ends_with_an_error(tmp_path: Path) -> None:
     """The native app's module goes missing under a running gateway: no replacement can start."""
     package = tmp_path / "vanishing.py"
-    package.write_text("from tests.proxy.runtime.test_process import native\n")
+    package.write_text("from tests.support.gateway_process import native\n")
     file = tmp_path / "routing.yaml"
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     try:
