@@ -19,7 +19,7 @@ SELECTED := -m "not slow"
 PROFILE := quick
 
 test: $(STAMP) $(MODULES)  ## run the tests of every behaviour; make coverage runs those marked slow too
-	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$(PROFILE)} $(BIN)/pytest -n 3 --durations=25 $(SELECTED) $(MEASURED)
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$(PROFILE)} $(BIN)/pytest -n 4 --durations=25 $(SELECTED) $(MEASURED)
 
 coverage: SELECTED :=
 coverage: PROFILE := usual

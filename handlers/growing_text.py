@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from typing import Final
 
 from handlers.json_structure import StructureError
@@ -13,7 +13,7 @@ MAX_WIDE: Final = 64 << 20
 """Maximum bytes in memory of a text with characters that take more than one byte each (PEP 393)."""
 _SHARE: Final = 32
 """A longer text is extended by at least one of this many parts: linear time in all, even if each step copied it."""
-_HEADER: Final = sys.getsizeof("é") - 2
+_ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
 class GrowingText:
@@ -55,4 +55,10 @@ class GrowingText:
 
 def width_of(text: str) -> int:
     """Return the bytes that each character of a text takes in memory: 1, 2 or 4."""
-    return 1 if text.isascii() else (sys.getsizeof(text) - _HEADER) // (len(text) + 1)
+    if text.isascii():
+        return 1
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return 4 if _ASTRAL.search(text) else 2
+    return 1

@@ -49,7 +49,7 @@ def test_references_resolve_across_files_with_their_lines(tmp_path: Path) -> Non
     [
         ("", ["main.yaml: the file is empty"]),
         ("a: 1\na: 2\n", ["main.yaml:2: a: already given on line 1"]),
-        ("a: [\n", ["main.yaml:2: not YAML"]),
+        ("a: [\n", ["main.yaml:1: not YAML"]),
         ("a:\n  $ref: '#/b'\n", ["main.yaml:2: main.yaml has nothing at #/b"]),
         ("a:\n  $ref: '#/b/7'\nb: [1]\n", ["main.yaml:2: main.yaml has nothing at #/b/7"]),
         ("a:\n  $ref: gone.yaml\n", ["gone.yaml: cannot be read", "main.yaml:2: gone.yaml: the file cannot be read"]),

@@ -109,7 +109,7 @@ async def test_evidence_is_of_all_replicas(databases: Stores) -> None:
     text = config(STAGED.replace("minimum: 10", "minimum: 100"))
     one, other = replica(text, databases()), replica(text, databases())
     async with running(one, other):
-        await other.until(lambda: other.share() == 1000)
+        await one.until(lambda: (one.share(), other.share()) == (1000, 1000))
         for each in (one, other):
             each.serve(60)
             each.stats.advance(time.monotonic() + 1.1)
@@ -225,7 +225,7 @@ async def test_change_of_a_command_is_announced_by_one_replica(
         await until(lambda: len(lines()) >= 3)
         await asyncio.sleep(0.2)  # time for another announcement
     assert [change.kind for one in replicas for change in one.changes] == ["rollback"]
-    assert lines() == ["a: rollback by ada@laptop, from 50% to 0%: notes came out twice"] * 3
+    assert lines() == ["a: rolled back by ada@laptop, from 50% to 0%: notes came out twice"] * 3
 
 
 async def is_recorded(one: Replica, entries: int) -> bool:
