@@ -76,7 +76,6 @@ def conversations(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) ->
             runner.run(stack.aclose())
 
 
-@pytest.mark.slow  # the command itself is tests/proxy/cli/test_fuzz.py's, single sequences are below
 def test_the_command_finds_no_difference(mongodb_url: str, tmp_path: Path) -> None:
     """A short run of `make fuzz`, with the plug-in: it has answers of every kind, and no undeclared difference."""
     with asyncio.Runner() as runner:
