@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 def counted(number: int, noun: str, spec: str = "") -> str:
@@ -17,3 +17,9 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     import difflib  # whose import takes longer than most commands have to spare
 
     return next(iter(difflib.get_close_matches(word, list(known), 1)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str], shown: Callable[[str], str] = str) -> str:
+    """Return `; did you mean X?` for the closest known word as `shown`; empty where there is none."""
+    close = closest(word, known)
+    return f"; did you mean {shown(close)}?" if close else ""

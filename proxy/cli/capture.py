@@ -23,7 +23,7 @@ from proxy.cli.recordings_target import recordings_target
 from proxy.contract.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
 from proxy.types import JSON
-from proxy.wording import closest, counted
+from proxy.wording import counted, did_you_mean
 
 POLL_INTERVAL = 0.5
 """Seconds between two counts of captured exchanges."""
@@ -123,9 +123,7 @@ async def _capture(
 def _refuse_unknown(routes: Sequence[str], known: Sequence[str]) -> None:
     for route in routes if known else ():
         if route not in known:
-            close = closest(route, known)
-            hint = f"; did you mean {close}?" if close else ""
-            raise click.UsageError(f"there is no route {route}{hint}")
+            raise click.UsageError(f"there is no route {route}{did_you_mean(route, known)}")
 
 
 def _explain_nothing(routes: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ from proxy.gateway.routing import Match, RouteTable
 from proxy.gateway.targeting import TargetMatch, has_value, match_target
 from proxy.gateway.tokens import Claims, ClaimsReader, TokenVerifier
 from proxy.types import BasisPoints, HeaderFields
-from proxy.wording import closest
+from proxy.wording import closest, did_you_mean
 
 if TYPE_CHECKING:
     from proxy.cli.live_state import LiveState
@@ -247,8 +247,7 @@ def _opened(file: Path, method: str, path: str) -> Config:
         raise click.BadParameter(f"must begin with a slash{meant}", param_hint="PATH")
     known = {*METHODS, WEBSOCKET, *(route.pattern.method for route in config.routes)}
     if method not in known:
-        close = closest(method, sorted(known))
-        meant = f"; did you mean {close}?" if close else ""
+        meant = did_you_mean(method, sorted(known))
         raise click.BadParameter(f"there is no method {method}{meant}", param_hint="METHOD")
     return config
 

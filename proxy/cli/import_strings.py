@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 
 def import_problem(import_string: str) -> str | None:
@@ -28,8 +28,7 @@ def import_problem(import_string: str) -> str | None:
     first = attribute.partition(".")[0]
     if names is None or first in names:
         return None
-    close = closest(first, names)
-    return f"{module} has no {first}" + (f"; did you mean {module}:{close}?" if close else "")
+    return f"{module} has no {first}{did_you_mean(first, names, lambda name: f'{module}:{name}')}"
 
 
 def _spec(module: str) -> ModuleSpec | None:
@@ -49,8 +48,8 @@ def _meant(module: str) -> str:
     package, _, name = _first_missing(module).rpartition(".")
     spec = _spec(package) if package else None
     paths = list(spec.submodule_search_locations or ()) if spec is not None else [str(Path.cwd())]
-    close = closest(name, [each.name for each in pkgutil.iter_modules(paths)])
-    return f"; did you mean {package + '.' if package else ''}{close}?" if close else ""
+    prefix = f"{package}." if package else ""
+    return did_you_mean(name, [each.name for each in pkgutil.iter_modules(paths)], lambda close: prefix + close)
 
 
 def _names(spec: ModuleSpec) -> set[str] | None:

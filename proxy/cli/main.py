@@ -18,7 +18,7 @@ import click
 
 from proxy.cli.deferred_metadata import defer_metadata
 from proxy.cli.plain_output import substitute_unencodable
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,7 @@ class LazyGroup(click.Group):
 
 
 def _meant(name: str) -> str:
-    close = closest(name, [*COMMANDS, *RENAMED])
-    return f"; did you mean `{RENAMED.get(close, close)}`?" if close else ""
+    return did_you_mean(name, [*COMMANDS, *RENAMED], lambda close: f"`{RENAMED.get(close, close)}`")
 
 
 def _imported(name: str, lazy: Lazy) -> click.Command:

@@ -32,7 +32,7 @@ from proxy.reports.suggestions import Suggestion
 from proxy.reports.summaries import total
 from proxy.reports.triage import by_attention
 from proxy.runtime.database import Database
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 _SHOWN = 20
 
@@ -110,8 +110,7 @@ def _refuse_unknown(query: ReportQuery, findings: QueryResult, routes: Sequence[
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    close = closest(name, known)
-    return f"no {what} {name} has a report in this time" + (f"; did you mean {close}?" if close else "")
+    return f"no {what} {name} has a report in this time{did_you_mean(name, known)}"
 
 
 def _print(

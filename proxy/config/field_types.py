@@ -20,7 +20,7 @@ from proxy.config.quantities import show_share as show_share
 from proxy.gateway.client_address import UNIX, read_network
 from proxy.gateway.patterns import Pattern
 from proxy.types import BasisPoints
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 _YEAR: Final = 365 * 86_400.0
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -283,8 +283,7 @@ def _network_meant(text: str) -> str:
     try:
         return f"; did you mean {ip_network(text, strict=False)}?"
     except ValueError:
-        close = closest(text.lower(), (UNIX,))
-        return f"; did you mean {close}?" if close else ""
+        return did_you_mean(text.lower(), (UNIX,))
 
 
 def split_list(value: object) -> object:

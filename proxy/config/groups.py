@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from proxy.config.field_types import show_share
@@ -11,7 +11,7 @@ from proxy.config.models import Route
 from proxy.config.problems import Problem
 from proxy.config.route_models import GroupSettings
 from proxy.config.rules import Locate, Placed
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 _SHARED: Final = {"native": "native_traffic", "rollout": "rollout", "revision": "revision"}
 """Keys with the same value on all routes of a group, with their fields."""
@@ -26,7 +26,7 @@ def problems(
     """
     for name in groups:
         if name not in named:
-            yield locate(f"names no route: none has `group: {name}`{_meant(name, named)}", "groups", name)
+            yield locate(f"names no route: none has `group: {name}`{did_you_mean(name, named)}", "groups", name)
     for group, placed in _members(routes).items():
         for key, field in _SHARED.items():
             common = getattr(groups.get(group), key, None)
@@ -40,7 +40,7 @@ def notes(routes: Sequence[Placed], groups: Mapping[str, GroupSettings], locate:
     for group, placed in members.items():
         index, _ = placed[0]
         if len(placed) == 1 and group not in groups:
-            hint = _meant(group, (name for name in (*members, *groups) if name != group))
+            hint = did_you_mean(group, (name for name in (*members, *groups) if name != group))
             yield locate(f"no other route is in the group {group}{hint}", "routes", index, "group")
         if len({route.pin for _, route in placed}) > 1:
             for index, route in placed:
@@ -73,8 +73,3 @@ def _shown(route: Route, key: str) -> str:
     if key == "rollout":
         return " → ".join(map(show_share, route.rollout.stages)) if route.rollout is not None else "none"
     return route.revision or "none"
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    close = closest(name, list(known))
-    return f"; did you mean {close}?" if close else ""

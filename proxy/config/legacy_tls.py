@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ValidationInfo, field_validator, model_val
 
 from proxy.config.field_types import Text
 from proxy.config.section import Section
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 _HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 
@@ -35,8 +35,7 @@ def _nearest(path: Path) -> str:
         names = [each.name for each in path.parent.iterdir()]
     except OSError:
         return ""
-    close = closest(path.name, names)
-    return f"; did you mean {path.with_name(close)}?" if close else ""
+    return did_you_mean(path.name, names, lambda name: str(path.with_name(name)))
 
 
 class LegacyTls(Section):

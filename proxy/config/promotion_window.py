@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, field_validator
 
 from proxy.config.field_types import split_list
 from proxy.config.section import Section
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON: Final = 400
@@ -75,8 +75,7 @@ def read_zone(value: object) -> str:
     try:
         return ZoneInfo(text).key
     except (KeyError, ValueError, OSError):
-        close = closest(text, available_timezones())
-        meant = f"; did you mean {close}?" if close else ""
+        meant = did_you_mean(text, available_timezones())
         raise ValueError(f"must be a time zone, as in Europe/London or UTC{meant}") from None
 
 

@@ -21,7 +21,7 @@ from proxy.contract.divergences import Divergence, DivergenceError, covers
 from proxy.contract.faults import ContractError, Fault
 from proxy.contract.model import Contract
 from proxy.contract.reading import load
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
 _SIDE_EFFECTS: Final = ("STORE ", "CALLS")  # side effects, which a contract does not describe
@@ -146,9 +146,7 @@ def _unknown(
                 and not operation.startswith(_SIDE_EFFECTS)
                 and not any(covers(operation, name) for name in known)
             ):
-                close = closest(operation, known)
-                hint = f"; did you mean {close}?" if close else ""
-                message = f"{operation} is not an operation of the contract{hint}"
+                message = f"{operation} is not an operation of the contract{did_you_mean(operation, known)}"
                 yield Fault(path, Problem(_line(root, *steps), divergence.id, message))
 
 

@@ -12,7 +12,7 @@ from proxy.contract.rules import hiding_faults, schema_faults
 from proxy.contract.schemas import Schema
 from proxy.contract.tree import Tree, read_tree
 from proxy.gateway.patterns import Parameter, Pattern, PatternError
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -219,13 +219,9 @@ class _ContractReader:
             return False
         for key, entry in tree.entries():
             if key not in _KEYS[kind] and not (key.startswith("x-") and key not in ("x-compare", "x-report")):
-                self._fault(entry, f"unknown key `{key}`{_meant(key, _KEYS[kind])}", name)
+                hint = did_you_mean(key, sorted(_KEYS[kind]), "`{}`".format)
+                self._fault(entry, f"unknown key `{key}`{hint}", name)
         return True
 
     def _fault(self, tree: Tree, message: str, name: str = "") -> None:
         self.faults.append(tree.fault(message, name))
-
-
-def _meant(key: str, known: frozenset[str]) -> str:
-    close = closest(key, sorted(known))
-    return f"; did you mean `{close}`?" if close else ""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from proxy.config.models import Route
 from proxy.rollout.model import RouteState, state_key, stats_key
 from proxy.rollout.transitions import initial_state
-from proxy.wording import closest
+from proxy.wording import did_you_mean
 
 
 class RouteGroups:
@@ -40,8 +40,7 @@ class RouteGroups:
         """Return `no route or group NAME`, and the similar name that may be meant."""
         routes = [route for members in self._members.values() for route in members]
         known = dict.fromkeys(known for route in routes for known in (route.name, route.domain))
-        close = closest(name, known)
-        return f"no route or group {name}" + (f"; did you mean {close}?" if close else "")
+        return f"no route or group {name}{did_you_mean(name, known)}"
 
 
 def former_keys(members: Iterable[Route]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.wording import closest, counted
+from proxy.wording import closest, counted, did_you_mean
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,9 @@ def test_noun_follows_its_number(number: int, noun: str, spec: str, expected: st
 @pytest.mark.parametrize(("word", "expected"), [("chekc", "check"), ("status", "status"), ("zzz", None), ("", None)])
 def test_closest_word_is_the_one_that_was_meant(word: str, expected: str | None) -> None:
     assert closest(word, ("check", "status")) == expected
+
+
+def test_suggestion_is_shown_only_where_a_word_is_close() -> None:
+    assert did_you_mean("chekc", ("check", "status")) == "; did you mean check?"
+    assert did_you_mean("chekc", ("check",), "`{}`".format) == "; did you mean `check`?"
+    assert did_you_mean("zzz", ("check",)) == ""
