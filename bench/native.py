@@ -19,7 +19,7 @@ STAND_IN = Path(__file__).parent.parent / "demo" / "legacy" / "server.js"
 
 
 def native(seconds: float, rounds: int) -> list[Comparison]:
-    """One comparison a question, at 16 connections."""
+    """Return one comparison for each question, at 16 connections."""
     with mongodb() as url, field() as contenders:
         ports = contend(contenders, url)
         clinic = furnish(f"http://127.0.0.1:{ports[LEGACY]}")

@@ -95,7 +95,7 @@ SHARED: Final = contextlib.ExitStack()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
-    """With `-n`: give every worker the one MongoDB, which starts with the first."""
+    """Give every worker of `-n` the one MongoDB, which starts with the first."""
     url = node.config.stash.get(MONGODB_URL, None) or SHARED.enter_context(mongodb())
     node.config.stash[MONGODB_URL] = node.workerinput["mongodb_url"] = url
 
@@ -115,7 +115,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def mongodb_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A real MongoDB (a replica set): `MONGODB_URL`, or a mongod of this test run's own."""
+    """Return the URL of a real MongoDB replica set: `MONGODB_URL`, or a mongod that this test run starts."""
     given = getattr(request.config, "workerinput", {}).get("mongodb_url")
     with contextlib.nullcontext(given) if given else mongodb() as url:
         yield url
@@ -147,11 +147,11 @@ class ByFile(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """With `-n`."""
+    """Schedule the tests of `-n` by file, in the order of collection."""
     config.option.loadscopereorder = False  # it would begin with the files of the most tests
     return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, in the order of LONGEST; the others as they were."""
+    """Run the longest tests first, in the order of LONGEST; leave the others in their order."""
     items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in LONGEST])

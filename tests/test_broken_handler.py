@@ -88,7 +88,7 @@ class Stand:
             self.ask(NOTES)
 
     def reported(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The report, as soon as it says enough."""
+        """Return the report as soon as it is complete enough."""
         deadline = time.monotonic() + 30
         while not enough(report := self.report()):
             assert time.monotonic() < deadline, report
@@ -152,7 +152,7 @@ def test_report_names_only_what_is_broken_and_goes_quiet(stand: Stand) -> None:
 
 @pytest.mark.slow
 def test_nobody_logs_what_was_asked(stand: Stand) -> None:
-    """The terminology server is asked natively, by a client that tells of whole addresses where it is let."""
+    # Native requests codes from the terminology server with a client that logs whole URLs by default.
     assert stand.ask(get("/api/ai/search/clinicalcodes?name=ichthyosis", FOREVER)) == [200]
     deadline = time.monotonic() + 10
     while '"route":"codes"' not in (log := stand.log.read_text()):

@@ -41,7 +41,7 @@ NAME = re.compile(r"\bscribe_proxy_[a-z_]+\b")
 
 
 def exposed() -> set[str]:
-    """Every name that a scrape can have."""
+    """Return every metric name that a scrape can contain."""
     assert metrics.RELOADS
     names = set()
     for family in REGISTRY.collect():
@@ -102,7 +102,7 @@ REFERENCE = re.compile(r"^(?:ARG [A-Z]+_IMAGE=| *image: )(\S+)$", re.MULTILINE)
 
 
 def pinned(place: Path, digest: str) -> subprocess.CompletedProcess[str]:
-    """`make pin-images` on a copy, with a `crane` that tells this digest of every image."""
+    """Run `make pin-images` on a copy, with a `crane` that returns this digest for every image."""
     (place / "bin").mkdir(exist_ok=True)
     (place / "bin" / "crane").write_text(f"#!/bin/sh\necho {digest}\n")
     (place / "bin" / "crane").chmod(0o755)
@@ -166,7 +166,7 @@ def mebibytes(text: str) -> int:
 
 
 def test_pod_has_memory_for_all_that_may_take_some() -> None:
-    """400 MiB of a gateway whose buffers are full, the shadow process, and what stands in /tmp."""
+    # 400 MiB of a gateway whose buffers are full, the shadow process, and the files in /tmp.
     pod = manifest("deployment.yaml")["spec"]["template"]["spec"]
     resources = pod["containers"][0]["resources"]
     temporary = sum(mebibytes(one["emptyDir"]["sizeLimit"]) for one in pod["volumes"] if "emptyDir" in one)
@@ -188,7 +188,7 @@ def test_network_policy_lets_out_what_the_gateway_asks_for() -> None:
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with the target and headers it was asked with; accepts any WebSocket."""
+    """Answer with the target and the headers of the request; accept any WebSocket."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.close", "code": 4001})

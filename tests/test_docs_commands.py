@@ -50,7 +50,7 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """One after another, each with its continued lines, and without comments."""
+        """Yield commands in order, each with its continued lines and without comments."""
         joined = re.sub(r"\\\n\s*|(?<=\$)\(([^()]*)\n", " ", re.sub(r"\s+#\s.*$", "", self.text, flags=re.MULTILINE))
         return [line.strip() for line in joined.splitlines() if line.strip()]
 
@@ -67,7 +67,7 @@ def blocks(*files: Path) -> list[Block]:
 
 
 def inline() -> Iterator[tuple[str, str]]:
-    """The commands within sentences and tables, and where they stand."""
+    """Return the commands in sentences and tables, with their positions."""
     for file in (*DOCS, *OTHERS):
         for quoted in re.findall(r"`([^`\n]+)`", FENCE.sub("", file.read_text())):
             if quoted.startswith(("scribe-proxy ", "make ")):
@@ -87,7 +87,7 @@ def test_shell_block_is_sound_shell(block: Block) -> None:
 
 
 def named() -> list[tuple[str, str]]:
-    """Every command that stands anywhere."""
+    """Return every command that the docs name."""
     within = [(block.where, line) for block in blocks(*DOCS, *OTHERS) for line in block.commands]
     return list(dict.fromkeys((*within, *inline())))
 
@@ -162,7 +162,7 @@ class Demo:
 
 
 def shortened(line: str) -> str:
-    """A capture for seconds, with callers beside it; anything else as it stands."""
+    """Return a capture that lasts seconds, with callers at the same time; return any other command unchanged."""
     calls = "(for each in {1..20}; do curl -s localhost:8000/api/prompts; sleep 0.4; done >calls) &\n"
     return calls + line.replace("--for 10m", "--for 8s") if "--for 10m" in line else line
 
@@ -177,7 +177,7 @@ def set_group(file: Path, **settings: str) -> None:
 
 @pytest.fixture(scope="module")
 def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """Its reader stands in a copy of the project's own files; a list of prompts has been compared."""
+    """Start the demo for a reader in a copy of the project's files; a list of prompts has been compared."""
     place = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "contracts", place / "contracts")
     set_group(place / "routing.yaml", shadow="100%")

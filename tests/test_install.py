@@ -41,7 +41,7 @@ LATER = (
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the pip that this Python brings, unpacked, as installing it takes longer."""
+    """Return a virtual environment with the pip that this Python brings, copied because installing pip takes longer."""
     place = tmp_path_factory.mktemp("pristine") / "venv"
     base = getattr(sys, "_base_executable", sys.executable)
     subprocess.run([base, "-m", "venv", "--without-pip", place], check=True)
@@ -54,14 +54,14 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def python(pristine: Path, tmp_path: Path) -> Path:
-    """The Python of a new virtual environment."""
+    """Return the Python of a new virtual environment."""
     shutil.copytree(pristine, tmp_path / "venv", symlinks=True)
     return tmp_path / "venv" / "bin" / "python"
 
 
 @pytest.fixture
 def index() -> Iterator[Index]:
-    """An index on a later day."""
+    """Return an index as of a later day."""
     with serving_index(LOCKED + LATER) as index:
         yield index
 
@@ -80,7 +80,7 @@ def lock(place: Path, *pins: str) -> Path:
 
 
 def installed(python: Path) -> set[str]:
-    """The packages of a virtual environment but for those that it came with, as `name-version`."""
+    """Return the packages that were added to a virtual environment, as `name-version`."""
     found = {file.name.removesuffix(".dist-info") for file in python.parent.parent.rglob("*.dist-info")}
     return {name for name in found if not name.startswith(("pip-", "setuptools-"))}
 
@@ -100,7 +100,7 @@ def test_later_releases_change_nothing(index: Index, python: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_later_releases_matter_where_dependencies_are_resolved(index: Index, python: Path, tmp_path: Path) -> None:
-    """Show that an install can go wrong on this index: without `--no-deps`, pip before 23.3 refuses a complete lock."""
+    # An install can fail on this index: without `--no-deps`, pip before 23.3 refuses a complete lock.
     file = lock(tmp_path, *(wheel.pin for wheel in LOCKED))
     done = run(index, python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", file)
     if pip_version(python) < Version("23.3"):
@@ -137,7 +137,7 @@ def test_nothing_else_installs_packages() -> None:
 
 
 def pins(name: str) -> dict[str, str]:
-    """The versions of a lock's packages, of those lines whose markers take this machine."""
+    """Return the versions in a lock file whose markers apply to this machine."""
     found: dict[str, str] = {}
     for entry in re.split(r"\n(?=\S)", (ROOT / name).read_text().strip()):
         line, *hashes = entry.replace("\\\n", "").split("--hash=")
@@ -160,7 +160,7 @@ def declared() -> dict[str, list[str]]:
 
 
 def closure(requirements: list[str]) -> dict[tuple[str, str], Requirement]:
-    """All that is needed for `requirements` here, by the metadata of what is installed."""
+    """Return the packages that `requirements` need here, by the metadata of installed ones."""
     needed: dict[tuple[str, str], Requirement] = {}
     waiting = [(Requirement(one), "") for one in requirements]
     while waiting:

@@ -67,7 +67,7 @@ class Faulty(Script):
 
 
 def requests(person: Person, client: httpx.AsyncClient) -> Iterator[httpx.Request]:
-    """The canary in every field of every endpoint, in paths, queries, headers and tokens."""
+    """Return requests with the canary in every field of every endpoint, in paths, queries, headers and tokens."""
     odd = {"x-request-id": CANARY, "user-agent": CANARY, "cookie": f"{CANARY}={CANARY}", "x-caller": CANARY}
     headers = {**person.headers, **odd}
     for method, path, fields in endpoints(person):

@@ -154,7 +154,7 @@ def test_change_without_a_meaning_is_no_difference(equivalent: Equivalent, data:
 @settings(REPEATABLE)
 @given(data=st.data())
 def test_values_that_each_side_generates_are_no_difference(data: st.DataObject) -> None:
-    """Ids and dates of the exchange itself, in place of any number of recorded ones, each the same throughout."""
+    # Ids and dates of the exchange replace any number of recorded ones, each the same everywhere.
     recorded_answer = data.draw(st.sampled_from([each for each in JSON_ANSWERS if VOLATILE.search(text_of(each))]))
     texts = sorted({match.group() for match in VOLATILE.finditer(text_of(recorded_answer)) if is_made(match)})
     assume(texts)

@@ -65,7 +65,7 @@ def gateway(environment: RecordingEnvironment, legacy_url: str, routes: str) -> 
 
 @contextmanager
 def native(environment: RecordingEnvironment) -> Iterator[str]:
-    """The native app alone, in a thread of this process, so that coverage sees it."""
+    """Serve the native app alone, in a thread of this process, so that coverage is measured."""
     given: dict[str, Any] = {name.lower(): value for name, value in environment.variables.items()}
     settings = Settings(**given)
     with threaded(create_app(settings, PATIENT), lifespan="on") as url:

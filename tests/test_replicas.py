@@ -47,13 +47,13 @@ class Replica:
         )
 
     async def share(self, name: str) -> float:
-        """The share in force, in percent."""
+        """Return the share in force, in percent."""
         live = (await self.client.get(f"http://127.0.0.1:{self.ops}/live.json")).json()
         found: dict[str, Any] = {route["name"]: route for route in live["routes"]}
         return float(found[name]["effective"])
 
     async def members(self) -> list[dict[str, Any]]:
-        """The processes that this one's live page shows, itself first."""
+        """Return the processes on this process's live page, itself first."""
         members: list[dict[str, Any]] = (await self.client.get(f"http://127.0.0.1:{self.ops}/live.json")).json()[
             "members"
         ]
@@ -65,7 +65,7 @@ class Replica:
                 await asyncio.sleep(0.02)
 
     async def fail(self, path: str) -> None:
-        """Requests enough for the guard, of which native fails each that it gets."""
+        """Send enough requests for the guard; native fails each one that it gets."""
         await asyncio.gather(*(self.ask(path, caller, **{"x-break": "yes"}) for caller in range(100)))
 
     async def fail_until_capped(self, path: str) -> None:
@@ -107,7 +107,7 @@ class Load:
             await asyncio.sleep(0.01)
 
     async def more(self, answers: int) -> None:
-        """Until there are so many answers more."""
+        """Wait until so many more answers have come."""
         wanted = self.answers + answers
         async with asyncio.timeout(HANG_TIMEOUT):
             while self.answers < wanted:

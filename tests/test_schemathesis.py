@@ -30,7 +30,7 @@ UNPROMISED: Final = (  # what the legacy does not do, and its contract does not 
 
 
 def routed(app: ASGIApp) -> ASGIApp:
-    """As the gateway passes on what comes by a route of its own for `/health`."""
+    """Return the scope that the gateway passes on for a route of `/health` alone."""
 
     async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
         named = {"proxy.template": "/health"} if scope.get("path") == "/health" else {}
@@ -60,7 +60,7 @@ def test_v1_keeps_what_its_openapi_says(mongodb_url: str) -> None:
 
 
 def as_native_answers(contract: dict[str, Any], declared: tuple[Divergence, ...]) -> dict[str, Any]:
-    """The contract, with those answers that native alone gives, as divergences.yaml declares them."""
+    """Return the contract, with those answers of native alone that divergences.yaml declares."""
     for divergence in declared:
         for case in divergence.when:
             method, _, path = (case.operation or divergence.operation).partition(" ")

@@ -324,7 +324,7 @@ async def test_a_planted_fault_is_named_alone(stand: Stand, fault: str) -> None:
 
 
 async def test_text_that_came_late_from_legacy_is_declared(stand: Stand) -> None:
-    """Legacy has parts and the whole transcribed at once, native one after the other."""
+    # Legacy transcribes the parts and the whole at once, native one after the other.
     stand.native.fault = unchanged
     served = read_conversation(stand.raw, 100)
     before, partial, after = served.received[:PARTIAL], served.received[PARTIAL], served.received[FINAL:]

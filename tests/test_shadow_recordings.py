@@ -78,7 +78,7 @@ class Play:
 
 
 def compared_first(process: GatewayProcess) -> ASGIApp:
-    """The gateway, whose answers wait for the comparison."""
+    """Return the gateway, with each answer sent after its comparison."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         held: list[Message] = []
@@ -99,7 +99,7 @@ def compared_first(process: GatewayProcess) -> ASGIApp:
 async def clinic(
     environment: RecordingEnvironment, legacy_url: str, routes: str, patch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[int, ReportReader]]:
-    """A gateway with its shadow, in this process and another; its port, and what its reports say."""
+    """Start a gateway in this process and its shadow in another; yield the port and the reports."""
     for name, value in environment.variables.items():
         patch.setenv(name, value)
     file = environment.directory / "routing.yaml"

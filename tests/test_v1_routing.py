@@ -26,7 +26,7 @@ HEALTH = "  - {name: v1.health, match: GET /health, native: 100%}\n"
 
 @asynccontextmanager
 async def gateway(mongodb_url: str, text: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The gateway, the docs pages before it, the native app behind it, and a legacy that says it was asked."""
+    """Start the gateway with its docs pages, the native app, and a legacy that names itself in its answers."""
     config = parse(text, {}, "routing.yaml")
     native = create_app(settings_for(mongodb_url, "unused"))
     behind = Gateway(RoutingSnapshot.of(config, PlainTextResponse("legacy"), native))

@@ -41,16 +41,15 @@ class Neighbourhood:
     mongodb_url: str
 
     def begin_anew(self) -> None:
-        """No documents, as at the start of every visit; the indexes stay."""
+        """Remove all documents, as before every visit; the indexes stay."""
         with MongoClient[dict[str, Any]](self.mongodb_url) as client:
             for name in client[DATABASE].list_collection_names():
                 client[DATABASE][name].delete_many({})
 
     def route(self, settings: Mapping[str, object], *, legacy_down: bool = False) -> None:
-        """Puts `settings` on every route of the project's own file, and on one for all the rest, as ops would: by
-        writing the file. Returns once that is in force.
+        """Write `settings` to every route of the project's file and to a catch-all; return once they are in force.
 
-        With `legacy_down` the file names a port that nobody listens on, and there is no route for the rest.
+        With `legacy_down` the file names a port on which nothing listens, and has no catch-all route.
         """
         write_routing(self.routing, settings, legacy_down=legacy_down)
         deadline = time.monotonic() + _SOON_S
@@ -64,7 +63,7 @@ class Neighbourhood:
         return {f"{route['native']:.0f}%" for route in answer["routes"]} == {share}
 
     def compared(self) -> Counter[str]:
-        """How many requests have been compared, by verdict."""
+        """Return the number of compared requests, by verdict."""
         metrics = httpx.get(f"{self.ops}/metrics", trust_env=False).text
         counted: Counter[str] = Counter()
         for verdict, count in _COMPARED.findall(metrics):
@@ -72,7 +71,7 @@ class Neighbourhood:
         return counted
 
     def await_shadow(self) -> None:
-        """Returns once requests are compared: the process that does it takes longer to start than the gateway."""
+        """Wait until requests are compared: the shadow process starts more slowly than the gateway."""
         deadline = time.monotonic() + _SOON_S
         while not self.compared()["match"]:
             assert time.monotonic() < deadline, f"nothing is compared: {self.compared()}"
@@ -81,7 +80,10 @@ class Neighbourhood:
 
 
 def write_routing(file: Path, settings: Mapping[str, object], *, legacy_down: bool = False) -> None:
-    """The project's routing file with `settings` on every route; each draws its callers by itself, without a group."""
+    """Write the project's routing file with `settings` on every route and without groups.
+
+    Each route draws its own callers.
+    """
     config = yaml.safe_load(ROUTING.read_text())
     del config["defaults"], config["groups"]
     config["routes"] = [_settle(route, settings) for route in (*config["routes"], _REST)]
@@ -101,7 +103,7 @@ def _settle(route: Mapping[str, object], settings: Mapping[str, object]) -> dict
 
 @contextmanager
 def neighbourhood(mongodb_url: str, place: Path) -> Iterator[Neighbourhood]:
-    """All of them, started at the same time, with BOTH_SIDES; their logs and the routing file are in `place`."""
+    """Start all services at once, with BOTH_SIDES; write their logs and the routing file to `place`."""
     outside, legacy, gateway, ops = (free_port() for _ in range(4))
     routing = place / "routing.yaml"
     write_routing(routing, BOTH_SIDES)

@@ -31,10 +31,10 @@ class Browsing:
 
     @asynccontextmanager
     async def tab(self, api: str, **settings: object) -> AsyncIterator[Page]:
-        """An empty tab without a past. `settings` are those of a browser context.
+        """Open an empty tab without history; `settings` are those of a browser context.
 
-        Nothing is waited for until it has come to rest: the page does without motion where it is asked to.
-        An error of the page itself fails the test.
+        The page is asked for reduced motion, so that no test waits for animations. An error of the page itself fails
+        the test.
         """
         self._page_server = create_app(api, CHUNK_MS)
         context = await new_context(self.browser, permissions=["microphone"], reduced_motion="reduce", **settings)

@@ -27,16 +27,16 @@ _ARGUMENTS = (
 
 
 def find_chromium() -> str | None:
-    """`CHROMIUM` in the environment, else whatever of that kind is on PATH."""
+    """Return the path in `CHROMIUM`, else that of a Chromium on PATH."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return os.environ.get("CHROMIUM") or next((found for name in names if (found := shutil.which(name))), None)
 
 
 @asynccontextmanager
 async def chromium(places: Mapping[str, str]) -> AsyncIterator[Browser]:
-    """A browser that finds each of `places` (`host:port`) at another `host:port`.
+    """Start a browser that resolves each of `places` (`host:port`) to another `host:port`.
 
-    Not by intercepting requests: a browser whose requests are intercepted makes up the answers to preflights.
+    Requests are not intercepted: a browser whose requests are intercepted invents the answers to preflights.
     """
     rules = ",".join(f"MAP {name} {address}" for name, address in places.items())
     async with async_playwright() as playwright:

@@ -13,13 +13,13 @@ from tests.browser.browsing import Browsing, browsing
 
 @pytest.fixture(scope="package")
 def around(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
-    """The services behind the page."""
+    """Start the services behind the page."""
     with neighbourhood(mongodb_url, tmp_path_factory.mktemp("browser")) as found:
         yield found
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def browser() -> AsyncIterator[Browsing]:
-    """One Chromium, with the page."""
+    """Start one Chromium for the page."""
     async with browsing() as found:
         yield found

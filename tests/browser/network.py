@@ -51,7 +51,7 @@ class Exchange:
 
     @property
     def sides(self) -> set[str]:
-        """The backends that the answers name."""
+        """Return the backends that the answers name."""
         answers = [self.answer, *([self.preflight] if self.preflight else [])]
         return {answer.headers.get("x-served-by", "") for answer in answers}
 
@@ -81,7 +81,7 @@ class Log:
 
 
 def compare_logs(one: Log, other: Log, names: Correspondence) -> list[str]:
-    """Every place where two logs differ, once ids, dates and tokens are named; empty where they are the same."""
+    """Return the differences of two logs, with ids, dates and tokens replaced by names."""
     if len(one.exchanges) != len(other.exchanges) or len(one.conversations) != len(other.conversations):
         return [f"other requests: {one.targets} and {other.targets}"]
     found: list[str] = []
@@ -112,7 +112,7 @@ def _compare_conversations(ours: Conversation, theirs: Conversation, names: Corr
 
 
 def _condense(frames: Sequence[JSON]) -> JSON:
-    """A microphone's frames come in any number: a run of audio, or of partial texts, counts as one."""
+    """Replace a run of audio frames, or of partial texts, by one: the number of a microphone's frames varies."""
     condensed: list[JSON] = []
     for frame in map(_without_audio, frames):
         if not (condensed and _run(frame) and _run(frame) == _run(condensed[-1])):
@@ -135,7 +135,7 @@ def _run(frame: JSON) -> str:
 
 
 def settle(text: str) -> str:
-    """`text` without how much was heard, and in how many parts: the offline transcription says both."""
+    """Return `text` without the amount of audio and the number of parts, which the offline transcription states."""
     return _HEARD_IN_PARTS.sub("heard #k partial", _HEARD.sub("heard #k", text))
 
 
@@ -177,7 +177,10 @@ class Recording:
         return Log(tuple(exchanges), tuple(self._sockets.values()), int(time.time() * 1000))
 
     async def _exchange(self, event: _Event, preflights: Mapping[str, _Event], seen: set[str]) -> Exchange:
-        """A browser remembers for five seconds what a preflight said: the first for each URL is what counts."""
+        """Return a request with its answer and preflight.
+
+        A browser caches a preflight for five seconds, so only the first one for each URL counts.
+        """
         request = event["request"]
         preflight = None if request["url"] in seen else preflights.get(event["requestId"])
         seen.add(request["url"])
@@ -232,7 +235,7 @@ def _is_preflight(event: _Event) -> bool:
 
 
 def _place(event: _Event) -> tuple[int, ...]:
-    """Requests are numbered in the order in which the page makes them, whichever the log hears of first."""
+    """Return a sort key: requests in the order in which the page makes them, not in that of the log."""
     return tuple(int(part) for part in event["requestId"].split("."))
 
 

@@ -47,7 +47,7 @@ FAULTS = (Path(__file__).parent / "faults.js").read_text()
 
 @asynccontextmanager
 async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage, str]]:
-    """A day of comparisons and some shares that moved, behind a real port."""
+    """Serve the pages of a day of comparisons and of some changed shares on a real port."""
     database = Database(mongodb_url, "test_ops_pages")
     await database.drop()
     staged = stage(directory, free_port(), store=MongoStore(database))
@@ -91,7 +91,7 @@ async def look_at_all(tab: Tab, *, dark: bool) -> None:
 
 
 async def find_a_difference(page: Page) -> None:
-    """From the overview to the answer that differs, by the keyboard alone."""
+    """Navigate from the overview to the answer that differs, by the keyboard alone."""
     await page.goto("/comparisons")
     await page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to content")
@@ -108,7 +108,7 @@ async def find_a_difference(page: Page) -> None:
 
 
 async def watch_it_refresh(page: Page, staged: Stage) -> None:
-    """The page's clock is moved on instead of waited for."""
+    """Advance the page's clock instead of waiting for a refresh."""
     await page.clock.install()
     await page.goto("/live")
     route = page.get_by_role("article", name="transcription")

@@ -25,7 +25,7 @@ UNUSED = {"welcome", "transcripts.read", "ai.analyze", "ai.summarise", "transcri
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def direct(around: Neighbourhood, browser: Browsing) -> Visit:
-    """The visit that all others are held against: to the stand-in, with nothing in between."""
+    """Record a visit directly to the demo legacy, with which all other visits are compared."""
     around.begin_anew()
     return await visit(browser, around.legacy)
 
@@ -98,7 +98,7 @@ async def visit_with(browser: Browsing, around: Neighbourhood, **settings: objec
 
 
 def sides(found: Visit) -> Counter[str]:
-    """How many answers came from which side, preflights and the WebSocket's handshake among them."""
+    """Count the answers of each backend, including preflights and the WebSocket's handshake."""
     named = [side for exchange in found.log.exchanges for side in exchange.sides]
     named += [conversation.handshake.headers["x-served-by"] for conversation in found.log.conversations]
     return Counter(named)

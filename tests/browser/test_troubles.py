@@ -49,7 +49,7 @@ def account(around: Neighbourhood, token: str) -> Account:
 
 @pytest_asyncio.fixture(loop_scope="package")
 async def page(around: Neighbourhood, browser: Browsing) -> AsyncIterator[Page]:
-    """The page, with nobody logged in; at the end nothing may stick out of a phone's screen."""
+    """Open the page, logged out; check at the end that nothing exceeds the width of a phone's screen."""
     async with browser.tab(around.legacy, **PHONE) as page:
         await page.goto(PAGE)
         yield page
@@ -57,7 +57,7 @@ async def page(around: Neighbourhood, browser: Browsing) -> AsyncIterator[Page]:
 
 
 async def enter(page: Page, account: Account, place: str = "") -> None:
-    """With a token that was given before, as after a reload."""
+    """Open the page with an earlier token, as after a reload."""
     await page.evaluate(f"sessionStorage.setItem('scribe.token', {account.token!r})")
     await page.evaluate(f"history.replaceState(null, '', '#/{place}')")
     await page.reload()
@@ -150,7 +150,7 @@ async def test_without_a_microphone_or_a_prompt_both_are_told(page: Page, accoun
 
 
 async def break_off(socket: WebSocketRoute) -> None:
-    """A service that hears two pieces of audio, says what it heard, and goes away."""
+    """Run a service that receives two pieces of audio, sends their transcription, and disconnects."""
     came: list[str] = []
 
     async def answer(frame: str | bytes) -> None:

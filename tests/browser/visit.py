@@ -32,7 +32,7 @@ class Visit:
 
 
 def compare_visits(one: Visit, other: Visit) -> list[str]:
-    """Every place where two visits differ, on the wire or on the screen; empty where they are the same."""
+    """Return the differences of two visits, on the wire and on the screen."""
     names = Correspondence(one.log.at, other.log.at)
     found = compare_logs(one.log, other.log, names)
     assert one.screens.keys() == other.screens.keys()
@@ -49,7 +49,7 @@ def _compare_screens(one: str, other: str, names: Correspondence) -> list[str]:
 
 
 async def visit(browser: Browsing, api: str) -> Visit:
-    """A whole visit to the page, with the API at `api` (a URL)."""
+    """Make a whole visit to the page, with the API at `api` (a URL)."""
     async with browser.tab(api) as page:
         recording = await Recording.begin(page)
         visitor = Visitor(page)
@@ -182,7 +182,7 @@ class Visitor:
         await self.look("returned")
 
     async def look(self, step: str) -> None:
-        """Takes down what the screen says, without the time of day and how much was heard."""
+        """Record the text on the screen, without the time of day and the amount of audio transcribed."""
         await expect(self._page.locator("[aria-busy=true]")).to_have_count(0)
         said = settle(await self._page.locator("#app").aria_snapshot())
         self.screens[step] = _TIME.sub("Now", _CLOCK.sub("#", said))

@@ -90,7 +90,7 @@ class Target:
             yield traffic
 
     def pids(self) -> list[int]:
-        """Every process of the gateway: its own, and the workers and shadow processes below it."""
+        """Return every process of the gateway: its own, and the workers and shadow processes below it."""
         assert self.process.pid
         parents = dict(_parents())
         family = {self.process.pid}
@@ -164,7 +164,7 @@ def _output(kind: Stdout) -> Iterator[int]:
 
 @asynccontextmanager
 async def _hung_legacy() -> AsyncIterator[int]:
-    """A legacy that accepts connections and never answers; gives its port."""
+    """Start a legacy that accepts connections and never answers; yield its port."""
     async with scripted(_never_answer) as port:
         yield port
 

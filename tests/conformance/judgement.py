@@ -48,8 +48,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A conversation, the requests that reached the upstream (as Node reads them), and those that the gateway believes
-    to have forwarded (None: the proxy keeps no such record)."""
+    """A conversation with the requests that reached the upstream, as Node reads them.
+
+    `believed` are the requests that the gateway believes to have forwarded (None: the proxy keeps no such record).
+    """
 
     conversation: Conversation
     reached: tuple[Read, ...]
@@ -157,8 +159,10 @@ def _shown(requests: Sequence[tuple[bytes, bytes]]) -> str:
 
 
 def _reached_once(evidence: Evidence) -> list[Read]:
-    """Return the requests that reached the upstream without a safe one's repetition, which is right where the upstream
-    has closed the connection instead of answering (RFC 9110 §9.2.2)."""
+    """Return the requests that reached the upstream, without the repetition of a safe one.
+
+    The repetition is right where the upstream closed the connection instead of answering (RFC 9110 §9.2.2).
+    """
     reached: list[Read] = []
     for request in evidence.reached:
         repeated = evidence.conversation.case.closes and request.method in SAFE and request in reached

@@ -63,7 +63,7 @@ def ended(play: Play) -> str:
 
 
 async def gateway(request: Request) -> JSONResponse:
-    """Answers whatever a caller of the scenario asks; as the ops listener, refuses every token."""
+    """Answer every request of the scenario's callers; as the ops listener, refuse every token."""
     refused = "authorization" in request.headers and request.url.path == "/live.json"
     return JSONResponse({"token": "t"}, 401 if refused else 200)
 

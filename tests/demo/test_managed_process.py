@@ -21,7 +21,7 @@ Spawn = Callable[..., ManagedProcess]
 
 @pytest.fixture
 def python(tmp_path: Path) -> Iterator[Spawn]:
-    """Starts a child that runs a line of Python."""
+    """Start a child that runs a line of Python."""
     children: list[ManagedProcess] = []
 
     def spawn(code: str, **settings: dict[str, str]) -> ManagedProcess:
@@ -113,7 +113,7 @@ class Interrupted(subprocess.Popen[bytes]):
 
 @contextlib.contextmanager
 def sigint(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
-    """SIGINT as a terminal leaves it, or as a background job of a script has it (ignored)."""
+    """Set SIGINT's handler: a terminal's, or the one of a script's background job (ignored)."""
     before = signal.signal(signal.SIGINT, handler)
     try:
         yield
@@ -124,7 +124,7 @@ def sigint(handler: Callable[[int, FrameType | None], object] | signal.Handlers)
 
 @pytest.fixture
 def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagedProcess]:
-    """A child whose start meets a Ctrl-C."""
+    """Return a child whose start is interrupted by Ctrl-C."""
     monkeypatch.setattr(subprocess, "Popen", Interrupted)
     child = ManagedProcess("it", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "log")
     yield child

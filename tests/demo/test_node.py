@@ -17,7 +17,7 @@ def program(place: Path, name: str, script: str) -> Path:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH that has the shell's own programs and what a test puts into it, but no Node."""
+    """Return a PATH with the shell's own programs and those that a test adds, but without Node."""
     place = tmp_path / "bin"
     place.mkdir()
     for name in ("mkdir", "touch", "sleep"):

@@ -49,7 +49,7 @@ def legacy(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str, upstreams
 
 @pytest.fixture
 async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the stand-in, whose database is empty."""
+    """Return a client of the demo legacy, whose database is empty."""
     with MongoClient[dict[str, Any]](mongodb_url) as mongodb:
         for name in mongodb[DATABASE].list_collection_names():
             mongodb[DATABASE][name].delete_many({})
@@ -61,7 +61,7 @@ async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.As
 async def test_what_hangs_and_what_breaks_off_does_so(
     legacy: DemoLegacy, upstreams: Upstreams, mongodb_url: str
 ) -> None:
-    """Recordings that a gateway would answer itself; the other recordings are played through one."""
+    # The gateway would answer these recordings itself. The other recordings are played through one.
     everything = model.load(RECORDINGS)
     silent = [one for one in everything.scenarios if any(step.answer.outcome != "response" for step in one.steps)]
     chosen = replace(everything, scenarios=tuple(silent))

@@ -90,7 +90,7 @@ def start(ports: Ports, config: Path, tmp_path: Path) -> Iterator[Start]:
 
 
 def attempt(ports: Ports, config: Path, data: Path, **env: str) -> tuple[int, str]:
-    """A run that is expected to fail by itself: its exit code, and what it said."""
+    """Run the demo where it is expected to fail; return its exit code and output."""
     said = io.StringIO()
     code = run(ports, config=config, data=data, env=env, console=Console(file=said, width=80))
     return code, said.getvalue()
@@ -117,7 +117,7 @@ def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_p
 
 
 def assert_the_page_may_call_it(ports: Ports) -> None:
-    """Whatever port the page is on: it names the gateway, and either backend lets its origin in."""
+    """Assert that the page, on any port, names the gateway, and that both backends allow its origin."""
     page = f"http://localhost:{ports.frontend_port}"
     assert f"127.0.0.1:{ports.port}" in httpx.get(f"{page}/config.js", trust_env=False).text
     answer = httpx.get(f"http://127.0.0.1:{ports.port}/", headers={"origin": page}, trust_env=False)
@@ -125,7 +125,7 @@ def assert_the_page_may_call_it(ports: Ports) -> None:
 
 
 def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
-    """`scribe-proxy` is found, and the ops listener and MongoDB let it in; nobody else is."""
+    """Assert that `scribe-proxy` is on PATH, and that only the line's tokens open the ops listener and MongoDB."""
     (line,) = (line for line in demo.output.splitlines() if line.startswith("export "))
     ops_url = f"http://127.0.0.1:{ports.ops_port}"
     assert httpx.get(f"{ops_url}/live.json", trust_env=False).status_code == 401

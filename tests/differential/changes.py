@@ -115,7 +115,7 @@ def _coded(name: str, sound: bool) -> Change:
 
 
 def _retyped(text: str) -> Change:
-    """A body in another charset, which its type may or may not tell."""
+    """Encode a body in another charset, which its content type declares or not."""
 
     def change(action: Action) -> Action:
         raw = (action.body or "{}").encode("latin-1").decode("utf-8", "replace")
@@ -224,7 +224,7 @@ def _packed(start: bytes) -> bytes:
 
 
 def _bomb(start: bytes) -> Change:
-    """A small body that inflates to more than ten megabytes of blanks."""
+    """Return a small body that inflates to more than ten megabytes of blanks."""
 
     def change(action: Action) -> Action:
         typed = replace(action, body=_packed(start).decode("latin-1")).with_header("content-type", "application/json")

@@ -48,7 +48,7 @@ _OTHER: Final = anything.map(
 
 @st.composite
 def _recordings(draw: st.DrawFn) -> FuzzConversation:
-    """One or two recordings of up to 18 chunks, mostly from start to stop."""
+    """Draw one or two recordings of up to 18 chunks, mostly from start to stop."""
     frames: list[FuzzFrame] = []
     for _ in range(draw(st.integers(1, 2))):
         frames += [draw(_START)] if draw(st.integers(0, 5)) else []

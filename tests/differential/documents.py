@@ -31,7 +31,7 @@ _TEXTS = words.filter(lambda text: "\ud800" not in text)
 
 
 def oid(text: str) -> JSON:
-    """An id in extended JSON."""
+    """Return an id in extended JSON."""
     return {"$oid": text}
 
 
@@ -83,7 +83,10 @@ def _document(
     fields: Mapping[str, Strategy[JSON]],
     kept: tuple[str, ...] = (),
 ) -> JSON:
-    """A document of one kind, in `age` of three cases older: fields missing, of a wrong type, or one too many."""
+    """Draw a document of one kind.
+
+    In `age` of three cases it is an older one: fields are missing, of a wrong type, or one too many.
+    """
     found: dict[str, JSON] = {"_id": oid(identity(kind, place))}
     older = draw(st.integers(0, 2)) < age
     for name, good in fields.items():

@@ -125,7 +125,7 @@ JOURNEYS: Final = (*_STORED, *_STORED, *_NEW, _SEARCH, _ACCOUNT, (_MAKE, Stop("G
 
 @st.composite
 def journeys(draw: st.DrawFn) -> list[Action]:
-    """A journey in order, begun with a login now and then; some steps are left out, and one or two changed."""
+    """Draw a journey in order, begun with a login now and then; some steps are left out, and one or two are changed."""
     story = draw(st.sampled_from(JOURNEYS))
     headers = draw(st.sampled_from([AUTH] * 5 + [LOGGED_IN, (("authorization", f"Bearer {OTHER_TOKEN}"),)]))
     steps = [stop.action(draw, headers) for stop in story if draw(st.integers(0, 6))]

@@ -178,7 +178,10 @@ def _values(name: str) -> Strategy[JSON]:
 
 @st.composite
 def linked_documents(draw: st.DrawFn) -> Documents:
-    """The sound documents, mostly with up to three odd values, and most of these in the first of their kind."""
+    """Draw the valid documents, mostly with up to three odd values.
+
+    Most of these values are in the first document of its kind.
+    """
     found = copy.deepcopy(SOUND)
     for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2, 3]))):
         _spoil(draw, found)

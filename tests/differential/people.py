@@ -21,7 +21,7 @@ FOREVER: Final = 4_000_000_000
 
 
 def identity(kind: int, place: int) -> str:
-    """The id of the `place`th document of a kind, made up in 2021."""
+    """Return the id of the `place`th document of a kind, created in 2021."""
     return f"60{kind:02x}0000000000000000{place:04x}"
 
 
@@ -31,12 +31,12 @@ AMARA, BOLA, CHIDI = (identity(USERS, place) for place in range(3))
 
 
 def sign(claims: JSON, secret: str = SECRET, algorithm: str = "HS256", header: JSON = None) -> str:
-    """A JWT, of whatever header and claims."""
+    """Sign a JWT with any header and claims."""
     return sign_bytes(json.dumps(claims, separators=(",", ":")).encode(), secret, algorithm, header)
 
 
 def sign_bytes(payload: bytes, secret: str = SECRET, algorithm: str = "HS256", header: JSON = None) -> str:
-    """A JWT, of whatever header and bytes."""
+    """Sign a JWT with any header and bytes."""
     head = header if header is not None else {"alg": algorithm, "typ": "JWT"}
     signed = f"{encode(json.dumps(head, separators=(',', ':')).encode())}.{encode(payload)}"
     digest = {"HS384": hashlib.sha384, "HS512": hashlib.sha512}.get(algorithm, hashlib.sha256)
@@ -44,7 +44,7 @@ def sign_bytes(payload: bytes, secret: str = SECRET, algorithm: str = "HS256", h
 
 
 def encode(data: bytes) -> str:
-    """base64url without padding."""
+    """Encode in base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 

@@ -134,7 +134,7 @@ def _fill(path: str, drawn: tuple[str, ...]) -> str:
 
 @st.composite
 def _bodies(draw: st.DrawFn, endpoint: Endpoint) -> JSON:
-    """An object with the endpoint's fields, each now and then missing or of any type, or with one too many."""
+    """Draw an object with the endpoint's fields: some missing or of any type, or one too many."""
     found: dict[str, JSON] = {}
     for name, good in endpoint.fields.items():
         if draw(st.integers(0, 9)):
@@ -193,7 +193,7 @@ def _query(parameters: Mapping[str, Strategy[JSON]]) -> Strategy[str]:
 
 @st.composite
 def _sound(draw: st.DrawFn, endpoint: Endpoint) -> Action:
-    """A request as a client would make it, whatever its values."""
+    """Draw a request of the form that a client sends, with any values."""
     target = draw(_paths(endpoint)) + draw(_query(endpoint.query))
     action = Action(endpoint.method, target, (("authorization", f"Bearer {TOKEN}"),))
     if endpoint.method == "GET":
@@ -204,7 +204,7 @@ def _sound(draw: st.DrawFn, endpoint: Endpoint) -> Action:
 
 @st.composite
 def actions(draw: st.DrawFn, changes: int) -> Action:
-    """Any request, changed in up to so many ways, often in none."""
+    """Draw any request with up to so many changes, often without any."""
     endpoint = draw(st.sampled_from(ENDPOINTS))
     action = draw(_sound(endpoint))
     for _ in range(max(draw(st.integers(-changes, changes)), 0)):
@@ -214,7 +214,7 @@ def actions(draw: st.DrawFn, changes: int) -> Action:
 
 @st.composite
 def registrations(draw: st.DrawFn) -> Action:
-    """A registration with nothing in it that ends the legacy's process; any password."""
+    """Draw a registration, with any password, that does not crash the legacy's process."""
     fields = {name: draw(good) for name, good in REGISTER.fields.items()}
     if draw(st.booleans()):
         fields["password"] = draw(anything)

@@ -23,7 +23,7 @@ class Sequence(NamedTuple):
 
 @st.composite
 def _scattered(draw: st.DrawFn) -> Sequence:
-    """Sound requests to documents of any age, or any requests to sound documents."""
+    """Draw valid requests to documents of any age, or any requests to valid documents."""
     ages, changes = draw(st.sampled_from([(0, 3), (3, 0), (1, 1)]))
     asked = mostly(actions(changes), mostly(actions(changes), registrations()))
     before = linked_documents() if changes else databases(ages)
@@ -32,7 +32,7 @@ def _scattered(draw: st.DrawFn) -> Sequence:
 
 @st.composite
 def _visits(draw: st.DrawFn) -> Sequence:
-    """One or two journeys through linked documents."""
+    """Draw one or two journeys through linked documents."""
     before = draw(linked_documents())
     return Sequence(before, [step for _ in range(draw(st.integers(1, 2))) for step in draw(journeys())])
 

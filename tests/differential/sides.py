@@ -27,7 +27,7 @@ from tests.support.patient_timings import PATIENT
 async def sides(
     mongodb_url: str, log: Path, prefix: str = "differential"
 ) -> AsyncIterator[tuple[FuzzBackend, FuzzBackend]]:
-    """The stand-in and the native app, ready; the native app keeps the legacy's way wherever it has a switch."""
+    """Start the demo legacy and the native app; native retains the legacy's behaviour wherever a setting allows it."""
     names = [f"{prefix}_legacy", f"{prefix}_native"]
     async with contextlib.AsyncExitStack() as stack:
         await _drop(mongodb_url, names)
@@ -47,7 +47,7 @@ async def sides(
 
 
 def keeping_legacy(environment: dict[str, str]) -> Settings:
-    """The native app's settings with every switch that restores what the legacy does."""
+    """Return the native app's settings with every option that restores the legacy's behaviour."""
     switches = {name: True for name in Settings.model_fields if name.startswith("keep_legacy_")}
     values = {name.lower(): value for name, value in environment.items() if name.lower() in Settings.model_fields}
     return Settings.load(**values, **switches)
@@ -55,7 +55,7 @@ def keeping_legacy(environment: dict[str, str]) -> Settings:
 
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """An app behind the gateway's own HTTP protocol on a port of its own; its URL."""
+    """Serve an app by the gateway's own HTTP protocol on a free port; yield its URL."""
     config = uvicorn.Config(
         app,
         http=HttpProtocol,

@@ -37,7 +37,7 @@ STOP = FuzzFrame.text({"type": "stop_recording"})
 
 @contextlib.contextmanager
 def fighting(mongodb_url: str, log: Path, *, undeclared: bool = False) -> Iterator[Fight]:
-    """Both sides, and a way to put sequences to them; `undeclared` takes no difference for meant."""
+    """Start both backends, and return a runner of sequences; with `undeclared`, no difference counts as declared."""
     with asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
 
@@ -60,7 +60,7 @@ def fight(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def conversations(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converse]:
-    """Plays conversations to both sides."""
+    """Play conversations to both backends."""
     with asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
 
@@ -77,7 +77,7 @@ def conversations(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_the_command_finds_no_difference(mongodb_url: str, tmp_path: Path) -> None:
-    """A short run of `make fuzz`, with the plug-in: it has answers of every kind, and no undeclared difference."""
+    # A short run of `make fuzz` with the plug-in.
     with asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
         both = runner.run(

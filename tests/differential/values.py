@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def mostly(usual: Strategy[T], *others: Strategy[T], share: int = 4) -> Strategy[T]:
-    """The usual in `share` of five cases. (`one_of` counts a strategy that is given twice once.)"""
+    """Draw the usual value in `share` of five cases (`one_of` counts a strategy that is given twice once)."""
     choices = [usual] * share * len(others) + [other for other in others for _ in range(5 - share)]
     return st.sampled_from(choices).flatmap(lambda chosen: chosen)
 
@@ -171,5 +171,5 @@ REFERENCES = {
 
 
 def references(kind: int) -> Strategy[JSON]:
-    """Ids of documents of one kind, mostly there."""
+    """Draw ids of documents of one kind, most of which exist."""
     return mostly(st.sampled_from(REFERENCES[kind]), ids)

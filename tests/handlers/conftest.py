@@ -23,7 +23,7 @@ SWITCHES = (
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def twins(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twins]:
-    """The stand-in, and the native app as it comes."""
+    """Start the demo legacy, and the native app with default settings."""
     log = tmp_path_factory.mktemp("stand-in") / "log"
     async with legacy_twin(mongodb_url, log) as legacy, native_twin(mongodb_url) as native:
         yield Twins(legacy, native)
@@ -31,14 +31,14 @@ async def twins(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def keeping(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
-    """The same stand-in, and a native app with every switch turned."""
+    """Return the same demo legacy, and a native app that retains the legacy's behaviour in every setting."""
     async with native_twin(mongodb_url, dict.fromkeys(SWITCHES, True)) as native:
         yield Twins(twins.legacy, native)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def hurried(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
-    """The same stand-in, and a native app with deadlines that a test can wait for."""
+    """Return the same demo legacy, and a native app with short deadlines."""
     limits = {"model_deadline": 0.5, "codes_deadline": 0.5}
     async with native_twin(mongodb_url, limits) as native:
         yield Twins(twins.legacy, native)
@@ -46,14 +46,14 @@ async def hurried(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def short_recordings(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
-    """The same stand-in, and a native app that takes 4,000 bytes of a recording."""
+    """Return the same demo legacy, and a native app that accepts 4,000 bytes of a recording."""
     async with native_twin(mongodb_url, {"audio_limit": 4000}) as native:
         yield Twins(twins.legacy, native)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Differential]:
-    """Both sides for whole sequences of requests; the native app keeps the legacy's way."""
+    """Return both backends for sequences of requests; native retains the legacy's behaviour."""
     log = tmp_path_factory.mktemp("legacy") / "log"
     async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, between(*both) as found:
         yield found

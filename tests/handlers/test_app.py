@@ -91,7 +91,7 @@ async def timed(asking: Coroutine[None, None, httpx.Response]) -> tuple[httpx.Re
 
 
 async def test_without_a_database_it_says_so_in_time_and_recovers(mongodb_url: str) -> None:
-    """With a short timeout; test_faults.py has the usual."""
+    # With a short timeout; test_faults.py uses the default.
     async with on_a_line(mongodb_url, ServiceTimings(database_timeout=1.0)) as (line, client):
         headers = {"authorization": f"Bearer {sign({'userID': ObjectId()}, SECRET, 60)}"}
         login = {"email": "a@b", "password": "x"}

@@ -39,7 +39,7 @@ VALUES: list[JSON] = [
 
 
 def bodies(sound: dict[str, JSON]) -> Iterator[JSON]:
-    """Each field of each kind, or missing; and other things than an object."""
+    """Yield bodies with each field of each kind or missing, and bodies that are not objects."""
     for name in sound:
         yield {other: value for other, value in sound.items() if other != name}
         for value in VALUES:
@@ -49,7 +49,7 @@ def bodies(sound: dict[str, JSON]) -> Iterator[JSON]:
 
 @pytest.mark.parametrize(("method", "path"), WRITES, ids=lambda part: part.replace("0" * 18, ""))
 async def test_a_body_of_any_kind_is_taken_as_the_legacy_takes_it(keeping: Twins, method: str, path: str) -> None:
-    """With the switches that keep the legacy's way, so that what is compared is not what was declared."""
+    # The settings that retain the legacy's behaviour are on, so that declared differences do not occur.
     keeping.plant(DOCUMENTS)
     every = [post(path, body, FOREVER, method) for body in bodies(WRITES[method, path])]
     asked = every[::3] if IS_QUICK else every  # each field, and each kind in some field
@@ -62,7 +62,7 @@ async def test_a_body_of_any_kind_is_taken_as_the_legacy_takes_it(keeping: Twins
 
 
 async def test_a_registration_of_any_kind_is_answered(twins: Twins) -> None:
-    """By the native side alone: the stand-in would die of most."""
+    # Native only: most of these end the legacy's process.
     sound: dict[str, JSON] = {"username": "b", "email": "b@x", "password": "p", "role": "patient"}
     for body in bodies(sound):
         answer = await twins.native.ask(post("/users/register", body))

@@ -32,7 +32,7 @@ async def timed(native: Twin, request: RecordedRequest) -> tuple[DecodedAnswer, 
 
 
 async def assert_away(native: Twin) -> None:
-    """Everything says so in time and in the legacy's manner; what needs no database is as ever."""
+    """Assert that requests fail in time and as in the legacy, and that those without the database are unaffected."""
     asked = everything()
     found = await asyncio.gather(*(timed(native, request) for request in asked))
     for request, (answer, seconds) in zip(asked, found, strict=True):
@@ -48,7 +48,7 @@ async def assert_away(native: Twin) -> None:
 
 
 async def assert_back(native: Twin) -> None:
-    """It can be read and written again, soon, and nothing is held any more by what was broken off."""
+    """Assert that documents can soon be read and written again, and that no aborted operation locks one."""
     deadline = time.monotonic() + 50  # the server itself would hold a transaction for 60
     while (await native.ask(get("/users/profile", FOREVER))).status == 503:  # the driver looks twice a second
         assert time.monotonic() < deadline
@@ -65,7 +65,7 @@ async def assert_back(native: Twin) -> None:
 
 @contextlib.contextmanager
 def paused(mongod: Mongod) -> Iterator[None]:
-    """A MongoDB that takes connections and says nothing."""
+    """Pause a MongoDB, so that it accepts connections and does not answer."""
     pid = mongod.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -95,7 +95,7 @@ async def test_a_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> No
 
 
 async def test_writes_sent_to_a_silent_database_are_aborted_later(mongodb_url: str) -> None:
-    """A note is stored, its link on the way: the transaction must not hold the consultation until it expires."""
+    # A note is stored and its link is being written: the transaction must not lock the consultation until it expires.
     line = Line(mongodb_url)
     await line.mend()
     async with native_twin(mongodb_url, through=line.url, timings=ServiceTimings(database_timeout=0.5)) as native:

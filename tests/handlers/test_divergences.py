@@ -69,7 +69,7 @@ def with_users(twins: Twins) -> None:
 
 
 async def indexed(*of: Twin) -> None:
-    """Until addresses are unique and tokens looked up by an index."""
+    """Wait until the indexes exist: unique addresses, and tokens."""
     for twin in of:
         while "email_1" not in twin.database.users.index_information():
             await asyncio.sleep(0.02)
@@ -223,7 +223,7 @@ async def test_logged_out_tokens_are_looked_up_by_an_index(twins: Twins) -> None
 
 
 def listed(number: int, token: str) -> Mapping[str, Any]:
-    """A logged-out token as either side lists it, but long ago."""
+    """Return a logged-out token as either backend stores it, with a date in the past."""
     long_ago = ObjectId.from_datetime(datetime(2020, 1, 1)).binary[:4]
     return {"_id": ObjectId(long_ago + number.to_bytes(8, "big")), "blackToken": token}
 
@@ -301,7 +301,7 @@ PACKED = b'{"email":"nobody@x","password":"x"}'
 
 
 async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
-    """A login whose body comes in chunks."""
+    """Send a login whose body comes in chunks."""
     headers = (("content-type", "application/json"), ("content-encoding", encoding), ("transfer-encoding", "chunked"))
     request = RecordedRequest("POST", "/users/login", headers, b"".join(pieces))
 

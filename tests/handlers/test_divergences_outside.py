@@ -78,7 +78,7 @@ class Terminology:
 
     @property
     def asked(self) -> tuple[int, int]:
-        """How often for a token, and for codes."""
+        """Return the number of requests for a token, and for codes."""
         return len(self._token.asked), len(self._codes.asked)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -215,7 +215,7 @@ async def test_a_model_that_never_answers(hurried: Twins) -> None:
 
 
 async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
-    """Ask, and go as soon as the model has been asked."""
+    """Send a request, and disconnect as soon as the model has been called."""
     _, writer = await asyncio.open_connection(twin.origin.host, twin.origin.port)
     writer.write(serialise(twin.origin, request))
     while not script.asked:
@@ -272,7 +272,7 @@ class Lines:
         await asyncio.gather(*(line.cut() for line in self._lines))
 
     async def mend(self) -> None:
-        """Until both have noticed."""
+        """Restore the connections, and wait until both backends use them."""
         await asyncio.gather(*(line.mend() for line in self._lines))
         probe = get("/users/users/checkEmail?email=x")
         while {(seen := await self.pair.ask(probe)).legacy.status, seen.native.status} != {200}:
@@ -285,7 +285,7 @@ class Lines:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lines]:
-    """Neither waits long for its database, so that this need not be waited for here: the legacy 30 s as it comes."""
+    """Start both backends with short timeouts of the database; the legacy's default is 30 s."""
     ours, theirs = Line(mongodb_url), Line(mongodb_url)
     await asyncio.gather(ours.mend(), theirs.mend())
     log = tmp_path_factory.mktemp("on-a-line") / "log"

@@ -35,7 +35,7 @@ def heard(text: str, delay: float = 0.0) -> Answer:
 
 
 async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: Answer) -> list[str]:
-    """The frames that come back after the greeting, each by what it says."""
+    """Return the frames after the greeting, each by its content."""
     pace = PlaybackPace(between=0.002, timeout=PROMPT_TIMEOUT, grace=0.05)
     with twin.outside.giving(Script(answers)):
         frames = await converse(twin.origin, "/transcription-stream", sent, expected + 1, pace)

@@ -103,7 +103,7 @@ def planted(house: House) -> None:
 
 
 def writes() -> list[RecordedRequest]:
-    """Every kind, sound and not."""
+    """Return writes of every kind, valid and invalid."""
 
     def change(method: str, path: str, body: Any = ..., token: str = FOREVER) -> RecordedRequest:
         return post(path, body, token, method)
@@ -150,7 +150,7 @@ def writes() -> list[RecordedRequest]:
 
 
 def unserved() -> list[RecordedRequest]:
-    """Requests that crash the legacy, or that it never answers."""
+    """Return the requests that crash the legacy, or that it never answers."""
     return [
         post("/users/register", {"username": "", "email": "c@x", "password": "p", "role": "king"}),
         post("/users/login", {"email": "amara@x", "password": "wrong"}),
@@ -159,7 +159,7 @@ def unserved() -> list[RecordedRequest]:
 
 
 async def give_up(house: House, request: RecordedRequest, seconds: float) -> None:
-    """Cancelled by whoever asked, after a while."""
+    """Cancel a request after a while, as its client would."""
     task = asyncio.create_task(house.dry_run(request))
     await asyncio.sleep(seconds)
     task.cancel()
@@ -167,7 +167,7 @@ async def give_up(house: House, request: RecordedRequest, seconds: float) -> Non
 
 
 async def hurry(house: House, request: RecordedRequest, seconds: float) -> None:
-    """Given less time than it may need."""
+    """Run a request with less time than it may need."""
     try:
         await house.dry_run(request, seconds)
     except TimeoutError:
@@ -175,7 +175,7 @@ async def hurry(house: House, request: RecordedRequest, seconds: float) -> None:
 
 
 async def dry_run_often(house: House, times: int, seed: int) -> list[DryRunAnswer]:
-    """Writes of every kind, in any order, four at a time; every tenth is cut short one way or another."""
+    """Run writes of every kind in any order, four at a time; interrupt every tenth in one of several ways."""
     chance = random.Random(seed)
     requests = list(itertools.islice(itertools.cycle(writes() + unserved()), times))
     chance.shuffle(requests)
@@ -253,7 +253,7 @@ async def test_answers_as_if_it_had_written(house: House) -> None:
 
 
 async def test_refused_link_reports_the_writes_legacy_would_leave(house: House) -> None:
-    """The note and its link are one transaction; the link is refused, and the note kept without it."""
+    # The note and its link are one transaction. The link is refused, and the legacy keeps the note without it.
     house.legacy.database.consultations.update_one({}, {"$set": {"notes": "64b7f0f0f0f0f0f0f0f0f0f0"}})
     before = house.whole()
     answer = await house.dry_run(NOTED)
@@ -264,7 +264,7 @@ async def test_refused_link_reports_the_writes_legacy_would_leave(house: House) 
 
 
 async def test_nothing_is_left_in_memory_either(house: House) -> None:
-    """A dry run changes nothing: one is still logged in, the address is still free, and so on."""
+    # After a dry run of a logout the caller is still logged in, after one of a registration the address is still free.
     await asyncio.gather(*(house.dry_run(request) for request in [LOGOUT, REGISTER, START, NOTED, END] * 3))
     asked = [
         get("/users/profile", FOREVER),
@@ -301,7 +301,7 @@ async def test_a_deadline_that_has_passed_already(house: House) -> None:
 
 
 async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, mongodb_url: str) -> None:
-    """The dialect would answer that the database is away."""
+    # Otherwise the dialect would answer that the database is unavailable.
     settings = settings_for(mongodb_url, house.legacy.database.name)
     services = create_services(settings, reaper=NoProcesses(mongodb_url))
     dialect = legacy_dialect(offline_services(services, settings), settings)

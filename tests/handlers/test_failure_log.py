@@ -56,6 +56,6 @@ async def test_index_that_cannot_be_made_is_logged_without_values(
 
 
 def test_translated_errors_still_carry_the_server_message() -> None:
-    """The legacy dialect answers with it; only the log must not hold it."""
+    # The legacy dialect answers with the message; only the log must not contain it.
     with pytest.raises(Exception, match=CANARY), translate_errors():
         raise ValueError(CANARY)

@@ -70,7 +70,7 @@ async def test_a_failing_model_fails_every_door_in_the_same_words(twins: Twins) 
 
 
 async def test_a_consultation_ends_whatever_the_model_says(twins: Twins) -> None:
-    """First of the summary, then of the highlights, which are asked for with the transcript once more."""
+    # The model is called for the summary, then for the highlights with the transcript again.
     twins.plant(DOCUMENTS)
     waiting = {"<429>", "<500>", "<plain>", "<page>", "<odd refusal>"}  # what is asked for again, with pauses
     for word in FAULTS.keys() - waiting:

@@ -19,7 +19,7 @@ json_values = st.recursive(
 
 
 def count(pieces: list[str] | list[bytes]) -> int:
-    """The least limit that admits the text."""
+    """Return the lowest limit that admits the text."""
     return bisect.bisect_left(range(10_000), x=True, key=lambda limit: is_admitted(pieces, limit))
 
 
@@ -34,7 +34,7 @@ def is_admitted(pieces: list[str] | list[bytes], limit: int) -> bool:
 
 
 def marks(value: object) -> int:
-    """The brackets that open and the commas of a value's text."""
+    """Return the number of opening brackets and commas in a value's text."""
     if isinstance(value, dict):
         return 1 + max(0, len(value) - 1) + sum(map(marks, value.values()))
     if isinstance(value, list):

@@ -111,7 +111,7 @@ async def _ask_v1(surface: Surface) -> dict[str, int]:
 
 
 def _v1_operations() -> Iterator[str]:
-    """Every operation of v1, deletions and the logout last."""
+    """Call every operation of v1, deletions and the logout last."""
     operations = [
         f"{method} {path.removeprefix(PREFIX).replace(':id}', '}')}"
         for path, methods in route_methods()

@@ -92,7 +92,7 @@ def endpoints(person: Person) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def header_sets(size: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """Headers of about `size` bytes in all, by name."""
+    """Return sets of headers of about `size` bytes in all, by name."""
     yield "many", {f"x-{number}": "a" for number in range(size // 16)}
     yield "cookies", {"cookie": "; ".join(f"c{number}=v" for number in range(size // 9))}
     yield "one cookie many times", {"cookie": "scribe_side=x;" * (size // 14)}

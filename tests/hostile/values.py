@@ -12,7 +12,7 @@ MANY: Final = MAX_VALUES - 100
 
 
 def texts(size: int) -> Mapping[str, str]:
-    """JSON texts by name, of about `size` characters where length is what they stress."""
+    """Return JSON texts by name, of about `size` characters where the length is the attack."""
     return dict(_structures()) | dict(_scalars(size)) | dict(_faults(size)) | dict(_refused(size))
 
 
@@ -76,7 +76,7 @@ def _faults(size: int) -> Iterator[tuple[str, str]]:
 
 
 def _refused(size: int) -> Iterator[tuple[str, str]]:
-    """Texts of more values than are read."""
+    """Return texts of more values than are accepted."""
     yield "too many brackets", "[" * size
     yield "too deep", "[" * (size // 2) + "]" * (size // 2)
     yield "too many zeros", _array("0" for _ in range(size // 2))

@@ -1,8 +1,10 @@
-"""Schemathesis' whole engine over an app in this process: examples, the edges of every schema, random requests, and
-requests that follow from one another; each answer held to every check that is not switched off.
+"""Schemathesis over an app in this process.
 
-`FUZZ_EXAMPLES` in the environment is how many random requests each operation gets, and a fifth of how many chains there
-are; `make fuzz` gives many.
+It sends examples, the edges of every schema, random requests, and chains of requests; every enabled check is applied to
+each answer.
+
+`FUZZ_EXAMPLES` in the environment is the number of random requests for each operation, and five times the number of
+chains.
 """
 
 from __future__ import annotations

@@ -241,8 +241,10 @@ class OddServer:
 
 
 async def play_server(case: ServerCase, gateway: Any, delivery: Delivery) -> Observation:
-    """Play a server's case to a standard client. `gateway`: a context manager from the server's port to another, or
-    None for a direct connection."""
+    """Play a server's case to a standard client.
+
+    `gateway` is a context manager from the server's port to another, or None for a direct connection.
+    """
     server = OddServer(case, delivery)
     async with scripted(server) as port, (gateway or nullcontext)(port) as reached:
         try:

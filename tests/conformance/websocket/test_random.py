@@ -48,7 +48,7 @@ texts = st.text(max_size=20).map(str.encode)
 
 @st.composite
 def messages(draw: st.DrawFn, deflater: Deflater | None) -> list[bytes]:
-    """A message as it should be: whole or in fragments, compressed where that is agreed, with pings between."""
+    """Draw a valid message: whole or in fragments, compressed where that is negotiated, with pings between."""
     opcode = draw(st.sampled_from((1, 2)))
     data = draw(texts if opcode == 1 else payloads)
     parts = draw(st.integers(1, 4))
@@ -65,15 +65,18 @@ def messages(draw: st.DrawFn, deflater: Deflater | None) -> list[bytes]:
 
 @st.composite
 def odd_frames(draw: st.DrawFn) -> list[bytes]:
-    """A frame of any kind, most often one that breaks the protocol."""
+    """Draw a frame of any kind, most often one that violates the protocol."""
     part = frame(draw(st.integers(0, 15)), draw(payloads), fin=draw(st.booleans()), masked=draw(st.integers(0, 9)) > 0)
     return [reserved(part, draw(st.sampled_from((0, 0, 1, 4))))]
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A conversation. One that is compressed ends with a close frame: what `ws` still sends at an end without one
-    depends on how far its compression has come."""
+    """Draw a conversation.
+
+    A compressed one ends with a close frame: without one, the output of `ws` at the end depends on the progress of its
+    compression.
+    """
     deflater = Deflater() if draw(st.booleans()) else None
     parts = [part for _ in range(draw(st.integers(0, 5))) for part in draw(messages(deflater))]
     if draw(st.integers(0, 3)) == 0:

@@ -42,7 +42,7 @@ def forge(header: bytes, payload: bytes, *, secret: str = SECRET, name: str = "s
 
 
 def judged(token: str) -> object:
-    """The verdict of `verify`, in the words of the oracle."""
+    """Return the verdict of `verify` in the oracle's terms."""
     try:
         return {"payload": json.loads(stringify(verify(token, SECRET)))}
     except TokenExpired as error:

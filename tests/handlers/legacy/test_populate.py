@@ -94,7 +94,7 @@ BECAUSE = ' because of "CastError"'
     ],
 )
 async def test_pattern_for_a_reference_is_a_cast_error(name: str, stored: Value, message: str) -> None:
-    """The messages are those of mongoose 8.18.2."""
+    # The messages are those of mongoose 8.18.2.
     with pytest.raises(CastError) as error:
         await shown({**SETTLED, name: stored})
     assert str(error.value) == message

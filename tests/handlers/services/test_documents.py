@@ -22,7 +22,7 @@ def mongooses(schema: Schema, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def shape(document: dict[str, Any]) -> list[tuple[str, object]]:
-    """Fields in order; of ids and dates that are new each time the type alone."""
+    """Return the fields in order, with the type alone of ids and dates, which are generated."""
     new = {"_id", "createdAt", "started_at", "created_at", "updated_at"}
     return [(name, type(value) if name in new else value) for name, value in document.items()]
 

@@ -240,7 +240,7 @@ async def test_a_broken_encoding_is_rubbish() -> None:
 
 
 def test_parameters_are_encoded_as_axios_encodes_them() -> None:
-    """As `axios.getUri` of 1.12.2 gives it."""
+    # Expected values are those of `axios.getUri` 1.12.2.
     value_set = "url=http:%2F%2Fsnomed.info%2Fsct%2F83821000000107%2Fversion%2F20240508%3Ffhir_vs%3Disa%2F138875005"
     odd = "x!'()*~-_.@&=+$,:;/?#[]%\0\"<>|`^{}\\"
     encoded = "x!'()*~-_.%40%26%3D%2B$,:%3B%2F%3F%23%5B%5D%25%00%22%3C%3E%7C%60%5E%7B%7D%5C"

@@ -136,7 +136,7 @@ async def test_cancelled_operation_gives_its_slot_back() -> None:
 
 
 async def test_requests_without_a_database_are_all_answered_503(mongodb_url: str) -> None:
-    """Two hundred at once; `make chaos` measures how long they take at each rate."""
+    # Two hundred at once; `make chaos` measures the times at each rate.
     token = token_of({"userID": AMARA, "iat": int(time.time()), "exp": int(time.time()) + 600})
     requests = [
         get("/users/profile", FOREVER),

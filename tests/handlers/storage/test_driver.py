@@ -19,7 +19,7 @@ from handlers.storage.store import Store
 
 @pytest.mark.skipif(find_mongod() is None, reason="no mongod to start")
 async def test_connections_opened_before_the_replica_set_are_replaced(tmp_path: Path) -> None:
-    """A connection knows for life whether its server had sessions when it was opened."""
+    # A connection learns once, when it is opened, if its server supports sessions.
     program, port = find_mongod(), free_port()
     assert program is not None
     options = ("--replSet", "rs", "--bind_ip", "127.0.0.1", "--nounixsocket", "--dbpath", str(tmp_path))

@@ -45,7 +45,7 @@ async def store(mongodb_url: str, scratch: Documents, request: pytest.FixtureReq
 
 @pytest.fixture
 def database(scratch: Documents) -> Documents:
-    """One note, and no other collection than its own."""
+    """Return a database with one note and no other collection."""
     for name in scratch.list_collection_names():
         scratch.drop_collection(name)
     scratch["notes"].insert_one({"_id": A, "n": 0})
@@ -57,7 +57,7 @@ def told(dry_run: DryRunTransaction) -> list[tuple[str, str, Any]]:
 
 
 def seconds_to_write(database: Documents) -> float:
-    """How long somebody else's write of the same document takes."""
+    """Return the duration of another client's write of the same document."""
     began = time.monotonic()
     database["notes"].update_one({"_id": A}, {"$inc": {"others": 1}})
     return time.monotonic() - began
@@ -262,7 +262,7 @@ async def test_an_end_that_took_long_is_made_sure_of(store: Store, database: Doc
 
 
 async def test_a_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: str, database: Documents) -> None:
-    """The server may have begun what nobody heard of, and nothing can be said to it until the line is mended."""
+    # The server may have begun an operation whose reply was lost, and cannot be reached until it is reconnected.
     line = Line(mongodb_url)
     await line.mend()
     store = Store(line.url, database.name)

@@ -50,7 +50,7 @@ def database(mongodb_url: str) -> Iterator[Documents]:
 
 
 def dry_run_process(url: str, database: Documents, note: int, seconds: float) -> subprocess.Popen[str]:
-    """A process that begins to hold a note for so long."""
+    """Start a process that holds a note in a transaction for the given time."""
     command = [sys.executable, "-c", ACTOR, url, database.name, str(note), str(seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
@@ -62,7 +62,7 @@ def seconds_to_write(database: Documents, note: int = 1) -> float:
 
 
 def held(database: Documents) -> ClientSession:
-    """A session whose transaction holds the document."""
+    """Return a session whose transaction holds the document."""
     session = database.client.start_session()
     session.start_transaction()
     database["notes"].update_one({"_id": 1}, {"$set": {"n": 1}}, session=session)

@@ -72,7 +72,7 @@ async def test_health_is_v1s_by_a_route_of_its_own(template: str | None, v1s: bo
 
 
 def routed(app: ASGIApp) -> ASGIApp:
-    """As the gateway passes on what came by `match: GET /health`."""
+    """Return the scope that the gateway passes on for `match: GET /health`."""
 
     async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "proxy.template": "/health"}, receive, send)

@@ -26,7 +26,7 @@ NOWHERE_MONGODB = "mongodb://127.0.0.1:9"
 
 @pytest.fixture(params=DRIVERS)
 async def stores(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[list[Store]]:
-    """Two processes' stores on one database."""
+    """Return two processes' stores on one database."""
     with scratch_database(mongodb_url) as database:
         opened = [Store(mongodb_url, database.name, driver=request.param) for _ in range(2)]
         yield opened
@@ -34,7 +34,7 @@ async def stores(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncItera
 
 
 async def tries(rate_limiter: RateLimiter, number: int, who: str = "amara") -> list[bool]:
-    """Which of several attempts at the same time are admitted."""
+    """Return if each of several simultaneous attempts is admitted, refusals first."""
     attempts = (rate_limiter.count_attempt(THRICE, "login", who) for _ in range(number))
     refusals = await asyncio.gather(*attempts, return_exceptions=True)
     for refusal in filter(None, refusals):

@@ -105,7 +105,7 @@ def test_refuses_other_signatures(token: str) -> None:
 
 
 def spellings(token: str) -> Iterator[tuple[str, str]]:
-    """Other spellings of a token that lenient decoders read as the same, by what they do."""
+    """Return other spellings of a token that lenient decoders accept, by their difference."""
     parts = token.split(".")
     for index, (name, respell) in itertools.product(range(3), RESPELLINGS.items()):
         for number, spelled in enumerate(respell(parts[index])):

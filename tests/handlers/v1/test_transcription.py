@@ -44,7 +44,7 @@ async def talking(surface: Surface, query: str = "", **how: Any) -> AsyncIterato
 
 @contextlib.asynccontextmanager
 async def conversing(person: Person) -> AsyncIterator[ClientConnection]:
-    """After the greeting."""
+    """Open a conversation, and receive its greeting."""
     async with talking(person.surface, additional_headers=person.headers) as socket:
         assert (await hear(socket))["type"] == "connection"
         yield socket

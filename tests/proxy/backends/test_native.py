@@ -33,7 +33,7 @@ app = Starlette(routes=[Route("/", show)], lifespan=lifespan)
 
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app without a lifespan."""
+    """Answer as an app without a lifespan."""
     assert scope["type"] == "http"
     await JSONResponse("bare")(scope, receive, send)
 

@@ -280,7 +280,7 @@ def test_a_stand_in_that_would_break_the_contract_is_none() -> None:
 
 
 def test_the_recorded_legacy_stands_in_for_itself(tmp_path: Path) -> None:
-    """Everything the legacy ever answered, captured: the contract holds of it, and has nothing to learn from it."""
+    # Every recorded answer is captured. The contract holds for the captures, and `infer` learns nothing from them.
     scribe, names = load(CONTRACTS / "openapi.yaml"), pseudonyms()
     steps: list[JSON] = []
     regular = {one["scenario"] for one in json.loads((CONTRACTS / "recordings" / "http.json").read_text())}

@@ -70,7 +70,7 @@ async def becomes(condition: Callable[[], object]) -> None:
 
 
 async def placed(orders: CaptureJobs, one: CaptureJob) -> None:
-    """Placed, and taken up."""
+    """Store a job, and wait until it is started."""
     await orders.create(one)
     async with asyncio.timeout(HANG_TIMEOUT):
         while not await orders.taken_up(one):

@@ -23,7 +23,7 @@ def contracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reported(mongodb_url: str, contracts: Path) -> Iterator[str]:
-    """A day's reports: on one route everything is equal, on another almost nothing."""
+    """Store a day's reports: all answers are equal on one route, and almost none on another."""
     contract = load(contracts / "openapi.yaml")
     declared = load_divergences(contracts / "divergences.yaml", contract)
     asyncio.run(write_reports(mongodb_url, contract, declared))

@@ -110,7 +110,7 @@ def test_a_new_contract_is_satisfied_by_what_it_was_made_from(tmp_path: Path, ro
 
 
 def changed(directory: Path, change: Any) -> Path:
-    """The recordings with one answer changed."""
+    """Return the recordings with one answer changed."""
     target = directory / "recordings"
     target.mkdir()
     entries = json.loads((RECORDED / "http.json").read_text())

@@ -34,7 +34,7 @@ def messages(*bodies: bytes) -> list[Message]:
 
 
 def echoed(*bodies: bytes, limit: int = 1000) -> Exchange:
-    """A request's body in parts, each of them answered by itself."""
+    """Send a request's body in parts, each of which is answered separately."""
     capture = ExchangeRecorder(SCOPE, limit)
     capture.sent(START)
     for message in messages(*bodies):

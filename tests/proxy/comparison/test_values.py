@@ -41,7 +41,7 @@ def renamed(value: JSON, rename: Callable[[str], str]) -> JSON:
 
 
 def rename_id(text: str) -> str:
-    """Another id for each id, by an arithmetic of its serial number."""
+    """Return a different id for each id, computed from its serial number."""
     head, separator, last = text.rpartition(" ")
     if not timestamps(text):
         return text

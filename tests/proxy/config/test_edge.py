@@ -11,7 +11,7 @@ HEAD = "legacy: {url: http://x}\nnative: a:b\n"
 
 
 def complaints(text: str) -> list[str]:
-    """The problems of a file whose first line after the head is line 3, as `line: where: message`."""
+    """Return the problems of a file whose first line after the head is line 3, as `line: where: message`."""
     with pytest.raises(ConfigError) as caught:
         parse(HEAD + text, {}, "f")
     return [problem.located("f").removeprefix("f:") for problem in caught.value.problems]

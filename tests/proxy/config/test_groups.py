@@ -14,7 +14,7 @@ A, B = "name: a, match: GET /a, group: g", "name: b, match: POST /b, group: g"
 
 
 def text(*routes: str, groups: str = "{}", defaults: str = "{}") -> str:
-    """A file whose groups are on line 4, its defaults on line 5, its routes from line 7."""
+    """Return a file whose groups are on line 4, its defaults on line 5, its routes from line 7."""
     listed = "".join(f"- {{{route}}}\n" for route in routes)
     return f"{HEAD}groups: {groups}\ndefaults: {defaults}\nroutes:\n{listed}"
 

@@ -55,7 +55,7 @@ def test_the_file_names_its_schema() -> None:
 
 
 def _keys(schema: dict[str, Any], prefix: str = "") -> set[str]:
-    """The keys of a schema as dotted paths."""
+    """Return the keys of a schema as dotted paths."""
     found: set[str] = set()
     for name, below in schema.get("properties", {}).items():
         found |= {prefix + name} | _keys(below, f"{prefix}{name}.")

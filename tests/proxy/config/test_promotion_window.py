@@ -48,7 +48,7 @@ def test_hours_are_those_of_the_zone(zone: str, opens: str) -> None:
 
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)])
 def test_a_day_on_which_the_clocks_change_is_a_whole_day(day: str, hours: int) -> None:
-    """Closed before midnight and after the next, in local time."""
+    # The window is closed before midnight and after the next one, in local time.
     start = datetime.fromisoformat(day)
     never = [(start + timedelta(days=offset)).date().isoformat() for offset in (-1, 1)]
     london = window(zone="Europe/London", never_on=never)

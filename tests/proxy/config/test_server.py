@@ -16,7 +16,7 @@ def read(section: str) -> Server:
 
 
 def complaints(*lines: str) -> list[str]:
-    """The problems of a `server` section whose first key is on line 3, as `line: where: message`."""
+    """Return the problems of a `server` section whose first key is on line 3, as `line: where: message`."""
     with pytest.raises(ConfigError) as caught:
         parse("\n".join([HEAD.strip(), "server:", *(f"  {line}" for line in lines)]), {}, "f")
     return [problem.located("f").removeprefix("f:") for problem in caught.value.problems]

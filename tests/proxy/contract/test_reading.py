@@ -23,7 +23,7 @@ def faults(directory: Path, text: str) -> list[str]:
 
 
 def schema(*lines: str) -> str:
-    """A contract whose one body has a schema; its lines begin at line 10."""
+    """Return a contract whose only body has a schema; the schema's lines begin at line 10."""
     above = [
         HEAD.rstrip(), "paths:", "  /a:", "    post:", "      responses:", "        '200':", "          description: x",
         "          content: {application/json: {schema: {$ref: '#/components/s'}}}", "components:", "  s:",
@@ -32,7 +32,7 @@ def schema(*lines: str) -> str:
 
 
 def answer(*lines: str) -> str:
-    """A contract whose one response stands below line 6."""
+    """Return a contract whose only response is below line 6."""
     above = [HEAD.rstrip(), "paths:", "  /a:", "    get:", "      responses:"]
     return "\n".join([*above, *(f"        {line}" for line in lines)])
 

@@ -34,7 +34,7 @@ def matched(routes: RouteTable, method: str, path: str) -> str | None:
 
 
 def lines_run(call: Callable[[], object]) -> int:
-    """How many lines of Python a call runs: the same on every machine, loaded or not."""
+    """Count the lines of Python that a call runs: the same on every machine, under any load."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:

@@ -155,7 +155,7 @@ def test_record_that_cannot_be_formatted_raises_nothing(pipe: tuple[int, int]) -
 
 
 async def failing(scope: Scope, receive: Receive, send: Send) -> None:
-    """A native app that prints, and then raises, so that the gateway logs an error for each request."""
+    """Print and then raise, as a native app, so that the gateway logs an error for each request."""
     if scope["type"] == "http":
         print("y" * 300)  # noqa: T201 - what native apps do
         raise RuntimeError("no")
@@ -170,7 +170,10 @@ async def lifespan(receive: Receive, send: Send) -> None:
 
 @asynccontextmanager
 async def outlet(kind: str) -> AsyncIterator[int]:
-    """A descriptor for both standard streams: a pipe that nobody reads, one whose reader is gone, a full disk."""
+    """Return a descriptor for both standard streams.
+
+    It is a pipe that nobody reads, one whose reader is closed, or a full disk.
+    """
     reader, writer = os.pipe()
     if kind == "closed pipe":
         os.close(reader)

@@ -47,7 +47,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory, kept: str) -> Stage:
 
 @contextmanager
 def visiting(staged: Stage) -> Iterator[TestClient]:
-    """A client of the pages; the database is closed on the loop it was used on."""
+    """Return a client of the pages; close the database on the loop that used it."""
     with TestClient(create_ops(staged)) as client:
         assert client.portal is not None
         client.portal.call(staged.controller.start)

@@ -29,7 +29,7 @@ def client(staged: Stage) -> Iterator[TestClient]:
 
 
 async def settle(watcher: ConfigWatcher) -> None:
-    """Two looks: a change counts once two readings agree."""
+    """Read the file twice: a change counts once two readings agree."""
     await watcher.check()
     await watcher.check()
 

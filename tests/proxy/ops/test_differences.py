@@ -29,7 +29,10 @@ BEARER = {"authorization": f"Bearer {VIEWER}"}
 
 
 async def record_two_releases(url: str) -> None:
-    """In `one` fields differ, in `two` a type differs as well, in `three` nothing does."""
+    """Record three routes.
+
+    Fields differ in `one`, a type differs as well in `two`, and nothing differs in `three`.
+    """
     database = Database(url, DATABASE)
     await database.drop()
     for revision, entries in (

@@ -29,7 +29,7 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 @contextmanager
 def visiting(staged: Stage, token: str | None = TOKEN) -> Iterator[TestClient]:
-    """A client of the pages of a controller that runs."""
+    """Return a client of the pages of a running controller."""
     with TestClient(create_ops(staged, token), follow_redirects=False) as client:
         assert client.portal is not None
         client.portal.call(roll_out, staged)
@@ -44,7 +44,7 @@ def staged(tmp_path: Path) -> Stage:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """One for all who change nothing."""
+    """Start one gateway for all tests that change nothing."""
     with visiting(stage(tmp_path_factory.mktemp("ops"), free_port())) as client:
         client.headers.update(BEARER)
         yield client
@@ -58,7 +58,7 @@ def person(staged: Stage) -> Iterator[TestClient]:
 
 
 def words(page: str) -> str:
-    """A page as it is read."""
+    """Return the visible text of a page."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
@@ -67,7 +67,7 @@ def routes(client: TestClient) -> dict[str, Any]:
 
 
 def form(page: str, step: str) -> dict[str, str]:
-    """The hidden fields of a form of a page."""
+    """Return the hidden fields of a page's form."""
     inside = page.partition(f'/{step}"')[2].partition("</form>")[0]
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', inside))
 

@@ -46,7 +46,7 @@ def test_field_missing_on_one_side_has_a_row_and_a_mark() -> None:
 
 
 def test_items_are_paired_by_their_key_and_content() -> None:
-    """Tags have a key, so their order is no difference."""
+    # Tags have a key, so their order is not a difference.
     legacy: JSON = {"tags": [{"name": "a", "text": "1"}, {"name": "b", "text": "2"}]}
     native: JSON = {"tags": [{"name": "b", "text": "another"}, {"name": "a", "text": "1"}]}
     result = rows(sample(answered(legacy), answered(native)))

@@ -128,7 +128,7 @@ def single(outcome: str, path: str = "/x", repeated: int = 1) -> Recordings:
 
 
 def behaving(how: str) -> Script:
-    """Hangs, resets, or answers with a status whatever is asked, but for the probe of `/`."""
+    """Hang, reset, or answer every request with a status, except the probe of `/`."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_head(reader)
@@ -284,8 +284,7 @@ async def test_conversations_and_handshakes_are_played(
 
 
 async def test_a_conversation_may_need_another_pace() -> None:
-    """Something that takes 20 ms comes after a frame 10 ms later, and before one 25 ms later."""
-
+    # An event after 20 ms comes after a frame that is sent 10 ms later, and before one that is sent 25 ms later.
     async def script(socket: ServerConnection) -> None:
         async for frame in socket:
             delay = 0.02 if frame == "slow" else 0.0

@@ -19,7 +19,7 @@ from tests.support.report_events import SETTINGS
 
 @pytest.fixture(scope="session")
 def database_name(mongodb_url: str) -> Iterator[str]:
-    """A database of this process, dropped at the end."""
+    """Return the name of this process's database; drop the database at the end."""
     name = f"test_reports_{os.getpid()}"
     yield name
     with MongoClient[dict[str, Any]](mongodb_url) as client:
@@ -28,7 +28,7 @@ def database_name(mongodb_url: str) -> Iterator[str]:
 
 @pytest.fixture(params=DRIVERS)
 async def database(mongodb_url: str, database_name: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    """Emptied after each test; that is quicker than to make the indexes anew."""
+    """Empty the database after each test, which is faster than to create the indexes again."""
     database = Database(mongodb_url, database_name, driver=request.param)
     yield database
     for name in (*COUNTS.values(), SAMPLES):

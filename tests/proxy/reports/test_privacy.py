@@ -72,7 +72,7 @@ paths:
 
 
 def needles() -> Iterator[str]:
-    """Parts of the patient's data, as they would look in any coding."""
+    """Return parts of the patient's data in every encoding."""
     parts = [NAME[start : start + 4] for start in range(len(NAME) - 3)] + ["943 476", "476 5919", "9434765919"]
     for part in parts:
         raw = part.encode()
@@ -116,7 +116,7 @@ def written(legacy: int, mongodb_url: str) -> str:
 
 
 def requests(client: httpx.AsyncClient) -> Iterator[httpx.Request]:
-    """The patient in paths, queries, headers, cookies, tokens, and bodies of every kind."""
+    """Return requests with the patient in paths, queries, headers, cookies, tokens, and bodies of every kind."""
     token = f"eyJhbGciOiJub25lIn0.{base64.urlsafe_b64encode(json.dumps({'name': NAME}).encode()).decode()}.c2ln"
     told: list[tuple[bytes, bytes]] = [
         (b"x-patient", PATIENT.encode()),
@@ -183,7 +183,7 @@ async def test_a_patient_is_found_nowhere(routing: Path, mongodb_url: str, datab
 
 
 def check_that_there_was_something_to_find(found: dict[str, str]) -> None:
-    """Without this, an empty log would pass."""
+    """Assert that the logs are not empty, so that the search for the patient can fail."""
     assert found["access log"].count('"route"') >= 15
     assert "native raised RuntimeError" in found["log"]
     assert "scribe_proxy_requests_total" in found["/metrics"]
@@ -198,7 +198,7 @@ def check_that_there_was_something_to_find(found: dict[str, str]) -> None:
 
 
 async def compared(database: Database) -> None:
-    """Returns once every request that can be compared was, and replayed."""
+    """Wait until every request that can be compared has been compared and replayed."""
     reading = ReportReader(database)
     async with asyncio.timeout(40):
         while True:
@@ -221,7 +221,7 @@ async def pages(ops: int, database: Database) -> dict[str, str]:
 
 
 async def documents(mongodb_url: str) -> str:
-    """Every document of the gateway's database."""
+    """Return every document of the gateway's database."""
     async with AsyncMongoClient[dict[str, object]](mongodb_url) as client:
         kept = client[DATABASE]
         found = [await kept[name].find().to_list() for name in await kept.list_collection_names()]
@@ -253,7 +253,7 @@ async def enough(orders: CaptureJobs, order: CaptureJob) -> bool:
 
 
 async def until(ask: Callable[[], Awaitable[object]]) -> None:
-    """Asks until it is so."""
+    """Wait for a condition."""
     async with asyncio.timeout(40):
         while not await ask():
             await asyncio.sleep(0.05)

@@ -35,7 +35,7 @@ values: st.SearchStrategy[JSON] = st.recursive(
 
 
 def redact(legacy: Exchange, native: Exchange, contract: Operation | None = CONTRACT) -> str:
-    """Everything that a report may keep, as text."""
+    """Return everything that a report may store, as text."""
     redactor = Redactor(KEY, contract)
     verdict = redactor.verdict(compare(legacy, native, contract), legacy, native)
     told = [verdict, *(tell(backend) for backend in (legacy, native) for tell in (redactor.request, redactor.answer))]
@@ -43,7 +43,7 @@ def redact(legacy: Exchange, native: Exchange, contract: Operation | None = CONT
 
 
 def texts(value: JSON) -> list[str]:
-    """Every text, name and long number in a value."""
+    """Yield every text, name and long number in a value."""
     if isinstance(value, dict):
         return [*value, *(text for one in value.values() for text in texts(one))]
     if isinstance(value, list):
@@ -52,7 +52,7 @@ def texts(value: JSON) -> list[str]:
 
 
 def leaks(secret: str, told: str) -> list[str]:
-    """The parts of a secret, four characters long, that were told."""
+    """Return the parts of a secret, four characters long, that were disclosed."""
     return [secret[start : start + 4] for start in range(len(secret) - 3) if secret[start : start + 4] in told]
 
 

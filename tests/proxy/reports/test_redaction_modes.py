@@ -45,7 +45,7 @@ def test_no_mode_shows_credentials(mode: Mode) -> None:
 
 
 def test_names_of_the_contract_and_the_code_are_shown_everywhere() -> None:
-    """`body` is a field of notes in the contract, `titel` is one in native's code; both stand elsewhere here."""
+    # The contract has `body` in notes, and native's code has `titel`; here both are in other places.
     answer = answered({"body": 1, "titel": 2, PATIENT: 3}, status=404)
     text = redacted("full", answer, frozenset({"titel"}))
     assert '"body"' in text

@@ -60,7 +60,7 @@ async def test_verdicts_are_counted_by_route(reports: ReportWriter, reading: Rep
 
 
 async def test_long_span_adds_hours_and_days_up(database: Database, reading: ReportReader) -> None:
-    """Counted are each hour of ten days; the span begins and ends amid a day."""
+    # Each hour of ten days is counted; the span begins and ends within a day.
     now = time.time() // HOUR * HOUR
     for hours in range(240):
         batch = CounterBatch()

@@ -89,7 +89,7 @@ def test_login_comes_before_and_its_token_is_used() -> None:
 def test_recording_shows_the_difference_unless_values_matter(
     only: str | None, reproduced: bool, tmp_path: Path
 ) -> None:
-    """Legacy answers `count` where native answers `total`: of every patient, or of one alone."""
+    # Legacy answers `count` and native `total`, for every patient or for one alone.
     file, recorded = tmp_path / "sample.json", tmp_path / "recorded"
     file.write_text(json.dumps([scenario(sample())]))
     with (

@@ -72,7 +72,7 @@ def verdicts() -> list[tuple[Verdict, Exchange, Exchange]]:
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
-    """The rows that the report stores of the comparisons."""
+    """Return the rows that the report stores of the comparisons."""
     counts: Counter[Any] = Counter()
     for verdict, legacy, native in verdicts():
         event = ComparisonEvent("r", CONTRACT, "legacy", verdict, legacy, native)

@@ -67,7 +67,7 @@ async def test_small_steps_of_the_clock_change_nothing() -> None:
 
 
 async def test_a_bake_time_that_begins_in_the_future_starts_again() -> None:
-    """As after a restart of all processes while the clock was set back."""
+    # This happens when all processes restart while the clock was set back.
     process = Stepped()
     await process.after(0.0)
     process.shares.clock = Clock(lambda: 0.0, lambda: process.steady)  # type: ignore[misc]

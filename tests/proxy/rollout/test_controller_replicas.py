@@ -49,7 +49,7 @@ Stores = Callable[..., MongoStore]
 
 @pytest.fixture
 async def databases(mongodb_url: str) -> AsyncIterator[Stores]:
-    """Makes stores, each on a connection of its own to the same database, which is empty at first."""
+    """Return a factory of stores, each on its own connection to the same database, which is empty at first."""
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         for name in client[DATABASE].list_collection_names():
             client[DATABASE][name].delete_many({})

@@ -62,7 +62,7 @@ class Process:
         return {route.name: self.shares.effective(route).share for route in self.shares.config.routes}
 
     async def restarted(self, text: Config | None = None) -> Process:
-        """Another process on the same store."""
+        """Start another process on the same store."""
         other = Process(text or self.shares.config, self.store)
         other.shares.cache.load(await self.store.states())
         other.shares.refresh()

@@ -159,7 +159,7 @@ def test_stages_may_have_bake_times_of_their_own() -> None:
     [(9, "nothing", 0.0), (16.9, "nothing", 0.0), (17, "window", 40 * HOUR), (24, "window", 33 * HOUR)],
 )
 def test_a_rollout_waits_for_its_window(hours: float, expected: str, left: float) -> None:
-    """Tuesday, the 1st of December, is a date on which nothing is promoted."""
+    # Tuesday, the 1st of December, is a date on which nothing is promoted.
     chosen = scheduled(window=WINDOW)
     state = start_rollout(chosen, initial_state(chosen), MONDAY - 2 * DAY)
     found = progress(chosen, state, GOOD, None, MONDAY + hours * HOUR)

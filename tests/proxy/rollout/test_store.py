@@ -189,7 +189,7 @@ async def test_the_time_is_that_of_the_server(store: Store) -> None:
 
 
 async def follow(store: Store) -> tuple[asyncio.Queue[RouteState | Exception], asyncio.Task[None]]:
-    """Changes from now on, as they come; what ends them comes last."""
+    """Yield changes as they come, from now on; the end of the stream comes last."""
     changes: asyncio.Queue[RouteState | Exception] = asyncio.Queue()
     entered = asyncio.Event()
 
@@ -219,7 +219,7 @@ async def test_changes_are_heard_of_at_once(database: Database) -> None:
 
 @pytest.fixture
 def standalone(tmp_path: Path) -> Iterator[str]:
-    """The URL of a mongod that is no replica set."""
+    """Return the URL of a mongod that is not a replica set."""
     program = find_mongod()
     if program is None:
         pytest.skip("no mongod to run alone")

@@ -43,7 +43,7 @@ def by(at: float = 100.0, reason: str = "because") -> Attribution:
 
 
 def at(stage: int, chosen: Route | None = None) -> RouteState:
-    """A rollout that has got to a stage."""
+    """Return a rollout that has reached a stage."""
     chosen = chosen or route()
     state = start_rollout(chosen, initial_state(chosen), 10.0)
     while state.stage != stage:

@@ -52,7 +52,7 @@ def by_rename(path: Path, content: str) -> None:
 
 
 def by_config_map(path: Path, content: str) -> None:
-    """As a kubelet does: a new directory, and `..data` swapped over to it in one step."""
+    """Replace a file as a kubelet does: write a new directory, and swap `..data` over to it in one step."""
     volume = path.parent
     fresh = volume / f"..{time.monotonic_ns()}"
     fresh.mkdir()
@@ -255,7 +255,7 @@ WHOLE = (
 
 
 async def started(file: Path, content: str = WHOLE, delay: float = 10.0) -> tuple[ConfigWatcher, AppliedConfigs]:
-    """A watcher that has seen its file once, and waits `delay` seconds for an unfinished one."""
+    """Return a watcher that has read its file once, and waits `delay` seconds for an unfinished one."""
     file.write_text(content)
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption, timings=WatchTimings(prefix_delay=delay, writer_timeout=delay))
@@ -343,7 +343,7 @@ async def test_file_that_is_none_is_refused_without_waiting(file: Path, special:
 
 
 async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A contract that is a FIFO hangs whoever reads it, as a file on a network file system that is away does."""
+    # Reading a FIFO as the contract hangs, as does a file on an unavailable network file system.
     file.write_text(WHOLE)
     (file.parent / "contracts").mkdir()
     adoption = AppliedConfigs()

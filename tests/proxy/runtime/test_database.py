@@ -82,7 +82,7 @@ def test_an_unknown_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pymongo_alone_imports_no_motor() -> None:
-    """Neither the gateway nor the native app imports the driver that is not used."""
+    # Neither the gateway nor the native app imports the other driver.
     code = (
         "import sys, proxy.runtime.process, proxy.cli.serve, proxy.shadow.worker, handlers.app\n"
         "from handlers.storage.store import Store\n"

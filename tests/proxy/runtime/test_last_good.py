@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def saved(file: Path) -> LastGood:
-    """The file as it is, with a contract, saved."""
+    """Save the present file with a contract."""
     (file.parent / "contracts").mkdir()
     (file.parent / "contracts" / "openapi.yaml").write_text(CONTRACT)
     last_good = LastGood(file.parent / "state" / "deep", file)

@@ -41,7 +41,7 @@ SLEEP = "_set_result_unless_cancelled"
 
 
 def leftovers() -> Counter[str]:
-    """The number of each thing that outlives its owner; threads of the loop's pool are the loop's."""
+    """Count each kind of object that outlives its owner; threads of the loop's pool belong to the loop."""
     loop = asyncio.get_running_loop()
     timers = (repr(handle) for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled())
     threads = (thread.name for thread in threading.enumerate())
@@ -68,7 +68,10 @@ async def quiet(_: GatewayProcess, __: Path, ___: Callable[..., str]) -> None:
 
 
 async def busy(process: GatewayProcess, file: Path, text: Callable[..., str]) -> None:
-    """Requests, reloads in both directions, another legacy, a refused file; some of it under way at the end."""
+    """Send requests and reload the file, some of it unfinished at the end.
+
+    Reloads go in both directions, to another legacy, and to a refused file.
+    """
     async with serving(process.gateway) as port:
         await asyncio.gather(*(get(port, "/x/same") for _ in range(20)))
         for content in (text(share="50%"), "nonsense", text(shadow="0%"), text(share="100%", shadow="100%")):

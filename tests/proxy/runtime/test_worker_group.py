@@ -76,7 +76,7 @@ async def test_dead_worker_does_not_leave_its_metrics_behind(tmp_path: Path) -> 
 
 @pytest.mark.slow  # a dead and a hanging worker are replaced below
 async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path) -> None:
-    """The supervisor learns by a ping that a worker serves; one may be killed before that."""
+    # A ping tells the supervisor that a worker serves; one may be killed before that.
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as port:
         file.write_text(config(port, "100%"))
@@ -94,7 +94,7 @@ async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path)
 
 @pytest.mark.slow
 async def test_group_whose_workers_never_restart_ends_with_an_error(tmp_path: Path) -> None:
-    """The native app's module goes missing under a running gateway: no replacement can start."""
+    # The native app's module is removed while the gateway runs, so no replacement can start.
     package = tmp_path / "vanishing.py"
     package.write_text("from tests.support.gateway_process import native\n")
     file = tmp_path / "routing.yaml"

@@ -34,7 +34,7 @@ class Oracle:
 
 
 def read(body: bytes, pieces: list[int]) -> tuple[bytes, int, bool]:
-    """Content, bytes used and completeness of a chunked body fed in pieces of these sizes, over and over."""
+    """Return content, bytes used and completeness of a chunked body that is fed in pieces of these sizes in turn."""
     chunked, content, used, turn = ChunkedBody(), b"", 0, 0
     while used < len(body) and not chunked.complete:
         piece = body[used : used + pieces[turn % len(pieces)]]
@@ -52,7 +52,7 @@ pieces = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 
 @st.composite
 def chunked_bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """A well-formed chunked body, and its content."""
+    """Draw a well-formed chunked body and its content."""
     content = draw(chunks)
     digits = draw(st.sampled_from(["%x", "%X", "%04x"]))
     body = b"".join((digits % len(chunk)).encode() + draw(extensions) + b"\r\n" + chunk + b"\r\n" for chunk in content)

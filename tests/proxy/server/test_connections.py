@@ -74,7 +74,7 @@ async def test_shutdown_finishes_what_runs_and_closes_what_rests() -> None:
 
 
 async def test_request_arriving_as_its_connection_closes_is_not_served() -> None:
-    """The client sees a close without an answer, and may send the request again (RFC 9110 §9.2.2)."""
+    # The client sees a close without an answer, and may send the request again (RFC 9110 §9.2.2).
     app = App()
     async with stoppable(app) as (port, server, _), limit(), connected(port) as (reader, writer):
         writer.write(GET)

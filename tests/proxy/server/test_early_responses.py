@@ -35,7 +35,7 @@ async def test_early_answer_reaches_a_client_that_still_sends(size: int, chunked
 
 
 async def test_early_answer_to_a_large_upload_is_read_in_spite_of_it() -> None:
-    """A client that writes all before it reads: closing on its unread bytes would reset the connection."""
+    # The client writes everything before it reads. Closing with its bytes unread would reset the connection.
     app = App(read=False)
     app.proceed.set()
 

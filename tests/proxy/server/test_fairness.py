@@ -115,7 +115,7 @@ async def test_websocket_reads_on_in_a_later_pass_after_a_large_read(size: int) 
 
 
 async def test_websocket_behind_a_full_pipeline_is_read_on() -> None:
-    """Reading is paused for the request before the handshake; the WebSocket takes over a connection that reads."""
+    # Reading is paused for the request before the handshake. The WebSocket must resume it.
     release, received = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -49,13 +49,13 @@ async def deliver(port: int, pieces: Sequence[bytes], turns: asyncio.Semaphore) 
 
 
 def deliveries(raw: bytes) -> list[list[bytes]]:
-    """The request whole, byte by byte, and in two pieces cut at every boundary."""
+    """Yield the request whole, byte by byte, and in two pieces cut at every boundary."""
     halves = [[raw[:cut], raw[cut:]] for cut in range(1, len(raw))]
     return [[raw], [raw[at : at + 1] for at in range(len(raw))], *halves]
 
 
 async def answers_to(raw: bytes) -> set[bytes]:
-    """All that came back, over all deliveries; one element where the delivery does not matter."""
+    """Return the distinct answers over all deliveries; one element where the delivery does not matter."""
     turns = asyncio.Semaphore(AT_ONCE)
     async with serving(echo) as port:
         return set(await asyncio.gather(*(deliver(port, pieces, turns) for pieces in deliveries(raw))))

@@ -20,7 +20,7 @@ def lines(*headers: str, request: str = "GET /a HTTP/1.1") -> bytes:
 
 
 def read(raw: bytes, size: int = 1 << 20) -> tuple[RequestHead | None, bytes]:
-    """The first head of bytes that come in pieces of `size`, and what follows it."""
+    """Return the first head of bytes that come in pieces of `size`, and the bytes after it."""
     parser, used = HeadParser(), 0
     while used < len(raw):
         piece = raw[used : used + size]

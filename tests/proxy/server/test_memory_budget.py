@@ -143,7 +143,7 @@ async def test_body_beyond_the_limit_alone_is_503() -> None:
 
 
 async def hoarder(scope: Scope, receive: Receive, send: Send) -> None:
-    """A WebSocket app that holds every message."""
+    """Retain every message, as a WebSocket app."""
     await receive()
     await send({"type": "websocket.accept"})
     retain = scope["extensions"]["proxy.memory"]["retain"]

@@ -15,7 +15,7 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\
 
 
 async def target(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with the target it was asked for, after the body."""
+    """Answer with the target of the request, after its body."""
     more = True
     while more:
         more = (await receive()).get("more_body", False)

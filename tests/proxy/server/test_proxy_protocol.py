@@ -53,7 +53,7 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
 
 @asynccontextmanager
 async def listening(policy: ProxyProtocolPolicy) -> AsyncIterator[int]:
-    """An app that answers who asks, behind a listener with that policy; gives the port."""
+    """Serve an app that answers the client's address, behind a listener with that policy; yield the port."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":

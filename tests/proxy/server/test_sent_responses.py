@@ -12,7 +12,7 @@ from tests.support.sockets import exchange, serving
 
 
 async def answer_of(*messages: Message, raw: bytes = LAST) -> bytes:
-    """All bytes that an app's messages become."""
+    """Return the bytes that an app's messages become."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         for message in messages:

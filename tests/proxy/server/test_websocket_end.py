@@ -29,7 +29,7 @@ async def test_a_client_that_answers_no_pings_is_dropped() -> None:
 
 
 async def test_a_client_whose_cable_was_pulled_is_dropped() -> None:
-    """Its kernel acknowledges nothing any more; a socket filter that drops all it gets does just that."""
+    # A socket filter that drops every packet has the effect of a pulled cable: the kernel acknowledges nothing.
     app = Recorder()
     async with pinging(app) as port, raw_client(port) as client:
         drop_all(client.writer.get_extra_info("socket"))
@@ -113,7 +113,7 @@ async def test_a_shutdown_that_takes_too_long_drops_the_socket() -> None:
 
 @asynccontextmanager
 async def quick_closing(app: ASGIApp) -> AsyncIterator[int]:
-    """The app on a server that waits half a second for progress of a closing handshake; gives the port."""
+    """Serve the app with half a second for progress of a closing handshake; yield the port."""
     timeouts = ListenerTimeouts(ClientTimeouts(websocket_closing=0.5))
     async with serving(with_state(app, {STATE_KEY: timeouts}), lifespan="on") as port:
         yield port

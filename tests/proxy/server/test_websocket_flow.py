@@ -17,7 +17,7 @@ from tests.support.websocket_server import with_state
 
 
 async def test_pings_of_a_client_that_reads_nothing_are_not_hoarded() -> None:
-    """Only the latest pong is kept for it, as RFC 6455 §5.5.3 allows; all of them would be 10 MB."""
+    # Only the latest pong is retained, as RFC 6455 §5.5.3 allows; all of them would be 10 MB.
     app = Recorder()
     ping = frame(9, b"x" * 125)
     async with serving(app) as port, raw_client(port, buffer=4096) as client:
@@ -81,7 +81,7 @@ class Budget:
 
 @asynccontextmanager
 async def budgeted(app: ASGIApp, size: int) -> AsyncIterator[tuple[int, Budget]]:
-    """The app on a server whose WebSockets may hold `size` bytes together."""
+    """Serve the app with `size` bytes for all WebSockets together."""
     budget = Budget(size)
     async with serving(with_state(app, {BUDGET_KEY: budget}), lifespan="on") as port:
         yield port, budget

@@ -116,7 +116,7 @@ async def test_a_failure_of_the_served_side_is_an_outcome_to_compare() -> None:
 async def after_dry_run(
     sink: RecordingSink, *bodies: bytes, gone: bool = False, **headers: str
 ) -> tuple[MirroredDryRun, list[Any]]:
-    """A dry run that is over, and what legacy then receives."""
+    """Finish a dry run; return the request that legacy then receives."""
     client = Client(*bodies, gone=gone)
     mirrored = MirroredDryRun(sink, "r", scope("POST", **headers), client.receive, LIMIT)
     await mirrored.prepare()

@@ -31,7 +31,7 @@ async def ends(
     limits: ConversationLimits | None = None,
     *budgets: MemoryBudget,
 ) -> AsyncIterator[tuple[RawSocket, RawSocket]]:
-    """A client and a legacy with a mirrored relay between them."""
+    """Return a client and a legacy with a mirrored relay between them."""
     async with raw_legacy() as (port, accepted):
         app = mirrored(WebSocketUpstream(f"http://127.0.0.1:{port}"), sink, limits, *budgets)
         async with serving(app) as gateway, raw_client(gateway) as client:

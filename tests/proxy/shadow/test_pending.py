@@ -12,7 +12,7 @@ LIMIT = 4
 
 @given(st.lists(st.integers(0, MAX_PENDING_BYTES // 2) | st.none(), max_size=30))
 def test_number_and_bytes_stay_within_their_limits(steps: list[int | None]) -> None:
-    """A size adds a request, None pops the oldest."""
+    # A size adds a request, None removes the oldest one.
     table, expected = PendingTable(), dict[int, int]()
     for size in steps:
         if size is None and expected:

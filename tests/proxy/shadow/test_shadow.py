@@ -62,7 +62,7 @@ class Stand:
         self.shadow, self.port, self.heard, self.noted = shadow, port, heard, noted
 
     async def ask(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> bytes:
-        """The answer as it came: status, headers without the date and request id, body."""
+        """Return the answer's status, its headers without the date and the request id, and its body."""
         length = [f"Content-Length: {len(body)}"] if body else []
         lines = [f"{method} {path} HTTP/1.1", "Host: a", "Connection: close", *headers, *length, "", ""]
         answer = await exchange(self.port, "\r\n".join(lines).encode() + body)
@@ -99,7 +99,7 @@ class Stand:
                 await asyncio.sleep(0.005)
 
     async def quiet(self) -> None:
-        """Until nothing is outstanding, and all is told."""
+        """Wait until nothing is outstanding and all is reported."""
         async with asyncio.timeout(HANG_TIMEOUT):
             while self.shadow.pending:
                 await asyncio.sleep(0.005)
@@ -255,7 +255,7 @@ async def test_a_process_that_stands_still_is_replaced() -> None:
 
 
 async def test_process_beyond_its_memory_limit_is_replaced_and_counted(stand: Stand) -> None:
-    """A native app that leaks 200 MB a request costs the machine no more than the limit and one request."""
+    # The native app leaks 200 MB a request; the machine loses at most the limit and one request.
     await stand.ready()
     before, former = value_of(metrics.SHADOW_MEMORY_EXCEEDED), stand.shadow.pid
     assert former is not None

@@ -110,7 +110,7 @@ async def linked(
     more: str = "",
     worker: Worker | None = None,
 ) -> AsyncIterator[Gateway]:
-    """A worker in this process."""
+    """Run a worker in this process."""
     async with serving(shadowed.legacy) as port:
         ours, theirs = socket.socketpair()
         gateway = Gateway()

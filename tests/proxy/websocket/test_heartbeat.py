@@ -20,12 +20,12 @@ class Watch:
         self.pings: list[float] = []
 
     def link(self, delivered: int | None = None, in_flight: int = 0, reading: bool = True) -> LinkState:
-        """All is delivered, unless it is said what is."""
+        """Return the state of a link on which everything is delivered, unless the arguments say otherwise."""
         unacknowledged = 0 if delivered is None else self.written - delivered
         return LinkState(self.written, unacknowledged, in_flight, reading)
 
     def check(self, link: LinkState) -> Action | float:
-        """Look when it is time, and ping if that is called for."""
+        """Check when it is due, and send a ping if that is the action."""
         self.now = max(self.now, self.next)
         verdict = self.heartbeat.check(self.now, link)
         if verdict is Action.PING:
@@ -37,7 +37,7 @@ class Watch:
         return verdict
 
     def wait(self, link: LinkState) -> float:
-        """A look that calls for nothing but waiting."""
+        """Return the seconds until the next check, where no action is due."""
         verdict = self.check(link)
         assert isinstance(verdict, float)
         return verdict

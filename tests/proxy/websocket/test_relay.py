@@ -31,7 +31,7 @@ class Ends:
 
 @asynccontextmanager
 async def relayed(interval: float = 0.1, timeout: float = 5.0) -> AsyncIterator[Ends]:
-    """A client and a legacy that do what a test has them do; quiet ones are pinged after `interval` seconds."""
+    """Return a client and a legacy that a test controls; idle ones are pinged after `interval` seconds."""
     async with raw_legacy() as (port, accepted):
         app = with_pings(WebSocketUpstream(f"http://127.0.0.1:{port}"), interval, timeout)
         async with serving(app, lifespan="on") as gateway, raw_client(gateway) as client:
@@ -40,7 +40,7 @@ async def relayed(interval: float = 0.1, timeout: float = 5.0) -> AsyncIterator[
 
 @asynccontextmanager
 async def stopping() -> AsyncIterator[tuple[RawSocket, RawSocket, Callable[[], None]]]:
-    """The same two ends, and what stops the gateway between them."""
+    """Return the same two ends, and the event that stops the gateway between them."""
     async with (
         raw_legacy() as (port, accepted),
         stoppable(WebSocketUpstream(f"http://127.0.0.1:{port}")) as (gateway, stop),

@@ -100,7 +100,7 @@ def test_reads_what_is_odd_as_node_does(node: Node, text: str) -> None:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> str:
-    """JSON with a character or two taken out, put in, or the end cut off."""
+    """Draw JSON with one or two characters removed or inserted, or with its end cut off."""
     text = draw(json_values.map(stringify))
     for _ in range(draw(st.integers(0, 2))):
         at = draw(st.integers(0, len(text)))

@@ -50,7 +50,7 @@ rarities = st.sampled_from(
 
 
 def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Values, arrays of them, and objects as a database would hold them."""
+    """Draw values, arrays of them, and objects that a database can contain."""
     names = st.sampled_from(["a", "b", "1", "_id", "id", "a.b", "$a", "username", "clinician"])
     return st.recursive(
         leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=4
@@ -58,7 +58,7 @@ def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def stored_in(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
-    """Documents with fields missing, too many, and of the wrong type."""
+    """Draw documents with fields missing, too many, and of the wrong type."""
     leaves = storable | ids_and_dates
     reference = nested(leaves).filter(lambda value: not (isinstance(value, list) and "{" in str(value)))
     anything = nested(leaves | rarities)
@@ -87,14 +87,14 @@ def fields_of(schema: Schema, held: st.SearchStrategy[Any]) -> st.SearchStrategy
 
 @pytest.fixture(scope="module")
 def updating() -> Iterator[Oracle]:
-    """One of its own: an update of an array's element changes how mongoose tells of later filters' errors."""
+    """Start a mongoose for updates alone: updating an array's element changes its errors of later filters."""
     asked = Oracle()
     yield asked
     asked.close()
 
 
 def words_in(value: object) -> Iterator[str]:
-    """The names of fields anywhere in a value."""
+    """Return the names of fields anywhere in a value."""
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from words_in(item)
     if isinstance(value, dict):
@@ -102,12 +102,12 @@ def words_in(value: object) -> Iterator[str]:
 
 
 def unremarkable(value: object) -> bool:
-    """No field named as something that every object has: an update stumbles over those in ways of no interest."""
+    """Return whether no field has the name of an inherited property, on which updates fail in irrelevant ways."""
     return not {"constructor", "toString", "valueOf"}.intersection(words_in(value))
 
 
 def sendable(value: object) -> bool:
-    """No operator's operand becomes the path's own type, as `valueOf` makes it."""
+    """Return whether no operator's operand becomes the path's own type, as `valueOf` makes it."""
     return not isinstance(value, dict) or "valueOf" not in value
 
 

@@ -47,7 +47,7 @@ class Native:
 async def native(
     store: Store, model_url: str, terminology_url: str, *, codes_as_list: bool = False
 ) -> AsyncIterator[int]:
-    """`/api/ai` on a model and a terminology server; gives the port."""
+    """Serve `/api/ai` with a model and a terminology server; yield the port."""
     model = LLMClient.open("sk-test", f"{model_url}/v1", deadline=2)
     access = Access(terminology_url + TOKEN_PATH, terminology_url + "/production1/fhir/", "cid", "csecret")
     terminology = Terminology.open(access, deadline=2)

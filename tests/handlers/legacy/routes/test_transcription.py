@@ -58,7 +58,7 @@ class Stream:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def native() -> AsyncIterator[Stream]:
-    """The stream on the offline model."""
+    """Serve the stream on the offline model."""
     async with upstreams() as services:
         upstream = Slowed(services.app)
         async with outside(upstream) as model_url:
@@ -79,7 +79,7 @@ async def deaf(audio: bytes, name: str) -> str:
 
 
 def named(frame: dict[str, Any]) -> dict[str, Any]:
-    """A frame with what differs from run to run named."""
+    """Replace the parts of a frame that differ from run to run by names."""
     frame = dict(frame)
     if re.fullmatch(r"conn-\d{13}-[0-9a-z]{9}", str(frame.get("connectionId"))):
         frame["connectionId"] = "<id>"
@@ -89,7 +89,7 @@ def named(frame: dict[str, Any]) -> dict[str, Any]:
 
 
 async def hear(connection: ClientConnection, count: int) -> list[dict[str, Any]]:
-    """The next frames, and what comes right behind them though it should not."""
+    """Receive the next frames, and any unexpected ones directly after them."""
     frames: list[dict[str, Any]] = []
     with contextlib.suppress(TimeoutError):
         while True:

@@ -43,13 +43,13 @@ def _empty(native: Backend, legacy: Backend) -> None:
 
 
 def plant(native: Backend, legacy: Backend, collection: str, *documents: dict[str, Any]) -> None:
-    """The same documents on both sides."""
+    """Insert the same documents into both databases."""
     for backend in (native, legacy):
         backend.database[collection].insert_many([dict(document) for document in documents])
 
 
 def comparable(response: httpx.Response) -> object:
-    """An answer's status, type and text; of a token the claims that do not depend on the moment."""
+    """Return an answer's status, type and text; of a token only the claims that do not depend on the time."""
     text = response.text
     if '"token":"' in text:
         claims = jwt.decode(json.loads(text)["token"], options={"verify_signature": False})
@@ -60,7 +60,7 @@ def comparable(response: httpx.Response) -> object:
 
 
 async def both(native: Backend, legacy: Backend, method: str, path: str, **request: Any) -> None:
-    """Asks both sides, which have to answer the same."""
+    """Send a request to both backends, and assert that they answer the same."""
     ours = await native.client.request(method, path, **request)
     theirs = await legacy.client.request(method, path, **request)
     assert comparable(ours) == comparable(theirs), (method, path, request)
@@ -321,7 +321,7 @@ INVALID: list[tuple[dict[str, object], str]] = [
 
 
 async def test_divergence_invalid_registration(native: Backend, legacy: Backend) -> None:
-    """The legacy dies of any of them, and takes a second to come back: one is enough (test_divergences.py has more)."""
+    # Each of them ends the legacy's process, which needs a second to restart; test_divergences.py has the others.
     assert await dies(legacy, "/users/register", json={**AMARA, **INVALID[0][0]})
     for change, message in INVALID:
         answer = await native.client.post("/users/register", json={**AMARA, **change})

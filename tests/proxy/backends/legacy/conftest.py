@@ -12,7 +12,7 @@ from tests.support.websocket_legacy import Legacy, legacy_server
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def node() -> AsyncIterator[Legacy]:
-    """Node with a gateway before it."""
+    """Start Node behind a gateway."""
     async with legacy_server() as legacy, forwarding(legacy.port) as port:
         legacy.gateway = port
         yield legacy

@@ -27,7 +27,7 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @contextlib.contextmanager
 def blackhole() -> Iterator[tuple[int, Address]]:
-    """An address that never answers: a listening socket whose queue is full."""
+    """Return an address that never answers: a listening socket whose queue is full."""
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -41,7 +41,7 @@ def blackhole() -> Iterator[tuple[int, Address]]:
 
 
 def refusing(family: socket.AddressFamily = V4) -> tuple[int, Address]:
-    """An address at which nothing listens."""
+    """Return an address at which nothing listens."""
     with socket.socket(family) as free:
         free.bind(("::1" if family == V6 else "127.0.0.1", 0))
         return family, free.getsockname()

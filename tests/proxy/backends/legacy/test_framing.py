@@ -15,7 +15,7 @@ BY_NAME = pytest.mark.parametrize("case", RESPONSES, ids=lambda case: case.name)
 
 
 def splits(raw: bytes) -> Iterator[Sequence[bytes]]:
-    """Whole, byte by byte, and in two at every boundary (of long ones: at both ends)."""
+    """Return the bytes whole, byte by byte, and in two parts at every boundary (of long ones: at both ends)."""
     yield [raw]
     yield [raw[at : at + 1] for at in range(len(raw))]
     boundaries = range(1, len(raw)) if len(raw) < 2000 else [*range(1, 200), *range(len(raw) - 50, len(raw))]

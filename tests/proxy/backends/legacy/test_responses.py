@@ -57,7 +57,7 @@ async def upstream_of(legacy: ScriptedLegacy) -> AsyncIterator[HttpUpstream]:
 
 
 def ways(raw: bytes) -> list[list[bytes]]:
-    """Whole, byte by byte, and in two at boundaries spread over all of it."""
+    """Return the bytes whole, byte by byte, and in two parts at boundaries spread over all of them."""
     boundaries = range(1, len(raw), max(1, len(raw) // 40))
     halves = [[raw[:at], raw[at:]] for at in boundaries]
     bytewise = [[raw[at : at + 1] for at in range(len(raw))]] if len(raw) < 2000 else []
@@ -80,7 +80,7 @@ async def test_response_leaves_the_pool_in_step(case: Response) -> None:
 
 @pytest.mark.parametrize("late", [b"\r\n", b"x", b"HTTP/1.1 408 X\r\n\r\n", INNOCENT])
 async def test_bytes_while_idle_are_not_taken_for_an_answer(late: bytes) -> None:
-    """They arrive after the answer, but before the event loop has had a chance to see them."""
+    # They arrive after the answer, but before the event loop has read them.
     writers: list[asyncio.StreamWriter] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

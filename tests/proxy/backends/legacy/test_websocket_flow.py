@@ -61,7 +61,7 @@ async def test_a_legacy_that_does_not_read_holds_the_client_back(node: Legacy) -
 
 
 async def test_a_slow_client_is_not_taken_for_dead(node: Legacy) -> None:
-    """Its pongs come late, since our pings wait behind 12 MiB; that it takes them at all is what counts."""
+    # Its pongs are late, because the pings wait behind 12 MiB. Only the client's reading shows that it is alive.
     target = new_target()
     async with forwarding(node.port, (0.2, 1.5)) as port, raw_client(port, handshake(target), buffer=262144) as client:
         client.writer.write(frame(1, order("flood", 192, 65536).encode()))

@@ -17,7 +17,7 @@ GUARD = Guard.model_validate({"error_rate": "5%", "server_errors": "1%", "latenc
 
 
 def tally(requests: int, client_errors: int = 0, server_errors: int = 0, *latencies: float) -> RequestStats:
-    """Latencies are dealt out in turns."""
+    """Build a window's statistics, with the latencies assigned in turn."""
     found = RequestStats(requests, client_errors, server_errors)
     for number in range(requests if latencies else 0):
         index = bucket(latencies[number % len(latencies)])
@@ -131,7 +131,7 @@ def test_findings_are_told_in_words(finding: MetricResult, told: str) -> None:
 
 
 def test_few_failures_suffice_where_legacy_has_none() -> None:
-    """16 of 750 are above 1% by chance in 0.4% of windows; besides none of legacy's they are a fault."""
+    # 16 of 750 exceed 1% by chance in 0.4% of windows. If legacy has none, they are a fault.
     native = FailureRatio(16, 750)
     outcomes = [
         exceeding("server_errors", native, legacy, 0.01, 50).outcome
@@ -162,7 +162,7 @@ def test_nothing_fails_below_its_limit_or_below_legacy(whole: int, other_whole: 
     ],
 )
 def test_false_alarms_are_rare_and_true_ones_prompt(usual: float, legacy: FailureRatio | None, alarms: int) -> None:
-    """400 windows of 300 requests, with native's errors at `usual` where 5% are allowed."""
+    # 400 windows of 300 requests: native fails at the rate `usual`, and 5% are allowed.
     draw = random.Random(11)
 
     def window(rate: float) -> str:

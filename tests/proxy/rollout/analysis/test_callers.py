@@ -182,7 +182,7 @@ SLICE = 5
 
 
 def _slice(chance: random.Random, native_rate: float, legacy_rate: float) -> WindowBucket:
-    """Five healthy seconds: callers at random, 1% of their requests refused by either backend."""
+    """Draw five healthy seconds: random callers, 1% of whose requests either backend refuses."""
     made = WindowBucket()
     for stats, rate in ((made.native, native_rate), (made.legacy, legacy_rate)):
         for _ in range(int(rate * SLICE)):
@@ -210,7 +210,7 @@ def _fail(stats: RequestStats, slot: int, measure: Measure, times: int = 1) -> N
 
 
 def _burst(chance: random.Random, stats: RequestStats) -> None:
-    """One caller fails: an expired token in a loop, or a document that native answers with 500."""
+    """Draw a burst of one failing caller: an expired token in a loop, or a document that native answers with 500."""
     slot, times = chance.randrange(SLOTS), min(400, 15 + int(chance.expovariate(1 / 60)))
     measure = chance.choices([Measure.CLIENT_ERRORS, Measure.SERVER_ERRORS], [4, 1])[0]
     stats.requests += times
@@ -219,10 +219,8 @@ def _burst(chance: random.Random, stats: RequestStats) -> None:
 
 
 def test_thousand_healthy_bursty_hours_roll_nothing_back() -> None:
-    """Hours are made of minutes that are drawn beforehand; a window is judged while it holds a burst.
-
-    Two bursts an hour, half of them of several callers within the same minute.
-    """
+    # Hours consist of minutes that are drawn beforehand; a window is judged while it contains a burst. There are two
+    # bursts an hour, half of them of several callers within one minute.
     chance = random.Random(14)
     native = RATE * SHARE
     slices = [_slice(chance, native, RATE - native) for _ in range(100)]

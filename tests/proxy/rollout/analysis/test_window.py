@@ -52,7 +52,7 @@ def test_slower_counts_only_what_surely_is(latencies: list[float], limit: float)
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 3)), max_size=60))
 def test_a_window_holds_the_last_seconds_and_no_others(steps: list[tuple[float, int]]) -> None:
-    """Held against a list of all that ever was; what is up to a twelfth older than the window may be gone."""
+    # Compared with a list of all requests. Those up to a twelfth older than the window may be missing.
     window, now = Window(60, 0.0), 0.0
     everything: list[float] = []
     for pause, requests in steps:
