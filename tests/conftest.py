@@ -48,6 +48,9 @@ DIVIDED: Final = frozenset(
 )
 """Files with few and long tests, each of which starts its own servers."""
 
+READERS: Final = frozenset({"tests/test_architecture.py", "tests/test_conventions.py", "tests/test_vocabulary.py"})
+"""Files that read all modules of the project: together they parse each once."""
+
 OWN_VARIABLES: Final = frozenset(
     {
         "LEGACY_URL",
@@ -143,6 +146,8 @@ class ByFile(LoadScopeScheduling):
         file = nodeid.partition("::")[0]
         if file in DIVIDED:
             return nodeid
+        if file in READERS:
+            return "readers"
         return BROWSER if file.startswith(BROWSER) else file
 
 

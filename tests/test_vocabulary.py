@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.source_modules import modules
+
 DROPPED = re.compile(
     r"adopts?|amid|anew|ask(s|ed|ing)?|aside|away|beside|busy|clamp(ed)?|found|heard?|keeps?|kept|lest|looks?|lose|lost"
     r"|noted?|patience|pauses|places?|pressure|rehears(al|ed?)|seen|stand(ing)?|tell(s|ing)?|told|trial|turn(ed)?"
@@ -32,22 +28,6 @@ NOT_A_VERB = re.compile(
     "|Without) "
 )
 """First words of a docstring that says what a function is, not what it does."""
-FILES = sorted(path for package in ("proxy", "handlers") for path in (ROOT / package).rglob("*.py"))
-
-
-def identifiers(tree: ast.AST) -> set[str]:
-    """Return the names that a module gives: functions, classes, arguments, variables and attributes."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.arg):
-            names.add(node.arg)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            names.add(node.attr)
-    return names
 
 
 def words(identifier: str) -> list[str]:
@@ -56,13 +36,15 @@ def words(identifier: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", identifier)]
 
 
-def dropped(path: Path) -> list[str]:
-    allowed = PRODUCT_WORDS[path.relative_to(ROOT).parts[0]]
-    return sorted(
-        name
-        for name in identifiers(ast.parse(path.read_text()))
+def dropped(package: str) -> list[str]:
+    """Return the names with a dropped word, and their modules."""
+    allowed = PRODUCT_WORDS[package]
+    return [
+        f"{module.path}: {name}"
+        for module in modules(package)
+        for name in sorted(module.identifiers)
         if any(DROPPED.fullmatch(word) and word not in allowed for word in words(name))
-    )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,61 +60,33 @@ def test_a_name_is_split_into_its_words(name: str, expected: list[str]) -> None:
     assert words(name) == expected
 
 
-def test_identifiers_use_no_dropped_word() -> None:
-    found = {str(path.relative_to(ROOT)): dropped(path) for path in FILES}
-    assert not {path: names for path, names in found.items() if names}
+@pytest.mark.parametrize("package", ["proxy", "handlers"])
+def test_identifiers_use_no_dropped_word(package: str) -> None:
+    assert dropped(package) == []
 
 
 @pytest.mark.parametrize("package", ["proxy", "handlers"])
 def test_class_names_are_unique_in_a_package(package: str) -> None:
-    counts = Counter(
-        node.name
-        for path in (ROOT / package).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef)
-    )
+    counts = Counter(name for module in modules(package) for name in module.classes)
     assert {name for name, count in counts.items() if count > 1} == set()
-
-
-class Docstring(NamedTuple):
-    """The text at a place; `function` is the name of its function, empty for a constant's or a property's."""
-
-    place: str
-    function: str
-    text: str
-
-
-@functools.cache
-def docstrings(package: str) -> tuple[Docstring, ...]:
-    """Return the docstrings of functions and constants of a package."""
-    return tuple(_docstrings(package))
-
-
-def _docstrings(package: str) -> Iterator[Docstring]:
-    for path in sorted((ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())) if "node_modules" not in path.parts else ():
-            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield Docstring(place, "" if is_property(node) else node.name, ast.get_docstring(node) or "")
-            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                yield Docstring(place, "", str(node.value.value))
-
-
-def is_property(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Return True for a function that is read as an attribute, whose docstring may be a noun phrase."""
-    return any("property" in ast.unparse(decorator) for decorator in function.decorator_list)
 
 
 @pytest.mark.parametrize("package", ["proxy", "handlers", "demo", "bench", "tests"])
 def test_no_sentence_of_a_docstring_begins_with_what(package: str) -> None:
-    assert [place for place, _, text in docstrings(package) if SUBORDINATE.search(text)] == []
+    texts = [(module.where(line), text) for module in modules(package) for line, text in module.texts]
+    assert [place for place, text in texts if SUBORDINATE.search(text)] == []
 
 
 @pytest.mark.parametrize("package", ["proxy", "handlers", "demo", "bench", "tests"])
 def test_docstrings_of_functions_begin_with_a_verb(package: str) -> None:
-    assert [place for place, name, text in docstrings(package) if name and NOT_A_VERB.match(text)] == []
+    # A property is read as an attribute, so its docstring may be a noun phrase.
+    functions = [(module, each) for module in modules(package) for each in module.functions if not each.is_property]
+    assert [module.where(each.line) for module, each in functions if NOT_A_VERB.match(each.docstring)] == []
 
 
 def test_the_name_of_a_test_is_its_docstring() -> None:
-    described = [place for place, name, text in docstrings("tests") if name.startswith("test_") and text]
+    tests = [
+        (module, each) for module in modules("tests") for each in module.functions if each.name.startswith("test_")
+    ]
+    described = [module.where(each.line) for module, each in tests if each.docstring]
     assert described == [], "a comment gives the reason that a name cannot"
