@@ -1,4 +1,4 @@
-"""Steps of CONTRIBUTING.md can be followed: named paths exist, and a forgotten page of docs/ is noticed."""
+"""The docs can be followed: named paths and links exist, and a forgotten page of docs/ is noticed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ NAMED = re.compile(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:md|yaml|toml|py))`")
 """A path in backticks: a directory, or a file below one or of a known suffix."""
 BASES = {"CONTRIBUTING.md": (ROOT,), "ARCHITECTURE.md": (ROOT, ROOT / "proxy")}
 """The directories that paths of a page are relative to."""
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "deploy/README.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
 WRITTEN_BY_MAKE = {"requirements.lock"}
 
 
@@ -27,6 +30,32 @@ def test_named_paths_exist(page: str) -> None:
     paths = named_paths(page)
     assert len(paths) > 5
     assert [path for path in paths if not any((base / path).exists() for base in BASES[page])] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def is_broken(page: Path, link: str) -> bool:
+    """Return whether a relative link leads to no file, or to no heading of a page."""
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return not target.exists() or bool(anchor and anchor not in anchors(target))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_headings_that_exist(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert [link for link in links if is_broken(page, link)] == []
+
+
+def test_every_page_is_linked_from_another() -> None:
+    linked = {
+        (page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in LINK.findall(page.read_text())
+    }
+    assert [page.name for page in PAGES if page.parent.name == "docs" and page not in linked] == []
 
 
 def test_each_kind_of_change_names_a_test_to_copy() -> None:
