@@ -9,6 +9,7 @@ COPY deploy/install-locked requirements.lock requirements-build.lock ./
 RUN python -m venv /opt/build && sh install-locked /opt/build/bin/python requirements-build.lock \
     && python -m venv /opt/scribe-proxy && sh install-locked /opt/scribe-proxy/bin/python requirements.lock
 COPY pyproject.toml README.md ./
+COPY common common
 COPY proxy proxy
 COPY handlers handlers
 COPY demo demo

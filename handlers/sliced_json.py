@@ -18,7 +18,7 @@ from collections.abc import Callable
 from json import JSONDecodeError, decoder
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from handlers.growing_text import GrowingText
+from common.growing_text import GrowingText
 from handlers.json_structure import MAX_SURROGATES, MAX_VALUES, SLICE, StructureCounter, StructureError
 from handlers.surrogates import SurrogateJoiner
 from handlers.yielding import join_bytes, yield_fairly
@@ -86,7 +86,7 @@ async def decode_utf8(data: bytes) -> str:
     if len(data) <= SLICE:
         return data.decode()
     incremental = codecs.getincrementaldecoder("utf-8")()
-    text = GrowingText()
+    text = GrowingText(StructureError)
     for start in range(0, len(data), SLICE):
         text.add(incremental.decode(data[start : start + SLICE], final=start + SLICE >= len(data)))
         await yield_fairly()
@@ -281,7 +281,7 @@ class _Outline:
         if self._strings > 2 * self._limit:
             raise StructureError("too many strings")
         source, end = self._source, len(self._source)
-        at, content, joiner = start, GrowingText(), SurrogateJoiner()
+        at, content, joiner = start, GrowingText(StructureError), SurrogateJoiner()
         while True:
             after = self._end_of_piece(at, end)
             closed = source[after : after + 1] == '"'

@@ -48,7 +48,7 @@ def functions() -> Iterator[Function]:
     return (each for module in modules("tests") for each in module.functions if each.name.startswith("test_"))
 
 
-@pytest.mark.parametrize("package", ["proxy", "handlers", "demo", "bench"])
+@pytest.mark.parametrize("package", ["common", "proxy", "handlers", "demo", "bench"])
 def test_functions_fit_a_screen(package: str) -> None:
     functions = [(module, each) for module in modules(package) for each in module.functions]
     assert [module.where(each.line) for module, each in functions if each.length > MAX_FUNCTION] == []

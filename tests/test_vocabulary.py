@@ -19,7 +19,7 @@ TERMS = re.compile(
     "keep_?alive|not_?found|keep_legacy|connection_lost|go(ing)?_away|keep_subprocess_alive", re.IGNORECASE
 )
 """Terms of HTTP, WebSocket, asyncio and uvicorn, and the first words of environment variables."""
-PRODUCT_WORDS = {"handlers": {"note"}, "proxy": set[str]()}
+PRODUCT_WORDS = {"common": set[str](), "handlers": {"note"}, "proxy": set[str]()}
 """Words of the product: clinicians write notes."""
 SUBORDINATE = re.compile(r"(?:^|[.;:?!]\s+)(What|Who|Whoever|Whether|That which)\b")
 """The beginning of a sentence without a subject."""
@@ -60,24 +60,24 @@ def test_a_name_is_split_into_its_words(name: str, expected: list[str]) -> None:
     assert words(name) == expected
 
 
-@pytest.mark.parametrize("package", ["proxy", "handlers"])
+@pytest.mark.parametrize("package", ["common", "proxy", "handlers"])
 def test_identifiers_use_no_dropped_word(package: str) -> None:
     assert dropped(package) == []
 
 
 @pytest.mark.parametrize("package", ["proxy", "handlers"])
 def test_class_names_are_unique_in_a_package(package: str) -> None:
-    counts = Counter(name for module in modules(package) for name in module.classes)
+    counts = Counter(name for module in modules("common", package) for name in module.classes)
     assert {name for name, count in counts.items() if count > 1} == set()
 
 
-@pytest.mark.parametrize("package", ["proxy", "handlers", "demo", "bench", "tests"])
+@pytest.mark.parametrize("package", ["common", "proxy", "handlers", "demo", "bench", "tests"])
 def test_no_sentence_of_a_docstring_begins_with_what(package: str) -> None:
     texts = [(module.where(line), text) for module in modules(package) for line, text in module.texts]
     assert [place for place, text in texts if SUBORDINATE.search(text)] == []
 
 
-@pytest.mark.parametrize("package", ["proxy", "handlers", "demo", "bench", "tests"])
+@pytest.mark.parametrize("package", ["common", "proxy", "handlers", "demo", "bench", "tests"])
 def test_docstrings_of_functions_begin_with_a_verb(package: str) -> None:
     # A property is read as an attribute, so its docstring may be a noun phrase.
     functions = [(module, each) for module in modules(package) for each in module.functions if not each.is_property]

@@ -14,6 +14,7 @@ from typing import Final
 import jwt
 from bson import ObjectId
 
+from common.background_tasks import BackgroundTasks
 from handlers.failure_log import summary_of
 from handlers.storage.dataloader import Loader
 from handlers.storage.errors import StoreError
@@ -50,7 +51,7 @@ class TokenBlocklist:
         self._time = time
         self._sweep_interval = sweep_interval
         self._loader: Loader[str, bool] = Loader(self._fetch, False)
-        self._sweeping: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
 
     async def revoke(self, token: str) -> None:
         """List a token, valid or not."""
@@ -86,14 +87,11 @@ class TokenBlocklist:
 
     def start(self) -> None:
         """Start the sweep in the background; needs a running event loop."""
-        self._sweeping = asyncio.create_task(self._sweep())
+        self._tasks.start(self._sweep())
 
     async def close(self) -> None:
         """Stop the sweep."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
-            self._sweeping = None
+        await self._tasks.stop()
 
     async def _sweep(self) -> None:
         while True:

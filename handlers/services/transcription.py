@@ -10,7 +10,6 @@ its client; the model is a function. The state between two chunks:
 Chunks are accepted while the model works; only calls to the model wait for each other.
 """
 
-import asyncio
 import logging
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from common.background_tasks import BackgroundTasks
 from handlers.failure_log import summary_of, trace_of
 from handlers.services.model import ModelError, ModelRefusedError
 from handlers.white_space import trim
@@ -181,7 +181,8 @@ class Recorder:
         self._retained = 0
         self._current = _Recording()
         self._jobs: deque[_Job] = deque()
-        self._worker: asyncio.Task[None] | None = None
+        self._is_working = False
+        self._tasks = BackgroundTasks()
 
     def start(self) -> None:
         """Start a recording, independent of earlier ones, whose running calls continue."""
@@ -219,9 +220,7 @@ class Recorder:
         self._current = _Recording()
         self._jobs.clear()
         self._account()
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.wait([self._worker])
+        await self._tasks.stop()
 
     def _account(self) -> bool:
         """Reserve the bytes held now; return False where the server closes the connection."""
@@ -242,8 +241,9 @@ class Recorder:
             await self._fail(job)
             return
         self._jobs.append(job)
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
+        if not self._is_working:
+            self._is_working = True
+            self._tasks.start(self._work())
 
     async def _work(self) -> None:
         """Run the jobs, each of which stays in the queue until it is done."""
@@ -251,7 +251,7 @@ class Recorder:
             while self._jobs:
                 await self._finish(self._jobs[0])
         finally:
-            self._worker = None
+            self._is_working = False
 
     async def _finish(self, job: _Job) -> None:
         try:

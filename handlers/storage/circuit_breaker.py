@@ -17,10 +17,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from common.background_tasks import BackgroundTasks
 from handlers.storage.errors import UnavailableError
 
 T = TypeVar("T")
@@ -70,17 +70,14 @@ class CircuitBreaker:
         self._slots = asyncio.Semaphore(concurrency)
         self._running: set[asyncio.Timeout] = set()
         self._silence: asyncio.TimerHandle | None = None
-        self._confirming: asyncio.Task[None] | None = None
-        self._probing: asyncio.Task[None] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether the database is known to be unavailable."""
-        return self._probing is not None
+        self._is_confirming = False
+        self._tasks = BackgroundTasks()
+        self.is_open = False
+        """True while the database is known to be unavailable."""
 
     def require_closed(self) -> None:
         """Raise `UnavailableError` if the database is known to be unavailable."""
-        if self._probing is not None:
+        if self.is_open:
             raise UnavailableError("the database is known to be unavailable")
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
@@ -116,7 +113,7 @@ class CircuitBreaker:
             self._ended += 1
 
     def _watch_for_silence(self) -> None:
-        if self._running and self._silence is None and self._confirming is None:
+        if self._running and self._silence is None and not self._is_confirming:
             loop = asyncio.get_running_loop()
             due = loop.time() + self._timings.silence
             self._silence = loop.call_at(due, self._judge_silence, due, self._ended)
@@ -127,7 +124,8 @@ class CircuitBreaker:
         if self._running and self._is_unreachable():
             self._open()
         elif self._running and self._ended == ended and loop.time() < due + self._timings.max_lag:
-            self._confirming = loop.create_task(self._confirm_silence(), context=Context())
+            self._is_confirming = True
+            self._tasks.start(self._confirm_silence())
         else:
             self._watch_for_silence()
 
@@ -141,7 +139,7 @@ class CircuitBreaker:
             if self._ended == ended and loop.time() < due + self._timings.max_lag:
                 self._open()
         finally:
-            self._confirming = None
+            self._is_confirming = False
             self._watch_for_silence()
 
     def record_failure(self) -> None:
@@ -151,13 +149,14 @@ class CircuitBreaker:
             self._open()
 
     def _open(self) -> None:
-        if self._probing is None:
+        if not self.is_open:
             logger.warning("the database is unavailable: requests that need it are refused until it answers")
-            loop = asyncio.get_running_loop()
-            self._probing = loop.create_task(self._wait_for_answer(), context=Context())
+            self.is_open = True
+            self._tasks.start(self._wait_for_answer())
+            now = asyncio.get_running_loop().time()
             for limit in self._running:
                 if not limit.expired():
-                    limit.reschedule(loop.time())
+                    limit.reschedule(now)
 
     async def _wait_for_answer(self) -> None:
         while True:
@@ -167,15 +166,13 @@ class CircuitBreaker:
                     await self._probe()
                 break
         self._failures = 0
-        self._probing = None
+        self.is_open = False
         logger.warning("the database answers again")
 
     async def close(self) -> None:
         """Stop probing."""
+        await self._tasks.stop()
+        self._is_confirming = self.is_open = False
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
-        for task in filter(None, (self._confirming, self._probing)):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        self._confirming = self._probing = None

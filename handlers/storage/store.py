@@ -22,8 +22,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
-from contextvars import Context
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import pymongo
@@ -33,6 +32,7 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
 
+from common.background_tasks import BackgroundTasks
 from handlers.failure_log import summary_of
 from handlers.storage.circuit_breaker import CircuitBreaker
 from handlers.storage.dataloader import Loader
@@ -214,7 +214,7 @@ class Store:
         self._database = self._driver.database(database, codec)
         self._admin = self._driver.database("admin")
         self._indexing: asyncio.Task[None] | None = None
-        self._cleanup_tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._reaper = reaper or Reaper(url)
         self.users = self.collection("users")
         self.blacktokens = self.collection("blacktokens")
@@ -235,18 +235,12 @@ class Store:
     def start(self, indexes: Indexes = INDEXES) -> None:
         """Start creating indexes in the background; needs a running event loop."""
         if self._indexing is None:
-            self._indexing = asyncio.create_task(self.make_indexes(indexes))
+            self._indexing = self._tasks.start(self.make_indexes(indexes))
 
     async def close(self) -> None:
         """Stop the background tasks and close the connections."""
-        if self._indexing is not None:
-            self._indexing.cancel()
-            await asyncio.gather(self._indexing, return_exceptions=True)
-            self._indexing = None
+        await self._tasks.stop()
         await self._breaker.close()
-        for task in self._cleanup_tasks:
-            task.cancel()
-        await asyncio.gather(*self._cleanup_tasks, return_exceptions=True)
         await asyncio.to_thread(self._reaper.close)
         await self._driver.close()
 
@@ -325,7 +319,7 @@ class Store:
                 if not self._driver.topology.has_known_servers:
                     self._breaker.record_failure()
                 if transaction.outcome_unknown:
-                    self._in_background(self._kill(session.id))
+                    self._tasks.start(self._kill(session.id))
                 raise
 
     async def _discover_server(self) -> None:
@@ -358,7 +352,7 @@ class Store:
             with use_transaction(transaction):
                 yield transaction
         finally:
-            await asyncio.shield(self._in_background(self._abandon(transaction, session)))
+            await asyncio.shield(self._tasks.start(self._abandon(transaction, session)))
 
     async def _abandon(self, transaction: DryRunTransaction, session: Session) -> None:
         """End the transaction and the session.
@@ -373,12 +367,6 @@ class Store:
         if transaction.has_begun:
             self._reaper.discard(session.id)
         await session.end()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work, context=Context())
-        self._cleanup_tasks.add(task)
-        task.add_done_callback(self._cleanup_tasks.discard)
-        return task
 
     async def _kill(self, session: Mapping[str, object]) -> None:
         """End a transaction that a broken connection has left open.

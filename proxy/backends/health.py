@@ -7,9 +7,9 @@ import logging
 
 from starlette.types import ASGIApp
 
+from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config
 from proxy.config.service_models import HealthSettings
-from proxy.runtime.background_tasks import BackgroundTasks
 
 logger = logging.getLogger("scribe_proxy.health")
 

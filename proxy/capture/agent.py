@@ -11,12 +11,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from common.background_tasks import BackgroundTasks
 from proxy.capture.anonymizer import AnonymizerTerms, Unsuitable, step
 from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.capture.pseudonyms import Pseudonyms
 from proxy.config.models import Config
 from proxy.reports.events import ComparisonEvent, Entry
-from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.database import Database, DatabaseError
 from proxy.types import JSON
 

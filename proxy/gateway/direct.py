@@ -14,7 +14,7 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.failure_log import trace_of
+from common.failure_trace import trace_of
 from proxy.gateway.direct_plan import DirectPlan
 from proxy.gateway.origin import resolve_origin
 from proxy.gateway.request_tracker import RequestTracker

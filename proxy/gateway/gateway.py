@@ -21,9 +21,9 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from common.failure_trace import trace_of
 from proxy.config.inheritance import SAFE
 from proxy.config.models import Route
-from proxy.failure_log import trace_of
 from proxy.fair_queue import fair_queue_of
 from proxy.gateway import bucketing, fallback
 from proxy.gateway.admission import Admission

@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, Literal
 
-from proxy.failure_log import hide_messages, trace_of
+from common.failure_trace import trace_of
+from proxy.failure_log import hide_messages
 from proxy.observability import metrics
 
 logger = logging.getLogger("scribe_proxy.logs")

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
+from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config
 from proxy.observability import metrics
 from proxy.observability.webhook_formats import Format, message_body
-from proxy.runtime.background_tasks import BackgroundTasks
 
 if TYPE_CHECKING:
     import httpx

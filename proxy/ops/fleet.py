@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config
 from proxy.observability.recent_failures import RecentFailures
 from proxy.rollout.analysis.analysis import SEVEREST, Analysis
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.controller import RolloutController
 from proxy.rollout.fleet import ProcessHealth, ProcessSnapshot, RouteTraffic
-from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.database import DatabaseError
 
 PUBLISH_INTERVAL: Final = 3.0

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.model import Operation
@@ -30,7 +31,6 @@ from proxy.reports.revisions import IMAGE_REVISION, NO_REVISIONS, Revisions
 from proxy.reports.samples import FieldAndKind, document
 from proxy.reports.storage import Storage
 from proxy.reports.triage import Observation, difference_id
-from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.database import Database, DatabaseError
 from proxy.runtime.database_driver import Document
 from proxy.types import JSON

@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config, Route
 from proxy.rollout.actions import Step, carry_out, require_actor, require_reason
 from proxy.rollout.analysis.analysis import Analysis
@@ -33,7 +34,6 @@ from proxy.rollout.progress import Progress
 from proxy.rollout.shares import Effective
 from proxy.rollout.store import Store
 from proxy.rollout.synchroniser import StateSynchroniser
-from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.database import Unavailable
 
 
@@ -91,7 +91,8 @@ class RolloutController:
 
     async def start(self) -> None:
         """Start the tasks; wait up to `intervals.start` seconds for the shared states, for the first request."""
-        self._tasks.start(self._evaluator.run(), self._synchroniser.run(), self._follower.run())
+        for part in (self._evaluator, self._synchroniser, self._follower):
+            self._tasks.start(part.run())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._start_timeout):
                 await self._follower.loaded.wait()

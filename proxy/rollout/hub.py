@@ -14,13 +14,14 @@ import itertools
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from proxy.failure_log import trace_of
+from common.background_tasks import BackgroundTasks
+from common.failure_trace import trace_of
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
@@ -113,10 +114,12 @@ class StateHub:
     ) -> None:
         self.max_unapplied: Final = max_unapplied
         self.max_batch: Final = max_batch
+        self.tasks: Final = BackgroundTasks()
         self._apply_timeout: Final = apply_timeout
         self._path: Final = path
         self._loop: Final = asyncio.new_event_loop()
         self._thread: Final = threading.Thread(target=self._run, name="state-hub", daemon=True)
+        self._stopping: Final = asyncio.Event()
         self._memory: Final = MemoryStore()
         self._clients: set[_Client] = set()
         self._listener: socket.socket
@@ -133,23 +136,22 @@ class StateHub:
     def stop(self) -> None:
         """End the thread; connected workers see the connection close."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(5)
         self._path.unlink(missing_ok=True)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        accepting = self._loop.create_task(self._accept())
-        self._loop.run_forever()
-        accepting.cancel()
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self.tasks.start(self._accept())
+        await self._stopping.wait()
         for client in tuple(self._clients):
             client.channel.close()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        await self.tasks.stop()
         self._listener.close()
-        self._loop.close()
 
     async def _accept(self) -> None:
         while True:
@@ -157,7 +159,7 @@ class StateHub:
             client = _Client(self)
             await client.channel.open(connection)
             self._clients.add(client)
-            client.spawn(self._forget(client))
+            self.tasks.start(self._forget(client))
 
     async def _forget(self, client: _Client) -> None:
         await client.channel.closed.wait()
@@ -191,7 +193,6 @@ class _Client:
         self._hub: Final = hub
         self._numbers: Final = itertools.count()
         self._unapplied: dict[int, asyncio.Future[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def apply(self, state: RouteState) -> asyncio.Future[None]:
         """Send a change; the future completes once the worker has applied it or disconnected."""
@@ -208,15 +209,9 @@ class _Client:
             applied.set_result(None)
         self._unapplied = {}
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine for this worker."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def _receive(self, message: ToHub) -> None:
         if isinstance(message, Call):
-            self.spawn(self._answer(message))
+            self._hub.tasks.start(self._answer(message))
         elif (applied := self._unapplied.pop(message.number, None)) is not None:
             applied.set_result(None)
 

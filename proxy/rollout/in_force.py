@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from common.failure_trace import trace_of
 from proxy.config.field_types import FULL, show_share
 from proxy.config.models import Config, Route
-from proxy.failure_log import trace_of
 from proxy.gateway.bucketing import Limit
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.clock import Clock

@@ -26,11 +26,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from common.failure_trace import trace_of
 from proxy.config.loading import decode
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
 from proxy.contract.bundle import ContractBundle
-from proxy.failure_log import trace_of
 from proxy.observability import metrics
 from proxy.runtime.daemon_thread import DaemonThreads
 from proxy.runtime.file_state import Content, FileState, read_state

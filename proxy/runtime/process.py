@@ -18,6 +18,7 @@ from typing import Protocol
 
 from starlette.routing import Router
 
+from common.background_tasks import BackgroundTasks
 from proxy.backends.health import HealthChecks
 from proxy.backends.native import Native
 from proxy.config.models import Config
@@ -46,7 +47,6 @@ from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import AuditEntry
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
-from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
 from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
@@ -144,7 +144,8 @@ class GatewayProcess:
                 stack.push_async_callback(service.stop)
             tasks = BackgroundTasks()
             stack.push_async_callback(tasks.stop)
-            tasks.start(self.watcher.run(), self._process_metrics.run(), compile_templates())
+            for work in (self.watcher.run(), self._process_metrics.run(), compile_templates()):
+                tasks.start(work)
             yield
 
     async def _close(self) -> None:

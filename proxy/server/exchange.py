@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, cast
 
 from starlette.types import ASGIApp, Message, Scope
 
-from proxy.failure_log import trace_of
+from common.failure_trace import trace_of
 from proxy.gateway.client_connection import ClientConnection
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.memory_budget import MemoryAccount

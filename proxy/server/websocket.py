@@ -32,7 +32,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 from websockets.utils import accept_key
 
-from proxy.failure_log import trace_of
+from common.failure_trace import trace_of
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.exchange import expect_message
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget

@@ -24,6 +24,7 @@ from typing import Final, Literal, TypeAlias
 
 from starlette.types import Receive, Scope
 
+from common.background_tasks import BackgroundTasks
 from proxy.comparison.conversation import RawConversation
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason
@@ -35,7 +36,6 @@ from proxy.gateway.request_record import ComparisonObserver
 from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
 from proxy.reports.events import SkippedEvent
-from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.conversation_sender import ConversationSender
 from proxy.shadow.counts import Counts

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from common.background_tasks import BackgroundTasks
 from proxy.comparison.conversation import split_chunks
 from proxy.shadow.messages import CompareConversation, ConversationPart
 
@@ -22,18 +23,15 @@ class ConversationSender:
 
     def __init__(self, send: SendMessage, is_pending: Callable[[int], bool]) -> None:
         self._send, self._is_pending = send, is_pending
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     def submit(self, job: CompareConversation) -> None:
         """Begin to send a conversation."""
-        task = asyncio.create_task(self._run(job))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._run(job))
 
     def cancel(self) -> None:
         """Stop sending."""
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
 
     async def _run(self, job: CompareConversation) -> None:
         for part in split_chunks(job.raw.chunks, PART_SIZE):

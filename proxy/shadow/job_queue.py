@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
+
+from common.background_tasks import BackgroundTasks
 
 Job = TypeVar("Job")
 
 
 class JobQueue(Generic[Job]):
-    """Runs jobs in their order, at most `limit()` of them at once. `run` must not raise."""
+    """Runs jobs among `tasks` in their order, at most `limit()` of them at once."""
 
-    def __init__(self, run: Callable[[Job], Coroutine[Any, Any, None]], limit: Callable[[], int]) -> None:
-        self._run, self._limit = run, limit
+    def __init__(
+        self, tasks: BackgroundTasks, run: Callable[[Job], Coroutine[Any, Any, None]], limit: Callable[[], int]
+    ) -> None:
+        self._tasks, self._run, self._limit = tasks, run, limit
         self._waiting: deque[Job] = deque()
-        self.tasks: set[asyncio.Task[None]] = set()
-        """The jobs that run."""
+        self._running = 0
 
     def add(self, job: Job) -> None:
         """Run a job as soon as there is a slot."""
@@ -29,11 +31,13 @@ class JobQueue(Generic[Job]):
         self._waiting.clear()
 
     def _start(self) -> None:
-        while self._waiting and len(self.tasks) < self._limit():
-            task = asyncio.create_task(self._run(self._waiting.popleft()))
-            self.tasks.add(task)
-            task.add_done_callback(self._end)
+        while self._waiting and self._running < self._limit():
+            self._running += 1
+            self._tasks.start(self._do(self._waiting.popleft()))
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        self._start()
+    async def _do(self, job: Job) -> None:
+        try:
+            await self._run(job)
+        finally:
+            self._running -= 1
+            self._start()

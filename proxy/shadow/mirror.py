@@ -9,11 +9,11 @@ from typing import Final, Literal, Protocol
 
 from starlette.types import Message, Receive, Scope
 
+from common.failure_trace import trace_of
 from proxy.comparison.exchange import AnswerObserver, Body, Exchange, ExchangeRecorder, OpenAccount, normalised
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Route
-from proxy.failure_log import trace_of
 from proxy.gateway import bucketing
 from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import first_header, request_target

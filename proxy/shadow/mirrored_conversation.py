@@ -14,11 +14,11 @@ from typing import Protocol
 
 from starlette.types import Message, Receive, Scope
 
+from common.failure_trace import trace_of
 from proxy.comparison.conversation import Chunk, HandshakeRecorder, RawConversation
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.config.service_models import ShadowWorkerSettings
-from proxy.failure_log import trace_of
 from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.messages import ConnectionInfo
 from proxy.shadow.mirror import connection_info_of

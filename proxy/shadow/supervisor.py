@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from common.background_tasks import BackgroundTasks
 from proxy.observability import metrics
-from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.messages import Configure, Ping, Pong, Ready, ToGateway, ToShadow
 from proxy.shadow.timings import ShadowTimings

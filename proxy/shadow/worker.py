@@ -15,11 +15,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from common.background_tasks import BackgroundTasks
 from proxy.backends.native import Native, NativeUnavailable
 from proxy.capture.agent import CaptureAgent
 from proxy.comparison.conversation import Chunk
@@ -88,10 +89,10 @@ class Worker:
         self._cancel_timeout = cancel_timeout
         self._channel: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._receive, BATCH_DELAY)
         self._configurations: asyncio.Queue[Configure] = asyncio.Queue()
-        self._reads = JobQueue(self._read, lambda: self._backends.settings.concurrency)
+        self._tasks = BackgroundTasks()
+        self._reads = JobQueue(self._tasks, self._read, lambda: self._backends.settings.concurrency)
         self._parts: dict[int, list[Chunk]] = {}
-        self._conversations = JobQueue(self._compare_conversation, lambda: MAX_CONVERSATIONS)
-        self._dry_run_comparisons: set[asyncio.Task[None]] = set()
+        self._conversations = JobQueue(self._tasks, self._compare_conversation, lambda: MAX_CONVERSATIONS)
         self._dry_runs: dict[int, asyncio.Task[DryRunResult | None]] = {}
         self._reports: ReportWriter
         self._capture: CaptureAgent
@@ -114,11 +115,7 @@ class Worker:
     async def _cancel_tasks(self) -> None:
         self._reads.clear()
         self._conversations.clear()
-        tasks = {*self._reads.tasks, *self._conversations.tasks, *self._dry_run_comparisons, *self._dry_runs.values()}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=SHUTDOWN_TIMEOUT)
+        await _within(SHUTDOWN_TIMEOUT, self._tasks.stop())
 
     def _create_services(
         self, config: Config, native: Native, database: Database | None, tracing: Tracing | None
@@ -187,21 +184,15 @@ class Worker:
             raw = message.raw._replace(chunks=self._parts.pop(message.number, []))
             self._conversations.add(message._replace(raw=raw))
         elif isinstance(message, DryRun):
-            self._dry_runs[message.number] = asyncio.create_task(self._run_dry(message))
+            self._dry_runs[message.number] = self._tasks.start(self._run_dry(message))
         elif isinstance(message, LegacyServed):
-            self._start(self._dry_run_comparisons, self._compare_dry_run(message))
+            self._tasks.start(self._compare_dry_run(message))
         elif isinstance(message, Discard):
             self._discard(message.number)
         elif isinstance(message, Configure):
             self._configurations.put_nowait(message)
         else:
             self._channel.send(Pong())
-
-    def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        return task
 
     async def _read(self, job: CompareRead) -> None:
         on_verdict = partial(self._send_verdict, job.number)

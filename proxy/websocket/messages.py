@@ -10,8 +10,8 @@ from typing import Final
 
 from websockets.speedups import apply_mask
 
+from common.growing_text import STEP, GrowingText, TextTooLargeError
 from proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, FIN, MASKED, PING, PONG, TEXT, head_size, payload_size
-from proxy.websocket.growing_text import STEP, GrowingText, TextTooLargeError
 
 NO_STATUS: Final = 1005
 PROTOCOL_ERROR: Final = 1002

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from handlers.growing_text import GrowingText
+from common.growing_text import GrowingText
 from handlers.json_structure import StructureError
 from handlers.surrogates import SurrogateJoiner, pair_surrogates
 from handlers.yielding import yield_fairly
@@ -46,7 +46,7 @@ def decoder(charset: str) -> Decoder | None:
 
 async def decode_in_slices(decode: Decoder, data: bytes) -> str:
     """Decode bytes; the event loop runs between pieces. Raises `StructureError` for a text that is too long."""
-    text, bom = GrowingText(), _BOM
+    text, bom = GrowingText(StructureError), _BOM
     for number, piece in enumerate(decode(data)):
         if number:
             await yield_fairly()
@@ -57,7 +57,7 @@ async def decode_in_slices(decode: Decoder, data: bytes) -> str:
 
 async def decode_utf8(data: bytes) -> str:
     """Decode UTF-8 as `Buffer.toString` does, with a byte order mark; the event loop runs between slices."""
-    text = GrowingText()
+    text = GrowingText(StructureError)
     for number, piece in enumerate(_utf8(data)):
         if number:
             await yield_fairly()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.websocket.growing_text import STEP
+from common.growing_text import STEP
 from proxy.websocket.messages import (
     Closed,
     Event,

@@ -1,4 +1,4 @@
-"""Texts that grow piece by piece: the proxy's, and the native app's, which differ in their error only."""
+"""Texts that grow piece by piece."""
 
 from __future__ import annotations
 
@@ -8,36 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers import growing_text as native
-from handlers.json_structure import StructureError
-from proxy.websocket import growing_text
-from proxy.websocket.growing_text import MAX_WIDE, STEP, GrowingText, TextTooLargeError, width_of
+from common.growing_text import MAX_WIDE, STEP, GrowingText, TextTooLargeError, width_of
 from tests.support.tracing import untraced
 
-KINDS = [
-    pytest.param(growing_text.GrowingText, TextTooLargeError, id="proxy"),
-    pytest.param(native.GrowingText, StructureError, id="native"),
-]
+
+class OtherError(ValueError):
+    """An error of a user of the text."""
 
 
-@pytest.mark.parametrize(("kind", "error"), KINDS)
 @given(
     pieces=st.lists(st.tuples(st.sampled_from(["", "a", "é", "ſ", "😀", "\ud800"]), st.sampled_from([1, 100, STEP])))
 )
-def test_text_equals_its_pieces(
-    kind: type[growing_text.GrowingText | native.GrowingText], error: type[Exception], pieces: list[tuple[str, int]]
-) -> None:
-    text = kind()
+def test_text_equals_its_pieces(pieces: list[tuple[str, int]]) -> None:
+    text = GrowingText()
     for piece, times in pieces:
         text.add(piece * times)
     assert (text.take(), text.take()) == ("".join(piece * times for piece, times in pieces), "")
 
 
-@pytest.mark.parametrize(("kind", "error"), KINDS)
-def test_wide_character_does_not_widen_a_long_text(
-    kind: type[growing_text.GrowingText | native.GrowingText], error: type[Exception]
-) -> None:
-    text = kind()
+@pytest.mark.parametrize(
+    ("text", "error"), [(GrowingText(), TextTooLargeError), (GrowingText(OtherError), OtherError)], ids=["own", "given"]
+)
+def test_wide_character_does_not_widen_a_long_text(text: GrowingText, error: type[ValueError]) -> None:
     for _ in range(MAX_WIDE // 2 >> 20):
         text.add("x" * (1 << 20))
     with pytest.raises(error):

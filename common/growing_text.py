@@ -1,11 +1,9 @@
-"""A text that is read in pieces, and is complete without a copy of all of it at its end."""
+"""A text that arrives in pieces, and is complete without a copy of all of it at its end."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
-
-from handlers.json_structure import StructureError
 
 STEP: Final = 64 * 1024
 """Minimum characters that are appended at once."""
@@ -16,26 +14,36 @@ _SHARE: Final = 32
 _ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
+class TextTooLargeError(ValueError):
+    """Wide characters would make a text take more than `MAX_WIDE` bytes: one widens all others."""
+
+
 class GrowingText:
-    """A text to which pieces are added.
+    """A text to which pieces are added. `error`: the exception for wide characters that would take too much memory.
 
     CPython extends a string with a single reference in place, so that memory holds the text once, and no step takes
     time by its whole length. `"".join` at the end would hold it twice, and the event loop for a millisecond per MiB.
     """
 
-    __slots__ = ("_length", "_pending", "_text", "_width")
+    __slots__ = ("_error", "_length", "_pending", "_text", "_width")
 
-    def __init__(self) -> None:
+    def __init__(self, error: type[ValueError] = TextTooLargeError) -> None:
+        self._error = error
         self._text = ""
         self._pending: list[str] = []
         self._length, self._width = 0, 1
 
+    @property
+    def size(self) -> int:
+        """Bytes that the text takes in memory."""
+        return self._length * self._width
+
     def add(self, piece: str) -> None:
-        """Append a piece. Raises `StructureError` where a wide character makes all take more than `MAX_WIDE`."""
+        """Append a piece. Raises the text's error where it would take more than `MAX_WIDE` bytes."""
         self._length += len(piece)
         self._width = max(self._width, width_of(piece))
-        if self._width > 1 and self._length * self._width > MAX_WIDE:
-            raise StructureError("too many wide characters")
+        if self._width > 1 and self.size > MAX_WIDE:
+            raise self._error("too many wide characters")
         self._pending.append(piece)
         if self._length - len(self._text) >= max(STEP, len(self._text) // _SHARE):
             self._append()

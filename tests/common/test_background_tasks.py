@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
-from proxy.runtime.background_tasks import BackgroundTasks
+import pytest
+
+from common.background_tasks import BackgroundTasks
 
 
 class Recorder:
@@ -34,15 +37,27 @@ async def test_stop_waits_for_tasks_that_were_cancelled_before() -> None:
     assert (tasks.running, former.ended, current.ended) == (False, True, True)
 
 
-async def test_stop_does_not_raise_the_error_of_a_task() -> None:
+async def test_failure_is_logged_without_its_message_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:
     async def fail() -> None:
-        raise ValueError
+        raise ValueError("jane.roe@clinic.example")
 
     tasks = BackgroundTasks()
     tasks.start(fail())
-    await asyncio.sleep(0)
+    while tasks.running:
+        await asyncio.sleep(0)
     await tasks.stop()
-    assert not tasks.running
+    assert "a background task failed: ValueError at test_background_tasks.py" in caplog.text
+    assert "jane" not in caplog.text
+
+
+async def test_task_has_a_result_and_an_empty_context() -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="")
+    variable.set("a request's")
+
+    async def read() -> str:
+        return variable.get()
+
+    assert await BackgroundTasks().start(read()) == ""
 
 
 async def test_stop_cancels_a_task_again_that_swallows_cancellations() -> None:
