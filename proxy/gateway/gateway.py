@@ -79,7 +79,9 @@ class Gateway:
         await self._run_mirrored(self._prepare(scope), scope, receive, send)
 
     def begin(self, exchange: ServedExchange) -> Awaitable[None] | None:
-        """Serve an HTTP request without a task where only legacy is involved; otherwise return the awaitable to run.
+        """Serve an HTTP request without a task where only legacy is involved or a limit is reached.
+
+        Otherwise return the awaitable to run.
 
         The listener calls this instead of the app: see `proxy.server.exchange`.
         """
@@ -88,6 +90,8 @@ class Gateway:
             return self._begin_planned(plan, exchange)
         scope = exchange.scope()
         tracker = self._prepare(scope)
+        if self._refuse_at_once(tracker, exchange, scope["headers"]):
+            return None
         start = self._start_of(tracker, exchange) if exchange.is_alone and self._is_direct(tracker) else None
         if start is None:
             return self._run_mirrored(tracker, scope, exchange.receive, exchange.send)
@@ -102,6 +106,8 @@ class Gateway:
         tracker = PlannedRequest(plan, exchange)
         self._set_request_ids(tracker, origin)
         self._admit(tracker, origin.key, origin.passed)
+        if self._refuse_at_once(tracker, exchange, origin.passed):
+            return None
         if plan.may_shadow:
             self._mirror(tracker, exchange.receive)
         if tracker.slot is not None and DirectRequest(self, tracker, exchange).start(plan.start):
@@ -338,6 +344,19 @@ class Gateway:
         tracker.answered_by = "gateway"
         await tracker.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
         await tracker.send({"type": f"{prefix}.body", "body": body, "more_body": False})
+
+    def _refuse_at_once(self, tracker: RequestTracker, exchange: ServedExchange, headers: HeaderFields) -> bool:
+        """Answer a request beyond a limit without a task; return False where it is not refused, or needs a task."""
+        failure = tracker.refusal
+        if failure is None or not exchange.may_respond(0):
+            return False
+        tracker.failure, tracker.cause, tracker.answered_by = failure.code, failure.cause, "gateway"
+        answer, body = error_response(failure, first_header(headers, b"origin"), tracker.snapshot.origins)
+        try:
+            exchange.respond(failure.status, answer, tracker.add_headers(failure.status, answer), body)
+        finally:
+            self.finish(tracker)
+        return True
 
     def _observer_failed(self, observer: Observer, error: Exception) -> None:
         """Count each failure and log the first of its kind. The request was answered and is not affected."""

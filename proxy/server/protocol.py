@@ -52,7 +52,7 @@ class HttpProtocol(asyncio.Protocol):
     """One client connection."""
 
     write_paused = False
-    _in_task = _reads_large = False
+    _in_task = _reads_large = _advancing = False
     evicted_for: str | None = None
     _body_rate: MinimumRate
     _write_paused_at = 0.0
@@ -165,21 +165,28 @@ class HttpProtocol(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Process the received bytes, as far as the current request allows."""
+        self._advancing = True
         try:
-            while self._rest and not (self._closing or self._input.is_queued):
-                if self._body is not None:
-                    self._read_body(self._body)
-                elif self._exchange is None:
-                    self._read_head()
-                else:
-                    if len(self._rest) > PIPELINE_BUFFER:
-                        self._input.pause()
-                    return
+            self._read_requests()
         except RefusedRequest as refused:
             self._refuse(refused.status)
         else:
             if self._body is not None and not self._closing:
                 self._set_body_deadline(self._loop.time())
+        finally:
+            self._advancing = False
+
+    def _read_requests(self) -> None:
+        """Begin requests until one is not answered at once. Raises `RefusedRequest`."""
+        while self._rest and not (self._closing or self._input.is_queued):
+            if self._body is not None:
+                self._read_body(self._body)
+            elif self._exchange is None:
+                self._read_head()
+            else:
+                if len(self._rest) > PIPELINE_BUFFER:
+                    self._input.pause()
+                return
 
     def _set_body_deadline(self, now: float) -> None:
         self._deadline.set(min(self._request_began + self._timeouts.request, self._body_rate.deadline) - now)
@@ -305,14 +312,14 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.set(self._timeouts.keep_alive)
         if self._rest and self._queue.pass_is_long:
             self._input.resume_by_queue(large=False)
-        else:
+        elif not self._advancing:  # else `_read_requests` goes on: a pipeline of refusals must not nest
             self._proceed()
 
     def _proceed(self) -> None:
         """Process the received bytes, and close where none can follow."""
         if self._rest:
             self._advance()
-        if self._half_closed and self._exchange is None and not self._closing:
+        if self._half_closed and self._exchange is None and not (self._closing or self._input.is_queued):
             self._close() if not self._heads.begun else self._refuse(HTTPStatus.BAD_REQUEST)
 
     def break_off(self) -> None:

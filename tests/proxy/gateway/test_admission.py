@@ -184,6 +184,21 @@ async def test_one_client_leaves_slots_for_others(path: bytes) -> None:
     assert stand.causes == ["per_client"]
 
 
+@pytest.mark.parametrize("body", [b"", b"Content-Length: 3\r\n\r\nabc"])
+async def test_pipelined_refusals_are_answered_in_order(body: bytes) -> None:
+    async with running() as stand, serving(stand.gateway) as stand.port:
+        stand.legacy.free.clear()
+        await stand.open_all(4, b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
+        request = b"POST /old HTTP/1.1\r\nHost: a\r\n%b" % (body or b"\r\n")
+        answers = await exchange(
+            stand.port, 300 * request + b"GET /new HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n"
+        )
+    assert answers.count(b"HTTP/1.1 503") == answers.count(b"\r\nretry-after: 1\r\n") == 300
+    assert answers.index(b"HTTP/1.1 200") > answers.rindex(b'"error":"gateway_overloaded"')
+    assert stand.causes == 300 * ["per_client"]
+    assert {record.status for record in stand.records if record.failure} == {503}
+
+
 async def test_full_bulkhead_ends_the_longest_stalled_upload() -> None:
     async with running() as stand:
         await stand.open_all(4, UPLOAD % b"new")

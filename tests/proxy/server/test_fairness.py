@@ -23,14 +23,15 @@ from tests.support.websocket_client import frame, handshake
 class SlowApp:
     """Takes longer than a pass may take for each request, and records whose requests it gets."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 1.5 * PASS_TIME) -> None:
+        self._seconds = seconds
         self.clients: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("served without a task")
 
     def begin(self, exchange: ServedExchange) -> None:
-        time.sleep(1.5 * PASS_TIME)
+        time.sleep(self._seconds)
         self.clients.append(exchange.scope()["client"][0])
         exchange.respond(200, [(b"content-length", b"0")], [], b"")
 
@@ -67,15 +68,17 @@ async def test_client_with_a_long_pipeline_does_not_delay_another() -> None:
     assert app.clients.index("127.0.0.2") <= 10
 
 
-async def test_pipeline_before_the_end_of_a_stream_is_answered_whole() -> None:
-    app = SlowApp()
+@pytest.mark.parametrize(("number", "seconds"), [(20, 1.5 * PASS_TIME), (2000, 0)])
+async def test_pipeline_before_the_end_of_a_stream_is_answered_whole(number: int, seconds: float) -> None:
+    """Each is answered while its head is read: such answers must not nest."""
+    app = SlowApp(seconds)
     async with serving(app) as port, asyncio.timeout(HANG_TIMEOUT):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(20 * b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        writer.write(number * b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         writer.write_eof()
         answers = await reader.read()
         writer.close()
-    assert answers.count(b"HTTP/1.1 200") == 20
+    assert answers.count(b"HTTP/1.1 200") == number
 
 
 async def test_large_body_is_whole_though_its_reads_queue() -> None:
