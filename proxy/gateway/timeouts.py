@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Timeouts:
     """Seconds: for connecting; without progress before an answer begins; without progress within an answer.
 
-    `body_delay`: seconds to wait for the first part of a body before the head is sent without it.
+    `body_delay`: seconds to wait for the first part of a body before the head may be sent without it.
     `continue_after`: seconds to wait for 100 Continue before sending the body anyway (RFC 9110 §10.1.1).
     """
 

@@ -34,9 +34,11 @@ class Forwarder:
 
 
 @asynccontextmanager
-async def forwarding(script: Script, timeouts: Timeouts | None = None) -> AsyncIterator[tuple[int, Forwarder]]:
+async def forwarding(
+    script: Script, timeouts: Timeouts | None = None, max_connections: int = 256
+) -> AsyncIterator[tuple[int, Forwarder]]:
     async with scripted(script) as legacy:
-        forwarder = Forwarder(legacy, timeouts)
+        forwarder = Forwarder(legacy, timeouts, max_connections)
         async with serving(forwarder) as port:
             try:
                 yield port, forwarder

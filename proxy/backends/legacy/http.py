@@ -3,15 +3,15 @@
     client ── receive ──▶ (1) head ─▶ (2) connection ─▶ (3) request body ──▶ legacy
     client ◀── send ───── (6) body ◀─ (5) head ◀────── (4) wait: answer, 100, timeout, disconnect
 
-The head is sent once the body has begun (see `early_heads`), and the body as it arrives, while the answer may already
-be received. Each side's pace limits the other, and only a small buffer is held. A request fails (see `errors`) only
-before its answer has begun; a truncated answer is truncated for the client too, never completed.
+The head is sent once the body has begun (see `unfinished_bodies`), and the body as it arrives, while the answer may
+already be received. Each side's pace limits the other, and only a small buffer is held. A request fails (see `errors`)
+only before its answer has begun; a truncated answer is truncated for the client too, never completed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import cast
 
@@ -19,11 +19,11 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
-from proxy.backends.legacy.early_heads import ClientGone, EarlyHeads
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.pool import Pool, PoolLimits
 from proxy.backends.legacy.request import EncodedRequest, ForwardedRequest, HeaderEncoder, RequestBody
 from proxy.backends.legacy.started import StartedExchange, StartedExchanges
+from proxy.backends.legacy.unfinished_bodies import ClientGone, UnfinishedBodies
 from proxy.fair_queue import fair_queue_of
 from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
 from proxy.gateway.request_context import context_of
@@ -38,8 +38,10 @@ _ANY_AGE = float("inf")
 DISCONNECT_WATCH_DELAY = 0.2
 """Seconds of waiting for an answer after which the client is watched for its disconnect."""
 
-EARLY_HEADS = 8
-"""One of this many connections may carry a request whose body has not begun."""
+UNFINISHED = 2
+"""One of this many connections may carry a request whose body has not ended."""
+UNFINISHED_PER_CLIENT = 8
+"""The same of one client."""
 
 
 class HttpUpstream:
@@ -55,7 +57,8 @@ class HttpUpstream:
         self._encoder = HeaderEncoder(dialer.endpoint)
         self._timeouts = timeouts or Timeouts()
         self.pool = Pool(dialer, limits or PoolLimits())
-        self._early_heads = EarlyHeads(self.pool.limits.max_connections // EARLY_HEADS)
+        most = self.pool.limits.max_connections
+        self._unfinished_bodies = UnfinishedBodies(most // UNFINISHED, most // UNFINISHED_PER_CLIENT)
         self._started = StartedExchanges(self.pool, DISCONNECT_WATCH_DELAY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,8 +66,8 @@ class HttpUpstream:
         started = cast("StartedExchange | None", context.started)
         request = started.request if started is not None else self._encode(scope, context.request_id)  # 1
         timeouts = context.timeouts or self._timeouts
-        waits = started is None and request.encoded.has_body and not request.encoded.expects_continue
-        body = self._early_heads.body_of(receive, timeouts.body_delay) if waits else nullcontext(receive)
+        has_body = started is None and request.encoded.has_body
+        body = self._body_of(request.encoded, receive, context.client, timeouts) if has_body else nullcontext(receive)
         try:
             async with body as receive_body:
                 if started is None:
@@ -72,6 +75,12 @@ class HttpUpstream:
                 await _Forwarding(self.pool, timeouts, request, receive_body, send).run(started)
         except ClientGone:
             return
+
+    def _body_of(
+        self, request: EncodedRequest, receive: Receive, client: str | None, timeouts: Timeouts
+    ) -> AbstractAsyncContextManager[Receive]:
+        delay = 0.0 if request.expects_continue else timeouts.body_delay
+        return self._unfinished_bodies.body_of(receive, client, delay=delay, timeout=timeouts.response)
 
     def prepare(
         self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None

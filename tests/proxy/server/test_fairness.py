@@ -70,8 +70,7 @@ async def test_client_with_a_long_pipeline_does_not_delay_another() -> None:
 
 @pytest.mark.parametrize(("number", "seconds"), [(20, 1.5 * PASS_TIME), (2000, 0)])
 async def test_pipeline_before_the_end_of_a_stream_is_answered_whole(number: int, seconds: float) -> None:
-    """Each is answered while its head is read: such answers must not nest."""
-    app = SlowApp(seconds)
+    app = SlowApp(seconds)  # each is answered while its head is read: such answers must not nest
     async with serving(app) as port, asyncio.timeout(HANG_TIMEOUT):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(number * b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

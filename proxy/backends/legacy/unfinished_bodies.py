@@ -1,0 +1,160 @@
+"""Bound the connections to legacy whose requests have an unfinished body.
+
+first part within `delay` ─▶ whole? ── yes ─▶ connect, send all
+                               └─ no ──▶ a free slot? ── yes ─▶ connect, send what comes
+                                              └─ no ──▶ buffer, until the body is whole or a slot is free
+
+Clients whose bodies do not come, or stop after the first byte, would otherwise hold the connections that others need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from starlette.types import Message, Receive
+
+from proxy.gateway.errors import Overloaded
+
+BUFFER: Final = 32 * 1024
+"""Bytes of a body after which a request without a slot reads no more."""
+
+
+class ClientGone(Exception):
+    """Raised where the client has disconnected, so that no answer can be delivered."""
+
+
+class UnfinishedBodies:
+    """The slots of requests that legacy has without the end of their body.
+
+    There are `limit` slots, at most `per_client` for each client; a client without a key (None) has only the former.
+    """
+
+    def __init__(self, limit: int, per_client: int) -> None:
+        self._limit, self._per_client = max(limit, 1), max(per_client, 1)
+        self._clients: Counter[str | None] = Counter()
+        self._waiting: dict[asyncio.Future[None], str | None] = {}
+
+    @property
+    def used(self) -> int:
+        """Number of slots in use."""
+        return self._clients.total()
+
+    @asynccontextmanager
+    async def body_of(
+        self, receive: Receive, client: str | None, *, delay: float, timeout: float
+    ) -> AsyncIterator[Receive]:
+        """Wait until legacy may get the request; give a `receive` of all of its body.
+
+        `delay`: seconds to wait for the first part; 0 where the client may wait for a 100 Continue. `timeout`: seconds
+        to wait for a slot while nothing is read. Raises `ClientGone`, or `Overloaded` without a slot.
+        """
+        body = BufferedBody(receive)
+        if delay:
+            await body.read_first(delay)
+        if not body.whole and await self._take_slot(body if delay else None, client, timeout):
+            body.on_end = lambda: self._release(client)
+        try:
+            yield body.receive
+        finally:
+            body.end()
+
+    async def _take_slot(self, body: BufferedBody | None, client: str | None, timeout: float) -> bool:
+        """Return True with a slot, False where the body, which is read meanwhile, becomes whole before."""
+        if self._has_slot(client):
+            self._clients[client] += 1
+            return True
+        granted = self._waiting_future(client)
+        try:
+            if body is not None:
+                await body.read_until(granted)
+            if body is None or not body.whole:
+                async with asyncio.timeout(timeout):
+                    await granted
+        except BaseException as error:
+            if granted.done() and not granted.cancelled():
+                self._release(client)
+            if isinstance(error, TimeoutError):
+                raise Overloaded("max_connections") from None
+            raise
+        finally:
+            self._waiting.pop(granted, None)
+        return granted.done()
+
+    def _waiting_future(self, client: str | None) -> asyncio.Future[None]:
+        """Return a future that is done once the client has a slot."""
+        granted = asyncio.get_running_loop().create_future()
+        self._waiting[granted] = client
+        return granted
+
+    def _has_slot(self, client: str | None) -> bool:
+        return self.used < self._limit and (client is None or self._clients[client] < self._per_client)
+
+    def _release(self, client: str | None) -> None:
+        """Release a slot, to the first request that may have it."""
+        self._clients[client] -= 1
+        if not self._clients[client]:
+            del self._clients[client]
+        for granted, waiting in self._waiting.items():
+            if not granted.done() and self._has_slot(waiting):
+                self._clients[waiting] += 1
+                granted.set_result(None)
+                return
+
+
+class BufferedBody:
+    """A body of which the beginning is read before it is forwarded. `on_end` is called once, at its end."""
+
+    on_end: Callable[[], None] | None = None
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read: deque[Message] = deque()
+        self._size = 0
+        self.whole = False
+
+    async def read_first(self, seconds: float) -> None:
+        """Read the first part, unless it takes too long. Raises `ClientGone`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._read_part()
+
+    async def read_until(self, stop: asyncio.Future[None]) -> None:
+        """Read until all has been read, the buffer is full, or `stop` is done. Raises `ClientGone`."""
+        now = asyncio.get_running_loop().time
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+
+                def end(_: asyncio.Future[None]) -> None:
+                    limit.reschedule(now())
+
+                stop.add_done_callback(end)
+                try:
+                    while not (self.whole or self._size > BUFFER or stop.done()):
+                        await self._read_part()
+                finally:
+                    stop.remove_done_callback(end)
+
+    async def _read_part(self) -> None:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._read.append(message)
+        self._size += len(message.get("body", b""))
+        self.whole = not message.get("more_body", False)
+
+    async def receive(self) -> Message:
+        """Return the next part: what was read, then what follows. ASGI `receive`."""
+        message = self._read.popleft() if self._read else await self._receive()
+        if not message.get("more_body", False):
+            self.end()
+        return message
+
+    def end(self) -> None:
+        """Report the end of the body, or of the request."""
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end()
