@@ -33,7 +33,8 @@ class Passwords:
         return (await self._hash(password, bcrypt.gensalt(self._cost))).decode()
 
     async def matches(self, password: str, hashed: str) -> bool:
-        """Return whether a hash is of this password; False for a malformed hash."""
+        """Return whether a hash is of this password; False for a malformed hash. A hash ends at a NUL."""
+        hashed = hashed.partition("\0")[0]
         if not _HASH.fullmatch(hashed):
             return False
         try:

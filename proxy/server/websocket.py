@@ -46,7 +46,7 @@ logger = logging.getLogger("scribe_proxy")
 
 KEY = re.compile(rb"[+/0-9A-Za-z]{22}==")
 """16 bytes in base64."""
-VERSIONS = (b"13", b"8")
+VERSION = re.compile(rb"\+?0*(?:13|8)(?:\.0*)?")  # which `ws` reads as a number
 MAX_EARLY_BYTES = 64 * 1024
 """Bytes of a client before its acceptance from which reading is paused. RFC 6455 §4.1 forbids them."""
 _RANDOM = random.SystemRandom()
@@ -397,7 +397,7 @@ def _find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHead
         return 400, b"Invalid Upgrade header", []
     if not KEY.fullmatch(_joined(headers, b"sec-websocket-key")):
         return 400, b"Missing or invalid Sec-WebSocket-Key header", []
-    if _joined(headers, b"sec-websocket-version") not in VERSIONS:
+    if not VERSION.fullmatch(_joined(headers, b"sec-websocket-version")):
         known = (b"sec-websocket-version", b"13, 8")
         return 400, b"Missing or invalid Sec-WebSocket-Version header", [known]
     return None

@@ -64,7 +64,19 @@ const now = (document) => {
   return text;
 };
 
+const readDocument = (model, document, select) => {
+  const raw = EJSON.deserialize(document, { relaxed: false });
+  const parsed = BSON.deserialize(BSON.serialize(raw));
+  const Model = mongoose.model(model);
+  const read = new Model(undefined, select, { skipId: true, isNew: false, willInit: true });
+  read.init(parsed);
+  return read;
+};
+
 const answers = {
+  async show({ model, document }) {
+    return { json: now(readDocument(model, document)) };
+  },
   async create({ model, values }) {
     const document = new (mongoose.model(model))(values);
     try { await document.validate(); } catch (error) { return { error: failure(error), json: now(document) }; }
@@ -81,11 +93,7 @@ const answers = {
     return { stored: stored(query._castUpdate(query._update)) };
   },
   async read({ model, document, select, push, set }) {
-    const Model = mongoose.model(model);
-    const raw = EJSON.deserialize(document, { relaxed: false });
-    const parsed = BSON.deserialize(BSON.serialize(raw));
-    const read = Model.hydrate ? new Model(undefined, select, { skipId: true, isNew: false, willInit: true }) : null;
-    read.init(parsed);
+    const read = readDocument(model, document, select);
     const answer = { json: now(read) };
     for (const [path, value] of Object.entries(set || {})) read[path] = value;
     for (const [path, value] of Object.entries(push || {})) read[path].push(value);

@@ -15,6 +15,7 @@ from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys
 from handlers.legacy.mongoose.errors import (
+    UNNAMED,
     CastError,
     DocumentNotFoundError,
     Json,
@@ -23,6 +24,7 @@ from handlers.legacy.mongoose.errors import (
     ValidatorError,
     VersionError,
 )
+from handlers.legacy.mongoose.inherited import INHERITED
 from handlers.legacy.mongoose.path_types import IdListPath, IdPath
 from handlers.legacy.mongoose.paths import Path
 from handlers.legacy.mongoose.schema import Schema
@@ -127,7 +129,7 @@ class Document(Embedded):
     def _init(self, name: str, value: Value) -> None:
         path = self.schema.find(name)
         if path is None:
-            self.fields[name] = strip(value)
+            self._init_unknown(name, value)
             return
         self.fields.pop(name, None)
         if isinstance(path, IdListPath) and value is not None and not isinstance(value, list):
@@ -136,8 +138,20 @@ class Document(Embedded):
             self.fields[name] = path.nullish(None) if value is None else path.init(_embed(path, value))
         except CastError as error:
             self._invalidate(error.path, ValidatorError(error.message, "cast", error.path, error.value))
+        except _UnreadableError as error:
+            self._invalidate(UNNAMED, ValidatorError(str(error), "cast", UNNAMED, UNDEFINED))
         if self.states.get(name) != "modify":
             self._move(name, "init")
+
+    def _init_unknown(self, name: str, value: Value) -> None:
+        """Read a field without a path; of a name that every object has, mongoose takes the method for its path."""
+        if name not in INHERITED:
+            self.fields[name] = strip(value)
+            return
+        if value is None:
+            raise JavaScriptTypeError("schemaType._castNullish is not a function")
+        self._invalidate(UNNAMED, ValidatorError("schemaType.cast is not a function", "cast", UNNAMED, UNDEFINED))
+        self._move(name, "init")
 
     def _move(self, name: str, state: str) -> None:
         if self.states.get(name) != state:
@@ -194,6 +208,8 @@ class Document(Embedded):
 
     def validate(self) -> None:
         """Validate as every save does; raises `ValidationError` with all errors in mongoose's order."""
+        if not INHERITED.isdisjoint(self.states):
+            raise JavaScriptTypeError("Cannot read properties of undefined (reading 'length')")
         for name in self._validated():
             if name not in self.errors:
                 refusal = self.schema.paths[name].validate(identity_of(self.get(name)))
@@ -276,13 +292,31 @@ class Document(Embedded):
         self.errors.clear()
 
 
+class _UnreadableError(Exception):
+    """A stored object in place of an id that cannot be read; the message is the TypeError's."""
+
+
 def _embed(path: Path, value: Value) -> Value:
-    """Read a stored object in place of an id as a document of the model that the path refers to."""
+    """Read a stored object in place of an id as a document of the model that the path refers to.
+
+    Raises `_UnreadableError`, or `CastError` for an object in an array.
+    """
     if isinstance(path, IdPath) and path.ref and (fields := own_fields(value)) is not None:
-        return cast("Value", Document.read(Schema.known[path.ref], fields))
-    if isinstance(path, IdListPath):
-        return [_embed(path.item, item) for item in (value if isinstance(value, list) else [value])]
-    return value
+        try:
+            return cast("Value", Document.read(Schema.known[path.ref], fields))
+        except JavaScriptTypeError as error:
+            raise _UnreadableError(str(error)) from error
+    return _embed_each(path, value if isinstance(value, list) else [value]) if isinstance(path, IdListPath) else value
+
+
+def _embed_each(path: IdListPath, items: list[Value]) -> Value:
+    embedded = list(items)
+    for position, item in enumerate(items):
+        try:
+            embedded[position] = _embed(path.item, item)
+        except _UnreadableError as error:
+            raise path.unreadable(embedded, position) from error
+    return embedded
 
 
 def _depopulate(value: Value) -> Value:

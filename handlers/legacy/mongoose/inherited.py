@@ -1,6 +1,7 @@
-"""The methods that every JavaScript object inherits, where mongoose's lookups by name find them as operators. Pure.
+"""The methods that every JavaScript object inherits, where mongoose's lookups by name find them. Pure.
 
-`schemaType.$conditionalHandlers[name]` has no guard against them: in a filter's value with an operator and a member of
+`schema.path(name)` takes a method for the path of a stored field of its name, and cannot cast the field's value.
+`schemaType.$conditionalHandlers[name]` takes it for an operator: in a filter's value with an operator and a member of
 such a name (`{"$gt": "", "toString": 1}`), the method is called on the path's type, and its result becomes the operand.
 """
 
@@ -62,3 +63,6 @@ METHODS: Final[Mapping[str, Callable[[Value], Value]]] = {
     "__proto__": _refuse("handler.call is not a function"),
 }
 """The operand that each method makes of a value; raises `JavaScriptTypeError` where it does."""
+
+INHERITED: Final = frozenset(METHODS)
+"""The names of these methods."""

@@ -12,6 +12,7 @@ from bson.datetime_ms import DatetimeMS
 from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string
 from handlers.legacy.mongoose import casts
 from handlers.legacy.mongoose.errors import (
+    TYPE_ERROR,
     UNNAMED,
     CastError,
     MongooseError,
@@ -192,6 +193,10 @@ class IdListPath(Path):
         for position, item in enumerate(items):
             if isinstance(item, Regex):
                 raise self._item_error(items, position, self.item.cast_error(item, None))
+
+    def unreadable(self, items: list[Value], position: int) -> CastError:
+        """Return the error of an array with a document that a TypeError keeps from being read."""
+        return CastError("[undefined]", _inspect_array(items), f"{self.name}.{position}", TYPE_ERROR)
 
     def _item_error(self, items: list[Value], position: int, error: CastError) -> CastError:
         return CastError(f"[{error.kind}]", _inspect_array(items), f"{self.name}.{position}", origin=error)

@@ -11,6 +11,7 @@ from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import Value
 from handlers.legacy.mongoose import casts
+from handlers.legacy.mongoose.inherited import INHERITED
 from handlers.legacy.mongoose.path_types import DatePath, IdListPath, IdPath, NumberPath
 from handlers.legacy.mongoose.paths import Missing, Path
 from handlers.legacy.mongoose.values import is_out_of_order
@@ -63,7 +64,7 @@ class Schema:
         for name, kind in zip(names, types, strict=True):
             path = self.paths.get(name)
             if path is None:
-                if is_out_of_order(name) or kind is dict:
+                if is_out_of_order(name) or name in INHERITED or kind is dict:
                     return None
             elif not path.is_settled(kind):
                 return None

@@ -12,6 +12,7 @@ from bson.datetime_ms import DatetimeMS
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys, to_number, type_of
 from handlers.legacy.javascript.values import is_uuid
 from handlers.legacy.mongoose.errors import MongooseError
+from handlers.legacy.mongoose.inherited import INHERITED
 
 FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
 """Names that mongoose never copies."""
@@ -152,10 +153,14 @@ def _copy_in_order(fields: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def strip(value: Value) -> Value:
-    """Return the value of a field unknown to the schema, without forbidden names."""
+    """Return the value of a field unknown to the schema, without forbidden names.
+
+    An object below it that is named as a method is read into the method, and lost.
+    """
     if not isinstance(value, dict):
         return value
-    return {key: strip(item) for key, item in value.items() if key not in FORBIDDEN}
+    members = (key for key, item in value.items() if not (key in INHERITED and isinstance(item, dict)))
+    return {key: strip(value[key]) for key in members if key not in FORBIDDEN}
 
 
 def clone(value: Value) -> Value:

@@ -106,8 +106,10 @@ class PromptRoutes:
         """Answer `DELETE /:promptId`: a soft deletion."""
         own = self._own(request)
         update = cast_update(PROMPTS, {"is_deleted": True, "updated_at": now()})
-        if await self.prompts.retire(own["_id"], own["clinician"], update) is None:
+        retired = await self.prompts.retire(own["_id"], own["clinician"], update)
+        if retired is None:
             return json(404, _NOT_FOUND)
+        Document.read(PROMPTS, retired)  # raises where the legacy cannot read it
         return json(200, {"msg": "Prompt deleted successfully"})
 
     def _own(self, request: Request) -> dict[str, object]:

@@ -74,7 +74,7 @@ async def test_a_long_head_passes() -> None:
         (f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Key: short"),
         (f"Sec-WebSocket-Key: {KEY}", f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Key: {KEY}"),
         ("Sec-WebSocket-Version: 13\r\n", ""),
-        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 14"),
+        *(("Sec-WebSocket-Version: 13", f"Sec-WebSocket-Version: {other}") for other in ("14", "13, 8", "1_3", "-13")),
         ("Upgrade: websocket\r\nConn", "Upgrade: websocket\r\nUpgrade: websocket\r\nConn"),
     ],
 )
@@ -86,8 +86,10 @@ async def test_a_faulty_handshake_is_refused_as_ws_refuses_it(old: str, new: str
     assert sorted(ours.lower().split(b"\r\n")) == sorted(theirs.lower().split(b"\r\n"))
 
 
-async def test_version_8_is_the_same_protocol() -> None:
-    async with serving(Recorder()) as port, raw_client(port, handshake().replace(b": 13", b": 8")) as client:
+@pytest.mark.parametrize("version", ["8", "013", "+13", "13.0", "08."])
+async def test_version_8_and_other_spellings_are_accepted(version: str) -> None:
+    request = handshake().replace(b"Version: 13", f"Version: {version}".encode())
+    async with serving(Recorder()) as port, raw_client(port, request) as client:
         assert client.head.startswith(b"HTTP/1.1 101 ")
 
 

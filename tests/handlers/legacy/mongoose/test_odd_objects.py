@@ -7,22 +7,28 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.legacy.javascript import JavaScriptTypeError
 from handlers.legacy.models import CONSULTATIONS, PROMPTS
 from handlers.legacy.mongoose import Document, MongooseError, Schema, cast_filter
-from handlers.legacy.mongoose.inherited import METHODS
-from tests.support.mongoose_documents import show, without_fresh_values
+from handlers.legacy.mongoose.inherited import INHERITED, METHODS
+from handlers.legacy.mongoose.values import FORBIDDEN
+from tests.support.mongoose_documents import read_and_save, show, without_fresh_values
 from tests.support.mongoose_oracle import MODULES, Oracle, extended
-from tests.support.mongoose_values import OPERANDS, UPDATE_PATHS, many_examples, values
+from tests.support.mongoose_values import KNOWN_ID, OPERANDS, UPDATE_PATHS, many_examples, values
 
 pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the stand-in's libraries are not installed")
 
 spread_documents = st.dictionaries(
     st.sampled_from(["$__", "_doc", "isMongooseBuffer", "$isMongooseMap", "__index", "a"]), values, max_size=3
 )
+
+inherited_names = st.sampled_from(sorted({*INHERITED, "a", "_id"} - FORBIDDEN))
+inherited_members = st.dictionaries(inherited_names, st.none() | st.just(1) | st.just({"b": 1}), max_size=2)
+nested_members = inherited_members | st.dictionaries(st.just("a"), inherited_members, max_size=1)
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +77,39 @@ def test_objects_that_look_like_documents_are_set_as_such(oracle: Oracle) -> Non
             )
 
     check()
+
+
+def test_members_named_as_methods_are_shown_as_by_mongoose(oracle: Oracle) -> None:
+    @many_examples
+    @given(inherited_members, nested_members, nested_members)
+    def check(members: dict[str, Any], extra: dict[str, Any], patient: dict[str, Any]) -> None:
+        stored = {"clinician": ObjectId(KNOWN_ID), "patient": patient, "extra": extra, **members}
+        answer = oracle.ask("show", model="consultations", document=extended(stored))
+        ours: dict[str, Any] = {}
+        try:
+            ours["json"] = show(Document.read(CONSULTATIONS, stored))
+        except JavaScriptTypeError as error:
+            ours["error"] = str(error)
+        assert ours.get("error") == answer.get("error", {}).get("message")
+        assert without_fresh_values(ours.get("json"), stored) == without_fresh_values(answer.get("json"), stored)
+
+    check()
+
+
+def test_embedded_members_named_as_methods_are_read_alike(oracle: Oracle) -> None:
+    @many_examples
+    @given(nested_members, st.lists(nested_members, max_size=2))
+    def check(transcript: dict[str, Any], notes: list[dict[str, Any]]) -> None:
+        stored = {"_id": ObjectId(KNOWN_ID), "clinician": ObjectId(KNOWN_ID), "transcript": transcript, "notes": notes}
+        answer = oracle.ask("read", model="consultations", document=extended(stored), set={"status": "ended"})
+        ours = read_and_save(CONSULTATIONS, stored, {"status": "ended"}, {})
+        assert ours.get("error") == answer.get("error", {}).get("message")
+        assert without_fresh_values(ours.get("json"), stored) == without_fresh_values(answer.get("json"), stored)
+
+    check()
+
+
+def test_a_member_named_as_a_method_keeps_from_saving() -> None:
+    document = Document.read(PROMPTS, {"_id": ObjectId(KNOWN_ID), "toString": 1})
+    with pytest.raises(JavaScriptTypeError, match="reading 'length'"):
+        document.validate()

@@ -117,6 +117,12 @@ async def test_changes_and_retires_ones_own(duel: Differential, identity: object
     )
 
 
+@pytest.mark.parametrize("field", ["prompt_text", "created_at", "is_shareable", "toString", "extra"])
+async def test_a_prompt_that_cannot_be_read_is_not_reported_deleted(duel: Differential, field: str) -> None:
+    stored = {**prompt(MINE, AMARA_ID, 1), field: {"toString": 1}}
+    await same(duel, {"prompts": [stored]}, ask("DELETE", f"/api/prompts/{MINE}"), ask("GET", "/api/prompts"))
+
+
 CHANGES: list[dict[str, Any]] = [
     {"created_at": "2020-01-01", "clinician": KNOWN_ID},
     {"_id": KNOWN_ID},
