@@ -18,11 +18,9 @@ The last one is the ASGI extension `proxy.relay`: an app that finds it in the sc
 from __future__ import annotations
 
 import asyncio
-import http
 import logging
 import random
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -37,6 +35,8 @@ from proxy.gateway.errors import Failure, error_response
 from proxy.server.exchange import expect_message
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.timeouts import timeouts_in_force
+from proxy.server.websocket_handshake import find_fault, header_lines, joined_value, read_head, response_head
+from proxy.server.websocket_refusal import HandshakeRefusal
 from proxy.types import RawHeaders
 from proxy.websocket.link import Timing, drain_delay
 from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, TRY_AGAIN_LATER, Closed, Peer, PeerGone
@@ -44,9 +44,6 @@ from proxy.websocket.relay import Relay
 
 logger = logging.getLogger("scribe_proxy")
 
-KEY = re.compile(rb"[+/0-9A-Za-z]{22}==")
-"""16 bytes in base64."""
-VERSION = re.compile(rb"\+?0*(?:13|8)(?:\.0*)?")  # which `ws` reads as a number
 MAX_EARLY_BYTES = 64 * 1024
 """Bytes of a client before its acceptance from which reading is paused. RFC 6455 §4.1 forbids them."""
 _RANDOM = random.SystemRandom()
@@ -83,7 +80,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._early = bytearray()
         self._peer: Peer | None = None
         self._relay: Relay | None = None
-        self._refusal: _Refusal | None = None
+        self._refusal: HandshakeRefusal | None = None
         self._connect_received = self._gone = self._is_leaving = False
         self._account: MemoryAccount | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
@@ -158,16 +155,16 @@ class WebSocketProtocol(asyncio.Protocol):
     # -- the handshake
 
     def _begin(self, head: bytes) -> None:
-        method, target, headers = _read_head(head)
-        fault = _find_fault(method, headers)
+        method, target, headers = read_head(head)
+        fault = find_fault(method, headers)
         self._scope = self._describe(target, headers)
         if fault is not None:
             status, text, extra = fault
             length = (b"content-length", str(len(text)).encode())
-            self._transport.write(_head(status, [(b"content-type", b"text/html"), length, *extra]) + text)
+            self._transport.write(response_head(status, [(b"content-type", b"text/html"), length, *extra]) + text)
             self._transport.close()
             return
-        self._accept = accept_key(_joined(headers, b"sec-websocket-key").decode()).encode()
+        self._accept = accept_key(joined_value(headers, b"sec-websocket-key").decode()).encode()
         task = self._loop.create_task(self._run(self._scope))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -175,7 +172,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _describe(self, target: bytes, headers: RawHeaders) -> Scope:
         raw_path, _, query = target.partition(b"?")
         root_path = self._config.root_path
-        offered = _joined(headers, b"sec-websocket-protocol").decode("latin-1")
+        offered = joined_value(headers, b"sec-websocket-protocol").decode("latin-1")
         return {
             "type": "websocket",
             "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
@@ -225,7 +222,7 @@ class WebSocketProtocol(asyncio.Protocol):
             headers, body = error_response(failure, None, ())
             await self._refuse(failure.status, headers, body)
 
-    def _break_off(self, refusal: _Refusal) -> None:
+    def _break_off(self, refusal: HandshakeRefusal) -> None:
         """Close after an incomplete refusal; its head is sent in any case."""
         if not refusal.complete and not self._gone:
             self._transport.write(refusal.frame(b"", True))
@@ -274,7 +271,7 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._refuse(403, [], b"")
         else:
             expect_message(kind, "websocket.http.response.start")
-            self._refusal = _Refusal(message["status"], list(message.get("headers", ())))
+            self._refusal = HandshakeRefusal(message["status"], list(message.get("headers", ())))
 
     async def _send_open(self, peer: Peer, kind: str, message: Message) -> None:
         if kind == "websocket.close":
@@ -291,7 +288,7 @@ class WebSocketProtocol(asyncio.Protocol):
             headers.append((b"Sec-WebSocket-Protocol", subprotocol.encode("latin-1")))
         self._transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            + _lines([*headers, *message.get("headers", ())])
+            + header_lines([*headers, *message.get("headers", ())])
         )
         self._hand_over(message.get("proxy.relay"))
         self._early.clear()
@@ -316,10 +313,10 @@ class WebSocketProtocol(asyncio.Protocol):
     # -- a refusal
 
     async def _refuse(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        self._refusal = _Refusal(status, headers)
+        self._refusal = HandshakeRefusal(status, headers)
         await self._send_refusal(self._refusal, body, more=False)
 
-    async def _send_refusal(self, refusal: _Refusal, body: bytes, more: bool) -> None:
+    async def _send_refusal(self, refusal: HandshakeRefusal, body: bytes, more: bool) -> None:
         """Write a part of the answer."""
         await refusal.writable.wait()
         if self._gone:
@@ -332,72 +329,3 @@ class WebSocketProtocol(asyncio.Protocol):
     def _close_refused(self) -> None:
         self._transport.close()
         self._loop.call_later(REFUSAL_LINGER, self._transport.abort)
-
-
-class _Refusal:
-    """An HTTP answer instead of a 101. It is chunked if its length is unknown, so that truncation is noticed."""
-
-    def __init__(self, status: int, headers: RawHeaders) -> None:
-        self._status = status
-        self._headers = [header for header in headers if header[0].lower() != b"connection"]
-        self._chunked = False
-        self.begun = self.complete = False
-        self.writable = asyncio.Event()
-        self.writable.set()
-
-    def frame(self, body: bytes, more: bool) -> bytes:
-        """Return the next part in its framing; the first one includes the head."""
-        head = b"" if self.begun else self._begin(None if more else len(body))
-        if not self._chunked:
-            return head + body
-        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return head + chunk + (b"" if more else b"0\r\n\r\n")
-
-    def _begin(self, length: int | None) -> bytes:
-        self.begun = True
-        named = any(name.lower() == b"content-length" for name, _ in self._headers)
-        if not named and self._status not in (204, 304):
-            self._chunked = length is None
-            framing = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
-            self._headers.append(framing)
-        return _head(self._status, self._headers)
-
-
-def _head(status: int, headers: RawHeaders) -> bytes:
-    try:
-        phrase = http.HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\n".encode() + _lines(headers)
-
-
-def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
-
-
-def _read_head(head: bytes) -> tuple[bytes, bytes, RawHeaders]:
-    """Return method, target and headers of a head that uvicorn's HTTP protocol has parsed and joined."""
-    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
-    method, _, rest = first.partition(b" ")
-    target = rest.removesuffix(b" HTTP/1.1")
-    headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
-    return method, target, headers
-
-
-def _joined(headers: RawHeaders, name: bytes) -> bytes:
-    """Return a header's value; duplicates are joined as Node joins them."""
-    return b", ".join([value for key, value in headers if key == name])
-
-
-def _find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHeaders] | None:
-    """Return the answer of `ws` to an invalid handshake: status, text, further headers. The checks are in its order."""
-    if method != b"GET":
-        return 405, b"Invalid HTTP method", []
-    if _joined(headers, b"upgrade").lower() != b"websocket":
-        return 400, b"Invalid Upgrade header", []
-    if not KEY.fullmatch(_joined(headers, b"sec-websocket-key")):
-        return 400, b"Missing or invalid Sec-WebSocket-Key header", []
-    if not VERSION.fullmatch(_joined(headers, b"sec-websocket-version")):
-        known = (b"sec-websocket-version", b"13, 8")
-        return 400, b"Missing or invalid Sec-WebSocket-Version header", [known]
-    return None

@@ -1,0 +1,56 @@
+"""Heads of a WebSocket handshake: reading a client's, checking it as `ws` does, writing the answer's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+
+from proxy.types import RawHeaders
+
+KEY: Final = re.compile(rb"[+/0-9A-Za-z]{22}==")
+"""16 bytes in base64."""
+VERSION: Final = re.compile(rb"\+?0*(?:13|8)(?:\.0*)?")  # which `ws` reads as a number
+
+
+def read_head(head: bytes) -> tuple[bytes, bytes, RawHeaders]:
+    """Return method, target and headers of a head that uvicorn's HTTP protocol has parsed and joined."""
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    method, _, rest = first.partition(b" ")
+    target = rest.removesuffix(b" HTTP/1.1")
+    headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+    return method, target, headers
+
+
+def joined_value(headers: RawHeaders, name: bytes) -> bytes:
+    """Return a header's value; duplicates are joined as Node joins them."""
+    return b", ".join([value for key, value in headers if key == name])
+
+
+def find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHeaders] | None:
+    """Return the answer of `ws` to an invalid handshake: status, text, further headers. The checks are in its order."""
+    if method != b"GET":
+        return 405, b"Invalid HTTP method", []
+    if joined_value(headers, b"upgrade").lower() != b"websocket":
+        return 400, b"Invalid Upgrade header", []
+    if not KEY.fullmatch(joined_value(headers, b"sec-websocket-key")):
+        return 400, b"Missing or invalid Sec-WebSocket-Key header", []
+    if not VERSION.fullmatch(joined_value(headers, b"sec-websocket-version")):
+        known = (b"sec-websocket-version", b"13, 8")
+        return 400, b"Missing or invalid Sec-WebSocket-Version header", [known]
+    return None
+
+
+def response_head(status: int, headers: RawHeaders) -> bytes:
+    """Return the head of an answer after which the connection is closed."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\n".encode() + header_lines(headers)
+
+
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as lines, with the empty one that ends a head."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
