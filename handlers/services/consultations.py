@@ -12,8 +12,10 @@ from typing import Final
 from bson import ObjectId
 
 from handlers.services.documents import now
+from handlers.storage.collection import Filter
 from handlers.storage.documents import equals
-from handlers.storage.store import Document, Filter, Store
+from handlers.storage.reads import Document
+from handlers.storage.store import Store
 
 NEWEST_FIRST: Final = (("started_at", -1),)
 

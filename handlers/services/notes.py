@@ -12,7 +12,9 @@ from typing import Final
 
 from bson import ObjectId
 
-from handlers.storage.store import Document, Filter, Store
+from handlers.storage.collection import Filter
+from handlers.storage.reads import Document
+from handlers.storage.store import Store
 
 NEWEST_FIRST: Final = (("created_at", -1),)
 

@@ -11,9 +11,10 @@ from typing import Final
 
 from bson import ObjectId
 
+from handlers.storage.collection import Collection, Filter
 from handlers.storage.dataloader import Loader
 from handlers.storage.documents import equals
-from handlers.storage.store import Collection, Document, Filter
+from handlers.storage.reads import Document
 from handlers.storage.transactions import is_within_transaction
 
 NEWEST_FIRST: Final = (("created_at", -1),)

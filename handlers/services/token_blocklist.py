@@ -16,9 +16,10 @@ from bson import ObjectId
 
 from common.background_tasks import BackgroundTasks
 from handlers.failure_log import summary_of
+from handlers.storage.collection import Collection
 from handlers.storage.dataloader import Loader
 from handlers.storage.errors import StoreError
-from handlers.storage.store import Collection, Document
+from handlers.storage.reads import Document
 from handlers.storage.transactions import is_within_transaction
 
 logger = logging.getLogger(__name__)

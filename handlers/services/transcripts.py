@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from bson import ObjectId
 
+from handlers.storage.collection import Collection, Filter
 from handlers.storage.documents import equals
-from handlers.storage.store import Collection, Document, Filter
+from handlers.storage.reads import Document
 
 
 class Transcripts:

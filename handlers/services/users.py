@@ -9,8 +9,9 @@ from typing import Final
 from bson import ObjectId
 
 from handlers.services.passwords import Passwords
+from handlers.storage.collection import Collection
 from handlers.storage.errors import DuplicateError
-from handlers.storage.store import Collection, Document
+from handlers.storage.reads import Document
 
 SHOWN: Final = ("username", "email", "role", "createdAt")
 

@@ -11,8 +11,8 @@ from typing import Final
 from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING, IndexModel
 
+from handlers.storage.collection import Collection, Filter
 from handlers.storage.indexes import Indexes
-from handlers.storage.store import Collection, Filter
 
 COLLECTION: Final = "rate_limits"
 INDEXES: Final[Indexes] = {COLLECTION: [IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0)]}

@@ -22,42 +22,33 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import pymongo
-from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
-from pymongo import IndexModel, ReturnDocument, errors
+from pymongo import IndexModel, errors
 from pymongo.errors import PyMongoError
 
 from common.background_tasks import BackgroundTasks
 from handlers.failure_log import summary_of
 from handlers.storage.circuit_breaker import CircuitBreaker
-from handlers.storage.dataloader import Loader
-from handlers.storage.documents import break_ties, group_by_field
-from handlers.storage.driver import Driver, DriverCollection, DriverName, Session, open_driver
+from handlers.storage.collection import Collection
+from handlers.storage.driver import DriverName, Session, open_driver
 from handlers.storage.dry_run import MAX_ABORT_DURATION, DryRunTransaction
 from handlers.storage.errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translate_errors
 from handlers.storage.indexes import INDEX_EXISTS, INDEXES, Indexes
-from handlers.storage.reads import Query
+from handlers.storage.reads import Document
 from handlers.storage.transaction_reaper import Reaper
 from handlers.storage.transactions import (
     ABORT_TIMEOUT,
-    Operation,
     Transaction,
-    Write,
     current_transaction,
-    execute,
-    is_within_transaction,
     use_transaction,
 )
 
 T = TypeVar("T")
-Document: TypeAlias = dict[str, Any]
-Filter: TypeAlias = Mapping[str, object]
-Sort: TypeAlias = Sequence[tuple[str, int]]
 
 logger = logging.getLogger(__name__)
 
@@ -66,130 +57,6 @@ OPERATION_TIMEOUT: Final = 2.0
 
 _WITHOUT_TRANSACTIONS: Final = frozenset({"Unknown", "Standalone"})
 _OPEN_FOR: Final = 60
-
-
-class Collection:
-    """The operations of one collection; all raise `StoreError`."""
-
-    def __init__(self, collection: DriverCollection, driver: Driver, breaker: CircuitBreaker) -> None:
-        self._collection = collection
-        self._driver = driver
-        self._breaker = breaker
-        self._loaders: dict[Hashable, Loader[bytes, list[Document]]] = {}
-
-    async def get(self, identity: object, fields: Sequence[str] = ()) -> Document | None:
-        """Return the document of an `_id`, with only `fields` (and `_id`) where given."""
-        documents = await self.find_by("_id", identity, fields)
-        return documents[0] if documents else None
-
-    async def get_all(self, identities: Sequence[bytes], fields: Sequence[str] = ()) -> dict[bytes, Document]:
-        """Return the existing documents of several ids, both by the bytes of the id."""
-        if not identities:
-            return {}
-        if is_within_transaction():
-            documents = await self.find({"_id": {"$in": list(map(ObjectId, identities))}}, fields=fields)
-            return {document["_id"].binary: document for document in documents}
-        loaded = await self._loader("_id", tuple(fields), ()).load_all(identities)
-        return {identity: loaded[identity][0] for identity in identities if identity in loaded}
-
-    async def find_by(self, field: str, value: object, fields: Sequence[str] = (), sort: Sort = ()) -> list[Document]:
-        """Return the documents whose field equals a value; concurrent lookups by id share one query."""
-        if not isinstance(value, ObjectId) or is_within_transaction():
-            return await self.find({field: value}, fields=fields, sort=sort)
-        return await self._loader(field, tuple(fields), tuple(sort)).load(value.binary)
-
-    def _loader(
-        self, field: str, fields: tuple[str, ...], sort: tuple[tuple[str, int], ...]
-    ) -> Loader[bytes, list[Document]]:
-        """Return the loader of documents by the bytes of the ids in a field."""
-        loader = self._loaders.get((field, fields, sort))
-        if loader is None:
-            projected = fields if not fields or field in fields else (*fields, field)
-
-            async def fetch(identities: Sequence[bytes]) -> Mapping[bytes, list[Document]]:
-                values = list(map(ObjectId, identities))
-                wanted = values[0] if len(values) == 1 else {"$in": values}
-                return group_by_field(await self.find({field: wanted}, fields=projected, sort=sort), field)
-
-            loader = self._loaders[field, fields, sort] = Loader(fetch, [])
-        return loader
-
-    async def find_one(self, filter_: Filter) -> Document | None:
-        """Return the first match."""
-        documents = await self.find(filter_, limit=1)
-        return documents[0] if documents else None
-
-    async def find(
-        self, filter_: Filter, *, sort: Sort = (), fields: Sequence[str] = (), limit: int = 0, skip: int = 0
-    ) -> list[Document]:
-        """Return all matches, in one round trip if they fit into one server response.
-
-        Documents with equal `sort` values come in insertion order, whichever index is used.
-        """
-        query = Query(filter_, fields, sort, limit, skip)
-
-        async def find(session: Any) -> list[Document]:
-            if session is None:
-                return await self._driver.find(self._collection, query)
-            documents: list[Document] = await self._collection.find(**query.options(), session=session).to_list(None)
-            return documents
-
-        documents = await self._execute(find)
-        return break_ties(documents, sort) if sort else documents
-
-    async def page(self, filter_: Filter, *, sort: Sort, limit: int, skip: int) -> tuple[list[Document], int]:
-        """Return one page of the matches, in an order without ties, and the number of all matches."""
-
-        async def count(session: Any) -> int:
-            return int(await self._collection.count_documents(filter_, session=session))
-
-        return await self.find(filter_, sort=sort, limit=limit, skip=skip), await self._execute(count)
-
-    async def insert(self, document: Document) -> None:
-        """Store a new document."""
-
-        async def insert(session: Any) -> bool:
-            return bool(await self._collection.insert_one(document, session=session))
-
-        await self._execute(insert, self._write("insert", document=document))
-
-    async def update_one(self, filter_: Filter, update: Filter) -> int:
-        """Update the first match; return the number of matches."""
-
-        async def change(session: Any) -> int:
-            return int((await self._collection.update_one(filter_, update, session=session)).matched_count)
-
-        return await self._execute(change, self._write("update", filter=filter_, update=update))
-
-    async def update_and_get(
-        self, filter_: Filter, update: Filter | Sequence[Filter], *, upsert: bool = False
-    ) -> Document | None:
-        """Update the first match, which `upsert` inserts where there is none; return the updated document."""
-
-        async def change(session: Any) -> Document | None:
-            changed: Document | None = await self._collection.find_one_and_update(
-                filter_, update, return_document=ReturnDocument.AFTER, upsert=upsert, session=session
-            )
-            return changed
-
-        return await self._execute(change, self._write("update", filter=filter_, update=update))
-
-    async def delete(self, filter_: Filter) -> int:
-        """Delete the first match; return the number of deleted documents."""
-
-        async def delete(session: Any) -> int:
-            return int((await self._collection.delete_one(filter_, session=session)).deleted_count)
-
-        return await self._execute(delete, self._write("delete", filter=filter_))
-
-    async def _execute(self, operation: Operation[T], write: Write | None = None) -> T:
-        """Execute an operation; outside a transaction, through the circuit breaker."""
-        if is_within_transaction():
-            return await execute(operation, write)
-        return await self._breaker.run(lambda: execute(operation, write))
-
-    def _write(self, operation: Literal["insert", "update", "delete"], **fields: object) -> Write:
-        return Write(self._collection.name, operation, fields)
 
 
 class Store:
