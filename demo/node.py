@@ -61,7 +61,7 @@ def _watch(child: ManagedProcess, modules: Path, total: int, progress: Progress)
     deadline = time.monotonic() + _INSTALL_S
     while child.running:
         if time.monotonic() > deadline:
-            raise NodeError(f"npm ci is not done after {_INSTALL_S:.0f} s: {child.last_output()}")
+            raise NodeError(f"npm ci has not finished after {_INSTALL_S:.0f} s: {child.last_output()}")
         progress(min(_count(modules), total), total)
         time.sleep(0.1)
     if child.returncode:

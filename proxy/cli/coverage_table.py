@@ -28,7 +28,7 @@ def summarize_coverage(rows: list[CoverageRow]) -> str:
     samples, live = sum(row.samples for row in rows), sum(row.live or 0 for row in rows)
     answers = counted(samples, "sample") + (f" and {counted(live, 'live answer')}" if live else "")
     operations = len({row.operation.name for row in rows})
-    summary = f"{empty} declared without a sample, {undeclared} seen and not declared"
+    summary = f"{empty} declared without a sample, {undeclared} observed and not declared"
     return f"{answers} of {counted(operations, 'operation')}; {summary}"
 
 

@@ -107,7 +107,7 @@ def _lines(explanation: RouteExplanation) -> list[tuple[str, str]]:
     if explanation.native:
         lines.append(("share", f"{explanation.native} of callers answered natively"))
     if explanation.stage:
-        known = "" if explanation.live is not None else ", if the rollout is there: see --live"
+        known = "" if explanation.live is not None else ", if the rollout is at this stage: see --live"
         lines.append(("stage", explanation.stage + known))
     if explanation.shadow:
         lines.append(

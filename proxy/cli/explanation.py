@@ -147,7 +147,7 @@ def _because(
         "no-native": "the file names no native app",
         "pin-all": f"SCRIBE_PROXY_PIN pins everything to {decision.backend}",
         "pin": f"the route is pinned to {decision.backend}",
-        "override": "the override header asks for it, with the right secret",
+        "override": "the override header selects it, with the right secret",
         "no-route": "no route matches; unmatched requests go to legacy",
         "no-key": f"the request has no bucketing key, and the share is {share} (try --key, --header, --client-ip)",
     }[decision.reason]

@@ -76,15 +76,17 @@ def _search_of(
 _backends: Final = option_group(
     "backends",
     _backends_of,
-    click.option("--legacy", required=True, metavar="URL", help="The backend that decides."),
-    click.option("--native", required=True, metavar="URL", help="The backend to compare with it."),
+    click.option("--legacy", required=True, metavar="URL", help="The legacy backend, whose answers are right."),
+    click.option("--native", required=True, metavar="URL", help="The native backend, which is compared with it."),
     click.option("--mongodb-url", metavar="URL", help="The MongoDB of both backends, whose databases are EMPTIED."),
     click.option("--legacy-database", metavar="NAME", help="The legacy's database."),
     click.option("--native-database", metavar="NAME", help="The native app's database."),
     click.option("--legacy-calls-url", metavar="URL", help="The legacy's outside calls; DELETE clears them."),
     click.option("--native-calls-url", metavar="URL", help="The native app's outside calls."),
     click.option("--host", "hosts", multiple=True, metavar="NAME", help="A test host to use; may be repeated."),
-    click.option("--i-own-this-host", "owned", is_flag=True, help="Use any host, as your own test system."),
+    click.option(
+        "--i-own-this-host", "owned", is_flag=True, help="Allow any host, which must be your own test system."
+    ),
 )
 
 _search: Final = option_group(
@@ -113,7 +115,9 @@ _search: Final = option_group(
         "--plugin", metavar="MODULE", help="Python module or file with the service's own strategies and hooks."
     ),
     click.option("--minutes", type=click.FloatRange(min=0.01), default=1.0, show_default=True, metavar="N"),
-    click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Repeat a run; the default is the time."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), metavar="S", help="Seed, to repeat a run; the default is the time."
+    ),
     click.option("--hang-after", type=click.FloatRange(min=0.1), default=1.5, show_default=True, metavar="SECONDS"),
     click.option(
         "--max-findings", type=click.IntRange(min=1), default=20, show_default=True, help="Stop after so many."

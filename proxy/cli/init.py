@@ -45,9 +45,7 @@ def _valid_url(context: click.Context, parameter: click.Parameter, value: str) -
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=Path("."))
-@click.option(
-    "--legacy", required=True, metavar="URL", callback=_valid_url, help="The service to put the gateway before."
-)
+@click.option("--legacy", required=True, metavar="URL", callback=_valid_url, help="The service behind the gateway.")
 @click.option(
     "--openapi",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -94,7 +94,7 @@ SECTIONS: Final = {
 EXAMPLES: Final = (
     "scribe-proxy demo                                  everything on this machine",
     "scribe-proxy check                                 before routing.yaml is used",
-    "scribe-proxy plan routing.yaml new.yaml            who moves with a change",
+    "scribe-proxy plan routing.yaml new.yaml            callers that a change moves",
     "scribe-proxy explain GET /api/prompts --key K      one caller's backend, and why",
     'scribe-proxy rollback GROUP --why "5xx since 9"    back to legacy, now',
 )

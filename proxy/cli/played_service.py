@@ -46,9 +46,7 @@ def service_options(base_url: str, mongodb_url: str) -> Decorator:
         click.option("--base-url", required=True, metavar="URL", help=base_url),
         click.option("--mongodb-url", metavar="URL", help=mongodb_url),
         click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it."),
-        click.option(
-            "--yes-empty-database", is_flag=True, help="Empty the database although it is on another machine."
-        ),
+        click.option("--yes-empty-database", is_flag=True, help="Allow emptying a database on another machine."),
         click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it."),
         click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS"),
     )
@@ -87,5 +85,5 @@ def _emptied_database(mongodb_url: str | None, database: str | None, confirmed: 
     if not named:
         raise click.UsageError("--mongodb-url needs --database")
     if not local and not confirmed:
-        raise click.UsageError("that MongoDB is not on this machine; --yes-empty-database if it may be emptied")
+        raise click.UsageError("that MongoDB is not on this machine; give --yes-empty-database if it may be emptied")
     return named

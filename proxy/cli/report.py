@@ -134,7 +134,7 @@ def _print(
 
 def _print_sample(findings: QueryResult) -> None:
     if findings.sample is None:
-        click.echo("there is no sample of that")
+        click.echo("there is no such sample")
     else:
         console().print(tables.sample_account(findings.sample))
 
@@ -220,7 +220,7 @@ def _apply_gate(
 def _print_reproduction(findings: QueryResult, form: str, login: str | None, contracts: Path) -> None:
     """Print the request of a sample as a recording or as a curl command."""
     if findings.sample is None:
-        raise click.UsageError("there is no sample of that")
+        raise click.UsageError("there is no such sample")
     try:
         if form == "curl":
             click.echo(curl(findings.sample))

@@ -79,7 +79,7 @@ def field_table(fields: Sequence[tuple[FieldSummary, str, str]], *, routed: bool
 
 def drift_table(drifts: Sequence[Drift]) -> Table:
     """Return contract violations by route and field."""
-    table = _table("route", "backend", "field", "what is wrong", "answers-", "first", "last")
+    table = _table("route", "backend", "field", "broken rule", "answers-", "first", "last")
     for one in drifts:
         cells = (Text(one.route), one.backend, Text(one.path, style="bold"), Text(one.message))
         table.add_row(*cells, _number(one.count, _RED), moment(one.first), moment(one.last))

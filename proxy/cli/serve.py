@@ -50,14 +50,16 @@ MIN_TOKEN: Final = 16
 @click.option("--ops-host", default="127.0.0.1", show_default=True, help="Beyond loopback, OPS_TOKEN must be set.")
 @click.option("--ops-port", default=8001, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
-@click.option("--grace", default=30, show_default=True, metavar="SECONDS", help="For requests under way at the end.")
+@click.option(
+    "--grace", default=30, show_default=True, metavar="SECONDS", help="Time for requests in flight at a shutdown."
+)
 @click.option(
     "--app-dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=Path("."),
     show_default=True,
     metavar="DIR",
-    help="Where Python looks first for the native app.",
+    help="Directory to import the native app from first.",
 )
 @click.option(
     "--state-dir",
@@ -65,7 +67,7 @@ MIN_TOKEN: Final = 16
     envvar="SCRIBE_PROXY_STATE_DIR",
     show_envvar=True,
     metavar="DIR",
-    help="Keeps the last good FILE for restarts; else $STATE_DIRECTORY, or scribe-proxy in $XDG_STATE_HOME.",
+    help="Directory for the last good FILE, for restarts; else $STATE_DIRECTORY, or scribe-proxy in $XDG_STATE_HOME.",
 )
 def serve(
     file: Path,
@@ -138,7 +140,7 @@ def _refuse_viewer_token(ops_host: str, token: str | None, viewer_token: str | N
         return
     if token is None:
         raise click.UsageError(
-            "OPS_VIEWER_TOKEN is set, but OPS_TOKEN is not: without it everybody reads the ops pages"
+            "OPS_VIEWER_TOKEN is set, but OPS_TOKEN is not: without it everybody can read the ops pages"
         )
     if viewer_token == token:
         raise click.UsageError("OPS_VIEWER_TOKEN and OPS_TOKEN are the same: a viewer would be an operator")

@@ -134,7 +134,7 @@ def _head(board: BoardSummary) -> Iterator[Text]:
     yield Text(f"native: {traffic} · {routes}{end}{unplanned}", style="bold")
     yield Text(f"revision {board.revision} · legacy {board.legacy} · native {board.native}", style="dim")
     if not board.shared:
-        yield Text("no MongoDB: shares belong to this gateway only, and a restart forgets them", style="yellow")
+        yield Text("no MongoDB: shares belong to this gateway only, and a restart resets them", style="yellow")
 
 
 def _alerts(alerts: tuple[Alert, ...]) -> Iterator[Text]:

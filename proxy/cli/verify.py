@@ -188,7 +188,7 @@ def _summary(report: Report) -> str:
         f"{count.equal} of {count.total} {_KINDS[subject]}" for subject, count in report.by_subject().items()
     )
     whole = tally(report.results)
-    unseen = f"\nDeclared but not seen: {', '.join(report.unseen)}" if report.unseen else ""
+    unseen = f"\nDeclared but not observed: {', '.join(report.unseen)}" if report.unseen else ""
     return (
         f"\nEqual: {counts}. Declared: {whole.declared}. Differing: {whole.differing}. {report.seconds:.1f} s.{unseen}"
     )

@@ -35,7 +35,7 @@ def _value(token: re.Match[str], env: Mapping[str, str]) -> str:
         return "$"
     reference = _REFERENCE.fullmatch(token[1] or "")
     if reference is None:
-        raise SubstitutionError(f"{token[0]} is no reference: write ${{NAME}} or ${{NAME:-default}}, or $$ for $")
+        raise SubstitutionError(f"{token[0]} is not a reference: write ${{NAME}} or ${{NAME:-default}}, or $$ for $")
     name, default = reference.groups()
     value = env.get(name)
     if default is not None:

@@ -45,7 +45,8 @@ def notes(routes: Sequence[Placed], groups: Mapping[str, GroupSettings], locate:
         if len({route.pin for _, route in placed}) > 1:
             for index, route in placed:
                 if route.pin is not None:
-                    message = f"pins this route alone, not the others of the group {group}: their callers change sides"
+                    others = f"not the others of the group {group}: a caller may change backends between them"
+                    message = f"pins this route alone, {others}"
                     yield locate(message, "routes", index, "pin")
 
 

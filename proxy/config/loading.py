@@ -44,7 +44,7 @@ def read(path: Path) -> bytes:
 def decode(data: bytes, source: str) -> str:
     """Decode a file, UTF-8 of at most MAX_BYTES. Raises ConfigError."""
     if len(data) > MAX_BYTES:
-        raise ConfigError((Problem(0, "", "larger than 1 MiB; this is no routing.yaml"),), source)
+        raise ConfigError((Problem(0, "", "larger than 1 MiB, which is too large for a routing.yaml"),), source)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

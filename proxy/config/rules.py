@@ -62,7 +62,7 @@ def overall(file: RoutingFile, *, native: bool, locate: Locate) -> Iterator[Prob
     if file.legacy.tls is not None and not file.legacy.url.startswith("https:"):
         yield locate("needs an https URL", "legacy", "tls")
     if file.health is not None and not native:
-        yield locate("asks the native side, and the file has no `native:` app", "health")
+        yield locate("needs a native app, and the file has no `native:`", "health")
     server = file.server
     if "header_timeout" in server.model_fields_set and server.header_timeout > server.request_timeout:
         limit = show_duration(server.request_timeout)
@@ -107,7 +107,7 @@ def _cookie_names(file: RoutingFile, locate: Locate) -> Iterator[Problem]:
 
 def _docs_alone(docs: DocsSettings, *, native: bool, locate: Locate) -> Iterator[Problem]:
     if docs.native is not None and not native:
-        yield locate("is asked of the native side, and the file has no `native:` app", "docs", "native")
+        yield locate("is read from the native app, and the file has no `native:`", "docs", "native")
     first: dict[str, str] = {}
     for page, path in _pages(docs):
         if path in first:
@@ -119,7 +119,7 @@ def _hidden_by_docs(docs: DocsSettings, routes: Sequence[Placed], locate: Locate
     for index, route in routes:
         for page, path in _pages(docs):
             if not route.pattern.rest and answers(route.pattern.method, "GET") and route.pattern.takes(path):
-                message = f"GET {path} never comes here: docs.{page} answers it"
+                message = f"GET {path} never reaches this route: docs.{page} answers it"
                 yield locate(message, "routes", index, "match")
 
 
@@ -132,7 +132,7 @@ def _same_names(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem
     for outline in outlines:
         if outline.name in first:
             line = locate("", "routes", first[outline.name], "name").line
-            yield locate(f"the route on line {line} has this name already", "routes", outline.index, "name")
+            yield locate(f"the route on line {line} already has this name", "routes", outline.index, "name")
         elif outline.name is not None:
             first[outline.name] = outline.index
 
@@ -153,10 +153,10 @@ def _unreachable(outlines: Sequence[Outline], locate: Locate) -> Iterator[Proble
 def _covered(match: Pattern, earlier: Pattern | None, line: int) -> str:
     by = f"`{earlier}` on line {line}"
     if earlier is None or match.shape == earlier.shape:
-        return f"duplicate: {by} takes the same requests"
+        return f"duplicate: {by} matches the same requests"
     if match.method == "HEAD" and earlier.method == "GET":
-        return f"unreachable: {by} takes HEAD too; put this route before it"
-    return f"unreachable: {by} takes all that it could; put this route before it"
+        return f"unreachable: {by} matches HEAD too; put this route before it"
+    return f"unreachable: {by} matches all of its requests; put this route before it"
 
 
 def _borrowed_groups(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
@@ -178,7 +178,7 @@ def _without_native(index: int, route: Route, locate: Locate) -> Iterator[Proble
     }
     for key, wants in wanting.items():
         if wants:
-            yield locate("needs a native side, and the file has no `native:` app", "routes", index, key)
+            yield locate("needs a native app, and the file has no `native:`", "routes", index, key)
 
 
 def _misplaced(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
@@ -196,17 +196,21 @@ def _moving(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
     """Yield warnings about guards and rollouts without effect."""
     guard, rollout = route.guard, route.rollout
     if rollout is not None and guard is None:
-        yield locate("goes up by itself, but without a guard it never goes down", "routes", index, "rollout")
+        yield locate(
+            "raises the share, but without a `guard` nothing lowers it automatically", "routes", index, "rollout"
+        )
     if rollout is not None and rollout.stages[-1] > route.native:
         highest = show_share(route.native)
         yield locate(f"stages above `native`, which is {highest}, are not reached", "routes", index, "rollout")
     if route.shadow.share:
         return
     if guard is not None and guard.mismatch is not None:
-        yield locate("says nothing: none of the route is compared, see `shadow`", "routes", index, "guard", "mismatch")
+        yield locate(
+            "has no effect: no request of the route is compared, see `shadow`", "routes", index, "guard", "mismatch"
+        )
     if rollout is not None and "mismatch" in rollout.gates.model_fields_set:
         at = ("routes", index, "rollout", "gates", "mismatch")
-        yield locate("is not asked: none of the route is compared, see `shadow`", *at)
+        yield locate("is not evaluated: no request of the route is compared, see `shadow`", *at)
 
 
 def _text(value: object) -> str | None:

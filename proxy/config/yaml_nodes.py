@@ -171,7 +171,7 @@ class _Composer:
     def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
         anchored = self.anchors.get(str(event.anchor))
         if anchored is None:
-            self.refuse(event, f"the alias *{event.anchor} stands for nothing above it")
+            self.refuse(event, f"the alias *{event.anchor} has no anchor above it")
         node, size, height = anchored
         self.count(event, size)
         self.reach(event, depth + height)

@@ -96,7 +96,7 @@ class _ContractReader:
             return False
         if shape in shapes:
             other, tree = shapes[shape]
-            self._fault(item, f"takes the same requests as {other} ({tree.file.name}:{tree.line})", template)
+            self._fault(item, f"matches the same requests as {other} ({tree.file.name}:{tree.line})", template)
         shapes.setdefault(shape, (template, item))
         return self._mapping(item, "path", template)
 

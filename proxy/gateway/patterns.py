@@ -207,9 +207,9 @@ def _refuse(path: str) -> None:
     if not path.startswith("/"):
         raise PatternError(f"the path {path!r} must begin with a slash")
     if "?" in path or "#" in path:
-        raise PatternError("only the path is matched: leave out `?` and `#` and what follows them")
+        raise PatternError("only the path is matched: remove `?` or `#` and the text after it")
     if not path.isascii():
-        raise PatternError("the path is matched as it is sent: percent-encode what is not ASCII")
+        raise PatternError("the path is matched as it is sent: percent-encode characters that are not ASCII")
 
 
 def _segment(text: str, path: str, *, empty: bool) -> Segment:
@@ -225,5 +225,5 @@ def _segment(text: str, path: str, *, empty: bool) -> Segment:
     if not text and not empty:
         raise PatternError(f"the path {path} has an empty segment")
     if text and not _LITERAL.fullmatch(text):
-        raise PatternError(f"{text!r} holds what no request path does")
+        raise PatternError(f"{text!r} contains a character that no request path has")
     return text

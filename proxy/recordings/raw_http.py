@@ -33,7 +33,7 @@ class Origin:
         """Parse an http or https URL. Raises ValueError for any other text."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no http or https URL")
+            raise ValueError(f"{url!r} is not an http or https URL")
         secure = parts.scheme == "https"
         return cls(parts.hostname, parts.port or (443 if secure else 80), secure, parts.path.rstrip("/"))
 

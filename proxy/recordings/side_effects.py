@@ -111,7 +111,7 @@ class OutsideCalls:
         try:
             calls = response.json()
         except ValueError as error:
-            raise SideEffectsError(f"{self._url}: no JSON came back") from error
+            raise SideEffectsError(f"{self._url}: the answer is not JSON") from error
         if not isinstance(calls, list):
             raise SideEffectsError(f"{self._url}: a list is expected")
         return calls

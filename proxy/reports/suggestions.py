@@ -22,7 +22,7 @@ from proxy.reports.models import FieldSummary
 from proxy.types import DifferenceKind
 from proxy.wording import counted
 
-REASON: Final = "say why this is meant"
+REASON: Final = "give the reason for this difference"
 _BRANCHES: Final = ("allOf", "anyOf", "oneOf")
 _IDENTITIES: Final = ("_id", "id")
 _UNNAMED: Final = re.compile(r"~[b-t]*|<[a-z]+>")

@@ -124,7 +124,7 @@ def mark(difference: TrackedDifference, state: State, given: Mark) -> TrackedDif
         raise InvalidMark(f"the state is one of {', '.join(MARKS)}")
     checked = replace(given, state=state, revision=given.revision if state == "fixed" else None)
     if not checked.actor:
-        raise InvalidMark("a name is needed: who sets the state")
+        raise InvalidMark("the name of the person is required")
     if state == "known" and not checked.reason:
         raise InvalidMark("a known difference needs a reason")
     for name, text, limit in (

@@ -83,7 +83,7 @@ def require_actor(actor: str) -> str:
     """Return the actor's name on one line. Raises `Refused` where it is empty."""
     name = " ".join(actor.split())[:MAX_LENGTH]
     if not name:
-        raise Refused("an actor is required: say who you are")
+        raise Refused("an actor is required: give your name")
     return name
 
 

@@ -160,5 +160,5 @@ def _missing(request: Request, unavailable: Unavailability | None) -> Response:
     if unavailable is not None:
         return error_page(request, 503, unavailable.title, unavailable.text)
     return error_page(
-        request, 404, "TrackedDifference not found", "It was never observed, or not for as long as reports are stored."
+        request, 404, "Difference not found", "It was never observed, or not for as long as reports are stored."
     )

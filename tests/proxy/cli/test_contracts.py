@@ -1,4 +1,4 @@
-"""`contracts infer|check|coverage`, `check --contracts`, and the contract of this repository held to its recordings."""
+"""`contracts infer|check|coverage`, `check --contracts`, and this repository's contract against its recordings."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_unknown_requests_and_frames_are_violations(tmp_path: Path) -> None:
     assert "WS /transcription-stream: frame is not of type string" in result.output
     gaps = run("contracts", "coverage", "--contract", into, "--recordings", RECORDED)
     assert "5!" in gaps.output
-    assert "seen and not declared" in gaps.output
+    assert "observed and not declared" in gaps.output
 
 
 def test_coverage_is_a_table_or_json(copied: Path) -> None:
@@ -155,7 +155,7 @@ def test_coverage_is_a_table_or_json(copied: Path) -> None:
     table = run("contracts", "coverage", *options)
     assert table.exit_code == 0
     assert "POST /users/login" in table.output
-    assert "316 samples of 28 operations; 34 declared without a sample, 0 seen and not declared" in table.output
+    assert "316 samples of 28 operations; 34 declared without a sample, 0 observed and not declared" in table.output
     rows = json.loads(run("contracts", "coverage", *options, "--json").stdout)
     assert {
         "operation": "users.login", "method": "POST", "path": "/users/login", "status": "200",

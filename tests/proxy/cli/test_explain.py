@@ -92,7 +92,7 @@ def test_the_key_may_come_from_headers(file: Path) -> None:
             ("GET", "/nope", "--header", "x-side: native; key=0123456789abcdef"),
             "native",
             "override",
-            "the override header asks for it, with the right secret",
+            "the override header selects it, with the right secret",
         ),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_rollout_is_at_its_first_stage_unless_said_otherwise(file: Path) -> No
     assert (found["backend"], found["reason"], found["stage"], found["native"]) == ("legacy", "share", "0.01%", "100%")
     assert found["because"] == f"bucket {place} is not below 1, where the native share of 0.01% ends"
     assert data(file, "GET", "/staged", "--key", "k", "--stage", "100%")["backend"] == "native"
-    assert "0.01%, if the rollout is there" in run(file, "GET", "/staged", "--key", "k").output
+    assert "0.01%, if the rollout is at this stage" in run(file, "GET", "/staged", "--key", "k").output
     assert data(file, "GET", "/pinned")["stage"] is None
 
 

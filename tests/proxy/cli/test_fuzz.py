@@ -1,4 +1,4 @@
-"""`fuzz` between two small services that know nothing of Scribe, and what it refuses."""
+"""`fuzz` between two small services other than Scribe, and its refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules that commands load: those that must answer at once load nothing that they do not need."""
+"""Modules that commands import: quick commands import only what they need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`init` writes files that `check` accepts, and overwrites nothing unasked."""
+"""`init` writes files that `check` accepts, and overwrites nothing without `--force`."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ async def test_malformed_scenarios_are_told(scenarios: Path, tmp_path: Path, con
         (("--mongodb-url", "mongodb://127.0.0.1", "--database", "admin"), "MongoDB's own"),
         (("--mongodb-url", "http://127.0.0.1"), "invalid MongoDB URL"),
         (("--only", "nothing"), "no scenario matches"),
-        (("--base-url", "nonsense"), "no http or https URL"),
+        (("--base-url", "nonsense"), "not an http or https URL"),
     ],
 )
 async def test_a_wrong_use_is_told(scenarios: Path, tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:

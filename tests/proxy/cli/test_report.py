@@ -81,7 +81,7 @@ def test_sample_shows_noise_declared_divergences_and_violations(reported: str, c
 
 
 def test_without_a_sample_it_says_so(reported: str, contracts: Path) -> None:
-    assert "there is no sample of that" in report(reported, contracts, "--route", "blind", "--sample").stdout
+    assert "there is no such sample" in report(reported, contracts, "--route", "blind", "--sample").stdout
     assert told(reported, contracts, "--route", "blind", "--sample") is None
 
 

@@ -1,4 +1,4 @@
-"""The steps that a person takes on the command line, on a real MongoDB."""
+"""A person's actions on the command line, on a real MongoDB."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_cap_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -
 def test_without_a_reason_or_a_name_nothing_is_done(file: Path, step: str, mongodb_url: str) -> None:
     assert "Missing option '--why'" in run(file, step, "notes.list", reason=None).stderr
     assert "a reason is required" in run(file, step, "notes.list", reason=" ").stderr
-    assert "say who you are" in run(file, step, "notes.list", actor=" ").stderr
+    assert "give your name" in run(file, step, "notes.list", actor=" ").stderr
     assert history(mongodb_url) == []
 
 

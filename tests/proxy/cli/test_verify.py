@@ -79,7 +79,7 @@ async def test_declared_is_0_with_its_id(client: Database, mongodb_url: str, rec
     assert result.exit_code == 0, result.output
     assert "declared  notes / 3  GET /notes/{id}  [drafts]" in result.output
     assert "Declared: 2. Differing: 0." in result.output
-    assert "Declared but not seen: unused" in result.output
+    assert "Declared but not observed: unused" in result.output
 
 
 async def test_json_holds_it_all(client: Database, mongodb_url: str, recordings: Path) -> None:
@@ -135,7 +135,7 @@ async def test_headers_may_be_left_out(tmp_path: Path) -> None:
         (("--mongodb-url", "mongodb://127.0.0.1", "--database", "admin"), "MongoDB's own"),
         (("--mongodb-url", "http://127.0.0.1"), "invalid MongoDB URL"),
         (("--only", "nothing"), "no recording"),
-        (("--base-url", "nonsense"), "no http or https URL"),
+        (("--base-url", "nonsense"), "not an http or https URL"),
         (("--recordings", "/nowhere"), "does not exist"),
     ],
 )

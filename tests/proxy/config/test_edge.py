@@ -1,4 +1,4 @@
-"""Keys for what stands in front of the gateway: trusted proxies and browsers."""
+"""Keys for trusted proxies and browsers."""
 
 from __future__ import annotations
 

@@ -35,10 +35,10 @@ def test_references_are_filled_in_once(text: str, result: str) -> None:
     ("text", "complaint"),
     [
         ("${NOPE}", "the environment variable NOPE is not set (${NOPE:-…} gives a default)"),
-        ("${}", "${} is no reference"),
-        ("${A-b}", "${A-b} is no reference"),
-        ("${1A}", "${1A} is no reference"),
-        ("${HOST", "${ is no reference"),
+        ("${}", "${} is not a reference"),
+        ("${A-b}", "${A-b} is not a reference"),
+        ("${1A}", "${1A} is not a reference"),
+        ("${HOST", "${ is not a reference"),
     ],
 )
 def test_what_cannot_be_filled_in_is_named(text: str, complaint: str) -> None:

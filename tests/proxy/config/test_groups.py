@@ -1,4 +1,4 @@
-"""`groups` and `defaults`: the setting that counts on a route, and what must be the same within a group."""
+"""`groups` and `defaults`: the setting in force on a route, and settings that a group's routes must share."""
 
 from __future__ import annotations
 
@@ -129,14 +129,17 @@ def test_wrong_group_settings_are_reported_once_with_their_line() -> None:
 
 def test_warning_about_a_default_is_given_at_the_default() -> None:
     guard = "{guard: {mismatch: 1%}}"
-    where = ":5: defaults.guard.mismatch: says nothing: none of the route is compared, see `shadow`"
+    where = ":5: defaults.guard.mismatch: has no effect: no request of the route is compared, see `shadow`"
     assert [note.located("") for note in read(A, B, groups="{g: {}}", defaults=guard).notes] == [where]
     assert read(f"{A}, shadow: 1%", B, defaults=guard).notes == ()
 
 
 def test_a_pin_on_a_part_of_a_group_is_a_warning() -> None:
     (note,) = read(f"{A}, pin: legacy", B).notes
-    assert note.message == "pins this route alone, not the others of the group g: their callers change sides"
+    assert (
+        note.message
+        == "pins this route alone, not the others of the group g: a caller may change backends between them"
+    )
     assert read(A, B, groups="{g: {pin: native}}").notes == ()
 
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of routing.yaml: shipped as it is made, and of one mind with `check` about the form of values."""
+"""The JSON Schema of routing.yaml: the shipped one is current, and agrees with `check` about the form of values."""
 
 from __future__ import annotations
 

@@ -134,12 +134,13 @@ routes:
         "18: native: already given on line 17",
         "19: routes[b].shadow: must be a mapping (`key: value`)",
         "20: routes[b].rollout.stages: stages must go up: 5% comes after 10%",
-        "21: routes[b].name: the route on line 15 has this name already",
-        "22: routes[b].match: unreachable: `GET /x/{id}` on line 16 takes all that it could; put this route before it",
+        "21: routes[b].name: the route on line 15 already has this name",
+        "22: routes[b].match: unreachable: `GET /x/{id}` on line 16 matches all of its requests; "
+        "put this route before it",
         "23: routes[b].pin: must be 'legacy' or 'native', not 'natve'",
         "24: routes[#4]: must be a mapping (`key: value`), not 'just text'",
         "25: routes[c d].name: must be 1 to 64 letters, digits, `.`, `_` or `-`, as in notes.create, not 'c d'",
-        "26: routes[c d].match: unreachable: `GET /x/{id}` on line 16 takes HEAD too; put this route before it",
+        "26: routes[c d].match: unreachable: `GET /x/{id}` on line 16 matches HEAD too; put this route before it",
         "27: routes[c d].shadow.writes: must be 'never' or 'dry_run', not 'dry_rn'",
         "28: routes[c d].rollout.stages: must hold at least one item",
     ]
@@ -190,9 +191,9 @@ def test_duplicate_and_hidden_routes_are_refused_with_both_lines() -> None:
         "- {name: a, match: POST /a}",
     )
     assert faults(text) == [
-        "6: routes[c].match: duplicate: `GET /a` on line 4 takes the same requests",
-        "7: routes[d].match: unreachable: `* /b/*` on line 5 takes all that it could; put this route before it",
-        "8: routes[a].name: the route on line 4 has this name already",
+        "6: routes[c].match: duplicate: `GET /a` on line 4 matches the same requests",
+        "7: routes[d].match: unreachable: `* /b/*` on line 5 matches all of its requests; put this route before it",
+        "8: routes[a].name: the route on line 4 already has this name",
     ]
 
 
@@ -203,7 +204,7 @@ def test_what_wants_a_native_side_is_refused_without_one() -> None:
         "- {name: c, match: GET /c, on_legacy_down: native, rollout: {stages: [1%]}}",
         native="",
     )
-    wanting = "needs a native side, and the file has no `native:` app"
+    wanting = "needs a native app, and the file has no `native:`"
     assert faults(text) == [
         f"4: routes[a].native: {wanting}",
         f"5: routes[b].pin: {wanting}",

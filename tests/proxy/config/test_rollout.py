@@ -74,7 +74,7 @@ def test_what_cannot_be_is_refused(route: str, fault: str) -> None:
 
 def test_health_checks_want_somebody_to_ask() -> None:
     assert faults("native: 0%", "health: {path: /alive}") == [
-        "health: asks the native side, and the file has no `native:` app"
+        "health: needs a native app, and the file has no `native:`"
     ]
 
 
@@ -100,7 +100,7 @@ def test_a_guard_that_says_nothing_has_the_plans_triggers() -> None:
         ("guard: {}, rollout: {stages: [1%, 100%]}", []),
         (
             "rollout: {stages: [1%, 100%]}",
-            ["routes[a].rollout: goes up by itself, but without a guard it never goes down"],
+            ["routes[a].rollout: raises the share, but without a `guard` nothing lowers it automatically"],
         ),
         (
             "native: 50%, guard: {}, rollout: {stages: [1%, 100%]}",
@@ -108,11 +108,11 @@ def test_a_guard_that_says_nothing_has_the_plans_triggers() -> None:
         ),
         (
             "guard: {mismatch: 1%}",
-            ["routes[a].guard.mismatch: says nothing: none of the route is compared, see `shadow`"],
+            ["routes[a].guard.mismatch: has no effect: no request of the route is compared, see `shadow`"],
         ),
         (
             "guard: {}, rollout: {stages: [1%], gates: {mismatch: 1%}}",
-            ["routes[a].rollout.gates.mismatch: is not asked: none of the route is compared, see `shadow`"],
+            ["routes[a].rollout.gates.mismatch: is not evaluated: no request of the route is compared, see `shadow`"],
         ),
         ("shadow: 5%, guard: {mismatch: 1%}, rollout: {stages: [1%], gates: {mismatch: 1%}}", []),
     ],

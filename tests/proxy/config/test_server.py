@@ -1,4 +1,4 @@
-"""The `server` section: how long the listeners wait for their clients."""
+"""The `server` section: timeouts of the listeners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targets in routing.yaml: what can be said, what contradicts, and lists in files beside it."""
+"""Targets in routing.yaml: valid ones, contradictions, and lists in files."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_claim_needs_the_secret_of_tokens() -> None:
 
 def test_an_include_needs_a_native_app() -> None:
     assert problems("{include: {header:x: a}}", HEAD.replace("native: a:b\n", "")) == [
-        "routes[a].native: needs a native side, and the file has no `native:` app"
+        "routes[a].native: needs a native app, and the file has no `native:`"
     ]
 
 

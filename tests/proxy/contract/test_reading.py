@@ -55,7 +55,7 @@ def answer(*lines: str) -> str:
         (HEAD + "paths:\n  /a:\n    get: {}\n", [":5: GET /a: has no `responses`"]),
         (
             HEAD + "paths:\n  /a/{x}:\n    {}\n  /A/{y}:\n    {}\n",
-            [":6: /A/{y}: takes the same requests as /a/{x} (openapi.yaml:4)"],
+            [":6: /A/{y}: matches the same requests as /a/{x} (openapi.yaml:4)"],
         ),
         (
             HEAD + SOUND + "      operationId: x\n      responses: {'200': {description: x}}\n"

@@ -62,7 +62,7 @@ NATIVE: dict[str, Any] = {
 
 
 class Native:
-    """A native app that tells of itself, until it does not."""
+    """A native app that serves its OpenAPI document until the test stops it."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -75,7 +75,7 @@ class Native:
 
 
 class Stage:
-    """The pages in front of a gateway, which says that it was asked."""
+    """The pages in front of a gateway that records its requests."""
 
     def __init__(self, place: Path, text: str = "docs: {native: /api/openapi.json}") -> None:
         self.file = place / "routing.yaml"
@@ -251,9 +251,9 @@ routes:
   - {name: d, match: "* /help/*"}
 """
     assert notes(tmp_path, routes) == [
-        "GET /docs never comes here: docs.swagger answers it",
-        "GET /docs never comes here: docs.swagger answers it",
-        "GET /redoc never comes here: docs.redoc answers it",
+        "GET /docs never reaches this route: docs.swagger answers it",
+        "GET /docs never reaches this route: docs.swagger answers it",
+        "GET /redoc never reaches this route: docs.redoc answers it",
     ]
 
 
@@ -272,5 +272,5 @@ def test_paths_that_cannot_be_are_refused(tmp_path: Path, text: str, message: st
 
 def test_native_cannot_be_asked_where_there_is_none(tmp_path: Path) -> None:
     (tmp_path / "routing.yaml").write_text("legacy: {url: http://127.0.0.1:9}\ndocs: {native: /x}\n")
-    with pytest.raises(ConfigError, match="no `native:` app"):
+    with pytest.raises(ConfigError, match="no `native:`"):
         load(tmp_path / "routing.yaml", {})

@@ -1,4 +1,4 @@
-"""Live view, history, and the buttons: what ops see of shares and do to them."""
+"""The live view, the history and the action buttons of shares."""
 
 from __future__ import annotations
 
@@ -308,7 +308,7 @@ def test_a_machine_says_who_it_is(staged: Stage) -> None:
         client.headers.update({**BEARER, "accept": "application/json"})
         path = "/routes/prompts.list/promote"
         nameless = client.post(path, data={"reason": "because"})
-        assert (nameless.status_code, nameless.json()["detail"]) == (409, "an actor is required: say who you are")
+        assert (nameless.status_code, nameless.json()["detail"]) == (409, "an actor is required: give your name")
         done = client.post(path, data={"actor": "deploy job", "reason": "because"})
         assert done.json() == {"route": "prompts.list", "version": 3, "share": 50.0}
 

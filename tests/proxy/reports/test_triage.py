@@ -1,4 +1,4 @@
-"""States of differences: the story from new to returned, and what does not count as a return."""
+"""States of differences, from new to returned, and observations that are not a return."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_known_difference_stays_known() -> None:
     ("state", "given", "message"),
     [
         ("known", BY, "needs a reason"),
-        ("fixed", replace(BY, actor=""), "a name is needed"),
+        ("fixed", replace(BY, actor=""), "name of the person is required"),
         ("returned", BY, "one of new, known, fixed"),
         ("known", replace(BY, reason="x" * 501), "at most 500"),
         ("known", replace(BY, reason="two\nlines"), "one line"),

@@ -116,7 +116,7 @@ async def test_people_take_the_wheel() -> None:
     ("name", "actor", "reason", "text"),
     [
         ("b", "amara", "because", "there is no route or group b"),
-        ("a", " ", "because", "say who you are"),
+        ("a", " ", "because", "give your name"),
         ("a", "amara", "\n", "a reason is required"),
     ],
 )
@@ -132,7 +132,7 @@ async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(
 
 async def test_step_is_retried_on_concurrent_changes_up_to_a_limit() -> None:
     class Busy(MemoryStore):
-        """Somebody else is always faster, `times` over."""
+        """A store in which another process is faster, `times` times."""
 
         times = 2
 
