@@ -137,9 +137,10 @@ def _leaves_nothing_open() -> Iterator[None]:
 
 
 class ByFile(LoadScopeScheduling):
-    """A file's tests run in one process, so that the servers they share start once; all of the browser's do.
+    """A scheduler that runs a file's tests in one process, so that shared servers start once.
 
-    The tests of DIVIDED share nothing and wait most of their time: they run beside each other.
+    All browser tests run in one process. Tests of the files in DIVIDED share nothing and mostly wait, so they run in
+    parallel.
     """
 
     def _split_scope(self, nodeid: str) -> str:

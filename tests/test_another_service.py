@@ -1,4 +1,4 @@
-"""docs/another-service.md does what it says: its commands run, in order, in an empty folder."""
+"""The commands of docs/another-service.md work, in order, in an empty folder."""
 
 from __future__ import annotations
 

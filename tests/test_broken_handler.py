@@ -59,7 +59,7 @@ OTHERS: Final = [
 
 @dataclass(frozen=True)
 class Stand:
-    """A gateway, and what its reports say."""
+    """A gateway and its reports."""
 
     origin: Origin
     broken: Path

@@ -1,4 +1,4 @@
-"""Conventions of the tests: parts are given and not patched, names are short, a file is about one subject."""
+"""Conventions of the tests: parts are injected and not patched, names are short, a file has one subject."""
 
 from __future__ import annotations
 

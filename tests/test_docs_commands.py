@@ -1,7 +1,7 @@
-"""Every command in README and docs works as it stands, after the line that the demo prints was pasted.
+"""Every command in README and docs works as written, after the line that the demo prints was pasted.
 
-Shell blocks run against a demo on free ports, command by command; what needs an engine or a cluster, and what stands
-within sentences, is held to the Makefile and to the command line's own options instead.
+Shell blocks run against a demo on free ports, command by command. Commands that need a container engine or a cluster,
+and those within sentences, are compared with the Makefile and the command line's options instead.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CODES = {"--sample": {0, 1, 2}, "--revision": {0, 2}, "--max-mismatch": {0, 1, 2
 
 @dataclass(frozen=True)
 class Block:
-    """A shell block, and where it stands."""
+    """A shell block and its position."""
 
     where: str
     text: str
@@ -136,7 +136,7 @@ def test_deployment_names_what_exists() -> None:
 
 @dataclass(frozen=True)
 class Demo:
-    """A running demo: the directory that its reader is in, its ports, and the line that it printed."""
+    """A running demo: the reader's directory, its ports, and the line that it printed."""
 
     place: Path
     ports: Ports

@@ -1,4 +1,4 @@
-"""A fresh machine on any later day: an install is what the lock files say, whatever was released since."""
+"""An install on any later day has the versions of the lock files, whatever has been released since."""
 
 from __future__ import annotations
 

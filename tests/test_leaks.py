@@ -48,7 +48,7 @@ PAGES = ("/", "/live", "/history", "/config", "/divergences", "/drift", "/compar
 
 
 class FaultyLegacy:
-    """A legacy whose answers are no HTTP, each in its own way."""
+    """A legacy whose answers are not HTTP, each in a different way."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -60,7 +60,7 @@ class FaultyLegacy:
 
 
 class Faulty(Script):
-    """An outside service that gives every fault in turn."""
+    """An outside service that returns every fault in turn."""
 
     def _choose(self, body: bytes) -> Answer:
         return self.answers[len(self.asked) % len(self.answers)]

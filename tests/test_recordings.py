@@ -1,6 +1,6 @@
-"""Every recording, played through the gateway and against the native app: the product's promise, kept on real parts.
+"""Every recording, played through the gateway and on the native app.
 
-The stand-in legacy is a real Node service on a real MongoDB, the gateway a process, the outside services real HTTP.
+The demo's legacy is a real Node service on a real MongoDB, the gateway a process, the outside services real HTTP.
 Requests that the demo's legacy does not answer are compared with the recordings in `tests/demo`.
 """
 

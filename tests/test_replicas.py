@@ -1,6 +1,6 @@
-"""Three gateways as processes before one legacy, with one MongoDB: what one learns the others follow, and none is lost.
+"""Three gateway processes before one legacy, with one MongoDB: each follows the others' changes.
 
-One story, since starting the three is what takes the time.
+This is one test, because starting the three takes most of the time.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Replica:
 
 @dataclass
 class Load:
-    """Callers who go round the replicas; one whose connection breaks asks the next, as it may with a GET."""
+    """Callers that use the replicas in turn; if a connection breaks, the GET is sent to the next one."""
 
     replicas: list[Replica]
     answers: int = 0

@@ -1,4 +1,4 @@
-"""Both surfaces of the native app under Schemathesis: whatever it asks, the answer is one that the OpenAPI tells of."""
+"""Both APIs of the native app under Schemathesis: every answer is one that the OpenAPI describes."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The recordings played through the gateway with everything shadowed: the sides differ only where that is declared.
+"""The recordings, played through the gateway with everything shadowed: only declared differences occur.
 
-Where legacy serves, native runs in the shadow, and its writes are dry runs; where native serves, reads run on legacy.
-A client gets its answer once the comparison is over: else the shadow of one step reads what the next has written.
+Where legacy serves, native runs in the shadow, and its writes are dry runs; where native serves, reads run on legacy. A
+client gets its answer after the comparison; otherwise the shadow of one step would read the writes of the next.
 
-A scenario or two of each resource are played; with SHADOW_RECORDINGS=all in the environment all of them, with each side
-serving everything in turn.
+One or two scenarios of each resource are played; with SHADOW_RECORDINGS=all in the environment all of them, with each
+backend serving everything in turn.
 """
 
 from __future__ import annotations

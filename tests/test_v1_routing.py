@@ -1,4 +1,4 @@
-"""v1 behind the gateway: what a routing.yaml gives it, what stays the legacy's, and the docs pages in front of both."""
+"""v1 behind the gateway: routes to it, paths that stay with the legacy, and the docs pages in front of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The services behind the page, each a process: the stand-in, the gateway before it, and what they ask of others."""
+"""The services behind the page, each in its own process: the demo legacy, the gateway, and the services they call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COMPARED = re.compile(r'^scribe_proxy_comparisons_total{.*verdict="(\w+)"} (\d+
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """Addresses are URLs."""
+    """The running services; addresses are URLs."""
 
     legacy: str
     gateway: str

@@ -1,4 +1,4 @@
-"""The frontend's page as a browser has it: served where the legacy's CORS expects it, in tabs that share nothing."""
+"""The frontend's page in a browser, at an origin that the legacy's CORS allows, in tabs that share no state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK_MS = 100
 
 
 class Browsing:
-    """One browser; its tabs are opened one after the other, each on a page that knows an API of its own."""
+    """One browser; its tabs are opened one after the other, each on a page with its own API address."""
 
     def __init__(self) -> None:
         self.browser: Browser

@@ -1,4 +1,4 @@
-"""A real Chromium for tests: where it is, how it is started, and the addresses it believes in."""
+"""A real Chromium for tests: its path, its start, and the addresses that it resolves."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The exchanges of a browser and a service from the browser's own network log, and telling two logs apart.
+"""Record the exchanges between a browser and a service, and compare two such logs.
 
-The log is Chromium's (its DevTools protocol), so it has what a page never sees: preflights, the headers as they were
-on the wire, and a 304 where the page gets its copy.
+The log is Chromium's (DevTools protocol). It contains parts that a page cannot read: preflights, headers as sent, and a
+304 whose page gets the cached copy.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OF_THE_HANDSHAKE = TRANSPORT_HEADERS | {"sec-websocket-accept", "upgrade"}
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request of the page and its answer; `preflight` where the browser asked beforehand whether it may."""
+    """One request of the page and its answer, with its `preflight` if the browser sent one."""
 
     method: str
     target: str
@@ -58,7 +58,7 @@ class Exchange:
 
 @dataclass
 class Conversation:
-    """One WebSocket: the handshake's answer, and the frames of either direction."""
+    """One WebSocket: the handshake's answer, and the frames in both directions."""
 
     target: str
     handshake: DecodedAnswer = field(default_factory=lambda: DecodedAnswer("hang"))
@@ -68,7 +68,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Log:
-    """All that went between a page and one service; `at` (ms since the epoch) is when."""
+    """All exchanges between a page and one service; `at` is the time in ms since the epoch."""
 
     exchanges: tuple[Exchange, ...]
     conversations: tuple[Conversation, ...]
@@ -140,7 +140,7 @@ def settle(text: str) -> str:
 
 
 class Recording:
-    """Listens to the network log of a page; `finish` gives what belongs to one origin."""
+    """A listener on the network log of a page; `finish` returns the exchanges with one origin."""
 
     def __init__(self, session: CDPSession) -> None:
         self._session = session

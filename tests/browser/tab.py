@@ -17,7 +17,7 @@ DESKTOP: ContextSettings = {"viewport": {"width": 1280, "height": 900}, "color_s
 
 @dataclass
 class Tab:
-    """A page of a browser context, and what it complained of or fetched from elsewhere."""
+    """A page of a browser context, with its console messages and its requests to other hosts."""
 
     page: Page
     base: str

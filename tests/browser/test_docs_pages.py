@@ -1,4 +1,4 @@
-"""Swagger UI and Redoc in a real Chromium: both show both surfaces, and neither asks anything of anybody else."""
+"""Swagger UI and Redoc in a real Chromium: both show both APIs, and request nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Reader:
-    """A tab, and all that it asked for or complained of."""
+    """A tab with its requests and its console messages."""
 
     page: Page
     base: str

@@ -1,4 +1,4 @@
-"""Two logs are the same but for what cannot be the same: ids, dates, tokens, and how often a microphone had a word."""
+"""Two logs are equal except for ids, dates, tokens and the number of a microphone's frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ops pages in a real Chromium, on a real MongoDB: at a desk, on a phone, light, dark, and without scripts."""
+"""The ops pages in a real Chromium, on a real MongoDB: wide and narrow, light and dark, and without scripts."""
 
 from __future__ import annotations
 

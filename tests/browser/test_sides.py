@@ -1,4 +1,4 @@
-"""The page in a real Chromium, with one side or the other or both behind it: the same each time, to the letter."""
+"""The page in a real Chromium, with either backend or both behind it: every visit is the same."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The story of a difference in a real Chromium: break, see, mark, fix, gone, break again, alarm.
+"""A difference in a real Chromium: it appears, is marked, fixed and gone, and returns with an alarm.
 
-All of it is real: a gateway with its shadow process, the legacy stand-in, MongoDB, and the receiver of a webhook.
+All parts are real: a gateway with its shadow process, the demo legacy, MongoDB, and the receiver of a webhook.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
 
 @dataclass(frozen=True)
 class Account:
-    """One that is there already, with a consultation that has just begun."""
+    """An existing account, with a consultation that has just begun."""
 
     token: str
     consultation: str

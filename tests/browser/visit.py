@@ -1,7 +1,7 @@
-"""One visit to the page, from registering to logging in again: what the screen said, and what went over the wire.
+"""One visit to the page, from the registration to the second login: the screens and the exchanges.
 
-A step ends when the screen shows what a person would wait for, and what it says is taken down as a screen reader
-has it: roles, names, states and text.
+A step ends when the screen shows the result for which a person would wait. A screen is recorded as a screen reader
+presents it: roles, names, states and text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TIME = re.compile(r"(?:Today|Yesterday), #")
 
 @dataclass(frozen=True)
 class Visit:
-    """`screens` are what the screen said, by step."""
+    """The record of a visit; `screens` are the texts of the screen, by step."""
 
     screens: dict[str, str]
     log: Log
@@ -58,7 +58,7 @@ async def visit(browser: Browsing, api: str) -> Visit:
 
 
 class Visitor:
-    """A clinician at the page."""
+    """A clinician who uses the page."""
 
     def __init__(self, page: Page) -> None:
         self.screens: dict[str, str] = {}

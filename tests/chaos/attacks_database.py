@@ -1,4 +1,4 @@
-"""MongoDB goes away or hangs: native answers 503 soon at any load, legacy's routes that need none do not notice."""
+"""MongoDB disappears or hangs: native soon answers 503 at any load; routes of legacy without it are unaffected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of an attack in a process of its own, controlled by lines on its standard input and answered with JSON."""
+"""A part of an attack in a separate process, controlled by lines on its standard input and answered with JSON."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ Figures = dict[str, float | str]
 
 @dataclass(frozen=True)
 class Setup:
-    """How the gateway of one attack is started: lines added to routing.yaml, options of `serve`, its standard output.
+    """The start of the gateway for one attack: lines of routing.yaml, options of `serve`, its standard output.
 
     `hung`: legacy accepts connections and never answers.
     """

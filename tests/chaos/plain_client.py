@@ -1,4 +1,4 @@
-"""A client that costs little CPU: GET requests on connections that are reused."""
+"""A client that needs little CPU: GET requests on reused connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class PlainClient:
-    """Requests from the address `local`. There is no limit on connections: none waits for another."""
+    """Requests from the address `local`, without a limit on connections, so that none waits for another."""
 
     def __init__(self, url: str, local: str) -> None:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Plays attacks one after another, each on a gateway of its own."""
+"""Play attacks one after another, each on its own gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that send one request as fast as it is taken, and read no more than the beginning of the answer."""
+"""Clients that send one request as fast as it is accepted, and read only the beginning of the answer."""
 
 from __future__ import annotations
 

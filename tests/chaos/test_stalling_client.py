@@ -1,4 +1,4 @@
-"""Attackers send what an attack's figures say, and read no more than the beginning of the answer."""
+"""Attackers send the bytes that an attack's figures state, and read only the beginning of the answer."""
 
 from __future__ import annotations
 

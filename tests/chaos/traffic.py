@@ -1,6 +1,6 @@
-"""Requests of other clients while an attack runs, from a process and an address of their own.
+"""Requests of other clients during an attack, from a separate process and address.
 
-The generator is a process of its own, so that nothing slows it: `python -m tests.chaos.traffic`.
+The separate process keeps the generator's timing independent of the test: `python -m tests.chaos.traffic`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from common.background_tasks import BackgroundTasks
 
 
 class Recorder:
-    """A coroutine that waits for ever, and records that it was cancelled and has ended."""
+    """A coroutine that waits forever, and records its cancellation and its end."""
 
     def __init__(self) -> None:
         self.ended = False

@@ -1,4 +1,4 @@
-"""One delivery of a case: its bytes through a proxy, an innocent request behind them, and everything both ends saw."""
+"""One delivery of a case: its bytes through a proxy, a well-formed request after them, and the observations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxies under test: the gateway as it is served, and nginx, each in front of an upstream of its own."""
+"""The proxies under test: the gateway as it is served, and nginx, each in front of its own upstream."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ SERVER: Final = """
 
 
 class Forwarded:
-    """Stands before the legacy backend, and records the requests that the gateway believes it forwards."""
+    """An app in front of the legacy backend that records the requests which the gateway intends to forward."""
 
     def __init__(self, legacy: ASGIApp) -> None:
         self._legacy = legacy

@@ -25,7 +25,7 @@ FRAGMENTS: Final = st.sampled_from(
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change of some bytes: `length` of them at a share `at` of the whole give way to `fragment`."""
+    """A change of some bytes: `length` of them, at the share `at` of the whole, are replaced by `fragment`."""
 
     at: float
     length: int

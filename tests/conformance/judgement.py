@@ -26,7 +26,7 @@ SAFE: Final = (b"GET", b"HEAD", b"OPTIONS", b"TRACE")
 
 
 class Verdict(IntEnum):
-    """From the best to the worst."""
+    """The verdicts, from best to worst."""
 
     RIGHT = 0
     OTHER = 1

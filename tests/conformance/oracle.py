@@ -1,4 +1,4 @@
-"""Node's own HTTP as the judge of bytes: which requests its server reads in them, or which answer its client reads."""
+"""Node's HTTP as the oracle of bytes: the requests that its server reads, or the answer that its client reads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ClientView:
 
 
 class Oracle:
-    """A Node process that is asked one thing at a time."""
+    """A Node process that evaluates one input at a time."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process

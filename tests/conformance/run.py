@@ -1,7 +1,7 @@
-"""Runs cases through several entrances at once, each entrance one delivery at a time, and judges them.
+"""Run cases through several entrances at once, one delivery at a time in each, and judge them.
 
-An entrance that carries one delivery at a time keeps one connection to its upstream, which every delivery reuses: a
-connection that a case leaves out of step is met by the next request.
+Such an entrance has one connection to its upstream, which every delivery reuses. If a case leaves that connection out
+of step, the next request shows it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ INNOCENT: Final = re.compile(rb"innocent-(?:fresh-)?(id[0-9]{7})")
 
 @dataclass(slots=True)
 class Outcome:
-    """All that one proxy did with a case: the evidence of each delivery and the findings, in the same order."""
+    """The result of a case with one proxy: the evidence of each delivery, and the findings in the same order."""
 
     case: Case
     evidence: list[Evidence] = field(default_factory=list)
@@ -134,7 +134,7 @@ def _chosen(deliveries: list[Delivery], depth: Depth) -> list[Delivery]:
 
 
 class Gathered:
-    """The requests that reached an entrance's upstream and those its proxy believes in, by the token of a delivery."""
+    """By the token of a delivery: the requests that reached an entrance's upstream, and those its proxy recorded."""
 
     def __init__(self, entrance: Entrance, oracle: Oracle | None) -> None:
         self._reached = _by_token(

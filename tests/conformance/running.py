@@ -1,4 +1,4 @@
-"""Runs the cases of some families once for a test module."""
+"""Run the cases of some families once for a test module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nginx, beside which docs/conformance.md shows the gateway, gets through ordinary cases."""
+"""The nginx of docs/conformance.md answers ordinary cases."""
 
 from __future__ import annotations
 

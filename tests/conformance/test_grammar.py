@@ -1,4 +1,4 @@
-"""Generated requests and answers, valid and mutated: whatever they are, nobody gets out of step."""
+"""Generated requests and answers, valid and mutated, never put a connection out of step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ generated = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 @dataclass(frozen=True, slots=True)
 class Harness:
-    """A gateway that stays for a module, on a loop of its own."""
+    """A gateway for a whole module, on its own event loop."""
 
     runner: asyncio.Runner
     entrance: Entrance

@@ -1,4 +1,4 @@
-"""The harness sees faults: each is planted in the gateway, and some case that is right without it must turn wrong."""
+"""The harness detects faults: with each one planted in the gateway, some case that was right becomes wrong."""
 
 from __future__ import annotations
 

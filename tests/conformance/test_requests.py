@@ -1,4 +1,4 @@
-"""Every case of the request side: in step, and as the standard asks."""
+"""Every case of the request side: in step, and as the standard requires."""
 
 from __future__ import annotations
 

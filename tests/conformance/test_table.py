@@ -1,4 +1,4 @@
-"""docs/conformance.md shows the cases that there are, and no fault."""
+"""docs/conformance.md lists the existing cases, and no fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenario of a bad release, played on the real thing at a pace for tests."""
+"""The scenario of a bad release, played on the real parts at a faster pace."""
 
 from __future__ import annotations
 

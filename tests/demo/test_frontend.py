@@ -1,4 +1,4 @@
-"""The frontend's server, and what of its files can be said without a browser. With one: `tests/browser`."""
+"""The frontend's server and files, as far as they can be tested without a browser; `tests/browser` has the rest."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _is_gone_soon(status: Path) -> bool:
 
 
 class Interrupted(subprocess.Popen[bytes]):
-    """A process whose start meets a Ctrl-C."""
+    """A process whose start is interrupted by Ctrl-C."""
 
     def __init__(self, *arguments: object, **settings: object) -> None:
         super().__init__(*arguments, **settings)  # type: ignore[call-overload]

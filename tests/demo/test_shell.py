@@ -1,4 +1,4 @@
-"""The line that the demo has people paste: quoted so that any shell takes it, with a token that lasts."""
+"""The line that the demo prints for a shell: quoted for any shell, with a token that lasts."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def config(tmp_path: Path) -> Path:
 
 
 class Demo:
-    """`scribe-proxy demo` in a process of its own, as a newcomer starts it."""
+    """`scribe-proxy demo` in its own process, as a new user starts it."""
 
     def __init__(self, ports: Ports, config: Path, data: Path, env: dict[str, str], more: Sequence[str]) -> None:
         self._file = data.parent / "output"

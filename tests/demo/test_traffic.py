@@ -1,4 +1,4 @@
-"""A clinic's day: the same for the same seed, busy when clinics are, and played on the real native app."""
+"""A clinic's simulated day: the same for the same seed, busy in opening hours, and played on the native app."""
 
 from __future__ import annotations
 

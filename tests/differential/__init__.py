@@ -1,5 +1,5 @@
-"""Random requests to the legacy stand-in and to the native app, on two databases, answers and documents compared.
+"""Random requests to the demo legacy and to the native app, on two databases; answers and documents are compared.
 
-Each sequence is put to the stand-in first, which makes a recording of it; the recording is then played to the
-native app by the same player and comparer that `scribe-proxy verify` uses. So a counterexample is a recording.
+Each sequence is sent to the legacy first and recorded. The player and comparer of `scribe-proxy verify` then play the
+recording on the native app, so a counterexample is a recording.
 """

@@ -1,6 +1,6 @@
-"""`python -m tests.differential --minutes N`: `scribe-proxy fuzz` between the stand-in and the native app.
+"""`python -m tests.differential --minutes N`: `scribe-proxy fuzz` between the demo legacy and the native app.
 
-Starts both sides, with a database and outside services each, and passes all arguments to the command.
+Starts both backends, each with a database and outside services, and passes all arguments to the command.
 """
 
 from __future__ import annotations

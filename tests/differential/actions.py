@@ -1,4 +1,4 @@
-"""Requests as they are drawn (see `proxy.fuzz.requests` for their placeholders)."""
+"""Drawn requests (see `proxy.fuzz.requests` for their placeholders)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Strategies for documents that were there before: as written today, and as older versions may have left them.
+"""Strategies for stored documents: as written today, and as older versions may have written them.
 
-Relaxed MongoDB extended JSON, by collection.
+The documents are relaxed MongoDB extended JSON, by collection.
 """
 
 from __future__ import annotations

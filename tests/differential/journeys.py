@@ -1,6 +1,6 @@
-"""Strategies for journeys: what a clinician does in one visit, most of it in this order and most of it sound.
+"""Strategies for journeys: the requests of a clinician's visit, mostly in this order and mostly valid.
 
-Later steps name what earlier ones have made by placeholders: `<_id 0>` is the first `_id` that an answer has brought.
+Later steps refer to ids of earlier answers by placeholders: `<_id 0>` is the first `_id` in an answer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Strategies for documents that refer to each other as they should, with a few values of them odd.
+"""Strategies for documents with valid references to each other, of which a few values are odd.
 
-With these most requests come to their end, where a document as a whole would have to be odd otherwise.
+Most requests then succeed; with documents that are odd as a whole, most would fail early.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Strategies for requests: of every endpoint, mostly sound, with one thing or another wrong."""
+"""Strategies for requests to every endpoint, mostly valid, with a few faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two sides of a differential test: a `Differential` that takes the contract's divergences as declared."""
+"""The two backends of a differential test: a `Differential` that accepts the contract's divergences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two sides, running: the stand-in and the native app, each with a database and outside services of its own."""
+"""The two running backends: the demo legacy and the native app, each with its own database and outside services."""
 
 from __future__ import annotations
 

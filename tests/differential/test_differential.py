@@ -1,4 +1,4 @@
-"""The stand-in and the native app answer alike, whatever they are asked: a short run of the differential search."""
+"""The demo legacy and the native app answer alike: a short run of the differential search."""
 
 from __future__ import annotations
 

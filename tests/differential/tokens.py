@@ -1,4 +1,4 @@
-"""Strategies for tokens and the header that carries them: right ones, and every way of being wrong."""
+"""Strategies for tokens and their header: valid ones, and every kind of invalid one."""
 
 from __future__ import annotations
 

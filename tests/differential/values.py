@@ -1,4 +1,4 @@
-"""Strategies for values: JSON of every type with an eye for what mongoose and Express treat apart."""
+"""Strategies for values: JSON of every type, with cases that mongoose and Express distinguish."""
 
 from __future__ import annotations
 

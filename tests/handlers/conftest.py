@@ -1,4 +1,4 @@
-"""One stand-in of each kind for all who hold the native app against it, on the session's event loop."""
+"""One demo legacy of each kind for all tests that compare the native app with it, on the session's event loop."""
 
 from __future__ import annotations
 

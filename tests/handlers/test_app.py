@@ -1,4 +1,4 @@
-"""The native app as a whole: its start and end, its order of things, and life without a database."""
+"""The native app as a whole: start and stop, the order of its middleware, and operation without a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of any kind, taken as the legacy takes them; and many logins at once."""
+"""Bodies of any kind, handled as in the legacy; and many logins at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Every declared divergence on both sides: the stand-in does what `legacy:` says, the native app what `native:` says.
+"""Every declared divergence on both backends: the demo legacy does what `legacy:` says, native what `native:` says.
 
-Accounts, tokens and prompts are here; what concerns others' services and a failing database is in
-test_divergences_outside.py, what concerns frames in test_divergences_stream.py. Each entry's `when` has to
-recognise what is shown, and not to hide a failure.
+Accounts, tokens and prompts are here, outside services and a failing database in test_divergences_outside.py, and
+frames in test_divergences_stream.py. Each entry's `when` must recognise the difference, and must not hide a failure.
 """
 
 from __future__ import annotations

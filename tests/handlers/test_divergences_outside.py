@@ -1,4 +1,4 @@
-"""The declared divergences in what concerns others: the terminology server, the model, a database that goes away."""
+"""The declared divergences with outside services: the terminology server, the model, an unavailable database."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ END = post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOR
 
 
 class Terminology:
-    """A terminology server that gives a token, and answers in turn, the last answer for ever."""
+    """A terminology server that issues a token and gives set answers in turn, the last one repeatedly."""
 
     def __init__(self, *answers: Answer, token: bytes = b'{"access_token": "t", "expires_in": 300}') -> None:
         self._token = Script([Answer(body=token)])
@@ -262,7 +262,7 @@ async def test_the_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
 
 
 class Lines:
-    """A pair that reaches its database over a line each."""
+    """Both backends, each with its own breakable connection to the database."""
 
     def __init__(self, pair: Twins, lines: tuple[Line, Line]) -> None:
         self.pair = pair

@@ -1,4 +1,4 @@
-"""The declared divergences of the WebSocket: what is said, in which order, and how much of it is kept."""
+"""The declared divergences of the WebSocket: messages, their order, and the stored audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dry runs of the native app, with the stand-in serving beside them: nothing is left of them, anywhere."""
+"""Dry runs of the native app beside the serving demo legacy leave no trace."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LOGOUT: Final = post("/users/logout", token=FOREVER)
 
 @dataclass(frozen=True)
 class House:
-    """The native app for dry runs, on the database that the stand-in serves from; and who must not be asked."""
+    """The native app for dry runs on the demo legacy's database, and outside services that must not be called."""
 
     app: Starlette
     legacy: Twin

@@ -82,7 +82,7 @@ async def test_a_consultation_ends_whatever_the_model_says(twins: Twins) -> None
 
 
 class Codes:
-    """A terminology server that answers by the name it is asked for."""
+    """A terminology server that answers by the requested name."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = Told(body=b'{"access_token": "t", "expires_in": 300}')

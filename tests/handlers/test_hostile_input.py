@@ -1,6 +1,6 @@
-"""Nothing that a client sends holds the event loop: all hostile requests there are, smaller than they may be.
+"""No input of a client blocks the event loop: all hostile requests, in a smaller size.
 
-`python -m tests.hostile` prints how long each holds it at its full size.
+`python -m tests.hostile` prints how long each one blocks it in its full size.
 """
 
 from __future__ import annotations

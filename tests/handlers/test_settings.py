@@ -1,4 +1,4 @@
-"""Settings come from the environment, and say in one line what is wrong with it."""
+"""Settings come from the environment; each error is one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trimming as JavaScript trims, short texts and long ones."""
+"""Trimming as in JavaScript, for short and long texts."""
 
 from __future__ import annotations
 

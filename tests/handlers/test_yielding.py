@@ -1,4 +1,4 @@
-"""Long work leaves the event loop to others."""
+"""Long work yields to the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints the hostile requests that hold the native app's event loop longest."""
+"""Print the hostile requests that block the native app's event loop longest."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Measures how long each callback holds an event loop, in CPU seconds of the loop's own thread.
+"""Measure how long each callback holds an event loop, in CPU seconds of the loop's thread.
 
-CPU time and not wall time, so that other processes do not make a callback look slower.
+CPU time is used instead of wall time, so that other processes do not make a callback appear slower.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass
 class LoopWatch:
-    """The longest callback since `reset`: its CPU seconds, and what it ran."""
+    """The longest callback since `reset`: its CPU seconds, and the code that it ran."""
 
     seconds: float = 0.0
     culprit: str = ""

@@ -1,4 +1,4 @@
-"""JSON texts that are small to send and may be long to read: each stresses another part of what reads them."""
+"""JSON texts that are small to send and may be slow to read; each stresses a different part of the readers."""
 
 from __future__ import annotations
 

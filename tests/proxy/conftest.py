@@ -1,4 +1,4 @@
-"""Which event loops a module's tests run on."""
+"""The event loops on which a module's tests run."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.support.waiting import HANG_TIMEOUT
 
 
 class Clock:
-    """Seconds that pass only when a test says so."""
+    """A clock that advances only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 100.0

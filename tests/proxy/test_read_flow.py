@@ -1,4 +1,4 @@
-"""Reading from a connection stops for two reasons, and goes on when neither holds."""
+"""Reading from a connection stops for two reasons, and resumes when neither applies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Playing a case to a peer, and what both ends observe of it. A peer is a port: the real one's, or the gateway's."""
+"""Play a case to a peer and record the observations of both ends.
+
+A peer is a port: the real one's, or the gateway's.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The observations of both ends: the head of the answer, what came after it, and the other end's own account."""
+    """The observations of both ends: the answer's head, the bytes after it, and the other end's record."""
 
     head: tuple[bytes, ...]
     received: tuple[Any, ...]
@@ -78,7 +81,7 @@ def _pieces(stream: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
 
 
 class _Collector(asyncio.Protocol):
-    """A connection that keeps all it receives, and how it ended: `eof` or `reset`."""
+    """A connection that retains the received bytes, and its end: `eof` or `reset`."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -192,7 +195,7 @@ def _compared(head: bytes) -> tuple[bytes, ...]:
 
 
 class OddServer:
-    """A server that plays a `ServerCase` to one client, through a gateway or not, and keeps what it is sent."""
+    """A server that plays a `ServerCase` to one client, through a gateway or not, and retains the received bytes."""
 
     def __init__(self, case: ServerCase, delivery: Delivery) -> None:
         self._case, self._delivery = case, delivery

@@ -1,4 +1,4 @@
-"""Cases that a server plays to a standard client: what an odd legacy service does to those behind the gateway."""
+"""Cases that a server plays to a standard client: the effects of an unusual legacy on the gateway's clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every case, direct and through the gateway, and where it asks for nothing else, before a native app."""
+"""Every case, direct and through the gateway, and if it needs no special server, before a native app."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.support.websocket_client import frame
 
 
 class Servers(NamedTuple):
-    """The loop they run on, the echo servers, and the port of a gateway before them."""
+    """The event loop, the echo servers on it, and the port of a gateway in front of them."""
 
     runner: asyncio.Runner
     echo: EchoServer

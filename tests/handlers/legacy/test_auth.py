@@ -1,4 +1,4 @@
-"""Tokens against the real jsonwebtoken: whatever one makes or refuses, the other does."""
+"""Tokens, compared with the real jsonwebtoken: each accepts and refuses what the other does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References filled in: found, dangling, in arrays, below one another, and of documents that are stored oddly."""
+"""Populated references: existing, dangling, in arrays, nested, and of documents that are stored oddly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model of a dry run: what the legacy's messages say of each of its calls, and when it ended."""
+"""The model of a dry run: the result and the end of each of its calls, from the legacy's messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts to the model: literal where the legacy's prompts are known, and our own elsewhere."""
+"""Prompts to the model: literal where the legacy's are known, the product's own elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CODES = [{"term": "diabetes", "possible_snomed": "44054006"}]
 
 
 class Told:
-    """A model that keeps what it is asked and answers what it was told, errors included."""
+    """A model that records its calls and gives set answers or errors."""
 
     def __init__(self, *answers: str | ModelError) -> None:
         self.answers = list(answers)

@@ -1,4 +1,4 @@
-"""New documents are what mongoose makes of the same values: fields, order, types."""
+"""New documents equal those of mongoose for the same values: fields, order, types."""
 
 from __future__ import annotations
 

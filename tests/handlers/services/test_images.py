@@ -1,4 +1,4 @@
-"""Which texts pass for images, and as what."""
+"""Texts that count as images, and their media types."""
 
 from __future__ import annotations
 

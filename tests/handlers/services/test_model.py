@@ -1,4 +1,4 @@
-"""The model behind openai's client, against real servers: what is sent, and how each failure is told."""
+"""The model through openai's client, on real servers: the requests, and the error for each failure."""
 
 from __future__ import annotations
 

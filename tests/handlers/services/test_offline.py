@@ -1,4 +1,4 @@
-"""Answers of the offline services: always the same, and of the kind that the real ones answer."""
+"""Answers of the offline services: always the same, in the form of the real services."""
 
 from __future__ import annotations
 

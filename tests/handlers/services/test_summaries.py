@@ -15,7 +15,7 @@ from handlers.storage.store import Store
 
 
 class Echo:
-    """A model that answers with what it is asked."""
+    """A model that answers with its input."""
 
     async def complete(self, messages: Sequence[Message]) -> str:
         return "|".join(str(message["content"]) for message in messages)

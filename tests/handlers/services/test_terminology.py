@@ -1,4 +1,4 @@
-"""Clinical codes from the terminology server: the calls to the letter, one token for all, every failure told."""
+"""Clinical codes from the terminology server: the exact calls, one token for all, and each failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of logged-out tokens: asking it, also within a transaction, and keeping it short."""
+"""The list of logged-out tokens: look-ups, also within a transaction, and removal of expired tokens."""
 
 from __future__ import annotations
 

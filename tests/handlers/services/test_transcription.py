@@ -1,4 +1,4 @@
-"""A recording's life, with a model that a test holds in its hand."""
+"""A recording from start to stop, with a model that the test controls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COST = 64
 
 
 class Ear:
-    """A model that hears what it was told to, when it is let; keeps the files that it got."""
+    """A model that returns set texts when the test allows it, and retains the files that it got."""
 
     def __init__(self, *outcomes: str | Exception, open_: bool = True) -> None:
         self.outcomes = list(outcomes)
@@ -57,7 +57,7 @@ class Ear:
 
 
 class Room:
-    """A recorder, and all that it told."""
+    """A recorder and its messages."""
 
     def __init__(self, ear: Ear, *, limit: int = 10_000, memory: Memory | None = None) -> None:
         self.told: list[Event] = []

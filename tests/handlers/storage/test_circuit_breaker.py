@@ -20,7 +20,7 @@ from tests.support.waiting import HANG_TIMEOUT
 
 
 class Database:
-    """Answers, fails or hangs, as it is told, and counts what it is asked."""
+    """A database that answers, fails or hangs as the test sets it, and counts its calls."""
 
     def __init__(self) -> None:
         self.state = "up"

@@ -1,4 +1,4 @@
-"""Lookups that come together travel together, and nobody is told of a time before their asking."""
+"""Simultaneous look-ups share a query, and no look-up gets a result from before its call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from handlers.storage.dataloader import LIMIT, Loader
 
 
 class Source:
-    """Answers keys by what it holds when it is asked, one question after another if told to wait."""
+    """A source that answers keys from its present contents; it can be set to answer one query after another."""
 
     def __init__(self, held: dict[int, str]) -> None:
         self.held = held

@@ -1,4 +1,4 @@
-"""Both drivers on a real MongoDB, where they differ from a connection to a server that has always been up."""
+"""Both drivers on a real MongoDB that was not always available."""
 
 from __future__ import annotations
 

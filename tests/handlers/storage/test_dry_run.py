@@ -1,4 +1,4 @@
-"""Dry runs on a real MongoDB: read what they wrote, go on after refusals, leave nothing, hold nobody up for long."""
+"""Dry runs on a real MongoDB read their own writes, continue after refusals, store nothing and lock briefly."""
 
 from __future__ import annotations
 

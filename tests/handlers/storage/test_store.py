@@ -1,4 +1,4 @@
-"""The store on a real MongoDB: what it finds, gathers, refuses, undoes; and life without a server."""
+"""The store on a real MongoDB: queries, joins, refusals, rollbacks, and a server that is unavailable."""
 
 from __future__ import annotations
 

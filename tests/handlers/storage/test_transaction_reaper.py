@@ -1,4 +1,4 @@
-"""The guardian on a real MongoDB: transactions whose process died or stopped end soon; and what it knows when."""
+"""The reaper on a real MongoDB: transactions of a process that died or stopped are soon aborted."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_without_mongodb_nothing_is_ended() -> None:
 
 
 class Kills:
-    """Notes what is to be killed."""
+    """Records the sessions that are to be killed."""
 
     def __init__(self, succeeds: bool = True) -> None:
         self.killed: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Where v1 begins and the legacy's dialect ends; CORS, headers, and failures that nobody foresaw."""
+"""The boundary between v1 and the legacy's dialect; CORS, headers, and unexpected failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever stands in a stored document is read without a failure, and shown as JSON."""
+"""Any stored document is read without a failure, and shown as JSON."""
 
 from __future__ import annotations
 

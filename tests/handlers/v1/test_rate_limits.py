@@ -1,4 +1,4 @@
-"""How often somebody may try, counted here or in MongoDB."""
+"""Limits of attempts, counted in this process or in MongoDB."""
 
 from __future__ import annotations
 

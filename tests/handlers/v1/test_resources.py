@@ -1,4 +1,4 @@
-"""Notes and prompts on v1: made, listed, changed, deleted, used."""
+"""Notes and prompts on v1: create, list, change, delete, use."""
 
 from __future__ import annotations
 

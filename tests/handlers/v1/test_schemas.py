@@ -1,4 +1,4 @@
-"""The kinds of values that v1 takes: what their schemas let through is what the product can take, and store."""
+"""The types of values in v1: each value that their schemas accept can be used and stored."""
 
 from __future__ import annotations
 

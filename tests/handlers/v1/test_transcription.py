@@ -1,4 +1,4 @@
-"""The conversation on `/api/v1/transcription-stream`, and who may have it."""
+"""The conversation on `/api/v1/transcription-stream`, and its access control."""
 
 from __future__ import annotations
 

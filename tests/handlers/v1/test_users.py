@@ -1,4 +1,4 @@
-"""Accounts on v1, and that either surface takes the other's users, passwords and tokens."""
+"""Accounts on v1, and the use of users, passwords and tokens across both APIs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The native side: loaded by name, kept alive by its lifespan."""
+"""The native backend: loaded by its import string, with its lifespan."""
 
 from __future__ import annotations
 

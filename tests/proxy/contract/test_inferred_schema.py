@@ -1,4 +1,4 @@
-"""Shapes: whatever values were added, the schema lets all of them through, and says no less than it should."""
+"""Inferred schemas accept all added values, and are no looser than necessary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Placeholders are filled with what earlier answers have brought."""
+"""Placeholders are filled with values of earlier answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of buckets and shares, the order of what stands above a share, and that no request makes it raise."""
+"""Laws of buckets and shares, and the precedence of other rules over a share; no request raises an error."""
 
 from __future__ import annotations
 

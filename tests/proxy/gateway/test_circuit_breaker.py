@@ -18,7 +18,7 @@ ANSWER: tuple[Message, ...] = (
 
 
 class Legacy:
-    """An app that fails as it is told, else answers; `asked` counts."""
+    """An app that fails or answers as the test sets it; `asked` counts its requests."""
 
     def __init__(self) -> None:
         self.failing: Exception | None = None
@@ -36,7 +36,7 @@ class Legacy:
 
 
 class Stand:
-    """A breaker of three faults and a pause of a second, whose time stands still unless it is moved."""
+    """A breaker of three faults and a pause of a second, with a clock that the test moves."""
 
     def __init__(self) -> None:
         self.legacy = Legacy()

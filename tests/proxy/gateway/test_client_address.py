@@ -1,4 +1,4 @@
-"""The client behind trusted proxies: the walk from the right, and where it ends."""
+"""The client behind trusted proxies: the search from the right, and its end."""
 
 from __future__ import annotations
 

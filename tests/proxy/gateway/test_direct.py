@@ -39,7 +39,7 @@ VOLATILE = re.compile(rb"(date|x-request-id): [^\r]*")
 
 @dataclass
 class Legacy:
-    """Legacy, with what the gateway uses of it: `started` without a task, `resumed` of these in one, `awaited`."""
+    """The parts of legacy that the gateway uses: `started` without a task, `resumed` of these in one, `awaited`."""
 
     upstream: Upstream
     starts: bool

@@ -1,4 +1,4 @@
-"""Plans: which requests have one, and that a plan ends with the configuration or the shares it was made for."""
+"""Plans: the requests that have one, and its end with the configuration or the shares."""
 
 from __future__ import annotations
 

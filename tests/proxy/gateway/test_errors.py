@@ -1,4 +1,4 @@
-"""The answers a client gets where no side answered."""
+"""Answers to the client where no backend answered."""
 
 from __future__ import annotations
 

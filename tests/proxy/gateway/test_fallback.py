@@ -1,4 +1,4 @@
-"""The other side takes over: when it may, what it gets to read, and that nothing is done twice. On real sockets."""
+"""Fallback to the other backend, on real sockets: its conditions, the body, and that no request runs twice."""
 
 from __future__ import annotations
 

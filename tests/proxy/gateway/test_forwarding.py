@@ -1,4 +1,4 @@
-"""The headers that say where a request came from: replaced from anyone, extended from trusted proxies."""
+"""Headers about the origin of a request: replaced for untrusted peers, extended for trusted proxies."""
 
 from __future__ import annotations
 

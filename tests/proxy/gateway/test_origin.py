@@ -1,4 +1,4 @@
-"""Where a request comes from is the same for headers that recur."""
+"""The origin of a request is the same when headers recur."""
 
 from __future__ import annotations
 

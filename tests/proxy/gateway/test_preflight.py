@@ -1,4 +1,4 @@
-"""Preflights follow the route of the request they ask for: between real sockets, with legacy up and down."""
+"""Preflights follow the route of the announced request: on real sockets, with legacy up and down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table matches as express does: held against the real router, and against its own laws."""
+"""The table matches as express does: compared with the real router, and by its own laws."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ Taken = list[Any] | None
 
 
 class Express:
-    """A running Node process that answers which route the real router would take."""
+    """A Node process that returns the route which the real router selects."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process

@@ -1,4 +1,4 @@
-"""The sticky cookie: set once, kept over a login, never seen by a backend; a raised share moves callers one way."""
+"""The sticky cookie: set once, unchanged by a login, never forwarded; raising a share moves callers one way."""
 
 from __future__ import annotations
 

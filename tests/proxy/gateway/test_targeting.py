@@ -1,4 +1,4 @@
-"""Callers whom targets name: who is included, who is excluded, and what still stands above that."""
+"""Targets: included and excluded callers, and the rules with precedence over targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens whose claims are believed, and the identity of a caller that follows from them."""
+"""Verified tokens, and the identity of a caller that follows from them."""
 
 from __future__ import annotations
 

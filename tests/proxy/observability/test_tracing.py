@@ -1,4 +1,4 @@
-"""Spans by the SDK's own exporters: what hangs below what, what a side is told, and that nothing private is in them."""
+"""Spans by the SDK's own exporters: their parents, the headers for backends, and no private data."""
 
 from __future__ import annotations
 

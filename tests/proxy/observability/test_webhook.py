@@ -1,4 +1,4 @@
-"""The webhook, against a real receiver: signed, tried again, given up, and never in anybody's way."""
+"""The webhook with a real receiver: signed, retried, given up, and without an effect on requests."""
 
 from __future__ import annotations
 

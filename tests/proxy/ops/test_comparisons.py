@@ -1,4 +1,4 @@
-"""The pages of what comparing the sides has shown, read from a real MongoDB."""
+"""Pages of comparison results, read from a real MongoDB."""
 
 from __future__ import annotations
 

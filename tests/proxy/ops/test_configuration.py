@@ -1,4 +1,4 @@
-"""The page of routing.yaml: what is in force, what changed, what is refused; and no secret in any of it."""
+"""The page of routing.yaml: the text in force, its changes, and a refused version, without secrets."""
 
 from __future__ import annotations
 

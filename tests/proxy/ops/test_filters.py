@@ -1,4 +1,4 @@
-"""A page's URL says what it shows, so that it can be sent to somebody."""
+"""A page's URL contains its filters, so that it can be shared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers read as people would say them, and never as more than they are."""
+"""Numbers in a short readable form, never rounded up beyond their value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""routing.yaml is shown as it is written, but for what may be secret."""
+"""routing.yaml is shown as written, with secrets masked."""
 
 from __future__ import annotations
 

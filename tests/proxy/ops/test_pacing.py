@@ -17,7 +17,7 @@ from proxy.ops.slices import SLICE, in_slices, in_thread
 
 
 class Clock:
-    """Seconds that pass only when a test says so."""
+    """A clock that advances only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 100.0

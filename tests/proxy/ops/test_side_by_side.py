@@ -1,4 +1,4 @@
-"""Two answers as one table: every place once, and each difference marked where it stands."""
+"""Two answers as one table: each field once, with each difference marked in its row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents and outside calls compare by what they mean, not by where and when they were made."""
+"""Documents and outside calls are compared by meaning, not by the place and time of their creation."""
 
 from __future__ import annotations
 

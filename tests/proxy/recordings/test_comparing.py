@@ -1,4 +1,4 @@
-"""Two answers differ in outcome, status, headers or body, and in the manner of writing it."""
+"""Two answers differ in outcome, status, headers, body or spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings are read whole or refused with the place of the fault."""
+"""Recordings are read completely, or refused with the position of the fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service equals its own recording, played again; one that errs is told apart at the very place."""
+"""A service equals its own recording; a faulty service is reported with the position of its fault."""
 
 from __future__ import annotations
 

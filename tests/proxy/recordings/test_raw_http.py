@@ -1,4 +1,4 @@
-"""Requests go out as they stand, and whatever becomes of one is an outcome."""
+"""Requests are sent unchanged, and every result is an outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real database is emptied and read; calls are read and cleared; faults say where they lie."""
+"""A real database is emptied and read; calls are read and cleared; errors name their source."""
 
 from __future__ import annotations
 

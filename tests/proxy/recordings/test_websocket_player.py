@@ -1,4 +1,4 @@
-"""Conversations end when all has come that was recorded, when nothing comes any more, or when one side closes."""
+"""Conversations end after all recorded messages, after silence, or when one side closes."""
 
 from __future__ import annotations
 

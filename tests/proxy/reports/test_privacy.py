@@ -1,8 +1,8 @@
-"""A patient's data goes through a real gateway by every way there is, and is found nowhere but where it was sent.
+"""A patient's data passes a real gateway in every possible part of a request, and is stored or printed nowhere.
 
-Searched is everything that was stored or printed: the access log and all other logs of the gateway and its shadow
-process, metrics, ops pages and their JSON, every document in the gateway's MongoDB, what `report` prints in each of its
-forms, and captured recordings.
+The search covers everything that is stored or printed: the access log and all other logs of the gateway and its shadow
+process, metrics, ops pages and their JSON, every document in the gateway's MongoDB, each form of `report`, and captured
+recordings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nothing of a patient leaves an exchange for a report, unless the contract says so."""
+"""No patient data of an exchange enters a report, unless the contract allows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of redaction: what each mode shows, and what none does."""
+"""The modes of redaction: the names and values that each one shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry of differences, in a real MongoDB: who is first, what returns, and what expires."""
+"""The registry of differences, in a real MongoDB: first observations, returns, and expiry."""
 
 from __future__ import annotations
 

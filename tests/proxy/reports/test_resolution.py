@@ -1,4 +1,4 @@
-"""Which counters answer for a span: none is read twice, and none within the span is left out."""
+"""The counters that cover a span: none is read twice, and none within the span is omitted."""
 
 from __future__ import annotations
 

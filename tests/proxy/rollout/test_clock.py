@@ -1,4 +1,4 @@
-"""The clock that replicas share, and stages that are timed by it when it jumps."""
+"""The clock that replicas share, and the stages that it times when it jumps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a rollout goes up, and what keeps it."""
+"""The promotion of a rollout, and the reasons to wait."""
 
 from __future__ import annotations
 

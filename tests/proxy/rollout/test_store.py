@@ -1,4 +1,4 @@
-"""All places where states are kept, held to the same: compare and set, evidence, history, what is in force."""
+"""All stores of states meet the same requirements: compare and set, evidence, history, configuration in force."""
 
 from __future__ import annotations
 

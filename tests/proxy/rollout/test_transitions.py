@@ -1,4 +1,4 @@
-"""A route's state from one change to the next, and what share it leaves native."""
+"""A route's state from one change to the next, and the resulting share of native."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A changed file is picked up however it was changed; a faulty one is kept out and remembered."""
+"""A changed file is applied however it was changed; an invalid one is refused and remembered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's MongoDB: reachable, unreachable, reachable again; its errors as the gateway's own."""
+"""The gateway's MongoDB: reachable, unreachable, reachable again; its errors are translated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last good configuration: saved, loaded at a start with a refused file, and never trusted blindly."""
+"""The last good configuration: saved, loaded when the file is refused at a start, and validated before use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two listeners of one process, told apart by the socket that accepted a connection."""
+"""Two listeners of one process, distinguished by the socket that accepted a connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages between two processes: whole, in order, whatever pieces they come in."""
+"""Messages between two processes arrive whole and in order, however their bytes are split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies: content and end, whatever the pieces; llhttp is the oracle of what is well-formed."""
+"""Content and end of bodies, however they are split; llhttp decides which are well-formed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads whose block is known are read as the parser reads them, however they are cut and mixed."""
+"""Recurring heads are read as the parser reads them, however they are split and mixed."""
 
 from __future__ import annotations
 

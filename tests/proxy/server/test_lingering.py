@@ -30,7 +30,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Uploader:
-    """A client that got its answer and goes on sending, on a loop whose clock it moves."""
+    """A client that continues to send after its answer, on a loop whose clock the test moves."""
 
     def __init__(self, loop: AdvancedLoop, writer: asyncio.StreamWriter) -> None:
         self._loop, self._writer = loop, writer

@@ -1,4 +1,4 @@
-"""Headers of the PROXY protocol: each prefix waits for more, each fault is found, and what follows is left alone."""
+"""Headers of the PROXY protocol: incomplete ones wait, faults are found, and later bytes are left unread."""
 
 from __future__ import annotations
 

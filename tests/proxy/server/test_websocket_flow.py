@@ -57,7 +57,7 @@ async def test_an_app_that_takes_its_time_holds_the_client_back() -> None:
 
 
 class Budget:
-    """A `BufferBudget` of so many bytes, with the most that was taken at once."""
+    """A `BufferBudget` of a given size, with the maximum that was in use."""
 
     def __init__(self, size: int) -> None:
         self.size, self.taken, self.peak = size, 0, 0

@@ -1,4 +1,4 @@
-"""Repeated requests of a comparison: a difference that does not come again was somebody's write."""
+"""Repeated requests of a comparison: a difference that does not recur was caused by another write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SENT_JSON = ((b"Content-Type", b"application/json"),)
 
 
 class Stage:
-    """Sides that answer what they are told to, one answer after the other, the last for ever."""
+    """Backends that give set answers in turn, the last one repeatedly."""
 
     contracts = ContractBundle()
 
@@ -58,7 +58,7 @@ class Stage:
 
 
 class Room:
-    """A review on such a stage, and what came of it."""
+    """A comparator on such backends, and its results."""
 
     def __init__(self, noise: int = 0) -> None:
         self.stage = Stage(noise)

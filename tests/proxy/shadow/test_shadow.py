@@ -54,7 +54,7 @@ SWIFT = ShadowTimings(ping_interval=0.05, retry_delays=(0.1, 1.0), publish_delay
 
 
 class Stand:
-    """A gateway, its two sides, its shadow, and what that said."""
+    """A gateway, its two backends, its shadow process, and the shadow's results."""
 
     def __init__(
         self, shadow: ShadowClient, port: int, heard: list[ComparisonRecord], noted: list[SkippedEvent]

@@ -1,4 +1,4 @@
-"""Frame boundaries and our own pongs in a relayed stream, however it is split."""
+"""Frame boundaries and the gateway's own pongs in a relayed stream, however it is split."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKEN = b"12345678"
 
 @dataclass(frozen=True)
 class Piece:
-    """A frame, and whether the filter takes it out."""
+    """A frame, and whether the filter removes it."""
 
     data: bytes
     is_ours: bool

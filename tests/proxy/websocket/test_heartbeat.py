@@ -10,7 +10,7 @@ from proxy.websocket.heartbeat import MAX_LATENESS, POLL_INTERVAL, Action, Heart
 
 
 class Watch:
-    """A heartbeat on a clock of its own, looked at whenever it asks to be."""
+    """A heartbeat with its own clock, checked at the times that it requests."""
 
     def __init__(self, stall: float = 30.0) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""The timeout that progress extends, with a hand-moved clock."""
+"""The timeout that progress extends, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proxy.websocket.progress_timeout import ProgressTimeout
 
 
 class Timer:
-    """A loop's `call_later`, whose calls come due when the test says so."""
+    """A loop's `call_later`, whose calls become due when the test moves the clock."""
 
     def __init__(self) -> None:
         self.pending: list[tuple[Callable[..., None], tuple[Any, ...]]] = []

@@ -36,7 +36,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 class Echo:
-    """A server's handler that echoes, and closes when it is asked to; keeps how its connections were closed."""
+    """A server's handler that echoes, closes on request, and records how its connections ended."""
 
     def __init__(self) -> None:
         self.closed: list[int | None] = []

@@ -1,4 +1,4 @@
-"""The native dialect against the real express: the same raw requests, the same answers, headers in order."""
+"""The native dialect compared with the real express: the same raw requests, answers, and order of headers."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ async def test_answers_any_path_as_express(express: int, native: int, method: st
 
 
 class Conversation:
-    """One request to an application without a server: what it is given to read, and what it sends."""
+    """One request to an application without a server: the messages that it receives, and those that it sends."""
 
     def __init__(self, *messages: Message, method: str = "GET", path: str = "/", headers: Headers = ()) -> None:
         self.sent: list[Message] = []

@@ -1,4 +1,4 @@
-"""JSON bodies against the real body-parser, and on their own: what is read, what is refused, and how."""
+"""JSON bodies, compared with the real body-parser and alone: accepted ones, refused ones, and the refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charsets of bodies, decoded piece by piece, against the decoding of the whole."""
+"""Bodies in other charsets, decoded in pieces: the same as decoded at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charsets against iconv-lite."""
+"""Charsets, compared with iconv-lite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CORS headers on their own; test_express.py holds them against the real library."""
+"""CORS headers alone; test_express.py compares them with the real library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inflating within bounds; test_bodies.py holds it against Node's zlib."""
+"""Decompression within limits; test_bodies.py compares it with Node's zlib."""
 
 from __future__ import annotations
 

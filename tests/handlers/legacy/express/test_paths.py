@@ -1,4 +1,4 @@
-"""Paths against encodeurl and `decodeURIComponent`, and patterns on their own."""
+"""Paths, compared with encodeurl and `decodeURIComponent`, and patterns alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Query strings and targets against Node's own `querystring` and `url`."""
+"""Query strings and targets, compared with Node's own `querystring` and `url`."""
 
 from __future__ import annotations
 

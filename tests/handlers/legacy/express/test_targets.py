@@ -1,4 +1,4 @@
-"""Targets against parseurl, and the targets that mounted routers read."""
+"""Targets, compared with parseurl, and the targets that mounted routers read."""
 
 from __future__ import annotations
 

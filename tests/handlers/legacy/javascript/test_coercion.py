@@ -1,4 +1,4 @@
-"""Values as strings and numbers, and the names of their types, with Node as the judge."""
+"""Values as strings and numbers, and the names of their types, compared with Node."""
 
 from __future__ import annotations
 

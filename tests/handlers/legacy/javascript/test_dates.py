@@ -1,4 +1,4 @@
-"""Dates as V8 reads and writes them, with Node (its clock on UTC) as the judge."""
+"""Dates as V8 reads and writes them, compared with Node (its clock on UTC)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""util.inspect, with Node as the judge."""
+"""util.inspect, compared with Node."""
 
 from __future__ import annotations
 

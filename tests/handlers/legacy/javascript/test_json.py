@@ -1,4 +1,4 @@
-"""JSON as Node reads and writes it, with Node itself as the judge."""
+"""JSON as Node reads and writes it, compared with Node itself."""
 
 from __future__ import annotations
 

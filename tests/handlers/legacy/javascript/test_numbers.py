@@ -1,4 +1,4 @@
-"""Numbers as JavaScript prints and reads them, with Node as the judge."""
+"""Numbers as JavaScript prints and reads them, compared with Node."""
 
 from __future__ import annotations
 

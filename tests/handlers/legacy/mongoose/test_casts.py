@@ -1,4 +1,4 @@
-"""Values that mongoose casts to each type, by example; test_oracle compares many more with the real one."""
+"""Values that mongoose casts to each type, by example; test_oracle compares many more with the real library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects with members that mongoose finds on every object or on its own documents, against the real one."""
+"""Objects with members that every object or mongoose document has, compared with the real library."""
 
 from __future__ import annotations
 

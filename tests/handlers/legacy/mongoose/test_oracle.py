@@ -1,4 +1,4 @@
-"""The mongoose of ours against the real one, over values of every type in every place."""
+"""The native implementation of mongoose, compared with the real one for values of every type in every position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents written by columns are written as they are one by one, whatever is stored."""
+"""Documents written by columns have the same text as documents written one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/api/ai` over real sockets, with the real store and the offline model: answers as recorded, and the faults."""
+"""`/api/ai` over real sockets, with the real store and the offline model: recorded answers, and faults."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EMPTY = ObjectId("64b7f0f0f0f0f0f0f0f0f002")
 
 @dataclass(frozen=True)
 class Native:
-    """`/api/ai` behind a real socket, and what it asked of others."""
+    """`/api/ai` on a real socket, and its requests to the outside services."""
 
     client: httpx.AsyncClient
     upstreams: Upstreams

@@ -1,4 +1,4 @@
-"""`/api/consultation`: as the legacy, with references that dangle and documents of every age."""
+"""`/api/consultation` as in the legacy, with dangling references and documents of every age."""
 
 from __future__ import annotations
 

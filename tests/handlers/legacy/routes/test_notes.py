@@ -1,4 +1,4 @@
-"""`/api/notes`: as the legacy, whatever a note and its consultation lack or hold too much of."""
+"""`/api/notes` as in the legacy, with fields missing from a note and its consultation, or too many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/api/prompts`: as the legacy, from whatever documents on; and what a change may set when nothing is kept."""
+"""`/api/prompts` as in the legacy, with documents of every kind; and the fields that a change may set by default."""
 
 from __future__ import annotations
 

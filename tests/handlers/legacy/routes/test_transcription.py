@@ -1,4 +1,4 @@
-"""`/transcription-stream` over real sockets: the recorded conversations, and what a client may do besides."""
+"""`/transcription-stream` over real sockets: the recorded conversations, and other messages of clients."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ QUIET = 0.05
 
 @dataclass
 class Slowed:
-    """The app, taking so many seconds more for an answer."""
+    """The app, with each answer delayed by some seconds."""
 
     app: ASGIApp
     seconds: float = 0
@@ -50,7 +50,7 @@ class Slowed:
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream behind a real socket, and the model that it asks."""
+    """A stream on a real socket, and the model that it calls."""
 
     url: str
     upstream: Slowed

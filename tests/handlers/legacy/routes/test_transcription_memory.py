@@ -1,4 +1,4 @@
-"""A frame of audio is not held while the next one is awaited."""
+"""A frame of audio is released before the next one is received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/api/transcript`: as the legacy, for values of every type and documents of every age."""
+"""`/api/transcript` as in the legacy, for values of every type and documents of every age."""
 
 from __future__ import annotations
 

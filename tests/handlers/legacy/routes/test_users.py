@@ -1,4 +1,4 @@
-"""`/users` on the native side and on the stand-in: equal, but for what is declared to differ."""
+"""`/users` on native and on the demo legacy: equal, except for declared differences."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ async def test_an_answer_may_end_with_its_connection() -> None:
 
 
 class Forgetful:
-    """Answers the first request of its first connection, then closes that connection at the next request."""
+    """A legacy that answers the first request of its first connection, and closes that connection at the second."""
 
     def __init__(self) -> None:
         self.requests = 0

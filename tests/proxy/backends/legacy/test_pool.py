@@ -1,4 +1,4 @@
-"""The pool of connections: how many are open, for how long, and who gets them."""
+"""The pool of connections: their number, their lifetime, and the order of waiting callers."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ INNOCENT = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ninnocent"
 
 
 class ScriptedLegacy:
-    """Answers `/case` with the parts that are set, each read by itself, and `/innocent` as it should."""
+    """A legacy that answers `/case` with the given parts, each read separately, and `/innocent` normally."""
 
     def __init__(self) -> None:
         self.parts: Sequence[bytes] = ()

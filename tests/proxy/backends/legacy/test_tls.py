@@ -24,7 +24,7 @@ pytestmark = needs_openssl
 
 
 class Legacy:
-    """Answers each request; keeps the heads, and the names that clients asked for (SNI)."""
+    """A legacy that answers each request, and retains the heads and the requested server names (SNI)."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Failures by caller: bursts of a few callers are no fault of native's, and hide none."""
+"""Failures by caller: bursts of a few callers are not a fault of native, and hide none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERVED = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200,
 
 
 class Traffic:
-    """Requests of one route through the statistics, by a clock of its own; the guard is asked each second."""
+    """Requests of one route through the statistics, with its own clock; the guard evaluates each second."""
 
     def __init__(self, guard: Guard = GUARD, seed: int = 0) -> None:
         route = Route.model_validate({"name": "a", "match": "GET /a", "guard": guard})

@@ -1,4 +1,4 @@
-"""Observations that count for a route, and for which backend."""
+"""Observations that count for a route, and their backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests by which counts are judged, held against sums of exact fractions."""
+"""The statistical tests of counts, compared with sums of exact fractions."""
 
 from __future__ import annotations
 

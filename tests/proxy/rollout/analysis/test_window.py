@@ -1,4 +1,4 @@
-"""The sliding window: what it holds, what has left it, and that traffic does not make it grow."""
+"""The sliding window: its contents, their expiry, and its constant size under traffic."""
 
 from __future__ import annotations
 
