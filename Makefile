@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 MODULES := demo/legacy/node_modules/.installed
 PEERS := bench/peers/node_modules/.installed
 
-# Store compiled modules in any case: otherwise each of the many processes compiles all of them again.
+# Store compiled modules: otherwise each of the many processes compiles all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test coverage lint validate audit pin-images format fuzz bench bench-quick figures lock clean help
@@ -18,13 +18,13 @@ run: $(STAMP) $(MODULES)  ## run everything: gateway :8000, ops :8001, legacy :4
 SELECTED := -m "not slow"
 PROFILE := quick
 
-test: $(STAMP) $(MODULES)  ## run the tests of every behaviour; make coverage runs those marked slow too
+test: $(STAMP) $(MODULES)  ## run the tests of every behaviour, except those marked slow
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$(PROFILE)} $(BIN)/pytest -n 4 --durations=25 $(SELECTED) $(MEASURED)
 
 coverage: SELECTED :=
 coverage: PROFILE := usual
 coverage: MEASURED := --cov --cov-report=term --cov-fail-under=95
-coverage: test  ## run all tests with line and branch coverage; takes half as long again
+coverage: test  ## run all tests, also slow ones, with line and branch coverage
 
 lint: $(STAMP)  ## run the checks of CI except the tests
 	$(BIN)/ruff check .
@@ -34,41 +34,41 @@ lint: $(STAMP)  ## run the checks of CI except the tests
 	$(BIN)/scribe-proxy check routing.yaml
 	$(MAKE) --no-print-directory validate
 
-validate: $(STAMP)  ## validate the files of deploy/ with the validators of their formats; promtool where it is installed
+validate: $(STAMP)  ## validate the files of deploy/; uses promtool if it is installed
 	$(BIN)/hadolint Dockerfile demo/legacy/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 	if command -v promtool >/dev/null; then promtool check rules deploy/prometheus/alerts.yaml; fi
 
-audit:  ## list known vulnerabilities of the locked packages; reports unreachable advisories
+audit:  ## list known vulnerabilities of the locked packages
 	PYTHON=$(PYTHON) .ci/audit
 
-pin-images:  ## pin the images of compose.yaml and the Dockerfiles by digest; needs a registry, and crane, skopeo or docker
+pin-images:  ## pin the images of compose.yaml and the Dockerfiles by digest; needs a registry and crane, skopeo or docker
 	sh deploy/pin-images
 
 format: $(STAMP)  ## fix and format the sources with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-fuzz: $(STAMP) $(MODULES)  ## send random requests: FUZZ_MINUTES (10) between demo legacy and native, FUZZ_EXAMPLES (200 per operation) on both APIs, FUZZ_SEED (the time)
+fuzz: $(STAMP) $(MODULES)  ## search for differences with random requests; FUZZ_MINUTES=10, FUZZ_EXAMPLES=200 for each operation, FUZZ_SEED
 	$(BIN)/python -m tests.differential --minutes $${FUZZ_MINUTES:-10} --seed $${FUZZ_SEED:-$$(date +%s)}
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/pytest -s tests/test_schemathesis.py
 
 .PHONY: conformance
-conformance: $(STAMP)  ## write docs/conformance.md: every HTTP case with every split, through the gateway and nginx; needs nginx
+conformance: $(STAMP)  ## write docs/conformance.md: every HTTP case through the gateway and nginx; needs nginx
 	$(BIN)/python -m tests.conformance
 
 .PHONY: chaos
-chaos: $(STAMP) $(MODULES)  ## write docs/chaos.md: attacks on real parts, each figure with its bound; ATTACKS="WORD …" selects some
+chaos: $(STAMP) $(MODULES)  ## write docs/chaos.md: attacks with figures and bounds; ATTACKS="WORD …" selects some
 	$(BIN)/python -m tests.chaos $(ATTACKS)
 
-bench: $(STAMP) $(MODULES) $(PEERS)  ## measure ratios to peers; needs wrk and nginx
+bench: $(STAMP) $(MODULES) $(PEERS)  ## measure the gateway beside its peers; needs wrk and nginx
 	$(BIN)/python -m bench
 
-bench-quick: $(STAMP) $(MODULES) $(PEERS)  ## measure the required ratios in under two minutes; exits with 1 where one is not reached
+bench-quick: $(STAMP) $(MODULES) $(PEERS)  ## measure the required ratios in two minutes; exits with 1 if one is missed
 	$(BIN)/python -m bench.quick
 
-figures: $(STAMP) $(MODULES) $(PEERS)  ## measure the figures in docs/performance.md anew, on an idle machine; ONLY=idle chooses
+figures: $(STAMP) $(MODULES) $(PEERS)  ## measure the figures in docs/performance.md again, on an idle machine; ONLY=idle selects
 	$(BIN)/python -m bench.figures --only "$(ONLY)"
 
 LOCKER := $(VENV)/lock/bin
@@ -100,4 +100,4 @@ clean:  ## remove generated files, including the demo's documents
 
 help:  ## show this list
 	@echo "make: the same as make run"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -1,6 +1,6 @@
-"""Prints the figures of every attack with its bound; ends with 1 if one is beyond it.
+"""Print the figures of every attack with its bound; exit with 1 if one exceeds it.
 
-python -m tests.chaos [WORD …]      # only attacks whose name holds one of the words; all of them write docs/chaos.md
+python -m tests.chaos [WORD …]      # attacks whose name contains one of the words; without words, write docs/chaos.md
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "chaos.md"
 INTRODUCTION: Final = """\
 # Attacks and their bounds
 `make chaos` plays each attack on real parts: `scribe-proxy serve`, the Node legacy, a MongoDB behind a relay that can
-be cut. Other clients send 40 requests a second from a process and an address of their own. It ends with 1 where a
-figure is beyond its bound, and writes this page. `make coverage` plays the faster attacks.
+be cut. Meanwhile other clients send 40 requests a second from a separate process and address. The command exits with 1
+if a figure exceeds its bound, and writes this page. `make coverage` plays the faster attacks.
 
-`p99 of others, ratio` compares the time of the attack with the time before it, of which 10 ms count at least; it is a
-verdict only on an idle machine. Attackers run in a process of their own that gets a core only while no other process
-wants it (SCHED_IDLE), because in reality they use the cores of other machines; before the attack, such a process keeps
-one core busy as well. `attack's MiB` are the bytes that they sent all the same. Requests without an answer count with
-the time that they have waited. `loop lag` is CPU time of the loop's thread.
+- `p99 of others, ratio` is the p99 of other clients during the attack, divided by the p99 before it (at least 10 ms).
+  It is meaningful only on an idle machine.
+- Attackers run in a separate process that gets a core only while no other process needs it (SCHED_IDLE), because real
+  attackers use the cores of other machines. Before the attack, such a process occupies one core as well.
+- `attack's MiB` are the bytes that the attackers sent in spite of that.
+- A request without an answer counts with the time that it has waited.
+- `loop lag` is CPU time of the loop's thread.
 
 Last run: {cores} cores, load average {load:.1f} when it began.
 

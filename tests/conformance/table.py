@@ -21,22 +21,24 @@ DEPTHS: Final = {
 }
 INTRODUCTION: Final = """# HTTP/1.1 conformance
 
-`make conformance` writes this page. Each case is a client's bytes, an upstream's answer, and the outcome that
-the standard asks for (`tests/conformance/cases/`). The bytes go through the gateway whole, byte by byte, split
-at every boundary (over 2,000 bytes: around the first 50 line ends and both ends), and glued to an innocent
-request or to an answer that nobody asked for; an innocent request follows on the same connection and another on
-a new one. nginx (`proxy_request_buffering off`, `proxy_buffering off`) gets them whole and glued. Node's own
-server then reads exactly the bytes that reached the upstream.
+`make conformance` writes this page. Each case consists of a client's bytes, an upstream's answer, and the outcome that
+the standard requires (`tests/conformance/cases/`). The bytes are delivered in several ways:
+
+- The gateway gets them whole, byte by byte, and split at every boundary (over 2,000 bytes: around the first 50 line
+  ends and both ends). It also gets them joined to a well-formed request, or to an answer that was not requested.
+- nginx (`proxy_request_buffering off`, `proxy_buffering off`) gets them whole and joined.
+- A well-formed request follows on the same connection, and another one on a new connection.
+- Node's own server then reads exactly the bytes that reached the upstream.
 
 A cell shows the statuses that the client reads when the bytes come whole, and in parentheses the requests that the
-upstream reads. The worst verdict of all deliveries stands before it, unless it is *right*:
+upstream reads. The worst verdict of all deliveries precedes them, unless it is *right*:
 
-- *other*: in step, but not the outcome that the case names. The gateway must give the very status that the case names;
-  from nginx any refusal counts as any other.
+- *other*: in step, but not the outcome of the case. The gateway must give exactly the status of the case; from nginx
+  any refusal is accepted.
 - *hung*: within 15 s the client gets neither an answer nor the end of its connection.
-- *out of step*: a client reads an answer that is not its own, one that nobody asked for, or bytes that are not HTTP; an
-  innocent request does not get its own answer; or the upstream, as Node reads its bytes, gets a request that was hidden
-  in a body, or one that the gateway does not believe to have forwarded.
+- *out of step*: requests and answers no longer correspond. A client reads another's answer, an answer that was not
+  requested, or bytes that are not HTTP. Or a well-formed request does not get its own answer. Or the upstream, as Node
+  reads its bytes, gets a request that was hidden in a body, or one that the gateway has no record of forwarding.
 
 *Worse than nginx* counts the cases in which the gateway's verdict comes later than nginx's in the order right, other,
 hung, out of step. The column *Node* shows Node's own server on the client's bytes, or its client on the answer's.
