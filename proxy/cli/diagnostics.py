@@ -24,6 +24,8 @@ class Diagnostic:
 
 def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
     """Return the lines for people: each problem, and below it the line of the file with a caret."""
+    from proxy.config.excerpt import excerpt  # only for a file with problems
+
     lines: list[str] = []
     sources: dict[str, str] = {}
     for each in diagnostics:
@@ -31,7 +33,7 @@ def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
         lines.append(each.problem.located(each.file, column=True) + suffix)
         if each.file not in sources:
             sources[each.file] = _text(each.file)
-        lines += _marked(sources[each.file], each.problem)
+        lines += excerpt(sources[each.file], each.problem)
     return lines
 
 
@@ -76,15 +78,3 @@ def _text(file: str) -> str:
         return Path(file).read_text(encoding="utf-8-sig")
     except (OSError, ValueError):
         return ""
-
-
-def _marked(text: str, problem: Problem) -> list[str]:
-    """Return the line of a problem with its secrets masked, and a caret below it."""
-    from proxy.ops.masking import masked_line  # only for a file with problems
-
-    line = masked_line(text, problem.line) if problem.column else None
-    if line is None or not line.replace("\t", "").isprintable():
-        return []
-    gutter = f"{problem.line:5} | "
-    before = "".join("\t" if sign == "\t" else " " for sign in line[: problem.column - 1])
-    return [gutter + line, " " * len(gutter) + before + "^"]

@@ -90,6 +90,6 @@ def table_of(changes: Sequence[ChangeView], now: float) -> Table:
             share += f" → {percent(change.after, 100)}"
         label = Text(LABELS[change.kind], style=_STYLES.get(change.kind, ""))
         shown = "" if change.kind == "config" else share
-        cells = (change.route, shown, change.by.actor, change.by.reason)
+        cells = (change.where, shown, change.by.actor, change.by.reason)
         table.add_row(Text(clock(change.by.at)), Text(ago(change.by.at, now), style="dim"), label, *map(Text, cells))
     return table

@@ -1,4 +1,4 @@
-"""Webhook events for changes that need attention: caps, promotions, a refused routing.yaml, new differences.
+"""Webhook events: each change of a share or its rollout, a refused routing.yaml, new differences.
 
 Requests follow Standard Webhooks 1.0: `{"type": …, "timestamp": …, "data": {…}}` with the headers `webhook-id`,
 `webhook-timestamp` and, where a secret is set, `webhook-signature: v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
@@ -39,11 +39,15 @@ WAITING: Final = 256
 """Maximum number of queued events; beyond it, the oldest is dropped."""
 
 Type = Literal[
-    "cap",
-    "release",
+    "start",
     "promotion",
+    "gate",
     "pause",
+    "resume",
+    "cap",
     "rollback",
+    "ack",
+    "release",
     "share",
     "completed",
     "config_refused",

@@ -33,13 +33,24 @@ def sentence(kind: str, data: Data) -> str:
     if kind in _TITLES:
         return _differences(kind, data)
     if kind == "config_refused":
-        return f"routing.yaml is refused; {data.get('in_force') or 'the last valid one'} stays in force"
+        return f"routing.yaml is refused{_first(data.get('problems', ()))}; {_stays(data)} stays in force"
     if "route" not in data:
         return kind.replace("_", " ")
-    change = f" from {_percent(data.get('before'))} to {_percent(data.get('after'))}"
+    before, after = _percent(data.get("before")), _percent(data.get("after"))
+    change = f" from {before} to {after}" if before != after else f" at {after}"
     reason = f": {data['reason']}" if data.get("reason") else ""
     actor = f" by {data['actor']}" if data.get("actor") else ""
     return f"{data['route']}: {kind}{change}{actor}{reason}"
+
+
+def _first(problems: Sequence[str]) -> str:
+    """Return the first problem in parentheses, and the number of others."""
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return f" ({problems[0]}{more})" if problems else ""
+
+
+def _stays(data: Data) -> str:
+    return str(data.get("in_force") or "the last valid one")
 
 
 def _differences(kind: str, data: Data) -> str:

@@ -25,6 +25,8 @@ WAITS: Final[dict[WaitReason, str]] = {
     "nothing": "promotion due",
 }
 """The reasons why a rollout waits, in words."""
+NAMED: Final = 5
+"""Groups that an entry of the history names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,15 @@ class CapView:
         """Return the view of a cap; None for None."""
         if cap is None:
             return None
-        return cls(cap.share / 100, cap.by, cap.until, cap.acknowledged, cap.until <= cap.by.at)
+        return cls(cap.share / 100, cap.by, cap.until, cap.acknowledged, not cap.cooldown)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeView:
-    """An entry of the history: the shares in force before and after, and the difference of the file's text."""
+    """An entry of the history: the shares in force before and after, and the difference of the file's text.
+
+    `routes` are the routes and groups whose settings a changed file changes.
+    """
 
     kind: Kind
     by: Attribution
@@ -75,11 +80,18 @@ class ChangeView:
     route: str
     revision: str
     difference: str
+    routes: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The route or group in words; of a changed file the first ones whose settings it changes."""
+        more = f" and {len(self.routes) - NAMED} more" if len(self.routes) > NAMED else ""
+        return self.route or ", ".join(self.routes[:NAMED]) + more
 
     @classmethod
     def of(cls, entry: AuditEntry) -> ChangeView:
         """Return the view of an entry."""
         return cls(
             *(entry.kind, entry.by, entry.before / 100, entry.after / 100),
-            *(entry.route, entry.revision, entry.difference),
+            *(entry.route, entry.revision, entry.difference, entry.routes),
         )

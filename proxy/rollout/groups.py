@@ -6,7 +6,8 @@ transition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from proxy.config.models import Route
@@ -41,6 +42,21 @@ class RouteGroups:
         routes = [route for members in self._members.values() for route in members]
         known = dict.fromkeys(known for route in routes for known in (route.name, route.domain))
         return f"no route or group {name}{did_you_mean(name, known)}"
+
+
+def setting_digests(routes: Iterable[Route]) -> dict[str, str]:
+    """Return a digest of all settings of each group or single route, inherited ones included, by its name."""
+    hashes: dict[str, hashlib._Hash] = {}
+    for route in routes:
+        settings = route.model_dump_json(exclude_defaults=True)  # a release that adds a default changes no digest
+        hashes.setdefault(route.domain, hashlib.sha256()).update(settings.encode())
+    return {name: settings.hexdigest()[:16] for name, settings in hashes.items()}
+
+
+def changed_settings(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the groups and routes whose digests differ; none where no digests of `before` are known."""
+    names = dict.fromkeys((*after, *before)) if before else {}
+    return tuple(name for name in names if before.get(name) != after.get(name))
 
 
 def former_keys(members: Iterable[Route]) -> list[str]:

@@ -24,7 +24,7 @@ from common.background_tasks import BackgroundTasks
 from common.failure_trace import trace_of
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.fleet import ProcessSnapshot
-from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
+from proxy.rollout.model import ENTIRE_HISTORY, AnnouncedConfig, AuditEntry, Evidence, HistoryQuery, RouteState
 from proxy.rollout.store import MemoryStore
 from proxy.runtime.database import Unavailable
 from proxy.runtime.message_channel import MessageChannel
@@ -268,10 +268,8 @@ class HubStore:
     async def claim(self, state: RouteState, owner: str) -> bool:
         return cast(bool, await self.call("claim", state, owner))
 
-    async def history(
-        self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
-    ) -> tuple[AuditEntry, ...]:
-        return cast(tuple[AuditEntry, ...], await self.call("history", limit, route, kind, actor, before))
+    async def history(self, limit: int, query: HistoryQuery = ENTIRE_HISTORY) -> tuple[AuditEntry, ...]:
+        return cast(tuple[AuditEntry, ...], await self.call("history", limit, query))
 
     async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
         return cast(AnnouncedConfig | None, await self.call("announce", config))

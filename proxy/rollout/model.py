@@ -6,8 +6,8 @@ points: ten-thousandths of callers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from proxy.config.quantities import FULL, ZERO, show_share
@@ -69,14 +69,19 @@ class Cap:
     until: float
     acknowledged: Attribution | None = None
 
+    @property
+    def cooldown(self) -> float:
+        """Its minimum duration in seconds; 0 for that of a person, who may lift it at any time."""
+        return max(0.0, self.until - self.by.at)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty where none applies.
 
     `route` is the name of a group where a change applies to all its routes. `revision` is the route's, or for `config`
-    the file's; `difference` is then a unified diff to the previous text, without secrets. `announced`: announced before
-    it could be stored.
+    the file's; `difference` is then a unified diff to the previous text, without secrets, and `routes` are the routes
+    and groups whose settings it changes. `announced`: announced before it could be stored.
     """
 
     kind: Kind
@@ -87,6 +92,7 @@ class AuditEntry:
     revision: str = ""
     difference: str = ""
     announced: bool = False
+    routes: tuple[str, ...] = ()
 
     @property
     def movement(self) -> str:
@@ -97,16 +103,50 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """A choice of entries of the history; an empty value chooses all.
+
+    `route` is a route without a group, or a group. `until` (seconds since the epoch) is the latest time; of the entries
+    at exactly that time, the newest `skip` are left out, so that a next page begins where the last one ended.
+    """
+
+    route: str = ""
+    kind: str = ""
+    actor: str = ""
+    until: float | None = None
+    skip: int = 0
+
+    def matches(self, entry: AuditEntry) -> bool:
+        """Return True where an entry is one of the choice, `skip` aside."""
+        return (
+            (not self.route or self.route in (entry.route, *entry.routes))
+            and self.kind in ("", entry.kind)
+            and self.actor in ("", entry.by.actor)
+            and (self.until is None or entry.by.at <= self.until)
+        )
+
+    def after(self, shown: Sequence[AuditEntry]) -> HistoryQuery:
+        """Return the query of the page that follows one with the entries `shown`, at least one."""
+        last = shown[-1].by.at
+        same = sum(entry.by.at == last for entry in shown)
+        return replace(self, until=last, skip=same + (self.skip if last == self.until else 0))
+
+
+ENTIRE_HISTORY: Final = HistoryQuery()
+
+
+@dataclass(frozen=True, slots=True)
 class AnnouncedConfig:
     """A routing.yaml in force: its revision, the shares it allows by route, and its text without secrets.
 
-    `rollouts` are the routes that have one.
+    `rollouts` are the routes that have one. `digests` are those of all settings of each group or single route.
     """
 
     revision: str = ""
     shares: Mapping[str, BasisPoints] = field(default_factory=dict)
     rollouts: tuple[str, ...] = ()
     text: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +225,8 @@ class Evidence:
 
 def change_of(document: StateDocument) -> AuditEntry:
     """Return the change of a stored document."""
-    return AuditEntry(**{**_known(AuditEntry, document), "by": Attribution(**document["by"])})
+    by, routes = Attribution(**document["by"]), tuple(document.get("routes", ()))
+    return AuditEntry(**{**_known(AuditEntry, document), "by": by, "routes": routes})
 
 
 def state_key(route: Route) -> str:

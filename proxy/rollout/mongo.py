@@ -26,7 +26,15 @@ from pymongo import DESCENDING, UpdateOne
 
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.fleet import ProcessSnapshot
-from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState, change_of
+from proxy.rollout.model import (
+    ENTIRE_HISTORY,
+    AnnouncedConfig,
+    AuditEntry,
+    Evidence,
+    HistoryQuery,
+    RouteState,
+    change_of,
+)
 from proxy.rollout.store import SNAPSHOT_LIFETIME
 from proxy.runtime.database import Conflict, Database, DatabaseError, Unavailable
 from proxy.runtime.database_driver import Document
@@ -134,19 +142,20 @@ class MongoStore:
         with self._database.translate_errors():
             return (await self._history.update_one(unclaimed, {"$set": {"announced_by": owner}})).matched_count == 1
 
-    async def history(
-        self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
-    ) -> tuple[AuditEntry, ...]:
-        given = {"route": route, "kind": kind, "by.actor": actor}
+    async def history(self, limit: int, query: HistoryQuery = ENTIRE_HISTORY) -> tuple[AuditEntry, ...]:
+        given = {"kind": query.kind, "by.actor": query.actor}
         chosen: Document = {name: value for name, value in given.items() if value}
-        if before is not None:
-            chosen["by.at"] = {"$lt": before}
+        if query.route:
+            chosen["$or"] = [{"route": query.route}, {"routes": query.route}]
+        if query.until is not None:
+            chosen["by.at"] = {"$lte": query.until}
         await self._database.require_reachable()
-        return await self._database.answer(self._read_history(chosen, limit))
+        return await self._database.answer(self._read_history(chosen, query.skip, limit))
 
-    async def _read_history(self, chosen: Document, limit: int) -> tuple[AuditEntry, ...]:
+    async def _read_history(self, chosen: Document, skip: int, limit: int) -> tuple[AuditEntry, ...]:
+        newest_first = [("by.at", DESCENDING), ("_id", DESCENDING)]  # a total order: pages neither repeat nor omit
         with self._database.translate_errors():
-            cursor = self._history.find(chosen, {"_id": 0}).sort("by.at", DESCENDING).limit(limit)
+            cursor = self._history.find(chosen, {"_id": 0}).sort(newest_first).skip(skip).limit(limit)
             return tuple([change_of(document) async for document in cursor])
 
     async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
@@ -156,6 +165,7 @@ class MongoStore:
             "shares": shares,
             "rollouts": list(config.rollouts),
             "text": config.text,
+            "digests": [list(pair) for pair in config.digests.items()],
         }
         try:
             with self._database.translate_errors():
@@ -166,7 +176,8 @@ class MongoStore:
         if not before:
             return AnnouncedConfig()
         rollouts, text = tuple(before.get("rollouts", ())), before.get("text", "")
-        return AnnouncedConfig(before["revision"], dict(before["shares"]), rollouts, text)
+        digests = dict(before.get("digests", ()))
+        return AnnouncedConfig(before["revision"], dict(before["shares"]), rollouts, text, digests)
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
         changes = [

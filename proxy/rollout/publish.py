@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
 from proxy.config.field_types import FULL
 from proxy.config.models import Route
 from proxy.observability import metrics
-from proxy.observability.webhook import Type, WebhookEvent
-from proxy.rollout.model import AuditEntry, Kind, ceiling
+from proxy.observability.webhook import WebhookEvent
+from proxy.rollout.model import AuditEntry, ceiling
 from proxy.rollout.shares import Effective
-
-WEBHOOK_TYPES: Final[dict[Kind, Type]] = {
-    "cap": "cap",
-    "rollback": "rollback",
-    "release": "release",
-    "promotion": "promotion",
-    "pause": "pause",
-    "share": "share",
-}
-"""Webhook event types by kind of change."""
 
 
 def count(change: AuditEntry) -> None:
@@ -36,9 +25,8 @@ def show(route: Route, share: Effective) -> None:
 
 
 def webhook_event(change: AuditEntry) -> WebhookEvent | None:
-    """Return the webhook event for a change, or None; its shares are in percent."""
-    kind = WEBHOOK_TYPES.get(change.kind)
-    if kind is None:
+    """Return the webhook event for a change; its shares are in percent. None for one of the configuration alone."""
+    if change.kind == "config":
         return None
     data = {
         "route": change.route,
@@ -48,4 +36,4 @@ def webhook_event(change: AuditEntry) -> WebhookEvent | None:
         "actor": change.by.actor,
         "reason": change.by.reason,
     }
-    return WebhookEvent(kind, data, datetime.fromtimestamp(change.by.at, UTC))
+    return WebhookEvent(change.kind, data, datetime.fromtimestamp(change.by.at, UTC))

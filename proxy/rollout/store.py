@@ -7,7 +7,6 @@ time, one succeeds and the other receives the result.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import Final, Protocol
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.clock import Clock
 from proxy.rollout.fleet import ProcessSnapshot
-from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
+from proxy.rollout.model import ENTIRE_HISTORY, AnnouncedConfig, AuditEntry, Evidence, HistoryQuery, RouteState
 
 SNAPSHOT_LIFETIME: Final = 12.0
 """Seconds for which a process's published numbers count."""
@@ -54,10 +53,8 @@ class Store(Protocol):
     async def claim(self, state: RouteState, owner: str) -> bool:
         """Return True to the first owner that claims the change of a stored state, also for repeated claims."""
 
-    async def history(
-        self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
-    ) -> tuple[AuditEntry, ...]:
-        """Return the latest `limit` changes, newest first; `route`, `kind`, `actor` and `before` filter them."""
+    async def history(self, limit: int, query: HistoryQuery = ENTIRE_HISTORY) -> tuple[AuditEntry, ...]:
+        """Return the latest `limit` changes of a query, newest first."""
 
     async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
         """Announce the routing.yaml in force.
@@ -134,18 +131,10 @@ class MemoryStore:
             return True
         return (state.version, owner) == (claimed, by)
 
-    async def history(
-        self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
-    ) -> tuple[AuditEntry, ...]:
-        chosen = (
-            change
-            for change in reversed(self._history)
-            if route in ("", change.route)
-            and kind in ("", change.kind)
-            and actor in ("", change.by.actor)
-            and (before is None or change.by.at < before)
-        )
-        return tuple(itertools.islice(chosen, limit))
+    async def history(self, limit: int, query: HistoryQuery = ENTIRE_HISTORY) -> tuple[AuditEntry, ...]:
+        chosen = sorted(filter(query.matches, reversed(self._history)), key=lambda entry: -entry.by.at)
+        same = sum(entry.by.at == query.until for entry in chosen)
+        return tuple(chosen[min(query.skip, same) :][:limit])
 
     async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
         before, self._announced = self._announced, config

@@ -17,6 +17,7 @@ from proxy.config.field_types import ZERO, show_duration, show_share
 from proxy.config.models import Config, Route
 from proxy.rollout.announcer import ChangeAnnouncer, log_change
 from proxy.rollout.evidence import EvidenceCollector
+from proxy.rollout.groups import changed_settings, setting_digests
 from proxy.rollout.in_force import SharesInForce, logged_errors
 from proxy.rollout.model import FILE, SCHEDULE, AnnouncedConfig, Attribution, AuditEntry, RouteState, ceiling
 from proxy.rollout.progress import opening
@@ -28,6 +29,7 @@ from proxy.rollout.transitions import (
     initial_state,
     promote,
     release_if_due,
+    restart_cooldown,
     share_changed,
     start_rollout,
 )
@@ -118,7 +120,8 @@ class StateSynchroniser:
         text = await asyncio.to_thread(self._shares.hooks.config_text)
         revision, shares = config.revision, {route.name: ceiling(route) for route in config.routes}
         rollouts = tuple(route.name for route in config.routes if route.rollout is not None)
-        before = await self._store.announce(AnnouncedConfig(revision, shares, rollouts, text))
+        digests = setting_digests(config.routes)
+        before = await self._store.announce(AnnouncedConfig(revision, shares, rollouts, text, digests))
         self._announced = config
         if before is None:
             return False
@@ -126,7 +129,8 @@ class StateSynchroniser:
         reason = f"revision {revision} {follows}"
         by = Attribution(FILE, reason, self._shares.clock.now())
         difference = unified_difference(before.text, text) if before.text else ""
-        await self._store.record(AuditEntry("config", by, ZERO, ZERO, revision=revision, difference=difference))
+        routes = changed_settings(before.digests, digests)
+        await self._store.record(AuditEntry("config", by, ZERO, ZERO, "", revision, difference, routes=routes))
         for route in self._shares.cache.groups.leaders():
             former = before.shares.get(route.name)
             had_rollout = route.name in before.rollouts
@@ -158,6 +162,8 @@ class StateSynchroniser:
     def _due(self, route: Route, *, may_start: bool) -> RouteState | None:
         """Return the state that is due now without a person's action; None where none is due."""
         state, now = self._shares.cache.state(route), self._shares.clock.now()
+        if state.cap is not None and state.cap.cooldown and clock_jumped(state.cap.by.at, now, self._jump):
+            return restart_cooldown(route, state, now)
         released = release_if_due(route, state, now)
         if released is not None or route.rollout is None or route.pin is not None:
             return released
@@ -167,7 +173,7 @@ class StateSynchroniser:
         if state.stage is None:
             is_open = route.rollout.start_at is not None or opening(route.rollout, now) == now
             return start_rollout(route, state, now) if may_start and is_open else None
-        if clock_jumped(state, now, self._jump):
+        if clock_jumped(state.passing, now, self._jump):
             return gate_failed(route, state, "the clock jumped, so the bake time starts again", now)
         progress = self._evidence.progress(route, state, now)
         if progress is None or progress.waits not in ("gate", "nothing"):
@@ -178,10 +184,10 @@ class StateSynchroniser:
         return promote(route, state, Attribution(SCHEDULE, reason, now))
 
 
-def clock_jumped(state: RouteState, now: float, jump: float) -> bool:
-    """Return True where a bake time is unreliable: it began before a clock jump, or begins in the future."""
-    before_jump = abs(jump) > MAX_JUMP and abs(now - state.passing) > MAX_JUMP
-    return before_jump or state.passing > now + MAX_JUMP
+def clock_jumped(began: float, now: float, jump: float) -> bool:
+    """Return True where a time since `began` is unreliable: that is before a clock jump, or in the future."""
+    before_jump = abs(jump) > MAX_JUMP and abs(now - began) > MAX_JUMP
+    return before_jump or began > now + MAX_JUMP
 
 
 def _reason(former: BasisPoints, allowed: BasisPoints, route: Route) -> str:

@@ -100,7 +100,7 @@ def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteS
     cap = own.cap
     if not lowers(route, state, cap.share):
         return None
-    after = _with_cap(route, state, cap.share, own.change.kind, cap.by, cap.until - cap.by.at)
+    after = _with_cap(route, state, cap.share, own.change.kind, cap.by, cap.cooldown)
     return replace(after, change=replace(after.change, announced=own.change.announced))
 
 
@@ -119,7 +119,7 @@ def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bo
     cap = state.cap
     if cap is None:
         raise Refused(f"{route.domain} is not capped")
-    if at_once or by.at >= cap.until:
+    if at_once or by.at >= cap.until or not cap.cooldown:
         return _released(route, state, "release", by)
     if cap.acknowledged is not None:
         left = show_duration(float(round(cap.until - by.at) or 1))
@@ -133,6 +133,14 @@ def release_if_due(route: Route, state: RouteState, now: float) -> RouteState | 
     if cap is None or cap.acknowledged is None or now < cap.until:
         return None
     return _released(route, state, "release", Attribution(GUARD, "acknowledged, and its cooldown has passed", now))
+
+
+def restart_cooldown(route: Route, state: RouteState, now: float) -> RouteState:
+    """Start the cooldown of a guard's cap again, because a clock that jumped cannot tell how much of it has passed."""
+    assert state.cap is not None
+    cap = replace(state.cap, by=replace(state.cap.by, at=now), until=now + state.cap.cooldown)
+    by = Attribution(GUARD, "the clock jumped, so the cooldown starts again", now)
+    return _changed(route, state, "cap", by, cap=cap, since=now)
 
 
 def _with_cap(

@@ -20,13 +20,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from common.failure_trace import trace_of
+from proxy.config.excerpt import excerpt
 from proxy.config.loading import decode
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
@@ -239,8 +240,8 @@ class ConfigWatcher:
         self.refused_snapshot = _snapshot(content, time.time())
         self.refused += 1
         self.problems = problems
-        for problem in problems:
-            logger.error("%s", problem.located(str(self.path), column=True))
+        text = self.refused_snapshot.text if self.refused_snapshot is not None else ""
+        log_problems(self.path, problems, text)
         logger.error("%s: refused; revision %s stays in force", self.path, self.config.revision)
         self._apply(None)
 
@@ -251,6 +252,12 @@ class ConfigWatcher:
     async def _save(self) -> None:
         if self._last_good is not None and isinstance(self._content, bytes):
             await self._in_thread(partial(self._last_good.save, self._content, self._directory))
+
+
+def log_problems(path: Path, problems: Iterable[Problem], text: str) -> None:
+    """Log each problem of a refused file, with the line of its text and a caret below that."""
+    for problem in problems:
+        logger.error("%s", "\n".join((problem.located(str(path), column=True), *excerpt(text, problem))))
 
 
 def _snapshot(content: Content, at: float) -> ConfigSnapshot | None:

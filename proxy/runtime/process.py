@@ -21,7 +21,10 @@ from starlette.routing import Router
 from common.background_tasks import BackgroundTasks
 from proxy.backends.health import HealthChecks
 from proxy.backends.native import Native
+from proxy.config.loading import decode, read
+from proxy.config.masking import masked
 from proxy.config.models import Config
+from proxy.config.problems import ConfigError
 from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.docs.app import Docs
 from proxy.failure_log import report_unhandled
@@ -34,7 +37,6 @@ from proxy.observability.recent_failures import RecentFailures
 from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
 from proxy.ops.fleet import Fleet
-from proxy.ops.masking import masked
 from proxy.ops.rendering import compile_templates
 from proxy.ops.status import process_health
 from proxy.reports.revisions import Revisions
@@ -47,7 +49,7 @@ from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import AuditEntry
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
-from proxy.runtime.config_watcher import ConfigWatcher
+from proxy.runtime.config_watcher import ConfigWatcher, log_problems
 from proxy.runtime.database import Database
 from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
 from proxy.runtime.legacy_backend import LegacyBackend
@@ -239,10 +241,17 @@ def _report_loaded(file: Path, loaded: LoadedConfig) -> None:
     metrics.CONFIG_VALID.set(not loaded.problems)
     if loaded.saved_at is None:
         return
-    for problem in loaded.problems:
-        logger.error("%s", problem.located(str(file), column=True))
+    log_problems(file, loaded.problems, _text_of(file))
     saved = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(loaded.saved_at))
     logger.error("%s: refused; started with the last good one, revision %s of %s", file, loaded.config.revision, saved)
+
+
+def _text_of(file: Path) -> str:
+    """Return the text of a file; empty where it cannot be read."""
+    try:
+        return decode(read(file), str(file))
+    except ConfigError:
+        return ""
 
 
 def create_app(

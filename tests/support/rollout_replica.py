@@ -15,7 +15,7 @@ from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.clock import Clock
 from proxy.rollout.controller import ControllerIntervals, RolloutController
 from proxy.rollout.in_force import ControllerHooks
-from proxy.rollout.model import AuditEntry
+from proxy.rollout.model import AuditEntry, HistoryQuery
 from proxy.rollout.store import Store
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -103,16 +103,21 @@ async def running(*replicas: Replica) -> AsyncIterator[None]:
 
 
 async def recorded(one: Replica, *reasons: str) -> None:
-    """Wait until the route's history has exactly these reasons; it is written after the state."""
+    """Wait until the history of the route's share has exactly these reasons; it is written after the state."""
+
+    async def read() -> set[str]:
+        entries = await one.controller.store.history(9, HistoryQuery("a"))
+        return {entry.by.reason for entry in entries if entry.kind != "config"}
+
     async with asyncio.timeout(HANG_TIMEOUT):
-        while {entry.by.reason for entry in await one.controller.store.history(9, "a")} != set(reasons):
+        while await read() != set(reasons):
             await asyncio.sleep(0.01)
 
 
 async def recorded_config(one: Replica, number: int) -> None:
     """Wait until the history has so many revisions of the file."""
     async with asyncio.timeout(HANG_TIMEOUT):
-        while len(await one.controller.store.history(9, kind="config")) < number:
+        while len(await one.controller.store.history(9, HistoryQuery(kind="config"))) < number:
             await asyncio.sleep(0.01)
 
 

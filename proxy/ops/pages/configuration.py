@@ -13,8 +13,8 @@ from typing import Final, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proxy.config.masking import masked
 from proxy.config.problems import Problem
-from proxy.ops.masking import masked
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
 from proxy.ops.slices import in_thread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
@@ -14,12 +15,14 @@ from proxy.ops.pages.route_live import named, unknown_route
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
 from proxy.ops.rollout_views import ChangeView
+from proxy.rollout.model import HistoryQuery
 from proxy.rollout.store import Store
 from proxy.runtime.database import DatabaseError
 
 LISTED: Final = 50
 """Entries of a page."""
 MAX_LISTED: Final = 1000
+MAX_SKIPPED: Final = 100_000
 UNREACHABLE: Final = Unavailability(
     "MongoDB is unreachable", "The history is stored there, and is shown again when it is back.", fault=True
 )
@@ -28,30 +31,40 @@ ALONE: Final = Unavailability("No MongoDB", "The history is this gateway's alone
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilters:
-    """Filters of the history, from the URL; `route` may be a group. `before`: seconds since the epoch."""
+    """Filters of the history, from the URL; `route` may be a group. For `until` and `skip` see `HistoryQuery`."""
 
     route: str = ""
     kind: str = ""
     actor: str = ""
-    before: float | None = None
+    until: float | None = None
+    skip: int = 0
     limit: int = LISTED
 
     @classmethod
     def of(cls, request: Request, route: str = "") -> HistoryFilters:
         """Return the filters of a URL; values that are not numbers are ignored."""
         query = request.query_params
-        limit = int(query["limit"]) if query.get("limit", "").isdecimal() else LISTED
         try:
-            before = float(query["before"])
+            until = float(query["until"])
         except (KeyError, ValueError):
-            before = None
-        given = route or query.get("route", "")
-        return cls(given, query.get("kind", ""), query.get("actor", ""), before, max(1, min(limit, MAX_LISTED)))
+            until = None
+        return cls(
+            *(route or query.get("route", ""), query.get("kind", ""), query.get("actor", "")),
+            until if until is None or math.isfinite(until) else None,
+            min(_number(query.get("skip", ""), 0), MAX_SKIPPED),
+            max(1, min(_number(query.get("limit", ""), LISTED), MAX_LISTED)),
+        )
 
-    def older_than(self, at: float) -> str:
-        """Return the query of the next page, of entries before a time."""
-        given = {"route": self.route, "kind": self.kind, "actor": self.actor, "before": repr(at)}
-        return urlencode({name: value for name, value in given.items() if value})
+    def query(self, group: str) -> HistoryQuery:
+        """Return the query of the store; `group` is the group of the route."""
+        return HistoryQuery(group, self.kind, self.actor, self.until, self.skip)
+
+    def url_query(self, following: HistoryQuery) -> str:
+        """Return the URL's query of a next page."""
+        limit = "" if self.limit == LISTED else str(self.limit)
+        given = {"route": self.route, "kind": self.kind, "actor": self.actor, "limit": limit}
+        until = {"until": repr(following.until), "skip": str(following.skip)}
+        return urlencode({name: value for name, value in given.items() if value} | until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +111,13 @@ def route_history(situation: ProcessView) -> Endpoint:
 
 async def _history(store: Store, filters: HistoryFilters, group: str) -> History:
     try:
-        entries = await store.history(filters.limit + 1, group, filters.kind, filters.actor, filters.before)
+        entries = await store.history(filters.limit + 1, filters.query(group))
     except DatabaseError:
         return History(filters, (), "", UNREACHABLE)
-    changes = tuple(map(ChangeView.of, entries[: filters.limit]))
-    older = filters.older_than(changes[-1].by.at) if len(entries) > filters.limit else ""
-    return History(filters, changes, older, None if store.shared else ALONE)
+    shown = entries[: filters.limit]
+    older = filters.url_query(filters.query(group).after(shown)) if len(entries) > filters.limit else ""
+    return History(filters, tuple(map(ChangeView.of, shown)), older, None if store.shared else ALONE)
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else default

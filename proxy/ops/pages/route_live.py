@@ -17,7 +17,7 @@ from proxy.ops.rendering import Endpoint, answer, error_page
 from proxy.ops.rollout_views import ChangeView
 from proxy.ops.route_now import RouteNow
 from proxy.ops.share_chart import ShareChart, share_chart
-from proxy.rollout.model import state_key
+from proxy.rollout.model import HistoryQuery, state_key
 from proxy.runtime.database import DatabaseError
 
 CHARTED: Final = 200
@@ -56,7 +56,7 @@ async def live_view(situation: ProcessView, route: Route) -> RouteLive:
     now = controller.describe(route)
     stages = tuple(stage / 100 for stage in rollout.stages) if rollout else ()
     try:
-        history = await controller.store.history(CHARTED, route.domain)
+        history = await controller.store.history(CHARTED, HistoryQuery(route.domain))
     except DatabaseError:
         history = ()
     changes = tuple(map(ChangeView.of, history))

@@ -27,7 +27,13 @@ ROLLBACK = {"route": "notes.list", "before": 25.0, "after": 0.0, "actor": "Ada",
             "30 new differences: " + ", ".join(f"notes.list {n} (value)" for n in range(5)) + " and 25 more",
         ),
         ("rollback", ROLLBACK, "notes.list: rollback from 25% to 0% by Ada: p99 & errors"),
+        ("ack", {**ROLLBACK, "before": 0.0}, "notes.list: ack at 0% by Ada: p99 & errors"),
         ("config_refused", {"in_force": "ab12"}, "routing.yaml is refused; ab12 stays in force"),
+        (
+            "config_refused",
+            {"in_force": "ab12", "problems": ["routing.yaml:3: a: unknown key", "routing.yaml:9: b: unknown key"]},
+            "routing.yaml is refused (routing.yaml:3: a: unknown key, and 1 more); ab12 stays in force",
+        ),
         ("completed", {}, "completed"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.rollout.model import HistoryQuery
 from proxy.rollout.store import MemoryStore, Store
 from tests.support.rollout_replica import Replica, config, recorded_config, replica, running
 
@@ -16,10 +17,11 @@ def staged(stages: str, more: str = "bake_time: 1d") -> str:
 
 
 async def started(one: Replica) -> list[tuple[str, int, int, str]]:
-    """Wait for the start of the rollout; return kind, shares and reason of all changes of the route."""
+    """Wait for the start of the rollout; return kind, shares and reason of all changes of the route's share."""
     await one.until(lambda: any(change.kind == "start" for change in one.changes))
-    history = await one.controller.store.history(9, "a")
-    return [(entry.kind, entry.before, entry.after, entry.by.reason) for entry in history]
+    history = await one.controller.store.history(9, HistoryQuery("a"))
+    shares = [entry for entry in history if entry.kind != "config"]
+    return [(entry.kind, entry.before, entry.after, entry.by.reason) for entry in shares]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from proxy.config.field_types import FULL, ZERO
 from proxy.gateway.bucketing import Limit
 from proxy.rollout.actions import ack, carry_out, promote, rollback
-from proxy.rollout.model import AuditEntry
+from proxy.rollout.model import AuditEntry, HistoryQuery
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore
 from proxy.runtime.database import Database, Unavailable
@@ -262,8 +262,9 @@ async def test_history_holds_the_difference_of_each_revision() -> None:
         texts.pop(0)
         one.controller.apply_config(config(PLAIN.replace("native: 50%", "native: 30%")))
         await recorded_config(one, 2)
-        history = await one.controller.store.history(9, kind="config")
+        history = await one.controller.store.history(9, HistoryQuery(kind="config"))
     assert [entry.difference for entry in history] == [
         "@@ -1,2 +1,2 @@\n routes:\n-  - native: 50%\n+  - native: 30%",
         "",
     ]
+    assert [entry.routes for entry in history] == [("a",), ()]

@@ -17,7 +17,7 @@ from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.announcer import ChangeAnnouncer
 from proxy.rollout.evaluator import GuardEvaluator
 from proxy.rollout.evidence import EvidenceCollector
-from proxy.rollout.groups import RouteGroups, merged_state
+from proxy.rollout.groups import RouteGroups, changed_settings, merged_state, setting_digests
 from proxy.rollout.in_force import ControllerHooks, SharesInForce
 from proxy.rollout.model import Attribution, Cap, RouteState
 from proxy.rollout.store import MemoryStore
@@ -192,3 +192,20 @@ async def test_included_callers_at_share_0_are_guarded_and_rolled_back() -> None
     assert again.cap is not None
     with pytest.raises(Refused, match="is at 0% already"):
         await carry_out(process.store, [route], rollback(), "amara", "because")
+
+
+def test_changed_settings_are_those_of_groups_and_routes() -> None:
+    before = setting_digests(
+        config(f"{LIST}, group: notes", f"{CREATE}, group: notes", OTHER, "name: gone, match: GET /g").routes
+    )
+    after = setting_digests(
+        config(
+            f"{LIST}, group: notes",
+            f"{CREATE}, group: notes, on_legacy_down: native",
+            OTHER,
+            "name: new, match: GET /w",
+        ).routes
+    )
+    assert changed_settings(before, after) == ("notes", "new", "gone")
+    assert changed_settings(before, dict(before)) == ()
+    assert changed_settings({}, after) == ()  # of the first file, or one of a release without digests

@@ -39,21 +39,23 @@ def test_a_notice_says_what_became_of_a_share_and_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("made", "kind"),
     [
         (change("rollback"), "rollback"),
         (change("promotion", 100, 1000), "promotion"),
         (change("pause", 100, 100), "pause"),
         (change("release", 0, 100), "release"),
         (change("share", 100, 50), "share"),
-        (change("ack", 0, 0), None),
-        (change("start"), None),
-        (change("gate"), None),
+        (change("ack", 0, 0), "ack"),
+        (change("start", 0, 100), "start"),
+        (change("gate", 100, 100), "gate"),
+        (change("resume", 100, 100), "resume"),
+        (change("config", 0, 0), None),
     ],
 )
-def test_some_changes_are_worth_a_notice(told: AuditEntry, kind: str | None) -> None:
-    notice = publish.webhook_event(told)
-    assert (notice.type if notice is not None else None) == kind
+def test_webhook_gets_every_change_of_a_share_or_rollout(made: AuditEntry, kind: str | None) -> None:
+    event = publish.webhook_event(made)
+    assert (event.type if event is not None else None) == kind
 
 
 def test_prometheus_has_both_shares_and_who_is_with_cap() -> None:

@@ -22,7 +22,7 @@ from proxy.rollout.analysis.window import RequestStats, WindowBucket
 from proxy.rollout.clock import Clock
 from proxy.rollout.fleet import BackendTraffic, ProcessHealth, ProcessSnapshot, RouteTraffic
 from proxy.rollout.hub import HubStore, StateHub
-from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, RouteState
+from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, HistoryQuery, RouteState
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import SNAPSHOT_LIFETIME, MemoryStore, Store
 from proxy.rollout.transitions import gate_failed, guard_failed
@@ -115,7 +115,7 @@ async def test_the_history_has_every_change_once_newest_first(store: Store) -> N
         AuditEntry("config", Attribution("routing.yaml", "it changed", 40.0), ZERO, ZERO, revision="abc")
     )
     assert [change.kind for change in await store.history(10)] == ["config", "promotion", "start"]
-    assert [change.kind for change in await store.history(1, "notes.list")] == ["promotion"]
+    assert [change.kind for change in await store.history(1, HistoryQuery("notes.list"))] == ["promotion"]
     assert (await store.history(1))[0].revision == "abc"
 
 
@@ -162,9 +162,29 @@ async def test_history_is_filtered_and_paged(store: Store) -> None:
     for at in range(6):
         by = Attribution("Ada" if at % 2 else "guard", "because", float(at))
         await store.record(AuditEntry("cap" if at < 3 else "rollback", by, BasisPoints(100), ZERO, "notes.list"))
-    assert [change.by.at for change in await store.history(2, before=4.0)] == [3.0, 2.0]
-    assert [change.by.at for change in await store.history(9, actor="Ada")] == [5.0, 3.0, 1.0]
-    assert [change.by.at for change in await store.history(9, "notes.list", "cap", "guard")] == [2.0, 0.0]
+    assert [change.by.at for change in await store.history(2, HistoryQuery(until=3.0))] == [3.0, 2.0]
+    assert [change.by.at for change in await store.history(9, HistoryQuery(actor="Ada"))] == [5.0, 3.0, 1.0]
+    assert [change.by.at for change in await store.history(9, HistoryQuery("notes.list", "cap", "guard"))] == [2.0, 0.0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+async def test_pages_have_changes_of_one_moment_once(store: Store, size: int) -> None:
+    times = [1.0, 2.0, 2.0, 2.0, 2.0, 3.0]  # a file that changes many shares records them at one time
+    for number, at in enumerate(times):
+        await store.record(AuditEntry("share", Attribution("routing.yaml", "", at), ZERO, ZERO, f"{number}"))
+    query, shown = HistoryQuery(), list[str]()
+    while page := await store.history(size, query):
+        shown += [change.route for change in page]
+        query = query.after(page)
+    assert shown == ["5", "4", "3", "2", "1", "0"]
+
+
+async def test_history_of_a_group_has_the_files_that_changed_it(store: Store) -> None:
+    by = Attribution("routing.yaml", "revision 2 follows 1", 1.0)
+    await store.record(AuditEntry("config", by, ZERO, ZERO, "", "2", "-a\n+b", routes=("notes", "users")))
+    (entry,) = await store.history(9, HistoryQuery("notes"))
+    assert (entry.difference, entry.routes) == ("-a\n+b", ("notes", "users"))
+    assert await store.history(9, HistoryQuery("prompts")) == ()
 
 
 async def test_what_legacy_last_showed_is_kept_for_a_restart(database: Database) -> None:

@@ -101,8 +101,8 @@ async def test_a_faulty_file_changes_nothing_and_says_why(file: Path, caplog: py
     assert [problem.line for problem in watcher.problems] == [1, 2]
     assert adoption.urls == [None]
     assert [record.message for record in caplog.records] == [
-        f"{file}:1:10: legacy.ulr: unknown key; did you mean `url`?",
-        f"{file}:2:1: frob: {watcher.problems[1].message}",
+        f"{file}:1:10: legacy.ulr: unknown key; did you mean `url`?\n    1 | legacy: {{ulr: •••}}\n{' ' * 17}^",
+        f"{file}:2:1: frob: {watcher.problems[1].message}\n    2 | frob: 1\n        ^",
         f"{file}: refused; revision {before.revision} stays in force",
     ]
     await settle(watcher)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import yaml_nodes
+from proxy.config.masking import MASK, masked, masked_line
 from proxy.config.problems import ConfigError
-from proxy.ops.masking import MASK, masked, masked_line
 from tests.support.shipped import ROUTING
 
 SECRET = "hunter2-hunter2-hunter2"
