@@ -19,17 +19,19 @@ from proxy.reports.models import (
     RouteSummary,
     Sample,
     SampleHead,
-    StoredAnswer,
     StoredDifference,
     StoredValue,
     Tree,
 )
 from proxy.reports.revisions import ReleaseComparison
+from proxy.reports.side_by_side import Cell, Mark, Relation, SideBySideRow, rows
 from proxy.reports.suggestions import Suggestion
 from proxy.types import JSON
 
 _RED: Final = "bold red"
 _DIM: Final = "dim"
+_MARK_STYLES: Final[Mapping[Mark, str]] = {"different": _RED, "declared": "yellow", "noise": "yellow", "": ""}
+_RELATIONS: Final[Mapping[Relation, str]] = {"renamed": "  renamed?", "moved": "  moved", "": ""}
 _STATE_STYLES: Final = {"returned": _RED, "new": "yellow"}
 
 
@@ -190,17 +192,29 @@ def _spot(spot: StoredValue | None) -> Text:
 
 
 def _answers(sample: Sample) -> Table:
+    """Return both answers with a row for each field, as the sample's page has them."""
     table = Table(box=box.SIMPLE, show_header=True, header_style="bold", pad_edge=False)
+    table.add_column("field", overflow="fold")
     for backend, answer in (("legacy", sample.legacy), ("native", sample.native)):
         status = str(answer.status) if answer.status else answer.outcome
         table.add_column(f"{backend}: {status}, {answer.total:.0f} ms", ratio=1, overflow="fold")
-    table.add_row(*(Text(_answer(answer)) for answer in (sample.legacy, sample.native)))
+    for row in rows(sample):
+        table.add_row(_step(row), _cell(row.legacy), _cell(row.native))
     return table
 
 
-def _answer(answer: StoredAnswer) -> str:
-    headers = [f"{name}: {leaf(value)}" for name, value in answer.headers]
-    return "\n".join([*headers, "", shown(answer.body.content)])
+def _step(row: SideBySideRow) -> Text:
+    """Return the name of a row, below that of the row that contains it."""
+    other = f" → {row.other_name}" if row.other_name else ""
+    text = Text(f"{'  ' * row.depth}{row.name}{other}", style=_RED if row.reordered and row.relation else "")
+    return text.append(_RELATIONS[row.relation], style="yellow")
+
+
+def _cell(cell: Cell) -> Text:
+    if cell.value is None:
+        return Text("-", style=_DIM)
+    text = Text(leaf(cell.value), style=_MARK_STYLES[cell.mark])
+    return text.append(f"  ({cell.kind})") if cell.mark else text
 
 
 def _table(*headings: str) -> Table:

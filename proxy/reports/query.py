@@ -71,7 +71,7 @@ async def run_query(reader: ReportReader, query: ReportQuery, bundle: ContractBu
     span, route = query.span, query.route
     routes = await reader.routes(span, revision=query.revision)
     fields = await reader.fields(span, route, query.revision)
-    drift = await reader.drift(span, route)
+    drift = await reader.drift(span, route, revision=query.revision)
     samples = await reader.samples(span, route, query.field, query.kind, query.verdict)
     selected = tuple(one for one in routes if route in (None, one.route))
     sample, instead = await _sample(reader, query.sample, samples)

@@ -143,10 +143,12 @@ class ReportReader:
         """Return the declared divergences in their order, then observed ones that are no longer declared."""
         return summaries.divergences(declared, await self._counts(span, ("divergence",), ("divergence",)))
 
-    async def drift(self, span: Span, route: str | None = None, backend: Backend | None = None) -> tuple[Drift, ...]:
+    async def drift(
+        self, span: Span, route: str | None = None, backend: Backend | None = None, revision: str | None = None
+    ) -> tuple[Drift, ...]:
         """Return the contract rules that answers violate, the most frequent first."""
         by = ("route", "operation", "backend", "path", "rule", "message")
-        rows = await self._counts(span, ("drift",), by, _given(route=route, backend=backend))
+        rows = await self._counts(span, ("drift",), by, _given(route=route, backend=backend, revision=revision))
         return tuple(Drift(count=row.pop("number"), **row) for row in rows)
 
     async def coverage(self, span: Span) -> tuple[ReportCoverage, ...]:

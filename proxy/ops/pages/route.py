@@ -20,7 +20,7 @@ from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page, filters
 from proxy.ops.status import Current, RouteStatus
 from proxy.reports.coverage import Coverage, coverage_of, native_only
-from proxy.reports.models import FieldKind, FieldSummary, RevisionSummary, RouteSummary, SampleHead, Span
+from proxy.reports.models import Drift, FieldKind, FieldSummary, RevisionSummary, RouteSummary, SampleHead, Span
 from proxy.reports.reader import ReportReader
 from proxy.reports.triage import ATTENTION, State, TrackedDifference, difference_id
 from proxy.types import DifferenceKind
@@ -35,7 +35,7 @@ class RouteView:
     """The report of a route. `samples` are those of `field` and `kind` if given; `route` is None if not in the file.
 
     `states` are those of differences by id; with `revision` the numbers are of that revision of native. `query` selects
-    fields by a part of their name, and changes no other number.
+    fields and violations of the contract by a part of their name, and changes no other number.
     """
 
     name: str
@@ -49,6 +49,7 @@ class RouteView:
     query: str
     unavailable: Unavailability | None
     fields: tuple[FieldSummary, ...] = ()
+    violations: tuple[Drift, ...] = ()
     samples: tuple[SampleHead, ...] = ()
     states: Mapping[str, State] = dataclasses.field(default_factory=dict)
     revisions: tuple[RevisionSummary, ...] = ()
@@ -102,9 +103,10 @@ def _requested(request: Request, chosen: Filters, line: RouteLine, unavailable: 
 
 
 async def _read(empty: RouteView, reports: ReportReader) -> RouteView:
-    """Return a view with the fields, samples, states and revisions that it selects."""
-    fields, samples, differences, revisions = await asyncio.gather(
+    """Return a view with the fields, violations, samples, states and revisions that it selects."""
+    fields, violations, samples, differences, revisions = await asyncio.gather(
         reports.fields(empty.span, empty.name, empty.revision),
+        reports.drift(empty.span, empty.name, revision=empty.revision),
         reports.samples(empty.span, empty.name, empty.field, empty.kind, empty.verdict, LISTED),
         reports.differences(empty.span, empty.name),
         reports.revisions(empty.span, empty.name),
@@ -112,6 +114,7 @@ async def _read(empty: RouteView, reports: ReportReader) -> RouteView:
     return replace(
         empty,
         fields=_by_attention([one for one in fields if empty.query.lower() in one.field.lower()], differences),
+        violations=tuple(one for one in violations if empty.query.lower() in one.path.lower()),
         samples=samples,
         states={identity: difference.state for identity, difference in differences.items()},
         revisions=revisions,

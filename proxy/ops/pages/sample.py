@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from proxy.ops.pages.report_access import read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page
-from proxy.ops.side_by_side import SideBySideRow, only_near, rows
 from proxy.reports.models import Sample
+from proxy.reports.side_by_side import SideBySideRow, only_near, rows
 
 
 @dataclass(frozen=True, slots=True)

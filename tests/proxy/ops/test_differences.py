@@ -20,7 +20,7 @@ from proxy.reports import triage
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database
-from tests.support.ops_server import DRIFTING, KEY, MATCHING, RENAMED, ROUTING, TYPED, stage
+from tests.support.ops_server import DRIFTING, DRY_RUN, KEY, MATCHING, RENAMED, ROUTING, TYPED, stage
 from tests.support.page_text import text_of
 
 DATABASE = "test_ops_differences"
@@ -29,7 +29,7 @@ BEARER = {"authorization": f"Bearer {VIEWER}"}
 
 
 async def record_two_releases(url: str) -> None:
-    """Record three routes.
+    """Record three revisions of native, and a write that is not redacted.
 
     Fields differ in `one`, a type differs as well in `two`, and nothing differs in `three`.
     """
@@ -45,6 +45,9 @@ async def record_two_releases(url: str) -> None:
         for entry in entries:
             writer.record(entry)
         await writer.flush()
+    writer = ReportWriter(database, ReportSettings(key=SecretStr(KEY), redact="off", staging=True))
+    writer.record(DRY_RUN)
+    await writer.flush()
     await database.close()
 
 
@@ -183,6 +186,14 @@ def test_pages_of_unredacted_reports_have_a_banner(tmp_path: Path, client: TestC
     assert "not redacted" not in text_of(client.get("/comparisons").text)
 
 
+def test_caption_of_the_answers_says_how_values_are_shown(client: TestClient) -> None:
+    for route, described in (("notes.list", True), ("notes.create", False)):
+        [sample, *_] = client.get(f"/routes/{route}.json").json()["samples"]
+        text = text_of(client.get(f"/samples/{sample['id']}").text)
+        assert ("values are described by type, length and digest" in text) is described
+        assert ("This sample is not redacted" in text) is not described
+
+
 def test_board_alerts_each_returned_and_all_new_differences_once() -> None:
     new = [triage.begin(triage.Observation(route, "body.a", "value", 10.0)) for route in ("one", "two")]
     fixed = triage.mark(new[0], "fixed", triage.Mark("new", 20.0, "Ada", revision="r2"))
@@ -192,3 +203,19 @@ def test_board_alerts_each_returned_and_all_new_differences_once() -> None:
     assert "Ada marked body.a (value) as fixed in r2; observed 10 s ago" in alarm.detail
     assert (hint.severity, hint.title, hint.detail) == ("warn", "1 new difference", "on two, in 24 hours")
     assert alerts((), (), "", BackendsHealth(), 40.0, (fixed,)) == ()
+
+
+def test_route_lists_as_many_new_differences_as_the_overview_counts(client: TestClient) -> None:
+    counts = client.get("/comparisons.json").json()["states"]["notes.list"]
+    states = client.get("/routes/notes.list.json").json()["states"]
+    page = client.get("/routes/notes.list").text
+    linked = {row.partition('href="/differences/')[2][:16] for row in page.split("<tr")[1:]} - {""}
+    assert linked == set(states)
+    assert len(linked) == sum(counts.values())
+    assert "Violations of the contract" in text_of(page)
+
+
+def test_violations_of_a_route_are_those_of_the_chosen_revision(client: TestClient) -> None:
+    one, two = (client.get(f"/routes/notes.list.json?revision={name}").json()["violations"] for name in ("one", "two"))
+    assert one == []
+    assert {violation["backend"] for violation in two} == {"legacy", "native"}

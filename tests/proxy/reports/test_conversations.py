@@ -14,11 +14,11 @@ from proxy.comparison.conversation import ClientMessage, Conversation, Ending, S
 from proxy.comparison.conversations import compare_conversations
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
-from proxy.ops.side_by_side import rows
 from proxy.reports import samples
 from proxy.reports.events import ComparisonEvent
 from proxy.reports.models import Sample
 from proxy.reports.redaction import Mode, Redactor
+from proxy.reports.side_by_side import rows
 from proxy.shadow.conversation_comparator import reported
 from proxy.types import JSON
 from tests.support.exchanges import NOW, exchange

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from proxy.ops.alignment import Pair, pair_fields, pair_items
+from proxy.reports.alignment import Pair, pair_fields, pair_items
 from proxy.reports.models import Sample, StoredAnswer, StoredDifference, Tree
 from proxy.types import JSON, DifferenceKind
 
 Mark = Literal["different", "declared", "noise", ""]
+Relation = Literal["moved", "renamed", ""]
 NEAR: Final = 1
 """Number of rows around a marked one that remain where only differences are shown."""
 
@@ -42,7 +43,7 @@ class SideBySideRow:
     native: Cell
     skipped: int = 0
     other_name: str | None = None
-    relation: Literal["moved", "renamed", ""] = ""
+    relation: Relation = ""
     reordered: bool = False
 
     @property

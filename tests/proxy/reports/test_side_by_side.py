@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
-from proxy.ops.alignment import pair_fields, pair_items
-from proxy.ops.side_by_side import SideBySideRow, only_near, rows
 from proxy.reports import samples
+from proxy.reports.alignment import pair_fields, pair_items
 from proxy.reports.events import ComparisonEvent
 from proxy.reports.models import Sample
 from proxy.reports.redaction import Redactor
+from proxy.reports.side_by_side import SideBySideRow, only_near, rows
 from proxy.types import JSON
 from tests.support.exchanges import NOW, answered, operation, properties
 
