@@ -1,7 +1,8 @@
 """Each fault of the table is named by every comparison, by kind and path, and nothing else is.
 
-The table goes through the engine as the shadow and `verify` call it, for reads and for writes; a part of it through
-real backends: the demo's legacy on Node, the native app, MongoDB.
+The table goes through the engine as the shadow and `verify` call it, for reads and for writes.
+tests/test_planted_faults_live.py has it through a gateway and its shadow process, a part of it is in
+tests/test_planted_faults_end_to_end.py on the demo's legacy and the native app.
 """
 
 from __future__ import annotations
@@ -22,31 +23,22 @@ from proxy.comparison.modes import DRY_RUN, READ
 from proxy.comparison.verdicts import Difference
 from proxy.recordings.comparing import compare_answers
 from tests.support.exchanges import NOW, exchange, object_id
-from tests.support.planted_faults import Answer, PlantedFault, compact, note, page, planted_faults
+from tests.support.planted_faults import (
+    Answer,
+    PlantedFault,
+    compact,
+    note,
+    planted_faults,
+    sound,
+    with_generated,
+)
 
 FAULTS = list(planted_faults())
-HEADERS = {
-    "content-type": "application/json; charset=utf-8",
-    "cache-control": "no-store",
-    "set-cookie": "sid=a; Path=/; HttpOnly",
-}
 
 
-def sound(kind: str) -> Answer:
-    """Return the answer that legacy gives."""
-    if kind == "page":
-        return Answer(None, 404, {"content-type": "text/html; charset=utf-8"}, page("Cannot GET /nope"))
-    if kind == "error":
-        return Answer({"success": False, "message": "not found"}, 404, dict(HEADERS))
-    return Answer(note(), 200, dict(HEADERS))
-
-
-def with_generated(answer: Answer, serial: int, second: int) -> Answer:
-    """Add what a write makes: an id and a date of the backend's own, each twice."""
-    if isinstance(answer.value, dict):
-        made, at = object_id(serial), f"2026-11-22T19:41:09.{second:03d}Z"
-        answer.value |= {"made": {"_id": made, "at": at}, "log": f"created {made} at {at}"}
-    return answer
+def made_by(answer: Answer, serial: int, second: int) -> Answer:
+    """Add what a write makes in the clock of these exchanges."""
+    return with_generated(answer, object_id(serial), f"2026-11-22T19:41:09.{second:03d}Z")
 
 
 def exchanged(answer: Answer) -> Exchange:
@@ -84,7 +76,7 @@ def test_a_planted_fault_is_named_in_every_comparison(fault: PlantedFault) -> No
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_planted_fault_is_named_beside_generated_values(fault: PlantedFault) -> None:
-    legacy, native = (with_generated(sound(fault.answer), *made) for made in ((1, 100), (2, 120)))
+    legacy, native = (made_by(sound(fault.answer), *made) for made in ((1, 100), (2, 120)))
     fault.plant(native)
     assert in_dry_runs(legacy, native) == fault.expected
     assert in_recordings(legacy, native) == fault.expected
@@ -106,7 +98,7 @@ def test_planted_fault_is_named_beside_generated_values(fault: PlantedFault) -> 
 def test_stored_and_generated_values_are_told_apart_in_writes(
     path: tuple[Any, ...], value: str, expected: tuple[str, str]
 ) -> None:
-    legacy, native = (with_generated(sound("note"), *made) for made in ((1, 100), (2, 120)))
+    legacy, native = (made_by(sound("note"), *made) for made in ((1, 100), (2, 120)))
     target = native.value
     for step in path[:-1]:
         target = target[step]
@@ -117,7 +109,7 @@ def test_stored_and_generated_values_are_told_apart_in_writes(
 def test_no_fault_is_found_in_a_sound_answer() -> None:
     for kind in ("note", "page", "error"):
         assert in_reads(sound(kind), sound(kind)) == in_recordings(sound(kind), sound(kind)) == set()
-    legacy, native = (with_generated(sound("note"), *made) for made in ((1, 100), (2, 120)))
+    legacy, native = (made_by(sound("note"), *made) for made in ((1, 100), (2, 120)))
     assert in_dry_runs(legacy, native) == in_recordings(legacy, native) == set()
     assert in_reads(legacy, native) == {("body.made._id", "value"), ("body.made.at", "value"), ("body.log", "value")}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from proxy.comparison.bodies import Content, is_utf8, media, read
 from proxy.comparison.body_digests import MAX_CONTENT, content_digests
-from proxy.comparison.content_encoding import CodingError, OversizeError, decode
+from proxy.comparison.content_encoding import LIMIT, CodingError, OversizeError, decode
 from proxy.comparison.exchange import Exchange, Outcome
 from proxy.comparison.headers import joined
 from proxy.contract.payloads import is_json, read_payload
@@ -39,20 +39,28 @@ class DecodedAnswer:
     def of(cls, exchange: Exchange, *, by_role: bool = False) -> DecodedAnswer:
         """Return the answer of an exchange. Raises OversizeError for a body that is too large even for digests."""
         clock = exchange.started if by_role else None
-        headers, body = joined(exchange.headers), exchange.body
-        codings = headers.get("content-encoding", "")
-        parts = exchange.outcome, exchange.status, headers
-        if body.blocks:
-            is_coded = body.content_length is None
-            length = body.length if body.content_length is None else body.content_length
-            return cls(*parts, blocks=body.blocks, length=length, is_coded=is_coded, clock=clock)
+        body, parts = exchange.body, (exchange.outcome, exchange.status, joined(exchange.headers))
+        if not body.blocks:
+            return cls(*parts, body.data, clock=clock).decoded()
+        is_coded = body.content_length is None
+        length = body.length if body.content_length is None else body.content_length
+        return cls(*parts, blocks=body.blocks, length=length, is_coded=is_coded, clock=clock)
+
+    def decoded(self, limit: int = LIMIT) -> DecodedAnswer:
+        """Return an answer as it was sent with its content coding undone; digests where that is larger than `limit`.
+
+        Raises OversizeError where it is too large even for digests.
+        """
+        codings = self.headers.get("content-encoding", "")
+        if not codings or not self.body:  # an answer to HEAD has the header of one to GET
+            return self
         try:
-            return cls(*parts, decode(body.data, codings) if codings else body.data, clock=clock)
+            return replace(self, body=decode(self.body, codings, limit))
         except CodingError:
-            return cls(*parts, body.data, is_broken=True, clock=clock)
+            return replace(self, is_broken=True)
         except OversizeError:
-            digests = content_digests(decode(body.data, codings, MAX_CONTENT), clock)
-            return cls(*parts, blocks=digests.blocks(), length=digests.length, clock=clock)
+            digests = content_digests(decode(self.body, codings, MAX_CONTENT), self.clock)
+            return replace(self, body=b"", blocks=digests.blocks(), length=digests.length)
 
     @property
     def content_type(self) -> str:

@@ -7,12 +7,14 @@ request's bytes itself and leaves only the answer to a parser (h11).
 import asyncio
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import h11
 
 from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.body_digests import MAX_CONTENT
+from proxy.comparison.content_encoding import OversizeError
 from proxy.recordings.model import RecordedRequest
 
 _SLICE = 64 * 1024
@@ -152,12 +154,21 @@ class _Reception(asyncio.Protocol):
             self._body += event.data
         elif isinstance(event, h11.EndOfMessage) and self._head is not None:
             headers = _joined(self._head.headers)
-            self._finish(DecodedAnswer("response", self._head.status_code, headers, bytes(self._body)))
+            sent = DecodedAnswer("response", self._head.status_code, headers, bytes(self._body))
+            self._finish(_decoded(sent))
         return isinstance(event, h11.Event)
 
     def _finish(self, answer: DecodedAnswer) -> None:
         if not self.answer.done():
             self.answer.set_result(answer)
+
+
+def _decoded(sent: DecodedAnswer) -> DecodedAnswer:
+    """Return an answer with its content coding undone, as it was sent where that is too large."""
+    try:
+        return sent.decoded(MAX_CONTENT)
+    except OversizeError:
+        return replace(sent, is_broken=True)
 
 
 def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -17,6 +17,11 @@ Expected = frozenset[tuple[str, str]]
 
 OTHER_ID: Final = "64b7f0f0f0f0f0f0f0f0f0f9"
 STORED_AT: Final = "2026-01-02T03:04:05"
+HEADERS: Final[Headers] = {
+    "content-type": "application/json; charset=utf-8",
+    "cache-control": "no-store",
+    "set-cookie": "sid=a; Path=/; HttpOnly",
+}
 
 
 @dataclass
@@ -46,6 +51,22 @@ class PlantedFault:
 def compact(value: Any) -> bytes:
     """Return JSON as JSON.stringify writes it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def sound(kind: str) -> Answer:
+    """Return the answer that legacy gives: a `note`, a `page` or an `error`."""
+    if kind == "page":
+        return Answer(None, 404, {"content-type": "text/html; charset=utf-8"}, page("Cannot GET /nope"))
+    if kind == "error":
+        return Answer({"success": False, "message": "not found"}, 404, dict(HEADERS))
+    return Answer(note(), 200, dict(HEADERS))
+
+
+def with_generated(answer: Answer, made: str, at: str) -> Answer:
+    """Add what a write makes: an id and a date of the backend's own, each twice."""
+    if isinstance(answer.value, dict):
+        answer.value |= {"made": {"_id": made, "at": at}, "log": f"created {made} at {at}"}
+    return answer
 
 
 def note() -> Any:

@@ -255,3 +255,10 @@ def test_values_show_in_no_repr() -> None:
 
 def test_a_content_type_is_not_needed() -> None:
     assert compare(exchange(b"a", ""), exchange(b"b", "")).name == "mismatch"
+
+
+def test_head_of_a_coded_answer_differs_in_the_coding_only() -> None:
+    plain = exchange(method="HEAD")
+    coded = exchange(method="HEAD", headers=[("content-encoding", "gzip")])
+    assert fields(compare(plain, coded)) == [("header.content-encoding", "extra")]
+    assert fields(compare(coded, plain)) == [("header.content-encoding", "missing")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
+import zlib
 
 import pytest
 
@@ -159,6 +161,27 @@ async def test_a_large_body_arrives_whole() -> None:
     body = bytes(range(250)) * 40_000
     assert (await ask(script, RecordedRequest("POST", "/", (), body), 10)).status == 204
     assert received == body
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "content", "is_broken"),
+    [
+        ("gzip", gzip.compress(b'{"a":1}'), b'{"a":1}', False),
+        ("deflate", zlib.compress(b'{"a":1}'), b'{"a":1}', False),
+        ("identity", b'{"a":1}', b'{"a":1}', False),
+        ("gzip", b'{"a":1}', b'{"a":1}', True),
+        ("unknown", b"xyz", b"xyz", True),
+    ],
+)
+async def test_content_coding_is_undone(coding: str, body: bytes, content: bytes, is_broken: bool) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    answer = await ask(answering(head + body), RecordedRequest("GET", "/"))
+    assert (answer.body, answer.is_broken, answer.headers["content-encoding"]) == (content, is_broken, coding)
+
+
+async def test_head_has_the_coding_of_get_and_no_body() -> None:
+    answer = await ask(answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"), RecordedRequest("HEAD", "/"))
+    assert (answer.body, answer.is_broken) == (b"", False)
 
 
 async def test_what_does_not_listen_is_an_error_not_an_outcome() -> None:
