@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from proxy.cli import report_tables as tables
 from proxy.cli.console import console
@@ -57,6 +58,7 @@ def report(
     demands, or a difference that was fixed has returned; with 2 if MongoDB cannot be reached or nothing was compared.
     """
     if ctx.invoked_subcommand is not None:
+        _refuse_options(ctx, ctx.invoked_subcommand)
         return
     if output.form is not None and query.sample is None:
         raise click.UsageError("--as needs --sample")
@@ -65,6 +67,13 @@ def report(
         _print_releases(target, query.span, query.route, query.revision)
     else:
         _report(target, directory or target.contracts, query, output)
+
+
+def _refuse_options(ctx: click.Context, subcommand: str) -> None:
+    """Raise UsageError for options before the name of a subcommand, which takes its own only."""
+    for parameter in ctx.command.params:
+        if parameter.name and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} has no effect here: write it after {subcommand}")
 
 
 def _report(target: DatabaseTarget, contracts: Path, query: ReportQuery, output: Output) -> None:
@@ -207,13 +216,14 @@ def _apply_gate(
     results = evaluate(gate, findings.selected, findings.fields, findings.differences, required)
     if junit_file is not None:
         junit_file.write_text(junit(results, ops_url), encoding="utf-8")
-    if not gate.min_compared and not any(one.compared for one in results):
+    failed = any(one.reasons for one in results)
+    if not any(one.compared for one in results) and not (gate.min_compared and failed):
         click.echo("nothing was compared, so the mismatch is unknown", err=True)
         raise click.exceptions.Exit(UNUSABLE)
     for one in results:
         for reason in one.reasons:
             click.echo(f"{one.route}: {reason}", err=True)
-    if any(one.reasons for one in results):
+    if failed:
         raise click.exceptions.Exit(1)
 
 

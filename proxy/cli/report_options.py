@@ -125,7 +125,7 @@ output_options: Final = option_group(
         type=click.IntRange(min=0),
         default=0,
         metavar="N",
-        help="Exit with 1 where fewer requests of a route were compared; routes without a report count as 0.",
+        help="Exit with 1 where fewer requests of a shadowed route were compared, also where it has no report.",
     ),
 )
 """Adds the options of output and gate, and passes them as `output`."""

@@ -19,7 +19,7 @@ from proxy.contract import divergences
 from proxy.recordings import model
 from proxy.recordings.model import Recordings
 from proxy.recordings.player import OnResult, Player, PlayerSettings
-from proxy.recordings.report import Report, Result, ResultCounts, tally, value_text
+from proxy.recordings.report import Report, Result, ResultCounts, tally, value_texts
 from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import SideEffectsError
 from proxy.reports.reproduction import NAME
@@ -178,7 +178,7 @@ def _account(result: Result) -> Text:
         text.append(f"  [{', '.join(result.declared)}]", style="yellow")
     for difference in result.unexplained:
         text.append(f"\n  {difference.location} ({difference.kind}, {difference.severity})", style="bold default")
-        recorded, live = value_text(difference.legacy), value_text(difference.native)
+        recorded, live = value_texts(difference)
         text.append(f"\n    recorded  {recorded}\n    live      {live}", style="default")
     return text
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from proxy.fuzz.conversation import FuzzConversation, recorded_frames
 from proxy.recordings.model import RecordedRequest, Scenario, Step
-from proxy.recordings.report import Result, value_text
+from proxy.recordings.report import Result, value_texts
 from proxy.types import JSON
 
 Documents = Mapping[str, Sequence[JSON]]
@@ -50,7 +50,7 @@ class Execution:
         for result in self.differing:
             lines.append(f"differs in {result.subject} {result.name} ({result.endpoint}):")
             lines += [
-                f"    {one.location} {one.kind}: {value_text(one.legacy)!r} / {value_text(one.native)!r}"
+                f"    {one.location} {one.kind}: {' / '.join(map(repr, value_texts(one)))}"
                 for one in result.unexplained
             ]
         return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Bodies of webhook requests: a Standard Webhooks event, or a message for Slack or Teams. Pure.
 
-A message is one sentence for each event, with a link to the ops pages where `ops.url` is set.
+A message is one sentence for each event, with a link to the ops pages where `ops.url` is set. Both show the sentence
+as plain text: names of fields contain `*` and `_`, which are formatting in their markup.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ Data: TypeAlias = Mapping[str, Any]
 
 MAX_NAMED: Final = 5
 """Maximum number of differences named in a message."""
+_SLACK_LIMIT: Final = 3000
+"""Maximum number of characters of a text in a Slack block."""
 _TITLES: Final = {
     "new_difference": ("new difference", "new differences"),
     "contract_drift": ("new violation of the contract by legacy", "new violations of the contract by legacy"),
@@ -69,8 +72,12 @@ def _path(kind: str, data: Data) -> str:
 
 
 def _slack(text: str, link: str) -> Data:
+    """Return a message; its `text` is for clients and notifications that show no blocks."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return {"text": f"{escaped} <{link}|Open>" if link else escaped}
+    opened = f"<{link}|Open>"
+    plain = {"type": "section", "text": {"type": "plain_text", "text": text[:_SLACK_LIMIT], "emoji": False}}
+    linked = [{"type": "section", "text": {"type": "mrkdwn", "text": opened}}] if link else []
+    return {"text": f"{escaped} {opened}" if link else escaped, "blocks": [plain, *linked]}
 
 
 def _teams(text: str, link: str) -> Data:
@@ -79,7 +86,7 @@ def _teams(text: str, link: str) -> Data:
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "body": [{"type": "TextBlock", "text": text, "wrap": True}],
+        "body": [{"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text}]}],
         "actions": actions,
     }
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}

@@ -181,20 +181,27 @@ def _plain(result: Result) -> JSON:
 
 def _differences(every: Sequence[Difference], unexplained: Sequence[Difference]) -> Iterator[JSON]:
     for one in every:
+        recorded, live = value_texts(one)
         yield {
             "path": one.location,
             "kind": one.kind,
             "severity": one.severity,
-            "recorded": value_text(one.legacy),
-            "live": value_text(one.native),
+            "recorded": recorded,
+            "live": live,
             "declared": one not in unexplained,
         }
 
 
-def value_text(spot: LocatedValue | None) -> str:
-    """Return a value as short text: texts as they are, other values as JSON; empty for a side that has none."""
+def value_texts(difference: Difference) -> tuple[str, str]:
+    """Return both values as `value_text` does; texts as JSON where the types differ, so that "2" differs from 2."""
+    quoted = difference.kind == "type"
+    return value_text(difference.legacy, quoted=quoted), value_text(difference.native, quoted=quoted)
+
+
+def value_text(spot: LocatedValue | None, *, quoted: bool = False) -> str:
+    """Return a value as short text: texts as they are unless `quoted`, other values as JSON; empty for no value."""
     if spot is None:
         return ""
     if isinstance(spot.value, bytes):
         return f"{len(spot.value):,} bytes"
-    return spot.value[:300] if isinstance(spot.value, str) else abbreviate(spot.value)
+    return spot.value[:300] if isinstance(spot.value, str) and not quoted else abbreviate(spot.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.config.field_types import FULL, show_share
 from proxy.reports.models import FieldSummary, RouteSummary
@@ -16,7 +16,7 @@ class Gate:
     """The conditions for each route.
 
     `max_mismatch` is the share of comparisons that may be a mismatch or a violation, in basis points, None for any;
-    `min_compared` the number of comparisons that are needed.
+    `min_compared` the number of comparisons that a route needs of whose requests some were to be compared.
     """
 
     max_mismatch: BasisPoints | None = None
@@ -54,10 +54,20 @@ def evaluate(
     differences: Mapping[str, TrackedDifference],
     required: Collection[str] = (),
 ) -> list[RouteResult]:
-    """Return the result of each route; `min_compared` applies to `required` ones without a report, too."""
+    """Return the result of each route; `required` routes need `min_compared` comparisons even without a report."""
     known = {one.route for one in routes}
     absent = [RouteSummary(name) for name in required if name not in known] if gate.min_compared else []
-    return [_result(gate, route, fields, differences) for route in (*routes, *absent)]
+    return [
+        _result(
+            gate if _is_to_be_compared(route, required) else replace(gate, min_compared=0), route, fields, differences
+        )
+        for route in (*routes, *absent)
+    ]
+
+
+def _is_to_be_compared(route: RouteSummary, required: Collection[str]) -> bool:
+    """Return False for a route whose requests were only counted, such as a write without a dry run."""
+    return bool(route.compared or route.skipped) or route.route in required
 
 
 def exceeds(route: RouteSummary, share: BasisPoints) -> bool:

@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 from click.testing import CliRunner
 
 from proxy.cli.main import main
+from proxy.reports.gate import Gate, evaluate
+from proxy.reports.models import RouteSummary
 from proxy.reports.registry import DifferenceRegistry
 from proxy.reports.triage import Observation, difference_id
 from proxy.runtime.database import Database
@@ -112,6 +114,25 @@ def test_triage_sets_states_and_a_returned_one_fails_the_gate(reported: str, con
     assert triage("0" * 16).exit_code == 2
     json.loads(triage(identity, "new", "--who", "Ada").stdout)
     assert report(reported, contracts, "--max-mismatch", "100%").exit_code == 0
+
+
+def test_gate_needs_comparisons_of_routes_that_are_compared() -> None:
+    counted, compared, skipped = (
+        RouteSummary("login", requests={"legacy": 9}),
+        RouteSummary("notes", match=2),
+        RouteSummary("blind", skipped={"timeout": 1}),
+    )
+    results = evaluate(Gate(None, 3), (counted, compared, skipped), (), {}, required=("absent",))
+    assert {one.route for one in results if one.reasons} == {"notes", "blind", "absent"}
+    assert [one.reasons for one in evaluate(Gate(None, 3), (counted,), (), {}, required=("login",))] == [
+        ("0 compared, at least 3 must be",)
+    ]
+
+
+def test_options_before_triage_are_refused(reported: str) -> None:
+    result = CliRunner().invoke(main, ["report", "--mongodb-url", reported, "triage"])
+    assert result.exit_code == 2
+    assert "--mongodb-url has no effect here: write it after triage" in result.output
 
 
 async def _observe(url: str, observation: Observation) -> None:

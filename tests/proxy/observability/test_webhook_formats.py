@@ -53,7 +53,21 @@ def test_teams_gets_an_adaptive_card() -> None:
     body = json.loads(message_body("teams", "rollback", ROLLBACK, "https://ops.example"))
     card = body["attachments"][0]["content"]
     assert (body["type"], card["type"]) == ("message", "AdaptiveCard")
-    assert "by Ada" in card["body"][0]["text"]
+    assert "by Ada" in card["body"][0]["inlines"][0]["text"]
     assert card["actions"] == [
         {"type": "Action.OpenUrl", "title": "Open", "url": "https://ops.example/routes/notes.list/live"}
     ]
+
+
+def test_names_of_fields_are_not_read_as_markup() -> None:
+    # `*` and `_` are formatting in texts of Slack's type `mrkdwn` and in Teams' TextBlock
+    fields = ({**DIFFERENCE, "field": f"body.*._id.*.{name}"} for name in ("a_b", "c_d"))
+    data = {"differences": list(fields), "total": 2}
+    text = sentence("new_difference", data)
+    slack = json.loads(message_body("slack", "new_difference", data, "https://ops.example"))
+    assert slack["blocks"][0]["text"] == {"type": "plain_text", "text": text, "emoji": False}
+    assert slack["blocks"][1]["text"] == {"type": "mrkdwn", "text": "<https://ops.example/|Open>"}
+    assert len(json.loads(message_body("slack", "new_difference", data, ""))["blocks"]) == 1
+    teams = json.loads(message_body("teams", "new_difference", data, ""))
+    block = teams["attachments"][0]["content"]["body"][0]
+    assert (block["type"], block["inlines"]) == ("RichTextBlock", [{"type": "TextRun", "text": text}])

@@ -205,7 +205,7 @@ def test_board_alerts_each_returned_and_all_new_differences_once() -> None:
     assert alerts((), (), "", BackendsHealth(), 40.0, (fixed,)) == ()
 
 
-def test_route_lists_as_many_new_differences_as_the_overview_counts(client: TestClient) -> None:
+def test_route_lists_each_new_difference_that_is_counted(client: TestClient) -> None:
     counts = client.get("/comparisons.json").json()["states"]["notes.list"]
     states = client.get("/routes/notes.list.json").json()["states"]
     page = client.get("/routes/notes.list").text

@@ -7,7 +7,17 @@ import pytest
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.recordings.model import RecordedRequest, Recordings, Scenario, Step
-from proxy.recordings.report import CALLS, STORE, Endpoints, Report, Result, ResultCounts, Subject, operation
+from proxy.recordings.report import (
+    CALLS,
+    STORE,
+    Endpoints,
+    Report,
+    Result,
+    ResultCounts,
+    Subject,
+    operation,
+    value_texts,
+)
 
 ONE, TWO = (
     Difference(path, "value", "major", LocatedValue(path, 1), LocatedValue(path, 2))
@@ -115,3 +125,10 @@ def test_a_segment_that_is_an_id_somewhere_is_a_parameter(method: str, target: s
 
 def test_an_operation_has_no_query() -> None:
     assert operation("GET", "/a/b?c=d?e") == "GET /a/b"
+
+
+def test_texts_are_quoted_where_the_types_differ() -> None:
+    path, spots = ("body", "count"), (LocatedValue(("body", "count"), 2), LocatedValue(("body", "count"), "2"))
+    assert value_texts(Difference(path, "type", "breaking", *spots)) == ("2", '"2"')
+    assert value_texts(Difference(path, "value", "major", *spots)) == ("2", "2")
+    assert value_texts(Difference(path, "missing", "breaking", spots[0])) == ("2", "")
