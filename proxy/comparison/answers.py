@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from pydantic_core import to_json
 
 from proxy.comparison.bodies import Content, is_utf8, media, read
 from proxy.comparison.body_digests import MAX_CONTENT, content_digests
@@ -84,8 +86,10 @@ class DecodedAnswer:
 
     @property
     def is_compact(self) -> bool:
-        """Return True where the text is its value as compact JSON, so that equal values have equal texts."""
-        return self.text == json.dumps(self.content.as_json, ensure_ascii=False, separators=(",", ":"))
+        """Return True where the body is as one serialiser writes its value, so that equal values have equal texts."""
+        with suppress(ValueError, RecursionError):  # lone surrogates, deep nesting
+            return self.body == to_json(self.content.as_json)
+        return False
 
     @property
     def json_or_text(self) -> JSON:

@@ -14,7 +14,15 @@ from typing import Final, NamedTuple
 
 from proxy.comparison.spelling import moment_of, text_kind
 from proxy.comparison.tokens import Token, decode_token, flatten
-from proxy.comparison.volatile import VOLATILE, Segment, date_layout, match_volatile, split_volatile, timestamp_of
+from proxy.comparison.volatile import (
+    VOLATILE,
+    Segment,
+    date_layout,
+    match_volatile,
+    split_volatile,
+    timestamp_of,
+    volatile_kind,
+)
 from proxy.types import JSON, DifferenceKind
 
 FRESH: Final = 24 * 3600 * 1000
@@ -98,8 +106,10 @@ class Correspondence:
 
         `name` is the name of the field, by which dates that coincide by chance are recognised.
         """
-        one, other = VOLATILE.fullmatch(legacy), VOLATILE.fullmatch(native)
-        if one and other and (kind := one.lastgroup) and kind == other.lastgroup != "hash":
+        if legacy == native and VOLATILE.search(legacy) is None:
+            return []
+        kind = volatile_kind(legacy)
+        if kind is not None and kind != "hash" and kind == volatile_kind(native):
             return self._compare_segments(kind, legacy, native, name)
         ours = list(split_volatile(legacy))
         theirs = ours if legacy == native else list(split_volatile(native))

@@ -294,8 +294,8 @@ def verdict_of(
     hidden: tuple[ValuePath, ...],
 ) -> Verdict:
     """Return the verdict on differences and violations, without native's violations that a declared one leads to."""
-    left = {id(one) for one in unexplained}
-    meant = [one for one in differences if id(one) not in left]
+    left = {id(one) for one in unexplained} if declared else None
+    meant = [] if left is None else [one for one in differences if id(one) not in left]
     counted = tuple(one for one in violations if one.backend == "legacy" or not _is_meant(one, meant))
     parts = (differences, unexplained, declared, counted, hidden)
     if unexplained:

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
-from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.correspondence import Correspondence, TextDifference
 from proxy.comparison.spelling import is_same_number, is_same_value, text_kind
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
 from proxy.comparison.volatile import SHORTEST, mask, match_volatile
@@ -156,10 +156,24 @@ class _ValueWalk:
             if one == other and type(one) is type(other) and self._is_settled(name, one):
                 continue
             below = rules.below(name) if rules else None
-            if type(one) is str and type(other) is str and not self._by_role and (below is None or not below.compare):
+            if type(one) is not str or type(other) is not str or (below is not None and below.compare):
+                self._pair(name, name, one, other, below)
+            elif not self._by_role:
                 self._literal_texts(name, one, other)
+            elif len(name) < SHORTEST:
+                self._generated_texts(name, one, other)
             else:
                 self._pair(name, name, one, other, below)
+
+    def _generated_texts(self, name: str, legacy: str, native: str) -> None:
+        """Compare the texts of one member by role, with a step into it only where they differ."""
+        differences = self._names().compare_text(legacy, native, name)
+        if differences:
+            for path in (self._legacy_path, self._native_path, self._shape):
+                path.append(name)
+            self._record_texts(differences)
+            for path in (self._legacy_path, self._native_path, self._shape):
+                path.pop()
 
     def _literal_texts(self, name: str, legacy: str, native: str) -> None:
         """Record that the texts of one member differ, without a step into it."""
@@ -263,13 +277,16 @@ class _ValueWalk:
     def _texts_by_role(self, legacy: str, native: str, *, words: bool = False) -> None:
         if words:
             legacy, native = " ".join(legacy.split()), " ".join(native.split())
-        differences = self._names().compare_text(legacy, native, str(self._legacy_path[-1]))
+        self._record_texts(self._names().compare_text(legacy, native, str(self._legacy_path[-1])))
+        self.findings.lenient |= words or not self._by_role
+
+    def _record_texts(self, differences: Iterable[TextDifference]) -> None:
+        """Record the differences of the texts at the current path."""
         for one in differences:
             path = (*self._legacy_path, *one.path), (*self._native_path, *one.path)
             spots = LocatedValue(path[0], one.legacy), LocatedValue(path[1], one.native)
             general = (*self._shape, *shape(one.path))
             self._record(Difference(general, one.kind, grade(one.kind, general), *_present(one.kind, *spots)))
-        self.findings.lenient |= words or not self._by_role
 
     def _are_epochs_of_one_role(self, legacy: JSON, native: JSON, rules: _Rules | None) -> bool:
         if not isinstance(legacy, int) or isinstance(legacy, bool) or self._strictness(rules) != "generated":

@@ -209,6 +209,8 @@ def explain(
     if not differences:
         return Explanation((), ())
     cases = [(one.id, case) for one in divergences for case in one.cases(occurrence)]
+    if not cases:
+        return Explanation((), tuple(differences))
     declared = {name for name, case in cases if any(case.explains(each) for each in differences)}
     unexplained = [each for each in differences if not any(case.explains(each) for _, case in cases)]
     return Explanation(tuple(sorted(declared)), tuple(unexplained))
