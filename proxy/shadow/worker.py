@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -82,11 +82,17 @@ DryRunResult = tuple[DryRun, Exchange, Writes]
 class Worker:
     """Processes the gateway's messages until the channel is closed.
 
-    An app may take `cancel_timeout` seconds to end after its cancellation.
+    An app may take `cancel_timeout` seconds to end after its cancellation. `configure_tracing` returns the tracing for
+    an environment.
     """
 
-    def __init__(self, cancel_timeout: float = CANCEL_TIMEOUT) -> None:
+    def __init__(
+        self,
+        cancel_timeout: float = CANCEL_TIMEOUT,
+        configure_tracing: Callable[[Mapping[str, str]], Tracing | None] = Tracing.configured,
+    ) -> None:
         self._cancel_timeout = cancel_timeout
+        self._configure_tracing = configure_tracing
         self._channel: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._receive, BATCH_DELAY)
         self._configurations: asyncio.Queue[Configure] = asyncio.Queue()
         self._tasks = BackgroundTasks()
@@ -155,7 +161,7 @@ class Worker:
         native = Native(message.config.native)
         await native.start()
         database = Database.of(message.config.mongodb)
-        tracing = Tracing.configured(os.environ)
+        tracing = self._configure_tracing(os.environ)
         self._create_services(message.config, native, database, tracing)
         try:
             await self._start_services(message, native)

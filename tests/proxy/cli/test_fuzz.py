@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import uuid
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy.cli import fuzz as fuzz_command
 from proxy.cli.fuzz import fuzz
 from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
+from tests.support.absent_packages import hide_package
 from tests.support.shelf import create_shelf, write_contract
 from tests.support.sockets import threaded
 
@@ -153,10 +152,7 @@ def test_a_named_or_owned_host_may_be_used(tmp_path: Path, permission: tuple[str
 
 
 def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacking(name: str) -> object:
-        return None if name == "schemathesis" else importlib.util.find_spec(name)
-
-    monkeypatch.setattr(fuzz_command, "find_spec", lacking)
+    hide_package(monkeypatch, "schemathesis")
     result = run("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", write_contract(tmp_path))
     assert (result.exit_code, "fuzz needs schemathesis: pip install 'scribe-proxy[fuzz]'" in result.output) == (1, True)
 

@@ -17,6 +17,7 @@ from proxy.gateway.bucketing import Decision
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability.tracing import Tracing, TracingUnavailable
+from tests.support.absent_packages import hide_package
 from tests.support.running_gateway import CONFIG, Backend
 from tests.support.sockets import exchange, serving
 
@@ -185,6 +186,6 @@ async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, rem
 
 
 def test_being_asked_for_in_vain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.observability.tracing.find_spec", lambda name: None)
+    hide_package(monkeypatch, "opentelemetry.sdk")
     with pytest.raises(TracingUnavailable, match=r"scribe-proxy\[tracing\]"):
         Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})

@@ -251,12 +251,11 @@ async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> Non
     assert await gateway.next() == Compared(1, "match")
 
 
-async def test_what_it_asks_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_it_asks_is_traced() -> None:
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    monkeypatch.setattr(Tracing, "configured", lambda env: Tracing(provider))
-    async with linked() as gateway:
+    async with linked(worker=Worker(configure_tracing=lambda env: Tracing(provider))) as gateway:
         await gateway.next()
         gateway.read("same")
         await gateway.next()

@@ -106,14 +106,13 @@ def test_families_take_turns() -> None:
     assert interleaved([]) == []
 
 
-async def test_name_whose_first_address_is_dead_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_name_whose_first_address_is_dead_is_reached() -> None:
     async with scripted(silent) as port:
 
-        async def resolve(self: Dialer) -> list[tuple[int, Address]]:
+        async def resolve(_: Endpoint) -> list[tuple[int, Address]]:
             return [(V6, ("::1", port)), (V4, ("127.0.0.1", port))]
 
-        monkeypatch.setattr(Dialer, "_resolve", resolve)
-        dialer = Dialer(Endpoint.parse(f"http://legacy.test:{port}"))
+        dialer = Dialer(Endpoint.parse(f"http://legacy.test:{port}"), resolve)
         connection = await dialer.dial(lambda: Connection(asyncio.get_running_loop()), GENEROUS)
         connection.close()
 
