@@ -133,10 +133,17 @@ def journeys(draw: st.DrawFn) -> list[Action]:
         begin = draw(registrations()) if draw(st.booleans()) else _FREE.action(draw, ())
         steps = [begin, _LOGIN.action(draw, ()), _PROFILE.action(draw, headers), *steps]
         steps.append(draw(st.sampled_from([_LOGOUT, _PROFILE])).action(draw, headers))
+    if draw(st.integers(0, 3)) == 0:
+        steps = [_by_other(step) if draw(st.integers(0, 2)) == 0 else step for step in steps]
     for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
         index = draw(st.integers(0, len(steps) - 1))
         steps[index] = _changed(draw, steps[index])
     return steps
+
+
+def _by_other(action: Action) -> Action:
+    """Let the other clinician take a step."""
+    return action.with_header("authorization", f"Bearer {OTHER_TOKEN}")
 
 
 def _changed(draw: st.DrawFn, action: Action) -> Action:

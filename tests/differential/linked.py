@@ -1,4 +1,4 @@
-"""Strategies for documents with valid references to each other, of which a few values are odd.
+"""Strategies for documents that refer to each other as they should, in any valid state, with a few odd values.
 
 Most requests then succeed; with documents that are odd as a whole, most would fail early.
 """
@@ -19,6 +19,7 @@ from tests.differential.people import (
     CHIDI,
     CONSULTATIONS,
     HASH,
+    HASHES,
     NOTES,
     PROMPTS,
     TRANSCRIPTS,
@@ -176,22 +177,108 @@ def _values(name: str) -> Strategy[JSON]:
     return st.one_of(odd, _odder)
 
 
+STATES: Final[dict[str, dict[str, list[JSON]]]] = {
+    "users": {"password": list(HASHES), "username": ["", " Amara "], "role": ["patient"]},
+    "consultations": {
+        "clinician": [oid(AMARA), oid(BOLA)],
+        "status": ["ended"],
+        "ended_at": [_date(8)],
+        "notes": [[], [oid(identity(NOTES, place)) for place in (2, 0, 1)]],
+        "started_at": [_date(2)],
+        "transcript": [oid(identity(TRANSCRIPTS, 2)), oid(ABSENT)],
+    },
+    "transcripts": {
+        "clinician": [oid(AMARA), oid(BOLA)],
+        "consultation": [_FIRST],
+        "transcript_text": ["", "ends with\x1c", "FAIL-AI", "BADJSON"],
+        "summary": ["", None],
+        "prompt_used": [oid(identity(PROMPTS, 2)), oid(ABSENT)],
+    },
+    "notes": {
+        "clinician": [oid(AMARA), oid(BOLA), oid(ABSENT), None],
+        "consultation": [oid(identity(CONSULTATIONS, 1))],
+        "created_at": [_date(5)],
+        "updated_at": [_date(1), _date(10)],
+    },
+    "prompts": {
+        "clinician": [oid(AMARA), oid(BOLA)],
+        "is_deleted": [True],
+        "is_shareable": [True, False],
+        "prompt_text": ["", " "],
+        "created_at": [_date(6)],
+        "transcript_ids": [[oid(identity(TRANSCRIPTS, 1)), oid(identity(TRANSCRIPTS, 0))]],
+    },
+}
+"""Valid values beside those of `SOUND`: other owners, shared, deleted, ended, of the same time; and a lost owner."""
+
+_CROWD: Final = 120
+"""More documents than a cursor's first batch has."""
+
+
 @st.composite
 def linked_documents(draw: st.DrawFn) -> Documents:
-    """Draw the valid documents, mostly with up to three odd values.
+    """Draw the valid documents in any state, mostly with up to three odd values.
 
-    Most of these values are in the first document of its kind.
+    Most of these values are in the first document of its kind. The members of a document come in another order, and one
+    kind has many documents, now and then.
     """
     found = copy.deepcopy(SOUND)
-    for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2, 3]))):
+    if draw(st.booleans()):
+        _alter(draw, found)
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
         _spoil(draw, found)
+    if draw(st.integers(0, 9)) == 0:
+        _reorder(draw, found)
+    if draw(st.integers(0, 29)) == 0:
+        _multiply(draw, found)
     return found
 
 
-def _spoil(draw: st.DrawFn, documents: Documents) -> None:
+@st.composite
+def valid_documents(draw: st.DrawFn) -> Documents:
+    """Draw the valid documents in any state."""
+    found = copy.deepcopy(SOUND)
+    _alter(draw, found)
+    return found
+
+
+def _choose(draw: st.DrawFn, documents: Documents) -> tuple[str, dict[str, JSON]]:
+    """Draw a document, most often the first of its kind; return its collection as well."""
     collection = draw(st.sampled_from(sorted(documents)))
     document = documents[collection][draw(st.sampled_from([0, 0, 0, 1, 2]))]
     assert isinstance(document, dict)
+    return collection, document
+
+
+def _alter(draw: st.DrawFn, documents: Documents) -> None:
+    """Give some fields of every document another valid value."""
+    for collection, fields in STATES.items():
+        for document in documents[collection]:
+            assert isinstance(document, dict)
+            for name, values in fields.items():
+                if draw(st.integers(0, 3)) == 0:
+                    document[name] = copy.deepcopy(draw(st.sampled_from(values)))
+
+
+def _reorder(draw: st.DrawFn, documents: Documents) -> None:
+    _, document = _choose(draw, documents)
+    members = draw(st.permutations(sorted(document.items())))
+    document.clear()
+    document.update(members)
+
+
+def _multiply(draw: st.DrawFn, documents: Documents) -> None:
+    """Repeat a document under ids of its own."""
+    kinds = {"consultations": CONSULTATIONS, "transcripts": TRANSCRIPTS, "notes": NOTES, "prompts": PROMPTS}
+    collection = draw(st.sampled_from(sorted(kinds)))
+    first = documents[collection][0]
+    assert isinstance(first, dict)
+    copies = [{**first, "_id": oid(identity(kinds[collection], 100 + place))} for place in range(_CROWD)]
+    documents[collection] += copies
+
+
+def _spoil(draw: st.DrawFn, documents: Documents) -> None:
+    _, document = _choose(draw, documents)
     own = [name for name in document if name not in ("_id", "email")]
     name = draw(st.sampled_from([*own, *own, *ABSENT_FIELDS]))
     if draw(st.integers(0, 4)):

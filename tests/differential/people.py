@@ -14,6 +14,19 @@ SECRET: Final = "dev-secret"
 PASSWORD: Final = "correct horse"
 HASH: Final = "$2b$08$0AFV1iXFTaMcKHdxZEW3Q.6igJ/udIIq/vp750CFeje1k6uG6qOxG"
 """bcrypt of PASSWORD."""
+LONG_PASSWORD: Final = "long " * 14 + "pa"
+"""As many bytes as bcrypt reads."""
+LONG_HASH: Final = "$2b$04$TknmPoktqI8DoCrh8HbOyePDhIpnrfJklwzCOpc26uddD.nWO3s2C"
+HASHES: Final = (
+    *(LONG_HASH, HASH.replace("$2b$", "$2a$"), HASH.replace("$2b$", "$2y$"), HASH.replace("$08$", "$04$")),
+    *(HASH[:-1], HASH + "x", HASH + "\0x", HASH[:28] + "." + HASH[29:], HASH[:29], "", PASSWORD),
+)
+"""Stored passwords: of LONG_PASSWORD, and those that bcrypt reads otherwise or not at all."""
+PASSWORDS: Final = (
+    *(LONG_PASSWORD, LONG_PASSWORD + "x", LONG_PASSWORD[:-1], PASSWORD + "\0", PASSWORD + "\0x", " " + PASSWORD),
+    *("caf\xe9", "cafe\u0301", "\xe9" * 36, "\xe9" * 37, "\ud800", "\ufffd"),
+)
+"""Passwords of which some pairs are the same to bcrypt."""
 
 ABSENT: Final = "64b7f0f0f0f0f0f0f0f0f0f0"
 ISSUED: Final = 1_700_000_000

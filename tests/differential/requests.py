@@ -119,14 +119,14 @@ SCHEMA_FIELDS: Final = ("is_deleted", "clinician", "transcript_ids", "created_at
 def _paths(endpoint: Endpoint) -> Strategy[str]:
     known = [references(kind).map(str) for kind in endpoint.of]
     parts = [mostly(one, ids, odd_ids.map(_in_path)) for one in known]
-    return st.tuples(*parts).map(lambda drawn: _fill(endpoint.path, drawn))
+    return st.tuples(*parts).map(lambda drawn: filled(endpoint.path, drawn))
 
 
 def _in_path(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass") or "%20"
 
 
-def _fill(path: str, drawn: tuple[str, ...]) -> str:
+def filled(path: str, drawn: tuple[str, ...]) -> str:
     for one in drawn:
         path = path.replace("{id}", one, 1)
     return path

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.differential.actions import Action
 from tests.differential.documents import Documents, databases
 from tests.differential.journeys import journeys
-from tests.differential.linked import linked_documents
+from tests.differential.linked import linked_documents, valid_documents
+from tests.differential.probes import probes
 from tests.differential.requests import actions, registrations
 from tests.differential.values import Strategy, mostly
 
@@ -37,6 +38,12 @@ def _visits(draw: st.DrawFn) -> Sequence:
     return Sequence(before, [step for _ in range(draw(st.integers(1, 2))) for step in draw(journeys())])
 
 
+@st.composite
+def _probing(draw: st.DrawFn) -> Sequence:
+    """Draw probes of documents in any valid state, which later probes find as earlier ones have left them."""
+    return Sequence(draw(valid_documents()), draw(st.lists(probes(), min_size=4, max_size=12)))
+
+
 def sequences() -> Strategy[Sequence]:
-    """Return a strategy for journeys in three of five cases, else for requests of any endpoints."""
-    return mostly(_visits(), _scattered(), share=3)
+    """Return a strategy for probes and journeys in two of five cases each, else for requests of any endpoints."""
+    return mostly(_probing(), mostly(_visits(), _scattered()), share=2)
