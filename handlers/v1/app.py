@@ -3,6 +3,8 @@
 Its OpenAPI needs no services: it is the same before start-up.
 """
 
+import asyncio
+import functools
 from typing import Any, Final, cast
 
 from fastapi import FastAPI
@@ -60,11 +62,14 @@ def create_v1() -> FastAPI:
 
 
 def _add_openapi(app: FastAPI) -> None:
-    """Serve the OpenAPI as bytes that are written once: FastAPI encodes it for each request."""
-    document = JSONResponse(app.openapi()).body
+    """Serve the OpenAPI as bytes that are written once, at the first request: that takes longer than all the rest."""
+
+    @functools.cache
+    def document() -> bytes:
+        return bytes(JSONResponse(app.openapi()).body)
 
     async def show(_: Request) -> Response:
-        return Response(document, media_type="application/json")
+        return Response(await asyncio.to_thread(document), media_type="application/json")
 
     app.add_route(OPENAPI, show, include_in_schema=False)
 

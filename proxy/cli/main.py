@@ -6,10 +6,7 @@ that cannot be reached.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -18,6 +15,7 @@ import click
 
 from proxy.cli.deferred_metadata import defer_metadata
 from proxy.cli.plain_output import substitute_unencodable
+from proxy.runtime.garbage import without_collection
 from proxy.wording import did_you_mean
 
 
@@ -165,18 +163,6 @@ def _imported(name: str, lazy: Lazy) -> click.Command:
         raise click.ClickException(f"{name} is not available: {error}") from error
     assert isinstance(command, click.Command)
     return command
-
-
-@contextlib.contextmanager
-def without_collection() -> Iterator[None]:
-    """Run the block without a search for garbage: imports create what stays, and each search would visit all of it."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def version_of(distribution: str) -> str:

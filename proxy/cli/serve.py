@@ -28,6 +28,7 @@ from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
 from proxy.rollout.hub import StateHub
 from proxy.runtime.database import Database, InvalidDatabaseUrl
+from proxy.runtime.garbage import without_collection
 from proxy.runtime.last_good import LastGood, LoadedConfig, default_state_directory, load_config
 from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.server import GatewayServer
@@ -199,7 +200,8 @@ def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
         loaded = load_config(file, os.environ, last_good)
         config = loaded.config
         if config.native is not None:
-            (import_app if workers == 1 else find_app)(config.native)
+            with without_collection():
+                (import_app if workers == 1 else find_app)(config.native)
         Database.of(config.mongodb)
         tracing.is_requested(os.environ)
         return loaded

@@ -1,7 +1,5 @@
 """The section `legacy.tls`: TLS from the gateway to legacy. Its files are read when the section is validated."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated, Final, Self

@@ -4,11 +4,9 @@ Shares are in basis points (2500 is 25%), durations in seconds. Models validate 
 two keys or two routes against each other.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
@@ -94,7 +92,7 @@ class TimeoutSettings(Section):
     response: Duration = 30.0
     idle: Duration = 60.0
 
-    def overridden(self, own: RouteTimeouts | None) -> TimeoutSettings:
+    def overridden(self, own: RouteTimeouts | None) -> Self:
         """Return these timeouts, replaced by those that a route sets."""
         return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
 

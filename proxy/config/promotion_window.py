@@ -1,7 +1,5 @@
 """Times at which a rollout may promote: days of the week, hours of the day, and excluded dates. Pure."""
 
-from __future__ import annotations
-
 import re
 from datetime import date, datetime, timedelta
 from typing import Annotated, Final, NamedTuple

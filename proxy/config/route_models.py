@@ -3,11 +3,9 @@
 Shares are in basis points, durations in seconds.
 """
 
-from __future__ import annotations
-
 import re
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -86,7 +84,7 @@ class NativeTraffic(ShareSection):
         return bool(self.include or self.exclude)
 
     @model_validator(mode="after")
-    def _without_contradiction(self) -> NativeTraffic:
+    def _without_contradiction(self) -> Self:
         conflict = contradiction(self.include, self.exclude)
         if conflict is not None:
             raise ValueError(f"targets contradict each other: {conflict}")

@@ -1,7 +1,5 @@
 """The base class of all sections of routing.yaml."""
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator

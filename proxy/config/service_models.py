@@ -1,8 +1,6 @@
 """Sections of routing.yaml for background services: shadow, reports, shared state, webhook, docs pages."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, SecretStr, field_validator, model_validator
 
@@ -114,7 +112,7 @@ class ReportSettings(Section):
     staging: Switch = False
 
     @model_validator(mode="after")
-    def _unredacted_in_staging_only(self) -> ReportSettings:
+    def _unredacted_in_staging_only(self) -> Self:
         if self.redact == "off" and not self.staging:
             raise ValueError("redact: off stores the data of answers in plain text; it needs `staging: true` beside it")
         return self

@@ -4,8 +4,6 @@ A target has a source, as in `bucketing.key`, and values: in routing.yaml, or in
 line (`#` begins a comment).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -78,7 +78,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
         others = f" (and {len(tabbed) - 1} more lines below)" if len(tabbed) > 1 else ""
         column = text.splitlines()[tabbed[0] - 1].index("\t") + 1
         raise ConfigError((Problem(tabbed[0], "", f"indented with a tab; YAML wants spaces{others}", column=column),))
-    return iter(yaml.parse(text, Loader=_Loader))
+    return iter(_Loader(text).get_event, None)
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
@@ -120,31 +120,28 @@ class _Composer:
             self.refuse(after, "a second document begins here; the file must hold one")
         return root
 
-    def node(self, event: yaml.Event, depth: int) -> Node:
+    def node(self, event: Any, depth: int) -> Node:
         self.count(event, 1)
         self.reach(event, depth)
-        if isinstance(event, yaml.AliasEvent):
+        if type(event) is yaml.AliasEvent:
             return self.alias(event, depth)
-        tag = getattr(event, "tag", None)
-        if tag is not None and tag != "!":
-            self.refuse(event, f"the tag {tag} is not supported")
+        if event.tag is not None and event.tag != "!":
+            self.refuse(event, f"the tag {event.tag} is not supported")
         before = self.values
-        node = self.collection(event, depth)
-        anchor = getattr(event, "anchor", None)
-        if anchor is not None:
-            self.anchors[anchor] = (node, self.values - before + 1, _height(node))
+        node = self.untagged(event, depth)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (node, self.values - before + 1, _height(node))
         return node
 
-    def collection(self, event: yaml.Event, depth: int) -> Node:
-        line, column = _line(event), _column(event)
-        if isinstance(event, yaml.MappingStartEvent):
-            columns: dict[str, int] = {}
-            return Mapping(line, self.entries(depth + 1, columns), column, columns)
-        if isinstance(event, yaml.SequenceStartEvent):
+    def untagged(self, event: Any, depth: int) -> Node:
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        if type(event) is yaml.ScalarEvent:
+            plain = event.style in (None, "")
+            return Scalar(line, None if plain and event.value in _NULLS else event.value, plain, column)
+        if type(event) is yaml.SequenceStartEvent:
             return Sequence(line, self.items(depth + 1), column)
-        assert isinstance(event, yaml.ScalarEvent)
-        plain = event.style in (None, "")
-        return Scalar(line, None if plain and event.value in _NULLS else event.value, plain, column)
+        columns: dict[str, int] = {}
+        return Mapping(line, self.entries(depth + 1, columns), column, columns)
 
     def items(self, depth: int) -> list[Node]:
         items: list[Node] = []
@@ -158,14 +155,14 @@ class _Composer:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 self.refuse(event, "a key must be plain text")
-            line, key = _line(event), event.value
+            line, column, key = _line(event), _column(event), event.value
             value = self.node(next(self.events), depth)
             if key in entries:
                 message = f"already given on line {entries[key][0]}"
-                self.duplicates.append(Problem(line, key, message, column=_column(event)))
+                self.duplicates.append(Problem(line, key, message, column=column))
             else:
                 entries[key] = (line, value)
-                columns[key] = _column(event)
+                columns[key] = column
         return entries
 
     def alias(self, event: yaml.AliasEvent, depth: int) -> Node:

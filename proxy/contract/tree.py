@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +27,7 @@ _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,
 _WORDS: Final[Mapping[str, bool]] = {
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
+_NO_TREES: Final[Mapping[str | int, Tree]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,14 @@ class _Reader:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self._roots: dict[Path, yaml_nodes.Node] = {}
+        self._resolved: dict[Path, Path] = {}
         self._expanded: dict[int, Tree] = {}
 
     def root(self, path: Path) -> yaml_nodes.Node:
         """Return a file's root. Raises ContractError where the file cannot be read."""
-        known = path.resolve()
+        known = self._resolved.get(path)
+        if known is None:
+            known = self._resolved[path] = path.resolve()
         if known not in self._roots:
             try:
                 self._roots[known] = self._parse(path)
@@ -107,32 +112,40 @@ class _Reader:
 
     def expand(self, target: _Target, inside: tuple[int, ...]) -> Tree:
         """Return the tree of a node; `inside` are the ids of the nodes that contain it or refer to it."""
-        identity = id(target.node)
+        file, node, line = target.file, target.node, target.line
+        if isinstance(node, yaml_nodes.Scalar):
+            return Tree(_typed(node), file, line, _NO_TREES)
+        identity = id(node)
         if identity in self._expanded:
             known = self._expanded[identity]
-            return Tree(known.value, known.file, target.line, known.below, known.size)
+            return Tree(known.value, known.file, line, known.below, known.size)
         if identity in inside:
             self._fault(target, "refers to itself")
-            return Tree({}, target.file, target.line)
-        tree = self._build(target, (*inside, identity))
+            return Tree({}, file, line)
+        tree = self._build(target, node, (*inside, identity))
         if tree.size > MAX_VALUES:
             raise ContractError((tree.fault(f"expands to more than {MAX_VALUES:,} values"),))
         self._expanded[identity] = tree
         return tree
 
-    def _build(self, target: _Target, inside: tuple[int, ...]) -> Tree:
-        file, node, line = target.file, target.node, target.line
-        if isinstance(node, yaml_nodes.Scalar):
-            return Tree(_typed(node), file, line)
+    def _build(self, target: _Target, node: yaml_nodes.Sequence | yaml_nodes.Mapping, inside: tuple[int, ...]) -> Tree:
+        file, line = target.file, target.line
+        below: dict[str | int, Tree] = {}
         if isinstance(node, yaml_nodes.Sequence):
-            items = [self.expand(_Target(file, item, item.line), inside) for item in node.items]
-            return Tree([item.value for item in items], file, line, dict(enumerate(items)), 1 + _sizes(items))
+            for index, item in enumerate(node.items):
+                below[index] = self._below(file, item, item.line, inside)
+            return Tree([tree.value for tree in below.values()], file, line, below, 1 + _sizes(below))
         if "$ref" in node.entries:
             return self._follow(target, node, inside)
-        entries = {name: self.expand(_Target(file, value, at), inside) for name, (at, value) in node.entries.items()}
-        values = {name: tree.value for name, tree in entries.items()}
-        below: dict[str | int, Tree] = dict(entries.items())
-        return Tree(values, file, line, below, 1 + _sizes(list(entries.values())))
+        for name, (at, value) in node.entries.items():
+            below[name] = self._below(file, value, at, inside)
+        values = {str(name): tree.value for name, tree in below.items()}
+        return Tree(values, file, line, below, 1 + _sizes(below))
+
+    def _below(self, file: Path, node: yaml_nodes.Node, line: int, inside: tuple[int, ...]) -> Tree:
+        if isinstance(node, yaml_nodes.Scalar):
+            return Tree(_typed(node), file, line, _NO_TREES)
+        return self.expand(_Target(file, node, line), inside)
 
     def _follow(self, target: _Target, node: yaml_nodes.Mapping, inside: tuple[int, ...]) -> Tree:
         """Return the target of a reference.
@@ -199,8 +212,8 @@ def _typed(scalar: yaml_nodes.Scalar) -> JSON:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def _sizes(trees: list[Tree]) -> int:
-    return sum(tree.size for tree in trees)
+def _sizes(trees: Mapping[str | int, Tree]) -> int:
+    return sum([tree.size for tree in trees.values()])
 
 
 def _text(path: Path) -> str:

@@ -51,6 +51,7 @@ from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
 from proxy.runtime.config_watcher import ConfigWatcher, log_problems
 from proxy.runtime.database import Database
+from proxy.runtime.garbage import without_collection
 from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
 from proxy.runtime.legacy_backend import LegacyBackend
 from proxy.runtime.listener_settings import ListenerSettings, ListenerState
@@ -269,7 +270,9 @@ def create_app(
     """
     process = GatewayProcess(file, os.environ, last_good, hub, loaded)
     if process.native is not None:
-        process.native.load()
+        with without_collection():
+            process.native.load()
+        gc.freeze()  # before the native app's start-up collects garbage
     process.listeners.proxy_protocol.exempt = ops_listener.accepted
 
     @contextlib.asynccontextmanager

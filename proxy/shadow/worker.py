@@ -36,6 +36,7 @@ from proxy.reports.revisions import Revisions
 from proxy.reports.writer import DropReason, ReportWriter
 from proxy.runtime import parent_death
 from proxy.runtime.database import Database
+from proxy.runtime.garbage import without_collection
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.comparator import Comparator
@@ -159,6 +160,9 @@ class Worker:
         message = await self._configurations.get()
         assert message.config.native is not None, "without a native app no route has a shadow"
         native = Native(message.config.native)
+        with without_collection():
+            native.load()
+        gc.freeze()
         await native.start()
         database = Database.of(message.config.mongodb)
         tracing = self._configure_tracing(os.environ)

@@ -1,0 +1,22 @@
+"""The garbage collector while a process starts."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Run a block that imports modules without garbage collections.
+
+    Nearly all that an import creates stays, and each collection would visit all of it: a fifth of a gateway's start.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
