@@ -16,7 +16,12 @@ from proxy.recordings.comparing import compare_frames, compare_recorded_values
 from proxy.types import JSON
 from proxy.websocket.frames import CLOSE, FIN, MASKED, TEXT, encode_head, head_size, payload_size
 
-_KEY: Final = "dGhlIHNhbXBsZSBub25jZQ=="
+_HANDSHAKE: Final = {
+    "upgrade": "websocket",
+    "connection": "Upgrade",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "sec-websocket-version": "13",
+}
 _MASK: Final = b"\x1f\x2e\x3d\x4c"
 
 
@@ -59,7 +64,7 @@ class FuzzFrame:
 
 @dataclass(frozen=True)
 class FuzzConversation:
-    """A handshake and the client's frames; `headers` are added to the handshake."""
+    """A handshake and the client's frames; `headers` are added to the handshake's own, or replace them."""
 
     target: str
     frames: tuple[FuzzFrame, ...] = ()
@@ -67,16 +72,10 @@ class FuzzConversation:
 
     def handshake(self, authority: str) -> bytes:
         """Return the request that opens the conversation (RFC 6455 §4.1)."""
-        lines = [
-            f"GET {self.target} HTTP/1.1",
-            f"Host: {authority}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {_KEY}",
-            "Sec-WebSocket-Version: 13",
-            *(f"{name}: {value}" for name, value in self.headers),
-        ]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+        own = {"host": authority, **_HANDSHAKE, **dict(self.headers)}
+        lines = [f"GET {self.target} HTTP/1.1", *(f"{name}: {value}" for name, value in own.items())]
+        repeated = [f"{name}: {value}" for name, value in self.headers if own[name] != value]
+        return "\r\n".join([*lines, *repeated, "", ""]).encode("latin-1")
 
     def describe(self) -> list[str]:
         """Return a line for the handshake and one for each frame."""
@@ -135,6 +134,28 @@ class PlayedConversation:
     def positions(self) -> JSON:
         """Return the number of client frames before each frame."""
         return [frame.after for frame in self.frames]
+
+
+@dataclass
+class ExpectedFrames:
+    """The number of frames to wait for after each frame of the client: the other backend's, without those missing.
+
+    A frame that did not come in time is waited for once, and not again after every later frame.
+    """
+
+    like: PlayedConversation | None
+    _missing: int = 0
+
+    def after(self, sent: int) -> int:
+        """Return how many frames to wait for once the client has sent so many."""
+        return self._count(sent) - self._missing
+
+    def received(self, sent: int, count: int) -> None:
+        """Record how many frames have come by the end of that wait."""
+        self._missing = max(self._count(sent) - count, 0)
+
+    def _count(self, sent: int) -> int:
+        return self.like.count(sent) if self.like else 0
 
 
 def compare_conversations(

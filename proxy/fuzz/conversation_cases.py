@@ -36,6 +36,9 @@ HANDSHAKE_HEADERS: Final = (
     *(("sec-websocket-protocol", value) for value in ("a", "a, b", "a,b", "a, a", "a,", "a b", "", "\xe9")),
     *(("sec-websocket-extensions", value) for value in ("permessage-deflate", "x", ";", "permessage-deflate; x=")),
     *(("origin", value) for value in ("http://evil.example", "null")),
+    *(("sec-websocket-version", value) for value in ("8", "013", "14", "13, 8", "")),
+    *(("sec-websocket-key", value) for value in ("", "short", "AAAAAAAAAAAAAAAAAAAAAB==")),
+    *(("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")),
     ("authorization", "Bearer x"),
 )
 _PLAIN: Final[tuple[JSON, ...]] = (None, True, False, 0, -1, 1.5, 1e21, "", "x", "é😀", [], {}, [1], {"a": {}})

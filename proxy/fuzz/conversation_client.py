@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.fuzz.conversation import (
+    ExpectedFrames,
     FuzzConversation,
     FuzzFrame,
     PlayedConversation,
@@ -113,11 +114,13 @@ async def _talk(
     pace: ConversationPace,
     like: PlayedConversation | None,
 ) -> None:
+    expected = ExpectedFrames(like)
     for number, frame in enumerate((b"", *(frame.encode() for frame in conversation.frames))):
         if connection.closed:
             return
         connection.writer.write(frame)
-        await connection.read_answers(number, like.count(number) if like else 0, pace)
+        await connection.read_answers(number, expected.after(number), pace)
+        expected.received(number, len(connection.frames))
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Run one conversation on two backends, one after the other: compare handshakes, frames, their positions and the end.
 
 The order of frames relative to the client's depends on the speed of outside services: a conversation that differs is
-repeated with more time for each frame before that counts.
+repeated with more time for each frame, and with more again, before that counts.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from proxy.recordings.report import CALLS, Result, operation
 from proxy.recordings.side_effects import OutsideCalls
 from proxy.types import JSON
 
-SLOWER: Final = 10.0
-"""Factor of the time for each frame in a repeated conversation."""
+SLOWER: Final = (3.0, 10.0)
+"""Factors of the time for each frame in repeated conversations."""
 NAME: Final = "fuzz-conversation"
 
 
@@ -56,14 +56,18 @@ class ConversationDifferential:
         self._divergences = divergences
 
     async def run(self, conversation: FuzzConversation) -> Execution:
-        """Play a conversation to both; where they differ, once more and slower."""
+        """Play a conversation to both; where they differ, again and slower each time."""
         execution = await self._run(conversation, ConversationPace())
-        return execution if not execution.differing else await self.repeat(execution)
+        for factor in SLOWER:
+            if not execution.differing:
+                break
+            execution = await self._run(conversation, ConversationPace().slower(factor))
+        return execution
 
     async def repeat(self, execution: Execution) -> Execution:
-        """Play a conversation again, with more time for each frame."""
+        """Play a conversation again, with the most time for each frame."""
         assert execution.conversation is not None
-        return await self._run(execution.conversation, ConversationPace().slower(SLOWER))
+        return await self._run(execution.conversation, ConversationPace().slower(SLOWER[-1]))
 
     async def _run(self, conversation: FuzzConversation, pace: ConversationPace) -> Execution:
         legacy, native = self._ends

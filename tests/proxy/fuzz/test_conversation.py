@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.comparison.correspondence import Correspondence
 from proxy.fuzz.conversation import (
+    ExpectedFrames,
     FuzzConversation,
     FuzzFrame,
     PlayedConversation,
@@ -102,6 +103,16 @@ FAULTS = {
 @pytest.mark.parametrize("location", FAULTS)
 def test_each_fault_is_one_difference(location: str) -> None:
     assert [found for found, _ in differing(FAULTS[location])][:1] == [location.strip()]
+
+
+def test_a_missing_frame_is_waited_for_once() -> None:
+    frames = tuple(ServerFrame(after, TEXT, b"x") for after in range(4))
+    expected = ExpectedFrames(PlayedConversation(101, frames=frames))
+    waited = []
+    for sent, received in enumerate([1, 1, 2, 4]):  # the second frame is late, and comes with the last
+        waited.append(expected.after(sent))
+        expected.received(sent, received)
+    assert waited == [1, 2, 2, 3]
 
 
 RECORDED = Recordings(
