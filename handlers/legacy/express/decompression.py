@@ -68,13 +68,15 @@ class ZlibInflater:
 
 
 class BrotliInflater:
-    """Brotli. Node ignores data after the stream; here it is an error, since the library cannot skip it."""
+    """Brotli. Node ignores data after the stream; here it is an error in any piece: the library cannot skip it."""
 
     def __init__(self) -> None:
         self._stream = brotli.Decompressor()
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
         """Implement `Inflater.inflate`."""
+        if data and self._stream.is_finished():
+            raise CorruptError("data after the end of the stream")
         while not self._stream.is_finished():
             try:
                 piece = self._stream.process(data, output_buffer_limit=STEP)

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
+from tests.support.pieces import every_split
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -48,17 +49,11 @@ async def deliver(port: int, pieces: Sequence[bytes], turns: asyncio.Semaphore) 
             writer.close()
 
 
-def deliveries(raw: bytes) -> list[list[bytes]]:
-    """Yield the request whole, byte by byte, and in two pieces cut at every boundary."""
-    halves = [[raw[:cut], raw[cut:]] for cut in range(1, len(raw))]
-    return [[raw], [raw[at : at + 1] for at in range(len(raw))], *halves]
-
-
 async def answers_to(raw: bytes) -> set[bytes]:
     """Return the distinct answers over all deliveries; one element where the delivery does not matter."""
     turns = asyncio.Semaphore(AT_ONCE)
     async with serving(echo) as port:
-        return set(await asyncio.gather(*(deliver(port, pieces, turns) for pieces in deliveries(raw))))
+        return set(await asyncio.gather(*(deliver(port, pieces, turns) for pieces in every_split(raw))))
 
 
 def bodies(answer: bytes) -> list[Any]:

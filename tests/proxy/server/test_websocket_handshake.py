@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 
+from tests.support.pieces import every_split
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_apps import ACCEPTED, Recorder, pour, sending
 from tests.support.websocket_client import ACCEPT, KEY, frame, handshake, raw_client
 from tests.support.websocket_legacy import legacy_server
@@ -125,6 +128,27 @@ async def test_a_frame_in_one_piece_with_the_handshake_is_kept_too() -> None:
         await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(7) == frame(1, b"early", masked=False)
         writer.transport.abort()
+
+
+async def test_handshake_split_anywhere_is_answered_the_same() -> None:
+    stream = handshake() + frame(1, b"early") + frame(1, b"bird")
+    echoes = frame(1, b"early", masked=False) + frame(1, b"bird", masked=False)
+    boundaries = [*range(1, len(handshake()), 9), *range(len(handshake()) - 4, len(stream))]
+
+    async def answer(pieces: Sequence[bytes]) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0)
+        async with asyncio.timeout(HANG_TIMEOUT):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(echoes)) == echoes
+        writer.transport.abort()
+        return head
+
+    async with serving(Recorder()) as port:
+        heads = {await answer(pieces) for pieces in every_split(stream, boundaries)}
+    assert [head[:12] for head in heads] == [b"HTTP/1.1 101"]
 
 
 async def test_early_frames_beyond_a_bound_wait_in_the_kernel() -> None:

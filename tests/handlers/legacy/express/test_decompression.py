@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Sequence
 
 import brotli  # type: ignore[import-untyped]
 import pytest
 
 from handlers.legacy.express.decompression import STEP, CorruptError, inflater
+from tests.support.pieces import every_split
 
 LARGE = b"x" * 3_000_000
+MEMBER = gzip.compress(b"more", mtime=0)
+AFTER = [b"", b"\0", b"\0\0", b"\0x", b"x", b"\x1f", b"xyz", MEMBER[:9], MEMBER]
 CODED = {"gzip": gzip.compress(LARGE), "deflate": zlib.compress(LARGE), "br": brotli.compress(LARGE)}
 
 
@@ -29,13 +33,33 @@ def test_a_small_body_comes_out_in_steps(coding: str) -> None:
     assert max(map(len, stream.inflate(CODED[coding]))) <= 2 * STEP  # brotli gives more than it is asked for
 
 
-@pytest.mark.parametrize("coding", CODED)
-def test_a_body_in_halves_is_one(coding: str) -> None:
+def inflated(coding: str, pieces: Sequence[bytes]) -> bytes | None:
+    """Return the content of a body that arrives in pieces; None for a corrupt one."""
     stream = inflater(coding)
     assert stream is not None
+    try:
+        content = b"".join(step for piece in pieces for step in stream.inflate(piece))
+        stream.finish()
+    except CorruptError:
+        return None
+    return content
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_a_body_in_halves_is_one(coding: str) -> None:
     middle = len(CODED[coding]) // 2
-    halves = CODED[coding][:middle], CODED[coding][middle:]
-    assert b"".join(step for half in halves for step in stream.inflate(half)) == LARGE
+    assert inflated(coding, (CODED[coding][:middle], CODED[coding][middle:])) == LARGE
+
+
+@pytest.mark.parametrize("missing", [0, 1, 4, 9])
+@pytest.mark.parametrize(
+    "after", [b"", b"\0", b"\0\0", b"\0x", b"x", b"\x1f", b"xyz", CODED["gzip"][:9], gzip.compress(b"more")]
+)
+@pytest.mark.parametrize("coding", CODED)
+def test_body_split_anywhere_inflates_the_same(coding: str, after: bytes, missing: int) -> None:
+    coded = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress}[coding](b"hello, hello")
+    body = coded[: len(coded) - missing] + after
+    assert {inflated(coding, pieces) for pieces in every_split(body)} == {inflated(coding, [body])}
 
 
 @pytest.mark.parametrize("coding", CODED)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.backends.legacy.framing import MalformedResponse, ResponseReader, keep_alive_timeout
+from tests.support.pieces import every_split
 from tests.support.upstream_responses import EXCESS, RESPONSES, SOUND, Response
 
 BY_NAME = pytest.mark.parametrize("case", RESPONSES, ids=lambda case: case.name)
@@ -16,10 +17,8 @@ BY_NAME = pytest.mark.parametrize("case", RESPONSES, ids=lambda case: case.name)
 
 def splits(raw: bytes) -> Iterator[Sequence[bytes]]:
     """Return the bytes whole, byte by byte, and in two parts at every boundary (of long ones: at both ends)."""
-    yield [raw]
-    yield [raw[at : at + 1] for at in range(len(raw))]
     boundaries = range(1, len(raw)) if len(raw) < 2000 else [*range(1, 200), *range(len(raw) - 50, len(raw))]
-    yield from ([raw[:at], raw[at:]] for at in boundaries)
+    return every_split(raw, boundaries)
 
 
 def read(case: Response, parts: Sequence[bytes]) -> tuple[int, bytes, bool, bool]:
