@@ -34,6 +34,12 @@ class PlainClient:
             stream = await asyncio.open_connection(self._host, self._port, local_addr=(self._local, 0))
             return await self._exchange(stream, request)
 
+    def close(self) -> None:
+        """Close the connections that are reused."""
+        for _, writer in self._idle:
+            writer.transport.abort()
+        self._idle.clear()
+
     async def _exchange(self, stream: Stream, request: bytes) -> tuple[int, bytes]:
         reader, writer = stream
         try:

@@ -28,15 +28,16 @@ def all_attacks() -> list[Attack]:
 
 
 @asynccontextmanager
-async def site() -> AsyncIterator[Site]:
-    """Start a mongod and the Node legacy for all attacks."""
+async def site(mongodb: str | None = None, database: str = "chaos") -> AsyncIterator[Site]:
+    """Start the Node legacy for all attacks, and a mongod where no URL of one is given."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
-        mongod = await stack.enter_async_context(Mongod(directory / "mongod"))
-        legacy = DemoLegacy(backend_environment(mongod.url, NOWHERE, "chaos"), directory / "legacy.log")
+        if mongodb is None:
+            mongodb = (await stack.enter_async_context(Mongod(directory / "mongod"))).url
+        legacy = DemoLegacy(backend_environment(mongodb, NOWHERE, database), directory / "legacy.log")
         await asyncio.to_thread(legacy.start)
         stack.push_async_callback(asyncio.to_thread, legacy.stop)
-        yield Site(mongod.url, legacy, directory)
+        yield Site(mongodb, database, legacy, directory)
 
 
 async def play(attacks: Sequence[Attack]) -> list[Row]:

@@ -44,7 +44,7 @@ legacy: {{url: http://127.0.0.1:{legacy}}}
 native: handlers.app:app
 bucketing: {{key: header:x-caller}}
 access_log: {access_log}
-mongodb: {{url: "{mongodb}", database: chaos}}
+mongodb: {{url: "{mongodb}", database: {database}}}
 {settings}
 routes:
   - {{name: welcome, match: GET /, native: 0%}}
@@ -114,9 +114,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Site:
-    """The parts that all attacks share: MongoDB's URL, the legacy, a directory."""
+    """The parts that all attacks share: MongoDB's URL, the name of a database, the legacy, a directory."""
 
     mongodb: str
+    database: str
     legacy: DemoLegacy
     directory: Path
 
@@ -133,11 +134,12 @@ class Site:
                 ROUTING.format(
                     legacy=await stack.enter_async_context(_hung_legacy()) if setup.hung else self.legacy.port,
                     mongodb=relay.url,
+                    database=self.database,
                     settings=setup.settings,
                     access_log="false" if setup.stdout == "null" else "true",
                 )
             )
-            environment = {**os.environ, **backend_environment(relay.url, NOWHERE, "chaos")}
+            environment = {**os.environ, **backend_environment(relay.url, NOWHERE, self.database)}
             started = await stack.enter_async_context(_serve(file, setup.options, environment, stdout))
             client = httpx.AsyncClient(trust_env=False, timeout=60, limits=BRIEFLY_IDLE)
             await stack.enter_async_context(client)

@@ -1,0 +1,23 @@
+"""The attacks by stalling clients, in small: others are answered, memory is bounded, and all is free afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.chaos.run import site
+from tests.chaos.small_attacks import SMALL_ATTACKS, SMALL_GROWTH, SMALL_LIMITS
+from tests.support.backends import scratch_database
+from tests.support.waiting import HANG_TIMEOUT
+
+
+async def test_others_are_answered_during_every_attack(mongodb_url: str) -> None:
+    wrong: list[str] = []
+    with scratch_database(mongodb_url) as database:
+        async with site(mongodb_url, database.name) as parts, parts.target(SMALL_LIMITS) as target:
+            before = await asyncio.to_thread(target.peak_rss)
+            for attack in SMALL_ATTACKS:
+                async with asyncio.timeout(4 * HANG_TIMEOUT):
+                    wrong += await attack.play(target)
+            growth = await asyncio.to_thread(target.peak_rss) - before
+    assert wrong == []
+    assert growth < SMALL_GROWTH
