@@ -3,7 +3,7 @@
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -45,21 +45,20 @@ class Service(Protocol):
     def stop(self) -> None: ...
 
 
-class Upstreams:
-    """`demo.upstreams` under uvicorn. `port` 0 is any free port; `url` is known after the start."""
+class _UvicornService:
+    """An app of the demo under uvicorn. `port` 0 is any free port; `url` is known after the start."""
 
-    def __init__(self, log: Path, port: int = 0) -> None:
+    def __init__(
+        self, name: str, app: Sequence[str], log: Path, port: int, env: Mapping[str, str], host: str = "127.0.0.1"
+    ) -> None:
         self.port = port
-        self._child = ManagedProcess(
-            "offline OpenAI and NHS",
-            [sys.executable, "-m", "uvicorn", "demo.upstreams:app", "--port", str(port), "--no-access-log"],
-            log=log,
-            env={"PYTHONPATH": str(ROOT)},
-        )
+        self._host = host
+        command = [sys.executable, "-m", "uvicorn", *app, "--port", str(port), "--no-access-log"]
+        self._child = ManagedProcess(name, command, log=log, env={"PYTHONPATH": str(ROOT), **env})
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     def start(self) -> None:
         """Wait until it answers. Raises ManagedProcessError."""
@@ -72,6 +71,13 @@ class Upstreams:
 
     def stop(self) -> None:
         self._child.stop()
+
+
+class Upstreams(_UvicornService):
+    """`demo.upstreams`: OpenAI and the NHS, offline."""
+
+    def __init__(self, log: Path, port: int = 0) -> None:
+        super().__init__("offline OpenAI and NHS", ["demo.upstreams:app"], log, port, {})
 
 
 class DemoLegacy:
@@ -116,34 +122,15 @@ class DemoLegacy:
             self._child = None
 
 
-class Frontend:
-    """The page under uvicorn, as `http://localhost`.
+class Frontend(_UvicornService):
+    """The page, as `http://localhost`, which calls the API at `api`.
 
-    Browsers allow the microphone for that name, and the legacy's CORS allows it. The page calls the API at `api`.
-    `port` 0 is any free port.
+    Browsers allow the microphone for that name, and the legacy's CORS allows it.
     """
 
     def __init__(self, api: str, log: Path, port: int = 0) -> None:
-        self.port = port
-        command = [sys.executable, "-m", "uvicorn", "--factory", "demo.web:create_app", "--no-access-log"]
-        env = {"PYTHONPATH": str(ROOT), API_VARIABLE: api}
-        self._child = ManagedProcess("the frontend", [*command, "--port", str(port)], log=log, env=env)
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.port}"
-
-    def start(self) -> None:
-        """Wait until it answers. Raises ManagedProcessError."""
-        self._child.start()
-        self.port = int(self._child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
-
-    def check(self) -> None:
-        """Raise ManagedProcessError if it has ended."""
-        self._child.check()
-
-    def stop(self) -> None:
-        self._child.stop()
+        app = ["--factory", "demo.web:create_app"]
+        super().__init__("the frontend", app, log, port, {API_VARIABLE: api}, host="localhost")
 
 
 class Gateway:

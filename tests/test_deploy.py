@@ -32,7 +32,7 @@ from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from tests.support.sockets import exchange, serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import until_listening
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -222,7 +222,7 @@ async def test_an_nginx_in_front_passes_requests_on_as_they_are(tmp_path: Path) 
     port = free_port()
     async with serving(echo) as upstream:
         with nginx(tmp_path, upstream, port):
-            await reachable(port)
+            await until_listening(port)
             head = "Host: api.example:8443\r\nx_odd: kept\r\nConnection: close\r\n"
             raw = await exchange(port, f"GET //a/../b%2Fc?x=%20 HTTP/1.1\r\n{head}\r\n".encode())
             told = json.loads(raw.partition(b"\r\n\r\n")[2])
@@ -250,7 +250,7 @@ async def test_callers_behind_nginx_spread_over_the_buckets(tmp_path: Path) -> N
     port = free_port()
     async with serving(gateway) as upstream:
         with nginx(tmp_path, upstream, port):
-            await reachable(port)
+            await until_listening(port)
             served = {caller: await _asked_from(caller, port) for caller in callers}
     assert served == {caller: "native" if bucket("test", "half", caller) < 5000 else "legacy" for caller in callers}
     assert 60 < list(served.values()).count("native") < 140
@@ -262,7 +262,7 @@ async def test_nginx_vouches_for_no_forged_origin(tmp_path: Path) -> None:
     port = free_port()
     async with serving(Gateway(RoutingSnapshot.of(parse(text, {}), echo, None))) as upstream:
         with nginx(tmp_path, upstream, port):
-            await reachable(port)
+            await until_listening(port)
             forged = "Forwarded: for=198.51.100.66\r\nX-Real-IP: 198.51.100.66\r\nX-Forwarded-Proto: https\r\n"
             raw = await exchange(port, f"GET / HTTP/1.1\r\nHost: a\r\n{forged}Connection: close\r\n\r\n".encode())
     headers = json.loads(raw.partition(b"\r\n\r\n")[2])["headers"]
@@ -278,15 +278,3 @@ async def _asked_from(caller: str, port: int) -> str:
     answer = await reader.read()
     writer.close()
     return answer.rpartition(b"\r\n\r\n")[2].decode()
-
-
-async def reachable(port: int) -> None:
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return

@@ -29,7 +29,7 @@ from proxy.types import HeaderFields
 from tests.conformance.oracle import Read
 from tests.conformance.upstream import RecordingUpstream, recording_upstream
 from tests.support.sockets import OwnLoopServer
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import until_listening
 
 NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 LIMIT: Final = 20.0
@@ -195,7 +195,7 @@ async def nginx_entrances(place: Path, count: int) -> AsyncIterator[list[Entranc
         stack.push_async_callback(process.wait)
         stack.callback(process.terminate)
         for port in ports:
-            await reachable(port)
+            await until_listening(port)
         yield [Entrance(port, upstream, None, 0.001, 5.0) for port, upstream in zip(ports, upstreams, strict=True)]
 
 
@@ -204,16 +204,3 @@ def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]
-
-
-async def reachable(port: int) -> None:
-    """Wait until something accepts connections on a port."""
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return

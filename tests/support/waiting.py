@@ -30,3 +30,17 @@ async def until_async(holds: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(HANG_TIMEOUT):
         while not await holds():
             await asyncio.sleep(POLL_INTERVAL)
+
+
+async def until_listening(port: int) -> None:
+    """Wait until something accepts connections on a port of this machine. Raises `TimeoutError`."""
+    await until_async(lambda: _accepts(port))
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -17,7 +17,7 @@ from proxy.gateway.timeouts import Timeouts
 from tests.support.sockets import exchange, read_head, scripted
 from tests.support.upstream_call import call
 from tests.support.upstream_responses import RESPONSES, Response
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import until_listening
 
 INNOCENT = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ninnocent"
 
@@ -120,23 +120,11 @@ async def nginx(tmp_path: Path) -> AsyncIterator[tuple[int, ScriptedLegacy]]:
         arguments = ["-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log")]
         process = await asyncio.create_subprocess_exec(binary, *arguments)
         try:
-            await _until_listening(port)
+            await until_listening(port)
             yield port, legacy
         finally:
             process.terminate()
             await process.wait()
-
-
-async def _until_listening(port: int) -> None:
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-                continue
-            writer.close()
-            return
 
 
 async def test_statuses_are_nginxs(nginx: tuple[int, ScriptedLegacy]) -> None:
