@@ -126,7 +126,14 @@ def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
 @_CONTRACT
 @_RECORDINGS
 @click.option("--live", is_flag=True, help="Count compared live traffic as well.")
-@click.option("--since", type=TimeParam(), default="30d", show_default=True, metavar="TIME", help="With --live.")
+@click.option(
+    "--since",
+    type=TimeParam(),
+    default="30d",
+    show_default=True,
+    metavar="TIME",
+    help="Beginning of the live traffic, with --live.",
+)
 @database_options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def show_coverage(

@@ -68,7 +68,7 @@ database_options: Final = option_group(
     click.option(
         "--mongodb-url", metavar="URL", help="The gateway's own MongoDB; else mongodb.url of FILE, or MONGODB_URL."
     ),
-    click.option("--database", metavar="NAME", help="Its database; else mongodb.database of FILE."),
+    click.option("--database", metavar="NAME", help="The gateway's database; else mongodb.database of FILE."),
     click.option(
         "--config",
         "config_file",
@@ -76,7 +76,7 @@ database_options: Final = option_group(
         default=Path("routing.yaml"),
         show_default=True,
         metavar="FILE",
-        help="May be absent.",
+        help="The routing file; may be absent.",
     ),
 )
 """Adds `--mongodb-url`, `--database` and `--config` to a command, and passes `DatabaseOptions` as `database`."""

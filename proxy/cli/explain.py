@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 @click.argument("path")
 @caller_options
 @click.option("--stage", type=ShareParam(), help="The rollout's current stage; default its first.")
-@click.option("--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE")
+@click.option(
+    "--config",
+    "file",
+    type=ROUTING_FILE,
+    default=Path("routing.yaml"),
+    show_default=True,
+    metavar="FILE",
+    help="The routing file.",
+)
 @click.option("--live", is_flag=True, help="Use the stage and the cap of a running gateway.")
 @ops_url_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

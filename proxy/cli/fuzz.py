@@ -114,16 +114,34 @@ _search: Final = option_group(
     click.option(
         "--plugin", metavar="MODULE", help="Python module or file with the service's own strategies and hooks."
     ),
-    click.option("--minutes", type=click.FloatRange(min=0.01), default=1.0, show_default=True, metavar="N"),
+    click.option(
+        "--minutes",
+        type=click.FloatRange(min=0.01),
+        default=1.0,
+        show_default=True,
+        metavar="N",
+        help="Duration of the search.",
+    ),
     click.option(
         "--seed", type=click.IntRange(min=0), metavar="S", help="Seed, to repeat a run; the default is the time."
     ),
-    click.option("--hang-after", type=click.FloatRange(min=0.1), default=1.5, show_default=True, metavar="SECONDS"),
     click.option(
-        "--max-findings", type=click.IntRange(min=1), default=20, show_default=True, help="Stop after so many."
+        "--hang-after",
+        type=click.FloatRange(min=0.1),
+        default=1.5,
+        show_default=True,
+        metavar="SECONDS",
+        help="Time without an answer that counts as a hang.",
     ),
     click.option(
-        "--max-sequences", type=click.IntRange(min=1), metavar="N", help="Stop after so many sequences as well."
+        "--max-findings",
+        type=click.IntRange(min=1),
+        default=20,
+        show_default=True,
+        help="Stop after this number of findings.",
+    ),
+    click.option(
+        "--max-sequences", type=click.IntRange(min=1), metavar="N", help="Stop after this number of sequences as well."
     ),
 )
 
@@ -136,7 +154,7 @@ _search: Final = option_group(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("fuzz-findings"),
     show_default=True,
-    help="Directory for the recordings of what differs.",
+    help="Directory for the recordings of findings.",
 )
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML.")
 def fuzz(backends: Backends, options: FuzzOptions, into: Path, junit: Path | None) -> None:

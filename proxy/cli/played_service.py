@@ -48,7 +48,14 @@ def service_options(base_url: str, mongodb_url: str) -> Decorator:
         click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it."),
         click.option("--yes-empty-database", is_flag=True, help="Allow emptying a database on another machine."),
         click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it."),
-        click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS"),
+        click.option(
+            "--hang-after",
+            type=click.FloatRange(min=0.1),
+            default=3.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="Time without an answer that counts as a hang.",
+        ),
     )
 
 

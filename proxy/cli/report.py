@@ -45,7 +45,7 @@ _SHOWN = 20
     "--contracts",
     "directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Directory of openapi.yaml and divergences.yaml; else what FILE names.",
+    help="Directory of openapi.yaml and divergences.yaml; else the one of FILE.",
 )
 @query_options
 @output_options
@@ -54,8 +54,8 @@ def report(
 ) -> None:
     """Report where native and legacy differ in live traffic.
 
-    Exits with 1 if more of a route's comparisons differ than --max-mismatch allows, fewer were made than --min-compared
-    demands, or a difference that was fixed has returned; with 2 if MongoDB cannot be reached or nothing was compared.
+    Exits with 1 if a route fails --max-mismatch or --min-compared, or a fixed difference has returned. Exits with 2 if
+    MongoDB cannot be reached or nothing was compared.
     """
     if ctx.invoked_subcommand is not None:
         _refuse_options(ctx, ctx.invoked_subcommand)

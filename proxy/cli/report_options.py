@@ -74,9 +74,14 @@ query_options: Final = option_group(
     "query",
     _query,
     click.option(
-        "--since", type=TimeParam(), default="24h", show_default=True, metavar="TIME", help="2h, 7d, or a time."
+        "--since",
+        type=TimeParam(),
+        default="24h",
+        show_default=True,
+        metavar="TIME",
+        help="Beginning of the period: 2h, 7d, or a time.",
     ),
-    click.option("--until", type=TimeParam(), metavar="TIME", help="Default now."),
+    click.option("--until", type=TimeParam(), metavar="TIME", help="End of the period; default now."),
     click.option(
         "--route", metavar="NAME", shell_complete=complete_routes, help="One route, with its fields and samples."
     ),
@@ -118,14 +123,17 @@ output_options: Final = option_group(
         help="Write JUnit XML with a test case for each route; with --max-mismatch 0.1% unless given.",
     ),
     click.option(
-        "--max-mismatch", type=ShareParam(), metavar="SHARE", help="Exit with 1 where more of a route differs."
+        "--max-mismatch",
+        type=ShareParam(),
+        metavar="SHARE",
+        help="Exit with 1 if a larger share of a route's comparisons differs.",
     ),
     click.option(
         "--min-compared",
         type=click.IntRange(min=0),
         default=0,
         metavar="N",
-        help="Exit with 1 where fewer requests of a shadowed route were compared, also where it has no report.",
+        help="Exit with 1 if fewer requests of a shadowed route were compared, also if it has no report.",
     ),
 )
 """Adds the options of output and gate, and passes them as `output`."""

@@ -37,9 +37,16 @@ def _user() -> str:
 @click.option("--why", "reason", default="", help="The reason; required for `known`.")
 @click.option("--ticket", default="", help="A ticket, as in QA-7.")
 @click.option("--in", "revision", metavar="REVISION", help="The revision of native in which it is fixed.")
-@click.option("--who", "actor", default=_user, show_default="$USER", help="Who you are.")
-@click.option("--route", metavar="NAME", shell_complete=complete_routes, help="List one route.")
-@click.option("--since", type=TimeParam(), default="30d", show_default=True, metavar="TIME", help="List since then.")
+@click.option("--who", "actor", default=_user, show_default="$USER", help="Your name.")
+@click.option("--route", metavar="NAME", shell_complete=complete_routes, help="List the differences of one route.")
+@click.option(
+    "--since",
+    type=TimeParam(),
+    default="30d",
+    show_default=True,
+    metavar="TIME",
+    help="List differences observed since then.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def triage(
     database: DatabaseOptions,
@@ -55,8 +62,8 @@ def triage(
 ) -> None:
     """List differences by state, or set the state of one.
 
-    Without an ID all differences are listed, returned and new ones first; with an ID and a state it is set. The ids are
-    those of the ops pages, of the webhook and of JUnit files.
+    Without an ID, it lists all differences, returned and new ones first. With an ID and a state, it sets the state.
+    Ops pages, the webhook and JUnit files show the same ids.
     """
     target = database.resolve()
     if identity is None:

@@ -59,7 +59,13 @@ def _with_options(command: Command) -> Command:
         click.option("--why", "reason", required=True, help="The reason, for the history."),
         click.option("--who", "actor", default=current_user, show_default="user@host", help="Your name."),
         click.option(
-            "--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE"
+            "--config",
+            "file",
+            type=ROUTING_FILE,
+            default=Path("routing.yaml"),
+            show_default=True,
+            metavar="FILE",
+            help="The routing file.",
         ),
     )
     for option in reversed(options):

@@ -11,7 +11,7 @@ import click
 def schema() -> None:
     """Print the JSON Schema of routing.yaml.
 
-    Editors complete and check a file with it that begins with
+    Editors use it to complete and check a file that begins with
     `# yaml-language-server: $schema=docs/routing.schema.json`.
     """
     from proxy.config.json_schema import routing_schema  # builds all models

@@ -44,13 +44,28 @@ MIN_TOKEN: Final = 16
 
 @click.command()
 @click.option(
-    "--config", "file", type=click.Path(path_type=Path), default=Path("routing.yaml"), show_default=True, metavar="FILE"
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    default=Path("routing.yaml"),
+    show_default=True,
+    metavar="FILE",
+    help="The routing file.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the public listener.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--ops-host", default="127.0.0.1", show_default=True, help="Beyond loopback, OPS_TOKEN must be set.")
-@click.option("--ops-port", default=8001, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port of the public listener."
+)
+@click.option(
+    "--ops-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address of the ops listener; other than loopback, it needs OPS_TOKEN.",
+)
+@click.option(
+    "--ops-port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="Port of the ops listener."
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Number of processes.")
 @click.option(
     "--grace", default=30, show_default=True, metavar="SECONDS", help="Time for requests in flight at a shutdown."
 )
@@ -83,8 +98,8 @@ def serve(
 ) -> None:
     """Run the gateway.
 
-    A FILE that is refused is fatal, unless the gateway has run with an earlier version of it: then it starts with that,
-    and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
+    An invalid FILE is fatal, unless the gateway has run with an earlier version of it. The gateway then starts with
+    that version, and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
     """
     sys.path.insert(0, str(app_dir.resolve()))
     token, viewer_token = _ops_tokens(port, ops_host, ops_port)

@@ -57,7 +57,7 @@ _KINDS = {
     "--divergences",
     "divergences_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Declared differences.",
+    help="File of declared differences.",
 )
 @click.option(
     "--only",

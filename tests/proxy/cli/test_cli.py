@@ -6,11 +6,12 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from click import Command
+from click import Command, Context, Group, Option
 from click.testing import CliRunner
 
 from proxy.cli.main import COMMANDS, Lazy, main, version_of
@@ -106,6 +107,24 @@ def test_a_command_imports_nothing_that_serves(command: str) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT, env=nowhere
     )
     assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def options(name: str, command: Command) -> Iterator[tuple[str, Option]]:
+    """Yield each option of a command and of its subcommands, with its name after the command's."""
+    for each in command.params:
+        if isinstance(each, Option):
+            yield f"{name} {each.opts[-1]}", each
+    for child, subcommand in command.commands.items() if isinstance(command, Group) else ():
+        yield from options(f"{name} {child}", subcommand)
+
+
+def test_every_option_has_a_help_text_that_is_a_sentence() -> None:
+    context = Context(main)
+    commands = [(name, main.get_command(context, name)) for name in COMMANDS]
+    every = [pair for name, command in commands if command for pair in options(name, command)]
+    assert len(every) > 50
+    helps = {name: (option.help or "").partition("  [")[0] for name, option in every}  # `[…]`: a default
+    assert {name: text for name, text in helps.items() if not text.endswith(".")} == {}
 
 
 def test_no_command_and_a_wrong_command_are_wrong_uses() -> None:
