@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1.7
 ARG PYTHON_IMAGE=python:3.12.12-slim-bookworm
-# The gateway with the native handlers in it. No MongoDB, no Node, no tests; runs as nobody in particular, on a
-# read-only root file system (--workers above 1 wants a writable /tmp for the counters that workers share).
+# The gateway with the native app, without MongoDB, Node and tests. It runs as an unprivileged user, on a
+# read-only root file system (--workers above 1 needs a writable /tmp for the counters that workers share).
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1
@@ -18,7 +18,7 @@ RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-di
     && python -m compileall -q /opt/scribe-proxy/lib
 
 FROM ${PYTHON_IMAGE}
-# The commit of the image, by which reports tell one native release from the next: --build-arg IMAGE_REVISION=$(git rev-parse --short HEAD)
+# The commit of the image, by which reports distinguish native releases: --build-arg IMAGE_REVISION=$(git rev-parse --short HEAD)
 ARG IMAGE_REVISION=
 ENV IMAGE_REVISION=${IMAGE_REVISION}
 RUN groupadd --system --gid 10001 scribe && useradd --system --uid 10001 --gid 10001 --no-create-home scribe

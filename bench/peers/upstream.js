@@ -1,4 +1,4 @@
-// A bare Node server: what every contender forwards to, and what nothing can be faster than.
+// A bare Node server: the upstream of every contender, and the upper bound of their speed.
 'use strict';
 const http = require('node:http');
 

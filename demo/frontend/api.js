@@ -1,8 +1,7 @@
 /**
  * The Scribe API: an address, JSON, and a bearer token.
  *
- * Whatever goes wrong is a Failure with words for the person at the screen. A 401 to a request that bore a token
- * ends the session, wherever it happens.
+ * Every error is a Failure with a message for the user. A 401 to any request with a token ends the session.
  */
 
 import config from "./config.js";
@@ -21,7 +20,7 @@ export class Failure extends Error {
   }
 }
 
-/** Where recordings are sent. */
+/** The URL to which recordings are sent. */
 export const streamUrl = `${config.api.replace(/^http/, "ws")}/transcription-stream`;
 
 export const isFree = async (email) => (await ask("GET", "/users/users/checkEmail", { query: { email } })).available;
@@ -29,7 +28,7 @@ export const register = (person) => ask("POST", "/users/register", { body: perso
 export const profile = async () => (await ask("GET", "/users/profile")).data;
 export const logout = () => ask("POST", "/users/logout", { patience: 5_000 });
 
-/** The token; a Failure where none comes. The service may say nothing at all to a wrong password. */
+/** Returns the token, or throws a Failure. The service may not answer a wrong password at all. */
 export async function login(email, password) {
   try {
     const answer = await ask("POST", "/users/login", { body: { email, password }, open: true, patience: 8_000 });
@@ -37,7 +36,7 @@ export async function login(email, password) {
   } catch (failure) {
     if (failure.kind !== "silent") throw failure;
   }
-  throw new Failure("answered", "Email or password is not right.");
+  throw new Failure("answered", "The email or password is incorrect.");
 }
 
 export const listConsultations = async () => (await ask("GET", "/api/consultation")).consultations;
@@ -64,7 +63,7 @@ export const tiePrompt = (id, transcriptId) => ask("PATCH", `/api/prompts/${id}/
 export const search = async (query) =>
   (await ask("POST", "/api/ai/search", { query: { query }, patience: LONG_WORK_MS })).answer;
 
-/** `{name, code, url}`; the service may say nothing at all where it finds nothing. */
+/** Returns `{name, code, url}`. The service may not answer at all if it finds nothing. */
 export async function findCode(name) {
   try {
     return await ask("GET", "/api/ai/search/clinicalcodes", { query: { name }, patience: 10_000 });
@@ -74,7 +73,7 @@ export async function findCode(name) {
   }
 }
 
-/** One request; `open` says that it bears no token. Returns the answer's JSON. */
+/** Sends a request, without a token if `open`; returns the answer's JSON. */
 async function ask(method, path, { query, body, open = false, patience = PATIENCE_MS } = {}) {
   const { answer, content } = await send(`${config.api}${path}${query ? `?${new URLSearchParams(query)}` : ""}`, {
     method,
@@ -107,7 +106,7 @@ async function send(url, request) {
 
 function explain(error) {
   if (error.name === "TimeoutError") return new Failure("silent", "No answer came in time. Please try again.");
-  if (!navigator.onLine) return new Failure("offline", "You are offline. Please try again once you are back.");
+  if (!navigator.onLine) return new Failure("offline", "You are offline. Please try again when you are online.");
   return new Failure("unreachable", "The service cannot be reached at the moment. Please try again.");
 }
 

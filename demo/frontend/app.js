@@ -1,4 +1,4 @@
-/** The page: who is logged in decides between two screens, and the address after # which one is shown. */
+/** The page. The login decides between two screens; the address after # selects the page within. */
 
 import { REFUSED } from "./api.js";
 import { h } from "./dom.js";
@@ -45,7 +45,7 @@ function showInside() {
   shell.show(element, { focus: !first });
 }
 
-/** What runs on a page (a recording) hears that the page goes. */
+/** Notifies the parts of a page, such as a recording, that the page is left. */
 function leave() {
   app.querySelector("main > *")?.dispatchEvent(new Event("leave"));
 }

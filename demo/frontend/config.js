@@ -1,6 +1,6 @@
 /**
- * Where the API is, and how often (ms) the microphone's audio is sent there.
+ * The URL of the API, and the interval (ms) at which the microphone's audio is sent.
  *
- * The server of this page answers this address with a configuration of its own; these are the defaults.
+ * The server of this page replaces this file by its own configuration; these are the defaults.
  */
 export default { api: "http://localhost:8000", chunkMs: 500 };

@@ -21,8 +21,8 @@ const SHAPES = {
 };
 
 /**
- * An element. In `attributes`, `on…` are listeners, true and false switch an attribute on and off, null leaves it
- * out; among `children`, null and false are left out and lists are flattened.
+ * Returns an element. In `attributes`, `on…` are listeners, true sets an attribute, false and null omit it. Among
+ * `children`, null and false are omitted and lists are flattened.
  */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -35,7 +35,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A line drawing of the size of the text around it; it says nothing to a screen reader. */
+/** A line drawing of the size of the surrounding text, hidden from screen readers. */
 export function icon(name) {
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("viewBox", "0 0 24 24");
@@ -47,13 +47,13 @@ export function icon(name) {
   return drawing;
 }
 
-/** A button with words. `look` is any of `primary`, `danger`, `small`, `wide`; `drawing` an icon before the words. */
+/** A button with a text. `look` is any of `primary`, `danger`, `small`, `wide`; `drawing` an icon before the text. */
 export function textButton(label, onclick, { look = "", drawing = null, ...attributes } = {}) {
   const shown = [drawing && icon(drawing), label];
   return h("button", { type: "button", class: `button ${look}`.trim(), onclick, ...attributes }, shown);
 }
 
-/** A button that shows an icon alone; `label` is what it is called. */
+/** A button that shows only an icon; `label` is its accessible name. */
 export function iconButton(drawing, label, onclick) {
   const attributes = { type: "button", class: "icon-button", "aria-label": label, title: label, onclick };
   return h("button", attributes, icon(drawing));

@@ -1,4 +1,4 @@
-/** What stands around every page once somebody is logged in: where one can go, and who one is. */
+/** The frame of every page after the login: the navigation and the user. */
 
 import * as api from "./api.js";
 import { h, icon, iconButton } from "./dom.js";
@@ -68,7 +68,7 @@ function account(logOut) {
   return h("div", { class: "account" }, avatar, h("span", { class: "account-words" }, name, role), theme, leave);
 }
 
-/** The token is forgotten here even where the service could not be told. */
+/** Removes the token, even if the service cannot be reached. */
 async function end(button, logOut) {
   button.ariaBusy = "true";
   await api.logout().catch(() => null);

@@ -1,11 +1,11 @@
-/** What several pages are made of: forms that wait, places that load, dialogs, and short messages. */
+/** Parts of several pages: forms, areas that load, dialogs, and short messages. */
 
 import { REFUSED } from "./api.js";
 import { h, icon, iconButton, textButton } from "./dom.js";
 
 const MESSAGE_MS = 5_000;
 
-/** A label with its control below, and a hint for it if there is one. */
+/** A label with its control below, and an optional hint. */
 export function field(label, control, hint = null) {
   control.id ||= `field-${crypto.randomUUID()}`;
   if (hint) {
@@ -15,12 +15,12 @@ export function field(label, control, hint = null) {
   return h("div", { class: "field" }, h("label", { for: control.id }, label), control, hint);
 }
 
-/** A line of text that is wanted: spaces alone do not count. */
+/** A required line of text; spaces alone do not count. */
 export function line(attributes) {
   return h("input", { required: true, pattern: ".*\\S.*", autocomplete: "off", ...attributes });
 }
 
-/** A form whose button waits while `submit(values, form)` runs, and which tells a failure above its button. */
+/** A form whose button is busy while `submit(values, form)` runs; a failure is shown above the button. */
 export function form(submit, label, ...fields) {
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const button = h("button", { class: "button primary" }, label);
@@ -32,7 +32,7 @@ export function form(submit, label, ...fields) {
   return h("form", { class: "form", onsubmit }, fields, problem, h("div", { class: "actions" }, button));
 }
 
-/** Runs `work` while its button shows that it is busy; a failure is told in `problem`, or as a message. */
+/** Runs `work` while its button shows that it is busy; a failure is shown in `problem`, or as a message. */
 export async function attempt(work, { button, problem }) {
   if (button?.ariaBusy === "true") return;
   if (button) button.ariaBusy = "true";
@@ -46,7 +46,7 @@ export async function attempt(work, { button, problem }) {
   }
 }
 
-/** Tells a failure in its place; whoever has to log in again is told on the way there. */
+/** Shows a failure in its place; a refused token leads to the login, which shows the reason. */
 export function complain(error, place) {
   if (error.kind === REFUSED) return;
   if (!error.kind) console.error(error);
@@ -56,7 +56,7 @@ export function complain(error, place) {
   place.hidden = false;
 }
 
-/** A place that shows outlines, then what `show` makes of what `load` brings, or why that failed and a way to retry. */
+/** An area that shows outlines, then `show(await load())`, or the failure and a button to retry. */
 export function loaded(load, show, outlines = 3) {
   const place = h("div", { class: "loaded" });
   async function fill() {
@@ -85,14 +85,14 @@ function failure(error, retry) {
   return h("div", { class: "failure", role: "alert" }, icon("warning"), text, textButton("Try again", retry));
 }
 
-/** A short message at the edge of the screen, which goes by itself; `kind` is `good` or `bad`. */
+/** A short message at the edge of the screen that disappears by itself; `kind` is `good` or `bad`. */
 export function say(text, kind = "good") {
   const message = h("p", { class: `message ${kind}` }, icon(kind === "good" ? "check" : "warning"), text);
   document.getElementById("messages").replaceChildren(message);
   setTimeout(() => message.remove(), MESSAGE_MS);
 }
 
-/** A dialog over the page; `fill(close)` gives its content. It is gone once closed, and the focus goes back. */
+/** A dialog over the page; `fill(close)` returns its content. Closing it removes it and restores the focus. */
 export function openDialog(title, fill) {
   const before = document.activeElement;
   const heading = h("h2", { id: "dialog-title" }, title);
@@ -109,7 +109,7 @@ export function openDialog(title, fill) {
   dialog.showModal();
 }
 
-/** Asks before something that cannot be undone; `work` is what a yes does. */
+/** Asks for confirmation of an action that cannot be undone; `work` is that action. */
 export function confirm(question, explanation, yes, work) {
   openDialog(question, (close) => {
     const problem = h("p", { class: "problem", role: "alert", hidden: true });

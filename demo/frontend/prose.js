@@ -1,4 +1,4 @@
-/** Text of a model as a page shows it: the little Markdown that models write, and never any HTML. */
+/** A model's text as elements: the subset of Markdown that models write, and never HTML. */
 
 import { h } from "./dom.js";
 

@@ -1,17 +1,17 @@
 /**
- * The microphone, sent as it is heard to the transcription stream, and the text that comes back.
+ * The microphone's audio, sent to the transcription stream while it is recorded, and the resulting text.
  *
  *   connection → start_recording → recording_started → audio_chunk … → stop_recording → transcript → recording_stopped
  *
- * The first piece of audio carries the WebM header that the service puts before all others, so pieces go in order,
- * and none before the service says that it records.
+ * The first piece of audio has the WebM header, which the service prepends to all others. Pieces are therefore sent in
+ * order, and only after the service has started to record.
  */
 
 const MIME = "audio/webm;codecs=opus";
 const PATIENCE_MS = 10_000;
 const FINISHING_MS = 60_000;
 
-/** Microphone faults in words, by the name of the browser's error. */
+/** Messages for faults of the microphone, by the name of the browser's error. */
 const FAULTS = {
   NotAllowedError: "The microphone is blocked for this page. Allow it in the browser, and try again.",
   NotFoundError: "No microphone was found.",
@@ -32,8 +32,8 @@ export class Recorder {
   state = "idle";
 
   /**
-   * `onstate(state)` tells `idle`, `connecting`, `recording`, `finishing`; `ontext(text, isFinal)` all that was heard
-   * so far; `ontrouble(words)` what went wrong.
+   * `onstate(state)` gets `idle`, `connecting`, `recording` or `finishing`, `ontext(text, isFinal)` the whole text so
+   * far, and `ontrouble(message)` an error.
    */
   constructor(url, chunkMs, handlers) {
     this.#url = url;
@@ -53,11 +53,11 @@ export class Recorder {
     }
   }
 
-  /** The rest of the audio goes out, and the service makes its final text of all of it. */
+  /** Sends the rest of the audio; the service then sends the final text of all audio. */
   stop() {
     if (this.state !== "recording") return;
     this.#become("finishing");
-    this.#expect(FINISHING_MS, "The final text did not come in time. What was heard before it is kept.");
+    this.#expect(FINISHING_MS, "The final text did not come in time. The transcript before it is saved.");
     this.#media.stop();
   }
 
@@ -67,7 +67,7 @@ export class Recorder {
     this.state = "idle";
   }
 
-  /** How loud it is right now, from 0 to 1. */
+  /** The present loudness, from 0 to 1. */
   level() {
     if (!this.#analyser) return 0;
     const samples = new Float32Array(this.#analyser.fftSize);
@@ -97,7 +97,7 @@ export class Recorder {
       const message = JSON.parse(data);
       react[message.type]?.(message);
     };
-    socket.onclose = () => this.#fail("The connection was lost. What was heard until then is kept.");
+    socket.onclose = () => this.#fail("The connection was lost. The transcript up to that point is saved.");
   }
 
   #record() {

@@ -1,4 +1,4 @@
-/** Who is logged in, for as long as this tab is open. */
+/** The logged-in user, while this tab is open. */
 
 const KEY = "scribe.token";
 
@@ -14,7 +14,7 @@ export function end() {
   sessionStorage.clear();
 }
 
-/** The id of the user whose token it is; empty without one. */
+/** The id of the token's user; empty without a token. */
 export function userId() {
   const claims = token()?.split(".")[1];
   if (!claims) return "";

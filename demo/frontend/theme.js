@@ -1,4 +1,4 @@
-/** Light or dark: the system's choice, until a person makes another. */
+/** The light or dark theme: the system's setting, until the user chooses. */
 
 const KEY = "scribe.theme";
 

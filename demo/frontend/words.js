@@ -1,4 +1,4 @@
-/** Dates, durations and names as a person reads them. */
+/** Dates, durations and names as text for people. */
 
 const DAY_MS = 24 * 3600 * 1000;
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -22,13 +22,13 @@ export function sayCount(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** The patient's name, whatever a consultation has in its `patient`. */
+/** The patient's name, for any value of a consultation's `patient`. */
 export function namePatient(patient) {
   const name = typeof patient === "string" ? patient : patient?.name;
   return typeof name === "string" && name.trim() ? name.trim() : "Unnamed patient";
 }
 
-/** What else is known of a patient, as one line; empty where nothing is. */
+/** Other data of a patient, as one line; empty if there is none. */
 export function describePatient(patient) {
   if (patient === null || typeof patient !== "object") return "";
   const born = patient.born ? `Born ${DATE.format(new Date(patient.born))}` : "";

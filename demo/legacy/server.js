@@ -1,5 +1,5 @@
-// Keeps one worker running: an unhandled rejection kills the worker, as it kills the service itself, and the
-// next one takes over its port. A worker that never gets as far as listening is not tried again.
+// Keeps one worker running. An unhandled rejection ends the worker, as it ends the real service, and the next
+// worker listens on its port. A worker that ends before it listens is not replaced.
 const path = require("path");
 const { fork } = require("child_process");
 

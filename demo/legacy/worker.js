@@ -6,7 +6,7 @@ const app = require("./app");
 const connectDatabase = require("./config/db");
 const attachTranscriptionStream = require("./services/transcription.stream");
 
-process.on("disconnect", () => process.exit(0)); // the supervisor is gone
+process.on("disconnect", () => process.exit(0)); // the supervisor has ended
 
 async function main() {
   await connectDatabase();

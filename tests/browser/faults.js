@@ -1,4 +1,4 @@
-// What is wrong with the page that is open, in words. Contrast, names and sizes as WCAG 2.2 AA has them.
+// Faults of the open page, as texts. Contrast, names and sizes are those of WCAG 2.2 AA.
 () => {
   const faults = [];
   const shown = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true });

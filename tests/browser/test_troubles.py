@@ -80,7 +80,7 @@ async def test_taken_and_unknown_addresses_are_told(page: Page, account: Account
     await expect(page.get_by_role("alert")).to_have_text("User already exists")
     await page.get_by_role("tab", name="Log in").click()
     await log_in(page, "nobody@clinic.example")
-    await expect(page.get_by_role("alert")).to_have_text("Email or password is not right.")
+    await expect(page.get_by_role("alert")).to_have_text("The email or password is incorrect.")
 
 
 async def test_refused_token_leads_to_sign_in_and_back(page: Page, account: Account) -> None:

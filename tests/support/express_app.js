@@ -1,5 +1,5 @@
 'use strict'
-// The real libraries, with an application around them that shows what they make of a request.
+// The real libraries, in an application that answers with their results for a request.
 // Its twin is in express_twin.py; prints its port.
 const need = require('node:module').createRequire(require('node:path').join(__dirname, '../../demo/legacy/package.json'))
 const express = need('express')

@@ -1,5 +1,5 @@
 'use strict'
-// Asks the legacy's libraries, and Node itself, one question a line: [name, ...arguments] -> [answer] or {error}.
+// Evaluates functions of the legacy's libraries, and of Node itself, one call a line: [name, ...arguments] -> [answer] or {error}.
 const need = require('node:module').createRequire(require('node:path').join(__dirname, '../../demo/legacy/package.json'))
 const jwt = need('jsonwebtoken')
 const bcrypt = need('bcrypt')

@@ -1,4 +1,4 @@
-// Real mongoose, asked line by line: one JSON question in, one JSON answer out.
+// Real mongoose: reads one JSON call a line, and writes one JSON result a line.
 'use strict';
 const mongoose = require('mongoose');
 const { BSON } = mongoose.mongo;

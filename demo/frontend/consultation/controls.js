@@ -12,7 +12,7 @@ const STATES = {
   idle: { label: "Record", drawing: "microphone" },
   connecting: { label: "Cancel", drawing: "stop", said: "Connecting…" },
   recording: { label: "Stop", drawing: "stop", said: "Listening" },
-  finishing: { label: "Stop", drawing: "stop", said: "Writing down the rest…" },
+  finishing: { label: "Stop", drawing: "stop", said: "Transcribing the rest…" },
 };
 
 export class Controls {
@@ -39,17 +39,17 @@ export class Controls {
     this.#show("idle");
   }
 
-  /** What stands beside the button until something else happens. */
+  /** The text beside the button, until the next event. */
   say(words) {
     this.#said.textContent = words;
   }
 
-  /** While a correction is written there is nothing to record. */
+  /** Disables recording while a correction is written. */
   set disabled(disabled) {
     this.#button.disabled = disabled;
   }
 
-  /** Ends a recording, and returns once its last words have come. */
+  /** Ends a recording, and returns when its final text has arrived. */
   async end() {
     if (this.#recorder.state === "connecting") this.#cancel();
     if (this.#recorder.state === "idle") return;
@@ -58,7 +58,7 @@ export class Controls {
     await ended;
   }
 
-  /** Ends at once, without waiting for last words. */
+  /** Ends at once, without waiting for the final text. */
   abandon() {
     this.#recorder.abandon();
     this.#show("idle");

@@ -1,4 +1,4 @@
-/** The end of a consultation: which prompt the summary is to follow, and the wait for it. */
+/** The end of a consultation: the choice of a prompt for the summary, and the wait for it. */
 
 import * as api from "../api.js";
 import { h, textButton } from "../dom.js";
@@ -9,7 +9,7 @@ import { sayDuration, shorten } from "../words.js";
 
 const LONG_MS = 15_000;
 
-/** `settle()` saves what is still open before the end; `onended` gets the service's answer. */
+/** `settle()` saves unsaved text before the end; `onended` gets the service's answer. */
 export function endingCard(consultation, settle, onended) {
   const card = h("section", { class: "card ending", "aria-labelledby": "ending" });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
@@ -32,7 +32,7 @@ export function endingCard(consultation, settle, onended) {
   return card;
 }
 
-/** How long it has been going on, since nobody can say how long it will. */
+/** Shows the elapsed time, because the remaining time is unknown. */
 function waiting() {
   const said = h("p", { role: "status" }, "Writing the summary and looking for codes…");
   const clock = h("span", { class: "clock" }, sayDuration(0));
@@ -42,7 +42,7 @@ function waiting() {
   const timer = setInterval(() => {
     const passed = Date.now() - began;
     clock.textContent = sayDuration(passed);
-    if (passed > LONG_MS) said.textContent = "Still at it: a long consultation takes a while…";
+    if (passed > LONG_MS) said.textContent = "Still working: a long consultation takes longer…";
   }, 250);
   const stop = () => {
     clearInterval(timer);
@@ -76,7 +76,7 @@ class PromptChoice {
   }
 
   ask() {
-    this.#problem.textContent = "Choose a prompt first, or write one: it says what the summary should look like.";
+    this.#problem.textContent = "Choose a prompt first, or write one: it describes the form of the summary.";
     this.#problem.hidden = false;
     this.#select.focus();
   }
@@ -95,10 +95,10 @@ class PromptChoice {
 
   #explain() {
     const prompt = this.#prompts.find(({ _id }) => _id === this.id);
-    this.#about.textContent = prompt ? shorten(prompt.prompt_text, 180) : "It says what the summary should look like.";
+    this.#about.textContent = prompt ? shorten(prompt.prompt_text, 180) : "It describes the form of the summary.";
   }
 
-  /** The service ties only one's own prompts to a transcript; a shared one is named at the end alone. */
+  /** The service links only the user's own prompts to a transcript; a shared one is sent with the end. */
   #choose() {
     this.#explain();
     this.#problem.hidden = true;

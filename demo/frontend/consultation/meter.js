@@ -1,4 +1,4 @@
-/** How loud it was over the last seconds, as a row of bars. */
+/** The loudness of the last seconds, as a row of bars. */
 
 const BAR_PX = 3;
 const GAP_PX = 3;
@@ -10,7 +10,7 @@ export class Meter {
   #levels = [];
   #timer = 0;
 
-  /** `level()` says how loud it is, from 0 to 1. */
+  /** `level()` returns the loudness, from 0 to 1. */
   constructor(level) {
     this.#level = level;
     this.element.className = "meter";

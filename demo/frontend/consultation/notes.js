@@ -1,4 +1,4 @@
-/** The notes of a consultation: written, changed and deleted one by one. */
+/** The notes of a consultation, each of which can be added, changed and deleted. */
 
 import * as api from "../api.js";
 import { h, iconButton, textButton } from "../dom.js";
@@ -13,7 +13,7 @@ export function notesCard(consultation) {
     list.prepend(entry(note));
     composer.reset();
   };
-  const area = h("textarea", { name: "text", rows: 3, required: true, placeholder: "What should be remembered?" });
+  const area = h("textarea", { name: "text", rows: 3, required: true, placeholder: "Text of the note" });
   const notes = loaded(
     () => api.listNotes(consultation._id),
     (found) => {
@@ -31,13 +31,13 @@ export function notesCard(consultation) {
   );
 }
 
-/** A form that leaves the eye to the more important button of the page. */
+/** A form whose button is less prominent than the page's main button. */
 function quiet(composer) {
   composer.querySelector(".button").classList.remove("primary");
   return composer;
 }
 
-/** One note; only its author may touch it. */
+/** One note, which only its author may change. */
 function entry(note) {
   const author = note.clinician?._id ?? note.clinician;
   const item = h("li", { class: "note" });
@@ -69,7 +69,7 @@ function edit(note, item) {
 }
 
 function remove(note, item) {
-  confirm("Delete this note?", "It cannot be brought back.", "Delete", async () => {
+  confirm("Delete this note?", "This cannot be undone.", "Delete", async () => {
     await api.deleteNote(note._id);
     item.remove();
     say("The note is deleted.");

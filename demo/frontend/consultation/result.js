@@ -1,4 +1,4 @@
-/** What a consultation has come to: the summary, and the terms that may be coded. */
+/** The result of a consultation: the summary, and the terms that may be coded. */
 
 import * as api from "../api.js";
 import { h, textButton } from "../dom.js";
@@ -16,7 +16,7 @@ export function summaryCard(summary) {
   );
 }
 
-/** `highlights` are told once, at the end of the consultation, and not kept by the service. */
+/** `highlights` come once, at the end of the consultation; the service does not store them. */
 export function codesCard(highlights) {
   const heading = h("h2", { id: "codes" }, "Clinical codes");
   return h("section", { class: "card", "aria-labelledby": "codes" }, heading, codes(highlights));

@@ -1,11 +1,11 @@
-/** What is said: shown while it comes in, saved, and corrected by hand. */
+/** The transcript: shown while it arrives, saved, and corrected by hand. */
 
 import * as api from "../api.js";
 import { h, textButton } from "../dom.js";
 import { complain, field, form } from "../parts.js";
 import { Controls } from "./controls.js";
 
-/** What could not be saved yet, by transcript: it outlives a session that ends, and is saved in the next. */
+/** Unsaved texts by transcript. They survive the end of a session, and are saved in the next one. */
 const unsaved = new Map();
 
 export class Transcript {
@@ -35,14 +35,14 @@ export class Transcript {
     this.#follow("idle");
   }
 
-  /** Ends a recording and a correction that are under way, and returns once the text is saved. */
+  /** Ends a running recording and correction, and returns when the text is saved. */
   async settle() {
     await this.#controls.end();
     if (this.#editor) await this.#correct(this.#editor.querySelector("textarea").value);
     await this.#save(this.#current);
   }
 
-  /** The page goes: what was heard so far is saved. */
+  /** Saves the text so far when the page is left. */
   leave() {
     this.#controls.abandon();
     this.#keep();
@@ -63,7 +63,7 @@ export class Transcript {
     this.#write();
   }
 
-  /** Saves in passing: a failure is told, and the text kept for another try. */
+  /** Saves in the background; after a failure it shows a message and retains the text. */
   async #keep() {
     try {
       await this.#save(this.#current);
@@ -73,7 +73,7 @@ export class Transcript {
     }
   }
 
-  /** One text after the other: none overtakes a later one. */
+  /** Saves texts one after the other, so that none overwrites a later one. */
   #save(text) {
     const saved = this.#saving.then(() => this.#put(text));
     this.#saving = saved.catch(() => null);
@@ -88,11 +88,11 @@ export class Transcript {
     this.#controls.say("Saved");
   }
 
-  /** Text that only grew is added to, so that only what is new is read out. */
+  /** Appends to a text that has only grown, so that screen readers read only the new part. */
   #write() {
     const shown = this.#text.textContent;
     if (!this.#current) {
-      this.#text.replaceChildren(h("p", { class: "muted" }, "What is said will stand here while you talk."));
+      this.#text.replaceChildren(h("p", { class: "muted" }, "The transcript appears here while you talk."));
     } else if (this.#text.querySelector("p") || !this.#current.startsWith(shown)) {
       this.#text.replaceChildren(h("span", {}, this.#current));
     } else if (this.#current !== shown) {

@@ -1,4 +1,4 @@
-/** One consultation: what is said, what is noted, and what becomes of it at the end. */
+/** One consultation: its transcript, its notes, and its result. */
 
 import * as api from "../api.js";
 import { codesCard, summaryCard } from "../consultation/result.js";
@@ -36,7 +36,7 @@ function underWay(consultation, page) {
   return content;
 }
 
-/** `answer` is the end's own, which alone has the codes. */
+/** `answer` is the answer to the end of the consultation; no other answer has the codes. */
 function ended(consultation, answer = null) {
   const { transcript } = consultation;
   return h(

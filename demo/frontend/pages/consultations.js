@@ -1,4 +1,4 @@
-/** All consultations of the clinician, newest first, and the way to a new one. */
+/** All consultations of the clinician, newest first, and a form to start one. */
 
 import * as api from "../api.js";
 import { h, icon, textButton } from "../dom.js";
@@ -32,7 +32,7 @@ function nothing() {
     { class: "nothing" },
     icon("microphone"),
     h("h2", {}, "No consultations yet"),
-    h("p", { class: "muted" }, "Start one, and Scribe writes down what is said."),
+    h("p", { class: "muted" }, "Start one, and Scribe transcribes it."),
   );
 }
 
@@ -48,7 +48,7 @@ function row(consultation) {
       "a",
       { class: "row", href: `#/consultations/${consultation._id}` },
       h("span", { class: "row-head" }, h("strong", {}, namePatient(consultation.patient)), status(active)),
-      h("span", { class: "row-words" }, words ? shorten(String(words)) : "Nothing written down yet"),
+      h("span", { class: "row-words" }, words ? shorten(String(words)) : "No transcript yet"),
       h(
         "span",
         { class: "row-facts" },

@@ -1,4 +1,4 @@
-/** Logging in, and registering, which logs in as well. */
+/** Login and registration, which logs in as well. */
 
 import * as api from "../api.js";
 import { h } from "../dom.js";
@@ -6,7 +6,7 @@ import { brandMark } from "../frame.js";
 import { field, form, line } from "../parts.js";
 import * as session from "../session.js";
 
-/** `enter()` is called once there is a session; `notice` says why one is here again. */
+/** `enter()` is called when a session has begun; `notice` gives the reason for a repeated login. */
 export function entrancePage(enter, notice) {
   const forms = { "Log in": () => loginForm(enter), Register: () => registerForm(enter) };
   return h(
@@ -23,7 +23,7 @@ export function entrancePage(enter, notice) {
   );
 }
 
-/** Tabs over what they show; the arrow keys move between them, as a screen reader tells its user to expect. */
+/** Tabs with their panels. The arrow keys move between them, as users of screen readers expect. */
 function tabbed(label, contents) {
   const panel = h("div", { id: "tab-panel", role: "tabpanel" });
   const tabs = Object.entries(contents).map(([name, content]) => {
@@ -106,7 +106,7 @@ function picture() {
     { class: "entrance-picture", "aria-hidden": "true" },
     h("div", { class: "wave" }, heights.map(bar)),
     h("p", {}, "Look at your patient, not at the screen."),
-    h("small", {}, "Scribe listens, writes the consultation down, and has the summary ready when you are done."),
+    h("small", {}, "Scribe transcribes the consultation, and has the summary ready when you finish."),
   );
 }
 

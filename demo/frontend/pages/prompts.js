@@ -1,4 +1,4 @@
-/** Prompts: what a summary should look like, in the clinician's own words. */
+/** Prompts: the clinician's instructions for summaries. */
 
 import * as api from "../api.js";
 import { h, iconButton, textButton } from "../dom.js";
@@ -19,7 +19,7 @@ export function promptsPage() {
       title("Prompts"),
       textButton("New prompt", create, { look: "primary", drawing: "plus" }),
     ),
-    h("p", { class: "lead" }, "A prompt says what a summary should look like. Shared ones can be used by everybody."),
+    h("p", { class: "lead" }, "A prompt describes the form of a summary. Everybody can use shared prompts."),
     loaded(api.listPrompts, (prompts) => {
       list.replaceChildren(...prompts.map(card));
       return list;
@@ -28,7 +28,7 @@ export function promptsPage() {
   return { title: "Prompts", element };
 }
 
-/** Asks for a prompt's name and text; `save` gets them as the service wants them. */
+/** A form for a prompt's name and text; `save` gets them in the service's form. */
 export function openPromptForm(heading, prompt, save) {
   openDialog(heading, (close) => {
     const submit = async (values) => {

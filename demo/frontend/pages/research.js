@@ -31,7 +31,7 @@ function questions() {
     "section",
     { class: "card", "aria-labelledby": "questions" },
     h("h2", { id: "questions" }, "Medical search"),
-    h("p", { class: "muted" }, "General information, not a diagnosis. Leave out what identifies a patient."),
+    h("p", { class: "muted" }, "General information, not a diagnosis. Do not enter anything that identifies a patient."),
     form(ask, "Ask", field("Your question", area)),
   );
   return [card, answers];

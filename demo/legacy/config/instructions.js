@@ -1,5 +1,5 @@
-// What the model is told. `SUMMARY` and `SEARCH` are the legacy's own words, as recorded; of the others the recordings
-// show the meaning only. demo/instructions.yaml gives the native app the same.
+// Instructions for the model. `SUMMARY` and `SEARCH` are the legacy's own texts, as recorded; the recordings show only
+// the meaning of the others. demo/instructions.yaml has the same texts for the native app.
 
 exports.SUMMARY =
   "You are a helpful medical assistant. Summarize the consultation transcript into SOAP format" +

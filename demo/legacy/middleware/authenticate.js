@@ -9,7 +9,7 @@ module.exports = async function authenticate(req, res, next) {
   }
 
   try {
-    // Never finds anything: the field is called blackToken.
+    // Never finds a document, because the field is named blackToken.
     const loggedOut = await BlackTokenModel.findOne({ token });
     if (loggedOut) {
       return res.status(401).json({ msg: "Session logged out. Please log in again." });

@@ -67,7 +67,7 @@ consultationRouter.post("/:id/end", async (req, res) => {
       console.error("AI failed:", err.message);
     }
 
-    // An update, which validates nothing; a stored summary stays where the model gave none.
+    // An update, without validation; a stored summary stays if the model gave none.
     const updated = await TranscriptModel.findByIdAndUpdate(
       transcript._id,
       { ...(summary && { summary }), updated_at: new Date() },

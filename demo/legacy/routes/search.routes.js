@@ -22,7 +22,7 @@ searchRouter.post("/search", async (req, res) => {
 searchRouter.get("/search/clinicalcodes", async (req, res) => {
   try {
     const codes = await expand(req.query.name);
-    // The first answers; the second finds the answer sent and ends the loop. Of none, nobody answers.
+    // The first match answers; the second one finds the answer sent and ends the loop. Without a match there is no answer.
     codes.forEach((item) => {
       res.json({ name: item.display, code: item.code, url: item.system });
     });

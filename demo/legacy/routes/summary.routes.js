@@ -9,7 +9,7 @@ const { toImageUrl } = require("../services/images");
 
 const summaryRouter = express.Router();
 
-// What a caller gets to see of a failure. A stack names the directory in which the legacy is deployed, wherever this
+// The part of a failure that a caller gets. A stack names the directory in which the legacy is deployed, wherever this
 // checkout is, and the legacy's own line: a recording shows that `analyze` destructures its body in line 77 of this file.
 const ROOT = path.resolve(__dirname, "..");
 const DEPLOYED_AT = "/srv/legacy";
@@ -38,7 +38,7 @@ summaryRouter.post("/:consultationId/summarise", async (req, res) => {
       return res.status(404).json({ msg: "Consultation not found" });
     }
 
-    // No transcript has this field (it is called consultation), so none is ever found.
+    // No transcript has this field (its name is consultation), so none is found.
     const transcripts = await TranscriptModel.find({ consultation_id: consultationId });
     if (transcripts.length === 0) {
       return res.status(404).json({ msg: "No transcripts found for this consultation" });
@@ -59,8 +59,8 @@ summaryRouter.post("/:consultationId/summarise", async (req, res) => {
   }
 });
 
-// The model takes an image as a part of its own beside the text; what is no image in any of the known forms is
-// left out.
+// The model accepts an image as a separate part beside the text; a value that is not an image in a known form is
+// omitted.
 function userContent(prompt, images) {
   return [
     { type: "text", text: prompt },
@@ -71,7 +71,7 @@ function userContent(prompt, images) {
   ];
 }
 
-// Takes words, pictures, or both; `images` that is no array counts as none.
+// Accepts text, images, or both; an `images` that is not an array counts as none.
 summaryRouter.post("/analyze", async (req, res) => {
   try {
     let { prompt, images } = req.body;

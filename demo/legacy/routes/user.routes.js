@@ -21,7 +21,7 @@ userRouter.post("/register", async (req, res) => {
       if (err) {
         return res.send({ err: "error hashing password" });
       }
-      // Out of reach of the try around it: what save() refuses ends the process.
+      // The enclosing try does not cover this call: a refusal of save() ends the process.
       const user = new UserModel({ username, email, password: hash, role });
       await user.save();
       res.send({ msg: "User has been registered" });
@@ -50,7 +50,7 @@ userRouter.post("/login", async (req, res) => {
         );
         res.send({ msg: "login successful", token });
       }
-      // A wrong password is no error, so nobody answers.
+      // A wrong password is not an error, so there is no answer.
     });
   } catch (err) {
     res.send(err);
@@ -65,7 +65,7 @@ userRouter.post("/logout", async (req, res) => {
       await blackToken.save();
       res.send({ msg: "user logged out successfully" });
     }
-    // Without a token nobody answers.
+    // Without a token there is no answer.
   } catch (err) {
     res.send(err);
   }

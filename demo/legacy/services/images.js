@@ -3,7 +3,7 @@ const IMAGE = /^image\//i;
 const TAG = /^base64:/i;
 const BARE = /^[a-z0-9+/]+={0,2}$/i;
 
-// The forms an image may come in: an address, a data URL, `base64:<mime>:<payload>`, or the payload alone.
+// The accepted forms of an image: an address, a data URL, `base64:<mime>:<payload>`, or the payload alone.
 exports.toImageUrl = function toImageUrl(image) {
   if (typeof image !== "string") return null;
   if (WEB.test(image)) return image;

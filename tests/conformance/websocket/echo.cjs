@@ -1,5 +1,5 @@
 // Echo servers on Node's `ws`: /plain, /deflate (compresses all), /small (messages of 1 KiB at most).
-// Prints its port, then a line for each connection that has ended: what the server saw of it.
+// Prints its port, then a line for each ended connection with the server's observations.
 const http = require('node:http')
 const crypto = require('node:crypto')
 const { WebSocketServer } = require('ws')
