@@ -1,4 +1,4 @@
-"""The native handlers against the stand-in legacy, on one mongod, asked the same questions by the same users."""
+"""The native app beside the demo legacy, on one mongod, with the same requests of the same users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.report import Comparison
 from demo.mongod import mongodb
 from demo.ports import free_port
 
-LEGACY, NATIVE, GATEWAY = "stand-in legacy", "native alone", "native through the gateway"
+LEGACY, NATIVE, GATEWAY = "demo legacy", "native alone", "native through the gateway"
 PYMONGO = "native alone on pymongo"
 STAND_IN = Path(__file__).parent.parent / "demo" / "legacy" / "server.js"
 

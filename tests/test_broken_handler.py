@@ -1,8 +1,8 @@
-"""From a broken handler to the report: all of it real, a gateway with its shadow process, the stand-in, MongoDB.
+"""From a broken handler to the report, on real parts: a gateway with its shadow process, the legacy, MongoDB.
 
 `GET /api/notes/{consultationId}` is broken natively in three ways while a file exists
-(tests/support/broken_native.py). The
-report names these three and nothing else; once the file has gone, nothing is added to it.
+(tests/support/broken_native.py). The report names these three and nothing else; after the file is removed, nothing is
+added to it.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_nothing_else_installs_packages() -> None:
     for name in ("Makefile", "Dockerfile", ".ci/run", ".ci/audit"):
         text = (ROOT / name).read_text()
         installs = [line for line in text.splitlines() if "pip install" in line]
-        assert all(line.endswith(" uv") for line in installs), name  # `make lock` wants the newest of what there is
+        assert all(line.endswith(" uv") for line in installs), name  # `make lock` selects the newest releases
     assert "install-locked $(BIN)/python requirements-dev.lock --editable ." in (ROOT / "Makefile").read_text()
     assert "install-locked /opt/scribe-proxy/bin/python requirements.lock" in (ROOT / "Dockerfile").read_text()
 

@@ -147,19 +147,19 @@ async def test_what_one_learns_the_others_follow_and_none_is_lost(tmp_path: Path
             assert pids == {each.process.pid for each in replicas}
             assert all(each["age"] < 12 and not each["health"]["legacy_down"] for each in shown)
 
-            # MongoDB goes: nobody notices, and what fails is still capped, by whom it fails for
+            # MongoDB is stopped: callers notice nothing, and the replica in which native fails still caps
             await asyncio.to_thread(mongod.stop)
             await load.more(100)
             await other.fail_until_capped("/b")
             assert [await each.share("b") for each in (one, third)] == [50.0] * 2
             assert [await each.share("a") for each in replicas] == [0.0] * 3
 
-            # MongoDB is back: the others hear of it
+            # MongoDB is back: the others get the cap
             await asyncio.to_thread(mongod.start)
             for each in (one, third):
                 await each.until("b", lambda share: share == 0)
 
-            # one is killed: what its callers asked it they get from the others, who are not disturbed
+            # one is killed: its callers get their answers from the others, which are not affected
             load.repeated = 0
             third.process.kill()
             await load.more(150)

@@ -1,4 +1,4 @@
-"""WebSocket conversations from a client to the report: a gateway with its shadow process, the stand-in, MongoDB.
+"""WebSocket conversations from a client to the report: a gateway with its shadow process, the demo legacy, MongoDB.
 
 Reports are not redacted, so that what is looked for could be in them.
 """

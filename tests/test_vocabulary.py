@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.support.source_modules import modules
 
+ROOT = Path(__file__).parent.parent
 DROPPED = re.compile(
     r"adopts?|amid|anew|ask(s|ed|ing)?|aside|away|beside|busy|clamp(ed)?|found|heard?|keeps?|kept|lest|looks?|lose|lost"
     r"|noted?|patience|pauses|places?|pressure|rehears(al|ed?)|seen|stand(ing)?|tell(s|ing)?|told|trial|turn(ed)?"
@@ -23,6 +25,12 @@ PRODUCT_WORDS = {"common": set[str](), "handlers": {"note"}, "proxy": set[str]()
 """Words of the product: clinicians write notes."""
 SUBORDINATE = re.compile(r"(?:^|[.;:?!]\s+)(What|Who|Whoever|Whether|That which)\b")
 """The beginning of a sentence without a subject."""
+DIALECT = re.compile(
+    r"\b(stand-in|held against|by and by|gives? way|takes? leave|whoever|whosoever|lest|anew|amid)\b", re.IGNORECASE
+)
+"""Words of an earlier style of the project, which a reader had to decode."""
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 NOT_A_VERB = re.compile(
     "(A|All|An|Another|Any|As|Both|Each|Every|Everything|From|Half|How|In|It|Its|No|Nothing|One|The|This|Two|Until|With"
     "|Without) "
@@ -75,6 +83,18 @@ def test_class_names_are_unique_in_a_package(package: str) -> None:
 def test_no_sentence_of_a_docstring_begins_with_what(package: str) -> None:
     texts = [(module.where(line), text) for module in modules(package) for line, text in module.texts]
     assert [place for place, text in texts if SUBORDINATE.search(text)] == []
+
+
+@pytest.mark.parametrize("package", ["common", "proxy", "handlers", "demo", "bench", "tests"])
+def test_docstrings_have_no_word_of_the_earlier_style(package: str) -> None:
+    texts = [(module.where(line), text) for module in modules(package) for line, text in module.texts]
+    assert [place for place, text in texts if DIALECT.search(text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_are_in_plain_sentences(page: Path) -> None:
+    text = CODE.sub("", page.read_text())
+    assert [match[0] for pattern in (SUBORDINATE, DIALECT) for match in pattern.finditer(text)] == []
 
 
 @pytest.mark.parametrize("package", ["common", "proxy", "handlers", "demo", "bench", "tests"])

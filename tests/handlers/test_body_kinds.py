@@ -94,7 +94,7 @@ async def greet(native: Twin, until: asyncio.Event) -> int:
     return greeted
 
 
-@pytest.mark.slow  # test_passwords.py: the event loop goes on while many passwords are hashed
+@pytest.mark.slow  # test_passwords.py: the event loop runs while many passwords are hashed
 async def test_two_hundred_logins_do_not_keep_others_waiting(busy: Twin) -> None:
     over = asyncio.Event()
     greeting = asyncio.create_task(greet(busy, over))

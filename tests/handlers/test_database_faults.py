@@ -50,7 +50,7 @@ async def assert_away(native: Twin) -> None:
 async def assert_back(native: Twin) -> None:
     """Assert that documents can soon be read and written again, and that no aborted operation locks one."""
     deadline = time.monotonic() + 50  # the server itself would hold a transaction for 60
-    while (await native.ask(get("/users/profile", FOREVER))).status == 503:  # the driver looks twice a second
+    while (await native.ask(get("/users/profile", FOREVER))).status == 503:  # the driver checks twice a second
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
     native.database.blacktokens.delete_many({})

@@ -158,7 +158,7 @@ async def test_one_address_registered_at_the_same_time(twins: Twins) -> None:
     with_users(twins)
     await indexed(twins.legacy, twins.native)
     died, request = None, post("/")
-    for number in range(20):  # who comes first is chance: more addresses, until two have met
+    for number in range(20):  # the order is random: more addresses, until two collide
         email = f"b{number}@x"
         request = post("/users/register", {"username": "b", "email": email, "password": "p", "role": "patient"})
         ours = await asyncio.gather(*(twins.legacy.ask(request) for _ in range(6)))
@@ -305,7 +305,7 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
     request = RecordedRequest("POST", "/users/login", headers, b"".join(pieces))
 
     async def ask(twin: Twin) -> DecodedAnswer:
-        await twin.ask(get("/"))  # it may have to come back first
+        await twin.ask(get("/"))  # it may have to restart first
         return await asyncio.to_thread(send, twin)
 
     def send(twin: Twin) -> DecodedAnswer:
@@ -336,7 +336,7 @@ async def test_what_follows_the_padding_of_a_gzip_body(twins: Twins) -> None:
         [packed[:9]],
     ):
         (await in_pieces(twins, "gzip", *pieces)).assert_equal()
-    for _ in range(30):  # it dies only where the last piece comes after what went before was inflated
+    for _ in range(30):  # it ends only if the last piece comes after the others were inflated
         seen = await in_pieces(twins, "GZIP", packed, bytes(8), b"x")
         if seen.legacy.outcome == "reset":
             break

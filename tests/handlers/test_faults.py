@@ -1,4 +1,4 @@
-"""A failing model, terminology server or transcription: native answers as the stand-in does, or as declared."""
+"""A failing model, terminology server or transcription: native answers as the legacy does, or as declared."""
 
 from __future__ import annotations
 

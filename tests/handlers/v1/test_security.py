@@ -46,7 +46,7 @@ async def furnish(person: Person) -> Belongings:
 
 
 Attempt = Callable[[Belongings, Belongings], tuple[str, str, Any]]
-ATTEMPTS: dict[str, Attempt] = {  # (theirs, mine) -> a request for what is theirs
+ATTEMPTS: dict[str, Attempt] = {  # (another's ids, the caller's) -> a request for the other's document
     "read a consultation": lambda their, _: ("GET", f"/consultations/{their.consultation}", None),
     "end a consultation": lambda their, _: ("POST", f"/consultations/{their.consultation}/end", {}),
     "use a prompt": lambda their, my: ("POST", f"/consultations/{my.consultation}/end", {"prompt_id": their.prompt}),

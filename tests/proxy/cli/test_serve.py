@@ -73,7 +73,7 @@ async def test_workers_share_both_ports(tmp_path: Path) -> None:
             assert {body for _, body in answers} == {b"legacy"}
             while await counted(ops) < 40:  # those of the other workers are at most a second late
                 await asyncio.sleep(0.1)
-            assert await counted(ops) == 40  # those of all workers, whichever of them was asked
+            assert await counted(ops) == 40  # those of all workers, whichever answers
             process.send_signal(signal.SIGTERM)
             output, _ = await asyncio.wait_for(process.communicate(), HANG_TIMEOUT)
     assert len([line for line in output.splitlines() if json.loads(line)["route"] == "all"]) == 40

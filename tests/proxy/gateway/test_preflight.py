@@ -113,7 +113,7 @@ async def test_legacy_answers_a_preflight_that_native_fails() -> None:
     async with scripted(legacy) as port, running_fallbacks(port, text) as stand:
         stand.native.status = 503
         assert await preflight(stand, "GET", "/addressed") == "200 legacy"
-        assert await preflight(stand, "GET") == "503 native"  # nobody is left on legacy
+        assert await preflight(stand, "GET") == "503 native"  # no caller is left on legacy
 
 
 async def test_a_preflight_is_not_counted_as_a_request_of_the_route() -> None:

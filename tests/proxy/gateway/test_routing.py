@@ -157,7 +157,7 @@ def test_a_long_path_costs_no_more_than_the_templates_are_deep() -> None:
     assert lines_run(lambda: routes.match("GET", b"/" * 65_536)) == lines_run(lambda: routes.match("GET", b"/" * 64))
 
 
-# The real thing: router 2 and path-to-regexp 8, asked line by line.
+# The real router 2 and path-to-regexp 8: one path a line.
 
 ROUTER = """
 const Router = require('router')
@@ -243,7 +243,9 @@ def test_the_table_takes_what_express_takes(
     taken = express.take([route.pattern for route in routes.routes], requests)
     for (method, path), theirs in zip(requests, taken, strict=True):
         ours = routes.match(method, path.encode("latin-1"))
-        if theirs == ["error"]:  # a parameter that cannot be decoded, maybe of another method: the sides answer 400
+        if theirs == [
+            "error"
+        ]:  # a parameter that cannot be decoded, perhaps of another method: the backends answer 400
             assert any(routes.match(each.pattern.method, path.encode("latin-1")) for each in routes.routes)
         elif theirs is None:
             assert ours is None, (method, path)

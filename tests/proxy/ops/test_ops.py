@@ -99,7 +99,7 @@ async def test_a_legacy_that_accepts_connections_makes_it_ready(tmp_path: Path) 
                     "native": False,
                     "limits_reached": [],
                 }
-    assert connections == 1  # asked once, remembered for a while
+    assert connections == 1  # requested once, cached for a while
 
 
 def test_a_refused_file_shows_but_does_not_make_it_unready(client: TestClient, staged: Stage) -> None:

@@ -52,7 +52,7 @@ async def test_failed_health_checks_cap_a_share_without_traffic() -> None:
     one.healthy = False
     async with running(one):
         await one.until(lambda: one.share() == 0)
-        assert one.share("b") == 500  # nobody asked for a guard
+        assert one.share("b") == 500  # no guard is configured
 
 
 async def test_rollout_rises_to_its_end_but_not_without_evidence() -> None:

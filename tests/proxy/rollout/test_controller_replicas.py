@@ -159,7 +159,7 @@ async def test_controller_without_mongodb_caps_and_promotes_nothing(mongodb_url:
             one.serve(status=500, name="b")
             one.controller.evaluate()
             assert (one.share("a"), one.share("b"), other.share("b")) == (1000, 0, 5000)
-            assert [change.kind for change in one.changes if change.route == "b"] == ["cap"]  # told all the same
+            assert [change.kind for change in one.changes if change.route == "b"] == ["cap"]  # reported nevertheless
             with pytest.raises(Unavailable):
                 await one.controller.act("a", promote, "amara", "go")
             await one.controller.act("a", rollback(), "amara", "stop")

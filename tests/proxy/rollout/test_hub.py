@@ -121,7 +121,7 @@ async def test_worker_that_falls_too_far_behind_is_disconnected(path: Path) -> N
             with pytest.raises(Unavailable):
                 async for _ in changes:
                     await asyncio.sleep(0)
-        assert len(await stuck.states()) == 8  # connected anew
+        assert len(await stuck.states()) == 8  # connected again
 
 
 async def test_supervisor_that_is_gone_is_unavailable(path: Path) -> None:

@@ -113,7 +113,7 @@ def test_failure_may_leave_the_previous_stage_each_time() -> None:
 def test_cap_needs_an_acknowledgement_and_its_cooldown() -> None:
     state = guard_failed(route(), at(5000), "errors", 100.0)
     assert state is not None
-    assert release_if_due(route(), state, 10_000.0) is None  # nobody has looked yet
+    assert release_if_due(route(), state, 10_000.0) is None  # no evaluation yet
     noted = acknowledge(route(), state, by(200.0), at_once=False)
     assert share(route(), noted) == 0
     with pytest.raises(Refused, match="already, by amara, and cools down for 9m"):

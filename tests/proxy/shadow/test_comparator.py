@@ -132,7 +132,7 @@ async def test_what_was_confirmed_is_believed_for_a_while() -> None:
         assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
     assert len(room.stage.requested) == 3 + 1
     room.stage.tell("native", {"a": 2, "b": 3})
-    assert fields(await room.read({"a": 1, "b": 1})) == ["body.a", "body.b"]  # another difference is doubted anew
+    assert fields(await room.read({"a": 1, "b": 1})) == ["body.a", "body.b"]  # another difference is confirmed again
     assert len(room.stage.requested) == 4 + 3
     assert fields(await room.read({"a": 1, "b": 1}, route="other")) == ["body.a", "body.b"]
     assert len(room.stage.requested) == 7 + 3

@@ -273,7 +273,7 @@ async def test_inflates_a_body_in_small_chunks(express: int, native: int) -> Non
     requests = {}
     for name, (coding, body) in COMPRESSED.items():
         pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
-        if name != "padded and more":  # kills the real one: an error after the end that nobody listens to
+        if name != "padded and more":  # ends the real process: an unhandled error after the end
             requests[name] = chunked(*pieces, headers=(("Content-Encoding", coding),))
     assert await twin.differences(native, express, requests) == {}
 

@@ -30,7 +30,7 @@ def test_a_large_body_comes_out_whole(coding: str) -> None:
 def test_a_small_body_comes_out_in_steps(coding: str) -> None:
     stream = inflater(coding)
     assert stream is not None
-    assert max(map(len, stream.inflate(CODED[coding]))) <= 2 * STEP  # brotli gives more than it is asked for
+    assert max(map(len, stream.inflate(CODED[coding]))) <= 2 * STEP  # brotli returns more than requested
 
 
 def inflated(coding: str, pieces: Sequence[bytes]) -> bytes | None:

@@ -19,7 +19,7 @@ from handlers.legacy.mongoose.tables import arrange, write
 from tests.support.mongoose_documents import ordered, read_and_save, without_fresh_values
 from tests.support.mongoose_oracle import MODULES, Oracle, extended
 
-pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the stand-in's libraries are not installed")
+pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the demo legacy's libraries are not installed")
 
 SCHEMAS = (USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS)
 FIELDS = {

@@ -20,7 +20,7 @@ from tests.support.mongoose_documents import read_and_save, show, without_fresh_
 from tests.support.mongoose_oracle import MODULES, Oracle, extended
 from tests.support.mongoose_values import KNOWN_ID, OPERANDS, UPDATE_PATHS, many_examples, values
 
-pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the stand-in's libraries are not installed")
+pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the demo legacy's libraries are not installed")
 
 spread_documents = st.dictionaries(
     st.sampled_from(["$__", "_doc", "isMongooseBuffer", "$isMongooseMap", "__index", "a"]), values, max_size=3

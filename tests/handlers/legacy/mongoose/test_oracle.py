@@ -29,7 +29,7 @@ from tests.support.mongoose_documents import ordered, read_and_save, show, witho
 from tests.support.mongoose_oracle import MODULES, Oracle, extended
 from tests.support.mongoose_values import KNOWN_ID, OPERANDS, UPDATE_PATHS, WORDS, many_examples, scalars, values
 
-pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the stand-in's libraries are not installed")
+pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the demo legacy's libraries are not installed")
 
 SCHEMAS = (USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS, BLACKTOKENS)
 OPERATORS = (

@@ -79,7 +79,7 @@ def one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...] = ()) -
 def test_by_columns_as_one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...]) -> None:
     try:
         expected = one_by_one(stored, selected)
-    except JavaScriptTypeError as error:  # mongoose cannot tell what is wrong with a value that cannot be spelt
+    except JavaScriptTypeError as error:  # mongoose cannot report a fault in a value without a text
         with pytest.raises(JavaScriptTypeError, match=str(error)):
             arrange(VISITS, stored, selected)
     else:

@@ -81,7 +81,7 @@ async def finish(connection: Connection) -> None:
 
 async def test_every_open_connection_counts() -> None:
     legacy = CountingLegacy()
-    limits = PoolLimits(3, max_idle_for_unsafe=0.0)  # unsafe requests want new connections
+    limits = PoolLimits(3, max_idle_for_unsafe=0.0)  # unsafe requests need new connections
     async with upstream_of(legacy, limits) as upstream:
         for method in ("GET", "POST", "GET", "POST"):
             answers = await asyncio.gather(*(call(upstream, method, "/") for _ in range(25)))
@@ -192,7 +192,7 @@ async def test_cancelled_callers_leave_every_slot_free() -> None:
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(outcome == INNOCENT or isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
         assert await asyncio.gather(*(call(upstream, "POST", "/") for _ in range(30))) == [INNOCENT] * 30
-    assert legacy.most <= 3 + 8  # those that were dropped close on legacy's side a moment later
+    assert legacy.most <= 3 + 8  # dropped ones close in legacy a moment later
 
 
 async def test_replaced_upstreams_leave_no_connection_open() -> None:
