@@ -57,7 +57,7 @@ export class Recorder {
   stop() {
     if (this.state !== "recording") return;
     this.#become("finishing");
-    this.#expect(FINISHING_MS, "The final text did not come in time. The transcript before it is saved.");
+    this.#expect(FINISHING_MS, "The final text did not come in time. The transcript so far is kept.");
     this.#media.stop();
   }
 
@@ -97,7 +97,7 @@ export class Recorder {
       const message = JSON.parse(data);
       react[message.type]?.(message);
     };
-    socket.onclose = () => this.#fail("The connection was lost. The transcript up to that point is saved.");
+    socket.onclose = () => this.#fail("The connection was lost. The transcript so far is kept.");
   }
 
   #record() {

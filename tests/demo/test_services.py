@@ -1,4 +1,3 @@
-import asyncio
 import base64
 import json
 import os
@@ -21,7 +20,7 @@ from demo.services import LEGACY, SECRET, DemoLegacy, Upstreams, backend_environ
 from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
-from tests.support.waiting import BRIEFLY_IDLE
+from tests.support.waiting import BRIEFLY_IDLE, until_async
 
 DATABASE = "stand_in_tests"
 RECORDINGS = LEGACY.parents[1] / "contracts" / "recordings"
@@ -78,13 +77,15 @@ async def test_what_hangs_and_what_breaks_off_does_so(
 async def test_killed_service_resets_the_connection_and_restarts(client: httpx.AsyncClient) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post("/users/register", json={**AMARA, "role": "admin"})
-    for _ in range(100):
+
+    async def welcomes() -> bool:
         try:
             answer = await client.get("/")
-            break
         except httpx.TransportError:
-            await asyncio.sleep(0.05)
-    assert answer.json() == {"msg": "welcome to the server"}
+            return False
+        return bool(answer.json() == {"msg": "welcome to the server"})
+
+    await until_async(welcomes)
 
 
 @pytest.mark.filterwarnings("ignore:The HMAC key")  # the recordings' secret is as short as that
