@@ -17,6 +17,7 @@ BASES = {"CONTRIBUTING.md": (ROOT,), "ARCHITECTURE.md": (ROOT, ROOT / "proxy")}
 """The directories that paths of a page are relative to."""
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "deploy/README.md")]
+PAGES += [ROOT / name for name in ("demo/legacy/README.md", "contracts/recordings/README.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 WRITTEN_BY_MAKE = {"requirements.lock"}
 
@@ -49,6 +50,18 @@ def is_broken(page: Path, link: str) -> bool:
 def test_links_lead_to_headings_that_exist(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
     assert [link for link in links if is_broken(page, link)] == []
+
+
+def tables(page: Path) -> list[list[int]]:
+    """Return the number of cells of each row, by table; blocks of code are left out."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"(?:^\|.*\n)+", text + "\n", flags=re.MULTILINE)
+    return [[len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()] for table in rows]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_rows_of_a_table_have_as_many_cells_as_its_head(page: Path) -> None:
+    assert [table for table in tables(page) if len(set(table)) > 1] == []
 
 
 def test_every_page_is_linked_from_another() -> None:
