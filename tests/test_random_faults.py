@@ -10,39 +10,20 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from proxy.comparison.exchange import Exchange, ExchangeRecorder
+from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
 from proxy.comparison.modes import DRY_RUN, READ
 from proxy.comparison.volatile import VOLATILE
-from proxy.recordings.model import load
-from proxy.types import ValuePath
-from tests.support.exchanges import NOW, exchange, object_id
+from tests.support.exchanges import NOW, object_id
 from tests.support.profile import examples
 from tests.support.random_faults import COOKIES, FAULTS, IGNORED, SETS, Draw, applies, value_of, with_body, with_cookies
-
-RECORDINGS = Path(__file__).parents[1] / "contracts" / "recordings"
-
-
-def recorded() -> list[Exchange]:
-    """Return the distinct complete answers of the recordings, of JSON with white space nowhere."""
-    found: dict[tuple[int, bytes], Exchange] = {}
-    for scenario in load(RECORDINGS, counterexamples=False).scenarios:
-        for step in scenario.steps:
-            answer, headers = step.answer, dict(step.answer.headers)
-            if answer.outcome == "response" and not answer.blocks and "content-encoding" not in headers:
-                kind = headers.pop("content-type", "")
-                made = exchange(answer.body, kind, status=answer.status, headers=headers.items(), target="/x")
-                made = made._replace(started=NOW + 86_400.0)  # so that nothing recorded counts as made just now
-                found.setdefault((answer.status, answer.body), made)
-    return list(found.values())
-
+from tests.support.recorded_answers import exceeding, is_related, recorded
 
 ANSWERS = recorded()
 REPEATABLE: Final = settings(derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -96,11 +77,6 @@ EQUIVALENTS: Final = (
     ),
 )
 """Chunk boundaries, extensions and trailers never reach a comparison: the server and the pool undo the framing."""
-
-
-def is_related(path: ValuePath, planted: ValuePath) -> bool:
-    """Return True where a difference is at, above or below the planted one."""
-    return all(one == other or "*" in (one, other) for one, other in zip(path, planted, strict=False))
 
 
 @functools.cache
@@ -190,14 +166,6 @@ def test_one_byte_of_a_large_body_is_named(data: st.DataObject) -> None:
     legacy, native = (exceeding(each, limit=10) for each in (body, flipped))
     assert [one.path for one in compare(legacy, native).differences] == [("body",)]
     assert compare(legacy, exceeding(body, limit=10)).name == "match"
-
-
-def exceeding(body: bytes, limit: int) -> Exchange:
-    """Return an exchange whose body is recorded as digests."""
-    recorder = ExchangeRecorder({"type": "http", "method": "GET", "raw_path": b"/x", "headers": []}, limit)
-    recorder.sent({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-    recorder.sent({"type": "http.response.body", "body": body})
-    return recorder.exchange()
 
 
 def test_recordings_hold_enough_to_search() -> None:

@@ -63,9 +63,9 @@ class Correspondence:
 
     `legacy_at` and `native_at` are each side's clock in ms. Where given, ids and dates that differ must lie within
     `fresh` ms of it; others were stored before or chosen by the caller, and must be equal. `step` distinguishes dates
-    of different answers: increment it between answers, and set it to STORED for stored documents. `answer_time` is the
-    time (ms) of the slowest answer: two dates of one answer that are equal on one side may be that far apart on the
-    other.
+    of different answers: increment it between answers, and set it to STORED for stored documents. Two dates that are
+    equal on one side may be as far apart on the other as `coincidence` ms, and if they are of one request as
+    `answer_time`, the time (ms) of the slowest answer.
     """
 
     legacy_at: int | None = None
@@ -178,13 +178,17 @@ class Correspondence:
         return self._is_near(partner, native, name) and (partner.step == self.step or partner.name != name)
 
     def _is_near(self, partner: _Partner, moment: int, name: str) -> bool:
-        """Return True where two dates of one side may be one date of the other.
+        """Return True where two dates of one side may be one date of the other: dates of one request, or by chance."""
+        slow = self.answer_time if self._may_be_of_one_request(partner, name) else 0
+        return abs(partner.moment - moment) <= max(self.coincidence, slow)
 
-        A later answer may show, by another name, a date of the request that made the partner's.
+    def _may_be_of_one_request(self, partner: _Partner, name: str) -> bool:
+        """Return True where a date may have been made by the request that made the partner's.
+
+        One answer shows dates of one request. Stored documents show those of any; so may a later answer, by another
+        name.
         """
-        one_request = self.step in (partner.step, STORED) or partner.name != name
-        limit = max(self.coincidence, self.answer_time) if one_request else self.coincidence
-        return abs(partner.moment - moment) <= limit
+        return self.step in (partner.step, STORED) or partner.name != name
 
     def _compare_tokens(self, legacy: str, native: str) -> list[TextDifference]:
         if legacy == native:

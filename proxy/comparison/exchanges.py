@@ -16,7 +16,7 @@ from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.bodies import Content, media, read
 from proxy.comparison.body_digests import DIGEST_BLOCK
 from proxy.comparison.content_encoding import CodingError, OversizeError
-from proxy.comparison.correspondence import COINCIDENCE, Correspondence
+from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.exchange import Exchange, Outcome
 from proxy.comparison.headers import HeaderComparison
 from proxy.comparison.modes import READ, Mode
@@ -259,7 +259,7 @@ class _LazyCorrespondence:
             int(legacy.started * 1000) if clock is None else clock,
             int(native.started * 1000),
             fresh=tolerance + longest,
-            coincidence=max(COINCIDENCE, longest),
+            answer_time=longest,
         )
         for sent in {part for one in self._exchanges for part in (one.target, one.request_body.data)}:
             text = sent.decode("latin-1")
