@@ -12,7 +12,8 @@ from pydantic_core import from_json
 from proxy.types import JSON
 
 _DIGITS: Final = bytes.maketrans(b"123456789E", b"000000000e")
-_MANY_DIGITS: Final = b"0" * 300
+_MANY_DIGITS: Final = b"0" * 200
+"""A number of fewer digits is too great for a float only with an exponent of three digits."""
 
 
 class PayloadError(ValueError):
