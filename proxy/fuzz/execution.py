@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.fuzz.conversation import FuzzConversation, recorded_frames
-from proxy.recordings.model import RecordedRequest, Scenario, Step
+from proxy.recordings.model import DEFAULT_VERSION, RecordedRequest, Scenario, Step
 from proxy.recordings.report import Result, value_texts
 from proxy.types import JSON
 
@@ -91,7 +91,8 @@ def name_of(steps: Sequence[Step]) -> str:
 
 
 def _shown(request: RecordedRequest) -> str:
-    return f"{request.method} {request.target} {dict(request.headers)} {(request.body or b'')[:400]!r}"
+    version = "" if request.version == DEFAULT_VERSION else f"HTTP/{request.version} "
+    return f"{request.method} {request.target} {version}{dict(request.headers)} {(request.body or b'')[:400]!r}"
 
 
 def _step_json(step: Step) -> JSON:
@@ -99,6 +100,8 @@ def _step_json(step: Step) -> JSON:
     sent: dict[str, JSON] = {"method": request.method, "path": request.target, "headers": _headers_json(request)}
     if request.body is not None:
         sent["content"] = list(request.body)
+    if request.version != DEFAULT_VERSION:
+        sent["version"] = request.version
     written: dict[str, JSON] = {"name": step.name, "request": sent, "outcome": answer.outcome}
     if answer.outcome == "response":
         written["response"] = {"status": answer.status, "headers": dict(answer.headers), "text": answer.text}

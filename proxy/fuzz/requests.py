@@ -15,7 +15,7 @@ from typing import Final
 
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.volatile import VOLATILE
-from proxy.recordings.model import RecordedRequest
+from proxy.recordings.model import DEFAULT_VERSION, RecordedRequest
 from proxy.types import JSON
 
 _PLACEHOLDER: Final = re.compile(r"<([\w.-]+) (\d+)(?:\|([^<>]*))?>")
@@ -32,12 +32,13 @@ class FuzzRequest:
     target: str
     headers: tuple[tuple[str, str], ...] = ()
     body: str | None = None
+    version: str = DEFAULT_VERSION
 
     @classmethod
     def of(cls, request: RecordedRequest) -> FuzzRequest:
         """Return a request as it was recorded."""
         body = None if request.body is None else request.body.decode("latin-1")
-        return cls(request.method, request.target, request.headers, body)
+        return cls(request.method, request.target, request.headers, body, request.version)
 
     def with_header(self, name: str, value: str | None) -> FuzzRequest:
         """Return the request with one header replaced, or removed where `value` is None."""
@@ -74,7 +75,7 @@ class LearnedValues:
         body = None if request.body is None else self._filled(request.body).encode("latin-1", "replace")
         if body is None and request.method in _BODIED:
             body = b""
-        return RecordedRequest(request.method, self._filled(request.target), headers, body)
+        return RecordedRequest(request.method, self._filled(request.target), headers, body, request.version)
 
     def _add(self, name: str, value: str) -> None:
         known = self.values.setdefault(name, [])

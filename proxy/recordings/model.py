@@ -23,6 +23,8 @@ from proxy.types import JSON
 
 _OUTCOMES = ("response", "hang", "reset")
 _BODIED = ("POST", "PUT", "PATCH")
+VERSIONS = ("1.1", "1.0")
+DEFAULT_VERSION = VERSIONS[0]
 OPEN = "open"
 
 T = TypeVar("T")
@@ -34,12 +36,13 @@ class RecordingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as it is sent; `target` is the raw request target, never normalised."""
+    """A request as it is sent; `target` is the raw request target, never normalised. `version` is HTTP's."""
 
     method: str
     target: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
+    version: str = DEFAULT_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +242,14 @@ def _request(entry: dict[str, JSON]) -> RecordedRequest:
         headers.append(("content-type", "application/json"))
     if body is None and method in _BODIED:
         body = b""
-    return RecordedRequest(method, _text(entry["path"]), tuple(headers), body)
+    return RecordedRequest(method, _text(entry["path"]), tuple(headers), body, _version(entry))
+
+
+def _version(entry: dict[str, JSON]) -> str:
+    version = _text(entry.get("version", DEFAULT_VERSION))
+    if version not in VERSIONS:
+        raise ValueError(f"version {version!r} is none of {', '.join(VERSIONS)}")
+    return version
 
 
 def _body(entry: dict[str, JSON]) -> bytes | None:

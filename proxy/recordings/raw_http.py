@@ -1,4 +1,4 @@
-"""Send one HTTP/1.1 request as it is written, and return the outcome.
+"""Send one HTTP/1.1 or 1.0 request as it is written, and return the outcome.
 
 HTTP clients normalise and escape paths, add headers and retry. A recording is played exactly: this module writes the
 request's bytes itself and leaves only the answer to a parser (h11).
@@ -77,9 +77,9 @@ async def exchange(origin: Origin, request: RecordedRequest, timeout: float) -> 
 
 
 def serialise(origin: Origin, request: RecordedRequest) -> bytes:
-    """Return the request's bytes: its own headers in order, and the others that HTTP/1.1 requires."""
+    """Return the request's bytes: its own headers in order, and the others that HTTP requires."""
     names = {name for name, _ in request.headers}
-    lines = [f"{request.method} {origin.prefix}{request.target} HTTP/1.1".encode()]
+    lines = [f"{request.method} {origin.prefix}{request.target} HTTP/{request.version}".encode()]
     if "host" not in names:
         lines.append(f"host: {origin.authority}".encode())
     lines += [name.encode() + b": " + _encode(value) for name, value in request.headers]

@@ -199,6 +199,11 @@ SECOND_HEADERS: Final = (
 )
 
 
+def _as_http_1_0(action: Action) -> Action:
+    """Send in HTTP/1.0, which has no chunks."""
+    return replace(action, version="1.0").with_header("transfer-encoding", None)
+
+
 def _method(name: str) -> Change:
     return lambda action: replace(action, method=name)
 
@@ -253,6 +258,7 @@ CHANGES: Final[Strategy[Change]] = st.one_of(
     st.sampled_from(PATH_CHANGES).map(_moved),
     st.sampled_from(["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "GET", "POST", "TRACE", "PROPFIND"]).map(_method),
     st.sampled_from(["LINK", "MKCOL", "PURGE", "SEARCH", "REPORT", "LOCK", "COPY", "M-SEARCH", "HEAD"]).map(_method),
+    st.just(_as_http_1_0),
     st.sampled_from(RARE_HEADERS).map(lambda pair: lambda action: action.with_header(*pair)),
     st.sampled_from(SECOND_HEADERS).map(_twice),
     st.tuples(ORIGINS, st.sampled_from([None, "PUT", "x", ""]), st.sampled_from([None, "x-a", "", "a\tb, c"])).map(

@@ -17,20 +17,11 @@ from tests.differential.people import OTHER_TOKEN, PASSWORD, PASSWORDS, TOKEN
 from tests.differential.requests import ENDPOINTS, REGISTER, Endpoint, filled
 from tests.differential.values import REFERENCES, Strategy, mostly
 
-_TEXTS: Final = (
-    "Chest pain.",
-    " padded\xa0",
-    "",
-    " ",
-    "ends with\x1c",
-    "\ufeffbegins",
-    "FAIL-AI",
-    "BADJSON",
-    "zzz",
-    "0",
-)
-_VALUES: Final[Strategy[JSON]] = st.sampled_from(_TEXTS) | st.sampled_from(
-    [None, True, False, 0, 5, -0.0, [], ["a"], {}, {"a": 1}]
+_TEXTS: Final = ("Chest pain.", " padded\xa0", "", " ", "ends with\x1c", "\ufeffbegins", "FAIL-AI", "BADJSON")
+_VALUES: Final[Strategy[JSON]] = st.one_of(
+    st.sampled_from(["", None, False, 0]),
+    st.sampled_from(_TEXTS),
+    st.sampled_from([True, 5, -0.0, [], ["a"], {}, {"a": 1}]),
 )
 _PASSWORDS: Final[Strategy[JSON]] = mostly(st.just(PASSWORD), st.sampled_from(PASSWORDS))  # a wrong one takes seconds
 _TAGS: Final = st.sampled_from(["*", *(f"<{kind} {place}>" for kind in ("etag", "opaque-tag") for place in range(6))])

@@ -41,7 +41,7 @@ def _visits(draw: st.DrawFn) -> Sequence:
 @st.composite
 def _probing(draw: st.DrawFn) -> Sequence:
     """Draw probes of documents in any valid state, which later probes find as earlier ones have left them."""
-    return Sequence(draw(valid_documents()), draw(st.lists(probes(), min_size=4, max_size=12)))
+    return Sequence(draw(valid_documents()), draw(st.lists(probes(), min_size=8, max_size=20)))
 
 
 def sequences() -> Strategy[Sequence]:

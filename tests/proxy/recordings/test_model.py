@@ -60,6 +60,12 @@ def test_every_kind_of_request_is_read(
     assert (request.method, request.target, request.headers, request.body) == ("GET", "//a?b", headers, body)
 
 
+@pytest.mark.parametrize(("extra", "version"), [({}, "1.1"), ({"version": "1.0"}, "1.0")])
+def test_a_request_has_its_version(extra: dict[str, JSON], version: str) -> None:
+    given: dict[str, JSON] = {"method": "GET", "path": "/"}
+    assert scenario(in_scenario(step(given | extra))).steps[0].request.version == version
+
+
 def test_a_post_without_a_body_says_so() -> None:
     request = scenario(in_scenario(step({"method": "POST", "path": "/"}))).steps[0].request
     assert request.body == b""
@@ -109,6 +115,7 @@ def test_conversations_without_connections_start_at_the_root(tmp_path: Path) -> 
         ),
         ([in_scenario(step({"method": 1, "path": "/"}))], "entry 0: a string is expected, not int"),
         ([in_scenario(step({"method": "GET", "path": "/"}, response={"status": "x"}))], "status 'x' is not a number"),
+        ([in_scenario(step({"method": "GET", "path": "/", "version": "2"}))], "version '2' is none of 1.1, 1.0"),
         ([in_scenario(step({"method": "GET", "path": "/", "content": [999]}))], "entry 0: bytes must be in range"),
         ([in_scenario(step({"method": "GET", "path": "/", "repeat": {"char": "a", "count": "9"}}))], "not a number"),
     ],

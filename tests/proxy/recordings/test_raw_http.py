@@ -64,6 +64,11 @@ def test_a_target_goes_out_as_it_stands(target: str) -> None:
     assert raw == f"GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
 
 
+def test_a_request_goes_out_in_its_version() -> None:
+    raw = serialise(ORIGIN, RecordedRequest("GET", "/", version="1.0"))
+    assert raw == b"GET / HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n"
+
+
 def test_a_prefix_goes_before_the_target() -> None:
     assert serialise(Origin("a", 80, prefix="/base"), RecordedRequest("GET", "/x")).startswith(b"GET /base/x ")
 
