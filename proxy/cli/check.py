@@ -15,6 +15,7 @@ from proxy.cli.import_strings import import_problem
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
+from proxy.runtime.garbage import without_collection
 from proxy.wording import counted
 
 _NATIVE: Final = re.compile(r"native: *")
@@ -45,9 +46,10 @@ def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None, outp
       scribe-proxy check --github        # in a workflow
     """
     checked = Checked(directory)
-    for file in files or (Path("routing.yaml"),):
-        checked.add(file)
-    checked.add_contracts()
+    with without_collection():
+        for file in files or (Path("routing.yaml"),):
+            checked.add(file)
+        checked.add_contracts()
     if output == "json":
         click.echo(json_of(checked.diagnostics))
     elif output == "github":

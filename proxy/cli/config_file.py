@@ -10,6 +10,7 @@ import click
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
+from proxy.runtime.garbage import without_collection
 
 ROUTING_FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -18,7 +19,8 @@ def opened(path: Path, *, pinned: bool = True) -> Config:
     """Load a file with this shell's environment, without SCRIBE_PROXY_PIN unless `pinned`."""
     env = {name: value for name, value in os.environ.items() if pinned or name != "SCRIBE_PROXY_PIN"}
     try:
-        return load(path, env)
+        with without_collection():
+            return load(path, env)
     except ConfigError as error:
         show_problems(error)
         raise click.exceptions.Exit(1) from None

@@ -212,10 +212,10 @@ def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
     Of several workers each imports the native app; their supervisor does not.
     """
     try:
-        loaded = load_config(file, os.environ, last_good)
-        config = loaded.config
-        if config.native is not None:
-            with without_collection():
+        with without_collection():
+            loaded = load_config(file, os.environ, last_good)
+            config = loaded.config
+            if config.native is not None:
                 (import_app if workers == 1 else find_app)(config.native)
         Database.of(config.mongodb)
         tracing.is_requested(os.environ)

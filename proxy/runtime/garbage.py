@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def without_collection() -> Iterator[None]:
-    """Run a block that imports modules without garbage collections.
+    """Run a block that imports modules or reads a file of bounded size without garbage collections.
 
-    Nearly all that an import creates stays, and each collection would visit all of it: a fifth of a gateway's start.
+    Nearly all that it creates stays, and each collection would visit all of it: a fifth of a gateway's start.
     """
     was_enabled = gc.isenabled()
     gc.disable()
