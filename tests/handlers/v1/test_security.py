@@ -176,6 +176,17 @@ async def test_lists_and_texts_have_limits(surface: Surface) -> None:
     expect(422, await amara.ask("POST", "/consultations/start", json={"patient_data": {str(n): n for n in range(101)}}))
 
 
+@pytest.mark.parametrize("key", ["k{}", "k{}" + "x" * 1000, "\ud800{}"])
+async def test_answer_to_many_faults_is_short(surface: Surface, key: str) -> None:
+    fields = {key.format(number): number for number in range(2000)}
+    for path in ("/notes", "/prompts", "/consultations/start", "/users/register"):
+        answer = await surface.person().ask(
+            "POST", path, content=json.dumps(fields), headers={"content-type": "application/json"}
+        )
+        assert len(answer.content) < 10_000
+        expect(422, answer)
+
+
 async def test_nested_bodies_do_no_harm(surface: Surface) -> None:
     amara = surface.person()
     content = b'{"patient_data":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001
