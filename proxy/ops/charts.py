@@ -81,6 +81,17 @@ def trend(slices: Sequence[TimeSlice], span: Span) -> tuple[Column, ...]:
     return tuple(_column(column * step, step, *sums[column], highest) for column in sorted(sums))
 
 
+def outline(columns: Sequence[Column], *, bad: bool = False) -> str:
+    """Return the SVG path of the columns without their mismatches, or of the mismatches (`bad`); empty without any."""
+    if bad:
+        boxes = [(one, HEIGHT - one.bad, one.bad) for one in columns]
+    else:
+        boxes = [(one, HEIGHT - one.height, one.height - one.bad) for one in columns]
+    return "".join(
+        [f"M{one.x:g} {top:.4g}h{one.width:g}v{high:.4g}h-{one.width:g}z" for one, top, high in boxes if high]
+    )
+
+
 def markers(times: Sequence[tuple[float, str]], span: Span) -> tuple[Marker, ...]:
     """Return the positions of labelled times within a span; those outside it are left out."""
     length = span.until - span.since

@@ -62,6 +62,7 @@ def _environment() -> Environment:
         choices={"last": tuple(LAST), "verdicts": VERDICTS},
         split=charts.bar,
         trend=charts.trend,
+        outline=charts.outline,
         lines=charts.lines,
         labels=LABELS,
         waits=WAITS,

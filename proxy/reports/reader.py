@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC
 from typing import Any, Final, TypeAlias
 
@@ -30,6 +30,7 @@ from proxy.reports.models import (
     Sample,
     SampleHead,
     Span,
+    TimeSlice,
 )
 from proxy.reports.registry import DifferenceRegistry
 from proxy.reports.resolution import CounterSpan, segments, trend_step
@@ -57,7 +58,7 @@ class ReportReader:
     ) -> tuple[RouteSummary, ...]:
         """Return every route with a record, by name; with `revision`, without legacy's replays and drops.
 
-        Without `trend` their trends are empty, and the database sums up far fewer rows.
+        Without `trend` their trends are empty, and the database sums up far fewer rows; see `trends`.
         """
         step = trend_step(span, time.time()) if trend else None
         by = ("route", "what", "backend", "status", "noisy")
@@ -67,6 +68,13 @@ class ReportReader:
             self._counts(span, ("verdict", "skipped"), ("route", "what", "verdict", "reason"), only, step),
         )
         return summaries.routes(rows, trends, step)
+
+    async def trends(self, span: Span, routes: Collection[str]) -> dict[str, tuple[TimeSlice, ...]]:
+        """Return the trends of some routes that have comparisons."""
+        step = trend_step(span, time.time())
+        only = {"route": {"$in": list(routes)}}
+        rows = await self._counts(span, ("verdict", "skipped"), ("route", "what", "verdict"), only, step)
+        return summaries.trends(rows, step)
 
     async def fields(
         self, span: Span, route: str | None = None, revision: str | None = None
@@ -149,11 +157,12 @@ class ReportReader:
         """Return the contract rules that answers violate, the most frequent first."""
         by = ("route", "operation", "backend", "path", "rule", "message")
         rows = await self._counts(span, ("drift",), by, _given(route=route, backend=backend, revision=revision))
-        return tuple(Drift(count=row.pop("number"), **row) for row in rows)
+        return tuple(Drift(count=row.pop("number"), **row) for row in summaries.greatest_first(rows, by))
 
     async def coverage(self, span: Span) -> tuple[ReportCoverage, ...]:
         """Return the observed kinds of legacy's answers, the most frequent first."""
-        rows = await self._counts(span, ("answer",), ("route", "operation", "status", "media"))
+        by = ("route", "operation", "status", "media")
+        rows = summaries.greatest_first(await self._counts(span, ("answer",), by), by)
         return tuple(ReportCoverage(count=row.pop("number"), **row) for row in rows)
 
     async def health(self) -> ReportHealth:
@@ -168,7 +177,7 @@ class ReportReader:
     ) -> list[dict[str, Any]]:
         """Return the counts of a span, summed by the fields `by` and, with `step`, by time slices of so many seconds.
 
-        Fields that a count lacks are None. The greatest number comes first.
+        Fields that a count lacks are None.
         """
         group: Document = {name: f"${name}" for name in by}
         if step is not None:

@@ -20,15 +20,20 @@ _SEVERITIES: Final[tuple[Severity, ...]] = ("minor", "major", "breaking")
 
 
 def merge(rows: Sequence[dict[str, Any]], by: Iterable[str]) -> list[dict[str, Any]]:
-    """Return rows with equal values of the fields `by` and `at` as one, the greatest number first."""
+    """Return rows with equal values of the fields `by` and `at` as one."""
     names = (*by, "at")
     merged: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
-        other = merged.setdefault(tuple(row.get(name) for name in names), row)
+        other = merged.setdefault(tuple([row.get(name) for name in names]), row)
         if other is not row:
             other["number"] += row["number"]
             other["first"], other["last"] = min(other["first"], row["first"]), max(other["last"], row["last"])
-    return sorted(merged.values(), key=lambda row: (-row["number"], *(str(row.get(name)) for name in names)))
+    return list(merged.values())
+
+
+def greatest_first(rows: Iterable[dict[str, Any]], by: Iterable[str]) -> list[dict[str, Any]]:
+    """Return rows by falling number; those of an equal number by the fields `by`."""
+    return sorted(rows, key=lambda row: (-row["number"], *(str(row.get(name)) for name in by)))
 
 
 class VerdictNumbers(TypedDict):
@@ -60,21 +65,25 @@ def _numbers(rows: Iterable[Row]) -> Counter[str]:
     return numbers
 
 
-def routes(rows: Iterable[Row], trends: Iterable[Row], step: int | None) -> tuple[RouteSummary, ...]:
+def routes(rows: Iterable[Row], verdicts: Sequence[Row], step: int | None) -> tuple[RouteSummary, ...]:
     """Return every route with a row, by name.
 
-    `trends` are the rows of verdicts and skipped requests by slices of `step` seconds, `rows` all others. Without a
+    `verdicts` are the rows of verdicts and skipped requests by slices of `step` seconds, `rows` all others. Without a
     step there are no trends.
     """
     by_route: dict[str, list[Row]] = defaultdict(list)
+    for row in (*verdicts, *rows):
+        by_route[row["route"]].append(row)
+    slices = trends(verdicts, step) if step is not None else {}
+    return tuple(_route(name, by_route[name], slices.get(name, ())) for name in sorted(by_route))
+
+
+def trends(verdicts: Iterable[Row], step: int) -> dict[str, tuple[TimeSlice, ...]]:
+    """Return the trends by route; `verdicts` are rows of verdicts and skipped requests by slices of `step` seconds."""
     slices: dict[str, list[Row]] = defaultdict(list)
-    for row in trends:
-        by_route[row["route"]].append(row)
-        if step is not None:
-            slices[row["route"]].append(row)
-    for row in rows:
-        by_route[row["route"]].append(row)
-    return tuple(_route(name, by_route[name], _trend(slices[name], step or 0)) for name in sorted(by_route))
+    for row in verdicts:
+        slices[row["route"]].append(row)
+    return {route: _trend(rows, step) for route, rows in slices.items()}
 
 
 def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
@@ -168,11 +177,15 @@ def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSum
 
 def _trend(rows: list[Row], step: int) -> tuple[TimeSlice, ...]:
     """Return the slices with comparisons, in order."""
-    slices: dict[float, Counter[str]] = defaultdict(Counter)
+    slices: dict[float, dict[str, int]] = {}
     for row in rows:
-        slices[row["at"]][row["verdict"] or "skipped"] += row["number"]
+        counts, verdict = slices.setdefault(row["at"], {}), row["verdict"] or "skipped"
+        counts[verdict] = counts.get(verdict, 0) + row["number"]
     return tuple(
-        TimeSlice(at, step, **verdict_counts(slices[at]), skipped=slices[at]["skipped"]) for at in sorted(slices)
+        [
+            TimeSlice(at, step, **verdict_counts(slices[at]), skipped=slices[at].get("skipped", 0))
+            for at in sorted(slices)
+        ]
     )
 
 

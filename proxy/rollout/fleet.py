@@ -12,7 +12,7 @@ from proxy.rollout.analysis.window import RequestStats, Window
 
 @dataclass(frozen=True, slots=True)
 class BackendTraffic:
-    """Requests of one backend over the window.
+    """Requests of one backend over the window, without the counts by caller.
 
     `rates` and `slowest` have one value per slice of the window, oldest first: requests per second, and the 95th
     percentile of the latency in seconds, None without requests.
@@ -23,12 +23,11 @@ class BackendTraffic:
     slowest: tuple[float | None, ...] = ()
 
     @classmethod
-    def of(cls, total: RequestStats, slices: Sequence[RequestStats], seconds: float) -> BackendTraffic:
-        """Return the traffic of slices of `seconds` each, and their total."""
-        if not total.requests:
-            return cls(total, (0.0,) * len(slices), (None,) * len(slices))
-        rates = tuple(one.requests / seconds for one in slices)
-        return cls(total, rates, tuple(one.percentile(0.95) for one in slices))
+    def of(
+        cls, total: RequestStats, requests: Sequence[int], slowest: Sequence[float | None], seconds: float
+    ) -> BackendTraffic:
+        """Return the traffic of slices of `seconds` each, by their requests and percentiles, and their total."""
+        return cls(total, tuple([number / seconds for number in requests]), tuple(slowest))
 
     @classmethod
     def sum_of(cls, parts: Sequence[BackendTraffic]) -> BackendTraffic:
@@ -52,9 +51,12 @@ class RouteTraffic:
     @classmethod
     def of(cls, window: Window) -> RouteTraffic:
         """Return the traffic of a window."""
-        total, ended = window.total(), window.slices()
-        legacy = BackendTraffic.of(total.legacy, [one.legacy for one in ended], window.seconds)
-        return cls(legacy, BackendTraffic.of(total.native, [one.native for one in ended], window.seconds))
+        total, ended, seconds = window.summary(), window.slices(), window.seconds
+        legacy, native = zip(*(one.slowest for one in ended), strict=True) if ended else ((), ())
+        return cls(
+            BackendTraffic.of(total.legacy, [one.bucket.legacy.requests for one in ended], legacy, seconds),
+            BackendTraffic.of(total.native, [one.bucket.native.requests for one in ended], native, seconds),
+        )
 
     @classmethod
     def sum_of(cls, parts: Iterable[RouteTraffic]) -> RouteTraffic:

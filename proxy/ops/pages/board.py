@@ -29,7 +29,7 @@ from proxy.rollout.model import state_key
 
 SPAN: Final = 86_400.0
 """Seconds of the reports whose requests and comparisons the board counts."""
-LISTED: Final = 100
+LISTED: Final = 50
 """Number of groups on the page; its JSON has all."""
 PERIOD: Final = 5
 """Seconds between two refreshes of the page."""
@@ -133,8 +133,12 @@ def _facts(
         effective=rollout.effective,
         progress=rollout.progress,
         evidence=rollout.evidence,
-        summary=total([known[route.name] for route in members if route.name in known]),
+        summary=_sum([known[route.name] for route in members if route.name in known]),
     )
+
+
+def _sum(summaries: Sequence[RouteSummary]) -> RouteSummary:
+    return summaries[0] if len(summaries) == 1 else total(summaries)
 
 
 def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers) -> BackendsHealth:

@@ -6,7 +6,7 @@ of all processes is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -27,8 +27,8 @@ from proxy.rollout.controller import RouteRollout
 from proxy.rollout.fleet import BackendTraffic, ProcessHealth, ProcessSnapshot
 from proxy.rollout.model import ceiling
 
-LiveSort = Literal["file", "name", "traffic", "capped"]
-SORTS: Final[tuple[LiveSort, ...]] = ("file", "name", "traffic", "capped")
+LiveSort = Literal["active", "file", "name", "traffic", "capped"]
+SORTS: Final[tuple[LiveSort, ...]] = ("active", "file", "name", "traffic", "capped")
 LISTED: Final = 40
 """Number of routes on the page; its JSON has all."""
 PERIOD: Final = 5
@@ -82,14 +82,16 @@ def live(situation: ProcessView, current: Current) -> Endpoint:
         status, fleet = await current(), await situation.fleet.read()
         view = await _view(situation, status, fleet, request)
         period = PERIOD if request.query_params.get("refresh") != "no" else 0
-        return await answer(request, "live.html", view, area="/live", period=period, sorts=SORTS)
+        active, idle = by_activity(view.routes)
+        shown = {"active": active, "idle": idle, "period": period, "sorts": SORTS}
+        return await answer(request, "live.html", view, area="/live", **shown)
 
     return show
 
 
 async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: Request) -> Live:
     controller, query = situation.controller, request.query_params
-    sort: LiveSort = next((sort for sort in SORTS if sort == query.get("sort")), "file")
+    sort: LiveSort = next((sort for sort in SORTS if sort == query.get("sort")), "active")
     text = query.get("q", "").strip()
     routes = situation.gateway.plan.config.routes
     requests = {route.name: fleet.requests(route.name) async for route in in_slices(routes)}
@@ -117,11 +119,26 @@ async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, req
     )
 
 
+def by_activity(routes: Iterable[RouteNow]) -> tuple[list[RouteNow], list[RouteNow]]:
+    """Return the routes with requests and one of each capped group, and all others, which the page lists in short."""
+    active: list[RouteNow] = []
+    idle: list[RouteNow] = []
+    for route in sorted(routes, key=lambda route: not _has_requests(route)):
+        is_shown = _has_requests(route) or (route.cap is not None and all(one.cap != route.cap for one in active))
+        (active if is_shown else idle).append(route)
+    return active, idle
+
+
+def _has_requests(route: RouteNow) -> bool:
+    return bool(route.native.requests or route.legacy.requests)
+
+
 def _sort_key(
     sort: LiveSort, requests: Mapping[str, tuple[int, int]], capped: Collection[str]
 ) -> Callable[[Route], tuple[int, str]]:
     """Return the key of a sort order. Routes with equal keys stay in the order of the file."""
     keys: dict[LiveSort, Callable[[Route], tuple[int, str]]] = {
+        "active": lambda route: (0 if route.name in capped else 1 if any(requests[route.name]) else 2, ""),
         "file": lambda _: (0, ""),
         "name": lambda route: (0, route.name),
         "traffic": lambda route: (-sum(requests[route.name]), ""),
@@ -161,14 +178,15 @@ def route_now(rollout: RouteRollout, fleet: FleetNumbers) -> RouteNow:
 
 def _backend(traffic: BackendTraffic) -> BackendNow:
     total, recent = traffic.total, traffic.rates[-RECENT:]
+    p50, p95, p99 = total.percentiles(0.5, 0.95, 0.99)
     return BackendNow(
         rate=sum(recent) / len(recent) if recent else 0.0,
         requests=total.requests,
         errors=total.errors,
         server_errors=total.server_errors,
-        p50=total.percentile(0.5),
-        p95=total.percentile(0.95),
-        p99=total.percentile(0.99),
+        p50=p50,
+        p95=p95,
+        p99=p99,
         rates=traffic.rates,
         slowest=traffic.slowest,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from starlette.requests import Request
@@ -26,7 +26,7 @@ from proxy.reports.triage import State
 
 Sort = Literal["file", "attention", "mismatches", "requests", "name"]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
-LISTED: Final = 100
+LISTED: Final = 50
 """Number of routes on the page; its JSON has all."""
 
 
@@ -69,7 +69,7 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
 
     async def show(request: Request) -> Response:
         chosen = filters(request)
-        known, unavailable = await summaries(situation, chosen.span)
+        known, unavailable = await summaries(situation, chosen.span, trend=False)
         status = await current()
         everything = list(lines(status.routes, known))
         states = await _states(situation, chosen.span)
@@ -77,12 +77,13 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
         shown = [
             line for line in everything if _has(line.summary, chosen.verdict) and query.lower() in line.name.lower()
         ]
+        listed = _sorted(shown, sort, states)[: len(shown) if wants_json(request) else LISTED]
         view = Overview(
             status=status,
             span=chosen.span,
             verdict=chosen.verdict,
             total=total([one.summary for one in everything]),
-            routes=tuple(_sorted(shown, sort, states)[: len(shown) if wants_json(request) else LISTED]),
+            routes=await _with_trends(situation, chosen.span, listed),
             states=states,
             matching=len(shown),
             query=query,
@@ -102,6 +103,14 @@ async def summaries(
         situation.database, lambda reports: reports.routes(span, route, revision, trend=trend)
     )
     return (await in_thread(since_start) if stored is None else stored), unavailable
+
+
+async def _with_trends(situation: ProcessView, span: Span, listed: Sequence[RouteLine]) -> tuple[RouteLine, ...]:
+    """Return the lines with the trends of their routes, which are read for these routes only."""
+    names = [line.name for line in listed]
+    trends, _ = await read_reports(situation.database, lambda reports: reports.trends(span, names))
+    known = trends or {}
+    return tuple([replace(one, summary=replace(one.summary, trend=known.get(one.name, ()))) for one in listed])
 
 
 async def _states(situation: ProcessView, span: Span) -> dict[str, Counter[State]]:

@@ -24,7 +24,9 @@ async function refresh() {
 function show(page) {
   for (const part of page.querySelectorAll("[data-live]")) {
     const here = document.getElementById(part.id);
-    if (here && !here.contains(document.activeElement)) here.replaceWith(part);
+    if (!here || here.contains(document.activeElement)) continue;
+    for (const open of here.querySelectorAll("details[id][open]")) part.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+    here.replaceWith(part);
   }
 }
 

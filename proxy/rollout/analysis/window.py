@@ -83,12 +83,18 @@ class RequestStats:
 
     def percentile(self, part: float) -> float | None:
         """Return the latency in seconds that the fraction `part` of requests does not exceed, or None."""
-        rank, passed = math.ceil(part * self.timed), 0
+        return self.percentiles(part)[0]
+
+    def percentiles(self, *parts: float) -> tuple[float | None, ...]:
+        """Return the latencies in seconds that rising fractions of requests do not exceed, or None for each."""
+        if not self.latencies:
+            return (None,) * len(parts)
+        timed, passed, reached = self.timed, 0, list[float]()
         for index in sorted(self.latencies):
             passed += self.latencies[index]
-            if passed >= rank:
-                return edge(index)
-        return None
+            while len(reached) < len(parts) and passed >= math.ceil(parts[len(reached)] * timed):
+                reached.append(edge(index))
+        return tuple(reached)
 
     def slower(self, seconds: float) -> int:
         """Return the number of requests that were certainly slower; the limit's own bucket is excluded."""
@@ -96,13 +102,17 @@ class RequestStats:
 
     def add(self, other: RequestStats, sign: int = 1) -> None:
         """Add another's counts, or subtract them (`sign` -1)."""
+        self.add_counts(other, sign)
+        for measure, counts in other.by_caller.items():
+            _add(self.by_caller.setdefault(measure, {}), counts, sign)
+
+    def add_counts(self, other: RequestStats, sign: int = 1) -> None:
+        """Add another's counts, or subtract them, except those by caller."""
         self.requests += sign * other.requests
         self.client_errors += sign * other.client_errors
         self.server_errors += sign * other.server_errors
         self.dependency_failures += sign * other.dependency_failures
         _add(self.latencies, other.latencies, sign)
-        for measure, counts in other.by_caller.items():
-            _add(self.by_caller.setdefault(measure, {}), counts, sign)
 
     def count(self, measure: Measure, slot: int, number: int = 1) -> None:
         """Count requests of a caller slot."""
@@ -151,6 +161,23 @@ class WindowBucket:
         self.differing += sign * other.differing
 
 
+class EndedSlice:
+    """A slice that has ended: its counts do not change, so its percentiles are computed once."""
+
+    __slots__ = ("_slowest", "bucket")
+
+    def __init__(self, bucket: WindowBucket) -> None:
+        self.bucket: Final = bucket
+        self._slowest: tuple[float | None, float | None] | None = None
+
+    @property
+    def slowest(self) -> tuple[float | None, float | None]:
+        """The 95th percentile of the latency of legacy and of native in seconds, None without requests."""
+        if self._slowest is None:
+            self._slowest = self.bucket.legacy.percentile(0.95), self.bucket.native.percentile(0.95)
+        return self._slowest
+
+
 class Window:
     """Sliding window of `span` seconds, less at most one slice: a twelfth, or MIN_SLICE. `now` is the newest slice."""
 
@@ -160,7 +187,7 @@ class Window:
         self._count: Final = max(1, min(SLICES, int(span / MIN_SLICE)))
         self._length: Final = span / self._count
         self._started = started
-        self._ended: deque[WindowBucket] = deque(WindowBucket() for _ in range(self._count - 1))
+        self._ended: deque[EndedSlice] = self._no_slices()
         self._sum = WindowBucket()
         self._changes = 0  # of slices, by `advance` and `clear`
 
@@ -206,9 +233,9 @@ class Window:
         self._changes += 1
         for _ in range(min(steps, self._count)):
             ended, self.now = self.now, WindowBucket()
-            self._ended.append(ended)
+            self._ended.append(EndedSlice(ended))
             self._sum.add(ended)
-            self._sum.add(self._ended.popleft(), -1)
+            self._sum.add(self._ended.popleft().bucket, -1)
             if ended:
                 yield ended
 
@@ -226,7 +253,15 @@ class Window:
         total.add(self.now.legacy)
         return total
 
-    def slices(self) -> tuple[WindowBucket, ...]:
+    def summary(self) -> WindowBucket:
+        """Return the sum of all slices without the counts by caller, as a new bucket."""
+        total = WindowBucket()
+        for part in (self._sum, self.now):
+            total.legacy.add_counts(part.legacy)
+            total.native.add_counts(part.native)
+        return total
+
+    def slices(self) -> tuple[EndedSlice, ...]:
         """Return the completed slices, oldest first."""
         return tuple(self._ended)
 
@@ -234,4 +269,7 @@ class Window:
         """Clear all counts."""
         self._changes += 1
         self.now, self._sum = WindowBucket(), WindowBucket()
-        self._ended = deque(WindowBucket() for _ in range(self._count - 1))
+        self._ended = self._no_slices()
+
+    def _no_slices(self) -> deque[EndedSlice]:
+        return deque(EndedSlice(WindowBucket()) for _ in range(self._count - 1))

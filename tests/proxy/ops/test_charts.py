@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.ops.charts import COLUMNS, HEIGHT, LEAST, WIDTH, Column, bar, lines, trend
+from proxy.ops.charts import COLUMNS, HEIGHT, LEAST, WIDTH, Column, bar, lines, outline, trend
 from proxy.ops.rollout_views import ChangeView
 from proxy.ops.share_chart import share_chart
 from proxy.reports.models import DAY, HOUR, MINUTE, Span, TimeSlice
@@ -66,6 +66,13 @@ def test_a_mismatch_among_a_thousand_is_seen() -> None:
     span = Span(0.0, 2.0 * HOUR)
     slices = [TimeSlice(0.0, HOUR, match=1000), TimeSlice(HOUR, HOUR, match=999, mismatch=1)]
     assert trend(slices, span) == (Column(0.0, 40.0, HEIGHT, 0.0), Column(50.0, 40.0, HEIGHT, LEAST))
+
+
+def test_outline_draws_columns_and_their_mismatches() -> None:
+    columns = (Column(0.0, 40.0, HEIGHT, 0.0), Column(50.0, 40.0, 12.0, 2.0), Column(90.0, 5.0, 3.0, 3.0))
+    assert outline(columns) == "M0 0h40v24h-40zM50 12h40v10h-40z"
+    assert outline(columns, bad=True) == "M50 22h40v2h-40zM90 21h5v3h-5z"
+    assert outline(()) == ""
 
 
 def test_no_comparisons_draw_nothing() -> None:

@@ -31,9 +31,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 @pytest.mark.parametrize(
     ("path", "data", "listed", "noun"),
     [
-        ("/", "/index.json", 100, "groups"),
+        ("/", "/index.json", 50, "groups"),
         ("/live", "/live.json", 40, "routes"),
-        ("/comparisons", "/comparisons.json", 100, "routes"),
+        ("/comparisons", "/comparisons.json", 50, "routes"),
     ],
 )
 def test_page_lists_the_first_and_its_json_all(

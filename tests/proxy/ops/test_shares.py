@@ -87,7 +87,8 @@ def test_the_live_view_tells_of_both_sides_of_every_route(machine: TestClient) -
     text = words(machine.get("/live").text)
     assert "notes.list GET /api/notes/{id} no guard 12.5% the file's share" in text
     assert re.search(r"native 2\.5 0% 0% \d+ ms \d+ ms \d+ ms legacy 15 2\.\d+% 0% \d+ ms", text)
-    assert "No requests in the last 1 min" in text  # transcription
+    assert "native 2.5/s, p95" in text  # on a phone
+    assert text.index("1 route without requests transcription 0%") > text.index("prompts.list")
 
 
 def test_the_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> None:
@@ -241,10 +242,13 @@ def test_live_view_is_searched_and_sorted(machine: TestClient) -> None:
     def names(query: str) -> list[str]:
         return [route["name"] for route in machine.get(f"/live.json?{query}").json()["routes"]]
 
-    assert names("q=NOTES") == ["notes.list", "notes.create"]
+    assert names("q=NOTES&sort=file") == ["notes.list", "notes.create"]
     assert names("sort=name") == sorted(names(""))
     assert names("sort=capped")[:2] == ["consultations.list", "notes.create"]
     assert names("sort=traffic")[0] == "consultations.list"
+    assert names("")[:2] == ["consultations.list", "notes.create"]  # capped ones first, those without requests last
+    assert names("")[-1] == "transcription"
+    assert '<details class="other idle-routes" id="idle" open>' in machine.get("/live?q=transcription").text
     assert "No route matches “nothing”." in words(machine.get("/live?q=nothing").text)
 
 

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.rollout.analysis.window import FIRST_EDGE, LAST, SLICES, RequestStats, Window, WindowBucket, bucket, edge
+from proxy.rollout.analysis.window import (
+    FIRST_EDGE,
+    LAST,
+    SLICES,
+    Measure,
+    RequestStats,
+    Window,
+    WindowBucket,
+    bucket,
+    edge,
+)
 
 seconds = st.floats(0, 200)
 
@@ -41,6 +51,25 @@ def test_a_percentile_is_right_within_a_bucket(latencies: list[float], part: flo
 
 def test_without_latencies_there_is_no_percentile() -> None:
     assert RequestStats(requests=5).percentile(0.95) is None
+    assert RequestStats(requests=5).percentiles(0.5, 0.95) == (None, None)
+
+
+@given(st.lists(seconds, min_size=1, max_size=50))
+def test_percentiles_together_are_those_of_each(latencies: list[float]) -> None:
+    counted = tally(*latencies)
+    assert counted.percentiles(0.5, 0.95, 0.99) == tuple(map(counted.percentile, (0.5, 0.95, 0.99)))
+    ranked = sorted(latencies)
+    assert counted.percentiles(0.0, 1.0) == (edge(bucket(ranked[0])), edge(bucket(ranked[-1])))
+
+
+def test_ended_slices_have_percentiles_and_sums_no_callers() -> None:
+    window = Window(60, 0.0)
+    window.now.native.add(tally(0.1, 0.2))
+    window.now.native.count(Measure.REQUESTS, 7)
+    list(window.advance(10))
+    assert [one.slowest for one in window.slices() if one.bucket] == [(None, edge(bucket(0.2)))]
+    assert (window.summary().native.requests, window.summary().native.by_caller) == (2, {})
+    assert window.total().native.by_caller == {Measure.REQUESTS: {7: 1}}
 
 
 @given(st.lists(seconds, max_size=100), st.floats(FIRST_EDGE, 200))
@@ -104,7 +133,7 @@ def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
 
 def test_memory_does_not_grow_with_traffic() -> None:
     def weight(window: Window) -> int:
-        slices = (*window.slices(), window.now, window.total())
+        slices = (*(one.bucket for one in window.slices()), window.now, window.total())
         return sum(sys.getsizeof(side.latencies) for each in slices for side in (each.native, each.legacy))
 
     window, weights, now = Window(60, 0.0), [], 0.0
@@ -129,4 +158,4 @@ def test_slices_are_no_shorter_than_the_time_between_two_looks(span: float, coun
     for second in range(1, count + 1):
         window.now.native.requests += 1
         list(window.advance((second + 0.01) * window.seconds))
-    assert [one.native.requests for one in window.slices()] == [1] * (count - 1)
+    assert [one.bucket.native.requests for one in window.slices()] == [1] * (count - 1)
