@@ -1,11 +1,11 @@
-"""MongoDB's drivers for asyncio behind one interface.
+"""The interface of MongoDB's drivers for asyncio; driver_choice.py opens one by its name.
 
     driver = open_driver("motor", url, {"timeoutMS": 2000})
     await driver.database("scribe", codec)["notes"].insert_one({…})
     async with await driver.start_session() as session:
         await session.start_transaction()
 
-`motor` runs PyMongo in threads, and is imported only where it is used (motor_driver.py); `pymongo` is PyMongo's own
+`motor` runs PyMongo in threads, and is imported only where it is used; `pymongo` is PyMongo's own
 client for asyncio. Their databases, collections and cursors have the same methods as far as the store uses them; a
 `Driver` covers the differences. It translates no errors.
 """
@@ -18,14 +18,14 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from bson.codec_options import CodecOptions
-from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.client_session import ClientSession
 from pymongo.topology_description import TopologyDescription
 
-from handlers.storage.reads import Document, Query, find_all_async
+from handlers.storage.reads import Document, Query
 
 DriverName: TypeAlias = Literal["motor", "pymongo"]
+DRIVERS: tuple[DriverName, ...] = get_args(DriverName)
 DriverDatabase: TypeAlias = Any
 """A driver's database, whose methods return awaitables."""
 DriverCollection: TypeAlias = Any
@@ -119,53 +119,3 @@ class Driver(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Close the connections."""
-
-
-class _PyMongoSession(Session):
-    native: AsyncClientSession
-
-    @property
-    def _state(self) -> AsyncClientSession:
-        return self.native
-
-    async def start_transaction(self) -> None:
-        await self.native.start_transaction()
-
-
-class _PyMongoDriver(Driver):
-    concurrency = 64  # of 100 connections
-
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, **options)
-
-    @property
-    def topology(self) -> TopologyDescription:
-        return self._client.topology_description
-
-    def database(self, name: str, codec: CodecOptions[Any] | None = None) -> DriverDatabase:
-        return self._client.get_database(name, codec_options=codec)
-
-    async def find(self, collection: DriverCollection, query: Query) -> list[Document]:
-        return await find_all_async(collection, query)
-
-    async def start_session(self) -> Session:
-        return _PyMongoSession(self, self._client.start_session())
-
-    async def replace_connections(self) -> None:
-        for server in list(self._client._topology._servers.values()):
-            await server.pool.reset_without_pause()
-
-    async def close(self) -> None:
-        await self._client.close()
-
-
-DRIVERS: tuple[DriverName, ...] = get_args(DriverName)
-
-
-def open_driver(name: DriverName, url: str, options: Mapping[str, Any]) -> Driver:
-    """Return a driver's client with PyMongo's options, which connects with its first operation."""
-    if name == "pymongo":
-        return _PyMongoDriver(url, options)
-    from handlers.storage.motor_driver import MotorDriver  # imports motor
-
-    return MotorDriver(url, options)

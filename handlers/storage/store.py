@@ -35,7 +35,8 @@ from common.background_tasks import BackgroundTasks
 from handlers.failure_log import summary_of
 from handlers.storage.circuit_breaker import CircuitBreaker
 from handlers.storage.collection import Collection
-from handlers.storage.driver import DriverName, Session, open_driver
+from handlers.storage.driver import DriverName, Session
+from handlers.storage.driver_choice import open_driver
 from handlers.storage.dry_run import MAX_ABORT_DURATION, DryRunTransaction
 from handlers.storage.errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translate_errors
 from handlers.storage.indexes import INDEX_EXISTS, INDEXES, Indexes

@@ -20,7 +20,8 @@ from pymongo.errors import (
 )
 from pymongo.read_preferences import Secondary
 
-from handlers.storage.driver import DRIVERS, Driver, DriverName, open_driver
+from handlers.storage.driver import DRIVERS, Driver, DriverName
+from handlers.storage.driver_choice import open_driver
 from handlers.storage.reads import BATCH, Query, is_retryable
 from tests.support.backends import scratch_database
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
