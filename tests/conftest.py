@@ -128,12 +128,14 @@ def mongodb_url(request: pytest.FixtureRequest) -> Iterator[str]:
 def _leaves_nothing_open() -> Iterator[None]:
     """Collect a module's garbage: what it left unclosed is an error of its last test, not of a later module's.
 
-    Sockets without a transport are PyMongo's, which abandons those that it was connecting when it is closed.
+    Sockets without a transport are PyMongo's, which abandons those that it was connecting when it is closed. The
+    objects still in use are frozen: no later round visits them.
     """
     yield
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
         gc.collect()
+    gc.freeze()
 
 
 class ByFile(LoadScopeScheduling):

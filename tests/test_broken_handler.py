@@ -29,6 +29,7 @@ from tests.support.backend_pair import get, post
 from tests.support.backends import scratch_database
 from tests.support.broken_handler import NOTES, begin, plant
 from tests.support.clinic import CONSULTATION, NOTE, PROMPT, TRANSCRIPT
+from tests.support.waiting import HANG_TIMEOUT
 
 BREAKAGES: Final = {
     ("body.count", "type"),
@@ -89,7 +90,7 @@ class Stand:
 
     def reported(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the report as soon as it is complete enough."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_TIMEOUT
         while not enough(report := self.report()):
             assert time.monotonic() < deadline, report
             time.sleep(0.1)
@@ -154,7 +155,7 @@ def test_report_names_only_what_is_broken_and_goes_quiet(stand: Stand) -> None:
 def test_nobody_logs_what_was_asked(stand: Stand) -> None:
     # Native requests codes from the terminology server with a client that logs whole URLs by default.
     assert stand.ask(get("/api/ai/search/clinicalcodes?name=ichthyosis", FOREVER)) == [200]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_TIMEOUT
     while '"route":"codes"' not in (log := stand.log.read_text()):
         assert time.monotonic() < deadline, log
         time.sleep(0.05)

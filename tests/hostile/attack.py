@@ -34,6 +34,9 @@ from tests.support.backends import SECRET
 from tests.support.v1_client import TOKENS
 from tests.support.websocket_client import frame, handshake, raw_client
 
+MAX_ATTEMPTS: Final = 6
+"""How often a request that holds the loop is sent."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -158,8 +161,8 @@ class Lag:
 class Attack:
     """Sends requests and frames to one server, and takes the loop's longest callback of each from `watch`.
 
-    A request that holds the loop longer than `suspect` (seconds) is sent once more, and the shorter time counts: a
-    garbage collection of the test's own process falls into one of the two, the cost of a request into both.
+    A request that holds the loop longer than `suspect` (seconds) is sent again, and the shortest time counts: garbage
+    collections and the load of the machine lengthen some of the attempts, the cost of the request lengthens all.
     """
 
     def __init__(self, url: str, watch: LoopWatch, person: Person, suspect: float = math.inf) -> None:
@@ -173,14 +176,18 @@ class Attack:
         """Play everything; with `quick`, each text at one endpoint, all endpoints in turn."""
         async with httpx.AsyncClient(trust_env=False, timeout=120) as client:
             for request in self._requests(size, quick=quick):
-                self.lags.append(await self._shorter(partial(self._send_request, client, *request)))
+                self.lags.append(await self._shortest(partial(self._send_request, client, *request)))
         for one in itertools.islice(self._frames(size), 0, None, 8 if quick else 1):
-            self.lags.append(await self._shorter(partial(self._send_frame, *one)))
+            self.lags.append(await self._shortest(partial(self._send_frame, *one)))
 
-    async def _shorter(self, send: Callable[[], Awaitable[Lag]]) -> Lag:
-        """Return the lag of what is sent; of two attempts, if the first is suspect."""
-        lag = await send()
-        return lag if lag.seconds <= self._suspect else min(lag, await send(), key=lambda one: one.seconds)
+    async def _shortest(self, send: Callable[[], Awaitable[Lag]]) -> Lag:
+        """Return the shortest lag of what is sent, of as many attempts as are suspect."""
+        shortest = await send()
+        for _ in range(MAX_ATTEMPTS - 1):
+            if shortest.seconds <= self._suspect:
+                break
+            shortest = min(shortest, await send(), key=lambda lag: lag.seconds)
+        return shortest
 
     def _requests(self, size: int, *, quick: bool) -> Iterator[tuple[str, str, str, dict[str, str], bytes]]:
         places = itertools.cycle(list(endpoints(self._person)))

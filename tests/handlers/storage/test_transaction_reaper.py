@@ -124,7 +124,7 @@ def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(mongodb_url: str
         os.write(writing, f"open {names[0]} {time.monotonic() + 60}\nopen {names[1]} ".encode())
         os.write(writing, f"{time.monotonic() + 60}\ndone {names[1]}\n".encode())
         os.close(writing)
-        assert seconds_to_write(database) < 3
+        assert seconds_to_write(database) < PROMPT_TIMEOUT
         listening.join(10)
         os.close(reading)
         assert not listening.is_alive()

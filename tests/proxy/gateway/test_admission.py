@@ -239,10 +239,10 @@ async def test_body_that_stalls_is_refused_with_408() -> None:
 
 
 async def test_slow_body_at_the_minimum_rate_is_served() -> None:
-    async with running(timeouts=ClientTimeouts(idle=0.5, min_rate=100)) as stand:
+    async with running(timeouts=ClientTimeouts(idle=2, min_rate=100)) as stand:
         reader, writer = await stand.open(UPLOAD % b"new")
-        for _ in range(10):
-            writer.write(b"x" * 100)
+        for _ in range(25):
+            writer.write(b"x" * 40)
             await asyncio.sleep(0.1)
         assert (await reader.readline()).split()[1] == b"200"
 

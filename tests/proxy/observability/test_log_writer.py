@@ -25,7 +25,7 @@ from proxy.observability.log_writer import JsonFormatter, LogHandler, LogWriter
 from tests.support.command_line import PROGRAM
 from tests.support.gateway_process import get, legacy
 from tests.support.sockets import scripted
-from tests.support.waiting import PROMPT_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 LINE = "x" * 99 + "\n"
 
@@ -62,7 +62,7 @@ def test_lines_are_written_in_order_and_whole(pipe: tuple[int, int]) -> None:
         writer.write(line)
     writer.close()
     os.close(end)
-    reading.join(10)
+    reading.join(HANG_TIMEOUT)
     assert received[0].decode() == "".join(lines)
     assert dropped("test-order") == 0
 
@@ -122,7 +122,7 @@ def test_non_blocking_pipe_gets_every_line(pipe: tuple[int, int]) -> None:
     reading.start()
     writer.close(10)
     os.close(end)
-    reading.join(10)
+    reading.join(HANG_TIMEOUT)
     assert received[0].decode() == LINE * 2000
 
 
