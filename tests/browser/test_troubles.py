@@ -34,7 +34,7 @@ class Account:
 @pytest.fixture(scope="module")
 def token(around: Neighbourhood) -> str:
     around.begin_anew()
-    with httpx.Client(base_url=around.legacy, trust_env=False) as client:
+    with httpx.Client(base_url=around.legacy, trust_env=False, verify=False) as client:
         client.post("/users/register", json=AMARA)
         found: str = client.post("/users/login", json=AMARA).json()["token"]
     return found
@@ -43,7 +43,9 @@ def token(around: Neighbourhood) -> str:
 @pytest.fixture
 def account(around: Neighbourhood, token: str) -> Account:
     url, headers = f"{around.legacy}/api/consultation/start", {"authorization": f"Bearer {token}"}
-    started = httpx.post(url, json={"patient_data": "Priya Raman"}, headers=headers, trust_env=False).json()
+    started = httpx.post(
+        url, json={"patient_data": "Priya Raman"}, headers=headers, trust_env=False, verify=False
+    ).json()
     return Account(token, started["data"]["consultation"]["_id"])
 
 

@@ -88,8 +88,8 @@ def test_own_server_has_a_name_that_may_use_the_microphone(tmp_path: Path) -> No
     try:
         frontend.check()
         assert frontend.url == f"http://localhost:{frontend.port}"
-        assert API in httpx.get(f"{frontend.url}/config.js", trust_env=False).text
+        assert API in httpx.get(f"{frontend.url}/config.js", trust_env=False, verify=False).text
     finally:
         frontend.stop()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(frontend.url, trust_env=False)
+        httpx.get(frontend.url, trust_env=False, verify=False)

@@ -1,5 +1,6 @@
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ from tests.support.absent_packages import hide_package
 Client = MongoClient[dict[str, Any]]
 
 
-def test_it_takes_transactions_as_soon_as_it_has_started(tmp_path: Path) -> None:
-    with Mongod(tmp_path) as mongod, Client(mongod.url) as client, client.start_session() as session:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    with Mongod(tmp_path_factory.mktemp("running")) as mongod:
+        yield mongod
+
+
+def test_it_takes_transactions_as_soon_as_it_has_started(running: Mongod) -> None:
+    with Client(running.url) as client, client.start_session() as session:
         with session.start_transaction():
             client.x.y.insert_one({"kept": False}, session=session)
             session.abort_transaction()
@@ -34,18 +41,13 @@ def test_its_documents_outlive_it_and_follow_to_another_port(tmp_path: Path) -> 
     assert is_free(moved.port)
 
 
-def test_a_fresh_one_is_small(tmp_path: Path) -> None:
-    with Mongod(tmp_path):
-        pass
-    size = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
-    assert size < 20_000_000
-
-
-async def test_it_can_be_awaited(tmp_path: Path) -> None:
+async def test_it_can_be_awaited_and_is_small(tmp_path: Path) -> None:
     async with Mongod(tmp_path) as mongod:
         mongod.check()
         assert not is_free(mongod.port)
     assert is_free(mongod.port)
+    size = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    assert size < 20_000_000
 
 
 def test_a_taken_port_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
@@ -56,12 +58,11 @@ def test_a_taken_port_is_refused_before_anything_is_touched(tmp_path: Path) -> N
     assert not (tmp_path / "data").exists()
 
 
-def test_data_in_use_is_refused_and_its_log_kept(tmp_path: Path) -> None:
-    with Mongod(tmp_path):
-        log = (tmp_path / "mongod.log").read_bytes()
-        with pytest.raises(MongodError, match="is in use by another mongod"):
-            Mongod(tmp_path, free_port()).start()
-        assert (tmp_path / "mongod.log").read_bytes().startswith(log)
+def test_data_in_use_is_refused_and_its_log_kept(running: Mongod) -> None:
+    log = (running.data / "mongod.log").read_bytes()
+    with pytest.raises(MongodError, match="is in use by another mongod"):
+        Mongod(running.data, free_port()).start()
+    assert (running.data / "mongod.log").read_bytes().startswith(log)
 
 
 def test_faulty_data_directory_is_reported_with_mongods_message(tmp_path: Path) -> None:

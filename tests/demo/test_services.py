@@ -52,7 +52,7 @@ async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.As
     with MongoClient[dict[str, Any]](mongodb_url) as mongodb:
         for name in mongodb[DATABASE].list_collection_names():
             mongodb[DATABASE][name].delete_many({})
-    async with httpx.AsyncClient(base_url=legacy.url, trust_env=False, limits=BRIEFLY_IDLE) as found:
+    async with httpx.AsyncClient(base_url=legacy.url, trust_env=False, verify=False, limits=BRIEFLY_IDLE) as found:
         yield found
 
 
@@ -143,10 +143,10 @@ def test_without_a_mongodb_it_ends_and_says_so(tmp_path: Path) -> None:
 def test_a_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Upstreams) -> None:
     service = DemoLegacy(backend_environment(mongodb_url, upstreams.url, DATABASE), tmp_path / "log")
     service.start()
-    assert httpx.get(service.url, trust_env=False).status_code == 200
+    assert httpx.get(service.url, trust_env=False, verify=False).status_code == 200
     service.stop()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(service.url, trust_env=False)
+        httpx.get(service.url, trust_env=False, verify=False)
 
 
 def test_the_supervisors_own_death_takes_the_worker_along(tmp_path: Path, mongodb_url: str) -> None:
@@ -161,7 +161,7 @@ def test_the_supervisors_own_death_takes_the_worker_along(tmp_path: Path, mongod
 def _is_silent_soon(url: str) -> bool:
     for _ in range(100):
         try:
-            httpx.get(url, trust_env=False)
+            httpx.get(url, trust_env=False, verify=False)
         except httpx.TransportError:
             return True
         time.sleep(0.02)

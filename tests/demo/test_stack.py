@@ -105,10 +105,10 @@ def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_p
     demo = start("--traffic")
     demo.await_output(READY)
     demo.await_output("day 1, ")
-    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", trust_env=False)
+    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", trust_env=False, verify=False)
     assert answer.json() == {"msg": "welcome to the server"}
     assert answer.headers["x-served-by"] == "legacy"
-    assert httpx.get(f"http://127.0.0.1:{ports.ops_port}/readyz", trust_env=False).status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{ports.ops_port}/readyz", trust_env=False, verify=False).status_code == 200
     assert_the_page_may_call_it(ports)
     assert_its_line_can_be_pasted(demo, ports)
     assert demo.stop() == 0
@@ -120,8 +120,8 @@ def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_p
 def assert_the_page_may_call_it(ports: Ports) -> None:
     """Assert that the page, on any port, names the gateway, and that both backends allow its origin."""
     page = f"http://localhost:{ports.frontend_port}"
-    assert f"127.0.0.1:{ports.port}" in httpx.get(f"{page}/config.js", trust_env=False).text
-    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", headers={"origin": page}, trust_env=False)
+    assert f"127.0.0.1:{ports.port}" in httpx.get(f"{page}/config.js", trust_env=False, verify=False).text
+    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", headers={"origin": page}, trust_env=False, verify=False)
     assert answer.headers["access-control-allow-origin"] == page
 
 
@@ -129,7 +129,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
     """Assert that `scribe-proxy` is on PATH, and that only the line's tokens open the ops listener and MongoDB."""
     (line,) = (line for line in demo.output.splitlines() if line.startswith("export "))
     ops_url = f"http://127.0.0.1:{ports.ops_port}"
-    assert httpx.get(f"{ops_url}/live.json", trust_env=False).status_code == 401
+    assert httpx.get(f"{ops_url}/live.json", trust_env=False, verify=False).status_code == 401
     told = subprocess.run(
         ["sh", "-ec", f"{line}; scribe-proxy status"],
         env={"PATH": "/usr/bin:/bin"},

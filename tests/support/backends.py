@@ -56,9 +56,11 @@ def token_of(claims: object) -> str:
 
 
 def client_of(port: int) -> httpx.AsyncClient:
-    """Return a client with a short timeout that ignores the environment's proxies."""
+    """Return a client that ignores the environment's proxies, and reads no certificates, which takes 20 ms of CPU."""
     base_url = f"http://127.0.0.1:{port}"
-    return httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=HANG_TIMEOUT, limits=BRIEFLY_IDLE)
+    return httpx.AsyncClient(
+        base_url=base_url, trust_env=False, verify=False, timeout=HANG_TIMEOUT, limits=BRIEFLY_IDLE
+    )
 
 
 def settings_for(mongodb_url: str, database: str, **changes: object) -> Settings:

@@ -13,6 +13,7 @@ from pymongo.database import Database
 
 from demo.services import backend_environment
 from handlers.app import create_app
+from handlers.container import ServiceTimings
 from handlers.services.documents import new_user
 from handlers.settings import Settings
 from handlers.v1.tokens import Tokens
@@ -82,14 +83,16 @@ def expect(status: int, answer: httpx.Response) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def v1_surface(mongodb_url: str, /, **changes: object) -> AsyncIterator[Surface]:
+async def v1_surface(
+    mongodb_url: str, timings: ServiceTimings = PATIENT, /, **changes: object
+) -> AsyncIterator[Surface]:
     """Run the native app with some settings changed."""
     outside = Outside()
     with scratch_database(mongodb_url) as database:
         async with serving(outside) as beyond:
             environment = backend_environment(mongodb_url, f"http://127.0.0.1:{beyond}", database.name)
             named = {name.lower(): value for name, value in environment.items()}
-            app = create_app(Settings.load(**{**named, **changes}), PATIENT)
+            app = create_app(Settings.load(**{**named, **changes}), timings)
             async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
                 yield Surface(client, database, port, outside)
 

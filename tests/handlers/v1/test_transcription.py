@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from handlers.app import create_app
+from handlers.container import ServiceTimings
 from handlers.v1.tokens import Tokens
 from tests.support.backends import SECRET, settings_for
 from tests.support.line import Line
@@ -222,7 +223,8 @@ async def farewell(socket: ClientConnection) -> int:
 async def test_without_a_database_there_is_no_conversation(mongodb_url: str) -> None:
     line = Line(mongodb_url)
     await line.mend()
-    async with v1_surface(mongodb_url, mongodb_url=line.url) as surface:
+    timings = ServiceTimings(database_timeout=5)  # which the requests wait for
+    async with v1_surface(mongodb_url, timings, mongodb_url=line.url) as surface:
         amara = surface.person()
         async with conversing(amara) as socket:
             await line.cut()

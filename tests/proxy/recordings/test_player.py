@@ -307,7 +307,7 @@ async def test_a_conversation_may_need_another_pace() -> None:
 async def test_frames_missing_and_extra_show(client: Database) -> None:
     hello: JSON = {"hello": "6b034563940a5b5bf227fda4"}
     async with serving(Notebook(client).app, ws="websockets-sansio") as port:
-        hurried = replace(QUICK, pace=replace(QUICK.pace, timeout=3.0))  # a missing frame is waited for at every pace
+        hurried = replace(QUICK, pace=replace(QUICK.pace, timeout=1.5))  # a missing frame is waited for at every pace
         player = Player(f"http://127.0.0.1:{port}", hurried)
         fewer = await player.play(talks(hello, {"said": {"a": 1}}))
         more = await player.play(talks(hello, {"said": {"a": 1}}, {"said": 2}, {"said": 3}))

@@ -160,7 +160,9 @@ async def test_a_patient_is_found_nowhere(routing: Path, mongodb_url: str, datab
     async with serving(leaky_apps.legacy) as legacy:
         routing.write_text(written(legacy, mongodb_url))
         async with served(routing) as (process, port, ops):
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=BRIEFLY_IDLE) as client:
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", verify=False, limits=BRIEFLY_IDLE
+            ) as client:
                 await orders.create(order)
                 await until(lambda: orders.taken_up(order))
                 for request in requests(client):
@@ -213,7 +215,7 @@ async def pages(ops: int, database: Database) -> dict[str, str]:
     samples = await ReportReader(database).samples(Span(0, time.time() + 1))
     places = ["/", "/live", "/history", "/config", "/divergences", "/drift", "/metrics", "/status.json", "/index.json"]
     places += [f"/routes/{name}" for name in ROUTES] + [f"/samples/{one.id}" for one in samples]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}", limits=BRIEFLY_IDLE) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}", verify=False, limits=BRIEFLY_IDLE) as client:
         answers = {place: await client.get(place) for place in places}
         answers |= {f"{place}.json": await client.get(f"{place}.json") for place in places if place.count("/") == 2}
     assert {answer.status_code for answer in answers.values()} == {200}
