@@ -7,8 +7,8 @@ import contextlib
 import sys
 import uuid
 from asyncio.subprocess import PIPE
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from demo.services import ROOT
 from proxy.fuzz.conversation import FuzzConversation, FuzzFrame
 from proxy.fuzz.differential import Differential, write_execution
 from proxy.fuzz.execution import Execution
+from proxy.fuzz.options import FuzzBackend
 from proxy.recordings import model
 from proxy.websocket.frames import BINARY, CLOSE, PING, TEXT
 from tests.differential.__main__ import COMMAND, arguments_for
@@ -27,80 +28,62 @@ from tests.differential.runner import between
 from tests.differential.sequences import Sequence
 from tests.differential.sides import sides
 
-Fight = Callable[[Sequence], Execution]
-Converse = Callable[[FuzzConversation], Execution]
-
 START = FuzzFrame.text({"type": "start_recording", "consultationId": "C-1"})
 CHUNK = FuzzFrame.text({"type": "audio_chunk", "audioData": "QUJD"})
 STOP = FuzzFrame.text({"type": "stop_recording"})
 
 
-@contextlib.contextmanager
-def fighting(mongodb_url: str, log: Path, *, undeclared: bool = False) -> Iterator[Fight]:
-    """Start both backends, and return a runner of sequences; with `undeclared`, no difference counts as declared."""
+@dataclass(frozen=True)
+class RunningPair:
+    """Both backends, which run on the loop of `runner`. For `strict`, no difference is declared."""
+
+    runner: asyncio.Runner
+    backends: tuple[FuzzBackend, FuzzBackend]
+    differential: Differential
+    strict: Differential
+
+    def play(self, sequence: Sequence, *, strict: bool = False) -> Execution:
+        differential = self.strict if strict else self.differential
+        return self.runner.run(differential.run(sequence.before, sequence.actions))
+
+    def converse(self, conversation: FuzzConversation) -> Execution:
+        return self.runner.run(self.differential.conversations.run(conversation))
+
+
+@pytest.fixture(scope="module")
+def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPair]:
     with asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
 
-        async def begin() -> Differential:
+        async def start() -> RunningPair:
+            log = tmp_path_factory.mktemp("differential") / "log"
             both = await stack.enter_async_context(sides(mongodb_url, log, f"differential_{uuid.uuid4().hex[:8]}"))
-            return await stack.enter_async_context(between(*both, () if undeclared else None))
+            differential = await stack.enter_async_context(between(*both))
+            strict = await stack.enter_async_context(between(*both, ()))
+            return RunningPair(runner, both, differential, strict)
 
-        duel = runner.run(begin())
         try:
-            yield lambda sequence: runner.run(duel.run(sequence.before, sequence.actions))
+            yield runner.run(start())
         finally:
             runner.run(stack.aclose())
 
 
-@pytest.fixture(scope="module")
-def fight(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fight]:
-    with fighting(mongodb_url, tmp_path_factory.mktemp("differential") / "log") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def conversations(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converse]:
-    """Play conversations to both backends."""
-    with asyncio.Runner() as runner:
-        stack = contextlib.AsyncExitStack()
-
-        async def begin() -> Differential:
-            log = tmp_path_factory.mktemp("conversations") / "log"
-            both = await stack.enter_async_context(sides(mongodb_url, log, f"differential_{uuid.uuid4().hex[:8]}"))
-            return await stack.enter_async_context(between(*both))
-
-        duel = runner.run(begin())
-        try:
-            yield lambda conversation: runner.run(duel.conversations.run(conversation))
-        finally:
-            runner.run(stack.aclose())
-
-
-def test_the_command_finds_no_difference(mongodb_url: str, tmp_path: Path) -> None:
+def test_the_command_finds_no_difference(pair: RunningPair, tmp_path: Path) -> None:
     # A short run of `make fuzz` with the plug-in.
-    with asyncio.Runner() as runner:
-        stack = contextlib.AsyncExitStack()
-        both = runner.run(
-            stack.enter_async_context(sides(mongodb_url, tmp_path / "log", f"fuzz_{uuid.uuid4().hex[:8]}"))
-        )
-        try:
-            limits = ["--minutes", "3", "--max-sequences", "16", "--hang-after", "3", "--seed", "1"]
-            limits += ["--into", str(tmp_path / "found")]
-            command = [sys.executable, "-c", COMMAND, "fuzz", *arguments_for(*both), *limits]
-            process = runner.run(asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=ROOT))
-            output, errors = runner.run(process.communicate())
-        finally:
-            runner.run(stack.aclose())
+    limits = ["--minutes", "3", "--max-sequences", "16", "--hang-after", "3", "--seed", "1"]
+    limits += ["--into", str(tmp_path / "found")]
+    command = [sys.executable, "-c", COMMAND, "fuzz", *arguments_for(*pair.backends), *limits]
+    process = pair.runner.run(asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=ROOT))
+    output, errors = pair.runner.run(process.communicate())
     assert process.returncode == 0, f"{output.decode()}\n{errors.decode()}"
     assert b" 0 undeclared" in output
 
 
-def test_a_difference_is_found_and_becomes_a_recording(mongodb_url: str, tmp_path: Path) -> None:
+def test_a_difference_is_found_and_becomes_a_recording(pair: RunningPair, tmp_path: Path) -> None:
     logout = Action(
         "POST", "/users/logout"
     )  # the legacy never answers it, the native side does: declared, but not here
-    with fighting(mongodb_url, tmp_path / "log", undeclared=True) as fight:
-        account = fight(Sequence({"users": [{"_id": {"$oid": ABSENT}, "email": "a"}]}, [logout]))
+    account = pair.play(Sequence({"users": [{"_id": {"$oid": ABSENT}, "email": "a"}]}, [logout]), strict=True)
     (result,) = account.differing
     assert [(one.location, one.kind) for one in result.unexplained] == [("outcome", "outcome")]
     assert "POST /users/logout" in account.describe()
@@ -110,8 +93,8 @@ def test_a_difference_is_found_and_becomes_a_recording(mongodb_url: str, tmp_pat
     assert again.store == account.scenario.store
 
 
-def test_what_is_declared_is_no_difference(fight: Fight) -> None:
-    account = fight(Sequence({}, [Action("POST", "/users/logout")]))
+def test_what_is_declared_is_no_difference(pair: RunningPair) -> None:
+    account = pair.play(Sequence({}, [Action("POST", "/users/logout")]))
     assert not account.differing
     assert [result.declared for result in account.results if result.declared] == [("logout-without-token",)]
 
@@ -126,23 +109,23 @@ def test_what_is_declared_is_no_difference(fight: Fight) -> None:
     ],
     ids=["twice-stopped", "nine-chunks", "broken", "closed"],
 )
-def test_conversations_go_alike(conversations: Converse, frames: tuple[FuzzFrame, ...]) -> None:
-    account = conversations(FuzzConversation(TARGET, frames))
+def test_conversations_go_alike(pair: RunningPair, frames: tuple[FuzzFrame, ...]) -> None:
+    account = pair.converse(FuzzConversation(TARGET, frames))
     assert not account.differing, account.describe()
     assert account.received[0]["type"] == "connection"  # type: ignore[index,call-overload]
 
 
-def test_a_refused_handshake_goes_alike(conversations: Converse) -> None:
+def test_a_refused_handshake_goes_alike(pair: RunningPair) -> None:
     for conversation in (
         FuzzConversation("/elsewhere"),
         FuzzConversation(TARGET, headers=(("sec-websocket-protocol", "a, a"),)),
     ):
-        account = conversations(conversation)
+        account = pair.converse(conversation)
         assert not account.differing, account.describe()
         assert account.received == ()
 
 
-def test_later_requests_name_what_earlier_ones_made(fight: Fight) -> None:
+def test_later_requests_name_what_earlier_ones_made(pair: RunningPair) -> None:
     auth = (("authorization", f"Bearer {TOKEN}"), ("content-type", "application/json"))
     actions = [
         Action("POST", "/api/prompts", auth, '{"prompt_name":"a","prompt_text":"b"}'),
@@ -150,7 +133,7 @@ def test_later_requests_name_what_earlier_ones_made(fight: Fight) -> None:
         Action("GET", "/", (("if-none-match", "<etag 7>"),)),
         Action("GET", "/api/prompts/<_id 3>?", (("authorization", f"x <token 0|{TOKEN}>"),)),
     ]
-    account = fight(Sequence({}, actions))
+    account = pair.play(Sequence({}, actions))
     assert not account.differing
     made, deleted, _, named = (step for step in account.scenario.steps)
     identity = deleted.request.target.removeprefix("/api/prompts/")
