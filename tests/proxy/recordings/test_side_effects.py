@@ -161,7 +161,7 @@ async def test_calls_are_read_though_kept_connections_close() -> None:
         assert [await calls.read() for _ in range(3)] == [[], [], []]
 
 
-@pytest.mark.parametrize(("path", "told"), [("text", "no JSON"), ("thing", "a list"), ("none", "404")])
+@pytest.mark.parametrize(("path", "told"), [("text", "not JSON"), ("thing", "a list"), ("none", "404")])
 async def test_a_list_of_calls_that_is_none_is_told(path: str, told: str) -> None:
     async with serving(listing()) as port, OutsideCalls(f"http://127.0.0.1:{port}/{path}") as calls:
         with pytest.raises(SideEffectsError, match=told):
