@@ -9,7 +9,7 @@ from base64 import b64encode
 from hashlib import sha1
 from typing import Final
 
-_NO_CACHE: Final = re.compile(r"(?:^|,)\s*?no-cache\s*?(?:,|\Z)")
+_NO_CACHE: Final = re.compile(r"(?:^|,)[\t\n\v\f\r \xa0]*no-cache[\t\n\v\f\r \xa0]*(?:,|\Z)")
 _EMPTY: Final = 'W/"0-2jmj7l5rSw0yVb/vlWAYkK/YBwk"'
 
 

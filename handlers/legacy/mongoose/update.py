@@ -6,6 +6,7 @@ path's setters and cast; validators do not run. The result may be empty.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,6 +30,9 @@ from handlers.legacy.mongoose.path_types import IdListPath, MixedPath, StringPat
 from handlers.legacy.mongoose.paths import Path, cast_operand
 from handlers.legacy.mongoose.schema import Schema
 from handlers.legacy.mongoose.values import FORBIDDEN, clone, document_in, is_document, is_true, to_bson
+
+_ITEM: Final = re.compile(r"[0-9]+|\$(?:\[[^\]]*\])?")
+"""An item of an array in a dotted name: its index, or a positional operator of MongoDB."""
 
 OPERATORS: Final = frozenset(
     (
@@ -213,7 +217,7 @@ def find_path(schema: Schema, name: str) -> Path | None:
         return path
     parts = name.split(".")
     parent = schema.find(parts[0])
-    if isinstance(parent, IdListPath) and (parts[1].isdigit() or parts[1] == "$"):
+    if isinstance(parent, IdListPath) and _ITEM.fullmatch(parts[1]):
         return parent.item
     return parent
 

@@ -158,6 +158,7 @@ CONDITIONS = [
     [("If-None-Match", "*"), ("Cache-Control", "max-age=0, no-cache ,x")],
     [("If-None-Match", "*"), ("Cache-Control", "max-age=0"), ("Cache-Control", "no-cache")],
     [("If-None-Match", "*"), ("Cache-Control", "no-cache=x")],
+    *([("If-None-Match", "*"), ("Cache-Control", f"no-cache{blank}")] for blank in ("\x85", "\xa0", " \t")),
     [("If-None-Match", "*"), ("Cache-Control", "NO-CACHE")],
     [("If-Modified-Since", "Sun, 22 Nov 2026 00:00:00 GMT")],
     [("If-None-Match", "*"), ("If-Modified-Since", "Sun, 22 Nov 2026 00:00:00 GMT")],

@@ -270,6 +270,10 @@ ODD_UPDATES: list[dict[str, Any]] = [
     {"$__": 1, "prompt_name": "a"},
     {"$__": 1, "_doc": {"prompt_name": "a"}, "prompt_text": "b"},
     {"$set": {"prompt_name": "a", "transcript_ids": {"$__": 1}}},
+    *(
+        {f"transcript_ids.{item}": KNOWN_ID}
+        for item in ("00", "²", "٣", "1²", "$[]", "$[a]", "$[", "$a", "$[a]b", "-1")
+    ),
 ]
 
 
