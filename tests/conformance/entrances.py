@@ -35,9 +35,9 @@ NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/u
 LIMIT: Final = 20.0
 """Seconds of a gateway's limits where no case is to reach one, however busy the machine."""
 SHORT_LIMIT: Final = 2.0
-"""Seconds of a gateway's limits where a case is to reach one."""
+"""Seconds of a gateway's limits where a case is to reach one, but not that of connecting."""
 ROUTING: Final = """
-legacy: {{url: "http://127.0.0.1:{upstream}", timeouts: {{connect: {limit}s, response: {limit}s, idle: {limit}s}}}}
+legacy: {{url: "http://127.0.0.1:{upstream}", timeouts: {{connect: 20s, response: {limit}s, idle: {limit}s}}}}
 server: {{header_timeout: {limit}s, request_timeout: {limit}s}}
 routes: []
 access_log: false
