@@ -68,8 +68,8 @@ bench: $(STAMP) $(MODULES) $(PEERS)  ## measure the gateway beside its peers; ne
 bench-quick: $(STAMP) $(MODULES) $(PEERS)  ## measure the required ratios in two minutes; exits with 1 if one is missed
 	$(BIN)/python -m bench.quick
 
-figures: $(STAMP) $(MODULES) $(PEERS)  ## measure the figures in docs/performance.md again, on an idle machine; ONLY=idle selects
-	$(BIN)/python -m bench.figures --only "$(ONLY)"
+figures: $(STAMP) $(MODULES) $(PEERS)  ## measure outdated figures in docs/performance.md; ONLY=idle selects, AGAIN=1 takes all
+	$(BIN)/python -m bench.figures --only "$(ONLY)" $(if $(AGAIN),--again)
 
 LOCKER := $(VENV)/lock/bin
 LOCK := $(LOCKER)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \

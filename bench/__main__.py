@@ -123,11 +123,11 @@ PARTS: Mapping[str, Callable[[Readings, Console], Rows]] = {
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(tuple(PARTS)))
-@click.option("--seconds", default=5.0, show_default=True, help="Length of one reading.")
+@click.option("--seconds", default=5, show_default=True, type=click.IntRange(1), help="Length of one reading.")
 @click.option("--rounds", default=3, show_default=True, help="Readings of each contender, in turns.")
 @click.option("--connections", default="1,16,128", show_default=True, help="For the forwarding part.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, as_json: bool) -> None:
+def main(parts: tuple[str, ...], seconds: int, rounds: int, connections: str, as_json: bool) -> None:
     """Measure the gateway beside its peers."""
     console = Console(stderr=as_json)
     readings = Readings(seconds, rounds, tuple(int(count) for count in connections.split(",")))
