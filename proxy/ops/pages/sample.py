@@ -17,7 +17,7 @@ from proxy.reports.side_by_side import SideBySideRow, only_near, rows
 
 @dataclass(frozen=True, slots=True)
 class SampleView:
-    """A sample. `rows` are both answers: all of them (`whole`), or those near a difference.
+    """A sample. `rows` are both answers: those near a difference, or all of them (`whole`), also without a difference.
 
     `replaced` is the id of a removed sample of the same difference that was requested.
     """
@@ -38,10 +38,9 @@ def sample(situation: ProcessView) -> Endpoint:
             return error_page(request, 503, unavailable.title, unavailable.text)
         if stored is None:
             return await _instead(situation, request, name)
-        whole = request.query_params.get("rows") == "all"
         both = rows(stored)
-        replaced = request.query_params.get("instead")
-        view = SampleView(stored, both if whole else only_near(both), whole, replaced)
+        near = () if request.query_params.get("rows") == "all" else only_near(both)
+        view = SampleView(stored, near or both, not near, request.query_params.get("instead"))
         return await answer(request, "sample.html", view, area="/comparisons")
 
     return show

@@ -147,6 +147,14 @@ def test_a_sample_shows_both_answers_beside_each_other(client: TestClient) -> No
     assert "active" in text_of(page)  # x-report: show
 
 
+def test_sample_of_a_violation_shows_all_of_both_answers(client: TestClient) -> None:
+    heads = client.get("/routes/notes.list.json", params={"verdict": "violation"}).json()["samples"]
+    view = client.get(f"/samples/{heads[0]['id']}.json").json()
+    assert view["whole"]
+    assert "count" in [row["name"] for row in view["rows"]]
+    assert not any(row["legacy"]["mark"] for row in view["rows"])
+
+
 def test_a_dry_run_shows_what_native_would_have_written(client: TestClient) -> None:
     head = client.get("/routes/notes.create.json").json()["samples"][0]
     text = text_of(client.get(f"/samples/{head['id']}").text)
