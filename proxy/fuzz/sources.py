@@ -72,7 +72,9 @@ class Sources:
         if self.conversations is None:
             return self.sequences()
         talks = self.conversations
-        return st.integers(0, CONVERSATION_SHARE - 1).flatmap(lambda number: self.sequences() if number else talks)
+        return st.integers(1, CONVERSATION_SHARE).flatmap(
+            lambda number: talks if number == CONVERSATION_SHARE else self.sequences()
+        )
 
     def requests(self) -> st.SearchStrategy[FuzzRequest]:
         """Return a strategy for one request from any source."""
