@@ -112,7 +112,7 @@ async def watch_it_refresh(page: Page, staged: Stage) -> None:
     """Advance the page's clock instead of waiting for a refresh."""
     await page.clock.install()
     await page.goto("/live")
-    await page.get_by_text("1 route without requests").click()
+    await page.locator("#idle > summary").click()
     await expect(page.get_by_role("link", name="transcription")).to_be_visible()
     await page.evaluate("document.activeElement.blur()")
     route = page.get_by_role("article", name="transcription")
@@ -163,6 +163,7 @@ async def test_first_screen_names_problem_cause_and_next_step(
 
 
 async def promote_without_scripts(page: Page) -> None:
+    await page.goto("/live?q=prompts.list")  # also lists routes whose requests are older than the window
     await page.get_by_role("link", name="prompts.list").click()
     await page.get_by_role("link", name="Actions").click()
     step = page.locator("form", has=page.get_by_role("button", name="Promote to 50%"))
