@@ -31,7 +31,7 @@ MAX_LOAD: Final = 0.5
 """The highest load average of the last minute at the start."""
 WIDTH: Final = 118
 
-MEASURED: Final = ("proxy", "handlers", "bench")
+MEASURED: Final = ("common", "proxy", "handlers", "bench")
 """The directories whose sources are the version of figures."""
 _SOURCES: Final = frozenset((".py", ".js", ".lua", ".json", ".html", ".css"))
 _BLOCK: Final = re.compile(

@@ -96,6 +96,11 @@ SHARED: Final = contextlib.ExitStack()
 """Servers of the whole run, which end with it."""
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Return the id of a body coded with gzip, without its bytes, which contain the time: all processes must agree."""
+    return f"gzip of {len(val)} bytes" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     """Give every worker of `-n` the one MongoDB, which starts with the first."""
