@@ -103,8 +103,9 @@ def test_embedded_members_named_as_methods_are_read_alike(oracle: Oracle) -> Non
         stored = {"_id": ObjectId(KNOWN_ID), "clinician": ObjectId(KNOWN_ID), "transcript": transcript, "notes": notes}
         answer = oracle.ask("read", model="consultations", document=extended(stored), set={"status": "ended"})
         ours = read_and_save(CONSULTATIONS, stored, {"status": "ended"}, {})
-        assert ours.get("error") == answer.get("error", {}).get("message")
-        assert without_fresh_values(ours.get("json"), stored) == without_fresh_values(answer.get("json"), stored)
+        expected = {"error": answer.get("error", {}).get("message"), "json": answer.get("json")}
+        for name, value in expected.items():  # a message shows the elements with their new dates
+            assert without_fresh_values(ours.get(name), stored) == without_fresh_values(value, stored)
 
     check()
 
