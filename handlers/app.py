@@ -39,6 +39,8 @@ from handlers.v1.rate_limits import create_rate_limiter
 
 PRELOAD_DELAY: Final = 1.0
 """Seconds from the start until the model's package is imported: a gateway is ready before it."""
+OPENAPI_DELAY: Final = 3.0
+"""Seconds from the start until the OpenAPI of `/api/v1` is written, unless a request needs it before."""
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"
 _DATABASE_UNAVAILABLE: Final = {
@@ -132,7 +134,8 @@ class Native:
         services = create_services(settings, self._timings)
         rate_limiter = create_rate_limiter(services.store if settings.rate_limits_shared else None)
         limits = LoginLimits(rate_limiter, settings.login_limit, settings.failed_login_limit)
-        self._v1 = assemble(create_v1(), services, settings, rate_limiter, limits)
+        v1 = create_v1()
+        self._v1 = assemble(v1, services, settings, rate_limiter, limits)
         self._http = legacy_dialect(services, settings, limits)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
         self._dry_websocket = DryTranscriptionStream(settings.audio_limit)
@@ -142,7 +145,9 @@ class Native:
         if self._settings is None:  # served rather than embedded
             gc.collect()
             gc.freeze()  # a full collection would visit every imported object: 60 ms, most of p99
-            asyncio.get_running_loop().call_later(PRELOAD_DELAY, services.model.preload)
+            loop = asyncio.get_running_loop()
+            loop.call_later(PRELOAD_DELAY, services.model.preload)
+            loop.call_later(OPENAPI_DELAY, v1.state.openapi.write)
         try:
             yield DECLARATION
         finally:

@@ -3,15 +3,11 @@
 Its OpenAPI needs no services: it is the same before start-up.
 """
 
-import asyncio
-import functools
 from typing import Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -22,6 +18,7 @@ from handlers.v1 import assistant, consultations, health, notes, prompts, transc
 from handlers.v1.dependencies import AppState
 from handlers.v1.errors import add_error_handlers
 from handlers.v1.middleware import BodyLimit, SecureHeaders
+from handlers.v1.openapi import WrittenOpenAPI
 from handlers.v1.rate_limits import RateLimiter
 from handlers.v1.tokens import Tokens
 
@@ -57,21 +54,9 @@ def create_v1() -> FastAPI:
         app.include_router(resource.router, prefix=PREFIX)
     app.include_router(health.router)
     add_error_handlers(app, route_methods())
-    _add_openapi(app)
+    app.state.openapi = WrittenOpenAPI(app)
+    app.add_route(OPENAPI, app.state.openapi.show, include_in_schema=False)
     return app
-
-
-def _add_openapi(app: FastAPI) -> None:
-    """Serve the OpenAPI as bytes that are written once, at the first request: that takes longer than all the rest."""
-
-    @functools.cache
-    def document() -> bytes:
-        return bytes(JSONResponse(app.openapi()).body)
-
-    async def show(_: Request) -> Response:
-        return Response(await asyncio.to_thread(document), media_type="application/json")
-
-    app.add_route(OPENAPI, show, include_in_schema=False)
 
 
 def route_methods() -> list[tuple[str, set[str]]]:
