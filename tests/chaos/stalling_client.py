@@ -39,8 +39,9 @@ class StallingClient(asyncio.Protocol):
         return self._written - self._transport.get_write_buffer_size()
 
     def abort(self) -> None:
-        """Abort the connection."""
-        self._transport.abort()
+        """Abort the connection, unless it has ended: a transport of asyncio cannot be aborted after that."""
+        if self._end == "none":
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
