@@ -87,6 +87,8 @@ async def test_error_position_is_that_in_the_whole(text: str, damage: str, where
         await parse_in_slices(damaged, json.loads, slice_size=SMALL)
     except json.JSONDecodeError as error:
         actual = (error.msg, error.pos)
+    except StructureError:  # more surrogates than are read in slices
+        reject()
     assert actual == expected
 
 
