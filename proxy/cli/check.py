@@ -9,9 +9,9 @@ from typing import Final
 
 import click
 
-from proxy.cli.config_file import ROUTING_FILE
 from proxy.cli.diagnostics import Diagnostic, Format, github_of, json_of, text_of
 from proxy.cli.import_strings import import_problem
+from proxy.cli.shared_options import ROUTING_FILE
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem

@@ -12,8 +12,6 @@ from proxy.config.models import Config
 from proxy.config.problems import ConfigError
 from proxy.runtime.garbage import without_collection
 
-ROUTING_FILE = click.Path(path_type=Path, dir_okay=False)
-
 
 def opened(path: Path, *, pinned: bool = True) -> Config:
     """Load a file with this shell's environment, without SCRIBE_PROXY_PIN unless `pinned`."""

@@ -13,7 +13,7 @@ import click
 from proxy.cli.console import console
 from proxy.cli.coverage_table import coverage_table, summarize_coverage
 from proxy.cli.database_options import DatabaseOptions, database_options, run_query
-from proxy.cli.param_types import TimeParam
+from proxy.cli.shared_options import since_option
 from proxy.config.loading import load as load_routing
 from proxy.config.problems import ConfigError
 from proxy.contract.bundle import load_divergences
@@ -126,14 +126,7 @@ def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
 @_CONTRACT
 @_RECORDINGS
 @click.option("--live", is_flag=True, help="Count compared live traffic as well.")
-@click.option(
-    "--since",
-    type=TimeParam(),
-    default="30d",
-    show_default=True,
-    metavar="TIME",
-    help="Beginning of the live traffic, with --live.",
-)
+@since_option("30d", "Beginning of the live traffic, with --live.")
 @database_options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def show_coverage(

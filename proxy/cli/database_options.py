@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import click
 
 from proxy.cli.option_group import option_group
+from proxy.cli.shared_options import config_option
 from proxy.cli.unusable import Unusable
 from proxy.config.loading import load
 from proxy.config.models import Config
@@ -69,15 +70,7 @@ database_options: Final = option_group(
         "--mongodb-url", metavar="URL", help="The gateway's own MongoDB; else mongodb.url of FILE, or MONGODB_URL."
     ),
     click.option("--database", metavar="NAME", help="The gateway's database; else mongodb.database of FILE."),
-    click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=Path("routing.yaml"),
-        show_default=True,
-        metavar="FILE",
-        help="The routing file; may be absent.",
-    ),
+    config_option("config_file", "The routing file; may be absent."),
 )
 """Adds `--mongodb-url`, `--database` and `--config` to a command, and passes `DatabaseOptions` as `database`."""
 

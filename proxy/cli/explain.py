@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy.cli.caller_options import Caller, caller_options
-from proxy.cli.config_file import ROUTING_FILE, opened
+from proxy.cli.config_file import opened
 from proxy.cli.explanation import RouteExplanation, explained, raw_path
 from proxy.cli.ops_client import ops_url_option
 from proxy.cli.param_types import ShareParam
+from proxy.cli.shared_options import config_option
 from proxy.config.models import Config
 from proxy.gateway.patterns import METHODS, WEBSOCKET
 from proxy.gateway.routing import RouteTable
@@ -30,15 +31,7 @@ if TYPE_CHECKING:
 @click.argument("path")
 @caller_options
 @click.option("--stage", type=ShareParam(), help="The rollout's current stage; default its first.")
-@click.option(
-    "--config",
-    "file",
-    type=ROUTING_FILE,
-    default=Path("routing.yaml"),
-    show_default=True,
-    metavar="FILE",
-    help="The routing file.",
-)
+@config_option()
 @click.option("--live", is_flag=True, help="Use the stage and the cap of a running gateway.")
 @ops_url_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

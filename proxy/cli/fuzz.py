@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from proxy.cli.option_group import option_group
+from proxy.cli.shared_options import hang_after_option
 from proxy.cli.unusable import Unusable
 from proxy.fuzz.options import FuzzBackend, FuzzOptions
 from proxy.fuzz.safety import ForeignHostError, refuse_foreign
@@ -125,14 +126,7 @@ _search: Final = option_group(
     click.option(
         "--seed", type=click.IntRange(min=0), metavar="S", help="Seed, to repeat a run; the default is the time."
     ),
-    click.option(
-        "--hang-after",
-        type=click.FloatRange(min=0.1),
-        default=1.5,
-        show_default=True,
-        metavar="SECONDS",
-        help="Time without an answer that counts as a hang.",
-    ),
+    hang_after_option(1.5),
     click.option(
         "--max-findings",
         type=click.IntRange(min=1),

@@ -12,8 +12,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from proxy.cli.config_file import ROUTING_FILE, opened
+from proxy.cli.config_file import opened
 from proxy.cli.console import console
+from proxy.cli.shared_options import ROUTING_FILE
 from proxy.config.diff import RouteChange, SettingChange, route_changes, setting_changes
 from proxy.config.field_types import show_share
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from proxy.cli.option_group import Decorator, option_group
+from proxy.cli.shared_options import hang_after_option
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments, database_of, is_local, open_side_effects
 
 SideEffects = tuple[StoredDocuments | None, OutsideCalls | None]
@@ -48,14 +49,7 @@ def service_options(base_url: str, mongodb_url: str) -> Decorator:
         click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it."),
         click.option("--yes-empty-database", is_flag=True, help="Allow emptying a database on another machine."),
         click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it."),
-        click.option(
-            "--hang-after",
-            type=click.FloatRange(min=0.1),
-            default=3.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="Time without an answer that counts as a hang.",
-        ),
+        hang_after_option(3.0),
     )
 
 

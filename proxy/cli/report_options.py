@@ -12,6 +12,7 @@ import click
 from proxy.cli.completion import complete_routes
 from proxy.cli.option_group import option_group
 from proxy.cli.param_types import ShareParam, TimeParam
+from proxy.cli.shared_options import since_option
 from proxy.comparison.verdicts import Name
 from proxy.reports.gate import Gate
 from proxy.reports.models import FieldKind, Span
@@ -73,14 +74,7 @@ def _output(
 query_options: Final = option_group(
     "query",
     _query,
-    click.option(
-        "--since",
-        type=TimeParam(),
-        default="24h",
-        show_default=True,
-        metavar="TIME",
-        help="Beginning of the period: 2h, 7d, or a time.",
-    ),
+    since_option("24h", "Beginning of the period: 2h, 7d, or a time."),
     click.option("--until", type=TimeParam(), metavar="TIME", help="End of the period; default now."),
     click.option(
         "--route", metavar="NAME", shell_complete=complete_routes, help="One route, with its fields and samples."

@@ -17,7 +17,7 @@ from rich.text import Text
 from proxy.cli.completion import complete_routes
 from proxy.cli.console import console
 from proxy.cli.database_options import DatabaseOptions, DatabaseTarget, database_options, run_query
-from proxy.cli.param_types import TimeParam
+from proxy.cli.shared_options import since_option
 from proxy.reports.models import Span
 from proxy.reports.registry import DifferenceRegistry, UnknownDifference
 from proxy.reports.triage import MARKS, InvalidMark, Mark, State, TrackedDifference, by_attention
@@ -39,14 +39,7 @@ def _user() -> str:
 @click.option("--in", "revision", metavar="REVISION", help="The revision of native in which it is fixed.")
 @click.option("--who", "actor", default=_user, show_default="$USER", help="Your name.")
 @click.option("--route", metavar="NAME", shell_complete=complete_routes, help="List the differences of one route.")
-@click.option(
-    "--since",
-    type=TimeParam(),
-    default="30d",
-    show_default=True,
-    metavar="TIME",
-    help="List differences observed since then.",
-)
+@since_option("30d", "List differences observed since then.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def triage(
     database: DatabaseOptions,

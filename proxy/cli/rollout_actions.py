@@ -10,16 +10,18 @@ import asyncio
 import getpass
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from proxy.cli.completion import complete_groups, complete_routes_and_groups
-from proxy.cli.config_file import ROUTING_FILE, show_problems
+from proxy.cli.config_file import show_problems
+from proxy.cli.option_group import Decorator, Function
 from proxy.cli.param_types import ShareParam
+from proxy.cli.shared_options import config_option
 from proxy.cli.unusable import Unusable
 from proxy.config.field_types import show_duration, show_share
 from proxy.config.loading import load
@@ -34,8 +36,6 @@ from proxy.rollout.transitions import Refused
 from proxy.runtime.database import Database, DatabaseError, Unavailable
 from proxy.types import BasisPoints
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 
 def current_user() -> str:
     """Return the user as `user@host`, also without an entry in the user database."""
@@ -46,27 +46,19 @@ def current_user() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _with_route(command: Command) -> Command:
+def _with_route(command: Function) -> Function:
     """Add the route and the common options to a command."""
     return click.argument("route", metavar="ROUTE_OR_GROUP", shell_complete=complete_routes_and_groups)(
         _with_options(command)
     )
 
 
-def _with_options(command: Command) -> Command:
+def _with_options(command: Function) -> Function:
     """Add the reason, the actor and the routing file to a command."""
-    options = (
+    options: tuple[Decorator, ...] = (
         click.option("--why", "reason", required=True, help="The reason, for the history."),
         click.option("--who", "actor", default=current_user, show_default="user@host", help="Your name."),
-        click.option(
-            "--config",
-            "file",
-            type=ROUTING_FILE,
-            default=Path("routing.yaml"),
-            show_default=True,
-            metavar="FILE",
-            help="The routing file.",
-        ),
+        config_option(),
     )
     for option in reversed(options):
         command = option(command)

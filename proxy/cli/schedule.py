@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.cli.completion import complete_routes
-from proxy.cli.config_file import ROUTING_FILE, opened
+from proxy.cli.config_file import opened
 from proxy.cli.console import console
+from proxy.cli.shared_options import ROUTING_FILE
 from proxy.config.field_types import show_duration, show_share
 from proxy.config.models import Config, Route
 from proxy.rollout.progress import timetable

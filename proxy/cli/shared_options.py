@@ -1,0 +1,43 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from proxy.cli.option_group import Decorator
+from proxy.cli.param_types import TimeParam
+
+ROUTING_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+
+
+def config_option(argument: str = "file", help_text: str = "The routing file.") -> Decorator:
+    """Return `--config`, passed as `argument`: a routing.yaml."""
+    return click.option(
+        "--config",
+        argument,
+        type=ROUTING_FILE,
+        default=Path("routing.yaml"),
+        show_default=True,
+        metavar="FILE",
+        help=help_text,
+    )
+
+
+def since_option(default: str, help_text: str) -> Decorator:
+    """Return `--since`: the beginning of a period."""
+    return click.option("--since", type=TimeParam(), default=default, show_default=True, metavar="TIME", help=help_text)
+
+
+def hang_after_option(seconds: float) -> Decorator:
+    """Return `--hang-after`, by default `seconds`."""
+    return click.option(
+        "--hang-after",
+        type=click.FloatRange(min=0.1),
+        default=seconds,
+        show_default=True,
+        metavar="SECONDS",
+        help="Time without an answer that counts as a hang.",
+    )
