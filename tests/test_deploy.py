@@ -79,7 +79,7 @@ def test_every_command_of_the_runbook_exists() -> None:
     assert set(named) <= set(COMMANDS)
 
 
-def test_the_routing_file_of_the_config_map_is_sound() -> None:
+def test_routing_file_of_the_config_map_is_sound() -> None:
     (config_map,) = yaml.safe_load_all((DEPLOY / "kubernetes/routing.yaml").read_text())
     config = parse(config_map["data"]["routing.yaml"], {"LEGACY_URL": "http://legacy:4500"})
     assert all(route.share == 0 for route in config.routes)
@@ -218,7 +218,7 @@ def nginx(place: Path, upstream: int, port: int) -> Iterator[None]:
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")
-async def test_an_nginx_in_front_passes_requests_on_as_they_are(tmp_path: Path) -> None:
+async def test_nginx_in_front_passes_requests_on_as_they_are(tmp_path: Path) -> None:
     port = free_port()
     async with serving(echo) as upstream:
         with nginx(tmp_path, upstream, port):

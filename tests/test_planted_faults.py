@@ -66,7 +66,7 @@ def in_recordings(expected: Answer, actual: Answer) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_planted_fault_is_named_in_every_comparison(fault: PlantedFault) -> None:
+def test_planted_fault_is_named_in_every_comparison(fault: PlantedFault) -> None:
     legacy, native = sound(fault.answer), sound(fault.answer)
     fault.plant(native)
     assert in_reads(legacy, native) == fault.expected
@@ -114,7 +114,7 @@ def test_no_fault_is_found_in_a_sound_answer() -> None:
     assert in_reads(legacy, native) == {("body.made._id", "value"), ("body.made.at", "value"), ("body.log", "value")}
 
 
-def test_the_table_leaves_the_sound_answer_alone() -> None:
+def test_table_leaves_the_sound_answer_alone() -> None:
     before = copy.deepcopy(note())
     assert json.loads(compact(note())) == before
     assert len(FAULTS) >= 45

@@ -100,7 +100,7 @@ def test_with_everything_native_only_what_is_declared_differs(environment: Recor
     assert tally(report.results).declared > 0
 
 
-def test_the_native_app_alone_differs_only_where_declared(environment: RecordingEnvironment) -> None:
+def test_native_app_alone_differs_only_where_declared(environment: RecordingEnvironment) -> None:
     with native(environment) as base_url:
         report = asyncio.run(play(base_url, environment, declared=True))
     assert describe_differences(report) == ""

@@ -77,7 +77,7 @@ def _allow(responses: dict[str, Any], status: str, description: str) -> None:
         responses[status] = {"description": known["description"], **content}
 
 
-def test_the_legacy_surface_answers_as_its_contract_says(mongodb_url: str) -> None:
+def test_legacy_surface_answers_as_its_contract_says(mongodb_url: str) -> None:
     declared = divergences.load(ROOT / "contracts" / "divergences.yaml")
     contract = as_native_answers(read_contract(ROOT / "contracts" / "openapi.yaml"), declared)
     del contract["paths"]["/transcription-stream"]  # a WebSocket

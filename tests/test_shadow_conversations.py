@@ -316,7 +316,7 @@ FAULTS: Final[dict[str, tuple[Fault, set[tuple[str, str]]]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_planted_fault_is_named_alone(stand: Stand, fault: str) -> None:
+async def test_planted_fault_is_named_alone(stand: Stand, fault: str) -> None:
     stand.native.fault, expected = FAULTS[fault]
     event = await stand.compare()
     assert {(one.field, one.kind) for one in event.verdict.differences} == expected

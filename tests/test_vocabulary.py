@@ -64,7 +64,7 @@ def dropped(package: str) -> list[str]:
         ("keep_alive_timeout", ["timeout"]),
     ],
 )
-def test_a_name_is_split_into_its_words(name: str, expected: list[str]) -> None:
+def test_name_is_split_into_its_words(name: str, expected: list[str]) -> None:
     assert words(name) == expected
 
 
@@ -104,7 +104,7 @@ def test_docstrings_of_functions_begin_with_a_verb(package: str) -> None:
     assert [module.where(each.line) for module, each in functions if NOT_A_VERB.match(each.docstring)] == []
 
 
-def test_the_name_of_a_test_is_its_docstring() -> None:
+def test_name_of_a_test_is_its_docstring() -> None:
     tests = [
         (module, each) for module in modules("tests") for each in module.functions if each.name.startswith("test_")
     ]

@@ -67,9 +67,7 @@ async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage
 
 
 @pytest.mark.slow  # each page has tests of its HTML in tests/proxy/ops
-async def test_the_pages_are_sound_and_usable_at_every_width(
-    tmp_path: Path, mongodb_url: str, browser: Browsing
-) -> None:
+async def test_pages_are_sound_and_usable_at_every_width(tmp_path: Path, mongodb_url: str, browser: Browsing) -> None:
     async with served(tmp_path, mongodb_url) as (staged, base):
         for settings in (DESKTOP, PHONE):
             async with Tab.opened(browser.browser, base, settings) as tab:

@@ -104,7 +104,7 @@ async def test_offline_is_told_and_tried_again(page: Page, account: Account) -> 
 
 
 @pytest.mark.slow  # the next test's recording breaks off, too
-async def test_a_recording_that_breaks_off_is_kept_as_far_as_it_came(page: Page, account: Account) -> None:
+async def test_recording_that_breaks_off_is_kept_as_far_as_it_came(page: Page, account: Account) -> None:
     await page.route_web_socket("**/transcription-stream", break_off)
     await enter(page, account, f"consultations/{account.consultation}")
     await page.get_by_role("button", name="Record").click()
@@ -127,7 +127,7 @@ async def test_what_was_heard_outlives_the_session(page: Page, account: Account)
     await expect(page.get_by_role("region", name="Transcript")).to_contain_text("as far as it came")
 
 
-async def test_an_end_amid_a_recording_waits_for_the_last_words(page: Page, account: Account) -> None:
+async def test_end_amid_a_recording_waits_for_the_last_words(page: Page, account: Account) -> None:
     await enter(page, account, f"consultations/{account.consultation}")
     await page.get_by_role("button", name="New prompt").click()
     await page.get_by_label("Name").fill("Letter")

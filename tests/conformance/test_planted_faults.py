@@ -173,7 +173,7 @@ def test_without_a_fault_the_cases_used_here_are_right(tmp_path: Path, oracle: O
 
 
 @pytest.mark.parametrize(("plant", "names"), FAULTS, ids=lambda each: getattr(each, "__name__", ""))
-def test_a_planted_fault_is_seen(
+def test_planted_fault_is_seen(
     plant: Plant, names: tuple[str, ...], tmp_path: Path, oracle: Oracle | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)

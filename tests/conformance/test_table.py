@@ -11,7 +11,7 @@ from tests.conformance.table import case_names, printable
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 
-def test_the_committed_table_shows_every_case() -> None:
+def test_committed_table_shows_every_case() -> None:
     assert case_names(PAGE.read_text()) == [printable(case.name) for case in cases()]
 
 
@@ -20,7 +20,7 @@ def test_there_are_at_least_400_cases_of_distinct_names() -> None:
     assert len(names) == len(set(names)) >= 400
 
 
-def test_the_committed_table_has_the_gateway_never_out_of_step() -> None:
+def test_committed_table_has_the_gateway_never_out_of_step() -> None:
     summary = PAGE.read_text().partition("\n## ")[0]
     match = re.search(r"\| out of step \| (\d+) \|", summary)
     assert match is not None

@@ -23,7 +23,7 @@ async def page() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_the_page_may_reach_its_own_files_and_one_api(page: httpx.AsyncClient) -> None:
+async def test_page_may_reach_its_own_files_and_one_api(page: httpx.AsyncClient) -> None:
     answer = await page.get("/")
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
     assert answer.status_code == 200
@@ -43,7 +43,7 @@ async def test_files_are_asked_for_anew_and_not_sent_again(page: httpx.AsyncClie
     assert again.headers["cache-control"] == "no-cache"
 
 
-async def test_the_page_is_told_where_the_api_is(page: httpx.AsyncClient) -> None:
+async def test_page_is_told_where_the_api_is(page: httpx.AsyncClient) -> None:
     answer = await page.get("/config.js")
     assert answer.headers["content-type"].startswith("text/javascript")
     assert answer.text == f'export default {{"api": "{API}", "chunkMs": 500}};\n'

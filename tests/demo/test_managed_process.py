@@ -41,7 +41,7 @@ def test_what_it_says_is_waited_for_and_matched(python: Spawn) -> None:
     assert child.running
 
 
-def test_an_end_before_the_line_tells_code_and_last_words(python: Spawn) -> None:
+def test_end_before_the_line_tells_code_and_last_words(python: Spawn) -> None:
     with pytest.raises(ManagedProcessError, match=r"it ended with code 3: no \| luck"):
         python("import sys; sys.exit(print('no\\nluck', flush=True) or 3)").wait_for("ready", 60)
 
@@ -60,7 +60,7 @@ def test_check_passes_while_it_runs_and_raises_after(python: Spawn) -> None:
         child.check()
 
 
-def test_a_program_that_is_not_there_is_an_error_of_its_name(tmp_path: Path) -> None:
+def test_program_that_is_not_there_is_an_error_of_its_name(tmp_path: Path) -> None:
     child = ManagedProcess("the oracle", [tmp_path / "absent"], log=tmp_path / "log")
     with pytest.raises(ManagedProcessError, match="the oracle cannot be run"):
         child.start()
@@ -68,7 +68,7 @@ def test_a_program_that_is_not_there_is_an_error_of_its_name(tmp_path: Path) -> 
     child.stop()
 
 
-def test_the_environment_is_added_to_this_ones(python: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_added_to_this_ones(python: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INHERITED", "yes")
     child = python("import os; print(os.environ['INHERITED'], os.environ['GIVEN'])", env={"GIVEN": "too"})
     assert child.wait_for("yes too", 60)
@@ -150,7 +150,7 @@ def test_child_of_a_background_job_can_be_interrupted(python: Spawn) -> None:
     assert child.wait_for("True|False", 60)[0] == "True"
 
 
-def test_a_child_may_be_started_from_any_thread(python: Spawn) -> None:
+def test_child_may_be_started_from_any_thread(python: Spawn) -> None:
     started: list[ManagedProcess] = []
     thread = threading.Thread(target=lambda: started.append(python("import time; time.sleep(60)")))
     thread.start()

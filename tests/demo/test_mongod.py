@@ -50,7 +50,7 @@ async def test_it_can_be_awaited_and_is_small(tmp_path: Path) -> None:
     assert size < 20_000_000
 
 
-def test_a_taken_port_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+def test_taken_port_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(MongodError, match=f"port {port} for mongod is taken"):
@@ -89,7 +89,7 @@ def test_one_on_the_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert find_mongod() == program
 
 
-def test_the_packaged_one_is_found_where_path_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_packaged_one_is_found_where_path_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     found = find_mongod()
     if found is None:

@@ -89,7 +89,7 @@ async def test_killed_service_resets_the_connection_and_restarts(client: httpx.A
 
 
 @pytest.mark.filterwarnings("ignore:The HMAC key")  # the recordings' secret is as short as that
-async def test_a_login_gives_a_token_of_the_shared_secret(client: httpx.AsyncClient) -> None:
+async def test_login_gives_a_token_of_the_shared_secret(client: httpx.AsyncClient) -> None:
     await client.post("/users/register", json=AMARA)
     token = (await client.post("/users/login", json=AMARA)).json()["token"]
     claims = jwt.decode(token, SECRET, algorithms=["HS256"])
@@ -111,7 +111,7 @@ async def test_faulty_bodies_fail_as_the_libraries_fail(client: httpx.AsyncClien
     assert text in answer.text
 
 
-async def test_a_binary_frame_of_json_is_read_like_a_text_frame(legacy: DemoLegacy) -> None:
+async def test_binary_frame_of_json_is_read_like_a_text_frame(legacy: DemoLegacy) -> None:
     async with connect(legacy.url.replace("http", "ws") + "/transcription-stream") as socket:
         await socket.recv()
         await socket.send(json.dumps({"type": "start_recording", "consultationId": "C-1"}).encode())
@@ -140,7 +140,7 @@ def test_without_a_mongodb_it_ends_and_says_so(tmp_path: Path) -> None:
     service.stop()
 
 
-def test_a_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Upstreams) -> None:
+def test_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Upstreams) -> None:
     service = DemoLegacy(backend_environment(mongodb_url, upstreams.url, DATABASE), tmp_path / "log")
     service.start()
     assert httpx.get(service.url, trust_env=False, verify=False).status_code == 200
@@ -149,7 +149,7 @@ def test_a_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Up
         httpx.get(service.url, trust_env=False, verify=False)
 
 
-def test_the_supervisors_own_death_takes_the_worker_along(tmp_path: Path, mongodb_url: str) -> None:
+def test_supervisors_own_death_takes_the_worker_along(tmp_path: Path, mongodb_url: str) -> None:
     service = DemoLegacy(backend_environment(mongodb_url, "http://127.0.0.1:1", DATABASE), tmp_path / "log")
     service.start()
     assert service.pid is not None

@@ -184,7 +184,7 @@ def test_page_gives_way_to_a_listener_on_the_other_loopback(ports: Ports, config
     assert f"(pid {os.getpid()})" in said
 
 
-def test_an_absent_node_is_told_in_one_line(
+def test_absent_node_is_told_in_one_line(
     ports: Ports, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -193,7 +193,7 @@ def test_an_absent_node_is_told_in_one_line(
     assert said.startswith("cannot run: Node.js 20 or newer is needed")
 
 
-def test_an_absent_mongod_is_told_in_one_line(
+def test_absent_mongod_is_told_in_one_line(
     ports: Ports, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for program in ("node", "npm"):
@@ -205,13 +205,13 @@ def test_an_absent_mongod_is_told_in_one_line(
     assert said.splitlines()[-1].startswith("cannot run: no mongod: ")
 
 
-def test_an_absent_routing_file_is_told(ports: Ports, tmp_path: Path) -> None:
+def test_absent_routing_file_is_told(ports: Ports, tmp_path: Path) -> None:
     code, said = attempt(ports, tmp_path / "absent.yaml", tmp_path / "data")
     assert code == 1
     assert "absent.yaml does not exist" in said
 
 
-def test_a_gateway_that_refuses_its_routing_file_is_quoted(
+def test_gateway_that_refuses_its_routing_file_is_quoted(
     ports: Ports, config: Path, tmp_path: Path, mongodb_url: str
 ) -> None:
     config.write_text("legacy: {url: 7}\nroutes: []\nnonsense: 1\n")

@@ -18,7 +18,7 @@ from tests.support.backend_pair import Twin, native_twin
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 
-def test_a_diary_is_the_same_for_the_same_chance() -> None:
+def test_diary_is_the_same_for_the_same_chance() -> None:
     assert diary(Random("1 1 amara")) == diary(Random("1 1 amara"))
     assert diary(Random("1 1 amara")) != diary(Random("2 1 amara"))
 
@@ -71,7 +71,7 @@ async def test_two_days_on_the_native_app(mongodb_url: str) -> None:
         assert done["mistakes"] >= 2
 
 
-async def test_a_backend_that_is_away_is_shrugged_off() -> None:
+async def test_backend_that_is_away_is_shrugged_off() -> None:
     clinic = Clinic(served_by_nobody(), seed=1, seconds=0.1, people=("amara",))
     await clinic.open()
     assert set(clinic.counts.answers) == {"none"}

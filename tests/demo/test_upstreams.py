@@ -33,7 +33,7 @@ async def calls(upstreams: httpx.AsyncClient) -> list[dict[str, Any]]:
     return found
 
 
-async def test_a_completion_echoes_the_last_message_between_spaces(upstreams: httpx.AsyncClient) -> None:
+async def test_completion_echoes_the_last_message_between_spaces(upstreams: httpx.AsyncClient) -> None:
     assert await complete(upstreams, "Be brief.", "x" * 70) == f"  answer[70]: {'x' * 60}  "
 
 
@@ -43,7 +43,7 @@ async def test_images_are_counted(upstreams: httpx.AsyncClient) -> None:
     assert await complete(upstreams, "Explain images in markdown.", content) == "images=2 text=What?"
 
 
-async def test_the_coding_instruction_gets_codes(upstreams: httpx.AsyncClient) -> None:
+async def test_coding_instruction_gets_codes(upstreams: httpx.AsyncClient) -> None:
     answer = await complete(upstreams, CODING + "a cough", "Coughs.")
     assert json.loads(answer) == [{"term": "diabetes", "possible_snomed": "44054006"}]
 
@@ -61,21 +61,21 @@ async def test_badjson_in_the_text_spoils_the_codes(upstreams: httpx.AsyncClient
         ("/v1/audio/transcriptions", b"..HARD-FAIL..", "quota"),
     ],
 )
-async def test_a_refusal_is_openais(upstreams: httpx.AsyncClient, path: str, content: bytes, message: str) -> None:
+async def test_refusal_is_openais(upstreams: httpx.AsyncClient, path: str, content: bytes, message: str) -> None:
     answer = await upstreams.post(path, content=content)
     assert answer.status_code == 400
     assert answer.json() == {"error": {"message": message, "type": "invalid_request_error"}}
 
 
 @pytest.mark.parametrize(("name", "part"), [("temp-conn-1.webm", "partial"), ("final-conn-1.webm", "final")])
-async def test_a_transcription_tells_kilobytes_and_part(upstreams: httpx.AsyncClient, name: str, part: str) -> None:
+async def test_transcription_tells_kilobytes_and_part(upstreams: httpx.AsyncClient, name: str, part: str) -> None:
     answer = await upstreams.post(
         "/v1/audio/transcriptions", files={"file": (name, b"a" * 12_345, "audio/webm")}, data={"model": "whisper-1"}
     )
     assert answer.text == f" heard 12k {part} \n"
 
 
-async def test_a_transcriptions_fields_are_kept(upstreams: httpx.AsyncClient) -> None:
+async def test_transcriptions_fields_are_kept(upstreams: httpx.AsyncClient) -> None:
     audio = bytes(range(256)) * 10
     await upstreams.post(
         "/v1/audio/transcriptions", files={"file": ("final-1.webm", audio, "audio/webm")}, data={"a": "b"}

@@ -68,7 +68,7 @@ def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             runner.run(stack.aclose())
 
 
-def test_the_command_finds_no_difference(pair: RunningPair, tmp_path: Path) -> None:
+def test_command_finds_no_difference(pair: RunningPair, tmp_path: Path) -> None:
     # A short run of `make fuzz` with the plug-in.
     limits = ["--minutes", "3", "--max-sequences", "16", "--hang-after", "3", "--seed", "1"]
     limits += ["--into", str(tmp_path / "found")]
@@ -79,7 +79,7 @@ def test_the_command_finds_no_difference(pair: RunningPair, tmp_path: Path) -> N
     assert b" 0 undeclared" in output
 
 
-def test_a_difference_is_found_and_becomes_a_recording(pair: RunningPair, tmp_path: Path) -> None:
+def test_difference_is_found_and_becomes_a_recording(pair: RunningPair, tmp_path: Path) -> None:
     logout = Action(
         "POST", "/users/logout"
     )  # the legacy never answers it, the native side does: declared, but not here
@@ -115,7 +115,7 @@ def test_conversations_go_alike(pair: RunningPair, frames: tuple[FuzzFrame, ...]
     assert account.received[0]["type"] == "connection"  # type: ignore[index,call-overload]
 
 
-def test_a_refused_handshake_goes_alike(pair: RunningPair) -> None:
+def test_refused_handshake_goes_alike(pair: RunningPair) -> None:
     for conversation in (
         FuzzConversation("/elsewhere"),
         FuzzConversation(TARGET, headers=(("sec-websocket-protocol", "a, a"),)),

@@ -49,7 +49,7 @@ def test_bodies_are_read_before_the_door(app_client: TestClient) -> None:
     assert answer.status_code == 400
 
 
-def test_a_body_over_the_limit_is_refused(app_client: TestClient) -> None:
+def test_body_over_the_limit_is_refused(app_client: TestClient) -> None:
     content = b'{"email":"' + b"a" * 10_500_000 + b'"}'
     answer = app_client.post("/users/login", content=content, headers={"content-type": "application/json"})
     assert (answer.status_code, "Payload Too Large" in answer.text) == (413, True)

@@ -48,7 +48,7 @@ def bodies(sound: dict[str, JSON]) -> Iterator[JSON]:
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES, ids=lambda part: part.replace("0" * 18, ""))
-async def test_a_body_of_any_kind_is_taken_as_the_legacy_takes_it(keeping: Twins, method: str, path: str) -> None:
+async def test_body_of_any_kind_is_taken_as_the_legacy_takes_it(keeping: Twins, method: str, path: str) -> None:
     # The settings that retain the legacy's behaviour are on, so that declared differences do not occur.
     keeping.plant(DOCUMENTS)
     every = [post(path, body, FOREVER, method) for body in bodies(WRITES[method, path])]
@@ -61,7 +61,7 @@ async def test_a_body_of_any_kind_is_taken_as_the_legacy_takes_it(keeping: Twins
         assert_alike(seen)
 
 
-async def test_a_registration_of_any_kind_is_answered(twins: Twins) -> None:
+async def test_registration_of_any_kind_is_answered(twins: Twins) -> None:
     # Native only: most of these end the legacy's process.
     sound: dict[str, JSON] = {"username": "b", "email": "b@x", "password": "p", "role": "patient"}
     for body in bodies(sound):

@@ -76,7 +76,7 @@ def paused(mongod: Mongod) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> None:
+async def test_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> None:
     mongod = Mongod(tmp_path / "data")
     try:
         async with native_twin(mongod.url, timings=TIMINGS) as native:
@@ -114,7 +114,7 @@ async def test_writes_sent_to_a_silent_database_are_aborted_later(mongodb_url: s
         await line.cut()
 
 
-async def test_the_first_request_need_not_wait_for_the_indexes(mongodb_url: str) -> None:
+async def test_first_request_need_not_wait_for_the_indexes(mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as native:
         started = await asyncio.gather(
             *(native.ask(post("/api/consultation/start", {"patient_data": n}, FOREVER)) for n in range(5))

@@ -88,7 +88,7 @@ async def test_every_switch_named_is_a_setting_and_conversely() -> None:
 
 
 @shows("login-wrong-password")
-async def test_a_wrong_password(twins: Twins) -> None:
+async def test_wrong_password(twins: Twins) -> None:
     with_users(twins)
     seen = await twins.ask(WRONG, HANG)
     assert seen.legacy.outcome == "hang"
@@ -111,7 +111,7 @@ async def test_logins_beyond_a_limit(mongodb_url: str, twins: Twins) -> None:
 @pytest.mark.parametrize(
     "operator", [{"$gt": ""}, {"$ne": None, "$exists": True}, {"$in": ["amara@x"]}, {"$regex": "^a"}]
 )
-async def test_a_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON) -> None:
+async def test_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON) -> None:
     with_users(twins)
     with_users(keeping)
     login = post("/users/login", {"email": operator, "password": PASSWORD})
@@ -128,7 +128,7 @@ async def test_a_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON
 
 @shows("database-clock")
 @pytest.mark.parametrize("target", ["/users/login", "/users/register"])
-async def test_a_query_that_mongodb_refuses(keeping: Twins, target: str) -> None:
+async def test_query_that_mongodb_refuses(keeping: Twins, target: str) -> None:
     request = post(target, {"email": {"$elemMatch": 1, "toString": 1}, "password": "p"})
     legacy = await keeping.legacy.ask(request)
     keeping.native.database.blacktokens.insert_one({})  # time passes in MongoDB with each write
@@ -140,7 +140,7 @@ async def test_a_query_that_mongodb_refuses(keeping: Twins, target: str) -> None
 
 @shows("register-invalid")
 @pytest.mark.parametrize("wrong", [{"role": "admin"}, {"username": " "}, {"email": None}], ids=str)
-async def test_an_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> None:
+async def test_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> None:
     with_users(twins)
     waiting = asyncio.create_task(twins.legacy.ask(WRONG))
     await asyncio.sleep(0.1)
@@ -173,7 +173,7 @@ async def test_one_address_registered_at_the_same_time(twins: Twins) -> None:
 
 
 @shows("logout-without-token")
-async def test_a_logout_without_a_token(twins: Twins) -> None:
+async def test_logout_without_a_token(twins: Twins) -> None:
     seen = await twins.ask(post("/users/logout"), HANG)
     assert seen.legacy.outcome == "hang"
     assert (seen.native.status, read(seen.native)) == (401, {"msg": "Please login, no token provided"})
@@ -197,7 +197,7 @@ DOORS = [
 
 
 @shows("logged-out-tokens")
-async def test_a_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None:
+async def test_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None:
     with_users(twins)
     with_users(keeping)
     for twin in (twins.legacy, twins.native, keeping.native):
@@ -285,7 +285,7 @@ FIELDS: list[dict[str, JSON]] = [
 
 @shows("prompt-fields")
 @pytest.mark.parametrize("change", FIELDS, ids=str)
-async def test_a_field_that_is_not_to_be_set(twins: Twins, keeping: Twins, change: dict[str, JSON]) -> None:
+async def test_field_that_is_not_to_be_set(twins: Twins, keeping: Twins, change: dict[str, JSON]) -> None:
     for pair in (keeping, twins):
         with_users(pair)
         seen = await pair.ask(post(CHANGE, {"is_shareable": True, **change}, FOREVER, "PATCH"))
@@ -357,7 +357,7 @@ async def test_what_follows_the_padding_of_a_gzip_body(twins: Twins) -> None:
     ],
     ids=["values", "keys", "surrogates", "charset"],
 )
-async def test_a_body_of_too_many_values(twins: Twins, body: JSON, charset: str) -> None:
+async def test_body_of_too_many_values(twins: Twins, body: JSON, charset: str) -> None:
     kind = (("content-type", f"application/json; charset={charset}"),)
     seen = await twins.ask(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
     assert read(seen.legacy) == {"msg": "user doesnt exist"}
@@ -365,7 +365,7 @@ async def test_a_body_of_too_many_values(twins: Twins, body: JSON, charset: str)
     seen.assert_declared("json-bounded")
 
 
-async def test_a_body_of_any_depth_within_bounds_is_read(twins: Twins) -> None:
+async def test_body_of_any_depth_within_bounds_is_read(twins: Twins) -> None:
     deep = '{"email":"nobody@x","password":"x","rest":' + "[" * 4000 + "]" * 4000 + "}"
     kind = (("content-type", "application/json"),)
     seen = await twins.ask(RecordedRequest("POST", "/users/login", kind, deep.encode()))

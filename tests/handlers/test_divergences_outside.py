@@ -115,7 +115,7 @@ async def test_no_code_of_a_name(twins: Twins, keeping: Twins) -> None:
 
 
 @shows("codes-server-fails")
-async def test_a_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> None:
+async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> None:
     seen = await twins.ask(codes("boom"), HANG)
     assert seen.legacy.outcome == "hang"
     reason = "the terminology server answered 500"
@@ -133,7 +133,7 @@ async def test_a_terminology_server_that_fails(twins: Twins, mongodb_url: str) -
 
 
 @shows("codes-deadline")
-async def test_a_terminology_server_that_takes_its_time(hurried: Twins) -> None:
+async def test_terminology_server_that_takes_its_time(hurried: Twins) -> None:
     slow = Answer(body=FOUND.body, delay=1.0)
     with hurried.legacy.outside.giving(Terminology(slow)), hurried.native.outside.giving(Terminology(slow)):
         seen = await hurried.ask(codes("x"))
@@ -144,7 +144,7 @@ async def test_a_terminology_server_that_takes_its_time(hurried: Twins) -> None:
 
 @shows("codes-second-try")
 @pytest.mark.parametrize("fault", [Answer(cut=True), Answer(401, b"")], ids=["cut", "refused"])
-async def test_a_terminology_server_that_fails_once(twins: Twins, fault: Answer) -> None:
+async def test_terminology_server_that_fails_once(twins: Twins, fault: Answer) -> None:
     ours, theirs = Terminology(fault, FOUND), Terminology(fault, FOUND)
     with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
         seen = await twins.ask(codes("x"), HANG)
@@ -154,7 +154,7 @@ async def test_a_terminology_server_that_fails_once(twins: Twins, fault: Answer)
 
 
 @shows("codes-token-kept")
-async def test_a_token_is_kept(twins: Twins, mongodb_url: str) -> None:
+async def test_token_is_kept(twins: Twins, mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as fresh:
         pair = Twins(twins.legacy, fresh)
         pair.forget_calls()
@@ -166,7 +166,7 @@ async def test_a_token_is_kept(twins: Twins, mongodb_url: str) -> None:
 
 
 @shows("summarise-works")
-async def test_a_summary(twins: Twins) -> None:
+async def test_summary(twins: Twins) -> None:
     twins.plant(BEGUN)
     twins.forget_calls()
     tries: list[tuple[JSON, int]] = [({}, 200), ({"usedPrompt": "FAIL-AI"}, 500)]
@@ -182,7 +182,7 @@ BUSY, BROKEN = Answer(503, b'{"error": {"message": "busy"}}'), Answer(cut=True)
 
 
 @shows("model-retries")
-async def test_a_model_that_fails_in_passing(twins: Twins) -> None:
+async def test_model_that_fails_in_passing(twins: Twins) -> None:
     kinds = {"twice": [BUSY, BUSY, SAID], "broken": [BROKEN, SAID], "always": [BROKEN]}
     answers = {"lasts": [BUSY], **{word + end: kind for word, kind in kinds.items() for end in ("-s", "-a")}}
     ours, theirs = Choice(answers), Choice(answers)
@@ -202,7 +202,7 @@ async def test_a_model_that_fails_in_passing(twins: Twins) -> None:
 
 
 @shows("model-deadline")
-async def test_a_model_that_never_answers(hurried: Twins) -> None:
+async def test_model_that_never_answers(hurried: Twins) -> None:
     hurried.plant(BEGUN)
     never = Script([Answer(hang=True)])
     with hurried.legacy.outside.giving(never), hurried.native.outside.giving(never):
@@ -224,7 +224,7 @@ async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
 
 
 @shows("model-client-gone")
-async def test_a_client_that_goes(twins: Twins) -> None:
+async def test_client_that_goes(twins: Twins) -> None:
     twins.plant(BEGUN)
     for twin in (twins.legacy, twins.native):
         never = Script([Answer(hang=True)])
@@ -251,7 +251,7 @@ RUBBISH = [Answer(body=b"{"), Answer(body=b"<html>", content_type="text/html"), 
 
 @shows("analyze-stack")
 @pytest.mark.parametrize("rubbish", RUBBISH, ids=lambda answer: f"{answer.status} {answer.body!r}")
-async def test_the_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
+async def test_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
     script = Script([rubbish])
     with twins.legacy.outside.giving(script), twins.native.outside.giving(script):
         seen = await twins.ask(analyze())
@@ -312,7 +312,7 @@ BROKEN_OFF = {
 
 @shows("written-together")
 @pytest.mark.parametrize("name", BROKEN_OFF)
-async def test_a_database_that_goes_away_between_two_writes(lines: Lines, name: str) -> None:
+async def test_database_that_goes_away_between_two_writes(lines: Lines, name: str) -> None:
     pair, (request, second) = lines.pair, BROKEN_OFF[name]
     pair.plant(BEGUN)
     before = {kind: pair.native.documents(kind) for kind in (*BEGUN, "notes")}
@@ -349,7 +349,7 @@ ASKED = [
 
 
 @shows("database-away")
-async def test_a_database_that_is_away(lines: Lines) -> None:
+async def test_database_that_is_away(lines: Lines) -> None:
     (await lines.pair.ask(get("/users/users/checkEmail?email=x"))).assert_equal()
     await lines.cut()
     found = await asyncio.gather(*(lines.pair.ask(request) for request in ASKED))

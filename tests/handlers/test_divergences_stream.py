@@ -52,7 +52,7 @@ BEGIN, END_OF = "<Recording started - Speak now!>", "<Recording stopped>"
 
 
 @shows("audio-bounded")
-async def test_a_recording_that_is_too_long(short_recordings: Twins) -> None:
+async def test_recording_that_is_too_long(short_recordings: Twins) -> None:
     long = [START, *chunks(9, 600), STOP]
     ours = await recorded(short_recordings.legacy, long, 4, heard("p"), heard("all"))
     theirs = await recorded(short_recordings.native, long, 4, heard("all"))
@@ -96,7 +96,7 @@ async def test_text_that_comes_after_the_next_recording_has_begun(twins: Twins) 
 
 
 @shows("json-bounded")
-async def test_a_frame_that_is_too_large(twins: Twins) -> None:
+async def test_frame_that_is_too_large(twins: Twins) -> None:
     large: JSON = {"type": "start_recording", "consultationId": [0 for _ in range(MAX_VALUES)]}
     sent = [large, *chunks(2), STOP]
     ours, theirs = await recorded(twins.legacy, sent, 3, heard("all")), await recorded(twins.native, sent, 2)

@@ -196,7 +196,7 @@ async def dry_run_often(house: House, times: int, seed: int) -> list[DryRunAnswe
 
 
 @pytest.mark.slow
-async def test_a_thousand_dry_runs_leave_every_byte_as_it_was(house: House) -> None:
+async def test_thousand_dry_runs_leave_every_byte_as_it_was(house: House) -> None:
     before = house.whole()
     answered = await dry_run_often(house, TIMES, seed=1)
     assert house.whole() == before
@@ -295,7 +295,7 @@ async def test_dry_run_over_its_deadline_has_no_answer_and_no_wait(house: House)
     assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
-async def test_a_deadline_that_has_passed_already(house: House) -> None:
+async def test_deadline_that_has_passed_already(house: House) -> None:
     with pytest.raises(TimeoutError):
         await house.dry_run(START, -1)
 
@@ -318,7 +318,7 @@ async def test_what_is_not_the_dialects_is_declined(house: House) -> None:
         assert (answer.status, answer.body, answer.writes, answer.told_first) == (501, b"", None, True)
 
 
-async def test_a_websocket_is_declined(house: House) -> None:
+async def test_websocket_is_declined(house: House) -> None:
     told: list[object] = []
     sent: list[Message] = []
 
@@ -340,7 +340,7 @@ async def test_requests_that_announce_nothing_are_served(house: House) -> None:
     assert house.legacy.database.consultations.count_documents({}) == 2
 
 
-async def test_the_app_declares_it(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_app_declares_it(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"MONGODB_URL": mongodb_url, "DATABASE_NAME": "test_declares", "JWT_SECRET_KEY": SECRET}
     for name, value in {**settings, "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": NOWHERE}.items():
         monkeypatch.setenv(name, value)

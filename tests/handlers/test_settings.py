@@ -64,7 +64,7 @@ def test_empty_terminology_url_is_the_default(name: str, monkeypatch: pytest.Mon
     assert getattr(Settings.load(jwt_secret_key="s"), name).startswith("https://ontology.nhs.uk/")
 
 
-def test_an_empty_secret_is_none() -> None:
+def test_empty_secret_is_none() -> None:
     with pytest.raises(SettingsError, match="JWT_SECRET_KEY: must not be empty"):
         Settings.load(jwt_secret_key="")
 

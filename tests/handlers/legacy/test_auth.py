@@ -201,7 +201,7 @@ def test_judges_payloads_as_jsonwebtoken(node: Libraries, payload: bytes) -> Non
         assert judged(token) == node.ask("verify", token, SECRET)
 
 
-def test_a_time_that_is_now_has_come(node: Libraries) -> None:
+def test_time_that_is_now_has_come(node: Libraries) -> None:
     for claims in ({"exp": NOW}, {"nbf": NOW}, {"nbf": NOW, "exp": NOW + 3600}):
         token = forge(HEADER, json.dumps(claims).encode())
         assert judged(token) == node.ask("verify", token, SECRET)
@@ -251,7 +251,7 @@ def test_signs_no_claim_that_is_undefined(node: Libraries) -> None:
     assert list(node.ask("verify", token, SECRET)["payload"]) == ["userID", "iat", "exp"]
 
 
-def test_a_remembered_token_still_expires() -> None:
+def test_remembered_token_still_expires() -> None:
     now = [float(NOW)]
     verifier = Verifier(SECRET, time=lambda: now[0])
     token = sign({"userID": "x"}, SECRET, 60)
@@ -261,7 +261,7 @@ def test_a_remembered_token_still_expires() -> None:
         verifier.verify(token)
 
 
-def test_a_verifier_remembers_no_more_than_it_may() -> None:
+def test_verifier_remembers_no_more_than_it_may() -> None:
     verifier = Verifier(SECRET, cache_size=2)
     tokens = [forge(HEADER, b'{"a":%d}' % number) for number in range(4)]
     for token in (*tokens, tokens[3], tokens[0]):
@@ -301,7 +301,7 @@ def asking(*headers: tuple[bytes, bytes]) -> Request:
         (b"a b\xe9\t", "b\xe9"),
     ],
 )
-def test_the_token_is_the_second_word(header: bytes, token: str) -> None:
+def test_token_is_the_second_word(header: bytes, token: str) -> None:
     assert bearer(asking((b"authorization", header))) == token
 
 
@@ -327,27 +327,27 @@ async def answer(*headers: tuple[bytes, bytes], logged_out: bool | None = None) 
         (forge(HEADER, b'{"exp":1}').encode(), b'{"msg":"Token expired. Please log in again."}'),
     ],
 )
-async def test_the_door_says_why_it_stays_shut(token: bytes, message: bytes) -> None:
+async def test_door_says_why_it_stays_shut(token: bytes, message: bytes) -> None:
     reply, _ = await answer((b"authorization", b"Bearer " + token))
     assert reply is not None
     assert (reply.status, reply.body) == (401, message)
 
 
 @pytest.mark.parametrize("logged_out", [None, False])
-async def test_the_door_lets_a_user_in(logged_out: bool | None) -> None:
+async def test_door_lets_a_user_in(logged_out: bool | None) -> None:
     reply, request = await answer((b"authorization", f"Bearer {GOOD}".encode()), logged_out=logged_out)
     assert reply is None
     assert (request.user_id, request.token) == ("64b7f0f0f0f0f0f0f0f0f0f0", GOOD)
 
 
-async def test_the_door_lets_in_whom_no_claim_names() -> None:
+async def test_door_lets_in_whom_no_claim_names() -> None:
     for payload in (b"{}", b"[]", b'"text"', b"5"):
         reply, request = await answer((b"authorization", f"Bearer {forge(HEADER, payload)}".encode()))
         assert reply is None
         assert request.user_id is UNDEFINED
 
 
-async def test_the_door_is_shut_after_logging_out() -> None:
+async def test_door_is_shut_after_logging_out() -> None:
     reply, _ = await answer((b"authorization", f"Bearer {GOOD}".encode()), logged_out=True)
     assert reply is not None
     assert (reply.status, reply.body) == (401, b'{"msg":"Session logged out. Please log in again."}')

@@ -85,7 +85,7 @@ def test_other_values_are_refused(text: str) -> None:
         from_value(parse(text), MOST)
 
 
-def test_a_length_beyond_reason_sets_nothing_aside() -> None:
+def test_length_beyond_reason_sets_nothing_aside() -> None:
     lengths: list[Value] = [MOST + 1, 1e300, float("inf")]
     for length in lengths:
         with pytest.raises(JavaScriptRangeError):

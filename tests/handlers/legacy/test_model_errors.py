@@ -39,7 +39,7 @@ NO_BODY = "Cannot destructure property 'prompt' of 'req.body' as it is undefined
         ('{"error":{"message":"x","type":null}}', "400 x", None),
     ],
 )
-def test_a_refusal_is_worded_by_its_body(body: str, message: str, type_: Value) -> None:
+def test_refusal_is_worded_by_its_body(body: str, message: str, type_: Value) -> None:
     fault = describe(ModelRefusedError(400, body))
     assert (fault.name, fault.message, fault.type) == ("Error", message, type_)
 
@@ -51,7 +51,7 @@ def test_a_refusal_is_worded_by_its_body(body: str, message: str, type_: Value) 
         *[(422, "60:20"), (429, "63:20"), (500, "66:20"), (503, "66:20"), (302, "68:16")],
     ],
 )
-def test_a_refusals_stack_names_the_place_in_the_sdk(status: int, place: str) -> None:
+def test_refusals_stack_names_the_place_in_the_sdk(status: int, place: str) -> None:
     assert describe(ModelRefusedError(status, '{"error":{"message":"m"}}')).stack_excerpt() == (
         f"Error: {status} m\n"
         f"    at APIError.generate (/srv/legacy/node_modules/openai/core/error.js:{place})\n"
@@ -59,12 +59,12 @@ def test_a_refusals_stack_names_the_place_in_the_sdk(status: int, place: str) ->
     )
 
 
-def test_an_excerpt_is_three_lines_even_of_a_long_message() -> None:
+def test_excerpt_is_three_lines_even_of_a_long_message() -> None:
     fault = describe(ModelRefusedError(400, '{"error":{"message":"a\\nb\\nc\\nd"}}'))
     assert fault.stack_excerpt() == "Error: 400 a\nb\nc"
 
 
-def test_a_missing_body_has_the_recorded_stack() -> None:
+def test_missing_body_has_the_recorded_stack() -> None:
     fault = describe(JavaScriptTypeError(NO_BODY))
     assert (fault.name, fault.message, fault.type) == ("TypeError", NO_BODY, UNDEFINED)
     assert fault.stack_excerpt() == (

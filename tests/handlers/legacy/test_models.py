@@ -36,7 +36,7 @@ def test_references_go_to_models_that_there_are(schema: Schema) -> None:
             assert path.ref in MODELS
 
 
-def test_a_new_consultation_is_stored_in_the_recorded_order() -> None:
+def test_new_consultation_is_stored_in_the_recorded_order() -> None:
     values: dict[str, Value] = {"clinician": "64b7f0f0f0f0f0f0f0f0f0f0", "patient": {"name": "Jane Roe", "age": 45}}
     stored = Document.create(CONSULTATIONS, values).to_insert()
     in_the_database = ["_id", *(name for name in stored if name != "_id"), "transcript"]

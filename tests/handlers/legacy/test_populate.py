@@ -100,7 +100,7 @@ async def test_pattern_for_a_reference_is_a_cast_error(name: str, stored: Value,
     assert str(error.value) == message
 
 
-async def test_a_path_that_is_absent_stays_absent() -> None:
+async def test_path_that_is_absent_stays_absent() -> None:
     document = {name: value for name, value in SETTLED.items() if name != "clinician"}
     assert await shown(document) == [{**document, "_id": str(IDENTITY)}]
 

@@ -61,7 +61,7 @@ async def test_calls_end_as_recorded_and_where_they_did() -> None:
     assert waited == [1, 4, 5]
 
 
-async def test_a_recording_has_texts_of_its_own() -> None:
+async def test_recording_has_texts_of_its_own() -> None:
     recorded = model(STARTED, partial("a"), final("a"), STARTED, partial("a b"), FAILED)
     assert await outcomes(recorded, "temp", "final", "temp", "final") == ["a", "a", "a b", "failed"]
 
@@ -71,26 +71,26 @@ async def test_calls_without_a_message_could_not_be_decoded() -> None:
     assert await outcomes(recorded, "temp", "temp", "final", "temp") == ["failed", "undecodable", "all", "undecodable"]
 
 
-async def test_a_final_call_passes_partial_ones_that_were_not_made() -> None:
+async def test_final_call_passes_partial_ones_that_were_not_made() -> None:
     assert await outcomes(model(STARTED, partial("a"), final("all")), "final") == ["all"]
 
 
-async def test_a_text_that_came_late_comes_in_the_order_of_the_calls() -> None:
+async def test_text_that_came_late_comes_in_the_order_of_the_calls() -> None:
     recorded = model(STARTED, final("all"), partial("a"), STARTED, partial("b"), final("b"))
     assert await outcomes(recorded, "temp", "temp", "final") == ["a", "undecodable", "all"]
     assert await outcomes(recorded, "temp", "final") == ["b", "b"]
 
 
-async def test_a_recording_that_is_stopped_twice_has_two_final_texts() -> None:
+async def test_recording_that_is_stopped_twice_has_two_final_texts() -> None:
     assert await outcomes(model(STARTED, final("a"), final("b")), "final", "final") == ["a", "b"]
 
 
-async def test_a_final_call_without_an_answer_never_ends() -> None:
+async def test_final_call_without_an_answer_never_ends() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
             await model(STARTED).transcribe(b"", "final-conn-1.webm")
 
 
-async def test_an_undecodable_call_is_a_refusal() -> None:
+async def test_undecodable_call_is_a_refusal() -> None:
     with pytest.raises(ModelRefusedError):
         await model().transcribe(b"", "temp-conn-1.webm")

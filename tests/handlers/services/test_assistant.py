@@ -50,14 +50,14 @@ async def assistant(offline: Upstreams) -> AsyncIterator[Assistant]:
     await model.close()
 
 
-async def test_a_search_asks_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
+async def test_search_asks_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
     assert await assistant.search("asthma inhalers") == "  answer[15]: asthma inhalers  "
     with pytest.raises(ModelRefusedError):
         await assistant.search("FAIL-AI")
     assert offline.calls == recorded_calls("ai-search")
 
 
-async def test_a_repeated_query_is_put_as_a_list() -> None:
+async def test_repeated_query_is_put_as_a_list() -> None:
     told = Told("x")
     await Assistant(told).search(["a", "b"])
     assert told.asked[0][1] == {"role": "user", "content": ["a", "b"]}
@@ -76,14 +76,14 @@ async def test_images_are_put_as_recorded(assistant: Assistant, offline: Upstrea
 
 
 @pytest.mark.parametrize("prompt", [[], {}, ["a"], 5, True, " "])
-async def test_a_prompt_of_any_kind_is_put_as_it_is(prompt: object) -> None:
+async def test_prompt_of_any_kind_is_put_as_it_is(prompt: object) -> None:
     told = Told("x")
     await Assistant(told).analyze(prompt, [])
     assert told.asked[0][0] == {"role": "system", "content": SHIPPED.images.text}
     assert told.asked[0][1]["content"] == [{"type": "text", "text": prompt}]
 
 
-async def test_a_consultation_ends_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
+async def test_consultation_ends_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
     for _ in range(2):
         end = await assistant.conclude("Summarise in four lines.", "Patient reports chest pain.")
         assert end == Conclusion("answer[27]: Patient reports chest pain.", list(CODES))
@@ -96,7 +96,7 @@ async def test_highlights_that_are_not_json_are_none(assistant: Assistant, offli
     assert offline.calls == recorded_calls("consultation-end-bad-highlights")
 
 
-async def test_a_refused_summary_ends_the_asking(assistant: Assistant, offline: Upstreams) -> None:
+async def test_refused_summary_ends_the_asking(assistant: Assistant, offline: Upstreams) -> None:
     end = await assistant.conclude("FAIL-AI please", "")
     assert end == Conclusion(None, [])
     assert offline.calls == recorded_calls("consultation-end-ai-fails")
@@ -122,7 +122,7 @@ async def test_highlights_may_fail_alone() -> None:
     assert await Assistant(Told("s", ModelUnreachableError())).conclude(None, None) == Conclusion("s", [])
 
 
-async def test_an_empty_summary_is_coded_like_any() -> None:
+async def test_empty_summary_is_coded_like_any() -> None:
     told = Told(" \n", "[]")
     assert await Assistant(told).conclude(None, None) == Conclusion("", [])
     assert told.asked[1][0] == {"role": "system", "content": SHIPPED.codes.fill(summary="")}
@@ -171,7 +171,7 @@ async def test_lone_surrogates_reach_the_model_escaped() -> None:
     assert json.loads(script.asked[0])["messages"][1]["content"] == "\ud800"
 
 
-def test_the_instructions_ask_for_what_the_answers_are_read_as() -> None:
+def test_instructions_ask_for_what_the_answers_are_read_as() -> None:
     assert SHIPPED.codes.opening.endswith("The summary: ")
     for word in ("a JSON array of terms with possible SNOMED codes", '"term"', '"possible_snomed"'):
         assert word in SHIPPED.codes.text

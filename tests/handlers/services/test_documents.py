@@ -58,7 +58,7 @@ def test_is_what_mongoose_stores(ours: dict[str, Any], schema: Schema, values: d
 
 
 @pytest.mark.parametrize("patient", [None, PATIENT])
-def test_a_consultation_and_its_transcript_refer_to_each_other(patient: dict[str, Any] | None) -> None:
+def test_consultation_and_its_transcript_refer_to_each_other(patient: dict[str, Any] | None) -> None:
     consultation, transcript = documents.new_consultation(ME, patient)
     assert consultation.pop("transcript") == transcript["_id"]
     assert transcript["consultation"] == consultation["_id"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from handlers.services.images import image_url, image_urls
 
 
-def test_the_recorded_list_comes_out_as_recorded() -> None:
+def test_recorded_list_comes_out_as_recorded() -> None:
     given_images: list[object] = [
         "https://x.example/a.png",
         "data:image/jpeg;base64,AAAA",
@@ -65,7 +65,7 @@ def test_the_recorded_list_comes_out_as_recorded() -> None:
         ("é", None),
     ],
 )
-def test_a_text_is_an_image_or_nothing(text: str, url: str | None) -> None:
+def test_text_is_an_image_or_nothing(text: str, url: str | None) -> None:
     assert image_url(text) == url
 
 

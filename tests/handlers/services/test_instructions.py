@@ -28,7 +28,7 @@ def written(**changes: object) -> str:
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in (WHOLE | changes).items() if value is not ...)
 
 
-def test_a_file_replaces_every_text() -> None:
+def test_file_replaces_every_text() -> None:
     own = parse_instructions(written(codes="a ${summary} b"), "own")
     assert (own.summary.text, own.images.text, own.search.text) == ("summary it", "images it", "search it")
     assert own.codes.fill(summary="${summary} $1") == "a ${summary} $1 b"
@@ -94,7 +94,7 @@ def test_settings_read_the_file_or_the_shipped_one(tmp_path: Path, monkeypatch: 
     assert Settings.load(jwt_secret_key="s").model_instructions == SHIPPED == read_instructions(SHIPPED_FILE)
 
 
-def test_the_demos_file_has_the_words_of_its_legacy() -> None:
+def test_demos_file_has_the_words_of_its_legacy() -> None:
     script = 'const i = require("./config/instructions"); console.log(JSON.stringify({...i, codes: i.codes("s")}))'
     printed = subprocess.run(["node", "-e", script], cwd=LEGACY, capture_output=True, check=True)
     demo = read_instructions(INSTRUCTIONS)

@@ -47,7 +47,7 @@ async def offline() -> AsyncIterator[Upstreams]:
         yield services
 
 
-async def test_a_conversation_is_sent_as_the_node_client_sends_it(offline: Upstreams) -> None:
+async def test_conversation_is_sent_as_the_node_client_sends_it(offline: Upstreams) -> None:
     async with opened(offline.url) as model:
         assert await model.complete([*HELLO]) == "  answer[5]: hello  "
     [call] = offline.calls
@@ -70,7 +70,7 @@ async def test_audio_is_sent_as_a_file_with_its_settings(offline: Upstreams) -> 
     }
 
 
-async def test_a_refusal_keeps_status_and_body() -> None:
+async def test_refusal_keeps_status_and_body() -> None:
     body = b'{"error": {"message": "no", "type": "t"}}'
     async with scripted_model(Answer(400, body)) as (model, script):
         with pytest.raises(ModelRefusedError) as refused:
@@ -87,14 +87,14 @@ async def test_audio_is_refused_in_the_same_way() -> None:
 
 
 @pytest.mark.parametrize("fault", [Answer(cut=True), Answer(500), Answer(429)], ids=["cut", "500", "429"])
-async def test_a_fault_in_passing_is_tried_again_once(fault: Answer) -> None:
+async def test_fault_in_passing_is_tried_again_once(fault: Answer) -> None:
     async with scripted_model(fault, GOOD) as (model, script):
         assert await model.complete(HELLO) == " hi "
     assert len(script.asked) == 2
     assert script.asked[0] == script.asked[1]
 
 
-async def test_a_lasting_fault_is_told_after_one_more_try() -> None:
+async def test_lasting_fault_is_told_after_one_more_try() -> None:
     async with scripted_model(Answer(503, b"away")) as (model, script):
         with pytest.raises(ModelRefusedError) as refused:
             await model.complete(HELLO)
@@ -102,13 +102,13 @@ async def test_a_lasting_fault_is_told_after_one_more_try() -> None:
     assert len(script.asked) == 2
 
 
-async def test_a_model_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:
+async def test_model_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:
     async with opened(f"http://127.0.0.1:{unused_tcp_port}") as model:
         with pytest.raises(ModelUnreachableError):
             await model.complete(HELLO)
 
 
-async def test_the_deadline_covers_all_tries() -> None:
+async def test_deadline_covers_all_tries() -> None:
     began = time.monotonic()
     async with scripted_model(Answer(hang=True), deadline=0.3) as (model, script):
         with pytest.raises(ModelTimeoutError):
@@ -117,7 +117,7 @@ async def test_the_deadline_covers_all_tries() -> None:
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
 
 
-async def test_a_cancelled_question_leaves_the_model() -> None:
+async def test_cancelled_question_leaves_the_model() -> None:
     async with scripted_model(Answer(hang=True)) as (model, script):
         asking = asyncio.create_task(model.complete(HELLO))
         while not script.asked:
@@ -144,7 +144,7 @@ RUBBISH = [
 
 
 @pytest.mark.parametrize("body", RUBBISH, ids=lambda body: repr(body[:30]))
-async def test_an_answer_without_text_is_rubbish(body: bytes) -> None:
+async def test_answer_without_text_is_rubbish(body: bytes) -> None:
     async with scripted_model(Answer(body=body, content_type="application/json; charset=utf-16")) as (model, _):
         with pytest.raises(InvalidResponseError) as rubbish:
             await model.complete(HELLO)
@@ -160,7 +160,7 @@ async def test_what_does_not_call_itself_json_is_not_read_as_json(kind: str) -> 
     assert (rubbish.value.media_type, rubbish.value.body) == (kind, GOOD.body.decode())
 
 
-async def test_an_answer_without_content_is_null() -> None:
+async def test_answer_without_content_is_null() -> None:
     async with scripted_model(Answer(204, b"")) as (model, _):
         with pytest.raises(InvalidResponseError) as rubbish:
             await model.complete(HELLO)
@@ -168,7 +168,7 @@ async def test_an_answer_without_content_is_null() -> None:
 
 
 @pytest.mark.parametrize(("body", "text"), [(b'"said"', "said"), (b"{}", None), (b"{", None), (b"[" * 100_000, None)])
-async def test_a_transcription_that_calls_itself_json_is_read_as_json(body: bytes, text: str | None) -> None:
+async def test_transcription_that_calls_itself_json_is_read_as_json(body: bytes, text: str | None) -> None:
     async with scripted_model(Answer(body=body, content_type="application/json")) as (model, _):
         if text is None:
             with pytest.raises(InvalidResponseError):

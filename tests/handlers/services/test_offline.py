@@ -20,7 +20,7 @@ async def test_conversations_are_answered_with_a_text() -> None:
     await model.close()
 
 
-async def test_a_consultation_is_concluded_with_codes() -> None:
+async def test_consultation_is_concluded_with_codes() -> None:
     said = await Assistant(OfflineModel()).conclude("Sum up.", "Patient: …")
     assert said.summary == TEXT
     assert isinstance(said.highlights, list)

@@ -128,7 +128,7 @@ async def test_refused_login_costs_one_hash_of_cost_eight(hashed: str | None) ->
     assert pool.hashed == [b"$2b$08$"]
 
 
-async def test_the_event_loop_goes_on_while_many_hash() -> None:
+async def test_event_loop_goes_on_while_many_hash() -> None:
     passwords = Passwords()
     turns = 0
 

@@ -46,14 +46,14 @@ async def _consultation(store: Store, *texts: object) -> ObjectId:
     return consultation
 
 
-async def test_a_consultations_transcripts_are_summarised_oldest_first(store: Store, summaries: Summaries) -> None:
+async def test_consultations_transcripts_are_summarised_oldest_first(store: Store, summaries: Summaries) -> None:
     consultation = await _consultation(store, "first", None, " ", 5, "second")
     await _consultation(store, "somebody else's")
     assert await summaries.summarise(consultation) == f"{SHIPPED.summary.text}|first\n\nsecond"
     assert await summaries.summarise(consultation, "Brief.") == "Brief.|first\n\nsecond"
 
 
-async def test_an_absent_consultation_is_told_apart_from_an_empty_one(store: Store, summaries: Summaries) -> None:
+async def test_absent_consultation_is_told_apart_from_an_empty_one(store: Store, summaries: Summaries) -> None:
     with pytest.raises(NoConsultationError):
         await summaries.summarise(ObjectId())
     with pytest.raises(NoTranscriptsError):

@@ -44,7 +44,7 @@ async def test_tokens_are_looked_up_together(database: Database[dict[str, Any]],
         assert await asyncio.gather(*map(blocklist.is_revoked, tokens)) == [True, False, True, False]
 
 
-async def test_a_token_can_be_looked_up_within_a_transaction(
+async def test_token_can_be_looked_up_within_a_transaction(
     database: Database[dict[str, Any]], mongodb_url: str
 ) -> None:
     async with blocklist_of(mongodb_url, database.name) as (blocklist, store):

@@ -94,7 +94,7 @@ async def test_nothing_counts_before_the_start() -> None:
     assert room.ear.files == []
 
 
-async def test_a_header_alone_is_no_recording() -> None:
+async def test_header_alone_is_no_recording() -> None:
     room = Room(Ear())
     room.recorder.start()
     await room.add([b"header"])
@@ -120,7 +120,7 @@ async def test_every_eight_pieces_are_sent_with_header_and_text_grows() -> None:
     ]
 
 
-async def test_a_portion_of_silence_says_nothing() -> None:
+async def test_portion_of_silence_says_nothing() -> None:
     room = Room(Ear(" \n", "two", "  "))
     room.recorder.start()
     await room.add([b"H", *pieces(16)])
@@ -151,7 +151,7 @@ async def test_calls_go_one_at_a_time_while_everything_else_goes_on() -> None:
     assert room.ear.files[2][1] == joined([b"J"], pieces(8, 8))
 
 
-async def test_a_second_stop_sends_the_recording_again() -> None:
+async def test_second_stop_sends_the_recording_again() -> None:
     room = Room(Ear("all", "all"))
     room.recorder.start()
     await room.add([b"H", b"1"])
@@ -189,7 +189,7 @@ async def test_undecodable_portions_are_passed_over_in_silence() -> None:
     assert await room.settle() == [FinalFailed(), Stopped()]
 
 
-async def test_a_failure_that_nobody_foresaw_stops_only_that_call(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failure_that_nobody_foresaw_stops_only_that_call(caplog: pytest.LogCaptureFixture) -> None:
     room = Room(Ear(ZeroDivisionError("odd"), "all"))
     room.recorder.start()
     await room.add([b"H", *pieces(8)])
@@ -230,7 +230,7 @@ async def test_new_recording_has_room_after_the_model_ends_the_last() -> None:
     ]
 
 
-async def test_a_model_that_stands_still_is_not_asked_without_end() -> None:
+async def test_model_that_stands_still_is_not_asked_without_end() -> None:
     room = Room(Ear(open_=False))
     room.recorder.start()
     await room.add([b"H", *pieces(8)])

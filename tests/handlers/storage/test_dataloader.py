@@ -61,7 +61,7 @@ async def test_several_keys_at_once(source: Source) -> None:
     assert source.asked == [[1, 3, 2]]
 
 
-async def test_a_full_batch_takes_nobody_in(source: Source) -> None:
+async def test_full_batch_takes_nobody_in(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     await asyncio.gather(loader.load_all(range(LIMIT)), loader.load(LIMIT + 1))
     assert [len(keys) for keys in source.asked] == [LIMIT, 1]
@@ -76,7 +76,7 @@ async def test_each_caller_is_told_of_a_failure(source: Source) -> None:
     assert await loader.load(1) == "one"
 
 
-async def test_a_caller_who_leaves_takes_nobody_along(source: Source) -> None:
+async def test_caller_who_leaves_takes_nobody_along(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     source.gate.clear()
     leaving, staying = asyncio.create_task(loader.load(1)), asyncio.create_task(loader.load(1))

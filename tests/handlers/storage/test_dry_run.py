@@ -163,7 +163,7 @@ async def test_conflict_is_waited_for_and_earlier_writes_are_repeated(store: Sto
     assert database["notes"].find_one() == {"_id": A, "n": 7}
 
 
-async def test_a_conflict_that_outlasts_it_ends_it(store: Store, database: Documents) -> None:
+async def test_conflict_that_outlasts_it_ends_it(store: Store, database: Documents) -> None:
     with database.client.start_session() as session, session.start_transaction():
         database["notes"].update_one({"_id": A}, {"$set": {"n": 7}}, session=session)
         began = time.monotonic()
@@ -235,7 +235,7 @@ async def test_who_comes_after_its_end_writes_nothing(store: Store, database: Do
     assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
 
 
-async def test_a_trial_of_nothing_asks_for_nothing(store: Store, database: Documents) -> None:
+async def test_trial_of_nothing_asks_for_nothing(store: Store, database: Documents) -> None:
     async with store.dry_run(60) as dry_run:
         pass
     assert (dry_run.has_begun, list(dry_run.writes)) == (False, [])
@@ -253,7 +253,7 @@ async def test_without_a_guardian_nothing_is_begun(mongodb_url: str, database: D
     assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
 
 
-async def test_an_end_that_took_long_is_made_sure_of(store: Store, database: Documents) -> None:
+async def test_end_that_took_long_is_made_sure_of(store: Store, database: Documents) -> None:
     async with store.dry_run(60, max_abort_duration=0):
         await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
     assert await asyncio.to_thread(seconds_to_write, database) < PROMPT_TIMEOUT
@@ -261,7 +261,7 @@ async def test_an_end_that_took_long_is_made_sure_of(store: Store, database: Doc
         assert await store.notes.get(A) == {"_id": A, "n": 0, "others": 1}
 
 
-async def test_a_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: str, database: Documents) -> None:
+async def test_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: str, database: Documents) -> None:
     # The server may have begun an operation whose reply was lost, and cannot be reached until it is reconnected.
     line = Line(mongodb_url)
     await line.mend()
@@ -282,7 +282,7 @@ async def test_a_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: s
         await line.cut()
 
 
-async def test_a_process_that_stands_still_holds_nobody_up(store: Store, database: Documents) -> None:
+async def test_process_that_stands_still_holds_nobody_up(store: Store, database: Documents) -> None:
     waited: list[float] = []
     other = threading.Thread(target=lambda: waited.append(seconds_to_write(database)))
     async with store.dry_run(2) as dry_run:

@@ -27,7 +27,7 @@ from tests.support.backends import scratch_database
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 
 
-def test_a_command_states_only_what_is_given() -> None:
+def test_command_states_only_what_is_given() -> None:
     assert Query({"a": 1}).command("notes") == {"find": "notes", "filter": {"a": 1}, "batchSize": BATCH}
     query = Query({}, fields=("a",), sort=[("b", -1), ("_id", 1)], limit=2, skip=3)
     assert query.command("notes") == {
@@ -82,7 +82,7 @@ async def test_commands_and_cursors_find_the_same(collection: tuple[Driver, Any]
 
 
 @pytest.mark.parametrize("name", DRIVERS)
-async def test_a_read_on_a_lost_connection_is_repeated(mongodb_url: str, name: DriverName) -> None:
+async def test_read_on_a_lost_connection_is_repeated(mongodb_url: str, name: DriverName) -> None:
     async with Relay(mongodb_url) as relay:
         await relay.mend()
         driver = open_driver(name, relay.url, {"serverSelectionTimeoutMS": 10_000})

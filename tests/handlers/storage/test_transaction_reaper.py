@@ -69,7 +69,7 @@ def held(database: Documents) -> ClientSession:
     return session
 
 
-def test_a_process_that_is_killed_or_stopped_holds_nobody_up(mongodb_url: str, database: Documents) -> None:
+def test_process_that_is_killed_or_stopped_holds_nobody_up(mongodb_url: str, database: Documents) -> None:
     killed, stopped = dry_run_process(mongodb_url, database, 1, 60), dry_run_process(mongodb_url, database, 2, 1)
     try:
         for process in (killed, stopped):
@@ -101,7 +101,7 @@ def test_dead_reaper_is_replaced_with_the_same_transactions(mongodb_url: str, da
         assert seconds_to_write(database) < PROMPT_TIMEOUT
 
 
-def test_a_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
+def test_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
     guardian = Reaper(mongodb_url)
     guardian.close()
     session = {"id": Binary(bytes(16), 4)}

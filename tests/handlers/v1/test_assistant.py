@@ -71,7 +71,7 @@ async def test_finds_codes_all_of_them(surface: Surface) -> None:
     assert detail[0]["loc"] == ["query", "name"]
 
 
-async def test_a_code_may_lack_what_it_likes(surface: Surface) -> None:
+async def test_code_may_lack_what_it_likes(surface: Surface) -> None:
     said = {"access_token": "t", "expansion": {"contains": [{"code": 7, "system": "s"}]}}
     with surface.outside.giving(Script([Answer(body=json.dumps(said).encode())])):
         codes = await surface.person().get("/ai/codes", params={"name": "asthma"})

@@ -183,7 +183,7 @@ async def test_ends_nothing_that_has_no_transcript(surface: Surface) -> None:
     assert expect(404, refused) == {"detail": "Transcript not found"}
 
 
-async def test_a_client_that_goes_takes_its_question_with_it(mongodb_url: str) -> None:
+async def test_client_that_goes_takes_its_question_with_it(mongodb_url: str) -> None:
     async with v1_surface(mongodb_url, model_deadline=60) as surface:
         amara, started = await started_and_said(surface, "A cough.")
         script = Script([Answer(hang=True)])

@@ -61,6 +61,6 @@ def test_dates_are_what_was_stored(when: datetime) -> None:
 
 
 @pytest.mark.parametrize("value", [2**62, -(2**62)])
-def test_a_date_that_there_is_not_is_the_ids(value: int) -> None:
+def test_date_that_there_is_not_is_the_ids(value: int) -> None:
     assert document_readers.moment({"at": DatetimeMS(value)}, "at") is None
     assert document_readers.birth({"_id": ME, "at": DatetimeMS(value)}, "at") == ME.generation_time

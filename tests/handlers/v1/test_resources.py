@@ -59,7 +59,7 @@ async def test_changes_and_deletes_a_note(surface: Surface) -> None:
 
 
 @pytest.mark.parametrize("body", ["", " ", "\n\t", "\u00a0\ufeff", 7, None, "x" * 20_001])
-async def test_a_note_says_something(surface: Surface, body: object) -> None:
+async def test_note_says_something(surface: Surface, body: object) -> None:
     request = {"consultation_id": NOBODY, "body": body}
     detail = expect(422, await surface.person().ask("POST", "/notes", json=request))["detail"]
     assert detail[0]["loc"] == ["body", "body"]
@@ -108,7 +108,7 @@ async def test_changes_of_a_prompt_what_is_named(surface: Surface, changes: dict
     assert changed == {**prompt, **changes, "updated_at": changed["updated_at"]}
 
 
-async def test_a_deleted_prompt_is_gone(surface: Surface) -> None:
+async def test_deleted_prompt_is_gone(surface: Surface) -> None:
     amara = surface.person()
     prompt = await amara.post("/prompts", {"name": "old", "text": "old"})
     assert (await amara.ask("DELETE", f"/prompts/{prompt['id']}")).status_code == 204

@@ -30,12 +30,12 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(st.from_regex(IMAGE, fullmatch=True))
-def test_the_product_takes_whatever_is_an_image_here(image: str) -> None:
+def test_product_takes_whatever_is_an_image_here(image: str) -> None:
     assert image_url(image.removesuffix("\n")) is not None
 
 
 @given(st.text())
-def test_a_line_says_something_once_it_is_trimmed(text: str) -> None:
+def test_line_says_something_once_it_is_trimmed(text: str) -> None:
     try:
         assert LINES.validate_python(text) == trim(text) != ""
     except ValidationError:
@@ -54,7 +54,7 @@ def test_free_json_can_be_stored_and_shown(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [7, None, "", "z" * 24, "0" * 23, "0" * 25, b"0" * 24, "0" * 12])
-def test_an_id_has_24_hexadecimal_digits(value: object) -> None:
+def test_id_has_24_hexadecimal_digits(value: object) -> None:
     with pytest.raises(ValidationError):
         IDS.validate_python(value)
 

@@ -88,14 +88,14 @@ async def test_lists_hold_nothing_of_anothers(surface: Surface) -> None:
     assert [each["id"] for each in (await amara.get("/prompts"))["items"] if not each["is_shareable"]] == [mine.prompt]
 
 
-async def test_a_shared_prompt_may_be_used_and_not_changed(surface: Surface) -> None:
+async def test_shared_prompt_may_be_used_and_not_changed(surface: Surface) -> None:
     amara, ben = surface.person(), surface.person()
     shared = await ben.post("/prompts", {"name": "ours", "text": "x", "is_shareable": True})
     expect(404, await amara.ask("PATCH", f"/prompts/{shared['id']}", json={"text": "mine"}))
     expect(404, await amara.ask("DELETE", f"/prompts/{shared['id']}"))
 
 
-async def test_a_colleagues_note_on_ones_consultation_stays_theirs(surface: Surface) -> None:
+async def test_colleagues_note_on_ones_consultation_stays_theirs(surface: Surface) -> None:
     amara, ben = surface.person(), surface.person()
     mine = await furnish(amara)
     body = {"body": "a colleague's", "transcriptId": mine.transcript}

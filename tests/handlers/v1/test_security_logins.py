@@ -93,7 +93,7 @@ async def test_who_knows_the_password_is_not_counted(surface: Surface) -> None:
         expect(200, await log_in(surface, email, PASSWORD))
 
 
-async def test_an_unknown_address_takes_as_long_as_a_wrong_password(surface: Surface) -> None:
+async def test_unknown_address_takes_as_long_as_a_wrong_password(surface: Surface) -> None:
     known = await sign_up(surface)
     times: dict[str, list[float]] = {known: [], "nobody@clinic.example": []}
     for _ in range(7):

@@ -61,7 +61,7 @@ async def hear(socket: ClientConnection) -> dict[str, Any]:
         return heard
 
 
-async def test_a_recording_comes_back_as_text(surface: Surface) -> None:
+async def test_recording_comes_back_as_text(surface: Surface) -> None:
     amara = surface.person()
     consultation = (await amara.start())["id"]
     async with conversing(amara) as socket:
@@ -95,7 +95,7 @@ async def test_text_comes_while_the_recording_goes_on(surface: Surface) -> None:
         assert "isFinal" not in partial
 
 
-async def test_a_recording_that_is_too_long_is_told(surface: Surface) -> None:
+async def test_recording_that_is_too_long_is_told(surface: Surface) -> None:
     amara = surface.person()
     consultation = (await amara.start())["id"]
     async with conversing(amara) as socket:
@@ -134,7 +134,7 @@ async def test_records_ones_own_consultations_alone(surface: Surface) -> None:
             assert await hear(socket) == {"type": "error", "message": "Consultation not found"}
 
 
-async def test_the_token_may_come_by_other_ways(surface: Surface) -> None:
+async def test_token_may_come_by_other_ways(surface: Surface) -> None:
     amara = surface.person()
     async with talking(surface, f"?token={amara.token}") as socket:
         assert socket.subprotocol is None
@@ -162,7 +162,7 @@ async def test_without_a_token_there_is_no_conversation(surface: Surface, how: d
     assert json.loads(refused.value.response.body or b"").keys() == {"detail"}
 
 
-async def test_a_server_that_cannot_refuse_in_words_closes(mongodb_url: str) -> None:
+async def test_server_that_cannot_refuse_in_words_closes(mongodb_url: str) -> None:
     app = create_app(settings_for(mongodb_url, "unused"))
     sent: list[Message] = []
 
@@ -179,14 +179,14 @@ async def test_a_server_that_cannot_refuse_in_words_closes(mongodb_url: str) -> 
     assert sent == [{"type": "websocket.close", "code": 1008, "reason": "Not authenticated"}]
 
 
-async def test_a_patient_has_no_conversation(surface: Surface) -> None:
+async def test_patient_has_no_conversation(surface: Surface) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with talking(surface, additional_headers=surface.person("patient").headers):
             pass
     assert refused.value.response.status_code == 403
 
 
-async def test_the_conversation_ends_with_its_token(surface: Surface) -> None:
+async def test_conversation_ends_with_its_token(surface: Surface) -> None:
     amara = surface.person()
     brief = Tokens(SECRET, 3).issue(amara.identity, "amara")
     async with talking(surface, f"?token={brief}") as socket:

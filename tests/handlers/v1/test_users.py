@@ -50,7 +50,7 @@ async def test_registers(surface: Surface) -> None:
     assert bcrypt.checkpw(b"correct horse", stored["password"].encode())
 
 
-async def test_an_address_belongs_to_one(surface: Surface) -> None:
+async def test_address_belongs_to_one(surface: Surface) -> None:
     expect(201, await register(surface))
     assert expect(400, await register(surface, email="AMARA@clinic.example")) == {"detail": "User already exists"}
 
@@ -104,20 +104,20 @@ async def test_does_not_say_what_is_wrong(surface: Surface, wrong: dict[str, str
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_user_without_a_password_cannot_log_in(surface: Surface) -> None:
+async def test_user_without_a_password_cannot_log_in(surface: Surface) -> None:
     await register(surface)
     surface.database["users"].update_one({}, {"$unset": {"password": 1}})
     expect(401, await log_in(surface))
 
 
-async def test_a_token_is_refused_once_it_is_logged_out(surface: Surface) -> None:
+async def test_token_is_refused_once_it_is_logged_out(surface: Surface) -> None:
     amara = surface.person()
     assert await amara.post("/users/logout", None, 200) == {"message": "Logged out"}
     assert expect(401, await amara.ask("GET", "/users/profile")) == {"detail": "Invalid or expired token"}
     expect(401, await amara.ask("POST", "/users/logout"))
 
 
-async def test_a_token_goes_with_its_user(surface: Surface) -> None:
+async def test_token_goes_with_its_user(surface: Surface) -> None:
     amara = surface.person()
     surface.database["users"].delete_one({"_id": amara.identity})
     expect(401, await amara.ask("GET", "/users/profile"))
@@ -132,7 +132,7 @@ async def test_without_a_token_nobody_is_let_in(surface: Surface, header: str | 
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_the_legacy_takes_the_users_and_tokens_of_v1(surface: Surface) -> None:
+async def test_legacy_takes_the_users_and_tokens_of_v1(surface: Surface) -> None:
     expect(201, await register(surface))
     legacy = await surface.client.post("/users/login", json=LOGIN)
     assert legacy.json()["msg"] == "login successful"
@@ -153,7 +153,7 @@ async def test_v1_takes_the_users_and_tokens_of_the_legacy(surface: Surface) -> 
     expect(401, await surface.client.get(f"{V1}/users/profile", headers=headers))
 
 
-async def test_a_token_says_what_the_legacys_says(surface: Surface) -> None:
+async def test_token_says_what_the_legacys_says(surface: Surface) -> None:
     amara = surface.person()
     ours, theirs = TOKENS.issue(amara.identity, "zoë"), sign({"userID": amara.identity, "author": "zoë"}, SECRET, 3600)
     assert TOKENS.read(ours).user == TOKENS.read(theirs).user == amara.identity

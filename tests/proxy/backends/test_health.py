@@ -71,7 +71,7 @@ async def test_failures_in_a_row_count_and_one_success_resets_them(native: Nativ
     assert native.asked.get_nowait() == "GET /alive"
 
 
-async def test_a_changed_file_is_followed(native: Native) -> None:
+async def test_changed_file_is_followed(native: Native) -> None:
     checks = HealthChecks(native, parse(TEXT, {}))
     await checks.start()
     await checks.stop()

@@ -47,7 +47,7 @@ async def broken_lifespan(_: Starlette) -> AsyncIterator[None]:
 broken = Starlette(lifespan=broken_lifespan)
 
 
-async def test_the_app_starts_serves_with_its_state_and_stops() -> None:
+async def test_app_starts_serves_with_its_state_and_stops() -> None:
     events.clear()
     native = Native("tests.proxy.backends.test_native:app")
     await native.start()
@@ -58,7 +58,7 @@ async def test_the_app_starts_serves_with_its_state_and_stops() -> None:
     assert events == ["started", "stopped"]
 
 
-async def test_an_app_without_a_lifespan_serves() -> None:
+async def test_app_without_a_lifespan_serves() -> None:
     native = Native("tests.proxy.backends.test_native:bare")
     await native.start()
     assert TestClient(native).get("/").json() == "bare"

@@ -184,7 +184,7 @@ def test_other_kinds_keep_their_looks(text: str, kind: str) -> None:
     assert (found.kind, found.text != text, found.text) == (kind, True, pseudonyms().text(text))
 
 
-def test_an_entity_tag_is_as_weak_or_as_strong() -> None:
+def test_entity_tag_is_as_weak_or_as_strong() -> None:
     headers = [("etag", 'W/"1a-Agnes"'), ("x-powered-by", "Express"), ("vary", "Origin"), ("allow", "GET,HEAD")]
     found = told(answered({}, headers=headers))["response"]["headers"]
     assert found["etag"].startswith('W/"')
@@ -194,7 +194,7 @@ def test_an_entity_tag_is_as_weak_or_as_strong() -> None:
     assert told(answered({}, headers=[("etag", '"1"')]))["response"]["headers"]["etag"].startswith('"')
 
 
-def test_a_header_that_the_contract_writes_or_shows_stays() -> None:
+def test_header_that_the_contract_writes_or_shows_stays() -> None:
     headers = {"x-powered-by": DeclaredHeader(Schema({"const": "Express"})), "server": DeclaredHeader(Schema(SHOWN))}
     contract = Operation(
         "notes", "GET", "/api/notes", {"200": DeclaredAnswer(headers, {"application/json": Schema(True)})}
@@ -268,7 +268,7 @@ def test_so_is_what_was_too_large_or_nested_too_deep() -> None:
     assert len(body(answered({"notes": [{"age": n} for n in range(100)]}))["notes"]) == ITEMS
 
 
-def test_a_stand_in_that_would_break_the_contract_is_none() -> None:
+def test_stand_in_that_would_break_the_contract_is_none() -> None:
     strict = operation(properties(code={"type": "string", "pattern": "^[0-9]{4}$"}))
     with pytest.raises(Unsuitable, match="violates the contract"):
         told(answered({"code": "1234"}), AnonymizerTerms("/api/notes", strict))
@@ -279,7 +279,7 @@ def test_a_stand_in_that_would_break_the_contract_is_none() -> None:
         told(exchange(outcome="hang", sent=b'{"code":"1"}', sent_headers=sent), AnonymizerTerms("/", asked))
 
 
-def test_the_recorded_legacy_stands_in_for_itself(tmp_path: Path) -> None:
+def test_recorded_legacy_stands_in_for_itself(tmp_path: Path) -> None:
     # Every recorded answer is captured. The contract holds for the captures, and `infer` learns nothing from them.
     scribe, names = load(CONTRACTS / "openapi.yaml"), pseudonyms()
     steps: list[JSON] = []

@@ -136,9 +136,7 @@ async def test_what_cannot_be_captured_is_let_go(database: Database) -> None:
     await capturer.stop()
 
 
-async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(
-    database: Database, capturer: CaptureAgent
-) -> None:
+async def test_order_ends_when_its_time_is_over_or_it_is_withdrawn(database: Database, capturer: CaptureAgent) -> None:
     orders, short, long = CaptureJobs(database), order(3.0), order()
     await placed(orders, short)
     await placed(orders, long)
@@ -199,7 +197,7 @@ async def capture(url: str, into: Path, *arguments: object) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, main, [str(one) for one in ("capture", *around, *arguments)])
 
 
-async def test_the_command_writes_recordings_that_can_be_read(
+async def test_command_writes_recordings_that_can_be_read(
     database: Database, capturer: CaptureAgent, mongodb_url: str, tmp_path: Path
 ) -> None:
     orders = CaptureJobs(database)
@@ -237,7 +235,7 @@ async def test_nothing_captured_is_1_and_says_why(database: Database, mongodb_ur
     ("arguments", "said"),
     [(["--for", "25h"], "at most 24h"), (["--for", "5"], "as in 250ms"), (["--per-operation", "0"], "1<=x<=1000")],
 )
-async def test_a_wrong_use_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
+async def test_wrong_use_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
     result = await capture("mongodb://127.0.0.1:1", tmp_path, *arguments)
     assert result.exit_code == 2
     assert said in result.stderr

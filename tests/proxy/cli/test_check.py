@@ -50,7 +50,7 @@ def test_without_a_name_it_is_the_file_here(file: Path, monkeypatch: pytest.Monk
     assert check().output.startswith("routing.yaml: valid")
 
 
-def test_the_environment_counts(file: Path) -> None:
+def test_environment_counts(file: Path) -> None:
     assert check(file, env={"LEGACY_URL": "nonsense"}).exit_code == 1
 
 

@@ -38,18 +38,18 @@ def test_help_names_every_command_and_imports_none() -> None:
         assert lazy.help.split()[0] in done.stdout
 
 
-def test_an_earlier_command_name_names_the_present_one() -> None:
+def test_earlier_command_name_names_the_present_one() -> None:
     code, output = run("hold", "notes.list", "--why", "because")
     assert code == 2
     assert "`hold` is now `pause`" in output
 
 
-def test_the_version_is_the_package_s() -> None:
+def test_version_is_the_package_s() -> None:
     assert run("--version") == (0, f"scribe-proxy {version('scribe-proxy')}\n")
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])
-def test_the_help_in_the_list_is_the_command_s_own(name: str) -> None:
+def test_help_in_the_list_is_the_command_s_own(name: str) -> None:
     module, _, attribute = COMMANDS[name].where.partition(":")
     command = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, Command)
@@ -59,13 +59,13 @@ def test_the_help_in_the_list_is_the_command_s_own(name: str) -> None:
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("chekc", "check"), ("rolback", "rollback"), ("holt", "pause")])
-def test_a_mistyped_command_gets_a_suggestion(typed: str, meant: str) -> None:
+def test_mistyped_command_gets_a_suggestion(typed: str, meant: str) -> None:
     code, output = run(typed)
     assert (code, f"there is no command `{typed}`; did you mean `{meant}`?" in output) == (2, True)
     assert "did you mean" not in run("frob")[1]
 
 
-def test_the_help_lists_commands_by_use_with_examples() -> None:
+def test_help_lists_commands_by_use_with_examples() -> None:
     output = run("--help")[1]
     assert output.index("Run:") < output.index("  serve ") < output.index("Change routing.yaml:")
     assert output.index("Change routing.yaml:") < output.index("  plan ") < output.index("Watch and act:")
@@ -90,7 +90,7 @@ HEAVY = (
 @pytest.mark.parametrize(
     "command", ["check", "explain", "plan", "schedule", "schema", "completion", "status", "history"]
 )
-def test_a_command_imports_nothing_that_serves(command: str) -> None:
+def test_command_imports_nothing_that_serves(command: str) -> None:
     arguments = {
         "check": ["routing.yaml"],
         "explain": ["GET", "/"],
@@ -141,7 +141,7 @@ def test_no_command_and_a_wrong_command_are_wrong_uses() -> None:
         ("tests.support.missing_dependency:x", "thing is not available: a_package_that_is_not_there is not installed"),
     ],
 )
-def test_a_command_that_is_not_there_says_so_alone(monkeypatch: pytest.MonkeyPatch, where: str, message: str) -> None:
+def test_command_that_is_not_there_says_so_alone(monkeypatch: pytest.MonkeyPatch, where: str, message: str) -> None:
     monkeypatch.setitem(COMMANDS, "thing", Lazy(where, "Do a thing."))
     code, output = run("thing")
     assert (code, output) == (1, f"Error: {message}\n")

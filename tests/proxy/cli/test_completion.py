@@ -48,7 +48,7 @@ def test_options_complete_routes(command: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[", "routes: 5", "- a", "routes: [a, {name: [b]}]"])
-def test_a_file_that_cannot_be_read_completes_nothing(text: str) -> None:
+def test_file_that_cannot_be_read_completes_nothing(text: str) -> None:
     Path("routing.yaml").write_text(text)
     assert completed("ack", "") == []
     Path("routing.yaml").unlink()
@@ -61,6 +61,6 @@ def test_another_file_may_be_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_of_a_shell_is_printed(shell: str) -> None:
+def test_script_of_a_shell_is_printed(shell: str) -> None:
     result = CliRunner().invoke(main, ["completion", shell])
     assert (result.exit_code, "_SCRIBE_PROXY_COMPLETE" in result.output) == (0, True)

@@ -96,7 +96,7 @@ def test_inferring_again_changes_nothing(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("routing", [(), ("--routing", ROUTING)])
-def test_a_new_contract_is_satisfied_by_what_it_was_made_from(tmp_path: Path, routing: tuple[object, ...]) -> None:
+def test_new_contract_is_satisfied_by_what_it_was_made_from(tmp_path: Path, routing: tuple[object, ...]) -> None:
     into = tmp_path / "contracts" / "openapi.yaml"
     made = run("contracts", "infer", "--recordings", RECORDED, "--into", into, "--title", "Mine", *routing)
     assert made.exit_code == 0, made.output
@@ -164,7 +164,7 @@ def test_coverage_is_a_table_or_json(copied: Path) -> None:
     assert [row["samples"] for row in rows if row["operation"] == "users.register" and row["status"] == "reset"] == [2]
 
 
-def test_a_declared_status_without_samples_is_a_zero(copied: Path) -> None:
+def test_declared_status_without_samples_is_a_zero(copied: Path) -> None:
     file = copied / "openapi.yaml"
     file.write_text(file.read_text().replace("        '304':", "        '418': {description: x}\n        '304':", 1))
     rows = json.loads(run("contracts", "coverage", "--contract", file, "--recordings", RECORDED, "--json").stdout)
@@ -172,7 +172,7 @@ def test_a_declared_status_without_samples_is_a_zero(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "coverage"])
-def test_a_faulty_contract_is_told_with_its_lines(tmp_path: Path, command: str) -> None:
+def test_faulty_contract_is_told_with_its_lines(tmp_path: Path, command: str) -> None:
     file = tmp_path / "openapi.yaml"
     file.write_text("openapi: 3.1.1\npaths:\n  a: {}\n")
     result = run("contracts", command, "--contract", file, "--recordings", RECORDED)
@@ -180,7 +180,7 @@ def test_a_faulty_contract_is_told_with_its_lines(tmp_path: Path, command: str) 
     assert result.stdout == f"{file}:3: a: the path 'a' must begin with a slash\n"
 
 
-def test_a_wrong_use_is_told(tmp_path: Path) -> None:
+def test_wrong_use_is_told(tmp_path: Path) -> None:
     assert run("contracts", "check", "--contract", CONTRACTS / "openapi.yaml", "--recordings", tmp_path).exit_code == 2
     routing = tmp_path / "routing.yaml"
     routing.write_text("routes: 7")

@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_problem_is_marked_in_its_line(file: Path) -> None:
+def test_problem_is_marked_in_its_line(file: Path) -> None:
     lines = check(file).stdout.splitlines()
     assert lines[:3] == [
         f"{file}:2:21: overrides.secret: "
@@ -103,7 +103,7 @@ def test_annotations_are_escaped(file: Path) -> None:
     assert github_of([odd]) == ["::warning file=a%2Cb%3Ac,line=1,title=x::one%0Atwo"]
 
 
-def test_a_problem_without_a_place_is_a_line() -> None:
+def test_problem_without_a_place_is_a_line() -> None:
     gone = Diagnostic("/nowhere/a.yaml", Problem(3, "x", "y", column=9))
     assert text_of([gone]) == ["/nowhere/a.yaml:3:9: x: y"]
     assert json.loads(json_of([gone]))[0]["column"] == 9
@@ -121,7 +121,7 @@ def test_a_problem_without_a_place_is_a_line() -> None:
         ("json.nothing.below:x", "there is no module json.nothing"),
     ],
 )
-def test_an_import_string_is_tried_without_being_run(
+def test_import_string_is_tried_without_being_run(
     import_string: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[3])
@@ -154,7 +154,7 @@ def test_usual_slips_get_a_suggestion(settings: str, expected: str) -> None:
         ("routes:\n  - name: a\n   match: GET /a\n", 3, 3, "0 or 2 or 4"),
     ],
 )
-def test_a_wrong_indentation_is_named(text: str, line: int, own: int, wanted: str) -> None:
+def test_wrong_indentation_is_named(text: str, line: int, own: int, wanted: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, {})
     (problem,) = caught.value.problems

@@ -44,7 +44,7 @@ def data(file: Path, *arguments: str, env: dict[str, str] | None = None) -> dict
     return explained
 
 
-def test_a_caller_s_side_comes_from_bucket_and_share(file: Path) -> None:
+def test_caller_s_side_comes_from_bucket_and_share(file: Path) -> None:
     place = bucket("s", "prompts", "bob")
     explained = data(file, "GET", "/API/prompts/?q=1", "--key", "bob")
     assert explained["bucket"] == place
@@ -73,7 +73,7 @@ def test_it_reads_well(file: Path) -> None:
     assert "drawn for this route alone" in run(file, "WS", "/socket", "--key", "bob").output
 
 
-def test_the_key_may_come_from_headers(file: Path) -> None:
+def test_key_may_come_from_headers(file: Path) -> None:
     token = jwt.encode({"userID": "amara"}, "x" * 32)
     explained = data(file, "GET", "/api/prompts", "--header", f"Authorization: Bearer {token}")
     assert (explained["key"], explained["key_source"]) == ("amara", "jwt:userID")
@@ -104,12 +104,12 @@ def test_each_reason_is_told_in_words(
     assert because in explained["because"]
 
 
-def test_the_pin_of_everything_counts(file: Path) -> None:
+def test_pin_of_everything_counts(file: Path) -> None:
     explained = data(file, "GET", "/api/prompts", "--key", "k", env={"SCRIBE_PROXY_PIN": "native"})
     assert (explained["backend"], explained["because"]) == ("native", "SCRIBE_PROXY_PIN pins everything to native")
 
 
-def test_a_file_without_native_is_all_legacy(file: Path) -> None:
+def test_file_without_native_is_all_legacy(file: Path) -> None:
     file.write_text("legacy: {url: http://x}\n")
     assert data(file, "GET", "/")["because"] == "the file names no native app"
 
@@ -126,11 +126,11 @@ def test_wrong_uses_and_faulty_files_are_told_apart(file: Path) -> None:
     )
 
 
-def test_a_path_of_any_bytes_is_explained(file: Path) -> None:
+def test_path_of_any_bytes_is_explained(file: Path) -> None:
     assert data(file, "PATCH", "/api/prompts/\udcff\udcfe")["params"] == {"id": "\xff\xfe"}
 
 
-def test_a_rollout_is_at_its_first_stage_unless_said_otherwise(file: Path) -> None:
+def test_rollout_is_at_its_first_stage_unless_said_otherwise(file: Path) -> None:
     place = bucket("s", "staged", "k")
     file.write_text(FILE + "- {name: staged, match: GET /staged, rollout: {stages: [0.01%, 100%]}}\n")
     found = data(file, "GET", "/staged", "--key", "k")
@@ -141,7 +141,7 @@ def test_a_rollout_is_at_its_first_stage_unless_said_otherwise(file: Path) -> No
     assert data(file, "GET", "/pinned")["stage"] is None
 
 
-def test_the_target_that_decides_is_named(tmp_path: Path) -> None:
+def test_target_that_decides_is_named(tmp_path: Path) -> None:
     (tmp_path / "staff.txt").write_text("amara\n")
     path = tmp_path / "targets.yaml"
     path.write_text(

@@ -75,7 +75,7 @@ def test_equal_services_are_0_with_their_coverage(tmp_path: Path) -> None:
         pytest.param("long", "GET /books/{number}: body.pages (value)", marks=pytest.mark.slow),
     ],
 )
-def test_a_difference_is_1_shrunk_and_a_recording(tmp_path: Path, fault: str, kind: str) -> None:
+def test_difference_is_1_shrunk_and_a_recording(tmp_path: Path, fault: str, kind: str) -> None:
     result = search(fault, tmp_path, "--junit", tmp_path / "junit.xml")
     assert result.exit_code == 1, result.output
     assert kind in result.output
@@ -90,7 +90,7 @@ def test_a_difference_is_1_shrunk_and_a_recording(tmp_path: Path, fault: str, ki
     assert report.differing
 
 
-def test_a_declared_difference_is_0(tmp_path: Path) -> None:
+def test_declared_difference_is_0(tmp_path: Path) -> None:
     declared = tmp_path / "declared.yaml"
     entry = {"id": "gone", "operation": "GET /books/{number}", "legacy": "404", "native": "410", "reason": "r"}
     when = {"legacy": {"status": 404}, "native": {"status": 410}}
@@ -100,13 +100,13 @@ def test_a_declared_difference_is_0(tmp_path: Path) -> None:
     assert "declared of 1 kinds" in result.output
 
 
-def test_the_service_that_is_not_there_is_2(tmp_path: Path) -> None:
+def test_service_that_is_not_there_is_2(tmp_path: Path) -> None:
     contracts = write_contract(tmp_path / "contracts")
     result = run("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", contracts, "--minutes", 0.01)
     assert (result.exit_code, "127.0.0.1:9" in result.output) == (2, True)
 
 
-def test_a_database_that_is_not_there_is_2(tmp_path: Path) -> None:
+def test_database_that_is_not_there_is_2(tmp_path: Path) -> None:
     result = search("", tmp_path, "--mongodb-url", "mongodb://127.0.0.1:9/", *DATABASES)
     assert (result.exit_code, "Error: MongoDB: 127.0.0.1:9" in result.output) == (2, True), result.output
 
@@ -143,7 +143,7 @@ def test_foreign_hosts_and_shared_databases_are_refused(
 
 
 @pytest.mark.parametrize("permission", [("--host", "localhost.example"), ("--i-own-this-host",)])
-def test_a_named_or_owned_host_may_be_used(tmp_path: Path, permission: tuple[str, ...]) -> None:
+def test_named_or_owned_host_may_be_used(tmp_path: Path, permission: tuple[str, ...]) -> None:
     contracts = write_contract(tmp_path)
     (contracts / "openapi.yaml").write_text("openapi: 5")
     result = run("--legacy", "http://localhost.example", "--native", NOWHERE, "--contracts", contracts, *permission)
@@ -151,7 +151,7 @@ def test_a_named_or_owned_host_may_be_used(tmp_path: Path, permission: tuple[str
     assert "random requests" not in result.output
 
 
-def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hide_package(monkeypatch, "schemathesis")
     result = run("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", write_contract(tmp_path))
     assert (result.exit_code, "fuzz needs schemathesis: pip install 'scribe-proxy[fuzz]'" in result.output) == (1, True)
@@ -161,7 +161,7 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("content", "reason"),
     [("x = 1", "none of HEADERS"), ("HEADERS = 5", "HEADERS is not a Hypothesis strategy"), ("1 / 0", "ZeroDivision")],
 )
-def test_a_faulty_plugin_is_2(tmp_path: Path, content: str, reason: str) -> None:
+def test_faulty_plugin_is_2(tmp_path: Path, content: str, reason: str) -> None:
     contracts = write_contract(tmp_path)
     (tmp_path / "own.py").write_text(content)
     base = ("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", contracts)

@@ -31,7 +31,7 @@ def explain(file: Path, ops: int, path: str, *arguments: str) -> Result:
     return CliRunner().invoke(main, [*command, *arguments], env={"OPS_TOKEN": "t"})
 
 
-async def test_the_stage_and_the_cap_are_those_of_a_running_gateway(tmp_path: Path) -> None:
+async def test_stage_and_the_cap_are_those_of_a_running_gateway(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
 
     async def ask(ops: int, path: str) -> dict[str, Any]:
@@ -77,7 +77,7 @@ async def answered(file: Path, status: str, body: str, path: str = "/moved") -> 
         return await asyncio.to_thread(explain, file, port, path, "--header", "X-Caller: amara")
 
 
-async def test_a_cap_is_named_and_another_revision_too(tmp_path: Path) -> None:
+async def test_cap_is_named_and_another_revision_too(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(ROUTES.format(port=1).replace("50%}", "100%}", 1))
     told = (await answered(file, "200 OK", json.dumps(CAPPED))).output

@@ -33,7 +33,7 @@ def test_nothing_changed_is_said(old: Path) -> None:
     assert (result.exit_code, result.output) == (0, "No route changes.\n")
 
 
-def test_a_table_shows_who_moves_where(old: Path) -> None:
+def test_table_shows_who_moves_where(old: Path) -> None:
     new = old.read_text().replace("25%", "40%").replace("50%", "12.5%").replace("http://x", "http://y")
     result = plan(old, new)
     assert result.exit_code == 2
@@ -74,13 +74,13 @@ def test_machines_get_json_in_ten_thousandths(old: Path) -> None:
     assert changes["settings"] == []
 
 
-def test_a_faulty_file_is_told_with_its_problems(old: Path) -> None:
+def test_faulty_file_is_told_with_its_problems(old: Path) -> None:
     result = plan(old, "legacy: {}\n")
     assert result.exit_code == 1
     assert result.stderr.endswith("new.yaml:1:1: legacy.url: is missing\n    1 | legacy: {}\n        ^\n")
 
 
-def test_a_pin_in_this_shell_is_left_out_of_account(old: Path) -> None:
+def test_pin_in_this_shell_is_left_out_of_account(old: Path) -> None:
     result = plan(old, old.read_text().replace("25%", "40%"), env={"SCRIBE_PROXY_PIN": "legacy"})
     assert "15%" in result.output
 

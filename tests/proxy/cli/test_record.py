@@ -141,7 +141,7 @@ async def test_whole_scenarios_outlast_a_failure(scenarios: Path, tmp_path: Path
     assert len(json.loads((tmp_path / "new" / "http.json.partial").read_text())) == 1
 
 
-async def test_an_interruption_keeps_whole_scenarios_too(
+async def test_interruption_keeps_whole_scenarios_too(
     scenarios: Path, tmp_path: Path, client: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play, played = Recorder.record, list[str]()
@@ -226,7 +226,7 @@ async def test_malformed_scenarios_are_told(scenarios: Path, tmp_path: Path, con
         (("--base-url", "nonsense"), "not an http or https URL"),
     ],
 )
-async def test_a_wrong_use_is_told(scenarios: Path, tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+async def test_wrong_use_is_told(scenarios: Path, tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
     base = ("--base-url", "http://127.0.0.1:1", "--into", tmp_path / "new")
     result = await run("record", scenarios, *base, *arguments)
     assert (result.exit_code, told in result.output) == (2, True), result.output
@@ -263,13 +263,13 @@ def test_lone_surrogates_can_be_written() -> None:
     assert "é".encode() in encode_recordings(["é"])
 
 
-def test_the_repository_s_own_recordings_are_scenarios() -> None:
+def test_repository_s_own_recordings_are_scenarios() -> None:
     scripts = read_scripts(Path(__file__).parents[3] / "contracts" / "recordings")
     assert len(scripts) == 44
     assert sum(len(script.steps()) for script in scripts) == 301
 
 
-async def test_a_database_that_is_away_is_told(scenarios: Path, tmp_path: Path) -> None:
+async def test_database_that_is_away_is_told(scenarios: Path, tmp_path: Path) -> None:
     assert issubclass(SideEffectsError, Exception)
 
     async def idle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

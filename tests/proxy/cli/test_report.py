@@ -16,7 +16,7 @@ from proxy.contract.reading import load
 from tests.support.stored_reports import CONTRACT, DATABASE, NOTES, listed, report, row, told
 
 
-def test_an_overview_tells_each_route_and_where_it_differs(reported: str, contracts: Path) -> None:
+def test_overview_tells_each_route_and_where_it_differs(reported: str, contracts: Path) -> None:
     result = report(reported, contracts)
     assert result.exit_code == 0
     assert row(result.stdout, NOTES)[1:8] == ["10", "1", "1", "7", "3", "2", "80.00%"]
@@ -29,7 +29,7 @@ def test_an_overview_tells_each_route_and_where_it_differs(reported: str, contra
     assert "! blind: in 1 of its requests x-compare hid the whole answer" in result.stderr
 
 
-def test_a_route_is_told_by_field_kind_breach_and_sample(reported: str, contracts: Path) -> None:
+def test_route_is_told_by_field_kind_breach_and_sample(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--route", NOTES)
     title = row(result.stdout, "body.notes.*.title")
     assert title[1:4] == ["value", "major", "2"]
@@ -57,7 +57,7 @@ def test_one_verdict(reported: str, contracts: Path) -> None:
     assert "body.notes.*.status" not in report(reported, contracts).stdout
 
 
-def test_the_newest_sample_side_by_side(reported: str, contracts: Path) -> None:
+def test_newest_sample_side_by_side(reported: str, contracts: Path) -> None:
     where = ("--route", NOTES, "--field", "body.notes.*.title", "--kind", "value")
     output = report(reported, contracts, *where, "--sample").stdout
     assert "legacy: 200" in output
@@ -142,7 +142,7 @@ def test_nothing_noted_in_a_time_says_when_there_was_something(reported: str, co
         (["--json", "--csv"], "not both"),
     ],
 )
-def test_a_wrong_question_is_explained(reported: str, contracts: Path, arguments: list[str], said: str) -> None:
+def test_wrong_question_is_explained(reported: str, contracts: Path, arguments: list[str], said: str) -> None:
     result = report(reported, contracts, *arguments)
     assert result.exit_code == 2
     assert said in " ".join(result.stderr.split())

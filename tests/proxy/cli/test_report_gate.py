@@ -31,7 +31,7 @@ def test_csv_of_routes_and_of_one_routes_fields(reported: str, contracts: Path) 
     assert fields[0]["first"].endswith("+00:00")
 
 
-def test_a_gate_fails_with_1_and_names_the_route(reported: str, contracts: Path) -> None:
+def test_gate_fails_with_1_and_names_the_route(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--max-mismatch", "0.1%")
     assert result.exit_code == 1
     assert (
@@ -43,7 +43,7 @@ def test_a_gate_fails_with_1_and_names_the_route(reported: str, contracts: Path)
     assert report(reported, contracts, "--max-mismatch", "80%").exit_code == 0
 
 
-def test_a_gate_with_nothing_compared_is_2(reported: str, contracts: Path) -> None:
+def test_gate_with_nothing_compared_is_2(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--max-mismatch", "1%", "--route", "blind")
     assert result.exit_code == 2
     assert "nothing was compared" in result.stderr

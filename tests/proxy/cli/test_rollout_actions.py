@@ -50,7 +50,7 @@ def history(url: str) -> list[tuple[str, str, str, str]]:
         return [(entry["route"], entry["kind"], entry["by"]["actor"], entry["by"]["reason"]) for entry in found]
 
 
-def test_a_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -> None:
+def test_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -> None:
     assert run(file, "rollback", "notes.create", "--to", "10%").stdout == "notes.create: rolled back, from 25% to 10%\n"
     assert run(file, "rollback", "notes.create", reason="worse").stdout == "notes.create: rolled back, from 10% to 0%\n"
     assert (
@@ -64,7 +64,7 @@ def test_a_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -
     ]
 
 
-def test_a_rollout_is_promoted_held_and_resumed(file: Path, mongodb_url: str) -> None:
+def test_rollout_is_promoted_held_and_resumed(file: Path, mongodb_url: str) -> None:
     assert "has not started yet" in run(file, "promote", "notes.list").stderr
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         begin(client)
@@ -84,7 +84,7 @@ def begin(client: MongoClient[dict[str, Any]]) -> None:
     client[DATABASE]["states"].insert_one(start_rollout(route, initial_state(route), 10.0).document())
 
 
-def test_a_cap_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -> None:
+def test_cap_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -> None:
     route = parse(file.read_text(), {}).routes[1]
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         hello = client.admin.command("hello")
@@ -124,7 +124,7 @@ def test_without_a_mongodb_the_ops_page_is_pointed_at(file: Path) -> None:
     assert "its ops page changes them" in result.stderr
 
 
-def test_a_mongodb_that_is_away_is_told(file: Path) -> None:
+def test_mongodb_that_is_away_is_told(file: Path) -> None:
     file.write_text(FILE.format(url="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"))
     result = run(file, "rollback", "notes.create")
     assert (result.exit_code, result.stderr) == (2, "Error: MongoDB cannot be reached\n")

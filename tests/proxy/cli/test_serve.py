@@ -113,7 +113,7 @@ def test_native_app_without_a_module_stops_all_workers(app: str, tmp_path: Path)
     )
 
 
-def test_a_faulty_file_is_told_whole_and_stops_the_start(tmp_path: Path) -> None:
+def test_faulty_file_is_told_whole_and_stops_the_start(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text("legacy: {url: nonsense}\nroutez: []\n")
     code, output = run_serve("--config", file)
@@ -122,7 +122,7 @@ def test_a_faulty_file_is_told_whole_and_stops_the_start(tmp_path: Path) -> None
     assert f"{file}:2" in output
 
 
-def test_an_ops_listener_in_the_open_demands_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ops_listener_in_the_open_demands_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPS_TOKEN", raising=False)
     for host in ("0.0.0.0", "::", "ops.example"):
         code, output = run_serve("--ops-host", host)
@@ -167,7 +167,7 @@ def test_one_port_for_both_listeners_is_refused(ops_host: str) -> None:
     assert "the ops pages need a port of their own" in output
 
 
-async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+async def test_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     async with scripted(legacy) as port:
         file = tmp_path / "routing.yaml"
         file.write_text(config(port))
@@ -177,7 +177,7 @@ async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     assert len(output.strip().splitlines()) == 1
 
 
-def test_a_pin_that_is_no_side_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pin_that_is_no_side_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(config(1))
     monkeypatch.setenv("SCRIBE_PROXY_PIN", "nativ")

@@ -168,7 +168,7 @@ async def test_other_answers_are_an_error_in_a_line(status: str, body: str, code
     assert text in output
 
 
-async def test_the_token_of_the_environment_is_sent_along() -> None:
+async def test_token_of_the_environment_is_sent_along() -> None:
     seen: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -180,7 +180,7 @@ async def test_the_token_of_the_environment_is_sent_along() -> None:
     assert b"authorization: Bearer abc" in seen[0].replace(b"Authorization", b"authorization")
 
 
-def test_a_gateway_that_is_not_there_is_told() -> None:
+def test_gateway_that_is_not_there_is_told() -> None:
     result = run(free_port())
     assert result.exit_code == 2
     assert result.stderr.endswith("cannot be reached: Connection refused\n")

@@ -106,7 +106,7 @@ async def answer_504(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 @pytest.mark.parametrize(
     ("arguments", "status"), [((), 1), (("--accept", "hang=504"), 0), (("--accept", "hang=502"), 1)]
 )
-async def test_a_status_may_stand_for_a_hang(tmp_path: Path, arguments: tuple[str, ...], status: int) -> None:
+async def test_status_may_stand_for_a_hang(tmp_path: Path, arguments: tuple[str, ...], status: int) -> None:
     async with scripted(answer_504) as port:
         base = ("--base-url", f"http://127.0.0.1:{port}", "--hang-after", 0.3)
         result = await run(*base, "--recordings", one_step(tmp_path, "hang"), *arguments)
@@ -156,7 +156,7 @@ async def test_files_that_cannot_be_read_are_2(tmp_path: Path) -> None:
     assert (result.exit_code, "Field required" in result.output) == (2, True)
 
 
-async def test_a_foreign_database_is_emptied_only_when_told(tmp_path: Path) -> None:
+async def test_foreign_database_is_emptied_only_when_told(tmp_path: Path) -> None:
     foreign = ("--mongodb-url", "mongodb://db.invalid/x?serverSelectionTimeoutMS=100", "--yes-empty-database")
     async with scripted(answer_504) as port:
         base = ("--base-url", f"http://127.0.0.1:{port}", "--recordings", one_step(tmp_path, "hang"))

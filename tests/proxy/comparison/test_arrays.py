@@ -41,7 +41,7 @@ def test_alignment_mirrors(legacy: list[JSON], native: list[JSON], free: bool) -
 
 
 @given(small)
-def test_an_array_is_in_its_own_order(items: list[JSON]) -> None:
+def test_array_is_in_its_own_order(items: list[JSON]) -> None:
     assert aligned(items, list(items)) == Alignment(tuple((index, index) for index in range(len(items))))
 
 
@@ -73,14 +73,14 @@ def test_items_that_each_side_made_anew_stand_where_they_stand() -> None:
     assert aligned(legacy, native) == Alignment(((0, 0), (1, 1), (2, 2)))
 
 
-def test_a_new_item_among_old_ones_is_the_others_new_item() -> None:
+def test_new_item_among_old_ones_is_the_others_new_item() -> None:
     old = NOW - 9999
     legacy = noted((object_id(1, old), "a"), (object_id(2, old), "b"), (object_id(3), "new"))
     native = noted((object_id(9), "newer"), (object_id(1, old), "a"), (object_id(2, old), "b"))
     assert set(aligned(legacy, native, free=True).pairs) == {(0, 1), (1, 2), (2, 0)}
 
 
-def test_an_old_item_is_never_taken_for_another_old_one() -> None:
+def test_old_item_is_never_taken_for_another_old_one() -> None:
     old = NOW - 9999
     legacy = noted((object_id(1, old), "a"), (object_id(2, old), "b"))
     native = noted((object_id(1, old), "a"), (object_id(3, old), "c"))
@@ -93,7 +93,7 @@ def test_items_without_the_key_may_be_each_other() -> None:
     assert aligned(noted((1, "a"), (2, "b")), noted((3, "c")), "_id").pairs == ((0, None), (1, None), (None, 0))
 
 
-def test_a_key_that_the_contract_names_goes_before_all_others() -> None:
+def test_key_that_the_contract_names_goes_before_all_others() -> None:
     legacy: list[JSON] = [{"_id": 1, "k": "x"}, {"_id": 2, "k": "y"}]
     native: list[JSON] = [{"_id": 1, "k": "y"}, {"_id": 2, "k": "x"}]
     assert aligned(legacy, native, "k", free=True) == Alignment(((0, 1), (1, 0)))

@@ -90,7 +90,7 @@ def test_values_however_deep_differ_where_they_differ(depth: int) -> None:
     assert compare(one, one, CONTRACT).name == "violation"
 
 
-def test_a_rule_beside_a_deep_value_hides_no_more_than_it_says() -> None:
+def test_rule_beside_a_deep_value_hides_no_more_than_it_says() -> None:
     rule = operation(properties(a={"x-compare": "ignore"}))
     one, other = (exchange(b'{"a":%d,"b":%s}' % (n, b"[" * 900 + b"]" * 900)) for n in (1, 2))
     assert (compare(one, other, rule).name, compare(one, other, rule).hidden) == ("match", (("body", "a"),))
@@ -112,11 +112,11 @@ def test_no_two_bodies_are_without_a_verdict(
     assert {(each.path, each.kind, each.severity) for each in map(Difference.mirrored, there.differences)} == mirrored
 
 
-def test_a_thousand_differences_are_enough() -> None:
+def test_thousand_differences_are_enough() -> None:
     verdict = compare(answered([[n] for n in range(5000)]), answered([[str(n)] for n in range(5000)]))
     assert len(verdict.differences) == 1000
 
 
-def test_the_awkward_is_told_within_a_compressed_body_too() -> None:
+def test_awkward_is_told_within_a_compressed_body_too() -> None:
     packed = exchange(gzip.compress(DEEP), headers=[("content-encoding", "gzip")])
     assert fields(compare(packed, exchange(DEEP))) == [("header.content-encoding", "missing")]

@@ -65,7 +65,7 @@ def test_what_is_cut_short_or_corrupt_is_no_coding(coding: str) -> None:
             decode(wrong, coding)
 
 
-def test_an_unknown_coding_is_an_error() -> None:
+def test_unknown_coding_is_an_error() -> None:
     with pytest.raises(CodingError):
         decode(b"x", "zstd")
 
@@ -90,7 +90,7 @@ def test_compressed_and_plain_answers_differ_in_content_encoding(coding: str) ->
     assert compare(packed, packed).name == "match"
 
 
-def test_a_broken_coding_is_another_type_of_body() -> None:
+def test_broken_coding_is_another_type_of_body() -> None:
     broken = exchange(b"not gzip", headers=[("content-encoding", "gzip")])
     plain = exchange(b"{}", headers=[("content-encoding", "gzip")])
     assert [one.kind for one in compare(broken, exchange(gzip.compress(b"{}"), headers=GZIP)).differences] == ["type"]
@@ -169,7 +169,7 @@ def test_what_is_no_multipart_is_bytes(kind: str) -> None:
     assert read(b"--x\r\n\r\ncut short", kind).form == "binary"
 
 
-def test_a_part_within_a_part_is_bytes() -> None:
+def test_part_within_a_part_is_bytes() -> None:
     inner = b"content-type: multipart/mixed; boundary=y\r\n\r\n--y--"
     found = read(multipart(inner, b"\r\nbare", boundary="x"), "multipart/mixed; boundary=x").as_json
     assert isinstance(found, list)

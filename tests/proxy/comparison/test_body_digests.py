@@ -90,7 +90,7 @@ def test_masked_digests_do_not_depend_on_chunks(sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("coding", [name for name in ENCODERS if name not in ("", "identity")])
-def test_a_broken_coding_leaves_digests_of_the_coded_bytes(coding: str) -> None:
+def test_broken_coding_leaves_digests_of_the_coded_bytes(coding: str) -> None:
     whole = ENCODERS[coding](b"some content, again and again" * 50)
     for broken in (whole[: len(whole) // 3], b"\xff" + whole):
         digests = fed(broken, [7], coding)
@@ -100,7 +100,7 @@ def test_a_broken_coding_leaves_digests_of_the_coded_bytes(coding: str) -> None:
             decode(broken, coding)
 
 
-def test_a_bomb_is_decoded_up_to_the_limit() -> None:
+def test_bomb_is_decoded_up_to_the_limit() -> None:
     bomb = gzip.compress(b"0" * (MAX_CONTENT + 1))
     digests = fed(bomb, [], "gzip")
     digests.finish()
@@ -111,7 +111,7 @@ def test_a_bomb_is_decoded_up_to_the_limit() -> None:
 
 @pytest.mark.parametrize("coding", ["", "gzip", "br"])
 @pytest.mark.parametrize(("mode", "by_role"), [(READ, False), (DRY_RUN, True)])
-def test_a_large_body_is_compared_in_any_coding(coding: str, mode: Mode, by_role: bool) -> None:
+def test_large_body_is_compared_in_any_coding(coding: str, mode: Mode, by_role: bool) -> None:
     served = answer(items(), by_role=by_role)
     assert served.body.truncated
     changed = [*items()[:-1], {"_id": new_id(0, 899), "of": "x"}]

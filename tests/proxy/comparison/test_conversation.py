@@ -99,11 +99,11 @@ def test_positions_follow_the_chunks_that_complete_messages() -> None:
     ],
     ids=["none", "close", "without a code", "dropped", "client gone"],
 )
-def test_the_first_end_is_the_ending(chunks: list[Chunk], ending: Ending | None) -> None:
+def test_first_end_is_the_ending(chunks: list[Chunk], ending: Ending | None) -> None:
     assert conversation(chunks).ending == ending
 
 
-def test_a_client_that_breaks_the_protocol_is_read_up_to_there() -> None:
+def test_client_that_breaks_the_protocol_is_read_up_to_there() -> None:
     faulty = frame(1, b"ok") + frame(1, b"\xff") + frame(1, b"never")
     server = frame(8, struct.pack("!H", 1007), masked=False)
     read = conversation([Chunk(True, 11.0, faulty), Chunk(True, 11.5, frame(1, b"x")), Chunk(False, 12.0, server)])
@@ -111,7 +111,7 @@ def test_a_client_that_breaks_the_protocol_is_read_up_to_there() -> None:
     assert read.ending == Ending("server", 1007, "", after=1, at=2.0)
 
 
-def test_a_faulty_server_and_extensions_cannot_be_read() -> None:
+def test_faulty_server_and_extensions_cannot_be_read() -> None:
     with pytest.raises(UnreadableConversationError):
         conversation([Chunk(False, 11.0, frame(1, b"masked"))])
     with pytest.raises(UnreadableConversationError):
@@ -174,7 +174,7 @@ def test_no_content_shows_in_a_repr() -> None:
     ],
     ids=["accepted", "closed", "refused"],
 )
-def test_a_handshake_is_recorded_as_an_answer(messages: list[dict[str, object]], expected: object) -> None:
+def test_handshake_is_recorded_as_an_answer(messages: list[dict[str, object]], expected: object) -> None:
     recorder = HandshakeRecorder({"type": "websocket", "headers": [], "proxy.target": b"/x"}, 100)
     for message in messages:
         recorder.sent(message)

@@ -72,7 +72,7 @@ def test_latency_is_not_a_difference(conversation: list[Turn], stay: float) -> N
 
 
 @given(turns.filter(lambda each: any(turn.kinds for turn in each)), st.data())
-def test_a_lost_message_is_always_named(conversation: list[Turn], data: st.DataObject) -> None:
+def test_lost_message_is_always_named(conversation: list[Turn], data: st.DataObject) -> None:
     legacy, native = served(conversation, 2 * PROMPT), replayed(conversation)
     index = data.draw(st.integers(0, len(native.received) - 1))
     lost = Conversation(HANDSHAKE, native.sent, native.received[:index] + native.received[index + 1 :], native.ending)
@@ -81,7 +81,7 @@ def test_a_lost_message_is_always_named(conversation: list[Turn], data: st.DataO
 
 
 @given(turns, st.data())
-def test_a_message_too_many_is_always_named(conversation: list[Turn], data: st.DataObject) -> None:
+def test_message_too_many_is_always_named(conversation: list[Turn], data: st.DataObject) -> None:
     legacy, native = served(conversation, 2 * PROMPT + BURST), replayed(conversation)
     index = data.draw(st.integers(0, len(native.received)))
     after = native.received[index].after if index < len(native.received) else len(native.sent)

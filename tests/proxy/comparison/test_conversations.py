@@ -89,7 +89,7 @@ def test_what_only_native_sends_counts_where_legacy_had_time(
     assert differences(served, replayed) == [("frames.*", "extra")] * expected
 
 
-def test_an_extra_message_before_one_of_legacys_always_counts() -> None:
+def test_extra_message_before_one_of_legacys_always_counts() -> None:
     served = conversation(kinds(("a", 2, 2.1)), ending=replace(END, at=2.1))
     assert differences(served, conversation(kinds(("x", 2, 0.0), ("a", 2, 0.0)))) == [("frames.*", "extra")]
 
@@ -136,7 +136,7 @@ def test_messages_after_an_early_close_are_not_missing_besides() -> None:
     assert differences(served, replayed) == [("close", "extra")]
 
 
-def test_a_refusal_is_the_only_difference() -> None:
+def test_refusal_is_the_only_difference() -> None:
     refused = replace(conversation([]), handshake=exchange(b"no", status=401, target="/stream"))
     served = conversation(kinds(("a", 0, 0.0)))
     assert differences(served, refused) == differences(refused, served) == [("status", "status")]
@@ -159,7 +159,7 @@ def verdict(legacy: JSON, native: JSON, *divergences: Divergence) -> Verdict:
     return compare_conversations(one, other, OPERATION, divergences)
 
 
-def test_the_contract_hides_texts_and_finds_violations() -> None:
+def test_contract_hides_texts_and_finds_violations() -> None:
     hidden = verdict({"type": "a", "text": "x"}, {"type": "a", "text": "y"})
     assert (hidden.name, hidden.hidden) == ("match", (("frames", "*", "text"),))
     broken = verdict({"type": "c"}, {"type": "c"})
@@ -169,7 +169,7 @@ def test_the_contract_hides_texts_and_finds_violations() -> None:
     ]
 
 
-def test_a_divergence_declares_a_difference() -> None:
+def test_divergence_declares_a_difference() -> None:
     entry = Divergence(
         id="b", operation="WS /stream", legacy="a", native="b", reason="r", since="1", when=[Case(paths=["frames.*"])]
     )

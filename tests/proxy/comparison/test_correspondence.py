@@ -76,12 +76,12 @@ def rename_id(text: str) -> str:
 
 
 @given(values)
-def test_a_consistent_renaming_is_no_difference(value: JSON) -> None:
+def test_consistent_renaming_is_no_difference(value: JSON) -> None:
     assert differ(value, renamed(value, rename_id)) == []
 
 
 @given(values)
-def test_a_value_equals_itself(value: JSON) -> None:
+def test_value_equals_itself(value: JSON) -> None:
     assert differ(value, value) == []
 
 
@@ -103,7 +103,7 @@ def test_two_ids_that_became_one_show(recorded: list[str], data: st.DataObject) 
 
 
 @given(st.permutations(["a", "b", "c", "d"]))
-def test_the_order_of_keys_shows(order: list[str]) -> None:
+def test_order_of_keys_shows(order: list[str]) -> None:
     recorded: JSON = dict.fromkeys("abcd", 1)
     found = compare_recorded_values(recorded, dict.fromkeys(order, 1), names(), "body")
     assert [one.kind for one in found] == ([] if order == list("abcd") else ["order"])
@@ -145,7 +145,7 @@ def test_paths_lead_to_the_place() -> None:
     assert differ(recorded, live) == ["body.data.notes.1.body"]
 
 
-def test_an_id_within_a_sentence_is_named_too() -> None:
+def test_id_within_a_sentence_is_named_too() -> None:
     correspondence = names()
     ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
     assert not differ(f"note {ours} is gone", f"note {theirs} is gone", correspondence)
@@ -153,21 +153,21 @@ def test_an_id_within_a_sentence_is_named_too() -> None:
     assert differ(ours, object_id(LIVE_AT, 3), correspondence)
 
 
-def test_an_id_as_a_key_is_looked_up_by_what_stands_for_it() -> None:
+def test_id_as_a_key_is_looked_up_by_what_stands_for_it() -> None:
     correspondence = names()
     ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
     assert differ(ours, theirs, correspondence) == []
     assert differ({ours: 1}, {theirs: 1}, correspondence) == []
 
 
-def test_an_id_that_the_caller_chose_must_come_back() -> None:
+def test_id_that_the_caller_chose_must_come_back() -> None:
     chosen = "64b7f0f0f0f0f0f0f0f0f0f0"
     assert differ(chosen, chosen) == []
     assert differ(chosen, object_id(LIVE_AT, 1))
     assert differ(object_id(RECORDED_AT, 1), chosen)
 
 
-def test_a_date_that_the_caller_chose_must_come_back() -> None:
+def test_date_that_the_caller_chose_must_come_back() -> None:
     chosen = "2020-01-01T00:00:00.000Z"
     assert differ(chosen, chosen) == []
     assert differ(chosen, "2027-01-15T08:00:00.000Z")
@@ -177,7 +177,7 @@ def test_without_a_time_of_its_own_a_side_may_have_any_date() -> None:
     assert not differ("2020-01-01T00:00:00.000Z", "2021-01-01T00:00:00.000Z", Correspondence())
 
 
-def test_a_date_must_stay_what_it_was() -> None:
+def test_date_must_stay_what_it_was() -> None:
     correspondence = Correspondence(RECORDED_AT, RECORDED_AT)
     created = {"created_at": date(RECORDED_AT + 100)}
     assert differ(created, {"created_at": date(RECORDED_AT + 7000)}, correspondence) == []
@@ -208,7 +208,7 @@ def test_dates_of_a_slow_answer_may_be_as_far_apart_as_it_took() -> None:
         assert differ(recorded, live, Correspondence(RECORDED_AT, RECORDED_AT, answer_time=299)) == ["body.updated_at"]
 
 
-def test_a_slow_answer_does_not_join_dates_of_two_answers() -> None:
+def test_slow_answer_does_not_join_dates_of_two_answers() -> None:
     correspondence = Correspondence(RECORDED_AT, RECORDED_AT, answer_time=9000)
     assert differ({"at": date(RECORDED_AT)}, {"at": date(RECORDED_AT + 7000)}, correspondence) == []
     correspondence.step += 1
@@ -240,7 +240,7 @@ def test_stored_date_is_the_one_that_its_answer_showed() -> None:
     assert differ({"at": date(RECORDED_AT)}, {"at": date(RECORDED_AT + 5300)}, correspondence) == ["body.at"]
 
 
-def test_a_date_that_is_none_compares_as_text() -> None:
+def test_date_that_is_none_compares_as_text() -> None:
     assert timestamp_of("date", "2026-99-99T00:00:00Z") is None
     assert differ("2026-99-99T00:00:00Z", "2026-99-99T00:00:00Z") == []
     assert differ("2026-99-99T00:00:00Z", "2026-98-99T00:00:00Z") == ["body"]
@@ -274,7 +274,7 @@ def test_equal_claims_need_an_equal_signature() -> None:
     assert differ(ours, ours) == []
 
 
-def test_a_token_lasts_as_long_and_was_made_just_now() -> None:
+def test_token_lasts_as_long_and_was_made_just_now() -> None:
     ours = token(RECORDED_AT)
     longer = jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 7200}, SECRET)
     assert differ(ours, longer) == ["body.claims.exp"]
@@ -317,7 +317,7 @@ def test_later_requests_get_the_live_values() -> None:
     assert correspondence.counterpart("unknown") is None
 
 
-def test_the_spelling_remains_when_all_is_masked() -> None:
+def test_spelling_remains_when_all_is_masked() -> None:
     text = f'{{"id":"{object_id(RECORDED_AT, 1)}","at":"2026-11-22T19:41:00.123Z","n":1.50}}'
     assert mask(text) == '{"id":"<id>","at":"0000-00-00T00:00:00.000Z","n":1.50}'
     assert mask("2026-11-22T19:41:00Z") != mask("2026-11-22T19:41:00.000Z")

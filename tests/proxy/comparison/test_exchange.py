@@ -43,7 +43,7 @@ def echoed(*bodies: bytes, limit: int = 1000) -> Exchange:
     return capture.exchange()
 
 
-def test_a_request_and_its_answer_are_kept() -> None:
+def test_request_and_its_answer_are_kept() -> None:
     found = echoed(b"one ", b"two")
     assert (found.method, found.target, found.status) == ("POST", b"/notes/a%20b?x=1", 201)
     assert found.request_headers == tuple(SCOPE["headers"])
@@ -54,7 +54,7 @@ def test_a_request_and_its_answer_are_kept() -> None:
     assert found.started > 1_700_000_000
 
 
-def test_the_raw_target_is_kept_where_the_server_has_it() -> None:
+def test_raw_target_is_kept_where_the_server_has_it() -> None:
     assert ExchangeRecorder({**SCOPE, "proxy.target": b"/x?"}).exchange().target == b"/x?"
 
 
@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_a_length_and_a_digest(bodies: list[bytes], limit: 
         assert body.data == whole
 
 
-def test_a_body_that_is_still_growing_is_a_snapshot() -> None:
+def test_body_that_is_still_growing_is_a_snapshot() -> None:
     capture = ExchangeRecorder(SCOPE, 3)
     capture.sent(START)
     capture.sent(piece(b"four", True))
@@ -82,14 +82,14 @@ def test_a_body_that_is_still_growing_is_a_snapshot() -> None:
     assert first.blocks == digests_of(b"four").blocks()
 
 
-def test_the_body_of_an_answer_to_head_is_none() -> None:
+def test_body_of_an_answer_to_head_is_none() -> None:
     capture = ExchangeRecorder({**SCOPE, "method": "HEAD"})
     for message in (START, piece(b"never sent")):
         capture.sent(message)
     assert (capture.exchange().body, capture.exchange().outcome) == (Body(), "response")
 
 
-def test_a_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
+def test_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
     capture = ExchangeRecorder(SCOPE)
     first, last = messages(b"a", b"b")
     for message, whole in (({"type": "http.disconnect"}, False), (first, False), (last, True)):
@@ -112,7 +112,7 @@ def test_a_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
         (False, None, "gone"),
     ],
 )
-def test_an_answer_that_is_none_says_why(begun: bool, failure: str | None, outcome: str) -> None:
+def test_answer_that_is_none_says_why(begun: bool, failure: str | None, outcome: str) -> None:
     capture = ExchangeRecorder(SCOPE)
     if begun:
         capture.sent(START)

@@ -25,7 +25,7 @@ def divergence(**case: Any) -> Divergence:
     return Divergence.model_validate({"id": "meant", "operation": "GET /api/notes", "when": [case], **told})
 
 
-def test_the_same_answer_matches() -> None:
+def test_same_answer_matches() -> None:
     assert compare(answered(NOTE), answered(NOTE), CONTRACT) == Verdict("match")
 
 
@@ -48,13 +48,13 @@ def test_three_faults_in_one_answer_are_told_as_three() -> None:
     }
 
 
-def test_a_declared_difference_is_declared() -> None:
+def test_declared_difference_is_declared() -> None:
     verdict = compare(answered({"a": 1}), answered({"a": 2}), divergences=[divergence(native={"body": {"a": 2}})])
     assert (verdict.name, verdict.declared, verdict.unexplained) == ("declared", ("meant",), ())
     assert fields(verdict) == [("body.a", "value")]
 
 
-def test_a_divergence_explains_the_places_it_names_and_no_others() -> None:
+def test_divergence_explains_the_places_it_names_and_no_others() -> None:
     meant = divergence(paths=["body.notes.*.a"])
     verdict = compare(
         answered({"notes": [{"a": 1, "b": 1}]}), answered({"notes": [{"a": 2, "b": 2}]}), divergences=[meant]
@@ -63,14 +63,14 @@ def test_a_divergence_explains_the_places_it_names_and_no_others() -> None:
     assert [one.field for one in verdict.unexplained] == ["body.notes.*.b"]
 
 
-def test_a_hanging_legacy_is_recognised_by_a_divergence() -> None:
+def test_hanging_legacy_is_recognised_by_a_divergence() -> None:
     meant = divergence(legacy={"outcome": "hang"}, native={"status": 200})
     verdict = compare(exchange(outcome="hang"), answered({"msg": "wrong credentials"}), divergences=[meant])
     assert (verdict.name, fields(verdict)) == ("declared", [("outcome", "outcome")])
     assert compare(exchange(outcome="reset"), answered({}), divergences=[meant]).name == "mismatch"
 
 
-def test_a_divergence_reads_compressed_answers_and_what_was_sent() -> None:
+def test_divergence_reads_compressed_answers_and_what_was_sent() -> None:
     meant = divergence(request={"body": {"q": "x"}}, native={"body": {"a": 2}})
     packed = exchange(gzip.compress(b'{"a":2}'), headers=[("content-encoding", "gzip")], sent=b'{"q":"x"}')
     assert compare(answered({"a": 1}, sent=b'{"q":"x"}'), packed, divergences=[meant]).name == "declared"
@@ -104,7 +104,7 @@ def test_both_sides_may_break_the_contract_alike() -> None:
     ]
 
 
-def test_a_violation_is_told_beside_a_mismatch() -> None:
+def test_violation_is_told_beside_a_mismatch() -> None:
     verdict = compare(answered(NOTE), answered({"_id": 7}), CONTRACT)
     assert verdict.name == "mismatch"
     assert [one.backend for one in verdict.violations] == ["native"]
@@ -167,7 +167,7 @@ def test_what_cannot_be_compared_says_why(one: Exchange, reason: str) -> None:
         assert (verdict.name, verdict.reason) == ("skipped", reason)
 
 
-def test_a_rule_that_hides_everything_is_reported() -> None:
+def test_rule_that_hides_everything_is_reported() -> None:
     blind = operation({"type": "object", "x-compare": "ignore"})
     verdict = compare(answered({"a": 1}), answered({"a": 2}), blind)
     assert (verdict.name, verdict.reason, verdict.hidden) == ("skipped", "hidden", (("body",),))
@@ -201,11 +201,11 @@ def test_what_a_rule_hides_stays_in_sight() -> None:
         ({"scenario": "prompts"}, False),
     ],
 )
-def test_a_divergence_that_explains_anything_is_reported(case: dict[str, Any], blanket: bool) -> None:
+def test_divergence_that_explains_anything_is_reported(case: dict[str, Any], blanket: bool) -> None:
     assert catch_all_divergences([divergence(**case)]) == (("meant",) if blanket else ())
 
 
-def test_an_id_that_the_client_sent_must_come_back() -> None:
+def test_id_that_the_client_sent_must_come_back() -> None:
     asked, other = object_id(1), object_id(2)
     wrong = compare(
         answered({"_id": asked}, target=f"/api/notes/{asked}"),
@@ -217,7 +217,7 @@ def test_an_id_that_the_client_sent_must_come_back() -> None:
         assert compare(one, another, mode=DRY_RUN).name == name
 
 
-def test_an_id_or_a_date_from_long_ago_was_not_made_here() -> None:
+def test_id_or_a_date_from_long_ago_was_not_made_here() -> None:
     stored, other = object_id(1, NOW - 3600), object_id(2, NOW - 3600)
     assert fields(compare(answered([stored]), answered([other]))) == [("body.*", "value")]
     assert fields(compare(answered(["2020-01-01T00:00:00.000Z"]), answered(["2020-01-01T00:00:01.000Z"])))
@@ -235,7 +235,7 @@ def test_tokens_compare_by_their_claims() -> None:
     assert fields(differing) == [("body.token.claims.userID", "value")]
 
 
-def test_a_body_on_one_side_only_is_missing_or_extra() -> None:
+def test_body_on_one_side_only_is_missing_or_extra() -> None:
     empty = exchange(b"", "")
     full = exchange(b"x", "")
     assert fields(compare(full, empty)) == [("body", "missing")]
@@ -253,7 +253,7 @@ def test_values_show_in_no_repr() -> None:
     assert "Florence" not in repr(verdict)
 
 
-def test_a_content_type_is_not_needed() -> None:
+def test_content_type_is_not_needed() -> None:
     assert compare(exchange(b"a", ""), exchange(b"b", "")).name == "mismatch"
 
 

@@ -55,7 +55,7 @@ def test_other_headers_keep_their_order() -> None:
     assert kinds([("x-a", "1"), ("x-a", "2")], [("x-a", "2"), ("x-a", "1")])
 
 
-def test_an_entity_tag_follows_the_body() -> None:
+def test_entity_tag_follows_the_body() -> None:
     legacy, native = [("etag", 'W/"1"')], [("etag", 'W/"2"')]
     assert kinds(legacy, native) == [("header.etag", "header", "minor")]
     assert not kinds(legacy, native, b'{"a":1}', b'{"a":2}')
@@ -137,7 +137,7 @@ def test_header_values_of_the_same_meaning_are_equal(name: str, legacy: list[str
         ("instant", "Mon, 05 Jan 2026 10:00:00 GMT", "2026-01-05T10:00:00Z"),
     ],
 )
-def test_the_contract_says_how_to_compare_a_header(rule: str, legacy: str, native: str) -> None:
+def test_contract_says_how_to_compare_a_header(rule: str, legacy: str, native: str) -> None:
     declared = DeclaredAnswer({"x-a": DeclaredHeader(Schema({"x-compare": rule}))})
     contract = Operation("notes", "GET", "/api/notes", {"200": declared})
     one, other = (exchange(b"", "", headers=[("x-a", value)]) for value in (legacy, native))

@@ -36,7 +36,7 @@ def changed(draw: st.DrawFn, value: JSON) -> JSON:
 
 
 @given(VALUES.flatmap(lambda value: st.tuples(st.just(value), changed(value) | VALUES)))
-def test_the_short_cut_of_literal_texts_changes_nothing(pair: tuple[JSON, JSON]) -> None:
+def test_short_cut_of_literal_texts_changes_nothing(pair: tuple[JSON, JSON]) -> None:
     short = compare_values(*pair)
     assert short == compare_values(*pair, hints=lambda path: Hints())
     assert short == compare_values(*pair, hints=lambda path: Hints(compare="literal"))

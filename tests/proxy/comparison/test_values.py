@@ -62,20 +62,20 @@ def tallied(differences: tuple[Difference, ...]) -> Counter[object]:
 
 
 @given(values)
-def test_a_value_matches_itself(value: JSON) -> None:
+def test_value_matches_itself(value: JSON) -> None:
     assert verdict_on(value, value) == Verdict("match")
     assert verdict_on({"value": value, "n": 1}, {"n": 1, "value": value}).differences[0].kind == "order"
 
 
 @given(values)
-def test_a_consistent_renaming_matches_by_role_only(value: JSON) -> None:
+def test_consistent_renaming_matches_by_role_only(value: JSON) -> None:
     other = renamed(value, rename_id)
     assert verdict_on(value, other, DRY_RUN) == Verdict("match")
     assert verdict_on(value, other).name == ("match" if value == other else "mismatch")
 
 
 @given(st.lists(ids, min_size=2, max_size=6), st.data())
-def test_an_inconsistent_renaming_does_not(legacy: list[str], data: st.DataObject) -> None:
+def test_inconsistent_renaming_does_not(legacy: list[str], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(legacy) - 1))
     assume(legacy.count(legacy[place]) > 1)
     native = [rename_id(one) for one in legacy]
@@ -100,7 +100,7 @@ def test_values_that_match_are_one_but_for_ids(one: JSON, other: JSON) -> None:
 
 
 @given(st.lists(st.integers(0, 4), max_size=8), st.randoms(use_true_random=False))
-def test_an_unordered_array_matches_in_any_order(items: list[int], random: object) -> None:
+def test_unordered_array_matches_in_any_order(items: list[int], random: object) -> None:
     shuffled = list(items)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     schema: JSON = {"type": "array", "x-compare": "unordered"}
@@ -137,7 +137,7 @@ def test_each_kind_of_difference_is_named(legacy: JSON, native: JSON, expected: 
     assert [(one.field, one.kind, one.severity) for one in found] == [expected]
 
 
-def test_a_difference_leads_to_its_place_on_both_sides() -> None:
+def test_difference_leads_to_its_place_on_both_sides() -> None:
     items: list[JSON] = [{"_id": "a", "n": 1}, {"_id": "b", "n": 2}]
     moved: list[JSON] = [{"_id": "b", "n": 3}, {"_id": "a", "n": 1}]
     changed = next(one for one in verdict_on(items, moved).differences if one.kind == "value")
@@ -148,7 +148,7 @@ def test_a_difference_leads_to_its_place_on_both_sides() -> None:
     assert (changed.location, changed.field) == ("body.1.n", "body.*.n")
 
 
-def test_an_id_as_a_key_is_no_field_of_its_own() -> None:
+def test_id_as_a_key_is_no_field_of_its_own() -> None:
     one: JSON = {object_id(1): {"n": 1}, object_id(2): {"n": 1}}
     other: JSON = {object_id(11): {"n": 1}, object_id(12): {"n": 2}}
     assert kinds(one, other, DRY_RUN) == [("body.<id>.n", "value")]
@@ -211,7 +211,7 @@ def test_new_dates_may_differ_by_the_length_of_the_exchange() -> None:
         ({"items": {"properties": {"v": {"x-compare": "ignore"}}}}, [{"v": 1}, {"w": 1}], [{"v": 2}, {"w": 1}], []),
     ],
 )
-def test_the_contract_says_how_to_compare(
+def test_contract_says_how_to_compare(
     schema: JSON, legacy: JSON, native: JSON, expected: list[tuple[str, str]]
 ) -> None:
     assert kinds({"a": legacy, "b": 1}, {"a": native, "b": 1}, a=schema) == expected

@@ -34,7 +34,7 @@ def test_equal_files_change_nothing() -> None:
 
 
 @given(shares, shares)
-def test_a_share_moves_exactly_the_callers_between(before: str, after: str) -> None:
+def test_share_moves_exactly_the_callers_between(before: str, after: str) -> None:
     old, new = (config(f"name: a, match: GET /a, native: {share}") for share in (before, after))
     changes = route_changes(old, new)
     assert bool(changes) == (before != after)
@@ -56,7 +56,7 @@ ROUTES = {
 
 
 @pytest.mark.parametrize(("before", "after"), ROUTES.values(), ids=ROUTES)
-def test_the_numbers_are_those_of_callers_counted(before: str, after: str) -> None:
+def test_numbers_are_those_of_callers_counted(before: str, after: str) -> None:
     old, new = config(before), config(after)
     change = route_changes(old, new)[0]
     callers, moved = 20_000, {"native": 0, "legacy": 0}
@@ -97,7 +97,7 @@ def test_what_draws_buckets_anew_is_said(bucketing: str, route: str, reason: str
     assert (change.to_native, change.to_legacy) == (1875, 1875)
 
 
-def test_a_certain_share_is_the_same_however_callers_are_drawn() -> None:
+def test_certain_share_is_the_same_however_callers_are_drawn() -> None:
     old = config("name: a, match: GET /a, native: 100%")
     new = config("name: b, match: GET /a, native: 25%")
     change = only(old, new)
@@ -118,7 +118,7 @@ def test_removed_route_is_compared_with_its_successor() -> None:
     assert (change.kind, change.to_legacy, change.notes) == ("removed", 1000, ("now taken by no route (legacy)",))
 
 
-def test_a_file_without_a_native_side_moves_all_to_legacy() -> None:
+def test_file_without_a_native_side_moves_all_to_legacy() -> None:
     old = config("name: a, match: GET /a, native: 10%")
     new = config("name: a, match: GET /a", head="legacy: {url: http://x}\n")
     assert only(old, new).to_legacy == 1000

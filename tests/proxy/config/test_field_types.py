@@ -106,12 +106,12 @@ def test_values_already_of_their_type_are_taken(
 
 
 @given(st.integers(0, 10_000))
-def test_a_share_reads_back_as_it_is_shown(share: int) -> None:
+def test_share_reads_back_as_it_is_shown(share: int) -> None:
     assert field_types.read_share(field_types.show_share(BasisPoints(share))) == share
 
 
 @given(st.integers(1, 10_000_000))
-def test_a_duration_reads_back_as_it_is_shown(milliseconds: int) -> None:
+def test_duration_reads_back_as_it_is_shown(milliseconds: int) -> None:
     seconds = milliseconds / 1000
     assert field_types.read_duration(field_types.show_duration(seconds)) == pytest.approx(seconds, rel=1e-5)
 

@@ -34,7 +34,7 @@ def refusal(path: Path) -> str:
     return str(caught.value).removeprefix(str(path))
 
 
-def test_a_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
+def test_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     assert load(written(tmp_path, b"\xef\xbb\xbf" + WHOLE.encode()), {}) == parse(WHOLE, {})
     assert load(written(tmp_path, WHOLE.replace("\n", "\r\n").encode()), {}) == parse(WHOLE, {})
 
@@ -54,17 +54,17 @@ def test_a_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> N
     ],
     ids=["empty", "binary", "image", "latin", "utf-16", "10 MB", "just too large", "tabs", "noise"],
 )
-def test_a_file_that_is_no_routing_yaml_is_a_clear_error(tmp_path: Path, data: bytes, complaint: str) -> None:
+def test_file_that_is_no_routing_yaml_is_a_clear_error(tmp_path: Path, data: bytes, complaint: str) -> None:
     assert complaint in refusal(written(tmp_path, data))
 
 
-def test_a_file_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
+def test_file_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nope.yaml") == ": cannot be read: No such file or directory"
     assert refusal(tmp_path) == ": cannot be read: Is a directory"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_a_clear_error(tmp_path: Path) -> None:
+def test_file_that_may_not_be_read_is_a_clear_error(tmp_path: Path) -> None:
     path = written(tmp_path, WHOLE.encode())
     path.chmod(stat.S_IWUSR)
     assert refusal(path) == ": cannot be read: Permission denied"

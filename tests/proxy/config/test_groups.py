@@ -29,7 +29,7 @@ def problems(*routes: str, groups: str = "{}", defaults: str = "{}") -> list[str
     return [each.located("") for each in caught.value.problems]
 
 
-def test_the_nearest_setting_counts_as_a_whole() -> None:
+def test_nearest_setting_counts_as_a_whole() -> None:
     config = read(
         A,
         "name: b, match: GET /b, group: g, guard: {window: 2m}, shadow: 5%",
@@ -48,7 +48,7 @@ def test_the_nearest_setting_counts_as_a_whole() -> None:
     assert config.timeouts(a).connect == 2
 
 
-def test_a_rollout_of_a_group_gives_native_everything() -> None:
+def test_rollout_of_a_group_gives_native_everything() -> None:
     a, b = read(A, B, groups="{g: {rollout: {stages: [1%, 50%]}}}").routes
     assert a.rollout is not None
     assert a.rollout == b.rollout
@@ -79,13 +79,13 @@ def test_off_replaces_an_inherited_setting_by_none(off: str) -> None:
         ("WS /a", "{share: 100%, writes: dry_run}", False, False),
     ],
 )
-def test_a_route_inherits_what_can_have_an_effect(match: str, setting: str, shadowed: bool, repeated: bool) -> None:
+def test_route_inherits_what_can_have_an_effect(match: str, setting: str, shadowed: bool, repeated: bool) -> None:
     config = read(f"name: a, match: {match}", defaults=f"{{shadow: {setting}, on_native_error: legacy}}")
     (route,) = config.routes
     assert (route.shadow.share > 0, route.on_native_error == "legacy", config.notes) == (shadowed, repeated, ())
 
 
-def test_a_group_without_shadow_ends_the_default() -> None:
+def test_group_without_shadow_ends_the_default() -> None:
     assert read(A, groups="{g: {shadow: 0%}}", defaults="{shadow: 100%}").routes[0].shadow.share == 0
 
 
@@ -110,7 +110,7 @@ def test_what_differs_within_a_group_is_refused(one: str, other: str, groups: st
     assert found == [f":{where}: differs within the group g: {values}; write it once, under `groups`"]
 
 
-def test_a_group_that_names_no_route_is_refused() -> None:
+def test_group_that_names_no_route_is_refused() -> None:
     assert problems(A, B, groups="{g: {}, gg: {}}") == [
         ":4: groups.gg: names no route: none has `group: gg`; did you mean g?"
     ]
@@ -134,7 +134,7 @@ def test_warning_about_a_default_is_given_at_the_default() -> None:
     assert read(f"{A}, shadow: 1%", B, defaults=guard).notes == ()
 
 
-def test_a_pin_on_a_part_of_a_group_is_a_warning() -> None:
+def test_pin_on_a_part_of_a_group_is_a_warning() -> None:
     (note,) = read(f"{A}, pin: legacy", B).notes
     assert (
         note.message
@@ -143,7 +143,7 @@ def test_a_pin_on_a_part_of_a_group_is_a_warning() -> None:
     assert read(A, B, groups="{g: {pin: native}}").notes == ()
 
 
-def test_the_shipped_file_compares_reads_and_a_websocket() -> None:
+def test_shipped_file_compares_reads_and_a_websocket() -> None:
     config = load(ROUTING, {})
     compared = {route.name for route in config.routes if route.shadow.share}
     reads = {route.name for route in config.routes if route.pattern.method == "GET"}

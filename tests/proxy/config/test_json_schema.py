@@ -35,7 +35,7 @@ def checked(text: str) -> bool:
     return True
 
 
-def test_the_shipped_schema_is_the_present_one() -> None:
+def test_shipped_schema_is_the_present_one() -> None:
     shipped = json.loads((ROOT / "docs" / "routing.schema.json").read_text())
     assert shipped == SCHEMA, "run: scribe-proxy schema >docs/routing.schema.json"
 
@@ -49,7 +49,7 @@ def test_shipped_files_are_valid(file: Path) -> None:
     assert accepts(text)
 
 
-def test_the_file_names_its_schema() -> None:
+def test_file_names_its_schema() -> None:
     first = ROUTING.read_text().splitlines()[0]
     assert first == "# yaml-language-server: $schema=docs/routing.schema.json"
 

@@ -15,7 +15,7 @@ from proxy.config.models import Bucketing, Config, Route
 from tests.support.routing_texts import WHOLE, faults, routes
 
 
-def test_a_whole_file_becomes_values() -> None:
+def test_whole_file_becomes_values() -> None:
     config = parse(WHOLE, {})
     assert config.legacy.url == "http://127.0.0.1:4500"
     assert (config.legacy.timeouts.connect, config.legacy.timeouts.response, config.legacy.timeouts.idle) == (
@@ -49,7 +49,7 @@ def test_a_whole_file_becomes_values() -> None:
     assert (transcription.share, transcription.domain) == (0, "transcription")
 
 
-def test_a_configuration_is_a_frozen_value() -> None:
+def test_configuration_is_a_frozen_value() -> None:
     config = parse(WHOLE, {})
     assert pickle.loads(pickle.dumps(config)) == config
     assert hash(config) == hash(parse(WHOLE, {}))
@@ -69,7 +69,7 @@ def test_models_can_be_built_in_python() -> None:
     assert Config.model_validate(config) == config
 
 
-def test_a_key_without_a_value_counts_as_absent() -> None:
+def test_key_without_a_value_counts_as_absent() -> None:
     config = parse("legacy: {url: http://x}\nnative:\nlimits:\nroutes:\n", {})
     assert (config.native, config.limits.in_flight, config.routes) == (None, 1024, ())
 
@@ -167,15 +167,15 @@ routes:
         ("legacy: {url: http://x}\nbucketing: {key: []}\n", "2: bucketing.key: must hold at least one item"),
     ],
 )
-def test_a_file_of_another_shape_is_refused_clearly(text: str, complaint: str) -> None:
+def test_file_of_another_shape_is_refused_clearly(text: str, complaint: str) -> None:
     assert any(fault.startswith(complaint) for fault in faults(text)), faults(text)
 
 
-def test_a_missing_key_is_not_told_twice_when_it_is_misspelt() -> None:
+def test_missing_key_is_not_told_twice_when_it_is_misspelt() -> None:
     assert faults("legacy: {ulr: http://x}\n") == ["1: legacy.ulr: unknown key; did you mean `url`?"]
 
 
-def test_a_variable_that_is_not_set_is_told_once() -> None:
+def test_variable_that_is_not_set_is_told_once() -> None:
     assert faults("legacy: {url: '${NOPE}', max_connections: '${NOPE}'}\n") == [
         "1: legacy.max_connections: the environment variable NOPE is not set (${NOPE:-…} gives a default)",
         "1: legacy.url: the environment variable NOPE is not set (${NOPE:-…} gives a default)",
@@ -254,12 +254,12 @@ def test_environment_values_and_secrets_are_never_quoted() -> None:
     assert not any("hunter2" in fault or "too-short-secret" in fault for fault in found)
 
 
-def test_the_environment_never_becomes_structure() -> None:
+def test_environment_never_becomes_structure() -> None:
     config = parse("legacy: {url: http://x}\nbucketing: {salt: '${SALT}'}\n", {"SALT": "a, key: [b] }"})
     assert config.bucketing.salt == "a, key: [b] }"
 
 
-def test_a_secret_does_not_show() -> None:
+def test_secret_does_not_show() -> None:
     config = parse(WHOLE, {})
     assert config.overrides is not None
     assert config.overrides.secret == SecretStr("0123456789abcdef")
@@ -267,11 +267,11 @@ def test_a_secret_does_not_show() -> None:
 
 
 @pytest.mark.parametrize(("value", "pin"), [("legacy", "legacy"), ("native", "native"), ("", None)])
-def test_the_environment_may_pin_everything(value: str, pin: str | None) -> None:
+def test_environment_may_pin_everything(value: str, pin: str | None) -> None:
     assert parse(WHOLE, {"SCRIBE_PROXY_PIN": value}).pin == pin
 
 
-def test_a_pin_that_cannot_be_is_refused() -> None:
+def test_pin_that_cannot_be_is_refused() -> None:
     assert faults(WHOLE, SCRIBE_PROXY_PIN="natve") == [
         "SCRIBE_PROXY_PIN: the environment variable must be legacy or native, not 'natve'"
     ]

@@ -22,7 +22,7 @@ def shown(text: str) -> str:
     return found.text
 
 
-def test_the_shipped_file_is_shown_whole() -> None:
+def test_shipped_file_is_shown_whole() -> None:
     assert shown(ROUTING.read_text()) == ROUTING.read_text()
 
 

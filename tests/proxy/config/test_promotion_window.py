@@ -33,7 +33,7 @@ def at(text: str) -> float:
         ("2026-12-05T12:00+00:00", "2026-12-07T09:00+00:00"),
     ],
 )
-def test_the_next_opening_skips_days_hours_and_dates(moment: str, opens: str) -> None:
+def test_next_opening_skips_days_hours_and_dates(moment: str, opens: str) -> None:
     given_window = window(days="mon-fri", hours="09:00-17:00", never_on=["2026-12-01"])
     assert given_window.next_open(at(moment)) == at(opens)
 
@@ -47,7 +47,7 @@ def test_hours_are_those_of_the_zone(zone: str, opens: str) -> None:
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)])
-def test_a_day_on_which_the_clocks_change_is_a_whole_day(day: str, hours: int) -> None:
+def test_day_on_which_the_clocks_change_is_a_whole_day(day: str, hours: int) -> None:
     # The window is closed before midnight and after the next one, in local time.
     start = datetime.fromisoformat(day)
     never = [(start + timedelta(days=offset)).date().isoformat() for offset in (-1, 1)]
@@ -72,7 +72,7 @@ def test_it_is_open_from_when_it_opens(moment: datetime, zone: str, hours: str, 
     assert chosen.is_open(opens)
 
 
-def test_a_window_that_never_opens_is_survived() -> None:
+def test_window_that_never_opens_is_survived() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     every = [(start + timedelta(days=day)).date().isoformat() for day in range(HORIZON + 2)]
     assert window(never_on=every).next_open(start.timestamp()) is None

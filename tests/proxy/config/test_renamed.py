@@ -37,19 +37,19 @@ RENAMED_KEYS = [row for row in renamed.KEYS.items() if row[0] not in all_keys()]
 
 
 @pytest.mark.parametrize("old", renamed.KEYS)
-def test_a_renamed_key_exists_under_one_name(old: str) -> None:
+def test_renamed_key_exists_under_one_name(old: str) -> None:
     assert (old in all_keys()) != (renamed.KEYS[old] in all_keys())
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED_KEYS)
-def test_an_old_key_is_reported_with_its_line_and_new_name(old: str, new: str) -> None:
+def test_old_key_is_reported_with_its_line_and_new_name(old: str, new: str) -> None:
     text, line = file_with(old, "1")
     said = [problem for problem in problems(text) if problem.startswith(f"{line}: ")]
     assert [problem for problem in said if problem.endswith(f": renamed to `{new}`")], problems(text)
 
 
 @pytest.mark.parametrize(("at", "old"), renamed.VALUES)
-def test_an_old_value_is_reported_with_its_line_and_new_name(at: str, old: str) -> None:
+def test_old_value_is_reported_with_its_line_and_new_name(at: str, old: str) -> None:
     new = renamed.VALUES[at, old]
     text, line = file_with(at, old)
     if not accepts(file_with(at, new)[0]):
@@ -67,7 +67,7 @@ def accepts(text: str) -> bool:
     return True
 
 
-def test_a_renamed_key_message_does_not_depend_on_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renamed_key_message_does_not_depend_on_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(renamed.KEYS, "bucketing.pepper", "bucketing.salt")
     monkeypatch.setitem(renamed.KEYS, "bucketing.crumb", "overrides.secret")
     text = "legacy: {url: http://x}\nbucketing:\n  pepper: x\n  crumb: y\n"

@@ -78,7 +78,7 @@ def test_health_checks_want_somebody_to_ask() -> None:
     ]
 
 
-def test_a_rollout_may_reach_everything_unless_native_says_less() -> None:
+def test_rollout_may_reach_everything_unless_native_says_less() -> None:
     staged = "rollout: {stages: [1%, 10%]}"
     assert (read(staged).native, read(staged).share) == (FULL, 100)
     assert (read(f"native: 5%, {staged}").native, read(f"native: 5%, {staged}").share) == (500, 100)
@@ -88,7 +88,7 @@ def test_a_rollout_may_reach_everything_unless_native_says_less() -> None:
     assert read("rollout: ").native == 0
 
 
-def test_a_guard_that_says_nothing_has_the_plans_triggers() -> None:
+def test_guard_that_says_nothing_has_the_plans_triggers() -> None:
     guard = read("guard: {}").guard
     assert guard is not None
     assert (guard.error_rate, guard.server_errors, guard.latency, guard.mismatch) == (500, 100, 2.0, None)

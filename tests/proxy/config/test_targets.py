@@ -66,7 +66,7 @@ def test_without_a_share_a_rollout_may_reach_everything(rollout: str) -> None:
         ("{includ: {}}", "includ: unknown key; did you mean `include`?"),
     ],
 )
-def test_a_wrong_target_is_reported(native: str, expected: str) -> None:
+def test_wrong_target_is_reported(native: str, expected: str) -> None:
     assert problems(native) == [f"routes[a].native.{expected}"]
 
 
@@ -100,7 +100,7 @@ def test_targets_that_overlap_in_part_are_accepted(include: str, exclude: str) -
     assert read(f"{{include: {include}, exclude: {exclude}}}").targeted
 
 
-def test_a_claim_needs_the_secret_of_tokens() -> None:
+def test_claim_needs_the_secret_of_tokens() -> None:
     head = HEAD.replace("tokens: {secret: s}\n", "")
     assert problems("{include: {jwt:userID: a}}", head) == [
         "routes[a].native.include.jwt:userID: "
@@ -109,7 +109,7 @@ def test_a_claim_needs_the_secret_of_tokens() -> None:
     assert parse(text("{include: {header:x: a}}", head), {}).routes[0].targeted
 
 
-def test_an_include_needs_a_native_app() -> None:
+def test_include_needs_a_native_app() -> None:
     assert problems("{include: {header:x: a}}", HEAD.replace("native: a:b\n", "")) == [
         "routes[a].native: needs a native app, and the file has no `native:`"
     ]
@@ -146,7 +146,7 @@ def loaded(directory: Path, staff: bytes, name: str = "lists/staff.txt") -> Conf
     return load(directory / "routing.yaml", {})
 
 
-def test_a_list_is_read_from_a_file(tmp_path: Path) -> None:
+def test_list_is_read_from_a_file(tmp_path: Path) -> None:
     config = loaded(tmp_path, b"\xef\xbb\xbf# staff\namara\n  ben  # on leave\n\n")
     target = config.routes[0].native_traffic.include[KeySource("jwt", "userID")]
     assert (sorted(target.values), target.file) == (["amara", "ben"], "lists/staff.txt")
@@ -162,12 +162,12 @@ def test_a_list_is_read_from_a_file(tmp_path: Path) -> None:
         (b"a\n" * MAX_BYTES, "is larger than 1 MiB"),
     ],
 )
-def test_a_faulty_list_is_reported_where_it_is_named(tmp_path: Path, staff: bytes, expected: str) -> None:
+def test_faulty_list_is_reported_where_it_is_named(tmp_path: Path, staff: bytes, expected: str) -> None:
     with pytest.raises(ConfigError, match=r"routes\[a\]\.native\.include\.jwt:userID: .*" + expected):
         loaded(tmp_path, staff)
 
 
-def test_a_missing_list_is_reported(tmp_path: Path) -> None:
+def test_missing_list_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.txt cannot be read: No such file or directory"):
         loaded(tmp_path, b"a", "none.txt")
 

@@ -36,7 +36,7 @@ def test_nothing_is_none(text: str) -> None:
     assert read(text) == (None, ())
 
 
-def test_an_alias_stands_for_what_was_anchored() -> None:
+def test_alias_stands_for_what_was_anchored() -> None:
     root, _ = read("x: &x {a: 1}\ny: *x\n")
     assert isinstance(root, Mapping)
     assert root.entries["y"][1] == root.entries["x"][1]

@@ -79,5 +79,5 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_divergences(tmp_path / "divergences.yaml", None)
 
 
-def test_an_empty_file_declares_nothing(tmp_path: Path) -> None:
+def test_empty_file_declares_nothing(tmp_path: Path) -> None:
     assert load(tmp_path, "") == []

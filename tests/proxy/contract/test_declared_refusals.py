@@ -77,7 +77,7 @@ def test_what_is_no_refusal_of_natives_own_is_left_out(when: dict[str, Any]) -> 
     assert not any(refusals.include("POST /a/1", status, [], []) for status in (200, 404, 500))
 
 
-def test_a_body_counts_where_one_operation_is_named() -> None:
+def test_body_counts_where_one_operation_is_named() -> None:
     body = {"status": 404, "body": {"msg": "x"}}
     assert declared("POST /a/{id}", native=body).include("POST /a/1", 404, [], [])
     assert not declared("{method} /a/{id}", native=body).include("POST /a/1", 404, [], [])

@@ -85,7 +85,7 @@ def test_what_is_otherwise_is_not(tmp_path: Path, occurrence: Occurrence) -> Non
     assert (found.declared, found.unexplained) == ((), (OUTCOME,))
 
 
-def test_a_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None:
+def test_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None:
     expires = difference("store.blacktokens.0.expires_at", "extra")
     other = difference("store.blacktokens.0.token", "missing")
     divergences = read(tmp_path, STORE)
@@ -105,7 +105,7 @@ def test_a_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None
         ("order", b"a", False),
     ],
 )
-def test_a_case_explains_differences_of_a_kind_and_value(
+def test_case_explains_differences_of_a_kind_and_value(
     tmp_path: Path, kind: DifferenceKind, value: JSON | bytes, declared: bool
 ) -> None:
     case = "when: {kinds: order, value: {type: a}}"
@@ -116,7 +116,7 @@ def test_a_case_explains_differences_of_a_kind_and_value(
 
 
 @pytest.mark.parametrize(("headers", "declared"), [({"content-type": "application/json"}, True), ({}, False)])
-def test_a_consequence_elsewhere_has_an_operation_of_its_own(
+def test_consequence_elsewhere_has_an_operation_of_its_own(
     tmp_path: Path, headers: dict[str, str], declared: bool
 ) -> None:
     exchange = (
@@ -128,7 +128,7 @@ def test_a_consequence_elsewhere_has_an_operation_of_its_own(
     assert bool(explain(read(tmp_path, STORE), occurrence, [OUTCOME]).declared) is declared
 
 
-def test_an_empty_file_declares_nothing(tmp_path: Path) -> None:
+def test_empty_file_declares_nothing(tmp_path: Path) -> None:
     assert read(tmp_path, "") == ()
 
 
@@ -146,13 +146,13 @@ def test_an_empty_file_declares_nothing(tmp_path: Path) -> None:
         ("just text", "valid tuple"),
     ],
 )
-def test_a_fault_in_the_file_is_told(tmp_path: Path, text: str, told: str) -> None:
+def test_fault_in_the_file_is_told(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(DivergenceError) as caught:
         read(tmp_path, text)
     assert told in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DivergenceError):
         load(tmp_path / "none.yaml")
 

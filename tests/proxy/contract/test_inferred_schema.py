@@ -51,7 +51,7 @@ def test_what_is_absent_or_null_or_formatted_is_told(values: list[JSON], schema:
         ([letter for letter in "abcdefghij" for _ in range(3)], None),  # many
     ],
 )
-def test_an_enum_is_few_words_and_repeated(texts: list[str], enum: list[str] | None) -> None:
+def test_enum_is_few_words_and_repeated(texts: list[str], enum: list[str] | None) -> None:
     assert InferredSchema(texts).schema().get("enum") == enum
 
 
@@ -60,7 +60,7 @@ def test_merged_schemas_with_too_many_texts_allow_any_text() -> None:
     assert merged([InferredSchema(some), InferredSchema(others)]).overflown
 
 
-def test_a_nullable_enum_lets_null_through() -> None:
+def test_nullable_enum_lets_null_through() -> None:
     schema = InferredSchema(["active", "ended", None] * 3).schema()
     assert schema == {"type": ["string", "null"], "enum": ["active", "ended", None]}
 

@@ -79,7 +79,7 @@ FIRST = recorded(
 )
 
 
-def test_a_contract_is_inferred_and_every_recording_satisfies_it(tmp_path: Path) -> None:
+def test_contract_is_inferred_and_every_recording_satisfies_it(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     changes = infer(main, FIRST)
     assert "added GET /notes/{id} 200" in changes
@@ -115,7 +115,7 @@ def test_what_a_document_says(tmp_path: Path) -> None:
     assert main["ETag"] == {"required": True, "schema": {"type": "string"}}
 
 
-def test_the_same_again_changes_nothing(tmp_path: Path) -> None:
+def test_same_again_changes_nothing(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     infer(main, FIRST)
     before = main.read_bytes(), main.stat().st_mtime_ns
@@ -230,7 +230,7 @@ def test_bodies_without_a_schema_are_declared_by_type_alone(tmp_path: Path) -> N
     ]
 
 
-def test_a_request_body_may_become_known_or_optional_later(tmp_path: Path) -> None:
+def test_request_body_may_become_known_or_optional_later(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     infer(main, recorded(step("POST", "/notes/1", 200)))
     infer(main, recorded(step("POST", "/notes/1", 200, sent={"a": 1}), step("POST", "/notes/1", 401)), load(main))
@@ -258,14 +258,14 @@ def test_requests_that_break_their_schema_are_told(tmp_path: Path) -> None:
     ]
 
 
-def test_a_query_that_was_always_there_may_be_absent_later(tmp_path: Path) -> None:
+def test_query_that_was_always_there_may_be_absent_later(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     infer(main, recorded(step("GET", "/plain?q=1", 200, "x")))
     changes = infer(main, recorded(step("GET", "/plain", 200, "x")), load(main))
     assert changes == ["loosened GET /plain ?q: optional"]
 
 
-def test_a_path_that_is_none_is_left_alone(tmp_path: Path) -> None:
+def test_path_that_is_none_is_left_alone(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     main.write_text("openapi: 3.1.1\npaths:\n  x-note: {}\n  nonsense: {}\n")
     infer(main, recorded(step("GET", "/plain", 200, "x")))
@@ -298,7 +298,7 @@ def test_widened_schema_accepts_old_and_observed_values(some: list[JSON], others
     assert [breach for value in some + others for breach in schema.violations(value)] == []
 
 
-def test_a_file_that_cannot_be_edited_is_told(tmp_path: Path) -> None:
+def test_file_that_cannot_be_edited_is_told(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     for text, told in (
         ("a: [", "cannot be edited"),
@@ -311,7 +311,7 @@ def test_a_file_that_cannot_be_edited_is_told(tmp_path: Path) -> None:
         assert main.read_text() == text
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "file"
     write_whole(target, b"first")
     target.chmod(0o600)

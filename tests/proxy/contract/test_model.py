@@ -83,7 +83,7 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
         ("GET", "/talk", "otherwise"),
     ],
 )
-def test_a_request_finds_its_operation(contract: Contract, method: str, path: str | bytes, found: str) -> None:
+def test_request_finds_its_operation(contract: Contract, method: str, path: str | bytes, found: str) -> None:
     operation = contract.operation(method, path)
     assert operation is not None
     assert operation.id == found
@@ -126,7 +126,7 @@ def breaches(contract: Contract, body: object, status: int = 200, **headers: str
         (b"", [("body", "content-type")]),
     ],
 )
-def test_a_body_is_held_to_its_schema(contract: Contract, body: object, found: list[tuple[str, str]]) -> None:
+def test_body_is_held_to_its_schema(contract: Contract, body: object, found: list[tuple[str, str]]) -> None:
     assert breaches(contract, body) == found
 
 
@@ -150,7 +150,7 @@ def test_a_304_needs_no_word_where_there_is_a_200(contract: Contract) -> None:
     )
 
 
-def test_a_head_answer_has_no_body_to_hold(contract: Contract) -> None:
+def test_head_answer_has_no_body_to_hold(contract: Contract) -> None:
     operation = contract.operation("HEAD", "/api/notes/1")
     assert operation is not None
     assert operation.violations(200, KIND, b"") == ()

@@ -149,7 +149,7 @@ def test_faults_in_another_file_are_told_there(tmp_path: Path) -> None:
         "enum: [null, {}, [], true]\ntype: [object, array, boolean, 'null']",
     ],
 )
-def test_an_enum_of_its_type_is_sound(tmp_path: Path, value: str) -> None:
+def test_enum_of_its_type_is_sound(tmp_path: Path, value: str) -> None:
     path = tmp_path / "openapi.yaml"
     path.write_text(schema(*value.splitlines()))
     assert len(load(path).operations) == 1

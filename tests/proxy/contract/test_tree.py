@@ -79,5 +79,5 @@ def test_what_is_no_text_is_refused(tmp_path: Path, data: bytes, told: str) -> N
     assert told in faults(tmp_path / "main.yaml")[0]
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert faults(tmp_path / "main.yaml") == ["main.yaml: cannot be read: No such file or directory"]

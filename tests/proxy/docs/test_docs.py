@@ -101,7 +101,7 @@ def stage(tmp_path: Path) -> Stage:
 
 
 @pytest.mark.parametrize(("path", "loads"), [("/docs", SWAGGER), ("/redoc", REDOC)])
-async def test_a_page_loads_what_is_shipped_and_nothing_else(stage: Stage, path: str, loads: Any) -> None:
+async def test_page_loads_what_is_shipped_and_nothing_else(stage: Stage, path: str, loads: Any) -> None:
     page = await stage.client.get(path)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["content-security-policy"] == POLICY
@@ -143,7 +143,7 @@ async def test_head_and_what_is_known_already_need_no_body(stage: Stage) -> None
     assert (await stage.client.get("/docs", headers={"if-none-match": '"other"'})).status_code == 200
 
 
-async def test_a_reload_moves_the_pages_and_switches_them_off(stage: Stage) -> None:
+async def test_reload_moves_the_pages_and_switches_them_off(stage: Stage) -> None:
     assert "swagger-ui-bundle" in (await stage.client.get("/docs")).text
     stage.docs.apply_config(stage.read("docs: {swagger: /help/api, openapi: /help/api.json}"))
     page = await stage.client.get("/help/api")
@@ -184,7 +184,7 @@ async def test_without_native_it_tells_of_the_contract_and_asks_again(stage: Sta
     assert (await stage.document())["paths"].keys() == {"/notes", "/v1/notes"}
 
 
-async def test_a_faulty_contract_is_left_out_and_told(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+async def test_faulty_contract_is_left_out_and_told(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     (stage.file.parent / "contracts" / "notes.yaml").unlink()
     with caplog.at_level(logging.WARNING, "scribe_proxy.docs"):
         assert (await stage.document())["info"]["title"] == "Native"

@@ -61,7 +61,7 @@ def test_broken_frames_break_the_protocol(frame: FuzzFrame) -> None:
         list(MessageReader(1 << 20).feed(frame.encode()))
 
 
-def test_a_close_frame_has_its_code_and_reason() -> None:
+def test_close_frame_has_its_code_and_reason() -> None:
     (event,) = MessageReader(1 << 20).feed(FuzzFrame(CLOSE, "\x03\xe8bye").encode())
     assert isinstance(event, Closed)
     assert (event.code, event.reason) == (1000, "bye")
@@ -105,7 +105,7 @@ def test_each_fault_is_one_difference(location: str) -> None:
     assert [found for found, _ in differing(FAULTS[location])][:1] == [location.strip()]
 
 
-def test_a_missing_frame_is_waited_for_once() -> None:
+def test_missing_frame_is_waited_for_once() -> None:
     frames = tuple(ServerFrame(after, TEXT, b"x") for after in range(4))
     expected = ExpectedFrames(PlayedConversation(101, frames=frames))
     waited = []

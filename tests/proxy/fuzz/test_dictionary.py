@@ -19,7 +19,7 @@ RECORDED: Final = Dictionary.learn(model.load(Path(__file__).parents[3] / "contr
 REQUESTS: Final = Sources({}, RECORDED, Plugin()).requests()
 
 
-def test_a_dictionary_has_distinct_requests_values_and_documents() -> None:
+def test_dictionary_has_distinct_requests_values_and_documents() -> None:
     assert len(set(RECORDED.requests)) == len(RECORDED.requests) > 200
     assert "correct horse" in RECORDED.values["password"]
     assert any("consultations" in documents for documents in RECORDED.documents)

@@ -52,11 +52,11 @@ def test_answers_without_members_teach_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "body"), [("POST", b""), ("GET", None)])
-def test_a_method_with_a_body_sends_an_empty_one(method: str, body: bytes | None) -> None:
+def test_method_with_a_body_sends_an_empty_one(method: str, body: bytes | None) -> None:
     assert LearnedValues().fill(FuzzRequest(method, "/")).body == body
 
 
-def test_a_header_is_replaced_or_removed() -> None:
+def test_header_is_replaced_or_removed() -> None:
     request = FuzzRequest("GET", "/", (("a", "1"), ("b", "2")))
     assert request.with_header("a", "3").headers == (("b", "2"), ("a", "3"))
     assert request.with_header("a", None).headers == (("b", "2"),)

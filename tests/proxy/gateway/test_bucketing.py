@@ -69,12 +69,12 @@ def test_raising_a_share_only_moves_callers_to_native(key: str, one: int, other:
 
 
 @given(keys, shares, shares)
-def test_a_cap_is_a_lower_share(key: str, share: int, cap: int) -> None:
+def test_cap_is_a_lower_share(key: str, share: int, cap: int) -> None:
     assert backend(share, key, cap) == backend(min(share, cap), key)
 
 
 @given(keys, shares, shares)
-def test_a_stage_is_a_lower_share_and_needs_no_other_reason(key: str, share: int, stage: int) -> None:
+def test_stage_is_a_lower_share_and_needs_no_other_reason(key: str, share: int, stage: int) -> None:
     staged = decide(route(share), PLAIN, [], None, key=key, limit=Limit(stage=BasisPoints(stage)))
     assert (staged.backend, staged.reason) == (backend(min(share, stage), key), "share")
 
@@ -85,7 +85,7 @@ def test_nobody_is_native_at_nothing_and_everybody_at_all(key: str) -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_a_bucket_is_one_of_ten_thousand_and_stays(salt: str, domain: str, key: str) -> None:
+def test_bucket_is_one_of_ten_thousand_and_stays(salt: str, domain: str, key: str) -> None:
     place = bucket(salt, domain, key)
     assert 0 <= place < FULL
     assert bucket(salt, domain, key) == place
@@ -97,7 +97,7 @@ def test_salt_domain_and_key_do_not_run_into_each_other() -> None:
 
 @pytest.mark.parametrize(("salt", "domain"), [("scribe-2026", "prompts"), ("", "x"), ("scribe-2027", "notes.create")])
 @pytest.mark.parametrize("spelling", ["{:024x}", "10.{}.0.1", "user-{}@clinic.example"])
-def test_a_hundred_thousand_callers_spread_evenly(salt: str, domain: str, spelling: str) -> None:
+def test_hundred_thousand_callers_spread_evenly(salt: str, domain: str, spelling: str) -> None:
     callers = 100_000
     counts = Counter(bucket(salt, domain, spelling.format(number)) for number in range(callers))
     expected = callers / FULL
@@ -129,7 +129,7 @@ def test_salts_and_groups_are_independent(one: tuple[str, str], other: tuple[str
 
 
 @given(keys)
-def test_a_group_moves_together_and_routes_by_themselves_do_not(key: str) -> None:
+def test_group_moves_together_and_routes_by_themselves_do_not(key: str) -> None:
     family = [route(2500, name=name, group="prompts") for name in ("prompts.list", "prompts.create")]
     decisions = [decide(each, PLAIN, [], None, key=key) for each in family]
     assert decisions[0] == decisions[1]
@@ -153,7 +153,7 @@ def test_a_group_moves_together_and_routes_by_themselves_do_not(key: str) -> Non
         ([], None, None),
     ],
 )
-def test_the_first_key_that_is_there_counts(
+def test_first_key_that_is_there_counts(
     headers: list[tuple[bytes, bytes]], client: tuple[str, int] | None, key: str | None
 ) -> None:
     assert caller_key(PLAIN.bucketing, headers, client) == key
@@ -164,7 +164,7 @@ def bearer(payload: bytes) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.mark.parametrize(("claim", "key"), [("abc", "abc"), (42, "42"), ("Ωé\ud800", "Ωé\ud800")])
-def test_a_claim_may_be_text_or_a_whole_number(claim: object, key: str) -> None:
+def test_claim_may_be_text_or_a_whole_number(claim: object, key: str) -> None:
     headers = bearer(json.dumps({"userID": claim}).encode())
     assert caller_key(PLAIN.bucketing, headers, None) == key
     assert decide(route(2500), PLAIN, headers, None).bucket == bucket("scribe-2026", "prompts.list", key)
@@ -184,7 +184,7 @@ def test_a_claim_may_be_text_or_a_whole_number(claim: object, key: str) -> None:
         b'{"userID": "' + b"a" * 20_000 + b'"}',
     ],
 )
-def test_a_claim_of_any_other_kind_is_no_key(payload: bytes) -> None:
+def test_claim_of_any_other_kind_is_no_key(payload: bytes) -> None:
     assert caller_key(PLAIN.bucketing, bearer(payload), CLIENT) == CLIENT[0]
 
 
@@ -208,7 +208,7 @@ def test_without_any_key_only_the_whole_share_is_native() -> None:
     assert decide(route(FULL, shadow="5%"), none, [], None) == Decision("native", "share")
 
 
-def test_a_bucket_is_drawn_only_where_it_matters() -> None:
+def test_bucket_is_drawn_only_where_it_matters() -> None:
     assert decide(route(0), PLAIN, [], CLIENT) == Decision("legacy", "share")
     assert decide(route(FULL), PLAIN, [], CLIENT) == Decision("native", "share")
     assert decide(route(FULL), PLAIN, [], CLIENT, limit=Limit(cap=ZERO)) == Decision("legacy", "cap")
@@ -217,7 +217,7 @@ def test_a_bucket_is_drawn_only_where_it_matters() -> None:
     assert decide(route(1), PLAIN, [], CLIENT).bucket is not None
 
 
-def test_a_cap_is_the_reason_only_where_it_changes_the_side() -> None:
+def test_cap_is_the_reason_only_where_it_changes_the_side() -> None:
     place = bucket("scribe-2026", "prompts.list", "k")
     assert decide(route(place + 1), PLAIN, [], None, key="k", limit=Limit(cap=BasisPoints(place))) == Decision(
         "legacy", "cap", place
@@ -262,18 +262,18 @@ def test_what_stands_above_the_share_stands_in_order() -> None:
         "native; key=\xff",
     ],
 )
-def test_an_override_without_the_whole_secret_is_none(value: str) -> None:
+def test_override_without_the_whole_secret_is_none(value: str) -> None:
     assert decide(route(0), PLAIN, override(value), CLIENT) == Decision("legacy", "share")
 
 
-def test_an_empty_secret_switches_overrides_off() -> None:
+def test_empty_secret_switches_overrides_off() -> None:
     off = config(overrides="{header: x-side, secret: '${NONE:-}'}")
     assert decide(route(0), off, override("native; key="), CLIENT) == Decision("legacy", "share")
     assert decide(route(0), config(overrides=""), override(f"native; key={SECRET}"), CLIENT).reason == "share"
 
 
 @given(keys, shares)
-def test_the_shadow_samples_whole_callers_from_the_top(key: str, share: int) -> None:
+def test_shadow_samples_whole_callers_from_the_top(key: str, share: int) -> None:
     each = route(2500, shadow={"share": share})
     place = decide(each, PLAIN, [], None, key=key).bucket
     assert place is not None

@@ -96,7 +96,7 @@ async def test_faults_that_are_not_in_a_row_do_not(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("failure", [Reset(), AnswerTimeout(), RuntimeError()])
-async def test_a_legacy_that_answers_badly_is_there(stand: Stand, failure: Exception) -> None:
+async def test_legacy_that_answers_badly_is_there(stand: Stand, failure: Exception) -> None:
     await stand.fail(2)
     stand.legacy.failing = failure
     for _ in range(5):
@@ -117,7 +117,7 @@ async def test_one_request_probes_after_the_pause_others_are_refused(stand: Stan
     assert (stand.legacy.asked, stand.told) == (4, [True])
 
 
-async def test_the_first_sign_of_an_answer_closes_it(stand: Stand) -> None:
+async def test_first_sign_of_an_answer_closes_it(stand: Stand) -> None:
     await stand.fail()
     stand.legacy.failing, stand.legacy.rest = None, asyncio.Event()
     stand.now += 1.0
@@ -149,7 +149,7 @@ async def test_while_a_probe_is_under_way_nobody_else_is(stand: Stand) -> None:
     assert [*states, stand.breaker.state] == ["probing", "closed"]
 
 
-async def test_a_probe_whose_client_leaves_gives_way_to_the_next(stand: Stand) -> None:
+async def test_probe_whose_client_leaves_gives_way_to_the_next(stand: Stand) -> None:
     await stand.fail()
     stand.now += 1.0
     stand.legacy.failing = None
@@ -167,7 +167,7 @@ async def test_a_probe_whose_client_leaves_gives_way_to_the_next(stand: Stand) -
     assert await stand.ask() == "answered"
 
 
-async def test_the_pause_begins_anew_with_each_fault(stand: Stand) -> None:
+async def test_pause_begins_anew_with_each_fault(stand: Stand) -> None:
     await stand.fail()
     for _ in range(3):
         stand.now += 1.0

@@ -139,7 +139,7 @@ def test_mapped_networks_are_those_of_ipv4() -> None:
     assert TrustedProxies(["::ffff:10.0.0.1"]).trusts_peer("10.0.0.1")
 
 
-def test_the_walk_is_bounded() -> None:
+def test_walk_is_bounded() -> None:
     chain = ", ".join([CLIENT, *["10.0.0.3"] * (MAX_HOPS + 1)])
     assert resolve_client(x_forwarded_for(chain), NEAR, TRUSTED).address == "10.0.0.3"
 

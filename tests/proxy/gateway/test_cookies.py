@@ -25,12 +25,12 @@ def test_own_cookies_are_removed_and_others_pass(lines: list[list[tuple[str, str
 
 
 @given(st.binary(max_size=60))
-def test_a_header_without_own_cookies_passes_byte_for_byte(value: bytes) -> None:
+def test_header_without_own_cookies_passes_byte_for_byte(value: bytes) -> None:
     given_names = {pair.partition(b"=")[0].strip() for pair in value.split(b";")}
     if not given_names & OWN:
         assert without_cookies([(b"cookie", value)], OWN) == [(b"cookie", value)]
 
 
-def test_a_header_of_own_cookies_alone_is_removed() -> None:
+def test_header_of_own_cookies_alone_is_removed() -> None:
     assert without_cookies([(b"cookie", b" scribe_ops=a; scribe_caller=b ")], OWN) == []
     assert without_cookies([(b"cookie", b"scribe_ops=a; sid=1;  x=2")], OWN) == [(b"cookie", b"sid=1;  x=2")]

@@ -12,14 +12,14 @@ ALLOWED = (b"http://localhost:3000",)
 
 
 @pytest.mark.parametrize("failure", [AnswerTimeout(), Overloaded(), Unreachable()])
-def test_the_body_is_in_the_legacys_manner(failure: Failure) -> None:
+def test_body_is_in_the_legacys_manner(failure: Failure) -> None:
     headers, body = error_response(failure, None, ALLOWED)
     assert json.loads(body) == {"msg": failure.message, "error": failure.code}
     assert dict(headers)[b"content-length"] == str(len(body)).encode()
     assert dict(headers)[b"content-type"] == b"application/json; charset=utf-8"
 
 
-def test_a_browser_of_an_allowed_origin_may_read_it() -> None:
+def test_browser_of_an_allowed_origin_may_read_it() -> None:
     headers, _ = error_response(Unreachable(), ALLOWED[0], ALLOWED)
     assert dict(headers)[b"access-control-allow-origin"] == ALLOWED[0]
     assert dict(headers)[b"access-control-allow-credentials"] == b"true"

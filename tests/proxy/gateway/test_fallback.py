@@ -61,7 +61,7 @@ async def test_nothing_goes_to_a_native_that_is_held_down() -> None:
         assert (await stand.ask("/both"))[0] == "200 native"
 
 
-async def test_a_write_that_legacy_may_have_seen_is_not_done_again() -> None:
+async def test_write_that_legacy_may_have_seen_is_not_done_again() -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
@@ -71,7 +71,7 @@ async def test_a_write_that_legacy_may_have_seen_is_not_done_again() -> None:
     assert stand.native.asked == []
 
 
-async def test_a_websocket_is_taken_over_from_its_beginning() -> None:
+async def test_websocket_is_taken_over_from_its_beginning() -> None:
     async with running_fallbacks() as stand:
         for _ in range(4):
             async with connect(f"ws://127.0.0.1:{stand.port}/stream") as socket:
@@ -97,14 +97,14 @@ async def test_what_native_answers_well_or_refuses_stays_natives() -> None:
             assert await stand.ask("/new") == (f"{status} native", "native ")
 
 
-async def test_an_answer_that_native_has_begun_is_broken_off() -> None:
+async def test_answer_that_native_has_begun_is_broken_off() -> None:
     async with scripted(legacy) as port, running_fallbacks(port) as stand:
         stand.native.begun, stand.native.raising = True, RuntimeError()
         assert await stand.ask("/new") == ("200 native", "")
         assert stand.observed[0].failure == "native_failed"
 
 
-async def test_a_read_with_a_body_is_not_asked_again() -> None:
+async def test_read_with_a_body_is_not_asked_again() -> None:
     async with scripted(legacy) as port, running_fallbacks(port) as stand:
         stand.native.status = 500
         assert (await stand.ask("/new", body="x"))[0] == "500 native"
@@ -120,7 +120,7 @@ async def test_a_read_with_a_body_is_not_asked_again() -> None:
         ([(b"transfer-encoding", b"chunked")], False),
     ],
 )
-def test_a_body_is_told_by_its_framing(headers: list[tuple[bytes, bytes]], may: bool) -> None:
+def test_body_is_told_by_its_framing(headers: list[tuple[bytes, bytes]], may: bool) -> None:
     [route] = [route for route in parse(CONFIG, {}, "test.yaml").routes if route.name == "new"]
     scope: Scope = {"type": "http", "method": "GET", "headers": headers}
     assert legacy_may(route, Decision("native", "share"), scope) is may

@@ -20,7 +20,7 @@ from proxy.gateway.timeouts import Timeouts
 from tests.support.running_gateway import CONFIG, standing
 
 
-async def test_a_share_decides_and_the_answer_says_who_gave_it() -> None:
+async def test_share_decides_and_the_answer_says_who_gave_it() -> None:
     async with standing() as stand:
         head, body = await stand.ask("/new")
         assert body == b"native"
@@ -58,13 +58,13 @@ async def test_who_answered_can_be_kept_quiet() -> None:
     assert "x-served-by" not in head
 
 
-async def test_a_pin_in_the_environment_stands_above_all() -> None:
+async def test_pin_in_the_environment_stands_above_all() -> None:
     async with standing(env={"SCRIBE_PROXY_PIN": "legacy"}) as stand:
         assert (await stand.ask("/new"))[1] == b"legacy"
         assert stand.observed[0].reason == "pin-all"
 
 
-async def test_an_override_picks_a_side_and_its_secret_goes_no_further() -> None:
+async def test_override_picks_a_side_and_its_secret_goes_no_further() -> None:
     overrides = "overrides: {header: x-side, secret: 0123456789abcdef}\n"
     async with standing(CONFIG + overrides) as stand:
         assert (await stand.ask("/new", "X-Side: legacy; key=0123456789abcdef"))[1] == b"legacy"
@@ -86,7 +86,7 @@ async def test_legacy_failure_is_answered_without_asking_native() -> None:
     assert (stand.observed[0].failure, stand.observed[0].status) == ("legacy_timeout", 504)
 
 
-async def test_a_native_app_that_raises_answers_500_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_native_app_that_raises_answers_500_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with standing() as stand:
         stand.native.raising = RuntimeError("patient Jane")
         head, body = await stand.ask("/new")
@@ -97,7 +97,7 @@ async def test_a_native_app_that_raises_answers_500_and_tells_nothing(caplog: py
     assert "Jane" not in caplog.text + body.decode()
 
 
-async def test_an_answer_that_has_begun_is_broken_off_not_patched() -> None:
+async def test_answer_that_has_begun_is_broken_off_not_patched() -> None:
     async with standing() as stand:
         stand.native.raising, stand.native.begun = RuntimeError(), True
         head, body = await stand.ask("/new")
@@ -121,7 +121,7 @@ async def test_requests_over_the_limit_are_refused_with_retry_after() -> None:
     assert json.loads(body)["error"] == "gateway_overloaded"
 
 
-async def test_a_request_keeps_the_plan_it_began_with() -> None:
+async def test_request_keeps_the_plan_it_began_with() -> None:
     async with standing() as stand:
         stand.legacy.hold = asyncio.Event()
         under_way = asyncio.create_task(stand.ask("/elsewhere"))
@@ -135,7 +135,7 @@ async def test_a_request_keeps_the_plan_it_began_with() -> None:
         assert (await under_way)[1] == b"legacy"
 
 
-async def test_a_routes_own_time_limits_go_with_its_requests() -> None:
+async def test_routes_own_time_limits_go_with_its_requests() -> None:
     async with standing() as stand:
         await stand.ask("/half/1", "X-Caller: 1")
         await stand.ask("/elsewhere")
@@ -144,7 +144,7 @@ async def test_a_routes_own_time_limits_go_with_its_requests() -> None:
     assert context_of(scopes["/elsewhere"]).timeouts is None
 
 
-async def test_a_client_that_leaves_is_noted_as_gone() -> None:
+async def test_client_that_leaves_is_noted_as_gone() -> None:
     async with standing() as stand:
         begun = asyncio.Event()
 
@@ -184,7 +184,7 @@ async def test_websocket_without_backend_is_refused_with_the_status() -> None:
         assert json.loads(refused.value.response.body or b"")["error"] == "legacy_timeout"
 
 
-async def test_a_websocket_closed_before_it_was_accepted_is_a_403() -> None:
+async def test_websocket_closed_before_it_was_accepted_is_a_403() -> None:
     async def close(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.close"})

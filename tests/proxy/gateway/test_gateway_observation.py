@@ -33,7 +33,7 @@ async def test_each_request_is_observed_once_without_its_content() -> None:
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 200, "é"])
-async def test_a_request_id_that_is_no_plain_token_is_replaced(given: str) -> None:
+async def test_request_id_that_is_no_plain_token_is_replaced(given: str) -> None:
     async with standing() as stand:
         await stand.ask("/new", f"X-Request-Id: {given}")
         await stand.ask("/new")
@@ -130,7 +130,7 @@ async def test_forged_keys_are_one_caller_and_verified_ones_several() -> None:
         assert stand.observed[-1].caller is None
 
 
-async def test_a_declared_refusal_is_marked() -> None:
+async def test_declared_refusal_is_marked() -> None:
     divergence = {"id": "a", "operation": "GET /new", "legacy": "x", "native": "y", "reason": "z", "since": "1"}
     when = {"native": {"status": 429, "headers": {"retry-after": "*"}}}
 

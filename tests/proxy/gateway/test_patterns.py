@@ -7,7 +7,7 @@ import pytest
 from proxy.gateway.patterns import Cover, Parameter, Pattern, PatternError, answers
 
 
-def test_a_pattern_is_a_method_and_segments() -> None:
+def test_pattern_is_a_method_and_segments() -> None:
     pattern = Pattern.parse("PATCH /api/prompts/{promptId}/add-prompt/{transcriptId}")
     assert pattern.method == "PATCH"
     assert pattern.segments == ("api", "prompts", Parameter("promptId"), "add-prompt", Parameter("transcriptId"))
@@ -27,7 +27,7 @@ def test_a_pattern_is_a_method_and_segments() -> None:
         ("M-SEARCH /a:b@c", "M-SEARCH /a:b@c"),
     ],
 )
-def test_a_pattern_reads_back_as_it_would_be_written(text: str, written: str) -> None:
+def test_pattern_reads_back_as_it_would_be_written(text: str, written: str) -> None:
     assert str(Pattern.parse(text)) == written
     assert Pattern.parse(written) == Pattern.parse(text)
 
@@ -108,13 +108,13 @@ def test_get_answers_head_and_a_websocket_stands_apart(declared: str, method: st
         ("* /a", "WS /a", False),
     ],
 )
-def test_an_earlier_pattern_covers_a_later_one(earlier: str, later: str, covered: bool) -> None:
+def test_earlier_pattern_covers_a_later_one(earlier: str, later: str, covered: bool) -> None:
     cover = Cover()
     cover.add(Pattern.parse(earlier), 7)
     assert cover.covering(Pattern.parse(later)) == (7 if covered else None)
 
 
-def test_the_first_of_several_covers_is_named() -> None:
+def test_first_of_several_covers_is_named() -> None:
     cover = Cover()
     for index, text in enumerate(["* /a/*", "GET /a/{x}", "GET /{y}/b"]):
         cover.add(Pattern.parse(text), index)

@@ -48,7 +48,7 @@ async def preflight(stand: FallbackHarness, method: str, target: str = "/things"
         ("GET", {"origin": "http://a", "access-control-request-method": "PUT"}, None),
     ],
 )
-def test_a_preflight_has_an_origin_and_a_method(method: str, headers: dict[str, str], expected: str | None) -> None:
+def test_preflight_has_an_origin_and_a_method(method: str, headers: dict[str, str], expected: str | None) -> None:
     assert requested_method(method, [(name.encode(), value.encode()) for name, value in headers.items()]) == expected
 
 
@@ -64,14 +64,14 @@ def test_a_preflight_has_an_origin_and_a_method(method: str, headers: dict[str, 
         (b"PUT", b"/own", "own"),
     ],
 )
-def test_a_preflight_matches_what_it_asks_for(requested: bytes, path: bytes, route: str | None) -> None:
+def test_preflight_matches_what_it_asks_for(requested: bytes, path: bytes, route: str | None) -> None:
     headers = [(b"origin", b"http://a"), (b"access-control-request-method", requested)]
     match = match_request(TABLE, "OPTIONS", headers, path)
     assert (match.route.name if match else None) == route
     assert match is None or match.preflight is (route != "own")
 
 
-def test_a_request_that_is_no_preflight_matches_as_itself() -> None:
+def test_request_that_is_no_preflight_matches_as_itself() -> None:
     match = match_request(TABLE, "GET", [], b"/things")
     assert match is not None
     assert not match.preflight
@@ -89,20 +89,20 @@ def test_a_request_that_is_no_preflight_matches_as_itself() -> None:
         ("LINK", "200 legacy", "502 gateway"),
     ],
 )
-async def test_a_preflight_reaches_the_side_that_has_callers(method: str, up: str, down: str) -> None:
+async def test_preflight_reaches_the_side_that_has_callers(method: str, up: str, down: str) -> None:
     async with scripted(legacy) as port, running_fallbacks(port, CONFIG) as stand:
         assert await preflight(stand, method) == up
     async with running_fallbacks(None, CONFIG) as stand:
         assert await preflight(stand, method) == down
 
 
-async def test_an_options_request_that_is_none_goes_where_it_went() -> None:
+async def test_options_request_that_is_none_goes_where_it_went() -> None:
     async with running_fallbacks(None, CONFIG) as stand:
         assert (await stand.ask("/things", method="OPTIONS"))[0] == "502 gateway"
 
 
 @pytest.mark.parametrize(("cap", "answer"), [(0, "502 gateway"), (100, "200 native")])
-async def test_a_capped_native_answers_while_it_has_callers(cap: int, answer: str) -> None:
+async def test_capped_native_answers_while_it_has_callers(cap: int, answer: str) -> None:
     async with running_fallbacks(None, CONFIG) as stand:
         stand.gateway.limits = {"some": Limit(cap=BasisPoints(cap))}
         assert await preflight(stand, "POST") == answer
@@ -116,7 +116,7 @@ async def test_legacy_answers_a_preflight_that_native_fails() -> None:
         assert await preflight(stand, "GET") == "503 native"  # no caller is left on legacy
 
 
-async def test_a_preflight_is_not_counted_as_a_request_of_the_route() -> None:
+async def test_preflight_is_not_counted_as_a_request_of_the_route() -> None:
     async with running_fallbacks(None, CONFIG) as stand:
         await preflight(stand, "GET")
         (seen,) = stand.observed

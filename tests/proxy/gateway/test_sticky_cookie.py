@@ -45,7 +45,7 @@ def token(user: int) -> str:
     return f"Authorization: Bearer {'.'.join(parts)}.x"
 
 
-async def test_a_caller_keeps_its_side_over_a_login() -> None:
+async def test_caller_keeps_its_side_over_a_login() -> None:
     async with standing(config()) as stand:
         for caller in range(40):
             backend, cookie = await ask(stand, f"X-Caller: {caller}")
@@ -82,7 +82,7 @@ async def test_raising_the_share_moves_callers_to_native_only() -> None:
     assert set(before) == {"native"}
 
 
-async def test_a_client_without_cookies_stays_on_its_side() -> None:
+async def test_client_without_cookies_stays_on_its_side() -> None:
     async with standing(config()) as stand:
         assert len({(await ask(stand, "X-Caller: 7"))[0] for _ in range(20)}) == 1
 
@@ -127,15 +127,15 @@ def test_answers_for_shared_caches_set_none(status: int, header: bytes | None, p
 
 
 @given(st.integers(0, 20))
-def test_an_id_is_drawn_until_it_suits(number: int) -> None:
+def test_id_is_drawn_until_it_suits(number: int) -> None:
     assert draw_id(lambda drawn: drawn.endswith(f"{number:x}")).endswith(f"{number:x}")
 
 
-def test_an_id_is_drawn_where_none_suits() -> None:
+def test_id_is_drawn_where_none_suits() -> None:
     drawn = {draw_id(lambda _: False) for _ in range(50)}
     assert len(drawn) == 50
     assert min(map(len, drawn)) >= 22
 
 
-def test_a_cookie_has_the_name_it_was_given() -> None:
+def test_cookie_has_the_name_it_was_given() -> None:
     assert set_cookie(StickyCookie(name="c", max_age=60), "v", secure=False).startswith(b"c=v; Max-Age=60; ")

@@ -65,12 +65,12 @@ def decided(headers: Headers, client: tuple[str, int] | None = CLIENT, limit: Li
         [(b"cookie", b"a=b; beta=1")],
     ],
 )
-def test_an_included_caller_is_native_at_any_share(headers: Headers) -> None:
+def test_included_caller_is_native_at_any_share(headers: Headers) -> None:
     assert decided(headers) == Decision("native", "include")
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "::ffff:10.9.9.9", "2001:db8::7"])
-def test_an_included_address_is_native(address: str) -> None:
+def test_included_address_is_native(address: str) -> None:
     assert decided([], (address, 1)).reason == "include"
 
 
@@ -97,7 +97,7 @@ def test_no_address_is_met_by_what_is_none(client: tuple[str, int] | None) -> No
     assert decided([], client).reason == "share"
 
 
-def test_an_excluded_caller_is_never_native() -> None:
+def test_excluded_caller_is_never_native() -> None:
     assert decided(token(userID="amara", clinic="north")) == Decision("legacy", "exclude")
     assert decided([], ("10.1.0.1", 1)) == Decision("legacy", "exclude")
     assert decide(HALF, CONFIG, [(b"x-never", b"1")], CLIENT, tokens=TOKENS) == Decision("legacy", "exclude")
@@ -119,7 +119,7 @@ def test_pins_and_overrides_stand_above_targets() -> None:
     assert decide(ROUTE, CONFIG.model_copy(update={"pin": "legacy"}), [(b"x-beta", b"yes")], CLIENT).reason == "pin-all"
 
 
-def test_the_rule_that_decides_is_named() -> None:
+def test_rule_that_decides_is_named() -> None:
     found = match_target(ROUTE.native_traffic, token(clinic="north"), CLIENT, TOKENS)
     assert found is not None
     assert (found.rule, str(found.source), found.value, found.file) == ("exclude", "jwt:clinic", "north", "")

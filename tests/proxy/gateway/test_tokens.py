@@ -28,7 +28,7 @@ def signed(claims: dict[str, object] | None = None, secret: str = SECRET, algori
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-def test_a_signed_token_is_verified_and_cached(algorithm: str) -> None:
+def test_signed_token_is_verified_and_cached(algorithm: str) -> None:
     given = headers(signed({"exp": NOW + 3600, "nbf": NOW - 3600}, algorithm=algorithm))
     for _ in range(2):
         claims = VERIFIER.claims(given)
@@ -65,13 +65,13 @@ def test_what_is_not_signed_and_valid_has_no_claims(token: str) -> None:
 
 @pytest.mark.parametrize("name", ["exp", "nbf"])
 @pytest.mark.parametrize("value", ["soon", None, True, [1]])
-def test_a_time_that_is_not_a_number_is_refused(name: str, value: object) -> None:
+def test_time_that_is_not_a_number_is_refused(name: str, value: object) -> None:
     header, payload = ({"alg": "HS256"}, {"userID": "amara", name: value})
     token = jwt.api_jws.encode(json.dumps(payload).encode(), SECRET, "HS256", header)
     assert VERIFIER.claims(headers(token)) is None
 
 
-def test_a_cached_token_expires() -> None:
+def test_cached_token_expires() -> None:
     clock = [100.0]
     verifier = TokenVerifier(SECRET, now=lambda: clock[0])
     given = headers(signed({"exp": 200}))
@@ -80,14 +80,14 @@ def test_a_cached_token_expires() -> None:
     assert verifier.claims(given) is None
 
 
-def test_the_cache_is_bounded() -> None:
+def test_cache_is_bounded() -> None:
     verifier = TokenVerifier(SECRET, cache_size=3)
     for number in range(10):
         assert verifier.claims(headers(signed({"number": number}))) is not None
     assert verifier.cached == 3
 
 
-def test_the_token_stands_second() -> None:
+def test_token_stands_second() -> None:
     assert bearer([(b"authorization", b"Bearer a.b.c and more")]) == b"a.b.c"
     assert bearer([(b"authorization", b"a.b.c")]) is None
     assert bearer([]) is None
@@ -97,7 +97,7 @@ SOURCES = (KeySource("jwt", "userID"), KeySource("header", "x-client-id"), KeySo
 IDENTITY = CallerIdentity(VERIFIER, SOURCES)
 
 
-def test_a_caller_is_its_verified_claim_else_its_address() -> None:
+def test_caller_is_its_verified_claim_else_its_address() -> None:
     amara = headers(signed({"exp": NOW + 3600}))
     assert IDENTITY.identify(amara, "10.0.0.1") == IDENTITY.identify(amara, "10.0.0.2")
     assert IDENTITY.identify(headers(signed({"userID": "eve"})), "10.0.0.1") != IDENTITY.identify(amara, "10.0.0.1")

@@ -11,7 +11,7 @@ from proxy.observability.access_log import AccessLog, render
 from tests.support.request_records import request_record
 
 
-def test_a_line_says_how_a_request_went() -> None:
+def test_line_says_how_a_request_went() -> None:
     assert json.loads(render(request_record(), 1_795_375_697.25)) == {
         "time": "2026-11-22T19:28:17.250Z",
         "id": "id-1",
@@ -55,7 +55,7 @@ async def test_many_lines_do_not_wait() -> None:
     assert len(stream.getvalue().splitlines()) == access_log.FLUSH_AT
 
 
-async def test_the_last_lines_are_written_at_the_end() -> None:
+async def test_last_lines_are_written_at_the_end() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
     log(request_record())
@@ -64,7 +64,7 @@ async def test_the_last_lines_are_written_at_the_end() -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
-async def test_a_log_that_is_off_writes_nothing() -> None:
+async def test_log_that_is_off_writes_nothing() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
     log.enabled = False

@@ -30,7 +30,7 @@ def test_request_without_a_route_is_counted_without_its_path() -> None:
     assert exposed_value(counted) == before + 1
 
 
-def test_a_websocket_is_counted_but_its_length_is_not_a_latency() -> None:
+def test_websocket_is_counted_but_its_length_is_not_a_latency() -> None:
     observe = RequestMetrics()
     timed = 'scribe_proxy_request_duration_seconds_count{backend="legacy",route="transcription",status="1xx"}'
     observe(request_record(kind="websocket", route="transcription", backend="legacy", status=101, total=3600))

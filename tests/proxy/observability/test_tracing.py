@@ -64,7 +64,7 @@ def test_spans_nest_caller_gateway_decision_and_backend(tracing: Tracing, remain
     }
 
 
-def test_the_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+def test_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request((b"traceparent", CALLER.encode()), (b"x-other", b"1"))
     traced(tracing, scope)
     told = [value.decode() for name, value in scope["headers"] if name == b"traceparent"]
@@ -74,7 +74,7 @@ def test_the_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, re
     assert (b"x-other", b"1") in scope["headers"]
 
 
-def test_a_shadow_hangs_below_the_side_that_served(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+def test_shadow_hangs_below_the_side_that_served(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request()
     traced(tracing, scope)
     with tracing.shadow(scope["headers"], "GET", "notes.list", "native"):
@@ -95,7 +95,7 @@ def test_failures_are_errors(
     assert by_name(remaining)["legacy"].status.description == failure
 
 
-def test_a_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+def test_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request()
     trace = tracing.begin(scope, "GET")
     trace.decided(scope, "/new", Decision("native", "share", 17))
@@ -156,7 +156,7 @@ async def test_spans_arrive_at_the_endpoint_of_the_environment(monkeypatch: pyte
     assert b"GET /api/notes/{id}" in received[0][1]
 
 
-async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
+async def test_gateway_traces_what_it_serves_and_tells_the_side(
     tracing: Tracing, remaining: InMemorySpanExporter
 ) -> None:
     legacy, native = Backend("legacy"), Backend("native")
@@ -171,7 +171,7 @@ async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
     assert dict(native.scopes[0]["headers"])[b"traceparent"] != CALLER.encode()
 
 
-async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+async def test_gateway_traces_the_side_that_takes_over(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     legacy, native = Backend("legacy"), Backend("native", raising=RuntimeError("broken"))
     route = "{name: new, match: GET /new, native: 100%, on_native_error: legacy}"
     config = parse(f"legacy: {{url: 'http://a'}}\nnative: a:b\nroutes: [{route}]", {})

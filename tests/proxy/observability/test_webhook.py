@@ -44,7 +44,7 @@ async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
+async def test_notice_arrives_as_standard_webhooks_have_it() -> None:
     receiver = WebhookReceiver(204)
     async with telling(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("cap", {"route": "notes.create", "share": "0%"}))
@@ -57,7 +57,7 @@ async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
     assert "webhook-signature" not in headers
 
 
-async def test_a_secret_signs_it() -> None:
+async def test_secret_signs_it() -> None:
     receiver = WebhookReceiver(200)
     async with telling(receiver, SECRET) as (webhook, counted):
         webhook.publish(WebhookEvent("promotion", {"route": "notes.create"}))

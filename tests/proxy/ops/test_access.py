@@ -123,7 +123,7 @@ async def test_ended_sessions_are_shared_through_mongodb(mongodb_url: str) -> No
         await other.close()
 
 
-async def test_a_logout_without_mongodb_holds_here(caplog: pytest.LogCaptureFixture) -> None:
+async def test_logout_without_mongodb_holds_here(caplog: pytest.LogCaptureFixture) -> None:
     database = Database(f"mongodb://127.0.0.1:{free_port()}", "x", 0.2)
     revoked = RevokedSessions(database)
     await revoked.revoke("a", time.time() + 60)
@@ -191,7 +191,7 @@ def test_addresses_of_one_client_count_together(one: str, other: str, same: bool
         counted.admit(other)
 
 
-def test_the_number_of_clients_is_bounded() -> None:
+def test_number_of_clients_is_bounded() -> None:
     counted = FailedAttempts(lambda: 0.0)
     for number in range(MAX_CLIENTS + 50):
         counted.fail(f"10.0.{number // 256}.{number % 256}")
@@ -222,7 +222,7 @@ def test_hosts_are_addresses_localhost_and_listed_names(host: str, own: bool) ->
 
 
 @pytest.mark.parametrize("token", [TOKEN, None])
-def test_a_page_of_another_site_reads_nothing(tmp_path: Path, token: str | None) -> None:
+def test_page_of_another_site_reads_nothing(tmp_path: Path, token: str | None) -> None:
     rebound = {"host": "evil.example:8001"}
     with TestClient(create_ops(stage(tmp_path, free_port()), token)) as client:
         for path in ("/", "/status.json", "/login", "/metrics", "/static/style.css"):

@@ -30,7 +30,7 @@ def test_share_chart_begins_where_the_share_is_known() -> None:
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 10**6)), max_size=5))
-def test_a_bar_is_filled_by_its_parts(parts: list[tuple[str, int]]) -> None:
+def test_bar_is_filled_by_its_parts(parts: list[tuple[str, int]]) -> None:
     pieces = bar(parts)
     if any(value for _, value in parts):
         assert sum(piece.width for piece in pieces) == pytest.approx(100, abs=0.01)
@@ -44,7 +44,7 @@ def test_a_bar_is_filled_by_its_parts(parts: list[tuple[str, int]]) -> None:
     st.sampled_from([(HOUR, MINUTE), (DAY, HOUR), (30 * DAY, DAY), (3 * HOUR, HOUR)]),
     st.lists(st.tuples(st.integers(0, 200), st.integers(0, 9999), st.integers(0, 50)), max_size=80),
 )
-def test_a_trend_stays_in_its_box(lengths: tuple[int, int], found: list[tuple[int, int, int]]) -> None:
+def test_trend_stays_in_its_box(lengths: tuple[int, int], found: list[tuple[int, int, int]]) -> None:
     length, step = lengths
     span = Span(1_000_000.0, 1_000_000.0 + length)
     slices = [
@@ -62,7 +62,7 @@ def test_a_trend_stays_in_its_box(lengths: tuple[int, int], found: list[tuple[in
         assert max(column.height for column in columns) == pytest.approx(HEIGHT, abs=0.01)
 
 
-def test_a_mismatch_among_a_thousand_is_seen() -> None:
+def test_mismatch_among_a_thousand_is_seen() -> None:
     span = Span(0.0, 2.0 * HOUR)
     slices = [TimeSlice(0.0, HOUR, match=1000), TimeSlice(HOUR, HOUR, match=999, mismatch=1)]
     assert trend(slices, span) == (Column(0.0, 40.0, HEIGHT, 0.0), Column(50.0, 40.0, HEIGHT, LEAST))

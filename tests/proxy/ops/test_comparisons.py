@@ -87,7 +87,7 @@ def test_overview_shows_every_route_with_shares_and_results(client: TestClient) 
     assert data["unavailable"] is None
 
 
-def test_a_verdict_narrows_the_overview(client: TestClient) -> None:
+def test_verdict_narrows_the_overview(client: TestClient) -> None:
     declared = client.get("/comparisons.json?verdict=declared").json()["routes"]
     assert [line["name"] for line in declared] == ["notes.list"]
     assert "No route had the verdict violation in the last hour" in text_of(
@@ -95,7 +95,7 @@ def test_a_verdict_narrows_the_overview(client: TestClient) -> None:
     ).replace("1 Jan 2020, 00:00:00 UTC to 2 Jan 2020, 00:00:00 UTC", "the last hour")
 
 
-def test_the_json_comes_of_asking_for_it_too(client: TestClient) -> None:
+def test_json_comes_of_asking_for_it_too(client: TestClient) -> None:
     path, accept = "/routes/notes.list", {"accept": "application/json"}
     beside = client.get(f"{path}.json?last=7d").json()
     asked = client.get(f"{path}?last=7d", headers=accept).json()
@@ -103,7 +103,7 @@ def test_the_json_comes_of_asking_for_it_too(client: TestClient) -> None:
     assert f'href="{path}.json?last=7d"' in client.get(f"{path}?last=7d").text
 
 
-def test_a_route_ranks_its_fields(client: TestClient) -> None:
+def test_route_ranks_its_fields(client: TestClient) -> None:
     page = client.get("/routes/notes.list").text
     fields = client.get("/routes/notes.list.json").json()["fields"]
     unexplained = [one["count"] - one["declared"] for one in fields]
@@ -122,7 +122,7 @@ def test_a_route_ranks_its_fields(client: TestClient) -> None:
     assert "4 h ago" in text
 
 
-def test_the_samples_of_a_field_can_be_asked_for(client: TestClient) -> None:
+def test_samples_of_a_field_can_be_asked_for(client: TestClient) -> None:
     path = "/routes/notes.list.json"
     everything = client.get(path).json()["samples"]
     typed = client.get(path, params={"field": "body.notes.*.body", "kind": "type"}).json()["samples"]
@@ -132,7 +132,7 @@ def test_the_samples_of_a_field_can_be_asked_for(client: TestClient) -> None:
     assert client.get("/routes/notes.list", params={"field": "nowhere"}).text.count("/samples/") == 0
 
 
-def test_a_sample_shows_both_answers_beside_each_other(client: TestClient) -> None:
+def test_sample_shows_both_answers_beside_each_other(client: TestClient) -> None:
     heads = client.get("/routes/notes.list.json", params={"field": "body.notes.*.body"}).json()["samples"]
     path = f"/samples/{heads[0]['id']}"
     page = client.get(path).text
@@ -155,7 +155,7 @@ def test_sample_of_a_violation_shows_all_of_both_answers(client: TestClient) -> 
     assert not any(row["legacy"]["mark"] for row in view["rows"])
 
 
-def test_a_dry_run_shows_what_native_would_have_written(client: TestClient) -> None:
+def test_dry_run_shows_what_native_would_have_written(client: TestClient) -> None:
     head = client.get("/routes/notes.create.json").json()["samples"][0]
     text = text_of(client.get(f"/samples/{head['id']}").text)
     assert "What native would have written dry run: nothing was stored insert notes document object of 2 fields" in text

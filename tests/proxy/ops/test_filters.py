@@ -44,7 +44,7 @@ def test_what_cannot_be_asked_is_told(query: dict[str, str]) -> None:
 
 @settings(max_examples=40)
 @given(st.sampled_from([None, *LAST]), st.sampled_from([None, *VERDICTS]), st.sampled_from([None, *VERDICTS]))
-def test_a_link_leads_to_the_same_but_for_what_it_changes(last: str | None, verdict: str | None, other: str) -> None:
+def test_link_leads_to_the_same_but_for_what_it_changes(last: str | None, verdict: str | None, other: str) -> None:
     query = {name: value for name, value in (("last", last), ("verdict", verdict)) if value}
     filters = Filters.of(query, NOW)
     again = Filters.of(dict(parse_qsl(urlsplit(filters.link("/routes/a")).query)), NOW)
@@ -55,7 +55,7 @@ def test_a_link_leads_to_the_same_but_for_what_it_changes(last: str | None, verd
 
 @settings(max_examples=40)
 @given(st.sampled_from([None, *VERDICTS]), st.integers(1, 10**6))
-def test_a_fixed_link_shows_the_same_tomorrow(verdict: str | None, later: int) -> None:
+def test_fixed_link_shows_the_same_tomorrow(verdict: str | None, later: int) -> None:
     filters = Filters.of({"verdict": verdict} if verdict else {}, NOW)
     link = urlsplit(filters.fixed("/routes/ä b", field="body.a"))
     assert link.path == "/routes/%C3%A4%20b"

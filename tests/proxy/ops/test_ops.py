@@ -47,7 +47,7 @@ def log_in(client: TestClient, target: str = "/") -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, target)
 
 
-def test_a_process_that_runs_is_alive(client: TestClient) -> None:
+def test_process_that_runs_is_alive(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
@@ -79,7 +79,7 @@ def test_neither_side_makes_it_unready(client: TestClient, staged: Stage) -> Non
     assert (answer.status_code, answer.json()["status"]) == (503, "unready")
 
 
-async def test_a_legacy_that_accepts_connections_makes_it_ready(tmp_path: Path) -> None:
+async def test_legacy_that_accepts_connections_makes_it_ready(tmp_path: Path) -> None:
     from httpx import ASGITransport, AsyncClient
 
     connections = 0
@@ -102,7 +102,7 @@ async def test_a_legacy_that_accepts_connections_makes_it_ready(tmp_path: Path) 
     assert connections == 1  # requested once, cached for a while
 
 
-def test_a_refused_file_shows_but_does_not_make_it_unready(client: TestClient, staged: Stage) -> None:
+def test_refused_file_shows_but_does_not_make_it_unready(client: TestClient, staged: Stage) -> None:
     staged.watcher.problems = (Problem(7, "routes[1].native", "must be a <percentage>"),)
     assert client.get("/readyz").status_code == 200
     page = client.get("/").text
@@ -113,7 +113,7 @@ def test_a_refused_file_shows_but_does_not_make_it_unready(client: TestClient, s
     ]
 
 
-def test_the_status_is_data(client: TestClient) -> None:
+def test_status_is_data(client: TestClient) -> None:
     status = client.get("/status.json").json()
     assert status["routes"][2] == {
         "name": "notes.list",
@@ -131,7 +131,7 @@ def test_metrics_are_exposed(client: TestClient) -> None:
     assert "scribe_proxy_config_valid" in client.get("/metrics").text
 
 
-def test_a_token_is_demanded_of_all_but_the_health_checks(guarded: TestClient) -> None:
+def test_token_is_demanded_of_all_but_the_health_checks(guarded: TestClient) -> None:
     for path in ("/", "/status.json", "/metrics", "/divergences.json", "/nothing"):
         refused = guarded.get(path)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
@@ -141,7 +141,7 @@ def test_a_token_is_demanded_of_all_but_the_health_checks(guarded: TestClient) -
     assert guarded.get("/readyz").status_code == 200
 
 
-def test_a_browser_is_asked_for_the_token_and_then_let_in(guarded: TestClient) -> None:
+def test_browser_is_asked_for_the_token_and_then_let_in(guarded: TestClient) -> None:
     asked = guarded.get("/routes/notes.list?last=7d", headers=BROWSER)
     assert asked.status_code == 303
     login = guarded.get(asked.headers["location"])
@@ -151,7 +151,7 @@ def test_a_browser_is_asked_for_the_token_and_then_let_in(guarded: TestClient) -
     assert "Ada" in guarded.get("/", headers=BROWSER).text
 
 
-def test_a_session_is_for_our_pages_alone_and_for_no_script(guarded: TestClient) -> None:
+def test_session_is_for_our_pages_alone_and_for_no_script(guarded: TestClient) -> None:
     answer = guarded.post("/login", data={"name": "Ada", "token": TOKEN})
     attributes = answer.headers["set-cookie"].lower()
     assert "httponly" in attributes
@@ -183,17 +183,17 @@ def test_who_gives_no_token_or_no_name_gets_no_session(guarded: TestClient, form
     assert "set-cookie" not in answer.headers
 
 
-def test_a_form_that_is_none_is_no_login(guarded: TestClient) -> None:
+def test_form_that_is_none_is_no_login(guarded: TestClient) -> None:
     assert guarded.post("/login", content=b"token=%ff\xff").status_code == 403
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", "/a\nb", ""])
-def test_a_login_leads_nowhere_else(guarded: TestClient, target: str) -> None:
+def test_login_leads_nowhere_else(guarded: TestClient, target: str) -> None:
     answer = guarded.post("/login", data={"name": "Ada", "token": TOKEN, "next": target})
     assert answer.headers["location"] == "/"
 
 
-def test_a_session_ends_when_it_is_ended(guarded: TestClient) -> None:
+def test_session_ends_when_it_is_ended(guarded: TestClient) -> None:
     log_in(guarded)
     page = guarded.get("/").text
     assert guarded.post("/logout", data={"form": "forged"}).status_code == 403
@@ -204,7 +204,7 @@ def test_a_session_ends_when_it_is_ended(guarded: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("age", "status"), [(0, 200), (LASTING - 3600, 200), (LASTING + 60, 401)])
-def test_a_session_ends_by_itself(guarded: TestClient, age: float, status: int) -> None:
+def test_session_ends_by_itself(guarded: TestClient, age: float, status: int) -> None:
     session = Sessions({"operator": TOKEN}, clock=lambda: time.time() - age).begin("Ada", "operator")
     assert guarded.get("/", headers={"cookie": f"{COOKIE}={session}"}).status_code == status
 
@@ -220,7 +220,7 @@ def test_a_session_ends_by_itself(guarded: TestClient, age: float, status: int) 
     ],
     ids=["nonsense", "empty parts", "another token", "another key", "unsigned"],
 )
-def test_a_session_that_is_not_ours_is_none(guarded: TestClient, session: str) -> None:
+def test_session_that_is_not_ours_is_none(guarded: TestClient, session: str) -> None:
     assert guarded.get("/", headers={"cookie": f"{COOKIE}={session}"}).status_code == 401
 
 
@@ -233,7 +233,7 @@ def test_without_a_token_there_is_nothing_to_log_in_to(client: TestClient) -> No
 
 
 @pytest.mark.parametrize("path", ["/", "/static/style.css", "/live"])
-def test_a_websocket_finds_nobody(client: TestClient, path: str) -> None:
+def test_websocket_finds_nobody(client: TestClient, path: str) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(path):
         pass
 

@@ -72,7 +72,7 @@ def form(page: str, step: str) -> dict[str, str]:
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', inside))
 
 
-def test_the_live_view_tells_of_both_sides_of_every_route(machine: TestClient) -> None:
+def test_live_view_tells_of_both_sides_of_every_route(machine: TestClient) -> None:
     data = machine.get("/live.json").json()
     assert (data["shared"], data["unreachable"]) == (False, False)
     found = routes(machine)["notes.list"]
@@ -91,7 +91,7 @@ def test_the_live_view_tells_of_both_sides_of_every_route(machine: TestClient) -
     assert text.index("1 route without requests transcription 0%") > text.index("prompts.list")
 
 
-def test_the_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> None:
+def test_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> None:
     found = routes(machine)
     assert (found["prompts.list"]["by"], found["prompts.list"]["effective"]) == ("stage", 10.0)
     assert (found["prompts.list"]["progress"]["following"], found["prompts.list"]["progress"]["waits"]) == (
@@ -109,7 +109,7 @@ def test_the_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> N
     assert "guard passes" in text
 
 
-def test_the_live_view_renews_itself_unless_it_is_paused(machine: TestClient) -> None:
+def test_live_view_renews_itself_unless_it_is_paused(machine: TestClient) -> None:
     page = machine.get("/live").text
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
     assert 'data-refresh="5"' in page
@@ -118,7 +118,7 @@ def test_the_live_view_renews_itself_unless_it_is_paused(machine: TestClient) ->
     assert "refresh.js" not in paused
 
 
-def test_the_history_tells_who_did_what_and_why(machine: TestClient) -> None:
+def test_history_tells_who_did_what_and_why(machine: TestClient) -> None:
     changes = machine.get("/history.json").json()["changes"]
     assert [(one["kind"], one["by"]["actor"], one["route"]) for one in changes] == [
         ("cap", "guard", "consultations.list"),
@@ -132,7 +132,7 @@ def test_the_history_tells_who_did_what_and_why(machine: TestClient) -> None:
     assert "notes.create" not in text
 
 
-def test_a_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
+def test_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
     staged, capped = (
         person.get("/routes/prompts.list/actions").text,
         person.get("/routes/consultations.list/actions").text,
@@ -159,7 +159,7 @@ def test_a_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
     assert "In force until acknowledged." in capped
 
 
-def test_a_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -> None:
+def test_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -> None:
     path = "/routes/prompts.list"
     for step, more, by, share in (
         ("promote", {}, "stage", 50.0),
@@ -182,7 +182,7 @@ def test_a_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -
     ]
 
 
-def test_a_cap_is_acknowledged(person: TestClient) -> None:
+def test_cap_is_acknowledged(person: TestClient) -> None:
     path = "/routes/consultations.list"
     page = person.get(f"{path}/actions").text
     assert re.search("guard's cap when its cooldown ends, in 9 min .* until then the share stays at 0%", words(page))
@@ -196,7 +196,7 @@ def test_a_cap_is_acknowledged(person: TestClient) -> None:
     assert routes(person)["consultations.list"]["effective"] == 25
 
 
-def test_a_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
+def test_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
     path = "/routes/prompts.list"
     sent = {**form(person.get(f"{path}/actions").text, "promote"), "reason": "because"}
     for forged in ({**sent, "form": "forged"}, {**sent, "form": ""}, {"reason": "because"}):
@@ -205,7 +205,7 @@ def test_a_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
     assert routes(person)["prompts.list"]["effective"] == 10
 
 
-def test_a_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> None:
+def test_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> None:
     path = "/routes/prompts.list"
     sent = {**form(person.get(f"{path}/actions").text, "promote"), "reason": "because"}
     assert person.post(f"{path}/promote", data=sent).status_code == 303
@@ -312,7 +312,7 @@ def test_route_pages_show_the_share_over_time(machine: TestClient) -> None:
     assert machine.get("/routes/notes/live.json").json()["route"]["name"] == "notes.list"  # a group's name
 
 
-def test_a_machine_says_who_it_is(staged: Stage) -> None:
+def test_machine_says_who_it_is(staged: Stage) -> None:
     with visiting(staged) as client:
         client.headers.update({**BEARER, "accept": "application/json"})
         path = "/routes/prompts.list/promote"

@@ -35,7 +35,7 @@ def test_documents_compare_in_the_order_stored() -> None:
     assert documents(recorded, live[::-1]) == ["store.notes.0.n", "store.notes.1.n"]
 
 
-def test_a_document_that_was_seen_is_found_wherever_it_is() -> None:
+def test_document_that_was_seen_is_found_wherever_it_is() -> None:
     recorded: list[JSON] = [{"_id": oid(1), "n": 1}, {"_id": oid(2), "n": 2}]
     live: list[JSON] = [{"_id": oid(8, 9), "n": 2}, {"_id": oid(7, 9), "n": 1}]
     correspondence = names()
@@ -56,7 +56,7 @@ def test_types_and_the_order_of_fields_show() -> None:
     assert documents(["x"], ["y"]) == ["store.notes.0"]
 
 
-def test_a_date_on_a_whole_second_is_a_date_like_any_other() -> None:
+def test_date_on_a_whole_second_is_a_date_like_any_other() -> None:
     recorded: list[JSON] = [{"_id": 1, "at": [{"$date": "2026-11-22T19:41:09Z"}]}]
     live: list[JSON] = [{"_id": 1, "at": [{"$date": "2026-11-22T19:41:59.123Z"}]}]
     assert documents(recorded, live) == []
@@ -75,7 +75,7 @@ def test_calls_compare_by_method_path_and_body() -> None:
     assert calls(chat("a"), chat("a") | {"path": "/v2/chat"}) == ["calls.0.path"]
 
 
-def test_the_order_of_a_bodys_keys_is_the_clients_own() -> None:
+def test_order_of_a_bodys_keys_is_the_clients_own() -> None:
     live = chat("a") | {"body": '{"messages":[{"content":"a"}],"model":"gpt-4o"}'}
     assert calls(chat("a"), live) == []
 
@@ -86,7 +86,7 @@ def test_calls_missing_and_extra_show() -> None:
     assert [one.location for one in compare_calls(["x"], ["x"], names())] == []
 
 
-def test_a_query_and_a_form_compare_decoded() -> None:
+def test_query_and_a_form_compare_decoded() -> None:
     recorded: JSON = {"method": "GET", "path": "https://a.example/x/$expand?url=http:%2F%2Fs&filter=a%20b"}
     live: JSON = {"method": "GET", "path": "/x/$expand?url=http%3A%2F%2Fs&filter=a+b"}
     assert calls(recorded, live) == []

@@ -58,7 +58,7 @@ def test_headers_may_be_left_out_of_the_comparison() -> None:
         ("content-type", "application/json; charset=utf-8", "application/json"),
     ],
 )
-def test_a_header_of_another_value_shows(header: str, recorded: str, live: str) -> None:
+def test_header_of_another_value_shows(header: str, recorded: str, live: str) -> None:
     found = compare_answers(answer("{}", **{header: recorded}), answer("{}", **{header: live}), names())
     assert [(one.location, one.kind) for one in found] == [(f"header.{header}", "header")]
 
@@ -88,12 +88,12 @@ def test_bodies_compare_with_named_ids_and_etags_by_own_body() -> None:
 
 
 @pytest.mark.parametrize("live", ['{"a": 1.5}', '{"a":1.50}', '{"a":1.5,"a":1.5}', '{"\\u0061":1.5}'])
-def test_the_spelling_of_json_shows(live: str) -> None:
+def test_spelling_of_json_shows(live: str) -> None:
     found = compare_answers(answer('{"a":1.5}'), answer(live), names())
     assert [(one.location, one.kind) for one in found] == [("body", "format")]
 
 
-def test_the_order_of_keys_shows() -> None:
+def test_order_of_keys_shows() -> None:
     assert paths(answer('{"a":1,"b":2}'), answer('{"b":2,"a":1}')) == ["body"]
 
 
@@ -112,7 +112,7 @@ def bodiless(given: DecodedAnswer) -> DecodedAnswer:
     return replace(given, body=b"")
 
 
-def test_a_tag_without_a_body_must_be_that_of_the_earlier_answer() -> None:
+def test_tag_without_a_body_must_be_that_of_the_earlier_answer() -> None:
     recorded, live, correspondence = answer(f'["{OURS}"]'), answer(f'["{THEIRS}"]'), names()
     assert paths(bodiless(recorded), bodiless(live), correspondence) == []
     assert paths(recorded, live, correspondence) == []
@@ -121,23 +121,23 @@ def test_a_tag_without_a_body_must_be_that_of_the_earlier_answer() -> None:
     assert paths(bodiless(recorded), other, correspondence) == ["header.etag"]
 
 
-def test_a_tag_without_a_body_must_at_least_tell_its_length() -> None:
+def test_tag_without_a_body_must_at_least_tell_its_length() -> None:
     recorded, live = bodiless(answer("12")), bodiless(answer("123"))
     assert paths(recorded, live) == ["header.content-length", "header.etag"]
 
 
-def test_a_tag_of_another_making_must_be_as_weak() -> None:
+def test_tag_of_another_making_must_be_as_weak() -> None:
     recorded = answer("{}", etag='"v1"')
     assert paths(recorded, answer("{}", etag='"v2"')) == []
     assert paths(recorded, answer("{}")) == ["header.etag"]
 
 
-def test_a_length_or_tag_that_is_missing_shows() -> None:
+def test_length_or_tag_that_is_missing_shows() -> None:
     bare = without(answer("{}"), "content-length", "etag")
     assert paths(answer("{}"), bare) == ["header.content-length", "header.etag"]
 
 
-def test_the_tag_is_expresss() -> None:
+def test_tag_is_expresss() -> None:
     assert entity_tag(b'{"msg":"welcome to the server"}') == 'W/"1f-HGffxx6uobnTz2YvR5DpyWJg/Ao"'
 
 

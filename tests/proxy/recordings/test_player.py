@@ -57,7 +57,7 @@ def where(report: Report) -> list[tuple[str, list[str]]]:
     ]
 
 
-async def test_a_service_equals_its_own_recording(client: Database, mongodb_url: str) -> None:
+async def test_service_equals_its_own_recording(client: Database, mongodb_url: str) -> None:
     report = await play_notebook(client, mongodb_url, "")
     assert where(report) == []
     assert [one.subject for one in report.results] == [*["step"] * 5, "store", "calls"]
@@ -74,7 +74,7 @@ async def test_a_service_equals_its_own_recording(client: Database, mongodb_url:
         ("late write", []),
     ],
 )
-async def test_a_fault_shows_where_it_is(
+async def test_fault_shows_where_it_is(
     client: Database, mongodb_url: str, fault: str, found: list[tuple[str, list[str]]]
 ) -> None:
     report = await play_notebook(client, mongodb_url, fault)
@@ -158,14 +158,14 @@ def behaving(how: str) -> Script:
         ("response", "504", ["status"]),
     ],
 )
-async def test_an_outcome_is_equal_or_stood_for(recorded: str, live: str, paths: list[str]) -> None:
+async def test_outcome_is_equal_or_stood_for(recorded: str, live: str, paths: list[str]) -> None:
     terms = replace(HANGING if live == "hang" else QUICK, accepted={"hang": 504, "reset": 502})
     async with scripted(behaving(live)) as port:
         report = await Player(f"http://127.0.0.1:{port}", terms).play(single(recorded))
     assert [each.location for one in report.results for each in one.differences] == paths
 
 
-async def test_a_gateways_status_stands_for_nothing_unless_told() -> None:
+async def test_gateways_status_stands_for_nothing_unless_told() -> None:
     async with scripted(behaving("504")) as port:
         report = await Player(f"http://127.0.0.1:{port}", QUICK).play(single("hang"))
     assert len(report.differing) == 1
@@ -191,7 +191,7 @@ async def test_after_a_reset_the_service_is_waited_for() -> None:
     assert len(asked) > 4
 
 
-async def test_a_service_that_does_not_come_back_ends_the_play() -> None:
+async def test_service_that_does_not_come_back_ends_the_play() -> None:
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
@@ -200,7 +200,7 @@ async def test_a_service_that_does_not_come_back_ends_the_play() -> None:
             await Player(f"http://127.0.0.1:{port}", IMPATIENT).play(single("reset"))
 
 
-async def test_a_service_that_goes_away_for_a_moment_is_waited_for() -> None:
+async def test_service_that_goes_away_for_a_moment_is_waited_for() -> None:
     async with scripted(behaving("ok")) as port:
         pass
     player = Player(f"http://127.0.0.1:{port}", QUICK)
@@ -217,7 +217,7 @@ async def test_a_service_that_goes_away_for_a_moment_is_waited_for() -> None:
         pass
 
 
-async def test_a_service_that_stays_away_is_told() -> None:
+async def test_service_that_stays_away_is_told() -> None:
     async with scripted(behaving("ok")) as port:
         pass
     player = Player(f"http://127.0.0.1:{port}", IMPATIENT)
@@ -225,7 +225,7 @@ async def test_a_service_that_stays_away_is_told() -> None:
         await player.play_scenario(single("response").scenarios[0], lambda result: None)
 
 
-async def test_a_service_that_is_not_there_is_told_at_once() -> None:
+async def test_service_that_is_not_there_is_told_at_once() -> None:
     async with scripted(behaving("ok")) as port:
         pass
     begun = time.monotonic()
@@ -283,7 +283,7 @@ async def test_conversations_and_handshakes_are_played(
     assert [one.endpoint for one in report.results] == ["WS /talk", "WS /talk", "WS /nope"]
 
 
-async def test_a_conversation_may_need_another_pace() -> None:
+async def test_conversation_may_need_another_pace() -> None:
     # An event after 20 ms comes after a frame that is sent 10 ms later, and before one that is sent 25 ms later.
     async def script(socket: ServerConnection) -> None:
         async for frame in socket:

@@ -42,7 +42,7 @@ async def ask(script: Script, request: RecordedRequest, patience: float = 2.0) -
         ("http://[::1]:1", Origin("::1", 1)),
     ],
 )
-def test_an_origin_is_read_from_a_url(url: str, origin: Origin) -> None:
+def test_origin_is_read_from_a_url(url: str, origin: Origin) -> None:
     assert Origin.parse(url) == origin
 
 
@@ -52,24 +52,24 @@ def test_what_is_no_http_url_is_refused(url: str) -> None:
         Origin.parse(url)
 
 
-def test_the_default_port_is_not_named() -> None:
+def test_default_port_is_not_named() -> None:
     assert Origin("a", 80).authority == "a"
     assert Origin("a", 80, secure=True).authority == "a:80"
     assert Origin("::1", 443, secure=True).authority == "[::1]"
 
 
 @pytest.mark.parametrize("target", ["//a//b", "/a/../b", "/a%2Fb", "/a?", "/a b", "*", "/é"])
-def test_a_target_goes_out_as_it_stands(target: str) -> None:
+def test_target_goes_out_as_it_stands(target: str) -> None:
     raw = serialise(ORIGIN, RecordedRequest("GET", target))
     assert raw == f"GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
 
 
-def test_a_request_goes_out_in_its_version() -> None:
+def test_request_goes_out_in_its_version() -> None:
     raw = serialise(ORIGIN, RecordedRequest("GET", "/", version="1.0"))
     assert raw == b"GET / HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n"
 
 
-def test_a_prefix_goes_before_the_target() -> None:
+def test_prefix_goes_before_the_target() -> None:
     assert serialise(Origin("a", 80, prefix="/base"), RecordedRequest("GET", "/x")).startswith(b"GET /base/x ")
 
 
@@ -80,19 +80,19 @@ def test_headers_keep_their_order_and_nothing_is_invented() -> None:
     )
 
 
-def test_a_length_that_was_recorded_stays() -> None:
+def test_length_that_was_recorded_stays() -> None:
     raw = serialise(ORIGIN, RecordedRequest("POST", "/", (("content-length", "9"),), b"12"))
     assert raw.count(b"content-length") == 1
     assert b"content-length: 9" in raw
 
 
-def test_a_chunked_body_is_framed() -> None:
+def test_chunked_body_is_framed() -> None:
     chunked = (("transfer-encoding", "chunked"),)
     assert serialise(ORIGIN, RecordedRequest("POST", "/", chunked, b"ab")).endswith(b"\r\n\r\n2\r\nab\r\n0\r\n\r\n")
     assert serialise(ORIGIN, RecordedRequest("POST", "/", chunked, b"")).endswith(b"\r\n\r\n0\r\n\r\n")
 
 
-async def test_an_answer_is_read_whole() -> None:
+async def test_answer_is_read_whole() -> None:
     parts = (b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\ncontent-le", b"ngth: 4\r\n\r\nab", b"cd")
     answer = await ask(answering(*parts, pause=0.01), RecordedRequest("GET", "/"))
     assert answer == DecodedAnswer("response", 200, {"x-a": "1, 2", "content-length": "4"}, b"abcd")
@@ -124,11 +124,11 @@ async def test_every_framing_is_understood(method: str, raw: bytes, status: int,
         b"this is not HTTP\r\n\r\n",
     ],
 )
-async def test_a_connection_that_ends_before_the_answer_is_a_reset(raw: bytes) -> None:
+async def test_connection_that_ends_before_the_answer_is_a_reset(raw: bytes) -> None:
     assert await ask(answering(raw), RecordedRequest("GET", "/")) == DecodedAnswer("reset")
 
 
-async def test_a_connection_that_is_torn_down_is_a_reset() -> None:
+async def test_connection_that_is_torn_down_is_a_reset() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.transport.abort()
@@ -142,7 +142,7 @@ async def test_nothing_whole_in_time_is_a_hang(begun: bytes) -> None:
     assert answer == DecodedAnswer("hang")
 
 
-async def test_an_answer_before_the_body_is_through_counts() -> None:
+async def test_answer_before_the_body_is_through_counts() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 3\r\n\r\nbig")
@@ -153,7 +153,7 @@ async def test_an_answer_before_the_body_is_through_counts() -> None:
     assert (answer.status, answer.body) == (413, b"big")
 
 
-async def test_a_large_body_arrives_whole() -> None:
+async def test_large_body_arrives_whole() -> None:
     received = bytearray()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

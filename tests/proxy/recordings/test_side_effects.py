@@ -57,7 +57,7 @@ async def test_dates_beyond_pythons_years_are_read(client: Client, mongodb_url: 
         assert await documents.read() == given
 
 
-async def test_a_reset_deletes_documents_and_keeps_indexes(client: Client, mongodb_url: str) -> None:
+async def test_reset_deletes_documents_and_keeps_indexes(client: Client, mongodb_url: str) -> None:
     users = client[DATABASE].users
     await users.create_index("email", unique=True, name="email_1")
     await users.insert_one({"email": "a"})
@@ -88,7 +88,7 @@ def test_mongodbs_own_databases_are_left_alone(name: str) -> None:
         StoredDocuments("mongodb://127.0.0.1", name)
 
 
-async def test_a_database_out_of_reach_is_told() -> None:
+async def test_database_out_of_reach_is_told() -> None:
     async with StoredDocuments("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", DATABASE) as documents:
         with pytest.raises(SideEffectsError, match="MongoDB"):
             await documents.reset({})
@@ -115,7 +115,7 @@ def test_only_this_machine_is_local(url: str, local: bool) -> None:
     ("url", "name"),
     [("mongodb://h/scribe?w=1", "scribe"), ("mongodb://h", None), ("mongodb+srv://h.example.org/x", "x")],
 )
-def test_a_url_may_name_the_database(url: str, name: str | None) -> None:
+def test_url_may_name_the_database(url: str, name: str | None) -> None:
     assert database_of(url) == name
 
 
@@ -162,7 +162,7 @@ async def test_calls_are_read_though_kept_connections_close() -> None:
 
 
 @pytest.mark.parametrize(("path", "told"), [("text", "not JSON"), ("thing", "a list"), ("none", "404")])
-async def test_a_list_of_calls_that_is_none_is_told(path: str, told: str) -> None:
+async def test_list_of_calls_that_is_none_is_told(path: str, told: str) -> None:
     async with serving(listing()) as port, OutsideCalls(f"http://127.0.0.1:{port}/{path}") as calls:
         with pytest.raises(SideEffectsError, match=told):
             await calls.read()

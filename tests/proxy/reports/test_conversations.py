@@ -70,7 +70,7 @@ def test_differences_have_known_names_and_positions_are_shown() -> None:
     }
 
 
-def test_a_redacted_report_holds_no_content() -> None:
+def test_redacted_report_holds_no_content() -> None:
     _, written = stored()
     assert not any(secret in written for secret in (PATIENT, AUDIO[:50], "patient"))
     assert '\\"hello\\"' in written
@@ -94,7 +94,7 @@ def test_messages_are_rows_of_the_page() -> None:
     ]
 
 
-def test_a_conversation_is_not_recorded_as_a_request() -> None:
+def test_conversation_is_not_recorded_as_a_request() -> None:
     for each in (reported(LEGACY), LEGACY.handshake):
         with pytest.raises(Unsuitable):
             step(each, AnonymizerTerms("/stream", CONTRACT), Pseudonyms(b"0123456789abcdef", 0))

@@ -27,7 +27,7 @@ def test_every_addition_is_in_one_slice(added: list[tuple[str, float]]) -> None:
             assert all(slice_ <= count.first <= count.last < slice_ + seconds for slice_, count in counts)
 
 
-def test_a_field_keeps_its_name_within_the_hour() -> None:
+def test_field_keeps_its_name_within_the_hour() -> None:
     fields = Fields()
     assert fields.admit("r", "body.a", 0) == "body.a"
     assert fields.admit("r", "body.a", 10) == "body.a"

@@ -20,7 +20,7 @@ def test_requests_without_capacity_count_as_requested() -> None:
     assert "shadow.max_cpu_wait" in coverage.remedy
 
 
-def test_a_route_without_such_requests_is_covered() -> None:
+def test_route_without_such_requests_is_covered() -> None:
     for summary in (RouteSummary("r"), RouteSummary("r", match=1, skipped={"client_gone": 9, "write_not_allowed": 9})):
         assert not coverage_of(summary).is_partial
         assert coverage_of(summary).cause == ""

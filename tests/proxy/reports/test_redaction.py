@@ -85,7 +85,7 @@ def test_no_part_of_a_secret_is_told_wherever_it_stands(secret: str) -> None:
         assert not leaks(secret, told) + leaks(raw, told)
 
 
-def test_a_patient_survives_nowhere() -> None:
+def test_patient_survives_nowhere() -> None:
     body: JSON = {"notes": [{"_id": object_id(1), "body": PATIENT, PATIENT: PATIENT}], "count": 9434765919}
     told = redact(answered(body, headers=[("x-name", PATIENT), (PATIENT.lower(), "1")]), answered({"notes": [PATIENT]}))
     assert "ghtin" not in told.lower()
@@ -93,7 +93,7 @@ def test_a_patient_survives_nowhere() -> None:
     assert object_id(1) not in told
 
 
-def test_the_shape_and_the_known_names_are_told() -> None:
+def test_shape_and_the_known_names_are_told() -> None:
     told = Redactor(KEY, CONTRACT).answer(answered({"notes": [{"body": "four"}], "surname": None}))
     content = cast("dict[str, JSON]", told["body"])["content"]
     digest = Redactor(KEY).digest("four")
@@ -127,7 +127,7 @@ def test_what_the_contract_shows_is_shown() -> None:
     assert "active" not in redact(answered({"notes": [{"status": "active"}]}), answered({}), None)
 
 
-def test_a_value_is_shown_only_where_the_contract_has_the_answer() -> None:
+def test_value_is_shown_only_where_the_contract_has_the_answer() -> None:
     shown: JSON = {"msg": "in plain sight"}
     assert "in plain sight" in redact(answered(shown, status=404), answered(shown))
     assert "in plain sight" not in redact(answered(shown, status=500), answered(shown, status=500))
@@ -156,7 +156,7 @@ def test_nothing_of_a_request_is_shown() -> None:
     assert '["body", {' in told
 
 
-def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
+def test_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
     legacy, native = answered({"notes": [{"body": "a"}]}), answered({"notes": [{"body": 1, "Agnes": 2}]})
     told = Redactor(KEY, CONTRACT).verdict(compare(legacy, native, CONTRACT), legacy, native)
     digest = Redactor(KEY).digest
@@ -220,7 +220,7 @@ def test_dry_run_writes_show_names_of_contract_and_mongodb() -> None:
     }
 
 
-def test_a_name_that_only_an_example_has_is_not_known() -> None:
+def test_name_that_only_an_example_has_is_not_known() -> None:
     schema: JSON = {"anyOf": [properties(body=True), {"enum": [{"properties": {"Agnes": 1}}]}]}
     write: dict[str, JSON] = {"collection": "notes", "operation": "insert", "document": {"body": 1, "Agnes": 2}}
     told = json.dumps(Redactor(KEY, operation(schema)).writes([write]))
@@ -237,7 +237,7 @@ def test_unknown_names_share_one_field_without_a_lasting_key() -> None:
     assert spot["path"] == f"body.~{fleeting.digest('Agnes')}"
 
 
-def test_a_content_type_that_the_contract_lacks_is_not_quoted() -> None:
+def test_content_type_that_the_contract_lacks_is_not_quoted() -> None:
     native = exchange(b"x", f"text/{PATIENT.split()[0]}")
     told = Redactor(KEY, CONTRACT).verdict(compare(answered({}), native, CONTRACT), answered({}), native)
     assert "is not a content type of this status" in json.dumps(told)
@@ -249,7 +249,7 @@ def test_statuses_and_outcomes_are_no_secret() -> None:
     assert '"value": "hang"' in redact(answered({}), exchange(outcome="hang"))
 
 
-def test_a_hidden_field_is_named_as_any_other() -> None:
+def test_hidden_field_is_named_as_any_other() -> None:
     contract = operation({"properties": {"count": {"x-compare": "ignore"}}})
     legacy, native = answered({"count": 1, "a": 1}), answered({"count": 2, "a": 1})
     told = Redactor(KEY, contract).verdict(compare(legacy, native, contract), legacy, native)
@@ -271,7 +271,7 @@ def test_digests_depend_on_key_type_and_value() -> None:
     assert set("".join(found)) <= set("bcdfghjklmnpqrst")
 
 
-def test_a_short_key_is_refused() -> None:
+def test_short_key_is_refused() -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         Redactor(b"short")
 
@@ -291,7 +291,7 @@ def test_what_was_not_kept_is_told_by_length_and_digest() -> None:
     assert told["body"] == {"form": "truncated", "length": 999, "content": content}
 
 
-def test_a_redaction_is_bounded() -> None:
+def test_redaction_is_bounded() -> None:
     wide: JSON = [[[n, str(n)] for n in range(60)] for _ in range(60)]
     told = json.dumps(Redactor(KEY).answer(answered(wide)))
     assert len(told) < 400_000
@@ -316,5 +316,5 @@ def test_a_redaction_is_bounded() -> None:
         ({"properties": {"a": {"anyOf": [NOTE]}}}, ["a", "body"], True),
     ],
 )
-def test_a_schema_names_properties(schema: JSON, path: list[str | int], named: bool) -> None:
+def test_schema_names_properties(schema: JSON, path: list[str | int], named: bool) -> None:
     assert is_named(schema, path) is named

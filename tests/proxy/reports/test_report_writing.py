@@ -115,7 +115,7 @@ async def test_without_a_key_unknown_names_are_one_field(database: Database, rea
     assert (field.field, field.count) == ("body.~", 2)
 
 
-async def test_a_fault_in_noting_stops_nothing(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_fault_in_noting_stops_nothing(reports: ReportWriter, reading: ReportReader) -> None:
     fault, whole = metric("fault"), differing()
     broken = ComparisonEvent("notes.list", CONTRACT, "legacy", None, whole.legacy, whole.native)  # type: ignore[arg-type]
     reports.record(broken)

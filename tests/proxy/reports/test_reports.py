@@ -142,7 +142,7 @@ async def test_fields_are_told_with_kind_and_noise(reports: ReportWriter, readin
     assert (route.replays, route.noisy) == (2, 1)
 
 
-async def test_a_field_that_differs_in_many_items_is_one(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_field_that_differs_in_many_items_is_one(reports: ReportWriter, reading: ReportReader) -> None:
     notes: JSON = [{"body": "a"}, {"body": "b"}, {"body": "c"}]
     others: JSON = [{"body": "x"}, {"body": 1}, {"body": "z"}]
     reports.record(compared(answered({"notes": notes}), answered({"notes": others})))
@@ -210,7 +210,7 @@ async def test_data_as_names_does_not_fill_the_report(reports: ReportWriter, rea
     assert fields[0].count == 40
 
 
-async def test_an_empty_report(reading: ReportReader) -> None:
+async def test_empty_report(reading: ReportReader) -> None:
     assert await reading.routes(ever()) == ()
     assert await reading.fields(ever()) == ()
     assert await reading.sample("none") is None

@@ -108,7 +108,7 @@ def test_each_entry_stands_in_one_row(legacy: Any, native: Any, hints: dict[int,
             assert len(steps) == len(set(steps)) == len(tree.get(entries, ()))
 
 
-def test_a_header_that_differs_is_marked() -> None:
+def test_header_that_differs_is_marked() -> None:
     one, other = answered({}, headers=[("location", "/a")]), answered({}, headers=[("location", "/b")])
     marked = [row for row in rows(sample(one, other)) if row.marked]
     assert [(row.name, row.legacy.mark, row.native.mark) for row in marked] == [("location", "different", "different")]
@@ -124,7 +124,7 @@ def test_only_what_is_near_a_difference_can_be_shown() -> None:
     assert only_near(rows(sample(answered(legacy), answered(legacy)))) == ()
 
 
-def test_an_answer_that_never_came_has_no_body() -> None:
+def test_answer_that_never_came_has_no_body() -> None:
     whole = sample(answered({"name": "a"}), answered({"name": "b"}))
     nothing = replace(whole.native, outcome="hang", status=0, headers=(), body=replace(whole.native.body, content=None))
     found = rows(replace(whole, native=nothing))

@@ -95,7 +95,7 @@ def test_without_a_contract_nothing_can_be_named() -> None:
     assert "does not contain this field" in suggest(differing("body.a", noise=1)).remark
 
 
-def test_an_operation_that_the_file_no_longer_has(written: tuple[Contract, Tree], tmp_path: Path) -> None:
+def test_operation_that_the_file_no_longer_has(written: tuple[Contract, Tree], tmp_path: Path) -> None:
     other = tmp_path / "openapi.yaml"
     other.write_text(OPENAPI.replace("/notes:", "/other:"))
     found = suggest(differing("body.notes", noise=1), written[0], read_tree(other))
@@ -117,7 +117,7 @@ def test_unrepeated_header_suggests_a_divergence_and_no_rule(written: tuple[Cont
     assert suggest(differing("header.etag", "header", noise=3), *written).where == "divergences.yaml"
 
 
-def test_a_status_that_never_came_is_left_open(written: tuple[Contract, Tree]) -> None:
+def test_status_that_never_came_is_left_open(written: tuple[Contract, Tree]) -> None:
     [entry] = yaml.safe_load(suggest(differing("outcome", "outcome"), *written, statuses=(200, 0)).rule)
     assert entry["when"] == {"paths": ["outcome"]}
 
@@ -131,7 +131,7 @@ def test_what_explains_too_much_says_so(written: tuple[Contract, Tree], field: s
     assert "~" not in found.rule
 
 
-def test_the_evidence_is_what_legacy_does_by_itself() -> None:
+def test_evidence_is_what_legacy_does_by_itself() -> None:
     assert evidence(differing("body.a", replays=0)).endswith(
         "no request of this route was sent to legacy twice (shadow.noise)"
     )

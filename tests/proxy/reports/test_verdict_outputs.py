@@ -132,7 +132,7 @@ def test_sums_and_revisions_count_both_kinds(rows: list[dict[str, Any]], summary
 
 
 @pytest.mark.parametrize(("share", "is_failed"), [(66, True), (67, False)])
-def test_the_gate_names_both_kinds(summary: RouteSummary, share: int, is_failed: bool) -> None:
+def test_gate_names_both_kinds(summary: RouteSummary, share: int, is_failed: bool) -> None:
     (result,) = evaluate(Gate(BasisPoints(100 * share)), [summary], [], {})
     found = f"66.67% of 9 comparisons fail: {WORDS}; at most {share}% may"
     assert result.reasons == ((found,) if is_failed else ())

@@ -70,7 +70,7 @@ class Stepped:
 
 
 @pytest.mark.parametrize("jump", [8 * DAY, 365 * DAY, -DAY / 2, -365 * DAY])
-async def test_a_jump_of_the_clock_starts_the_bake_time_again(jump: float) -> None:
+async def test_jump_of_the_clock_starts_the_bake_time_again(jump: float) -> None:
     process = Stepped()
     assert await process.after(0.0) == ["start"]
     assert await process.after(DAY) == ["start"]
@@ -124,7 +124,7 @@ async def test_small_steps_of_the_clock_change_nothing() -> None:
         assert await process.after(DAY / 4, 5.0) == ["start"]
 
 
-async def test_a_bake_time_that_begins_in_the_future_starts_again() -> None:
+async def test_bake_time_that_begins_in_the_future_starts_again() -> None:
     # This happens when all processes restart while the clock was set back.
     process = Stepped()
     await process.after(0.0)
@@ -132,7 +132,7 @@ async def test_a_bake_time_that_begins_in_the_future_starts_again() -> None:
     assert await process.after(1.0, -DAY) == ["gate", "start"]
 
 
-def test_the_clock_follows_the_store_and_tells_its_jumps() -> None:
+def test_clock_follows_the_store_and_tells_its_jumps() -> None:
     steady = [0.0]
     clock = Clock(lambda: 500.0, lambda: steady[0])
     clock.set(1000.0)

@@ -18,7 +18,7 @@ from proxy.types import BasisPoints
 from tests.support.rollout_replica import PLAIN, STAGED, config, recorded, replica, running
 
 
-async def test_a_native_that_fails_is_capped_when_it_is_looked_at() -> None:
+async def test_native_that_fails_is_capped_when_it_is_looked_at() -> None:
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         assert (one.share(), one.limits) == (5000, {})
@@ -73,7 +73,7 @@ async def test_rollout_rises_to_its_end_but_not_without_evidence() -> None:
         assert one.limits == {}
 
 
-async def test_a_missed_gate_begins_the_hold_anew() -> None:
+async def test_missed_gate_begins_the_hold_anew() -> None:
     one = replica(config(STAGED.replace("200ms", "10s")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
@@ -163,7 +163,7 @@ async def test_acknowledged_cap_is_released_after_its_cooldown() -> None:
         assert one.share() == 5000  # what was seen before does not count again
 
 
-async def test_a_clock_that_jumps_moves_nothing() -> None:
+async def test_clock_that_jumps_moves_nothing() -> None:
     wall = [1.8e9]
     store, clock = MemoryStore(Clock(lambda: wall[0])), Clock(lambda: wall[0])
     one = replica(config(STAGED.replace("200ms", "1h")), store, clock=clock)
@@ -180,7 +180,7 @@ async def test_a_clock_that_jumps_moves_nothing() -> None:
         assert one.share() == 1000
 
 
-async def test_a_changed_file_is_followed_and_noted() -> None:
+async def test_changed_file_is_followed_and_noted() -> None:
     one = replica(config(PLAIN, STAGED.replace("name: a, match: GET /a", "name: b, match: GET /b")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share("b") == 1000)
@@ -195,7 +195,7 @@ async def test_a_changed_file_is_followed_and_noted() -> None:
         assert told == "`native` was 50%, and is 30%"
 
 
-async def test_an_error_does_not_end_the_evaluation(caplog: pytest.LogCaptureFixture) -> None:
+async def test_error_does_not_end_the_evaluation(caplog: pytest.LogCaptureFixture) -> None:
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         one.hook_fails = True

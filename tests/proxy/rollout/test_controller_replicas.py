@@ -116,7 +116,7 @@ async def test_evidence_is_of_all_replicas(databases: Stores) -> None:
         await one.until(lambda: one.share() == 5000)
 
 
-async def test_a_cap_survives_a_restart_but_not_another_revision(databases: Stores) -> None:
+async def test_cap_survives_a_restart_but_not_another_revision(databases: Stores) -> None:
     one = replica(config(PLAIN), databases())
     async with running(one):
         one.serve(status=500)

@@ -69,7 +69,7 @@ class Process:
         return other
 
 
-async def test_a_guard_that_fails_on_one_route_caps_its_group() -> None:
+async def test_guard_that_fails_on_one_route_caps_its_group() -> None:
     process = Process()
     process.serve("create", 500)
     process.evaluator.evaluate(time.monotonic())
@@ -82,7 +82,7 @@ async def test_a_guard_that_fails_on_one_route_caps_its_group() -> None:
 
 
 @pytest.mark.parametrize("name", ["list", "create", "notes"])
-async def test_a_rollback_by_route_or_group_holds_for_the_group(name: str) -> None:
+async def test_rollback_by_route_or_group_holds_for_the_group(name: str) -> None:
     process = Process()
     route = process.shares.route(name)
     state = await carry_out(
@@ -92,7 +92,7 @@ async def test_a_rollback_by_route_or_group_holds_for_the_group(name: str) -> No
     assert process.shares_now() == {"list": 100, "create": 100, "other": 500}
 
 
-async def test_the_evidence_of_a_group_is_that_of_all_its_routes() -> None:
+async def test_evidence_of_a_group_is_that_of_all_its_routes() -> None:
     text = config(
         f"{LIST}, group: notes",
         f"{CREATE}, group: notes",
@@ -113,7 +113,7 @@ async def test_the_evidence_of_a_group_is_that_of_all_its_routes() -> None:
     assert change.route == "notes"
 
 
-async def test_a_capped_route_takes_its_cap_into_a_group_and_out_of_it() -> None:
+async def test_capped_route_takes_its_cap_into_a_group_and_out_of_it() -> None:
     alone = config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%")
     process = Process(alone)
     process.serve("list", 500)
@@ -125,7 +125,7 @@ async def test_a_capped_route_takes_its_cap_into_a_group_and_out_of_it() -> None
     assert process.shares_now() == {"list": 0, "create": 0}
 
 
-async def test_a_group_without_a_state_starts_with_those_of_its_routes() -> None:
+async def test_group_without_a_state_starts_with_those_of_its_routes() -> None:
     alone = Process(config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%"))
     alone.serve("list", 500)
     alone.evaluator.evaluate(time.monotonic())
@@ -155,7 +155,7 @@ async def test_cap_of_vanished_routes_is_logged_and_returns_with_them(caplog: py
     assert process.shares_now() == {"list": 0, "create": 0, "other": 500}
 
 
-def test_a_group_has_the_lowest_cap_and_stage_of_its_routes() -> None:
+def test_group_has_the_lowest_cap_and_stage_of_its_routes() -> None:
     route = GROUPED.routes[0]
     by = Attribution("amara", "because", 5.0)
     low, high = (replace(initial_state(route), stage=BasisPoints(stage), passing=float(stage)) for stage in (100, 1000))

@@ -64,7 +64,7 @@ def test_remaining_bake_time_is_never_negative() -> None:
         ({"paused": MARK}, "paused"),
     ],
 )
-def test_a_cap_or_a_person_keeps_it(change: dict[str, Cap | Attribution], expected: str) -> None:
+def test_cap_or_a_person_keeps_it(change: dict[str, Cap | Attribution], expected: str) -> None:
     assert waits(replace(FIRST, **change)) == expected  # type: ignore[arg-type]
 
 
@@ -87,7 +87,7 @@ def test_usual_legacy_rate_counts_where_legacy_has_no_requests() -> None:
     assert waits(seen=alone, usual=FailureRatio(100, 1000)) == "nothing"
 
 
-def test_a_route_that_is_not_compared_has_no_gate_of_mismatches() -> None:
+def test_route_that_is_not_compared_has_no_gate_of_mismatches() -> None:
     assert waits(seen=replace(GOOD, compared=0), chosen=route(shadow=0)) == "nothing"
 
 
@@ -112,7 +112,7 @@ def test_file_is_the_limit_where_it_allows_no_higher_share() -> None:
     assert waits(chosen=route(native="2%")) == "nothing"
 
 
-def test_a_person_must_agree_where_that_is_wanted() -> None:
+def test_person_must_agree_where_that_is_wanted() -> None:
     assert ROUTE.rollout is not None
     assert (
         waits(chosen=ROUTE.model_copy(update={"rollout": ROUTE.rollout.model_copy(update={"approve": True})}))
@@ -132,7 +132,7 @@ def test_without_a_rollout_there_is_no_progress() -> None:
     assert progress(ROUTE, initial_state(ROUTE), GOOD, None, DAY) is None
 
 
-def test_the_timetable_gives_each_stage_its_earliest_time() -> None:
+def test_timetable_gives_each_stage_its_earliest_time() -> None:
     assert ROUTE.rollout is not None
     assert list(timetable(ROUTE.rollout, 1000.0)) == [(100, 1000.0), (5000, 1000.0 + DAY)]
 
@@ -158,7 +158,7 @@ def test_stages_may_have_bake_times_of_their_own() -> None:
     ("hours", "expected", "left"),
     [(9, "nothing", 0.0), (16.9, "nothing", 0.0), (17, "window", 40 * HOUR), (24, "window", 33 * HOUR)],
 )
-def test_a_rollout_waits_for_its_window(hours: float, expected: str, left: float) -> None:
+def test_rollout_waits_for_its_window(hours: float, expected: str, left: float) -> None:
     # Tuesday, the 1st of December, is a date on which nothing is promoted.
     chosen = scheduled(window=WINDOW)
     state = start_rollout(chosen, initial_state(chosen), MONDAY - 2 * DAY)
@@ -168,7 +168,7 @@ def test_a_rollout_waits_for_its_window(hours: float, expected: str, left: float
     assert found.left == pytest.approx(left)
 
 
-def test_the_timetable_skips_what_is_outside_the_window() -> None:
+def test_timetable_skips_what_is_outside_the_window() -> None:
     chosen = scheduled(window=WINDOW)
     assert chosen.rollout is not None
     times = [at for _, at in timetable(chosen.rollout, MONDAY - DAY)]
@@ -176,7 +176,7 @@ def test_the_timetable_skips_what_is_outside_the_window() -> None:
     assert end_of(chosen.rollout, BasisPoints(5000), MONDAY) == MONDAY + 57 * HOUR
 
 
-def test_a_rollout_starts_at_the_running_share() -> None:
+def test_rollout_starts_at_the_running_share() -> None:
     chosen = scheduled(start_at="50%", window=WINDOW)
     assert (chosen.share, effective(chosen, None, read=True).share) == (5000, 5000)
     state = start_rollout(chosen, initial_state(chosen), 0.0)

@@ -21,7 +21,7 @@ def change(kind: Kind, before: int = 2500, after: int = 0) -> AuditEntry:
     return AuditEntry(kind, BY, BasisPoints(before), BasisPoints(after), "notes.list", "r2")
 
 
-def test_a_notice_says_what_became_of_a_share_and_why() -> None:
+def test_notice_says_what_became_of_a_share_and_why() -> None:
     notice = publish.webhook_event(change("cap"))
     assert notice is not None
     assert json.loads(notice.body()) == {

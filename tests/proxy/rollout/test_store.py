@@ -81,7 +81,7 @@ async def store(request: pytest.FixtureRequest, mongodb_url: str, hub: HubStore)
             yield MongoStore(database)
 
 
-async def test_a_state_comes_back_as_it_was(store: Store) -> None:
+async def test_state_comes_back_as_it_was(store: Store) -> None:
     state = guard_failed(ROUTE, next_of(FIRST), "errors 40%", 30.0)
     assert state is not None
     for each in (FIRST, next_of(FIRST), state):
@@ -107,7 +107,7 @@ async def test_of_many_that_promote_at_once_one_does(store: Store) -> None:
     assert sum(done) == 1
 
 
-async def test_the_history_has_every_change_once_newest_first(store: Store) -> None:
+async def test_history_has_every_change_once_newest_first(store: Store) -> None:
     for state in (FIRST, next_of(FIRST), next_of(FIRST)):
         await store.replace(state)
     await store.states()
@@ -119,7 +119,7 @@ async def test_the_history_has_every_change_once_newest_first(store: Store) -> N
     assert (await store.history(1))[0].revision == "abc"
 
 
-async def test_an_entry_that_a_dead_replica_left_out_is_made_up_for(database: Database) -> None:
+async def test_entry_that_a_dead_replica_left_out_is_made_up_for(database: Database) -> None:
     store = MongoStore(database)
     await database.collection("states").insert_one(FIRST.document())
     assert await store.history(10) == ()
@@ -136,7 +136,7 @@ async def test_evidence_adds_up_and_goes_with_its_epoch(store: Store) -> None:
     assert await store.evidence([FIRST.epoch, "b#1"]) == {"b#1": Evidence(5)}
 
 
-async def test_a_file_is_adopted_by_one_replica(store: Store) -> None:
+async def test_file_is_adopted_by_one_replica(store: Store) -> None:
     first = AnnouncedConfig("r1", {"notes.list": BasisPoints(100)}, ("notes.list",), "routes: []")
     assert await store.announce(first) == AnnouncedConfig()
     assert await store.announce(first) is None
@@ -195,7 +195,7 @@ async def test_what_legacy_last_showed_is_kept_for_a_restart(database: Database)
     assert await store.baselines() == {"notes.list": tally, "b": RequestStats(1)}
 
 
-async def test_a_process_on_its_own_keeps_no_more_than_it_must() -> None:
+async def test_process_on_its_own_keeps_no_more_than_it_must() -> None:
     store = MemoryStore()
     await store.set_baselines({"a": RequestStats(1)})
     assert await store.baselines() == {}
@@ -204,7 +204,7 @@ async def test_a_process_on_its_own_keeps_no_more_than_it_must() -> None:
     assert len(await store.history(5000)) == 1000
 
 
-async def test_the_time_is_that_of_the_server(store: Store) -> None:
+async def test_time_is_that_of_the_server(store: Store) -> None:
     assert abs(await store.now() - time.time()) < 5
 
 
@@ -274,7 +274,7 @@ async def test_where_there_are_no_change_streams_states_are_polled(standalone: s
     await database.close()
 
 
-async def test_a_stream_that_ends_is_told(database: Database) -> None:
+async def test_stream_that_ends_is_told(database: Database) -> None:
     store = MongoStore(database)
     await store.replace(FIRST)
     changes, task = await follow(store)
@@ -284,7 +284,7 @@ async def test_a_stream_that_ends_is_told(database: Database) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_an_outage_is_told(mongodb_url: str, driver: DriverName) -> None:
+async def test_outage_is_told(mongodb_url: str, driver: DriverName) -> None:
     async with Relay(mongodb_url) as relay:
         await relay.mend()
         database = Database(relay.url, DATABASE, timeout=0.2, driver=driver)
@@ -317,7 +317,7 @@ async def test_page_waits_for_no_store_known_as_unreachable(read: str) -> None:
     collect_abandoned_sockets()
 
 
-def test_a_slice_becomes_evidence() -> None:
+def test_slice_becomes_evidence() -> None:
     seen = WindowBucket(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
     assert Evidence.of(seen) == Evidence(20, 7, 10, 3, 5, 6)
 

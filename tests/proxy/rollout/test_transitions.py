@@ -77,7 +77,7 @@ def test_cappable_routes_stay_on_legacy_until_the_state_is_read() -> None:
         assert effective(chosen, None, read=False).share == expected
 
 
-def test_the_file_is_a_ceiling_and_a_pin_stands_above_all() -> None:
+def test_file_is_a_ceiling_and_a_pin_stands_above_all() -> None:
     assert share(route(native="5%"), at(1000)) == 500
     assert effective(route(native="5%"), at(1000), read=True).by == "file"
     assert share(route(pin="native"), None) == FULL
@@ -148,14 +148,14 @@ def test_manual_rollback_stays_until_acknowledged() -> None:
         assert share(chosen, up) == (100 if chosen.rollout else 2500)
 
 
-def test_a_rollback_may_leave_a_stage() -> None:
+def test_rollback_may_leave_a_stage() -> None:
     down = roll_back(route(), at(5000), BasisPoints(1000), by())
     assert (share(route(), down), down.stage) == (1000, 1000)
     with pytest.raises(Refused, match="capped at 10% by amara; ack it first"):
         promote(route(), down, by())
 
 
-def test_a_rollback_only_goes_down() -> None:
+def test_rollback_only_goes_down() -> None:
     for chosen, state, text in (
         (PLAIN, initial_state(PLAIN), "is at 25% already: the file's share"),
         (route(), at(1000), "is at 10% already: the rollout is at 10%"),
@@ -165,7 +165,7 @@ def test_a_rollback_only_goes_down() -> None:
             roll_back(chosen, state, BasisPoints(5000), by())
 
 
-def test_a_person_can_hold_a_rollout_and_let_it_go_on() -> None:
+def test_person_can_hold_a_rollout_and_let_it_go_on() -> None:
     state = pause(route(), at(1000), by())
     assert share(route(), state) == 1000
     with pytest.raises(Refused, match="paused already, by amara: because"):

@@ -66,7 +66,7 @@ def by_config_map(path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("change", [in_place, by_rename, by_config_map])
-async def test_a_change_comes_into_force(file: Path, change: Callable[[Path, str], None]) -> None:
+async def test_change_comes_into_force(file: Path, change: Callable[[Path, str], None]) -> None:
     change(file, config_text("http://one"))
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
@@ -80,7 +80,7 @@ async def test_a_change_comes_into_force(file: Path, change: Callable[[Path, str
     assert watcher.config.legacy.url == "http://six"
 
 
-async def test_a_change_of_equal_size_and_time_is_seen(file: Path) -> None:
+async def test_change_of_equal_size_and_time_is_seen(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     before = file.stat()
@@ -90,7 +90,7 @@ async def test_a_change_of_equal_size_and_time_is_seen(file: Path) -> None:
     assert adoption.urls == ["http://two"]
 
 
-async def test_a_faulty_file_changes_nothing_and_says_why(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_faulty_file_changes_nothing_and_says_why(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     before = watcher.config
@@ -109,7 +109,7 @@ async def test_a_faulty_file_changes_nothing_and_says_why(file: Path, caplog: py
     assert (watcher.applied, watcher.refused, adoption.urls) == (0, 1, [None])
 
 
-async def test_a_file_put_right_clears_the_problems(file: Path) -> None:
+async def test_file_put_right_clears_the_problems(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("[")
@@ -120,7 +120,7 @@ async def test_a_file_put_right_clears_the_problems(file: Path) -> None:
     assert adoption.urls == [None, "http://one"]
 
 
-async def test_a_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> None:
+async def test_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.unlink()
@@ -132,7 +132,7 @@ async def test_a_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> N
     assert (watcher.problems, adoption.urls) == ((), [None, "http://two"])
 
 
-async def test_a_moment_without_the_file_is_no_change(file: Path) -> None:
+async def test_moment_without_the_file_is_no_change(file: Path) -> None:
     watcher = ConfigWatcher(file, {}, AppliedConfigs())
     aside = file.rename(file.with_suffix(".bak"))
     assert not await watcher.check()
@@ -141,7 +141,7 @@ async def test_a_moment_without_the_file_is_no_change(file: Path) -> None:
     assert (watcher.problems, watcher.refused) == ((), 0)
 
 
-async def test_a_half_written_file_waits_for_its_other_half(file: Path) -> None:
+async def test_half_written_file_waits_for_its_other_half(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     with file.open("w") as half:
@@ -172,7 +172,7 @@ async def test_comments_alone_change_nothing(file: Path) -> None:
     assert (adoption.urls, watcher.applied) == ([], 0)
 
 
-async def test_a_change_that_cannot_be_put_in_place_is_refused(file: Path) -> None:
+async def test_change_that_cannot_be_put_in_place_is_refused(file: Path) -> None:
     def refuse(config: Config | None) -> None:
         if config is not None:
             raise RuntimeError("no room")
@@ -184,7 +184,7 @@ async def test_a_change_that_cannot_be_put_in_place_is_refused(file: Path) -> No
     assert watcher.problems[0].message.startswith("could not be applied: RuntimeError at ")
 
 
-async def test_a_change_between_start_up_and_watching_is_not_missed(file: Path) -> None:
+async def test_change_between_start_up_and_watching_is_not_missed(file: Path) -> None:
     loaded = load_config(file, {})
     file.write_text(config_text("http://two"))
     adoption = AppliedConfigs()
@@ -194,14 +194,14 @@ async def test_a_change_between_start_up_and_watching_is_not_missed(file: Path) 
     assert adoption.urls == ["http://two"]
 
 
-async def test_a_configuration_in_force_is_not_put_in_place_again(file: Path) -> None:
+async def test_configuration_in_force_is_not_put_in_place_again(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption, load_config(file, {}))
     await settle(watcher)
     assert adoption.urls == []
 
 
-def test_a_faulty_file_at_the_start_is_fatal(file: Path) -> None:
+def test_faulty_file_at_the_start_is_fatal(file: Path) -> None:
     file.write_text("")
     with pytest.raises(ConfigError):
         ConfigWatcher(file, {}, AppliedConfigs())

@@ -26,7 +26,7 @@ def loaded(watcher: ConfigWatcher) -> Contract | None:
     return watcher.agreement.contract
 
 
-async def test_a_change_of_the_contracts_is_a_change_of_the_file(file: Path, tmp_path: Path) -> None:
+async def test_change_of_the_contracts_is_a_change_of_the_file(file: Path, tmp_path: Path) -> None:
     adopted = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adopted)
     assert loaded(watcher) is None

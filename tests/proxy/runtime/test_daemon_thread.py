@@ -28,7 +28,7 @@ async def test_errors_are_raised_and_the_thread_goes_on() -> None:
     assert await threads.run(lambda: 1, HANG_TIMEOUT) == 1
 
 
-async def test_a_hanging_call_is_abandoned_and_others_run() -> None:
+async def test_hanging_call_is_abandoned_and_others_run() -> None:
     threads, end = DaemonThreads("test-hanging"), threading.Event()
     with pytest.raises(TimeoutError):
         await threads.run(lambda: end.wait(60), 0.05)

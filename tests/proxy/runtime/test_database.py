@@ -48,7 +48,7 @@ async def test_routing_yaml_names_it(mongodb_url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["mongodb://:::", "mongodb://user:secret@@host/", "http://host"])
-def test_a_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
+def test_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
     with pytest.raises(InvalidDatabaseUrl, match="invalid MongoDB URL") as caught:
         Database(url, "x")
     assert url not in str(caught.value)
@@ -71,11 +71,11 @@ def test_invalid_urls_are_refused_by_both_drivers(driver: DriverName, url: str, 
     ("environ", "expected"),
     [({}, "motor"), ({"MONGODB_DRIVER": ""}, "motor"), *[({"MONGODB_DRIVER": name}, name) for name in DRIVERS]],
 )
-def test_the_environment_names_the_driver(environ: dict[str, str], expected: str) -> None:
+def test_environment_names_the_driver(environ: dict[str, str], expected: str) -> None:
     assert name_from(environ) == expected
 
 
-def test_an_unknown_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONGODB_DRIVER", "mongoose")
     with pytest.raises(InvalidDatabaseUrl, match="MONGODB_DRIVER must be motor or pymongo, not 'mongoose'"):
         Database("mongodb://127.0.0.1:1", "x")
@@ -151,7 +151,7 @@ async def test_commands_are_timed(database: Database) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_a_name_that_dns_does_not_know_is_away(driver: DriverName) -> None:
+async def test_name_that_dns_does_not_know_is_away(driver: DriverName) -> None:
     database = Database("mongodb+srv://nowhere.invalid/", "x", driver=driver)
     with pytest.raises(Unavailable):
         await database.reach()

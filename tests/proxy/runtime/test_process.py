@@ -42,7 +42,7 @@ async def test_each_port_has_its_own_app(file: Path) -> None:
             assert json.loads((await get(ops, "/healthz"))[1]) == {"status": "ok"}
 
 
-async def test_a_change_of_share_moves_traffic(file: Path) -> None:
+async def test_change_of_share_moves_traffic(file: Path) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port))
         async with process(file) as (public, _):
@@ -51,7 +51,7 @@ async def test_a_change_of_share_moves_traffic(file: Path) -> None:
             await until(public, b"native")
 
 
-async def test_a_faulty_change_changes_nothing_and_shows(file: Path) -> None:
+async def test_faulty_change_changes_nothing_and_shows(file: Path) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port))
         async with process(file) as (public, ops):
@@ -68,7 +68,7 @@ async def test_a_faulty_change_changes_nothing_and_shows(file: Path) -> None:
             assert b"scribe_proxy_config_valid 1.0" in (await get(ops, "/metrics"))[1]
 
 
-async def test_a_change_of_legacy_is_followed(file: Path) -> None:
+async def test_change_of_legacy_is_followed(file: Path) -> None:
     async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother")
@@ -99,7 +99,7 @@ async def test_another_mongodb_waits_for_a_restart(file: Path, caplog: pytest.Lo
             assert "mongodb: takes effect at a restart" in caplog.text
 
 
-async def test_the_access_log_can_be_switched_off(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_access_log_can_be_switched_off(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port, extra="access_log: false"))
         async with process(file) as (public, _):
@@ -111,13 +111,13 @@ async def test_the_access_log_can_be_switched_off(file: Path, capfd: pytest.Capt
         assert json.loads(capfd.readouterr().out)["route"] == "all"
 
 
-def test_a_faulty_file_is_fatal_at_the_start(file: Path) -> None:
+def test_faulty_file_is_fatal_at_the_start(file: Path) -> None:
     file.write_text("routes: 5")
     with pytest.raises(ConfigError):
         GatewayProcess(file, {})
 
 
-async def test_a_native_app_that_cannot_start_is_fatal(file: Path) -> None:
+async def test_native_app_that_cannot_start_is_fatal(file: Path) -> None:
     file.write_text(config(1).replace(":native\n", ":missing\n"))
     with pytest.raises(NativeUnavailable):
         async with GatewayProcess(file, {}).running():
@@ -132,7 +132,7 @@ async def test_without_a_native_app_everything_is_legacys(file: Path) -> None:
             assert (await status(ops))["native"] is False
 
 
-def test_the_watcher_looks_often_enough() -> None:
+def test_watcher_looks_often_enough() -> None:
     assert 2 * WatchTimings().interval < 2
 
 

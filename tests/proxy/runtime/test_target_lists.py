@@ -31,7 +31,7 @@ def staff(config: Config) -> frozenset[str]:
     return config.routes[0].native_traffic.include[KeySource("header", "x-staff")].values
 
 
-async def test_a_changed_list_is_a_change_of_the_file(file: Path) -> None:
+async def test_changed_list_is_a_change_of_the_file(file: Path) -> None:
     applied: list[Config | None] = []
     watcher = ConfigWatcher(file, {}, applied.append)
     (file.parent / "staff.txt").write_text("amara\nben\n")
@@ -47,7 +47,7 @@ async def test_a_changed_list_is_a_change_of_the_file(file: Path) -> None:
     assert [config is not None for config in applied] == [True, False, True]
 
 
-def test_a_list_is_saved_with_the_last_good_file(file: Path, tmp_path: Path) -> None:
+def test_list_is_saved_with_the_last_good_file(file: Path, tmp_path: Path) -> None:
     saved = LastGood(tmp_path / "state", file)
     saved.save(file.read_bytes(), tmp_path / "contracts")
     (tmp_path / "staff.txt").unlink()

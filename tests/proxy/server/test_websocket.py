@@ -44,7 +44,7 @@ async def test_starlette_runs_on_it() -> None:
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "x"), (3000, ""), (4321, "é" * 61), (4999, "bye")])
-async def test_the_clients_close_frame_reaches_the_app(code: int, reason: str) -> None:
+async def test_clients_close_frame_reaches_the_app(code: int, reason: str) -> None:
     app = Recorder()
     async with serving(app) as port:
         async with connect(f"ws://127.0.0.1:{port}/", proxy=None) as client:
@@ -76,7 +76,7 @@ async def test_close_without_a_code_is_1005_and_no_close_frame_1006() -> None:
         (999, "", (1011, "")),
     ],
 )
-async def test_the_apps_close_reaches_the_client(code: int, reason: str, seen: tuple[int, str]) -> None:
+async def test_apps_close_reaches_the_client(code: int, reason: str, seen: tuple[int, str]) -> None:
     app = sending(ACCEPTED, {"type": "websocket.close", "code": code, "reason": reason})
     async with serving(app) as port, raw_client(port) as client:
         assert await client.read_close() == seen
@@ -85,7 +85,7 @@ async def test_the_apps_close_reaches_the_client(code: int, reason: str, seen: t
 
 
 @pytest.mark.parametrize(("app", "code"), [(sending(ACCEPTED), 1000), (raising(ValueError(), ACCEPTED), 1011)])
-async def test_an_app_that_leaves_an_open_socket_closes_it(app: ASGIApp, code: int) -> None:
+async def test_app_that_leaves_an_open_socket_closes_it(app: ASGIApp, code: int) -> None:
     async with serving(app) as port, raw_client(port) as client:
         assert await client.read_close() == (code, "")
 
@@ -106,7 +106,7 @@ async def test_an_app_that_leaves_an_open_socket_closes_it(app: ASGIApp, code: i
         (frame(2, b"x" * 1000, fin=False) + frame(0, b"x" * 100), 1009),
     ],
 )
-async def test_a_client_that_breaks_the_rules_is_told_which(data: bytes, code: int) -> None:
+async def test_client_that_breaks_the_rules_is_told_which(data: bytes, code: int) -> None:
     app = Recorder()
     async with serving(app, ws_max_size=1024) as port, raw_client(port) as client:
         client.writer.write(frame(1, b"before"))
@@ -120,7 +120,7 @@ async def test_a_client_that_breaks_the_rules_is_told_which(data: bytes, code: i
         assert app.received[1] == {"type": "websocket.receive", "text": "before"}
 
 
-async def test_a_ping_is_answered() -> None:
+async def test_ping_is_answered() -> None:
     async with serving(Recorder()) as port, raw_client(port) as client:
         client.writer.write(frame(9, b"are you there"))
         assert await client.read_frame() == (10, b"are you there")
@@ -134,7 +134,7 @@ async def test_a_ping_is_answered() -> None:
         (b"", b""),
     ],
 )
-async def test_an_app_answers_what_came_before_the_clients_end(ending: bytes, answer: bytes) -> None:
+async def test_app_answers_what_came_before_the_clients_end(ending: bytes, answer: bytes) -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)
@@ -169,7 +169,7 @@ async def test_client_that_closes_does_not_wait_for_an_idle_app() -> None:
         [{"type": "websocket.http.response.start", "status": 400}, ACCEPTED],
     ],
 )
-async def test_a_message_out_of_turn_is_the_apps_fault(messages: list[Message]) -> None:
+async def test_message_out_of_turn_is_the_apps_fault(messages: list[Message]) -> None:
     faults: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

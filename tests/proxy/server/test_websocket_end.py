@@ -20,7 +20,7 @@ from tests.support.websocket_client import frame, handshake, raw_client
 from tests.support.websocket_server import stoppable, with_state
 
 
-async def test_a_client_that_answers_no_pings_is_dropped() -> None:
+async def test_client_that_answers_no_pings_is_dropped() -> None:
     app = Recorder()
     async with pinging(app) as port, raw_client(port) as client:
         assert (await client.read_frame())[0] == 9
@@ -28,7 +28,7 @@ async def test_a_client_that_answers_no_pings_is_dropped() -> None:
         assert await app.end() == {"type": "websocket.disconnect", "code": 1006, "reason": "no answer to a ping"}
 
 
-async def test_a_client_whose_cable_was_pulled_is_dropped() -> None:
+async def test_client_whose_cable_was_pulled_is_dropped() -> None:
     # A socket filter that drops every packet has the effect of a pulled cable: the kernel acknowledges nothing.
     app = Recorder()
     async with pinging(app) as port, raw_client(port) as client:
@@ -65,7 +65,7 @@ async def test_client_still_reading_before_a_close_is_waited_for() -> None:
         assert received.endswith(frame(8, struct.pack("!H", 4000), masked=False))
 
 
-async def test_a_shutdown_closes_with_1001_and_waits_for_the_answer() -> None:
+async def test_shutdown_closes_with_1001_and_waits_for_the_answer() -> None:
     app = Recorder()
     async with stoppable(app) as (port, stop), raw_client(port) as client:
         stop()
@@ -75,7 +75,7 @@ async def test_a_shutdown_closes_with_1001_and_waits_for_the_answer() -> None:
         assert await client.read_rest() == b""
 
 
-async def test_a_shutdown_lets_a_handshake_finish() -> None:
+async def test_shutdown_lets_a_handshake_finish() -> None:
     app = Recorder()
     go, asked = asyncio.Event(), asyncio.Event()
 
@@ -98,7 +98,7 @@ async def test_a_shutdown_lets_a_handshake_finish() -> None:
         writer.close()
 
 
-async def test_a_shutdown_that_takes_too_long_drops_the_socket() -> None:
+async def test_shutdown_that_takes_too_long_drops_the_socket() -> None:
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)

@@ -31,7 +31,7 @@ async def test_pings_of_a_client_that_reads_nothing_are_not_hoarded() -> None:
         assert pongs < 60_000
 
 
-async def test_an_app_that_takes_its_time_holds_the_client_back() -> None:
+async def test_app_that_takes_its_time_holds_the_client_back() -> None:
     taken = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +110,7 @@ async def test_message_over_the_budget_is_1013_for_its_client_alone() -> None:
         assert budget.taken == 0
 
 
-async def test_a_client_that_leaves_amid_a_message_gives_its_part_back() -> None:
+async def test_client_that_leaves_amid_a_message_gives_its_part_back() -> None:
     app = Recorder()
     async with budgeted(app, 1_000_000) as (port, budget):
         async with raw_client(port) as client:

@@ -22,7 +22,7 @@ def test_confirmations_have_a_rate_limit() -> None:
     assert cache.needs_confirmation(event("a"))
 
 
-def test_a_confirmed_difference_expires() -> None:
+def test_confirmed_difference_expires() -> None:
     now = 1000.0
     cache = ConfirmationCache(lambda: now)
     cache.add(event("a"))
@@ -32,7 +32,7 @@ def test_a_confirmed_difference_expires() -> None:
     assert cache.needs_confirmation(event("a"))
 
 
-def test_the_cache_of_confirmed_differences_is_bounded() -> None:
+def test_cache_of_confirmed_differences_is_bounded() -> None:
     cache = ConfirmationCache(max_confirmed=0)
     for name in ("a", "b"):
         cache.add(event(name))

@@ -101,7 +101,7 @@ async def entry(legacy: Legacy, app: EchoApp, *commands: object) -> Entry:
     ],
     ids=["the same", "another code", "another reason", "without either", "never"],
 )
-async def test_a_close_by_the_server(legacy: Legacy, app: EchoApp, expected: set[tuple[str, str]]) -> None:
+async def test_close_by_the_server(legacy: Legacy, app: EchoApp, expected: set[tuple[str, str]]) -> None:
     assert await compare(legacy, app, ["close", 4001, "bye"]) == expected
 
 
@@ -110,14 +110,14 @@ async def test_a_close_by_the_server(legacy: Legacy, app: EchoApp, expected: set
     [(EchoApp(None), set()), (EchoApp(1, 1000), {("close", "extra")})],
     ids=["never", "at once"],
 )
-async def test_a_close_by_the_client(legacy: Legacy, app: EchoApp, expected: set[tuple[str, str]]) -> None:
+async def test_close_by_the_client(legacy: Legacy, app: EchoApp, expected: set[tuple[str, str]]) -> None:
     assert await compare(legacy, app) == expected
 
 
-async def test_a_legacy_that_shuts_down_is_not_compared(legacy: Legacy) -> None:
+async def test_legacy_that_shuts_down_is_not_compared(legacy: Legacy) -> None:
     skipped = SkippedEvent("stream", "legacy", "backend_unavailable")
     assert await entry(legacy, EchoApp(None), ["close", 1001, ""]) == skipped
 
 
-async def test_a_connection_that_the_server_drops(legacy: Legacy) -> None:
+async def test_connection_that_the_server_drops(legacy: Legacy) -> None:
     assert await compare(legacy, EchoApp(2, 1000), ["terminate"]) == {("close.code", "value")}

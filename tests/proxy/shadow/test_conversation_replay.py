@@ -110,7 +110,7 @@ async def test_messages_come_back_in_their_places() -> None:
     assert (app.session.received[2]["bytes"], app.session.received[3]["code"]) == (b"b", 1001)
 
 
-async def test_the_scope_is_that_of_the_original_websocket() -> None:
+async def test_scope_is_that_of_the_original_websocket() -> None:
     app = App(echo)
     await replay(ECHOED, app)
     scope, extension = app.session.scope, app.session.extension
@@ -120,7 +120,7 @@ async def test_the_scope_is_that_of_the_original_websocket() -> None:
     assert 0 < extension["deadline"] <= 5
 
 
-async def test_an_app_answers_where_the_model_did() -> None:
+async def test_app_answers_where_the_model_did() -> None:
     async def answer(session: Session, text: str) -> None:
         async def later() -> None:
             await session.extension["until"](3)
@@ -134,7 +134,7 @@ async def test_an_app_answers_where_the_model_did() -> None:
     assert await opened(served, App(answer)) == [("hello", 0), ("model", 3)]
 
 
-async def test_a_message_waits_for_an_app_that_is_busy() -> None:
+async def test_message_waits_for_an_app_that_is_busy() -> None:
     async def answer(session: Session, text: str) -> None:
         await session.say("one")
         await asyncio.sleep(0.02)
@@ -163,7 +163,7 @@ async def test_missing_messages_delay_a_replay_only_once() -> None:
     [(4000, False, Ending("server", 4000, "", 1)), (None, True, Ending("server", 1011, "", 1))],
     ids=["close", "failure"],
 )
-async def test_the_apps_own_end_is_recorded(code: int | None, raises: bool, expected: Ending) -> None:
+async def test_apps_own_end_is_recorded(code: int | None, raises: bool, expected: Ending) -> None:
     async def answer(session: Session, text: str) -> None:
         if raises:
             raise RuntimeError("secret")
@@ -174,7 +174,7 @@ async def test_the_apps_own_end_is_recorded(code: int | None, raises: bool, expe
     assert (result.ending, len(result.sent)) == (expected, 1)
 
 
-async def test_an_app_that_returns_closes_normally() -> None:
+async def test_app_that_returns_closes_normally() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["extensions"]["proxy.dry_run"]["report"]([])
         await send({"type": "websocket.accept"})
@@ -195,7 +195,7 @@ async def test_client_that_breaks_the_protocol_is_closed() -> None:
     ("behaviour", "expected"),
     [("decline", "write_not_allowed"), ("hang", "timeout"), ("flood", "body_too_large"), ("raise", "reset")],
 )
-async def test_an_app_that_cannot_be_compared(behaviour: str, expected: str) -> None:
+async def test_app_that_cannot_be_compared(behaviour: str, expected: str) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if behaviour == "decline":
             scope["extensions"]["proxy.dry_run"]["report"](None)
@@ -213,7 +213,7 @@ async def test_an_app_that_cannot_be_compared(behaviour: str, expected: str) -> 
     assert (result if isinstance(result, str) else result.handshake.outcome) == expected
 
 
-async def test_a_refusal_of_either_side_ends_a_replay() -> None:
+async def test_refusal_of_either_side_ends_a_replay() -> None:
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.close"})

@@ -14,7 +14,7 @@ CHUNKS = [Chunk(bool(index % 2), float(index), bytes([index]) * 100_000) for ind
 JOB = CompareConversation(7, "stream", CONNECTION, RawConversation(exchange(status=101), 0.0, CHUNKS), 99.0)
 
 
-async def test_a_conversation_is_sent_in_parts() -> None:
+async def test_conversation_is_sent_in_parts() -> None:
     sent: list[ConversationPart | CompareConversation] = []
     ConversationSender(sent.append, lambda number: number == 7).submit(JOB)
     while not sent or isinstance(sent[-1], ConversationPart):
@@ -35,7 +35,7 @@ async def test_conversation_no_longer_pending_is_not_completed() -> None:
     assert [type(each) for each in sent] == [ConversationPart]
 
 
-async def test_a_sender_that_is_cancelled_sends_nothing_more() -> None:
+async def test_sender_that_is_cancelled_sends_nothing_more() -> None:
     sent: list[ConversationPart | CompareConversation] = []
     sender = ConversationSender(sent.append, lambda number: True)
     sender.submit(JOB)

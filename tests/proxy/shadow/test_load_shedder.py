@@ -88,7 +88,7 @@ def test_unreadable_times_are_none(content: bytes, tmp_path: Path) -> None:
     assert load_shedder.cpu_times(file) is None
 
 
-def test_a_busy_route_takes_nothing_from_a_rare_one() -> None:
+def test_busy_route_takes_nothing_from_a_rare_one() -> None:
     shedder = CpuLoadShedder(lambda: None)
     shedder.share = 0.1
     admitted = [route for number in range(1000) for route in _due(number) if shedder.admits(route)]

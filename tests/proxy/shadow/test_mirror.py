@@ -71,7 +71,7 @@ def reading(sink: RecordingSink, *, messages: Sequence[Message] = (START, END), 
     return mirrored
 
 
-async def test_a_read_is_brought_with_how_it_came() -> None:
+async def test_read_is_brought_with_how_it_came() -> None:
     sink = RecordingSink()
     mirrored = reading(sink, host="a")
     await mirrored.prepare()
@@ -83,7 +83,7 @@ async def test_a_read_is_brought_with_how_it_came() -> None:
     assert RequestSnapshot.of(exchange, arrival) == RequestSnapshot("GET", b"/x?q=1", ((b"host", b"a"),), b"", arrival)
 
 
-async def test_a_read_says_whether_its_body_was_read() -> None:
+async def test_read_says_whether_its_body_was_read() -> None:
     sink = RecordingSink()
     reading(sink, content_length="8").end("legacy", None)
     mirrored = reading(sink, content_length="8")
@@ -107,7 +107,7 @@ async def test_what_has_no_answer_is_left(messages: Sequence[Message], failure: 
     assert (sink.skipped, sink.reads) == ([reason], [])
 
 
-async def test_a_failure_of_the_served_side_is_an_outcome_to_compare() -> None:
+async def test_failure_of_the_served_side_is_an_outcome_to_compare() -> None:
     sink = RecordingSink()
     reading(sink, messages=()).end("legacy", "legacy_timeout")
     assert sink.reads[0][3].outcome == "hang"
@@ -137,14 +137,14 @@ async def test_write_is_dry_run_whole_and_legacy_receives_it_in_parts() -> None:
     assert (number, exchange.request_body.data, exchange.body.data) == (7, b"onetwo", b"answer")
 
 
-async def test_a_write_that_native_served_after_all_is_not_compared() -> None:
+async def test_write_that_native_served_after_all_is_not_compared() -> None:
     sink = RecordingSink()
     mirrored, _ = await after_dry_run(sink, b"one")
     mirrored.end("native", None)
     assert (sink.discarded, sink.compared) == ([(7, "backend_unavailable")], [])
 
 
-async def test_a_write_that_was_not_dry_run_is_only_served() -> None:
+async def test_write_that_was_not_dry_run_is_only_served() -> None:
     sink = RecordingSink(number=None)
     mirrored, received = await after_dry_run(sink, b"one", b"two")
     mirrored.end("legacy", None)
@@ -170,7 +170,7 @@ async def test_write_too_long_or_interrupted_passes_unchanged(
     assert (sink.skipped, sink.requests) == ([reason], [])
 
 
-async def test_a_length_that_says_too_long_spares_the_gathering() -> None:
+async def test_length_that_says_too_long_spares_the_gathering() -> None:
     sink = RecordingSink()
     never = asyncio.Event()
 

@@ -75,7 +75,7 @@ async def test_messages_are_the_same_however_frames_come(size: int) -> None:
     assert (read.ending.by, read.ending.code) == ("client", 1000)
 
 
-async def test_a_conversation_is_submitted_with_its_handshake() -> None:
+async def test_conversation_is_submitted_with_its_handshake() -> None:
     sink = ConversationRecorder()
     async with ends(sink) as (client, legacy):
         client.writer.write(frame(1, b"early"))
@@ -89,7 +89,7 @@ async def test_a_conversation_is_submitted_with_its_handshake() -> None:
     assert raw.size >= len("early")
 
 
-async def test_a_compressed_conversation_is_read() -> None:
+async def test_compressed_conversation_is_read() -> None:
     async def echo(socket: ServerConnection) -> None:
         async for message in socket:
             await socket.send(message)
@@ -108,7 +108,7 @@ async def test_a_compressed_conversation_is_read() -> None:
     assert [each.data for each in read.sent] == [each.data for each in read.received] == texts
 
 
-async def test_a_refused_handshake_is_submitted() -> None:
+async def test_refused_handshake_is_submitted() -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 11\r\nX-A: b\r\n\r\nBad Request")
@@ -129,7 +129,7 @@ async def test_a_refused_handshake_is_submitted() -> None:
     ],
     ids=["size", "duration"],
 )
-async def test_a_conversation_beyond_a_limit_is_skipped_once(limits: ConversationLimits, reason: str) -> None:
+async def test_conversation_beyond_a_limit_is_skipped_once(limits: ConversationLimits, reason: str) -> None:
     sink = ConversationRecorder()
     async with ends(sink, limits) as (client, legacy):
         await deliver(client, legacy, [frame(2, b"x" * 500)])
@@ -155,7 +155,7 @@ async def test_held_bytes_are_bounded_over_all_conversations() -> None:
     assert budget.used == 0
 
 
-async def test_a_conversation_makes_room_for_those_who_are_served() -> None:
+async def test_conversation_makes_room_for_those_who_are_served() -> None:
     sink, budget, evicted = ConversationRecorder(), MemoryBudget(2000), list[str]()
     served = budget.open(lambda: evicted.append("served"))
     assert served.acquire(1500)
@@ -166,7 +166,7 @@ async def test_a_conversation_makes_room_for_those_who_are_served() -> None:
     assert (sink.skipped, evicted, budget.used) == (["queue_full"], [], 1500)
 
 
-async def test_a_conversation_goes_before_those_who_are_served() -> None:
+async def test_conversation_goes_before_those_who_are_served() -> None:
     sink, budget, evicted = ConversationRecorder(), MemoryBudget(3000), list[str]()
     idle, busy = (budget.open(lambda: evicted.append("served")) for _ in range(2))
     assert idle.acquire(1500)
@@ -178,7 +178,7 @@ async def test_a_conversation_goes_before_those_who_are_served() -> None:
     assert (sink.skipped, evicted, budget.used) == (["queue_full"], [], 2500)
 
 
-async def test_a_mirror_that_fails_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_mirror_that_fails_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
     class FaultyBudget(MemoryBudget):
         def has_room(self, size: int) -> bool:
             raise RuntimeError("secret")

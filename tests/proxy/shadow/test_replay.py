@@ -35,7 +35,7 @@ async def answered(request: RequestSnapshot, within: Bounds | None = None) -> Ex
     return found
 
 
-async def test_the_request_is_the_one_that_came() -> None:
+async def test_request_is_the_one_that_came() -> None:
     scopes: list[Scope] = []
     theirs = Timeouts(response=7.0)
 
@@ -61,11 +61,11 @@ async def test_question_and_answer_are_an_exchange() -> None:
     assert found.body.data == b'{"wrote":"text"}'
 
 
-async def test_an_app_that_goes_on_after_its_answer_has_answered() -> None:
+async def test_app_that_goes_on_after_its_answer_has_answered() -> None:
     assert (await answered(snapshot("/linger"), bounds(0.05))).status == 200
 
 
-async def test_an_answer_that_does_not_come_in_time_is_none() -> None:
+async def test_answer_that_does_not_come_in_time_is_none() -> None:
     started = time.monotonic()
     assert await replay_request(plain, snapshot("/hang"), bounds(0.05)) == "timeout"
     assert time.monotonic() - started < PROMPT_TIMEOUT
@@ -88,7 +88,7 @@ async def test_answer_longer_than_the_served_one_is_not_read_whole() -> None:
         (asyncio.CancelledError(), "reset"),
     ],
 )
-async def test_an_app_that_raises_says_what_became_of_it(
+async def test_app_that_raises_says_what_became_of_it(
     error: BaseException, outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def app(*_: Any) -> None:
@@ -100,12 +100,12 @@ async def test_an_app_that_raises_says_what_became_of_it(
     assert "Jane" not in caplog.text
 
 
-async def test_an_answer_that_breaks_off_is_a_reset() -> None:
+async def test_answer_that_breaks_off_is_a_reset() -> None:
     found = await answered(snapshot("/half"))
     assert (found.outcome, found.status) == ("reset", 200)
 
 
-async def test_an_app_that_cannot_be_stopped_is_told() -> None:
+async def test_app_that_cannot_be_stopped_is_told() -> None:
     go_on = asyncio.Event()
 
     async def app(*_: Any) -> None:
@@ -145,7 +145,7 @@ def test_too_long_a_body_cannot_be_asked_again() -> None:
     assert not_repeatable(long, RequestSnapshot.of(told, CONNECTION)) == "body_too_large"
 
 
-async def test_a_dry_run_tells_what_would_have_been_written() -> None:
+async def test_dry_run_tells_what_would_have_been_written() -> None:
     dry_run = DryRunExchange()
     found = await dry_run.run(with_dry_runs, snapshot(method="POST", body=b"text"), bounds(3))
     assert isinstance(found, Exchange)
@@ -159,13 +159,13 @@ async def test_a_dry_run_tells_what_would_have_been_written() -> None:
     assert 2 < document["deadline"] <= 3
 
 
-async def test_a_dry_run_that_writes_nothing_tells_of_nothing() -> None:
+async def test_dry_run_that_writes_nothing_tells_of_nothing() -> None:
     dry_run = DryRunExchange()
     assert isinstance(await dry_run.run(with_dry_runs, snapshot("/other", "POST"), bounds()), Exchange)
     assert dry_run.writes == ()
 
 
-async def test_an_app_may_decline_a_dry_run() -> None:
+async def test_app_may_decline_a_dry_run() -> None:
     assert await DryRunExchange().run(with_dry_runs, snapshot("/decline", "POST"), bounds()) == "write_not_allowed"
 
 

@@ -162,7 +162,7 @@ async def test_what_no_shadow_was_asked_for_runs_once(stand: Stand) -> None:
         ("huge", "skipped", "body_too_large"),
     ],
 )
-async def test_the_answer_is_what_it_is_without_a_shadow_and_as_prompt(
+async def test_answer_is_what_it_is_without_a_shadow_and_as_prompt(
     stand: Stand, path: str, verdict: str, reason: str | None
 ) -> None:
     alone = await stand.ask(f"/aside/{path}")
@@ -186,7 +186,7 @@ async def test_what_has_no_room_is_left_and_counted(stand: Stand) -> None:
     assert (await stand.compared("/legacy/same")).verdict == "match"
 
 
-async def test_a_write_is_dry_run_on_native_and_served_by_legacy(stand: Stand) -> None:
+async def test_write_is_dry_run_on_native_and_served_by_legacy(stand: Stand) -> None:
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/same", "POST", b"text") == alone
     assert b'{"wrote": "text"}' not in alone
@@ -199,7 +199,7 @@ async def test_a_write_is_dry_run_on_native_and_served_by_legacy(stand: Stand) -
     ("path", "reason", "shortest"),
     [("hang", "timeout", 0.4), ("decline", "write_not_allowed", 0.0)],
 )
-async def test_a_dry_run_that_fails_leaves_the_answer_alone(
+async def test_dry_run_that_fails_leaves_the_answer_alone(
     stand: Stand, path: str, reason: str, shortest: float
 ) -> None:
     alone = await stand.ask("/aside/same", "PUT", b"text")
@@ -217,7 +217,7 @@ async def test_dry_runs_that_hang_do_not_queue(stand: Stand) -> None:
     assert Counter(one.reason for one in stand.heard[before:]) == {"timeout": 2, "queue_full": 6}
 
 
-async def test_a_write_that_cannot_be_dry_run_is_served_and_counted(stand: Stand) -> None:
+async def test_write_that_cannot_be_dry_run_is_served_and_counted(stand: Stand) -> None:
     large = b"x" * 70_000
     for path, body, reason in (
         ("/native/same", b"x", "write_not_allowed"),  # never to legacy
@@ -243,7 +243,7 @@ async def test_share_of_callers_is_shadowed_on_either_backend(stand: Stand) -> N
     assert sampled == {"half": {0, 2}, "pinned": {0, 2}}
 
 
-async def test_a_process_that_stands_still_is_replaced() -> None:
+async def test_process_that_stands_still_is_replaced() -> None:
     async with standing(timings=replace(SWIFT, heartbeat_timeout=1.0)) as stand:
         former = stand.shadow.pid
         assert await stand.ask("/legacy/busy") == await stand.ask("/aside/busy")
@@ -289,7 +289,7 @@ async def test_killed_process_is_replaced_without_other_effects(stand: Stand) ->
     assert (await stand.compared("/legacy/same")).verdict == "match"
 
 
-async def test_a_crash_amid_a_dry_run_is_no_clients_business(stand: Stand) -> None:
+async def test_crash_amid_a_dry_run_is_no_clients_business(stand: Stand) -> None:
     await stand.ready()
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/crash", "POST", b"text") == alone

@@ -157,7 +157,7 @@ async def test_what_native_served_runs_on_legacy(gateway: Gateway) -> None:
     assert await gateway.verdict("other", b'{"a":2}', "native") == Compared(1, "mismatch")
 
 
-async def test_a_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> None:
+async def test_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> None:
     gateway.link.send(Configure(parse(config(9), {}), Path("nowhere")))
     found = Compared(1, "match")
     while found.verdict != "skipped":  # the new configuration takes a moment
@@ -165,7 +165,7 @@ async def test_a_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> N
     assert found.reason == "backend_unavailable"
 
 
-async def test_a_deadline_counts_from_when_the_request_was_served(gateway: Gateway) -> None:
+async def test_deadline_counts_from_when_the_request_was_served(gateway: Gateway) -> None:
     gateway.read("hang", number=1, seconds=0.1)
     gateway.read("hang", number=2, seconds=0.1)
     gateway.read("same", number=3, seconds=0.05)  # waits for room until it is too late
@@ -174,7 +174,7 @@ async def test_a_deadline_counts_from_when_the_request_was_served(gateway: Gatew
     assert told == {*(Compared(number, "skipped", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
 
 
-async def test_a_dry_run_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:
+async def test_dry_run_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:
     for body, verdict in ((b'{"wrote":"text"}', "match"), (b'{"wrote":"other"}', "mismatch")):
         gateway.dry_run("same")
         assert await gateway.next() == DryRunFinished(1)
@@ -192,7 +192,7 @@ async def test_dry_runs_have_room_beside_reads_that_hang(gateway: Gateway) -> No
     assert await gateway.next() == DryRunFinished(1)
 
 
-async def test_a_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
+async def test_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
     gateway.dry_run("decline")
     assert await gateway.next() == DryRunFinished(1, "write_not_allowed")
     gateway.dry_run("hang", 2, 0.05)
@@ -204,7 +204,7 @@ async def test_a_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
     assert await gateway.next() == Pong()
 
 
-async def test_a_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
+async def test_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
     gateway.dry_run("hang")
     gateway.link.send(Discard(1))
     gateway.link.send(LegacyServed(1, exchange()))
@@ -213,7 +213,7 @@ async def test_a_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("write", [False, True])
-async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool) -> None:
+async def test_app_that_cannot_be_stopped_ends_the_process(write: bool) -> None:
     shadowed.RELENTING.clear()
     async with linked(worker=Worker(cancel_timeout=0.05)) as gateway:
         await gateway.next()
@@ -226,7 +226,7 @@ async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool) -> No
         shadowed.RELENTING.append(True)
 
 
-async def test_an_app_that_cannot_start_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_app_that_cannot_start_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async with linked("faulty") as gateway:
         assert gateway.working is not None
         with pytest.raises(NativeUnavailable, match="faulty"):
@@ -243,7 +243,7 @@ async def test_faulty_contracts_leave_those_before_in_force(
     assert await gateway.verdict("meant") == Compared(1, "declared")
 
 
-async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
+async def test_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
     body = shadowed.MEGABYTE * 100
     served = exchange(b"", "text/plain", target="/x/huge")
     digest = Body(b"", len(body), digests_of(body).blocks(), len(body))

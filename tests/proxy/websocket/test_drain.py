@@ -19,7 +19,7 @@ from proxy.websocket.link import DRAIN_SPREAD, drain_delay
 
 
 @given(st.floats(0, 3600), st.floats(0, 1, exclude_max=True))
-def test_a_delay_leaves_time_for_the_closing_handshake(drain_time: float, fraction: float) -> None:
+def test_delay_leaves_time_for_the_closing_handshake(drain_time: float, fraction: float) -> None:
     assert 0 <= drain_delay(drain_time, fraction) <= drain_time * DRAIN_SPREAD
 
 
@@ -60,7 +60,7 @@ class Connection:
         self.closes += 1
 
 
-def test_a_shutdown_closes_one_after_the_other() -> None:
+def test_shutdown_closes_one_after_the_other() -> None:
     clock = Clock()
     fractions = iter(number / 10 for number in range(10))
     loop = cast("asyncio.AbstractEventLoop", clock)

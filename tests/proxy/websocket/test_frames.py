@@ -69,12 +69,12 @@ def test_bytes_that_are_no_frames_pass_unchanged(garbage: bytes, step: int) -> N
     assert passed == garbage
 
 
-def test_a_pong_passes_while_no_ping_was_sent() -> None:
+def test_pong_passes_while_no_ping_was_sent() -> None:
     frame_filter = FrameFilter(TOKEN)
     assert frame_filter.feed(frame(PONG, TOKEN)) == frame(PONG, TOKEN)
 
 
-def test_a_pong_that_never_ends_is_released_at_the_end() -> None:
+def test_pong_that_never_ends_is_released_at_the_end() -> None:
     frame_filter = FrameFilter(TOKEN)
     frame_filter.armed = True
     assert frame_filter.feed(frame(PONG, TOKEN)[:-1]) == b""
@@ -82,14 +82,14 @@ def test_a_pong_that_never_ends_is_released_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])
-def test_a_head_is_that_of_a_whole_message(size: int) -> None:
+def test_head_is_that_of_a_whole_message(size: int) -> None:
     assert encode_head(2, size) == frame(2, b"x" * size, masked=False)[: -size or None]
 
 
-def test_a_control_frame_is_masked_where_a_mask_is_given() -> None:
+def test_control_frame_is_masked_where_a_mask_is_given() -> None:
     assert encode_control(PING, b"abc") == frame(9, b"abc", masked=False)
     assert encode_control(PING, b"abc", b"wxyz") == b"\x89\x83wxyz" + apply(b"abc", b"wxyz")
 
 
-def test_a_close_reason_is_cut_at_a_characters_end() -> None:
+def test_close_reason_is_cut_at_a_characters_end() -> None:
     assert close_payload(4000, "é" * 100) == (4000).to_bytes(2, "big") + "é".encode() * 61

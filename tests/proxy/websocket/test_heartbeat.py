@@ -46,7 +46,7 @@ class Watch:
         self.heartbeat.received_at = at
 
 
-def test_a_quiet_end_is_pinged_and_then_dead_within_five_seconds() -> None:
+def test_quiet_end_is_pinged_and_then_dead_within_five_seconds() -> None:
     watch = Watch()
     assert watch.check(watch.link()) is Action.PING
     assert watch.now == 2.0
@@ -54,7 +54,7 @@ def test_a_quiet_end_is_pinged_and_then_dead_within_five_seconds() -> None:
     assert watch.now == 4.0
 
 
-def test_the_count_begins_at_the_last_that_was_heard() -> None:
+def test_count_begins_at_the_last_that_was_heard() -> None:
     watch = Watch()
     watch.hear(1.9)
     assert watch.wait(watch.link()) == pytest.approx(1.9)
@@ -63,7 +63,7 @@ def test_the_count_begins_at_the_last_that_was_heard() -> None:
     assert watch.now == pytest.approx(5.9)
 
 
-def test_an_answer_of_any_kind_is_a_sign_of_life() -> None:
+def test_answer_of_any_kind_is_a_sign_of_life() -> None:
     watch = Watch()
     watch.check(watch.link())
     watch.hear(2.5)
@@ -71,7 +71,7 @@ def test_an_answer_of_any_kind_is_a_sign_of_life() -> None:
     assert watch.check(watch.link()) is Action.PING
 
 
-def test_an_end_that_talks_is_never_pinged() -> None:
+def test_end_that_talks_is_never_pinged() -> None:
     watch = Watch()
     for _ in range(20):
         watch.hear(watch.next)
@@ -79,7 +79,7 @@ def test_an_end_that_talks_is_never_pinged() -> None:
     assert not watch.pings
 
 
-def test_a_ping_behind_data_that_is_slowly_taken_is_waited_for() -> None:
+def test_ping_behind_data_that_is_slowly_taken_is_waited_for() -> None:
     watch = Watch()
     watch.written = 10_000_000
     assert watch.check(watch.link(delivered=1_000_000)) is Action.PING
@@ -105,7 +105,7 @@ def test_frozen_end_whose_kernel_takes_all_at_once_is_dead() -> None:
     assert watch.check(watch.link(watch.written - 100, in_flight=100)) is Action.DEAD
 
 
-def test_an_end_that_takes_nothing_is_dead_after_its_stall() -> None:
+def test_end_that_takes_nothing_is_dead_after_its_stall() -> None:
     watch = Watch(stall=30.0)
     watch.written = 1_000_000
     while watch.check(watch.link(delivered=100_000)) is not Action.DEAD:
@@ -136,7 +136,7 @@ def test_end_that_is_not_read_and_takes_nothing_is_dead() -> None:
     assert watch.now == 12.0
 
 
-def test_a_look_that_comes_late_blames_nobody() -> None:
+def test_look_that_comes_late_blames_nobody() -> None:
     watch = Watch()
     watch.check(watch.link())
     watch.now = 60.0

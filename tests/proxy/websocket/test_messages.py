@@ -61,7 +61,7 @@ def test_messages_are_the_same_however_they_are_split(step: int) -> None:
         (frame(2, b"x" * 60, fin=False) + frame(0, length=41), 1009),
     ],
 )
-def test_a_fault_follows_what_came_before_it(data: bytes, code: int) -> None:
+def test_fault_follows_what_came_before_it(data: bytes, code: int) -> None:
     stream = frame(1, b"before") + data + frame(1, b"after")
     for pieces in every_split(stream):
         reader = MessageReader(100)
@@ -73,7 +73,7 @@ def test_a_fault_follows_what_came_before_it(data: bytes, code: int) -> None:
         assert events == ["before"]
 
 
-def test_a_discarded_message_is_not_held() -> None:
+def test_discarded_message_is_not_held() -> None:
     reader = MessageReader(1000)
     assert list(reader.feed(frame(2, b"x" * 500, length=900))) == []
     assert reader.buffered == 500

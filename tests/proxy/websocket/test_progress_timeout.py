@@ -69,14 +69,14 @@ def test_progress_before_the_start_does_not_count(case: Case) -> None:
     assert case.expired == 1
 
 
-def test_a_cancelled_one_does_not_expire(case: Case) -> None:
+def test_cancelled_one_does_not_expire(case: Case) -> None:
     case.timeout.start()
     case.timeout.cancel()
     case.timer.elapse()
     assert case.expired == 0
 
 
-def test_a_second_start_replaces_the_first(case: Case) -> None:
+def test_second_start_replaces_the_first(case: Case) -> None:
     case.timeout.start()
     case.timeout.start()
     assert len(case.timer.pending) == 1

@@ -74,7 +74,7 @@ async def test_pings_and_pongs_of_the_ends_pass() -> None:
         assert await next_frame(ends.client) == (PING, b"yours")
 
 
-async def test_a_ping_waits_for_the_end_of_a_frame() -> None:
+async def test_ping_waits_for_the_end_of_a_frame() -> None:
     async with relayed() as ends:
         whole = frame(2, b"x" * 1000, masked=False)
         for at in range(0, 1000, 100):
@@ -86,7 +86,7 @@ async def test_a_ping_waits_for_the_end_of_a_frame() -> None:
         assert (2, b"x" * 1000) in frames
 
 
-async def test_a_ping_finds_its_place_in_a_stream_without_pauses() -> None:
+async def test_ping_finds_its_place_in_a_stream_without_pauses() -> None:
     stream = frame(2, b"y" * 5000, masked=False) * 20_000
 
     async def pour(legacy: RawSocket) -> None:
@@ -106,7 +106,7 @@ async def test_a_ping_finds_its_place_in_a_stream_without_pauses() -> None:
         assert pings
 
 
-async def test_a_shutdown_lets_the_clients_last_messages_through() -> None:
+async def test_shutdown_lets_the_clients_last_messages_through() -> None:
     async with stopping() as (client, legacy, stop):
         stop()
         assert await next_frame(client) == (CLOSE, b"\x03\xe9")
@@ -118,7 +118,7 @@ async def test_a_shutdown_lets_the_clients_last_messages_through() -> None:
         assert await client.read_rest() == b""
 
 
-async def test_a_shutdown_waits_for_the_end_of_a_frame() -> None:
+async def test_shutdown_waits_for_the_end_of_a_frame() -> None:
     async with stopping() as (client, legacy, stop):
         whole = frame(2, b"x" * 1000, masked=False)
         legacy.writer.write(whole[:500])
@@ -144,7 +144,7 @@ async def test_end_without_a_close_frame_follows_the_bytes_before_it() -> None:
         assert await ends.client.read_rest() == frame(1, b"still", masked=False)
 
 
-def test_a_ping_that_waits_for_a_frames_end_blames_nobody() -> None:
+def test_ping_that_waits_for_a_frames_end_blames_nobody() -> None:
     heartbeat = Heartbeat(2.0, 2.0, 4.0, 0.0)
     assert heartbeat.check(2.0, LinkState(0, 0, 0, reading=True)) is Action.PING
     waiting = LinkState(0, 0, 0, reading=True, ping_waits=True)
@@ -164,6 +164,6 @@ def test_end_that_takes_nothing_of_an_unfinished_frame_is_dead() -> None:
     assert now == pytest.approx(4.0, abs=0.3)
 
 
-def test_a_filter_that_is_not_armed_holds_nothing() -> None:
+def test_filter_that_is_not_armed_holds_nothing() -> None:
     frame_filter = FrameFilter(b"12345678")
     assert frame_filter.feed(b"\x8a") == b"\x8a"

@@ -280,7 +280,7 @@ async def crash(_: Request) -> Reply:
     raise LookupError("a secret")
 
 
-async def test_a_crash_is_a_page_that_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_crash_is_a_page_that_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
     answer = await Conversation().hold(application(crash))
     assert answer is not None
     assert answer[0] == 500
@@ -289,7 +289,7 @@ async def test_a_crash_is_a_page_that_tells_nothing(caplog: pytest.LogCaptureFix
     assert "a secret" not in caplog.text
 
 
-async def test_a_known_fault_is_answered_its_own_way() -> None:
+async def test_known_fault_is_answered_its_own_way() -> None:
     def explain(error: Exception) -> Reply:
         return json(503, {"msg": str(error)})
 
@@ -313,7 +313,7 @@ async def test_who_goes_away_before_a_page_is_not_answered() -> None:
     assert await Conversation(piece(b"x", more=True), GONE, headers=headers).hold(application(crash)) is None
 
 
-async def test_a_page_waits_for_the_whole_body() -> None:
+async def test_page_waits_for_the_whole_body() -> None:
     conversation = Conversation(piece(b"x" * 200, more=True), piece(b"", more=True), piece(b"y"), headers=BODY)
     answer = await conversation.hold(application(crash))
     assert answer is not None
@@ -321,7 +321,7 @@ async def test_a_page_waits_for_the_whole_body() -> None:
     assert conversation.messages == []
 
 
-async def test_a_handler_can_wait_for_the_client_to_go() -> None:
+async def test_handler_can_wait_for_the_client_to_go() -> None:
     async def wait(request: Request) -> Reply:
         await request.wait_for_disconnect()
         return json(200, {})
@@ -331,7 +331,7 @@ async def test_a_handler_can_wait_for_the_client_to_go() -> None:
         assert await Conversation(*messages, headers=headers).hold(application(wait)) == (200, b"{}")
 
 
-async def test_a_reply_may_be_json_text_already() -> None:
+async def test_reply_may_be_json_text_already() -> None:
     async def answer(_: Request) -> Reply:
         return encoded_json(200, b'{"a":1}')
 
@@ -340,7 +340,7 @@ async def test_a_reply_may_be_json_text_already() -> None:
     assert (b"content-type", b"application/json; charset=utf-8") in conversation.sent[0]["headers"]
 
 
-async def test_a_not_modified_answer_keeps_headers_of_its_own() -> None:
+async def test_not_modified_answer_keeps_headers_of_its_own() -> None:
     async def answer(_: Request) -> Reply:
         reply = json(200, {})
         reply.headers += ((b"x-own", b"1"),)
@@ -352,7 +352,7 @@ async def test_a_not_modified_answer_keeps_headers_of_its_own() -> None:
     assert names == [b"x-powered-by", b"vary", b"access-control-allow-credentials", b"x-own", b"etag"]
 
 
-async def test_the_target_is_put_together_where_no_gateway_kept_it() -> None:
+async def test_target_is_put_together_where_no_gateway_kept_it() -> None:
     async def show(request: Request) -> Reply:
         return json(200, [request.target, dict(request.query)])
 

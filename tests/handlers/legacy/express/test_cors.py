@@ -13,7 +13,7 @@ def names(headers: tuple[tuple[bytes, bytes], ...]) -> list[bytes]:
     return [name for name, _ in headers]
 
 
-def test_an_allowed_origin_is_named_first() -> None:
+def test_allowed_origin_is_named_first() -> None:
     headers = CORS.preface(b"http://localhost:3000")
     assert headers[1] == (b"access-control-allow-origin", b"http://localhost:3000")
     assert names(headers) == [

@@ -46,7 +46,7 @@ def test_decodes_as_javascript(node: Libraries, text: str) -> None:
         assert decode_component(text) == expected
 
 
-def test_a_mount_covers_whole_segments() -> None:
+def test_mount_covers_whole_segments() -> None:
     mount = Pattern("/api/notes", whole=False)
     assert mount.match("/API/notes/1/2") == (10, {})
     assert mount.match("/api/notes/") == (11, {})
@@ -54,7 +54,7 @@ def test_a_mount_covers_whole_segments() -> None:
     assert mount.match("/api/notesx") is None
 
 
-def test_a_route_gives_its_parameters_decoded() -> None:
+def test_route_gives_its_parameters_decoded() -> None:
     route = Pattern("/:promptId/add-prompt/:transcriptId", whole=True)
     match = route.match("/a%2Fb/ADD-PROMPT/c%20d/")
     assert match is not None
@@ -62,5 +62,5 @@ def test_a_route_gives_its_parameters_decoded() -> None:
     assert route.match("/a/add-prompt/b//") is None
 
 
-def test_a_status_without_a_phrase_has_a_page_all_the_same() -> None:
+def test_status_without_a_phrase_has_a_page_all_the_same() -> None:
     assert b"<pre>undefined</pre>" in error_page(499)

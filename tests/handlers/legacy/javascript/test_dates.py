@@ -106,12 +106,12 @@ def test_writes_every_date_as_node_does(node: Node, ms: int) -> None:
         assert parse_date(iso(ms)) == ms
 
 
-def test_an_invalid_date_has_no_iso_form() -> None:
+def test_invalid_date_has_no_iso_form() -> None:
     with pytest.raises(JavaScriptRangeError, match="Invalid time value"):
         iso(LIMIT + 1)
 
 
-def test_a_number_becomes_a_date_by_truncation_within_the_range() -> None:
+def test_number_becomes_a_date_by_truncation_within_the_range() -> None:
     assert clip(1.9) == 1
     assert clip(-1.9) == -1
     assert clip(float("nan")) is None

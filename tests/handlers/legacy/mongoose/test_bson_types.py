@@ -75,14 +75,14 @@ def oracle() -> Iterator[Oracle]:
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [value]], ids=["plain", "in an array"])
-def test_a_stored_type_is_read_and_saved_as_by_mongoose(oracle: Oracle, value: Any, wrap: Any) -> None:
+def test_stored_type_is_read_and_saved_as_by_mongoose(oracle: Oracle, value: Any, wrap: Any) -> None:
     places = [*FIELDS.values(), (PROMPTS, "nonsense")]
     wrong = [(schema.model, name) for schema, name in places if not is_alike(oracle, schema, {name: wrap(value)})]
     assert not wrong
 
 
 @pytest.mark.parametrize("moment", [LAST_DAY, LAST_DAY + 1, -LAST_DAY, -LAST_DAY - 1, 2**63 - 1])
-def test_a_stored_date_out_of_range_is_read_as_absent(moment: int) -> None:
+def test_stored_date_out_of_range_is_read_as_absent(moment: int) -> None:
     stored: dict[str, Any] = {"_id": KNOWN, "transcript_ids": [], "is_shareable": False, "is_deleted": False}
     stored |= {"created_at": DatetimeMS(moment)}
     document = Document.read(PROMPTS, stored)

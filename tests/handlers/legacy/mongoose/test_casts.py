@@ -68,7 +68,7 @@ def test_what_is_no_id(value: Value) -> None:
     assert refusal(casts.cast_object_id, value) == "BSONError"
 
 
-def test_an_object_that_cannot_be_spelled_is_no_id() -> None:
+def test_object_that_cannot_be_spelled_is_no_id() -> None:
     assert refusal(casts.cast_object_id, {"toString": 1}) == "BSONError"
     assert refusal(casts.cast_object_id, [{"toString": 1}]) == "TypeError"
 
@@ -95,7 +95,7 @@ def test_dates(value: Value, milliseconds: int | None) -> None:
         assert casts.cast_date(value) == DatetimeMS(milliseconds)
 
 
-def test_an_empty_text_is_no_date_and_no_number_but_null() -> None:
+def test_empty_text_is_no_date_and_no_number_but_null() -> None:
     assert casts.cast_date("") is None
     assert casts.cast_number("") is None
 
@@ -105,7 +105,7 @@ def test_what_is_no_date(value: Value) -> None:
     assert refusal(casts.cast_date, value) == "AssertionError"
 
 
-def test_an_object_that_cannot_be_spelled_is_no_date() -> None:
+def test_object_that_cannot_be_spelled_is_no_date() -> None:
     assert refusal(casts.cast_date, {"toString": 1}) == "TypeError"
 
 

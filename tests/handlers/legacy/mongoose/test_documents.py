@@ -39,7 +39,7 @@ def test_new_document_has_schema_order_with_late_defaults_last() -> None:
     assert list(document.to_json()) == ["clinician", "notes", "status", "_id", "started_at", "__v", "transcript"]
 
 
-def test_an_undefined_field_gets_its_default_and_null_does_not() -> None:
+def test_undefined_field_gets_its_default_and_null_does_not() -> None:
     document = Document.create(PROMPTS, {"is_shareable": UNDEFINED, "is_deleted": None, "prompt_name": UNDEFINED})
     assert (document.get("is_shareable"), document.get("is_deleted")) == (False, None)
     assert refused(document) == (
@@ -70,7 +70,7 @@ def test_what_cannot_be_cast_is_told_with_its_reason() -> None:
     note.validate()
 
 
-def test_a_role_is_one_of_two() -> None:
+def test_role_is_one_of_two() -> None:
     values: dict[str, Value] = {"username": "a", "email": "A@B", "password": "p", "role": "`$&` {LENGTH}" + "x" * 30}
     user = Document.create(USERS, values)
     assert refused(user) == (
@@ -87,7 +87,7 @@ def test_reading_fills_in_defaults_and_drops_what_cannot_be() -> None:
     assert refused(read).startswith("consultations validation failed: clinician: Cast to ObjectId failed")
 
 
-def test_a_selection_fills_in_what_it_selects() -> None:
+def test_selection_fills_in_what_it_selects() -> None:
     assert Document.read(USERS, {"_id": IDENTITY, "username": 5}, ("username", "notes")).to_json() == {
         "notes": [],
         "_id": IDENTITY,
@@ -141,7 +141,7 @@ def test_saving_writes_what_was_set_and_what_was_filled_in() -> None:
     assert changes.update["$set"]["summary"] == {"b": [{}], "c": float(2**31)}  # type: ignore[index]
 
 
-def test_a_document_where_an_id_belongs_is_read_as_one() -> None:
+def test_document_where_an_id_belongs_is_read_as_one() -> None:
     read = Document.read(
         NOTES, {"_id": NOTE, "clinician": {"_id": CLINICIAN, "username": 5}, "transcript": Int64(2**60)}
     )
@@ -161,7 +161,7 @@ def test_filters_name_the_model_and_updates_do_not() -> None:
     assert str(raised.value) == f'{told} because of "BSONError"'
 
 
-def test_a_missing_id_is_looked_up_as_null() -> None:
+def test_missing_id_is_looked_up_as_null() -> None:
     assert cast_filter(PROMPTS, by_id(UNDEFINED)) == {"_id": None}
     assert cast_filter(PROMPTS, {"clinician": UNDEFINED, "$or": [{"_id": None}], "$and": []}) == {
         "clinician": None,

@@ -110,7 +110,7 @@ def test_embedded_members_named_as_methods_are_read_alike(oracle: Oracle) -> Non
     check()
 
 
-def test_a_member_named_as_a_method_keeps_from_saving() -> None:
+def test_member_named_as_a_method_keeps_from_saving() -> None:
     document = Document.read(PROMPTS, {"_id": ObjectId(KNOWN_ID), "toString": 1})
     with pytest.raises(JavaScriptTypeError, match="reading 'length'"):
         document.validate()

@@ -94,7 +94,7 @@ def test_documents_of_one_shape_stand_in_one_table() -> None:
 
 
 @pytest.mark.parametrize("what", ["x", {}, {"1": "b", "0": 1.5}])
-def test_a_filled_column_is_shown_as_it_was_given(what: Value) -> None:
+def test_filled_column_is_shown_as_it_was_given(what: Value) -> None:
     tables = arrange(VISITS, [{"_id": A, "of": B, "notes": [], "what": what, "done": True, "at": MOMENT}])
     tables[0].fill("of", [JsonText('{"name":"100%"}')])
     shown = "" if what == {} else f'"what":{stringify(what)},'
@@ -104,7 +104,7 @@ def test_a_filled_column_is_shown_as_it_was_given(what: Value) -> None:
     )
 
 
-def test_an_object_some_of_which_is_written_already() -> None:
+def test_object_some_of_which_is_written_already() -> None:
     assert (
         write_object({"count": 1, "notes": JsonText('[{"a":1}]'), "0": "x"}) == '{"0":"x","count":1,"notes":[{"a":1}]}'
     )

@@ -101,14 +101,14 @@ STEPS = [
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_a_recorded_question_is_answered_as_recorded(api: Native, step: dict[str, Any]) -> None:
+async def test_recorded_question_is_answered_as_recorded(api: Native, step: dict[str, Any]) -> None:
     request = step["request"]
     body = {"json": request["json"]} if "json" in request else {}
     answer = await api.client.request(request["method"], request["path"], **body)
     assert (answer.status_code, answer.text) == (step["response"]["status"], step["response"]["text"])
 
 
-async def test_a_repeated_query_is_asked_and_answered_as_a_list(store: Store) -> None:
+async def test_repeated_query_is_asked_and_answered_as_a_list(store: Store) -> None:
     script = Script([Answer(body=b'{"choices": [{"message": {"content": "x"}}]}')])
     async with outside(script) as url, native(store, url, url) as port:
         answer = await ask(port, "POST", "/api/ai/search?query=a&query=b")
@@ -137,12 +137,12 @@ async def test_analyze_takes_what_it_can_use(api: Native, body: str, text: str) 
     assert answer.json() == {"status": "ok", "response": text}
 
 
-async def test_a_code_that_nobody_knows_is_a_404(api: Native) -> None:
+async def test_code_that_nobody_knows_is_a_404(api: Native) -> None:
     answer = await api.client.get("/api/ai/search/clinicalcodes?name=zzz")
     assert (answer.status_code, answer.text) == (404, '{"msg":"No clinical codes found"}')
 
 
-async def test_a_failing_terminology_server_is_a_500(api: Native) -> None:
+async def test_failing_terminology_server_is_a_500(api: Native) -> None:
     answer = await api.client.get("/api/ai/search/clinicalcodes?name=boom")
     reason = "the terminology server answered 500"
     assert answer.status_code == 500
@@ -158,7 +158,7 @@ async def test_codes_answer_head_no_name_and_several_names(api: Native) -> None:
     assert str(api.upstreams.calls[-1]["path"]).endswith("&filter%5B%5D=a&filter%5B%5D=b&count=10")
 
 
-async def test_the_switch_answers_every_code(api: Native, store: Store) -> None:
+async def test_switch_answers_every_code(api: Native, store: Store) -> None:
     async with native(store, api.upstreams.url, api.upstreams.url, codes_as_list=True) as port:
         found = await ask(port, "GET", "/api/ai/search/clinicalcodes?name=a")
         none = await ask(port, "GET", "/api/ai/search/clinicalcodes?name=zzz")
@@ -177,7 +177,7 @@ async def test_what_a_code_does_not_say_is_left_out(store: Store) -> None:
 SUMMARISE = f"/api/ai/{CONSULTATION}/summarise"
 
 
-async def test_a_consultation_is_summarised(api: Native) -> None:
+async def test_consultation_is_summarised(api: Native) -> None:
     answer = await api.client.post(SUMMARISE, json={})
     assert answer.status_code == 200
     assert answer.text == '{"msg":"SOAP summary generated","summary":"answer[17]: Cough for a week."}'
@@ -198,12 +198,12 @@ async def test_summaries_are_refused_as_recorded(api: Native, name: str) -> None
     assert (answer.status_code, answer.text) == (step["response"]["status"], step["response"]["text"])
 
 
-async def test_a_consultation_without_words_has_no_transcripts(api: Native) -> None:
+async def test_consultation_without_words_has_no_transcripts(api: Native) -> None:
     answer = await api.client.post(f"/api/ai/{EMPTY}/summarise", json={})
     assert (answer.status_code, answer.text) == (404, '{"msg":"No transcripts found for this consultation"}')
 
 
-async def test_a_refusal_to_summarise_is_worded(api: Native) -> None:
+async def test_refusal_to_summarise_is_worded(api: Native) -> None:
     answer = await api.client.post(SUMMARISE, json={"usedPrompt": "FAIL-AI"})
     assert answer.status_code == 500
     assert answer.json() == {"msg": "Error generating SOAP summary", "error": "400 model refused"}
@@ -219,7 +219,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "name", "message"), FAULTS, ids=lambda value: str(value)[:40])
-async def test_the_models_faults_are_worded_by_every_door(store: Store, fault: Answer, name: str, message: str) -> None:
+async def test_models_faults_are_worded_by_every_door(store: Store, fault: Answer, name: str, message: str) -> None:
     async with outside(Script([fault])) as url, native(store, url, url) as port:
         search, summary, image = await asyncio.gather(
             ask(port, "POST", "/api/ai/search?query=a"),
@@ -235,7 +235,7 @@ async def test_the_models_faults_are_worded_by_every_door(store: Store, fault: A
     assert told["stackExcerpt"].startswith(f"{name}: {message}")
 
 
-async def test_an_answer_of_null_is_passed_on(store: Store) -> None:
+async def test_answer_of_null_is_passed_on(store: Store) -> None:
     null = Answer(body=b'{"choices": [{"message": {"content": null}}]}')
     async with outside(Script([null])) as url, native(store, url, url) as port:
         assert (await ask(port, "POST", "/api/ai/search?query=a")).text == '{"query":"a","answer":null}'
@@ -243,7 +243,7 @@ async def test_an_answer_of_null_is_passed_on(store: Store) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
-async def test_a_client_that_goes_takes_the_question_along(store: Store, body: bytes) -> None:
+async def test_client_that_goes_takes_the_question_along(store: Store, body: bytes) -> None:
     script = Script([Answer(hang=True)])
     async with outside(script) as url, native(store, url, url) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)

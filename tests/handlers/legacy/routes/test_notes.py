@@ -62,7 +62,7 @@ async def test_adds_to_any_consultation(duel: Differential, consultation: object
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID}])
-async def test_a_note_needs_a_text_and_a_transcript(duel: Differential, body: object) -> None:
+async def test_note_needs_a_text_and_a_transcript(duel: Differential, body: object) -> None:
     await same(duel, BEFORE, ask("POST", f"/api/notes/{CONSULTATION}", body))
 
 

@@ -72,7 +72,7 @@ TEXTS: list[Any] = ["text", " trimmed\u00a0", "", "  ", 5, 1.5, True, None, [], 
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"prompt_name": "only"}])
-async def test_a_prompt_needs_a_name_and_a_text(duel: Differential, body: object) -> None:
+async def test_prompt_needs_a_name_and_a_text(duel: Differential, body: object) -> None:
     account = await same(duel, {}, ask("POST", "/api/prompts", body))
     assert texts(account) == ['500 {"error":"Internal Server Error"}']
 
@@ -118,7 +118,7 @@ async def test_changes_and_retires_ones_own(duel: Differential, identity: object
 
 
 @pytest.mark.parametrize("field", ["prompt_text", "created_at", "is_shareable", "toString", "extra"])
-async def test_a_prompt_that_cannot_be_read_is_not_reported_deleted(duel: Differential, field: str) -> None:
+async def test_prompt_that_cannot_be_read_is_not_reported_deleted(duel: Differential, field: str) -> None:
     stored = {**prompt(MINE, AMARA_ID, 1), field: {"toString": 1}}
     await same(duel, {"prompts": [stored]}, ask("DELETE", f"/api/prompts/{MINE}"), ask("GET", "/api/prompts"))
 
@@ -154,7 +154,7 @@ async def test_links_a_transcript_to_its_prompt(duel: Differential, used: object
     await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{used}/add-prompt/{transcript}"))
 
 
-async def test_a_change_sets_name_text_and_flag_alone(native: Backend) -> None:
+async def test_change_sets_name_text_and_flag_alone(native: Backend) -> None:
     headers = {"authorization": f"Bearer {token_of({'userID': str(AMARA_ID)})}"}
     native.database["prompts"].insert_one(prompt(MINE, AMARA_ID, 1))
     given = {"prompt_name": "new", "is_shareable": "yes", "is_deleted": True, "clinician": KNOWN_ID, "__v": 9}

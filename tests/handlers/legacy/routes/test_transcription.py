@@ -109,7 +109,7 @@ async def converse(url: str, *sent: object, answers: int) -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize("recorded", CONVERSATIONS, ids=lambda item: str(item["conversation"]))
-async def test_a_recorded_conversation_goes_as_recorded(native: Stream, recorded: dict[str, Any]) -> None:
+async def test_recorded_conversation_goes_as_recorded(native: Stream, recorded: dict[str, Any]) -> None:
     wanted = [list(named(frame).items()) for frame in recorded["received"]]
     # Only this one hangs on time: its second recording starts while the model is at work on the first.
     pace, native.upstream.seconds = (0.12, 0.17) if recorded["conversation"] == "record-twice" else (0, 0)
@@ -129,7 +129,7 @@ async def held_as_recorded(native: Stream, sent: list[Any], answers: int, pace: 
 
 
 @pytest.mark.parametrize("recorded", CONNECTIONS, ids=lambda item: str(item["connect"]))
-async def test_a_recorded_path_is_open_or_refused_as_recorded(native: Stream, recorded: dict[str, Any]) -> None:
+async def test_recorded_path_is_open_or_refused_as_recorded(native: Stream, recorded: dict[str, Any]) -> None:
     result = "open"
     try:
         async with connect(native.url.removesuffix("/transcription-stream") + recorded["connect"]) as connection:
@@ -145,7 +145,7 @@ async def test_only_the_exact_path_is_open(native: Stream, path: str) -> None:
         await connect(native.url.removesuffix("/transcription-stream") + path)
 
 
-async def test_a_refusal_is_the_ws_librarys(native: Stream) -> None:
+async def test_refusal_is_the_ws_librarys(native: Stream) -> None:
     handshake = (
         b"GET /nope HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -160,7 +160,7 @@ async def test_a_refusal_is_the_ws_librarys(native: Stream) -> None:
     assert b"content-length: 11" in head.lower()
 
 
-async def test_a_server_that_cannot_answer_a_handshake_closes_it() -> None:
+async def test_server_that_cannot_answer_a_handshake_closes_it() -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -173,7 +173,7 @@ async def test_a_server_that_cannot_answer_a_handshake_closes_it() -> None:
     assert sent == [{"type": "websocket.close"}]
 
 
-async def test_the_first_subprotocol_is_taken(native: Stream) -> None:
+async def test_first_subprotocol_is_taken(native: Stream) -> None:
     async with connect(native.url, subprotocols=["b", "a"]) as connection:  # type: ignore[list-item]
         assert connection.subprotocol == "b"
 
@@ -226,13 +226,13 @@ async def test_other_values_and_types_are_nothing(native: Stream, frame: str) ->
     assert await converse(native.url, frame, answers=0) == []
 
 
-async def test_a_binary_frame_of_json_is_read_the_same_way(native: Stream) -> None:
+async def test_binary_frame_of_json_is_read_the_same_way(native: Stream) -> None:
     frames = [b'{"type":"start_recording","consultationId":"\xc3\xa9"}', b' {"type":"stop_recording"} ']
     assert await converse(native.url, *frames, answers=2) == [started("é"), STOPPED]
 
 
 @pytest.mark.parametrize("consultation", [..., None, 0, 1.5, [1], {"a": {"b": []}}, "\ud800", "x" * 1000], ids=repr)
-async def test_a_consultation_is_echoed_whatever_it_is(native: Stream, consultation: object) -> None:
+async def test_consultation_is_echoed_whatever_it_is(native: Stream, consultation: object) -> None:
     frame = {"type": "start_recording"}
     sent = frame if consultation is ... else {**frame, "consultationId": consultation}
     assert await converse(native.url, sent, answers=1) == [started(consultation)]
@@ -263,7 +263,7 @@ async def test_audio_of_every_kind_reaches_the_model_as_bytes() -> None:
     assert re.fullmatch(r"final-conn-\d{13}-[0-9a-z]{9}-\d{13}\.webm", name)
 
 
-async def test_a_recording_past_the_limit_is_told_once() -> None:
+async def test_recording_past_the_limit_is_told_once() -> None:
     async def listen(audio: bytes, name: str) -> str:
         return str(len(audio))
 
@@ -276,7 +276,7 @@ async def test_a_recording_past_the_limit_is_told_once() -> None:
     assert answers[1:] == [full, final, STOPPED]
 
 
-async def test_a_client_that_goes_takes_its_call_along() -> None:
+async def test_client_that_goes_takes_its_call_along() -> None:
     busy, ended = asyncio.Event(), asyncio.Event()
 
     async def ponder(audio: bytes, name: str) -> str:
@@ -311,7 +311,7 @@ async def test_one_connections_calls_do_not_wait_for_anothers() -> None:
     assert all(conversation[1]["text"] == "met" for conversation in answers)
 
 
-async def test_a_closed_connection_is_closed_with_the_clients_code(native: Stream) -> None:
+async def test_closed_connection_is_closed_with_the_clients_code(native: Stream) -> None:
     connection = await connect(native.url)
     await connection.close(4001, "enough")
     assert connection.close_code == 4001

@@ -185,7 +185,7 @@ async def test_reads_older_users_as_the_legacy(native: Backend, legacy: Backend)
             await both(native, legacy, "GET", "/users/profile", headers={"authorization": f"Bearer {token}"})
 
 
-async def test_a_profile_without_its_date_is_of_now(native: Backend) -> None:
+async def test_profile_without_its_date_is_of_now(native: Backend) -> None:
     identity = ObjectId()
     native.database.users.insert_one({"_id": identity, "email": "bare@x"})
     headers = {"authorization": f"Bearer {sign({'userID': identity}, SECRET, 60)}"}
@@ -298,7 +298,7 @@ async def test_divergence_wrong_password(native: Backend, legacy: Backend) -> No
     assert (answer.status_code, answer.json()) == (200, {"msg": "wrong credentials"})
 
 
-async def test_a_password_that_is_no_hash_is_wrong(native: Backend) -> None:
+async def test_password_that_is_no_hash_is_wrong(native: Backend) -> None:
     native.database.users.insert_one({**AMARA, "password": "correct horse"})
     answer = await native.client.post("/users/login", json={"email": AMARA["email"], "password": "correct horse"})
     assert answer.json() == {"msg": "wrong credentials"}

@@ -44,7 +44,7 @@ def test_request_gets_the_gateways_id() -> None:
     assert request_headers({"headers": headers}, b"new") == [(b"host", b"b"), (b"x-request-id", b"new")]
 
 
-def test_the_target_is_the_servers_where_it_kept_it() -> None:
+def test_target_is_the_servers_where_it_kept_it() -> None:
     assert request_target({"proxy.target": b"/a?", "raw_path": b"/a", "query_string": b""}) == b"/a?"
     assert request_target({"raw_path": b"/a%2F", "query_string": b"q=1"}) == b"/a%2F?q=1"
     assert request_target({"path": "/a", "query_string": b""}) == b"/a"

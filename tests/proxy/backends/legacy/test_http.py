@@ -15,7 +15,7 @@ from tests.support.sockets import exchange, read_head
     "target",
     ["/", "/?", "//a//b", "/a/../b", "/a%2Fb", "/caf%C3%A9?q=%20+&q=2", "/?a=1?b=2", "*", "http://other/p?q", "/a;b=c"],
 )
-async def test_the_target_passes_verbatim(target: str) -> None:
+async def test_target_passes_verbatim(target: str) -> None:
     legacy = Legacy()
     async with forwarding(legacy) as (port, _):
         answer = await exchange(port, request(f"GET {target} HTTP/1.1"))
@@ -49,7 +49,7 @@ async def test_headers_pass_in_order_with_duplicates_but_no_hop_by_hop() -> None
     assert b"keep-alive" not in head
 
 
-async def test_a_body_of_known_length_passes_with_its_length() -> None:
+async def test_body_of_known_length_passes_with_its_length() -> None:
     received: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +64,7 @@ async def test_a_body_of_known_length_passes_with_its_length() -> None:
     assert received[1] == b"hello"
 
 
-async def test_a_chunked_body_passes_chunked() -> None:
+async def test_chunked_body_passes_chunked() -> None:
     received = bytearray()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +82,7 @@ async def test_a_chunked_body_passes_chunked() -> None:
     assert rest in (b"5\r\nabcde\r\n0\r\n\r\n", body)
 
 
-async def test_a_compressed_answer_passes_untouched() -> None:
+async def test_compressed_answer_passes_untouched() -> None:
     packed = gzip.compress(b"x" * 1000)
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
     async with forwarding(Legacy(answer)) as (port, _):
@@ -161,7 +161,7 @@ async def test_100_continue_is_the_legacys_to_say() -> None:
         writer.close()
 
 
-async def test_a_refused_expectation_spares_the_body() -> None:
+async def test_refused_expectation_spares_the_body() -> None:
     legacy = Legacy(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
     async with forwarding(legacy) as (port, _):
         answer = await exchange(port, request("POST / HTTP/1.1", "Expect: 100-continue", "Content-Length: 2"))

@@ -19,7 +19,7 @@ async def test_connections_are_used_again() -> None:
     assert legacy.connections == 1
 
 
-async def test_a_closing_answer_is_the_connections_last() -> None:
+async def test_closing_answer_is_the_connections_last() -> None:
     legacy = Legacy(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
     async with forwarding(legacy) as (port, _):
         for _ in range(2):
@@ -27,7 +27,7 @@ async def test_a_closing_answer_is_the_connections_last() -> None:
     assert legacy.connections == 2
 
 
-async def test_an_answer_may_end_with_its_connection() -> None:
+async def test_answer_may_end_with_its_connection() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nall of it")
@@ -56,7 +56,7 @@ class Forgetful:
             writer.write(OK)
 
 
-async def test_a_safe_request_survives_a_pooled_connection_that_closes() -> None:
+async def test_safe_request_survives_a_pooled_connection_that_closes() -> None:
     legacy = Forgetful()
     async with forwarding(legacy) as (port, forwarder):
         assert (await exchange(port, request())).endswith(b"ok")
@@ -65,7 +65,7 @@ async def test_a_safe_request_survives_a_pooled_connection_that_closes() -> None
     assert legacy.connections == 2
 
 
-async def test_an_unsafe_request_is_never_sent_twice() -> None:
+async def test_unsafe_request_is_never_sent_twice() -> None:
     legacy = Forgetful()
     async with forwarding(legacy) as (port, forwarder):
         await exchange(port, request())
@@ -86,7 +86,7 @@ async def test_unsafe_request_avoids_a_long_idle_connection() -> None:
     assert legacy.connections == 2
 
 
-async def test_the_legacys_own_keep_alive_limit_is_respected() -> None:
+async def test_legacys_own_keep_alive_limit_is_respected() -> None:
     legacy = Legacy(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1, max=5\r\nContent-Length: 2\r\n\r\nok")
     async with forwarding(legacy) as (port, _):
         await exchange(port, request())
@@ -157,7 +157,7 @@ async def test_wait_for_a_connection_ends_and_keeps_the_slot() -> None:
             forwarder.upstream.close()
 
 
-async def test_a_place_is_free_again_after_a_connection_that_failed() -> None:
+async def test_place_is_free_again_after_a_connection_that_failed() -> None:
     async with scripted(Legacy()) as legacy:
         pass
     async with serving(forwarder := Forwarder(legacy, max_connections=1)) as port:

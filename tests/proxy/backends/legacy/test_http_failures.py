@@ -12,7 +12,7 @@ from tests.support.forwarding import Forwarder, Legacy, fail_with, forwarding, r
 from tests.support.sockets import exchange, read_head, scripted, serving
 
 
-async def test_an_answer_that_never_comes_is_a_time_out() -> None:
+async def test_answer_that_never_comes_is_a_time_out() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(3600)
 
@@ -21,7 +21,7 @@ async def test_an_answer_that_never_comes_is_a_time_out() -> None:
         assert [type(failure) for failure in failures] == [AnswerTimeout]
 
 
-async def test_a_connection_that_closes_without_an_answer_is_a_reset() -> None:
+async def test_connection_that_closes_without_an_answer_is_a_reset() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
@@ -29,7 +29,7 @@ async def test_a_connection_that_closes_without_an_answer_is_a_reset() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"])
-async def test_an_answer_that_is_not_http_is_refused(answer: bytes) -> None:
+async def test_answer_that_is_not_http_is_refused(answer: bytes) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(answer)
@@ -50,7 +50,7 @@ async def test_nobody_there_is_unreachable() -> None:
     assert [type(failure) for failure in forwarder.failures] == [Unreachable]
 
 
-async def test_a_connection_that_is_never_accepted_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_that_is_never_accepted_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0, backlog=1)
     port = server.sockets[0].getsockname()[1]
     server.close()  # frees the port; a listening socket with a full queue takes its place
@@ -72,7 +72,7 @@ async def test_a_connection_that_is_never_accepted_is_a_time_out(monkeypatch: py
     assert [type(failure) for failure in forwarder.failures] == [ConnectTimeout]
 
 
-async def test_an_answer_that_breaks_off_is_broken_off_for_the_client() -> None:
+async def test_answer_that_breaks_off_is_broken_off_for_the_client() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
@@ -85,7 +85,7 @@ async def test_an_answer_that_breaks_off_is_broken_off_for_the_client() -> None:
     assert forwarder.failures == []
 
 
-async def test_an_answer_that_stalls_is_broken_off() -> None:
+async def test_answer_that_stalls_is_broken_off() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")

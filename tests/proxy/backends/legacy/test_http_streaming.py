@@ -12,7 +12,7 @@ from tests.support.sockets import exchange, read_head
 from tests.support.waiting import HANG_TIMEOUT
 
 
-async def test_an_answer_may_come_before_the_request_is_finished() -> None:
+async def test_answer_may_come_before_the_request_is_finished() -> None:
     legacy = Legacy(b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 3\r\n\r\nbig")
     async with forwarding(legacy) as (port, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -22,7 +22,7 @@ async def test_an_answer_may_come_before_the_request_is_finished() -> None:
         writer.close()
 
 
-async def test_a_first_chunk_arrives_before_the_second_is_sent() -> None:
+async def test_first_chunk_arrives_before_the_second_is_sent() -> None:
     go_on = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,7 +41,7 @@ async def test_a_first_chunk_arrives_before_the_second_is_sent() -> None:
         writer.close()
 
 
-async def test_a_slow_client_slows_the_legacy() -> None:
+async def test_slow_client_slows_the_legacy() -> None:
     written = 0
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,7 +61,7 @@ async def test_a_slow_client_slows_the_legacy() -> None:
         writer.close()
 
 
-async def test_a_slow_legacy_slows_the_client() -> None:
+async def test_slow_legacy_slows_the_client() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         await asyncio.sleep(3600)
@@ -80,7 +80,7 @@ async def test_a_slow_legacy_slows_the_client() -> None:
         writer.transport.abort()
 
 
-async def test_a_client_that_leaves_cancels_the_request() -> None:
+async def test_client_that_leaves_cancels_the_request() -> None:
     forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,7 +98,7 @@ async def test_a_client_that_leaves_cancels_the_request() -> None:
         assert forwarder.failures == []
 
 
-async def test_a_client_that_leaves_while_sending_cancels_the_request() -> None:
+async def test_client_that_leaves_while_sending_cancels_the_request() -> None:
     forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,7 +145,7 @@ async def test_legacy_that_ignores_expect_still_gets_the_body() -> None:
         assert (await exchange(port, raw)).endswith(b"ok")
 
 
-async def test_a_large_upload_arrives_whole() -> None:
+async def test_large_upload_arrives_whole() -> None:
     received = 0
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -19,7 +19,7 @@ LONG = 1000.0
         (6.0, LONG, 12.0, 2.0),
     ],
 )
-def test_the_shortest_limit_bounds_the_idle_time(
+def test_shortest_limit_bounds_the_idle_time(
     announced: float | None, keep_alive: float, max_age: float, usable: float
 ) -> None:
     lifetime = Lifetime(100.0)
@@ -29,7 +29,7 @@ def test_the_shortest_limit_bounds_the_idle_time(
     assert (lifetime.idle_since, lifetime.idle_until) == (110.0, 110.0 + usable)
 
 
-def test_a_connection_at_its_maximum_age_does_not_rest() -> None:
+def test_connection_at_its_maximum_age_does_not_rest() -> None:
     lifetime = Lifetime(100.0)
     assert not lifetime.rest(110.0, LONG, 10.0)
     assert not lifetime.used

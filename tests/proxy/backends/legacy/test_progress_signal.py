@@ -18,7 +18,7 @@ async def test_progress_wakes_the_answer_and_the_body() -> None:
     await asyncio.wait_for(asyncio.gather(*waits), HANG_TIMEOUT)
 
 
-async def test_a_receiver_is_called_once_instead() -> None:
+async def test_receiver_is_called_once_instead() -> None:
     signal, calls = ProgressSignal(asyncio.get_running_loop()), []
     wait = asyncio.ensure_future(signal.wait())
     await asyncio.sleep(0)
@@ -32,7 +32,7 @@ async def test_a_receiver_is_called_once_instead() -> None:
     assert calls == [1]
 
 
-async def test_the_body_does_not_wait_for_ever() -> None:
+async def test_body_does_not_wait_for_ever() -> None:
     await asyncio.wait_for(ProgressSignal(asyncio.get_running_loop()).wait_before_body(0.01), HANG_TIMEOUT)
 
 

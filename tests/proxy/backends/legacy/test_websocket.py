@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "message", ["text", "", "é€😀 \x00", b"bytes \x00\xff", b"", "x" * 125, "x" * 126, b"y" * 65536]
 )
-async def test_a_message_passes_both_ways(node: Legacy, message: str | bytes) -> None:
+async def test_message_passes_both_ways(node: Legacy, message: str | bytes) -> None:
     async with joined(node) as client:
         await client.send(message)
         assert await client.recv() == message
@@ -46,20 +46,20 @@ async def test_frames_of_16_mib_pass_both_ways(node: Legacy) -> None:
             assert await client.recv() == message
 
 
-async def test_a_frame_beyond_16_mib_passes(node: Legacy) -> None:
+async def test_frame_beyond_16_mib_passes(node: Legacy) -> None:
     message = b"x" * (40 * 1024 * 1024 + 1)
     async with joined(node) as client:
         await client.send(message)
         assert await client.recv() == message
 
 
-async def test_a_message_over_100_mib_is_refused_by_the_legacy_itself(node: Legacy) -> None:
+async def test_message_over_100_mib_is_refused_by_the_legacy_itself(node: Legacy) -> None:
     async with raw_client(node.gateway, handshake(new_target())) as client:
         client.writer.write(frame(2, length=100 * 1024 * 1024 + 1))
         assert await client.read_close() == (1009, "")
 
 
-async def test_an_unfinished_frame_streams_through_both_ways() -> None:
+async def test_unfinished_frame_streams_through_both_ways() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(accepting(await read_head(reader)))
         writer.write(frame(2, b"down", length=95 * 1024 * 1024, masked=False))

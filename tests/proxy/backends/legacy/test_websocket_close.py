@@ -40,7 +40,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
         (4999, "x" * 123),
     ],
 )
-async def test_a_close_frame_passes_both_ways(node: Legacy, code: int, reason: str) -> None:
+async def test_close_frame_passes_both_ways(node: Legacy, code: int, reason: str) -> None:
     async with joined(node) as client:
         await client.send(order("close", code, reason))
         assert await closing_of(client) == (code, reason)
@@ -51,7 +51,7 @@ async def test_a_close_frame_passes_both_ways(node: Legacy, code: int, reason: s
         assert (closed["code"], closed["reason"]) == (code, reason)
 
 
-async def test_a_close_frame_without_a_code_passes_both_ways(node: Legacy) -> None:
+async def test_close_frame_without_a_code_passes_both_ways(node: Legacy) -> None:
     async with joined(node) as client:
         await client.send(order("end"))
         assert await closing_of(client) == (1005, "")
@@ -72,7 +72,7 @@ async def test_what_was_said_before_a_close_still_arrives(node: Legacy) -> None:
         assert await closing_of(client) == (4000, "bye")
 
 
-async def test_a_close_reaches_a_client_that_goes_on_sending(node: Legacy) -> None:
+async def test_close_reaches_a_client_that_goes_on_sending(node: Legacy) -> None:
     async with joined(node) as client:
         await client.send(order("close", 4000, "enough"))
         pouring = asyncio.ensure_future(pour_until_closed(client))
@@ -96,7 +96,7 @@ async def test_slow_client_gets_all_that_a_lost_legacy_had_sent(node: Legacy) ->
         assert len(numbers) > 20
 
 
-async def test_a_dropped_socket_is_a_dropped_socket_for_the_other_end(node: Legacy) -> None:
+async def test_dropped_socket_is_a_dropped_socket_for_the_other_end(node: Legacy) -> None:
     async with joined(node) as client:
         await client.send(order("terminate"))
         assert (await closing_of(client))[0] == 1006
@@ -116,13 +116,13 @@ async def test_client_that_drops_while_receiving_is_lost_at_once(node: Legacy) -
         assert (await node.event("close", target))["code"] == 1006
 
 
-async def test_a_killed_legacy_drops_the_client_at_once() -> None:
+async def test_killed_legacy_drops_the_client_at_once() -> None:
     async with legacy_server() as legacy, joined(legacy) as client:
         legacy.signal(signal.SIGKILL)
         assert (await closing_of(client))[0] == 1006
 
 
-async def test_a_frozen_legacy_is_1011_for_the_client() -> None:
+async def test_frozen_legacy_is_1011_for_the_client() -> None:
     async with legacy_server() as legacy, joined(legacy, QUICK) as client:
         await client.send("hello")
         await client.recv()
@@ -132,7 +132,7 @@ async def test_a_frozen_legacy_is_1011_for_the_client() -> None:
         assert await closing_of(client) == (1011, "")
 
 
-async def test_a_pause_of_the_legacy_within_the_timeout_drops_nobody() -> None:
+async def test_pause_of_the_legacy_within_the_timeout_drops_nobody() -> None:
     async with (
         legacy_server() as legacy,
         forwarding(legacy.port, (0.1, 10.0)) as port,
@@ -148,7 +148,7 @@ async def test_a_pause_of_the_legacy_within_the_timeout_drops_nobody() -> None:
         assert await other.recv() == "still here"
 
 
-async def test_a_frozen_client_is_1001_for_the_legacy(node: Legacy) -> None:
+async def test_frozen_client_is_1001_for_the_legacy(node: Legacy) -> None:
     target = new_target()
     async with forwarding(node.port, QUICK) as port, raw_client(port, handshake(target)):
         assert (await node.event("close", target))["code"] == 1001
@@ -167,7 +167,7 @@ async def test_client_silent_within_a_frame_is_1001_for_legacy_too() -> None:
             assert await received == unfinished, "no close frame fits into another frame"
 
 
-async def test_an_idle_connection_lives_as_long_as_both_answer_pings(node: Legacy) -> None:
+async def test_idle_connection_lives_as_long_as_both_answer_pings(node: Legacy) -> None:
     async with joined(node, QUICK) as client:
         await node.event("ping", target_of(client))
         await asyncio.sleep(1.5)

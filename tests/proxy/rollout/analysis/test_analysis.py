@@ -32,7 +32,7 @@ def outcomes(
     return {finding.trigger: finding.outcome for finding in judgement.findings}
 
 
-def test_a_native_as_good_as_legacy_passes() -> None:
+def test_native_as_good_as_legacy_passes() -> None:
     found = outcomes(tally(500, 5, 0, 0.01, 0.02), tally(500, 5, 0, 0.01, 0.02))
     assert found == {"errors": "pass", "server_errors": "pass", "latency": "pass"}
 
@@ -49,7 +49,7 @@ def test_what_legacy_shows_as_well_is_not_natives_fault() -> None:
     assert outcomes(tally(1000, 300))["errors"] == "fail"  # nothing to compare with: the limit alone counts
 
 
-def test_a_little_of_legacys_does_not_hide_what_native_does() -> None:
+def test_little_of_legacys_does_not_hide_what_native_does() -> None:
     assert outcomes(tally(1000, 300), tally(49, 15))["errors"] == "fail"
 
 
@@ -96,7 +96,7 @@ def test_health_checks_that_fail_fail_it_without_any_traffic() -> None:
     assert judgement.reason == "native fails its health checks"
 
 
-def test_the_worst_finding_is_the_outcome() -> None:
+def test_worst_finding_is_the_outcome() -> None:
     assert Analysis(()).outcome == "unknown"
     assert Analysis((MetricResult("errors", "pass"), MetricResult("latency", "unknown"))).outcome == "unknown"
     assert Analysis((MetricResult("errors", "pass"), MetricResult("server_errors", "pass"))).outcome == "pass"

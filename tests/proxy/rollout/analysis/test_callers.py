@@ -75,7 +75,7 @@ def test_with_one_caller_as_the_minimum_one_is_enough() -> None:
     assert traffic.second().outcome == "fail"
 
 
-def test_a_noisy_caller_does_not_hide_a_fault() -> None:
+def test_noisy_caller_does_not_hide_a_fault() -> None:
     traffic = Traffic()
     traffic.healthy_minute()
     for _ in range(300):
@@ -87,7 +87,7 @@ def test_a_noisy_caller_does_not_hide_a_fault() -> None:
 
 
 @pytest.mark.parametrize("backend", ["native", "legacy"])
-def test_a_noisy_caller_without_a_failure_does_not_hide_a_fault(backend: str) -> None:
+def test_noisy_caller_without_a_failure_does_not_hide_a_fault(backend: str) -> None:
     traffic = Traffic()
     traffic.healthy_minute()
     for _ in range(5000):
@@ -119,7 +119,7 @@ def test_differences_of_one_caller_are_not_a_mismatch() -> None:
     assert "mismatches" in traffic.second().reason
 
 
-def test_a_declared_refusal_is_no_error() -> None:
+def test_declared_refusal_is_no_error() -> None:
     traffic = Traffic()
     for caller in range(100):
         values = {name: getattr(SERVED, name) for name in SERVED.__slots__}
@@ -158,7 +158,7 @@ def test_what_is_tested_is_never_more_than_there_is(counts: list[tuple[int, int]
         assert tested.part == 0
 
 
-def test_the_design_effect_is_one_where_callers_fail_alike() -> None:
+def test_design_effect_is_one_where_callers_fail_alike() -> None:
     alike, bursts = [(1, 10)] * 20, [(10, 10)] * 2 + [(0, 10)] * 18
     assert design_effect(20, 200, alike) == 1.0
     assert design_effect(20, 200, bursts) == pytest.approx(10, rel=0.1)
@@ -240,7 +240,7 @@ def test_thousand_healthy_bursty_hours_roll_nothing_back() -> None:
 
 
 @pytest.mark.parametrize("callers", [10, CALLERS, 5000])
-def test_a_real_fault_is_found_within_a_window_and_five_seconds(callers: int) -> None:
+def test_real_fault_is_found_within_a_window_and_five_seconds(callers: int) -> None:
     for seed in range(10):
         traffic = Traffic(seed=seed)
         chance = traffic.random

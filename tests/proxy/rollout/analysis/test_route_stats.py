@@ -63,12 +63,12 @@ def test_what_says_nothing_of_a_side_is_left_out(stats: StatsRegistry, observati
     assert not seen(stats)
 
 
-def test_an_answer_in_natives_place_is_natives_error(stats: StatsRegistry) -> None:
+def test_answer_in_natives_place_is_natives_error(stats: StatsRegistry) -> None:
     stats(replace(SEEN, backend="legacy", reason="native-error"))
     assert (seen(stats).native.server_errors, seen(stats).legacy.requests) == (1, 0)
 
 
-def test_a_websocket_has_no_latency(stats: StatsRegistry) -> None:
+def test_websocket_has_no_latency(stats: StatsRegistry) -> None:
     stats(replace(SEEN, kind="websocket", status=101))
     assert (seen(stats).native.requests, seen(stats).native.timed) == (1, 0)
 
@@ -81,7 +81,7 @@ def test_comparisons_count_unless_nothing_was_compared(stats: StatsRegistry) -> 
     assert (seen(stats).compared, seen(stats).differing) == (4, 2)
 
 
-def test_a_route_without_a_guard_is_watched_but_not_judged(stats: StatsRegistry) -> None:
+def test_route_without_a_guard_is_watched_but_not_judged(stats: StatsRegistry) -> None:
     stats(replace(SEEN, route="b"))
     assert seen(stats, "b").native.requests == 1
     assert stats.of("b").analyse(healthy=False) is None
@@ -121,7 +121,7 @@ def test_bucket_is_taken_once_and_only_after_its_end(stats: StatsRegistry) -> No
     assert not watch.take()
 
 
-def test_a_reload_keeps_what_is_still_true(stats: StatsRegistry) -> None:
+def test_reload_keeps_what_is_still_true(stats: StatsRegistry) -> None:
     stats(SEEN)
     stats.set_routes([route(native="75%")], 1.0)
     assert seen(stats).native.requests == 1

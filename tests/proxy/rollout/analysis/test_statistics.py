@@ -28,7 +28,7 @@ def hypergeometric(part: int, whole: int, other: int, other_whole: int) -> Fract
 
 
 @given(wholes, shares, st.data())
-def test_the_binomials_tail_is_exact(whole: int, share: Fraction, data: st.DataObject) -> None:
+def test_binomials_tail_is_exact(whole: int, share: Fraction, data: st.DataObject) -> None:
     part = data.draw(st.integers(0, whole))
     found = binomial_tail(part, whole, float(share))
     if part > whole * share:
@@ -48,7 +48,7 @@ def test_fishers_tail_is_exact(whole: int, other_whole: int, data: st.DataObject
 
 
 @given(wholes, st.data())
-def test_the_lower_bound_is_where_the_tail_reaches_the_level(whole: int, data: st.DataObject) -> None:
+def test_lower_bound_is_where_the_tail_reaches_the_level(whole: int, data: st.DataObject) -> None:
     part = data.draw(st.integers(1, whole))
     bound = clopper_pearson_lower(part, whole, 0.01)
     assert 0 <= bound <= part / whole
@@ -68,7 +68,7 @@ def test_many_requests_neither_overflow_nor_take_long() -> None:
     assert fisher_one_sided(51_000, 1_000_000, 50_000, 1_000_000) < 0.001
 
 
-def test_a_test_errs_no_more_often_than_its_level_says() -> None:
+def test_test_errs_no_more_often_than_its_level_says() -> None:
     draw = random.Random(5)
     alarms = sum(binomial_tail(sum(draw.random() < 0.05 for _ in range(200)), 200, 0.05) < 0.01 for _ in range(3000))
     assert alarms < 45  # of 3,000 at 1%: 30 expected at most, 45 happen once in 200 times

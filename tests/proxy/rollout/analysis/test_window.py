@@ -32,7 +32,7 @@ def tally(*latencies: float) -> RequestStats:
 
 
 @given(seconds)
-def test_a_bucket_holds_what_its_edges_say(latency: float) -> None:
+def test_bucket_holds_what_its_edges_say(latency: float) -> None:
     index = bucket(latency)
     assert 0 <= index <= LAST
     if index < LAST:
@@ -42,7 +42,7 @@ def test_a_bucket_holds_what_its_edges_say(latency: float) -> None:
 
 
 @given(st.lists(st.floats(1e-3, 60), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
-def test_a_percentile_is_right_within_a_bucket(latencies: list[float], part: float) -> None:
+def test_percentile_is_right_within_a_bucket(latencies: list[float], part: float) -> None:
     exact = sorted(latencies)[math.ceil(part * len(latencies)) - 1]
     found = tally(*latencies).percentile(part)
     assert found is not None
@@ -80,7 +80,7 @@ def test_slower_counts_only_what_surely_is(latencies: list[float], limit: float)
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 3)), max_size=60))
-def test_a_window_holds_the_last_seconds_and_no_others(steps: list[tuple[float, int]]) -> None:
+def test_window_holds_the_last_seconds_and_no_others(steps: list[tuple[float, int]]) -> None:
     # Compared with a list of all requests. Those up to a twelfth older than the window may be missing.
     window, now = Window(60, 0.0), 0.0
     everything: list[float] = []
@@ -106,7 +106,7 @@ def test_each_slice_that_ends_is_given_once() -> None:
     assert window.total() == WindowBucket()
 
 
-def test_a_long_silence_empties_it() -> None:
+def test_long_silence_empties_it() -> None:
     window = Window(60, 0.0)
     window.now.legacy.requests = 1
     assert len(list(window.advance(86_400))) == 1
@@ -124,7 +124,7 @@ def test_what_was_seen_can_be_forgotten() -> None:
     assert not window.total()
 
 
-def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
+def test_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
     window = Window(60, 50.0)
     window.now.native.requests = 7
     assert list(window.advance(50.0)) == list(window.advance(3.0)) == []
@@ -147,7 +147,7 @@ def test_memory_does_not_grow_with_traffic() -> None:
 
 
 @pytest.mark.parametrize("latency", [0.0, 1e-9, -1.0])
-def test_the_fastest_share_a_bucket(latency: float) -> None:
+def test_fastest_share_a_bucket(latency: float) -> None:
     assert bucket(latency) == 0
 
 
