@@ -41,6 +41,8 @@ PRELOAD_DELAY: Final = 1.0
 """Seconds from the start until the model's package is imported: a gateway is ready before it."""
 OPENAPI_DELAY: Final = 3.0
 """Seconds from the start until the OpenAPI of `/api/v1` is written, unless a request needs it before."""
+SHADOW: Final = "proxy.shadow"
+"""The key of the lifespan's state in a process that only repeats requests: no client waits there."""
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"
 _DATABASE_UNAVAILABLE: Final = {
@@ -126,6 +128,7 @@ class Native:
         self._dry_runs: ASGIApp | None = None
         self._dry_websocket: ASGIApp | None = None
         self._reads = CancellableReads()
+        self.in_shadow = False
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[Mapping[str, bool]]:
@@ -145,9 +148,10 @@ class Native:
         if self._settings is None:  # served rather than embedded
             gc.collect()
             gc.freeze()  # a full collection would visit every imported object: 60 ms, most of p99
-            loop = asyncio.get_running_loop()
-            loop.call_later(PRELOAD_DELAY, services.model.preload)
-            loop.call_later(OPENAPI_DELAY, v1.state.openapi.write)
+            if not self.in_shadow:
+                loop = asyncio.get_running_loop()
+                loop.call_later(PRELOAD_DELAY, services.model.preload)
+                loop.call_later(OPENAPI_DELAY, v1.state.openapi.write)
         try:
             yield DECLARATION
         finally:
@@ -198,7 +202,11 @@ class App(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lifespan, or answer one request or one WebSocket."""
-        await (super().__call__ if scope["type"] == "lifespan" else self._native)(scope, receive, send)
+        if scope["type"] == "lifespan":
+            self._native.in_shadow = SHADOW in scope.get("state", {})
+            await super().__call__(scope, receive, send)
+        else:
+            await self._native(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None, timings: ServiceTimings = TIMINGS) -> Starlette:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import uvicorn
@@ -43,16 +44,17 @@ def find_app(import_string: str) -> None:
 class Native:
     """Passes `http` and `websocket` scopes to the app at `import_string`, with its lifespan state."""
 
-    def __init__(self, import_string: str) -> None:
+    def __init__(self, import_string: str, state: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """`state` is the lifespan state with which the app starts."""
         self.import_string = import_string
         self.started = False
         self._app: ASGIApp | None = None
-        self._state: dict[str, Any] = {}
+        self._state = dict(state)
         self._lifespan: LifespanOn | None = None
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """The lifespan state of the app; empty before it has started."""
+        """The lifespan state of the app; before it has started, the one it starts with."""
         return self._state
 
     def load(self) -> None:
@@ -65,6 +67,7 @@ class Native:
         config = uvicorn.Config(self.import_string, lifespan="auto", log_config=None)
         config.load()
         self._lifespan = LifespanOn(config)
+        self._lifespan.state.update(self._state)
         await self._lifespan.startup()
         if self._lifespan.should_exit:
             raise NativeUnavailable(f"native app {self.import_string}: its start-up failed, see the log above")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -17,17 +16,13 @@ from rich.text import Text
 from proxy.cli.completion import complete_routes
 from proxy.cli.console import console
 from proxy.cli.database_options import DatabaseOptions, DatabaseTarget, database_options, run_query
-from proxy.cli.shared_options import since_option
+from proxy.cli.shared_options import actor_option, since_option
 from proxy.reports.models import Span
 from proxy.reports.registry import DifferenceRegistry, UnknownDifference
 from proxy.reports.triage import MARKS, InvalidMark, Mark, State, TrackedDifference, by_attention
 from proxy.runtime.database import Conflict, Database
 
 _STYLES = {"returned": "bold red", "new": "yellow", "fixed": "green", "known": ""}
-
-
-def _user() -> str:
-    return os.environ.get("USER", "")
 
 
 @click.command()
@@ -37,7 +32,7 @@ def _user() -> str:
 @click.option("--why", "reason", default="", help="The reason; required for `known`.")
 @click.option("--ticket", default="", help="A ticket, as in QA-7.")
 @click.option("--in", "revision", metavar="REVISION", help="The revision of native in which it is fixed.")
-@click.option("--who", "actor", default=_user, show_default="$USER", help="Your name.")
+@actor_option()
 @click.option("--route", metavar="NAME", shell_complete=complete_routes, help="List the differences of one route.")
 @since_option("30d", "List differences observed since then.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -7,9 +7,7 @@ two seconds. Route, revision and stages are read from routing.yaml, which should
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
-import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +19,7 @@ from proxy.cli.completion import complete_groups, complete_routes_and_groups
 from proxy.cli.config_file import show_problems
 from proxy.cli.option_group import Decorator, Function
 from proxy.cli.param_types import ShareParam
-from proxy.cli.shared_options import config_option
+from proxy.cli.shared_options import actor_option, config_option
 from proxy.cli.unusable import Unusable
 from proxy.config.field_types import show_duration, show_share
 from proxy.config.loading import load
@@ -37,15 +35,6 @@ from proxy.runtime.database import Database, DatabaseError, Unavailable
 from proxy.types import BasisPoints
 
 
-def current_user() -> str:
-    """Return the user as `user@host`, also without an entry in the user database."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
-
-
 def _with_route(command: Function) -> Function:
     """Add the route and the common options to a command."""
     return click.argument("route", metavar="ROUTE_OR_GROUP", shell_complete=complete_routes_and_groups)(
@@ -57,7 +46,7 @@ def _with_options(command: Function) -> Function:
     """Add the reason, the actor and the routing file to a command."""
     options: tuple[Decorator, ...] = (
         click.option("--why", "reason", required=True, help="The reason, for the history."),
-        click.option("--who", "actor", default=current_user, show_default="user@host", help="Your name."),
+        actor_option(),
         config_option(),
     )
     for option in reversed(options):

@@ -43,7 +43,7 @@ MIN_TOKEN: Final = 16
 
 
 @click.command()
-@click.option(
+@click.option(  # unlike `config_option`, accepts a directory, which a missing mount leaves: the last good file serves
     "--config",
     "file",
     type=click.Path(path_type=Path),

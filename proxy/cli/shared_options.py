@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +27,20 @@ def config_option(argument: str = "file", help_text: str = "The routing file.") 
         metavar="FILE",
         help=help_text,
     )
+
+
+def actor_option() -> Decorator:
+    """Return `--who`, passed as `actor`: the person who makes a change."""
+    return click.option("--who", "actor", default=_current_user, show_default="user@host", help="Your name.")
+
+
+def _current_user() -> str:
+    """Return the user as `user@host`, also without an entry in the user database."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def since_option(default: str, help_text: str) -> Decorator:

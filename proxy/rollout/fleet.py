@@ -51,7 +51,7 @@ class RouteTraffic:
     @classmethod
     def of(cls, window: Window) -> RouteTraffic:
         """Return the traffic of a window."""
-        total, ended, seconds = window.summary(), window.slices(), window.seconds
+        total, ended, seconds = window.total(by_caller=False), window.slices(), window.seconds
         legacy, native = zip(*(one.slowest for one in ended), strict=True) if ended else ((), ())
         return cls(
             BackendTraffic.of(total.legacy, [one.bucket.legacy.requests for one in ended], legacy, seconds),

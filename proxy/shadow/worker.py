@@ -76,6 +76,9 @@ MAX_CONVERSATIONS: Final = 4
 GC_THRESHOLD: Final = 10_000
 """Generation-0 threshold of the garbage collector, raised because comparisons allocate many objects."""
 
+STATE_KEY: Final = "proxy.shadow"
+"""The key of the lifespan's state that a native app finds in the shadow process: no client waits for its answers."""
+
 DryRunResult = tuple[DryRun, Exchange, Writes]
 """A dry run, native's answer, and the writes that it reported."""
 
@@ -159,7 +162,7 @@ class Worker:
         """Start the native app, then apply each configuration that arrives."""
         message = await self._configurations.get()
         assert message.config.native is not None, "without a native app no route has a shadow"
-        native = Native(message.config.native)
+        native = Native(message.config.native, {STATE_KEY: True})
         with without_collection():
             native.load()
         gc.freeze()

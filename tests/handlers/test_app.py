@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextvars import Context
+from typing import Any, TypeVarTuple
 
 import httpx
 import pytest
 from bson import ObjectId
 from starlette.testclient import TestClient
 
-from handlers.app import create_app
+from handlers.app import OPENAPI_DELAY, PRELOAD_DELAY, SHADOW, create_app
 from handlers.container import TIMINGS, ServiceTimings
 from handlers.legacy.auth import sign
 from handlers.settings import Settings, SettingsError
+from proxy.backends.native import Native
 from tests.support.backends import SECRET, client_of, scratch_database, settings_for
 from tests.support.line import Line
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
+
+Arguments = TypeVarTuple("Arguments")
 
 
 @pytest.fixture
@@ -53,6 +58,38 @@ def test_body_over_the_limit_is_refused(app_client: TestClient) -> None:
     content = b'{"email":"' + b"a" * 10_500_000 + b'"}'
     answer = app_client.post("/users/login", content=content, headers={"content-type": "application/json"})
     assert (answer.status_code, "Payload Too Large" in answer.text) == (413, True)
+
+
+class DelayLoop(asyncio.SelectorEventLoop):
+    """An event loop that records the delays of its timers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delays: set[float] = set()
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Arguments], object], *args: *Arguments, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        self.delays.add(delay)
+        return super().call_later(delay, callback, *args, context=context)
+
+
+@pytest.mark.parametrize(("state", "preloads"), [({}, True), ({SHADOW: True}, False)])
+def test_app_in_the_shadow_process_preloads_nothing(
+    state: dict[str, Any], preloads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    monkeypatch.setenv("MONGODB_URL", "mongodb://127.0.0.1:1")
+    loop = DelayLoop()
+
+    async def start() -> None:
+        native = Native("handlers.app:app", state)
+        await native.start()
+        await native.stop()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(start())
+    assert ({PRELOAD_DELAY, OPENAPI_DELAY} <= loop.delays) is preloads
 
 
 async def test_does_not_start_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,19 +100,16 @@ class RequestStats:
         """Return the number of requests that were certainly slower; the limit's own bucket is excluded."""
         return sum(count for index, count in self.latencies.items() if index and EDGES[index - 1] >= seconds)
 
-    def add(self, other: RequestStats, sign: int = 1) -> None:
-        """Add another's counts, or subtract them (`sign` -1)."""
-        self.add_counts(other, sign)
-        for measure, counts in other.by_caller.items():
-            _add(self.by_caller.setdefault(measure, {}), counts, sign)
-
-    def add_counts(self, other: RequestStats, sign: int = 1) -> None:
-        """Add another's counts, or subtract them, except those by caller."""
+    def add(self, other: RequestStats, sign: int = 1, *, by_caller: bool = True) -> None:
+        """Add another's counts, or subtract them (`sign` -1); those by caller only where `by_caller` is True."""
         self.requests += sign * other.requests
         self.client_errors += sign * other.client_errors
         self.server_errors += sign * other.server_errors
         self.dependency_failures += sign * other.dependency_failures
         _add(self.latencies, other.latencies, sign)
+        if by_caller:
+            for measure, counts in other.by_caller.items():
+                _add(self.by_caller.setdefault(measure, {}), counts, sign)
 
     def count(self, measure: Measure, slot: int, number: int = 1) -> None:
         """Count requests of a caller slot."""
@@ -153,10 +150,10 @@ class WindowBucket:
     def __bool__(self) -> bool:
         return bool(self.legacy.requests or self.native.requests or self.native.dependency_failures or self.compared)
 
-    def add(self, other: WindowBucket, sign: int = 1) -> None:
-        """Add another's counts, or subtract them (`sign` -1)."""
-        self.legacy.add(other.legacy, sign)
-        self.native.add(other.native, sign)
+    def add(self, other: WindowBucket, sign: int = 1, *, by_caller: bool = True) -> None:
+        """Add another's counts, or subtract them (`sign` -1); those by caller only where `by_caller` is True."""
+        self.legacy.add(other.legacy, sign, by_caller=by_caller)
+        self.native.add(other.native, sign, by_caller=by_caller)
         self.compared += sign * other.compared
         self.differing += sign * other.differing
 
@@ -239,11 +236,11 @@ class Window:
             if ended:
                 yield ended
 
-    def total(self) -> WindowBucket:
-        """Return the sum of all slices, as a new bucket."""
+    def total(self, *, by_caller: bool = True) -> WindowBucket:
+        """Return the sum of all slices, as a new bucket; its counts by caller are empty unless `by_caller` is True."""
         total = WindowBucket()
-        total.add(self._sum)
-        total.add(self.now)
+        total.add(self._sum, by_caller=by_caller)
+        total.add(self.now, by_caller=by_caller)
         return total
 
     def legacy_total(self) -> RequestStats:
@@ -251,14 +248,6 @@ class Window:
         total = RequestStats()
         total.add(self._sum.legacy)
         total.add(self.now.legacy)
-        return total
-
-    def summary(self) -> WindowBucket:
-        """Return the sum of all slices without the counts by caller, as a new bucket."""
-        total = WindowBucket()
-        for part in (self._sum, self.now):
-            total.legacy.add_counts(part.legacy)
-            total.native.add_counts(part.native)
         return total
 
     def slices(self) -> tuple[EndedSlice, ...]:
