@@ -1,1 +1,1 @@
-"""The speed of the gateway beside its peers in the same run, as ratios."""
+"""Measure the gateway beside its peers in the same run, as ratios."""

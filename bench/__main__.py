@@ -1,4 +1,4 @@
-"""`python -m bench`: all parts, or those that are named."""
+"""`python -m bench`: run all parts of the bench, or the named ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Rows = list[object]
 
 @dataclass(frozen=True)
 class Readings:
-    """The readings that a part takes: their length in seconds, their number, and its connections."""
+    """The readings of a part: seconds of each, rounds, and the numbers of connections."""
 
     seconds: float
     rounds: int
@@ -98,7 +98,7 @@ def show_guarding(readings: Readings, console: Console) -> Rows:
 
 
 def show_contenders(part: str, readings: Readings, console: Console) -> Rows:
-    """Measure a part whose figures are those of contenders in turns."""
+    """Measure a part in which contenders take turns, and print or return its figures."""
     comparisons = _measure(part, readings.seconds, readings.rounds, readings.connections)
     show(comparisons, console)
     return [row for comparison in comparisons for row in comparison.rows()]
@@ -123,7 +123,7 @@ PARTS: Mapping[str, Callable[[Readings, Console], Rows]] = {
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(tuple(PARTS)))
-@click.option("--seconds", default=5, show_default=True, type=click.IntRange(1), help="Length of one reading.")
+@click.option("--seconds", default=5, show_default=True, type=click.IntRange(1), help="Seconds of one reading.")
 @click.option("--rounds", default=3, show_default=True, help="Readings of each contender, in turns.")
 @click.option("--connections", default="1,16,128", show_default=True, help="For the forwarding part.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")

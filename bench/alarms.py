@@ -1,8 +1,8 @@
-"""False alarms and missed faults of a guard: hours of simulated traffic through the real statistics and controller.
+"""Count a guard's false alarms and missed faults in hours of simulated traffic.
 
-A second of simulated time takes a quarter of a millisecond: its requests are counted by the statistics as a gateway
-counts them, then the controller evaluates the guard at that time. Healthy seconds are drawn from a pool of counted
-ones. A seed gives the same traffic each time.
+The statistics and the controller are the gateway's own; only requests and the clock are simulated. For each second,
+the statistics count its requests, then the controller evaluates the guard. Healthy seconds are drawn from a pool of
+counted ones, so that one takes a quarter of a millisecond. The same seed gives the same traffic.
 
     python -m bench.alarms --hours 1000 --faults 1000 --processes 2
 """
@@ -34,17 +34,17 @@ from proxy.types import Backend
 
 T = TypeVar("T")
 RATE, SHARE, CALLERS = 50, 0.25, 200
-"""Requests a second, native's part of them and of the callers, and the number of callers."""
+"""Requests per second, the share of requests and of callers that native gets, and the number of callers."""
 ERRORS = 0.01
-"""Healthy requests that either backend refuses."""
+"""Share of healthy requests that either backend refuses."""
 BURSTS = 2.0
-"""Bursts of single callers in an hour."""
+"""Bursts per hour, each of a single caller."""
 POOL, WARM_UP = 600, 120
-"""Seconds of healthy traffic that are drawn beforehand, and those that the guard observes before them."""
+"""Seconds of healthy traffic in the pool, and seconds that the guard observes before a simulation starts."""
 CHUNK = 5
-"""Hours, or faults, of one simulation."""
+"""Hours, or faults, per simulation."""
 FAULT = 0.05
-"""Requests that native fails in a fault."""
+"""Share of its requests that native fails during a fault."""
 NEVER = ControllerIntervals(evaluate=86_400.0, synchronise=86_400.0)
 FILE = "legacy: {url: http://x}\nnative: a:b\nroutes: [{name: a, match: GET /a, native: 25%, guard: {}}]"
 SERVED = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
@@ -52,7 +52,7 @@ SERVED = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200,
 
 @dataclass(slots=True)
 class Burst:
-    """Requests of one caller that fail, or are slow, for some seconds: `number` in each."""
+    """Failing or slow requests of one caller: `number` in each of some seconds."""
 
     caller: int
     status: int
@@ -63,7 +63,7 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class HealthyTime:
-    """Simulated seconds of healthy traffic with some bursts, and the reason of the false alarm that ended them."""
+    """Simulated seconds of healthy traffic, the bursts in them, and the reason of the false alarm that ended them."""
 
     seconds: int
     bursts: int
@@ -71,7 +71,7 @@ class HealthyTime:
 
 
 class GuardSimulation:
-    """One guarded route at 25%, whose requests and clock are simulated; see `simulation`."""
+    """One guarded route at 25% with simulated requests and clock; see `simulation`."""
 
     def __init__(self, controller: RolloutController, stats: StatsRegistry, seed: int, pool: int) -> None:
         self._controller = controller
@@ -86,12 +86,12 @@ class GuardSimulation:
 
     @property
     def cap(self) -> str:
-        """The reason of the cap in force; empty without one."""
+        """The reason of the cap in force; empty without a cap."""
         caps = self._controller.caps()
         return caps[0].by.reason if caps else ""
 
     def healthy(self, seconds: int, bursts: float = BURSTS) -> HealthyTime:
-        """Serve healthy traffic with some bursts of single callers an hour, until the guard caps."""
+        """Serve healthy traffic with `bursts` per hour, until it ends or the guard caps the share."""
         before = self.bursts
         for second in range(1, seconds + 1):
             self._stats.of("a").window.now.add(self._random.choice(self._pool))
@@ -101,7 +101,7 @@ class GuardSimulation:
         return HealthyTime(seconds, self.bursts - before, "")
 
     def fault(self, ratio: float, seconds: int) -> int:
-        """Serve while native fails a part of its requests; return the seconds until the guard caps."""
+        """Serve while native fails a part of its requests; return the seconds until the guard caps the share."""
         for second in range(1, seconds + 1):
             self._serve(self._failing(ratio))
             if self.cap:
@@ -148,7 +148,7 @@ class GuardSimulation:
         self._bursts = [burst for burst in self._bursts if burst.seconds > 0]
 
     def _begin_burst(self) -> Burst:
-        """Return an expired token in a loop, a document that native fails on, or one caller's slow requests."""
+        """Return a random burst: an expired token in a loop, a document that native fails on, or slow requests."""
         status, head = self._random.choices([(401, 0.01), (500, 0.01), (200, 2.0)], [4, 1, 1])[0]
         caller = self._random.randrange(int(CALLERS * SHARE))
         return Burst(caller, status, head, self._random.randint(1, 20), self._random.randint(5, 40))
@@ -156,7 +156,7 @@ class GuardSimulation:
 
 @asynccontextmanager
 async def simulation(seed: int, pool: int = POOL) -> AsyncIterator[GuardSimulation]:
-    """Open a simulation; the controller's own tasks sleep meanwhile."""
+    """Open a simulation, in which the controller's own tasks sleep."""
     stats = StatsRegistry()
     controller = RolloutController(parse(FILE, {}), MemoryStore(), stats, ControllerHooks(lambda _: None), NEVER)
     await controller.start()
@@ -173,7 +173,7 @@ async def healthy_time(seed: int, seconds: int) -> HealthyTime:
 
 
 async def seconds_until_capped(seed: int, ratio: float, limit: int) -> int:
-    """Return the seconds until a fault of native is capped, `limit` + 1 where it is not.
+    """Return the seconds until the guard caps the share after a fault of native; `limit` + 1 if it does not.
 
     The fault begins at any second of the guard's window.
     """
@@ -183,17 +183,17 @@ async def seconds_until_capped(seed: int, ratio: float, limit: int) -> int:
 
 
 def healthy_hours(seed: int, hours: int) -> list[HealthyTime]:
-    """Simulate some hours in this process."""
+    """Simulate hours of healthy traffic in this process."""
     return [asyncio.run(healthy_time(seed, hours * 3600))]
 
 
 def faults(seed: int, number: int) -> list[int]:
-    """Simulate some faults in this process; return the seconds until each is capped."""
+    """Simulate faults in this process; return the seconds until the cap for each."""
     return [asyncio.run(seconds_until_capped(each, FAULT, 300)) for each in range(seed * CHUNK, seed * CHUNK + number)]
 
 
 def in_processes(simulate: Callable[[int, int], list[T]], number: int, processes: int, label: str) -> list[T]:
-    """Simulate `number` hours or faults in chunks, each with a seed of its own, behind a progress bar."""
+    """Simulate `number` hours or faults in chunks with their own seeds, and show a progress bar."""
     chunks = [min(CHUNK, number - begun) for begun in range(0, number, CHUNK)]
     with (
         ProcessPoolExecutor(processes, initializer=logging.disable) as pool,
@@ -208,9 +208,9 @@ def in_processes(simulate: Callable[[int, int], list[T]], number: int, processes
 @click.command()
 @click.option("--hours", default=1000, show_default=True, help="Simulated hours of healthy traffic.")
 @click.option("--faults", "number", default=1000, show_default=True, help="Simulated faults of 5%.")
-@click.option("--processes", default=2, show_default=True, help="Processes that share them.")
+@click.option("--processes", default=2, show_default=True, help="Processes that share the simulations.")
 def main(hours: int, number: int, processes: int) -> None:
-    """Simulate healthy hours and real faults, and print what the guard did; exit with 1 for a false alarm."""
+    """Simulate healthy hours and faults, and print the guard's alarms and caps; exit with 1 for a false alarm."""
     times = in_processes(healthy_hours, hours, processes, "healthy hours")
     alarms = [time.alarm for time in times if time.alarm]
     seconds, bursts = sum(time.seconds for time in times), sum(time.bursts for time in times)

@@ -1,4 +1,4 @@
-"""An ASGI app that answers 2.4 kB by itself, to measure uvicorn without a proxy."""
+"""An ASGI app that answers 2.4 kB itself, to measure uvicorn without a proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of a clinic, created through the legacy's own API, and the requests that read them."""
+"""The data of a clinic, created through the legacy's own API, and the requests that read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTES = 3
 
 @dataclass(slots=True)
 class Clinic:
-    """The tokens of the users, and for each kind of request the targets by user."""
+    """The users' tokens, and for each kind of request each user's target."""
 
     targets: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Comparisons per second on one core: equal and different answers of 20 kB of consultations."""
+"""Measure comparisons per second on one core, of equal and different answers with 20 kB of consultations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROSE = (
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds of processor time that `count` comparisons of `size` bytes took, and the verdict of each."""
+    """Seconds of processor time for `count` comparisons of `size` bytes, and their verdict."""
 
     title: str
     verdict: str
@@ -36,7 +36,7 @@ class Pace:
 def comparison(count: int = COUNT) -> list[Pace]:
     """Measure equal bodies, one changed field in the last item, and new ids and dates in each response.
 
-    In the last of them a dry run matches the ids and dates by role.
+    In the last one, a dry run matches ids and dates by role.
     """
     legacy = _answer(_body(0, PROSE))
     contenders = {

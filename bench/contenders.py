@@ -1,4 +1,4 @@
-"""The processes that a bench sets side by side, each on a free port, all stopped at its end."""
+"""The servers that a bench compares: each is a process on a free port, and all are stopped at the end."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from demo.ports import free_port, is_free
 PEERS = Path(__file__).parent / "peers"
 
 
-class Field:
-    """Starts processes and remembers them; `place` is a folder for their files and logs."""
+class ServerGroup:
+    """Starts servers and stops them at the end; `place` is the directory of their files and logs."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -48,7 +48,7 @@ class Field:
         return port
 
     def middleware(self, upstream: int) -> int:
-        """Node's http-proxy-middleware before the upstream."""
+        """Start Node's http-proxy-middleware in front of the upstream and return its port."""
         if not (PEERS / "node_modules").is_dir():
             raise SystemExit("the peers are missing: make bench installs them")
         port = free_port()
@@ -61,7 +61,7 @@ class Field:
         return port
 
     def uvicorn(self) -> int:
-        """Uvicorn with an app that answers by itself, without an access log."""
+        """Start uvicorn with an app that answers itself, without an access log, and return its port."""
         port = free_port()
         command: list[str | Path] = [sys.executable, "-m", "uvicorn", "bench.bare:app", "--port", str(port)]
         self.start("uvicorn", [*command, "--no-access-log", "--lifespan", "off"], port)
@@ -95,10 +95,10 @@ class Field:
         program = Path(sys.executable).with_name("scribe-proxy")
         command: list[str | Path] = [program, "serve", "--config", file, "--port", str(port), "--ops-port", str(ops)]
         command += options
-        return self.start(file.stem, command, ops, env)  # which listens after the other
+        return self.start(file.stem, command, ops, env)  # the ops listener opens last
 
     def end(self, child: ManagedProcess) -> None:
-        """Stop one before the others."""
+        """Stop one server before the others."""
         self._children.remove(child)
         child.stop()
 
@@ -134,9 +134,9 @@ http {{
 
 
 @contextlib.contextmanager
-def field() -> Iterator[Field]:
+def server_group() -> Iterator[ServerGroup]:
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
-        contenders = Field(Path(place))
+        contenders = ServerGroup(Path(place))
         try:
             yield contenders
         finally:
@@ -144,7 +144,7 @@ def field() -> Iterator[Field]:
 
 
 def routing(legacy: int, routes: int, native: str | None = None, share: str = "0%") -> str:
-    """Return a routing.yaml with this many routes; only the last ones match, so that all are tried."""
+    """Return a routing.yaml with this many routes, of which only the last ones match, so that all are tried."""
     lines = ["legacy:", f"  url: http://127.0.0.1:{legacy}"]
     lines += [f"native: {native}"] if native else []
     lines.append("routes:")

@@ -1,4 +1,4 @@
-"""200 recordings at once on the WebSocket: the memory that each takes in the demo's legacy and in native."""
+"""Measure the memory of each of 200 concurrent WebSocket recordings, in the demo's legacy and in native."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 
 from websockets.asyncio.client import connect
 
-from bench.contenders import Field, field, routing
+from bench.contenders import ServerGroup, routing, server_group
 from bench.native import GATEWAY, LEGACY, STAND_IN
 from demo.mongod import mongodb
 from demo.ports import free_port
 
 RECORDINGS = 200
 CHUNKS = 7
-"""One fewer than cause a transcription, so that all of them are held."""
+"""One chunk fewer than starts a transcription, so that all chunks stay in memory."""
 CHUNK = base64.b64encode(bytes(range(256)) * 128).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes that a process with its children grew by for each idle connection, and for each recording of 229 kB."""
+    """Memory growth of a process and its children, in bytes per idle connection and per recording of 229 kB."""
 
     contender: str
     idle: float
@@ -34,7 +34,7 @@ class Footprint:
 
 def conversations() -> list[Footprint]:
     """Measure both backends, one after the other."""
-    with mongodb() as url, field() as contenders:
+    with mongodb() as url, server_group() as contenders:
         env = {
             "MONGODB_URL": url,
             "DATABASE_NAME": "bench",
@@ -46,14 +46,14 @@ def conversations() -> list[Footprint]:
         return [_measure(LEGACY, *_legacy(contenders, env)), _measure(GATEWAY, *_native(contenders, env))]
 
 
-def _legacy(contenders: Field, env: dict[str, str]) -> tuple[int, int]:
+def _legacy(contenders: ServerGroup, env: dict[str, str]) -> tuple[int, int]:
     port = free_port()
     child = contenders.start("legacy", ["node", STAND_IN], port, {**env, "PORT": str(port)})
     assert child.pid is not None
     return port, child.pid
 
 
-def _native(contenders: Field, env: dict[str, str]) -> tuple[int, int]:
+def _native(contenders: ServerGroup, env: dict[str, str]) -> tuple[int, int]:
     config = routing(9, routes=1, native="handlers.app:app", share="100%")
     config += "  - {name: stream, match: WS /transcription-stream, native: 100%}\n"
     port, child = contenders.gateway(config, env)
@@ -68,7 +68,7 @@ def _measure(contender: str, port: int, pid: int) -> Footprint:
 async def _converse(contender: str, port: int, resident: Callable[[], int]) -> Footprint:
     async with AsyncExitStack() as stack:
         url = f"ws://127.0.0.1:{port}/transcription-stream"
-        await stack.enter_async_context(connect(url))  # the first one allocates what all share
+        await stack.enter_async_context(connect(url))  # the first one allocates memory that all share
         before = resident()
         sockets = [await stack.enter_async_context(connect(url)) for _ in range(RECORDINGS)]
         await asyncio.sleep(1)
@@ -84,7 +84,7 @@ async def _converse(contender: str, port: int, resident: Callable[[], int]) -> F
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of memory of a process and those it started (Linux)."""
+    """Return the resident memory of a process and its children in bytes (Linux)."""
     pages = 0
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,13 +1,13 @@
-"""`make figures`: run the commands of the figures in docs/performance.md, and put what they print in their place.
+"""`make figures`: run the commands behind the figures in docs/performance.md, and replace the figures by their output.
 
     <!-- figures: python -m bench.quick -->
     …
     <!-- end of figures: 0123456789ab -->
 
-The digits are the version of the code that was measured. Each block is written as soon as it is measured, and one of
-the present version is skipped, so that an interrupted run continues where it stopped; `AGAIN=1` measures it, too.
-`ONLY=quick` runs those whose command has the word. Figures taken while other work runs are worth nothing, so a machine
-with a load average above MAX_LOAD is refused.
+The digits are the version of the measured code. Each block is written as soon as it is measured, and blocks of the
+present version are skipped, so that an interrupted run continues where it stopped. `AGAIN=1` measures these too.
+`ONLY=quick` runs only commands that contain the word. Other work falsifies the figures, so a machine with a load
+average above MAX_LOAD is refused.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ import click
 ROOT: Final = Path(__file__).parent.parent
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 MAX_LOAD: Final = 0.5
-"""The highest load average of the last minute at the start."""
+"""Maximum load average of the last minute at the start."""
 WIDTH: Final = 118
 
 MEASURED: Final = ("common", "proxy", "handlers", "bench")
-"""The directories whose sources are the version of figures."""
+"""The directories whose sources determine the version of figures."""
 _SOURCES: Final = frozenset((".py", ".js", ".lua", ".json", ".html", ".css"))
 _BLOCK: Final = re.compile(
     r"(<!-- figures: (?P<command>python -m [^\n]+?) -->\n).*?<!-- end of figures(?:: (?P<version>[0-9a-f]{12}))? -->",
@@ -41,30 +41,30 @@ _BLOCK: Final = re.compile(
 
 
 class CommandFailed(Exception):
-    """A command that printed an error in place of figures."""
+    """A command that printed an error instead of figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The figures of one command, and the version that they were measured on; None where that is not known."""
+    """The figures of one command, and the version on which they were measured (None if unknown)."""
 
     command: str
     version: str | None
 
 
 def blocks_in(document: str) -> list[Block]:
-    """Return a document's blocks of figures, in its order."""
+    """Return a document's blocks of figures, in order."""
     return [Block(match["command"], match["version"]) for match in _BLOCK.finditer(document)]
 
 
 def with_figures(document: str, command: str, output: str, version: str) -> str:
-    """Return a document with the output of a command, measured on a version, in its place."""
+    """Return a document with the figures of a command replaced by its output, measured on a version."""
     fenced = f"```text\n{output.strip()}\n```\n<!-- end of figures: {version} -->"
     return _BLOCK.sub(lambda match: match[1] + fenced if match["command"] == command else match[0], document)
 
 
 def version_of(root: Path, directories: tuple[str, ...] = MEASURED) -> str:
-    """Return twelve digits of the sources in some directories of a checkout."""
+    """Return the version of the sources in some directories of a checkout: twelve hexadecimal digits."""
     digest = hashlib.sha256()
     files = (file for name in directories for file in (root / name).rglob("*") if file.suffix in _SOURCES)
     for file in sorted(files):
@@ -74,7 +74,7 @@ def version_of(root: Path, directories: tuple[str, ...] = MEASURED) -> str:
 
 
 def run(command: str) -> str:
-    """Return the output of a command; a missed bound, exit code 1, is part of it. Raises CommandFailed."""
+    """Return the output of a command; exit code 1 (a missed bound) is accepted. Raises CommandFailed."""
     env = {**os.environ, "COLUMNS": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
     words = [sys.executable, *command.split()[1:]]
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -87,15 +87,15 @@ def run(command: str) -> str:
 def write_figures(
     document: Path, only: str, version: str, *, again: bool = False, measure: Callable[[str], str] = run
 ) -> Iterator[str]:
-    """Replace the figures whose command has the text `only`, and yield a line for each: measured, skipped or failed.
+    """Replace the figures whose command contains `only`, and yield a line for each: measured, skipped or failed.
 
-    Skips figures of this version unless `again`. A command that fails leaves its figures as they are.
+    Figures of this version are skipped unless `again`. If a command fails, its figures stay unchanged.
     """
     for block in blocks_in(document.read_text()):
         if only not in block.command:
             continue
         if block.version == version and not again:
-            yield f"{block.command}: measured on this version already"
+            yield f"{block.command}: already measured on this version"
             continue
         began = time.monotonic()
         try:
@@ -108,15 +108,15 @@ def write_figures(
 
 
 @click.command()
-@click.option("--only", default="", help="Run the commands that have this text.")
-@click.option("--again", is_flag=True, help="Measure figures of this version, too.")
+@click.option("--only", default="", help="Run only commands that contain this text.")
+@click.option("--again", is_flag=True, help="Also measure figures that are of this version.")
 def main(only: str, *, again: bool) -> None:
     """Measure the figures in docs/performance.md; exit with 1 where a command fails."""
     busy = os.getloadavg()[0]
     if busy > MAX_LOAD:
-        raise click.ClickException(f"other work runs (load average {busy:.1f}): figures need an idle machine")
+        raise click.ClickException(f"the machine is not idle (load average {busy:.1f}): figures need an idle machine")
     if not any(only in block.command for block in blocks_in(DOCUMENT.read_text())):
-        raise click.ClickException(f"no figures have a command with `{only}`")
+        raise click.ClickException(f"no command of the figures contains `{only}`")
     failed = False
     for line in write_figures(DOCUMENT, only, version_of(ROOT), again=again):
         click.echo(line)

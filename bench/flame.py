@@ -1,8 +1,8 @@
-"""`python -m bench.flame`: where the gateway's event loop spends its time while it forwards, by py-spy.
+"""`python -m bench.flame`: profile the gateway's event loop with py-spy while it forwards.
 
-Writes `docs/forwarding-flame.svg`, and prints the share of samples of each module of this project: a sample belongs to
-the innermost frame in `proxy/`, so that writes count for the module that makes them. Only samples that hold Python's
-global lock are taken: the loop waits, and reads its sockets, without it.
+Write `docs/forwarding-flame.svg`, and print each module's share of the samples. A sample belongs to the innermost
+frame in `proxy/`, so that a write to a socket counts for the module that makes it. Only samples that hold Python's
+global lock are taken: without it, the loop is waiting or reading its sockets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from bench.contenders import field, routing
+from bench.contenders import routing, server_group
 from bench.load import load
 
 FLAME: Final = Path(__file__).parent.parent / "docs" / "forwarding-flame.svg"
@@ -56,7 +56,7 @@ def _module_of(frames: list[str]) -> str:
 
 
 def with_title(svg: str) -> str:
-    """Return a flame graph titled as TITLE: py-spy's title is its command, with paths of this machine."""
+    """Return a flame graph with the title TITLE, because py-spy's is its command line with local paths."""
     return _TITLE.sub(lambda match: match[1] + TITLE, svg)
 
 
@@ -74,7 +74,7 @@ def record(pid: int, url: str, form: str, file: Path) -> None:
 
 def main() -> None:
     """Write the flame graph and print the shares."""
-    with field() as contenders:
+    with server_group() as contenders:
         upstream = contenders.upstream()
         port, gateway = contenders.gateway(routing(upstream, routes=30))
         assert gateway.pid is not None

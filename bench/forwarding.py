@@ -1,13 +1,13 @@
-"""Forwarding: the same upstream directly, through nginx, through http-proxy-middleware, through the gateway.
+"""Measure forwarding: one upstream directly, and through nginx, http-proxy-middleware and the gateway.
 
-Also uvicorn with an app that answers the small body by itself: the speed of this server without a proxy.
+Uvicorn with an app that answers the small body itself shows the speed of a Python server without a proxy.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from bench.contenders import field, routing
+from bench.contenders import routing, server_group
 from bench.load import Readings, in_turns, load
 from bench.report import Comparison
 
@@ -17,8 +17,8 @@ PATHS = {"2.4 kB": "/small", "1 MiB": "/1mib"}
 
 
 def forwarding(seconds: float, rounds: int, connections: tuple[int, ...]) -> list[Comparison]:
-    """Return one comparison for each size of body and number of connections."""
-    with field() as contenders:
+    """Return a comparison for each body size and number of connections."""
+    with server_group() as contenders:
         upstream = contenders.upstream()
         ports = {
             DIRECT: upstream,
@@ -41,7 +41,7 @@ def forwarding(seconds: float, rounds: int, connections: tuple[int, ...]) -> lis
 
 def routes(seconds: float, rounds: int) -> list[Comparison]:
     """Measure the cost of a long file: 500 routes against 20, at 16 connections."""
-    with field() as contenders:
+    with server_group() as contenders:
         upstream = contenders.upstream()
         ports = {
             f"{count} routes": contenders.gateway(routing(upstream, routes=count), name=f"gateway{count}")[0]

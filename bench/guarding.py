@@ -1,4 +1,4 @@
-"""The cost of decisions, statistics and guards: the same requests without any of them, and with all of them.
+"""Measure the cost of routing decisions, statistics and guards: the same requests with none and with all of them.
 
 All requests go to legacy. `nothing` has a file without a native app, so that no decision depends on a request. `shares`
 computes each caller's bucket; `guards` also evaluates each route every second, and shares the state through MongoDB.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from bench.contenders import field
+from bench.contenders import server_group
 from bench.load import Reading, in_turns, load
 from bench.report import Comparison
 from demo.managed_process import ManagedProcess
@@ -25,7 +25,7 @@ from proxy.rollout.analysis.route_stats import StatsRegistry
 
 ROUTES = 30
 ROUNDS = 4
-"""More than of other benches."""
+"""More rounds than in other parts."""
 SECONDS = 2.0
 SHARE = "native: 1%"
 GUARD = f"{SHARE}\n    guard: {{mismatch: 1%}}\n    rollout: {{stages: [1%, 100%]}}"
@@ -33,7 +33,7 @@ GUARD = f"{SHARE}\n    guard: {{mismatch: 1%}}\n    rollout: {{stages: [1%, 100%
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """Seconds of processor time: of an observation, of an evaluation of a busy route, of requests by contender."""
+    """Processor time in seconds: of one observation, of one evaluation of a busy route, of a request by contender."""
 
     observing: float
     judging: float
@@ -41,14 +41,14 @@ class Watching:
 
 
 async def native(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer nothing: the native app of these files, which no request reaches."""
+    """Raise an error: no request of this bench reaches the native app."""
     raise AssertionError("every caller of this bench is legacy's")
 
 
 def guarding(seconds: float, rounds: int) -> tuple[Comparison, Watching]:
-    """Measure at 16 connections, in many short rounds: the difference is smaller than the machine's own variation."""
+    """Measure at 16 connections in many short rounds, since the difference is smaller than the machine's variation."""
     rounds, seconds = rounds * ROUNDS, min(seconds, SECONDS)
-    with mongodb() as url, field() as contenders:
+    with mongodb() as url, server_group() as contenders:
         upstream = contenders.upstream()
         files = {
             "nothing": _file(upstream, "", ""),
@@ -64,7 +64,7 @@ def guarding(seconds: float, rounds: int) -> tuple[Comparison, Watching]:
 
 
 class _Cost:
-    """Loads one gateway, and sums up its processor time."""
+    """Loads one gateway and adds up its processor time."""
 
     def __init__(self, port: int, child: ManagedProcess, length: float) -> None:
         self.seconds = self.requests = 0.0
@@ -78,13 +78,13 @@ class _Cost:
         return reading
 
     def _used(self) -> float:
-        """Return the seconds of processor time so far: fields 14 and 15 of proc(5)'s stat."""
+        """Return the processor time so far in seconds: fields 14 and 15 of `/proc/PID/stat` (proc(5))."""
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _alone(count: int = 200_000) -> tuple[float, float]:
-    """Measure the statistics and the guard alone."""
+    """Measure the statistics and the guard without a gateway."""
     stats = StatsRegistry()
     stats.set_routes([Route.model_validate({"name": "a", "match": "GET /a", "native": "50%", "guard": {}})], 0.0)
     backends = [
@@ -102,7 +102,7 @@ def _alone(count: int = 200_000) -> tuple[float, float]:
 
 
 def _file(legacy: int, route: str, rest: str) -> str:
-    """Return a file with some routes, of which the last one matches, so that all are tried."""
+    """Return a routing file of which only the last route matches, so that all are tried."""
     lines = [f"legacy: {{url: http://127.0.0.1:{legacy}}}", rest, "bucketing: {salt: bench}", "routes:"]
     names = [(f"resource{number}.get", f"GET /api/resource{number}/{{id}}/part") for number in range(ROUTES - 1)]
     for name, match in (*names, ("everything", "* /*")):

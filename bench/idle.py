@@ -1,6 +1,6 @@
-"""An idle gateway: its share of a core, the memory of each idle connection, and the time until it is ready.
+"""Measure an idle gateway: its share of a core, the memory of each idle connection, and the time until it is ready.
 
-Each connection takes a file descriptor on both sides: a hard limit (`ulimit -Hn`) below 12,000 is refused.
+Each connection needs a file descriptor on both sides. A hard limit (`ulimit -Hn`) below 12,000 is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 
-from bench.contenders import field, routing
+from bench.contenders import routing, server_group
 from bench.conversations import resident
 
 KEEP_ALIVE = 10_000
@@ -27,7 +27,7 @@ REQUEST = b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class IdleGateway:
-    """Seconds until the gateway listens; bytes for each idle connection; shares of a core, without and with these."""
+    """Seconds until the gateway listens, bytes per idle connection, and shares of a core without and with them."""
 
     ready: float
     cpu: float
@@ -40,7 +40,7 @@ class IdleGateway:
 def idle(seconds: float = 30.0, keep_alive: int = KEEP_ALIVE, websockets: int = WEBSOCKETS) -> IdleGateway:
     """Measure one gateway process without load."""
     raise_file_limit(keep_alive + 2 * websockets + 2000)
-    with field() as contenders:
+    with server_group() as contenders:
         upstream = contenders.upstream()
         config = routing(upstream, routes=30)
         config += (
@@ -58,14 +58,14 @@ def idle(seconds: float = 30.0, keep_alive: int = KEEP_ALIVE, websockets: int = 
 
 
 async def cpu_share(pid: int, seconds: float) -> float:
-    """Return the share of a core that a process and its children use for some seconds from now."""
+    """Measure the share of a core that a process and its children use during the next `seconds`."""
     before = cpu_seconds(pid)
     await asyncio.sleep(seconds)
     return (cpu_seconds(pid) - before) / seconds
 
 
 def raise_file_limit(needed: int) -> None:
-    """Raise the limit of open files to its hard limit, which child processes inherit."""
+    """Raise the limit of open files to the hard limit; child processes inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < needed:
         raise SystemExit(f"{needed:,} open files are needed, and the hard limit is {hard:,}: ulimit -Hn {needed}")
@@ -75,7 +75,7 @@ def raise_file_limit(needed: int) -> None:
 async def _open_keep_alive(port: int, number: int, pid: int, seconds: float) -> tuple[float, float]:
     """Return the bytes that each connection takes after one request, and the share of a core with all of them."""
     writers: list[asyncio.StreamWriter] = []
-    await _exchange(port, writers)  # the first one allocates what all share
+    await _exchange(port, writers)  # the first one allocates memory that all share
     before = resident(pid)
     for _ in range(number):
         await _exchange(port, writers)
@@ -104,7 +104,7 @@ async def _websockets(number: int, seconds: float) -> tuple[float, float]:
 
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(serve_websockets(wait, "127.0.0.1", 0))
-        contenders = stack.enter_context(field())
+        contenders = stack.enter_context(server_group())
         config = routing(server.sockets[0].getsockname()[1], routes=2).replace("'* /*'", "'WS /*'")
         config += "limits: {websockets: 20000, websockets_per_client: 20000}\n"
         port, child = await asyncio.to_thread(contenders.gateway, config)
@@ -120,7 +120,7 @@ async def _websockets(number: int, seconds: float) -> tuple[float, float]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its children (Linux)."""
+    """Return the processor time of a process and its children in seconds (Linux)."""
     ticks = 0
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,7 +1,8 @@
-"""The cost of a shadow for served requests: every read is shadowed on a healthy or a misbehaving native app.
+"""Measure the cost of shadowing for served requests: every read is shadowed, on a healthy or a faulty native app.
 
-Open loop at 60% of what the gateway answers at most without a shadow, found by the same means; each contender is a
-gateway of its own, started for its reading and stopped after it, so that none of them disturbs another.
+The load is open-loop, at 60% of the gateway's capacity without a shadow, which is measured the same way. Each
+contender is its own gateway, started for its reading and stopped after it, so that contenders do not affect each
+other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.contenders import Field, field
+from bench.contenders import ServerGroup, server_group
 from bench.load import Reading, in_turns, load
 from bench.openloop import constant
 from bench.report import Comparison
@@ -24,7 +25,7 @@ from demo.ports import free_port
 SHARE = 0.6
 """Share of the gateway's capacity."""
 OVERLOAD = 12_000.0
-"""Requests per second beyond any gateway's capacity: those that it answers are its capacity."""
+"""Requests per second above any gateway's capacity; the number that it answers is its capacity."""
 MODES = ("off", "healthy", "slow", "hanging", "crashing", "large")
 WARM_UP = 1.0
 STARTING = 60.0
@@ -33,7 +34,7 @@ _COUNTED = re.compile(r'^scribe_proxy_(?:comparisons|skipped)_total\{.*(?:verdic
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Peak memory in bytes of the gateway and its child processes, and the comparisons by verdict or reason."""
+    """Peak memory of the gateway and of the shadow process in bytes, and comparisons by verdict or reason."""
 
     mode: str
     gateway: int
@@ -49,8 +50,8 @@ class Footprint:
 
 
 def isolation(seconds: float, rounds: int) -> tuple[Comparison, list[Footprint]]:
-    """Return ratios to the gateway without a shadow."""
-    with field() as contenders:
+    """Return the comparison of gateways with a shadow to one without."""
+    with server_group() as contenders:
         upstream = contenders.upstream()
         footprints: dict[str, Footprint] = {}
 
@@ -64,7 +65,7 @@ def isolation(seconds: float, rounds: int) -> tuple[Comparison, list[Footprint]]
     return Comparison(title, readings, "off"), list(footprints.values())
 
 
-def _read(contenders: Field, upstream: int, mode: str, rate: float, seconds: float) -> tuple[Reading, Footprint]:
+def _read(contenders: ServerGroup, upstream: int, mode: str, rate: float, seconds: float) -> tuple[Reading, Footprint]:
     """Return one gateway's reading at a rate."""
     port, ops = free_port(), free_port()
     file = contenders.place / f"{mode}-{port}.yaml"

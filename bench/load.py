@@ -1,4 +1,4 @@
-"""Load from `wrk`: one reading is the result of one run."""
+"""Load from `wrk`. A reading is the result of one run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0, "h": 3_600_
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Requests a second; median and 99th percentile of the time a request took, in milliseconds; failed requests."""
+    """Requests per second, median and 99th percentile of latency in milliseconds, and failed requests."""
 
     rate: float
     p50: float
@@ -30,7 +30,7 @@ Readings: TypeAlias = dict[str, list[Reading]]
 
 
 def load(url: str, connections: int, seconds: float, script: Path | None = None) -> Reading:
-    """Run closed-loop load: each connection sends its next request once it is answered."""
+    """Run closed-loop load: each connection sends its next request once the previous one is answered."""
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
@@ -51,7 +51,7 @@ def parse(output: str) -> Reading:
     if rate is None:
         raise SystemExit(f"wrk printed no rate:\n{output}")
     if not float(rate[1]):
-        raise SystemExit(f"no request was answered; the machine is too busy, or a contender hangs:\n{output}")
+        raise SystemExit(f"no request was answered: the machine is too busy, or a contender hangs:\n{output}")
     return Reading(float(rate[1]), _percentile(output, 50), _percentile(output, 99), failed)
 
 
@@ -64,7 +64,7 @@ def _percentile(output: str, percent: int) -> float:
 
 
 def in_turns(contenders: Mapping[str, Callable[[], Reading]], rounds: int) -> Readings:
-    """Measure each contender once per round, so that a slower machine affects all."""
+    """Measure each contender once per round, so that a slow machine affects all of them."""
     readings: Readings = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():

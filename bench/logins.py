@@ -1,4 +1,4 @@
-"""200 logins at once, and their effect on a cheap request: `GET /` meanwhile."""
+"""Measure the effect of 200 concurrent logins on a cheap request, `GET /`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from bench.contenders import field
+from bench.contenders import server_group
 from bench.load import Reading, in_turns, load
 from bench.native import LEGACY, contend
 from bench.report import Comparison
@@ -24,7 +24,7 @@ BEFORE = 1.0
 
 def logins(seconds: float, rounds: int) -> list[Comparison]:
     """Measure requests on one connection while 200 others log in."""
-    with mongodb() as url, field() as contenders:
+    with mongodb() as url, server_group() as contenders:
         ports = contend(contenders, url)
         account = {**PERSON, "username": "clinician", "role": "clinician"}
         httpx.post(f"http://127.0.0.1:{ports[LEGACY]}/users/register", json=account).raise_for_status()

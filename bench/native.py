@@ -1,4 +1,4 @@
-"""The native app beside the demo legacy, on one mongod, with the same requests of the same users."""
+"""Measure the native app beside the demo's legacy: one mongod, the same users, the same requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.clinic import furnish
-from bench.contenders import Field, field, routing
+from bench.contenders import ServerGroup, routing, server_group
 from bench.load import in_turns, load
 from bench.report import Comparison
 from demo.mongod import mongodb
@@ -19,8 +19,8 @@ STAND_IN = Path(__file__).parent.parent / "demo" / "legacy" / "server.js"
 
 
 def native(seconds: float, rounds: int) -> list[Comparison]:
-    """Return one comparison for each question, at 16 connections."""
-    with mongodb() as url, field() as contenders:
+    """Return a comparison for each kind of request, at 16 connections."""
+    with mongodb() as url, server_group() as contenders:
         ports = contend(contenders, url)
         clinic = furnish(f"http://127.0.0.1:{ports[LEGACY]}")
         comparisons = []
@@ -33,8 +33,11 @@ def native(seconds: float, rounds: int) -> list[Comparison]:
         return comparisons
 
 
-def contend(contenders: Field, mongodb_url: str, *, alone: bool = True) -> dict[str, int]:
-    """Start the legacy and the gateway on one database, and the native app `alone` with each driver; return ports."""
+def contend(contenders: ServerGroup, mongodb_url: str, *, alone: bool = True) -> dict[str, int]:
+    """Start the legacy and the gateway on one database; with `alone`, also the native app with each driver.
+
+    Return the ports by name.
+    """
     env = {
         "MONGODB_URL": mongodb_url,
         "DATABASE_NAME": "bench",

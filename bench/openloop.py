@@ -1,8 +1,8 @@
-"""Open-loop load: a constant rate of requests, whether or not earlier ones were answered.
+"""Open-loop load: a constant rate of requests, independent of the answers to earlier ones.
 
-A closed loop sends its next request once it is answered, and so sends fewer to a slow server. Here each request has a
-scheduled time, from which its latency counts, also while it waits for a free connection. Connections are opened, and
-have each served a request, before the first of these times.
+A closed loop waits for an answer before the next request, and so sends fewer requests to a slow server. Here each
+request has a scheduled time. Its latency counts from then, waiting for a free connection included. Before the first
+scheduled time, every connection is open and has served a request.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ CONNECTIONS = 128
 DRAIN_TIMEOUT = 10.0
 """Seconds to wait for the last answers."""
 TICK = 0.001
-"""Seconds between two looks at the clock."""
+"""Seconds between two checks of the clock."""
 _LENGTH = b"content-length: "
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Latencies in seconds, in the order of the answers; the number of requests without one, and the time in all."""
+    """Latencies in seconds, in the order of the answers; the number of unanswered requests; the duration in seconds."""
 
     latencies: Sequence[float]
     unanswered: int
     seconds: float
 
     def reading(self) -> Reading:
-        """Return throughput, median and 99th percentile."""
+        """Return the answers as throughput, median and 99th percentile."""
         cuts = quantiles(self.latencies, n=100)
         return Reading(len(self.latencies) / self.seconds, cuts[49] * 1000, cuts[98] * 1000, self.unanswered)
 
@@ -105,7 +105,7 @@ class _Load:
             await asyncio.sleep(0.01)
 
     def ask(self, meant: float) -> None:
-        """Send a request now, or as soon as a connection is free; it was scheduled for `meant`."""
+        """Send the request that was scheduled for `meant` now, or as soon as a connection is free."""
         if self.free:
             self.free.pop().ask(meant)
         else:

@@ -1,4 +1,4 @@
-"""The ops pages of a gateway with 500 routes: the time of each page's GET over HTTP, and its processor time."""
+"""Measure the ops pages of a gateway with 500 routes: time and processor time of each page's GET."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.contenders import field
+from bench.contenders import server_group
 from bench.idle import cpu_seconds
 from demo.mongod import mongodb
 from demo.ports import free_port
@@ -27,7 +27,7 @@ PAGES = (
 
 @dataclass(frozen=True, slots=True)
 class PageTime:
-    """Median and slowest seconds of a page's GET, the gateway's processor seconds for one, and its bytes."""
+    """Median and slowest time of a page's GET and the gateway's processor time for one, in seconds; size in bytes."""
 
     page: str
     seconds: float
@@ -37,8 +37,8 @@ class PageTime:
 
 
 def pages(rounds: int = 15, routes: int = ROUTES) -> list[PageTime]:
-    """Measure all pages of one gateway process with a MongoDB, after requests to every route."""
-    with mongodb() as url, field() as contenders:
+    """Measure all pages of one gateway process with MongoDB, after requests to every route."""
+    with mongodb() as url, server_group() as contenders:
         file = contenders.place / "routing.yaml"
         file.write_text(_file(contenders.upstream(), url, routes))
         port, ops = free_port(), free_port()

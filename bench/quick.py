@@ -1,7 +1,7 @@
-"""`python -m bench.quick`: the ratios that a change must not spoil, in under two minutes; exits 1 where one is missed.
+"""`python -m bench.quick`: check the ratios that must hold, in under two minutes; exit with 1 if one is missed.
 
-Ratios are medians of three or four rounds, each of readings next to each other, so that a machine that slows down for a
-while slows both sides. `make bench-quick` installs the peers before, where they are missing; that time is not counted.
+A ratio is the median of three or four rounds. The readings of a round follow each other directly, so that a
+temporarily slow machine slows both sides. `make bench-quick` first installs missing peers, which takes longer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.clinic import furnish
-from bench.contenders import field, routing
+from bench.contenders import routing, server_group
 from bench.forwarding import GATEWAY, MIDDLEWARE, NGINX, UVICORN
 from bench.load import Readings, in_turns, load, typical
 from bench.native import GATEWAY as NATIVE
@@ -36,10 +36,10 @@ NATIVE_MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A measured ratio, and the bound that it must stay at or above, or at or below where `at_most`.
+    """A measured ratio and its bound: a lower bound, or an upper one if `at_most`.
 
-    `compared` has the two figures of which it is the ratio; `fault` names the contenders that failed requests. Failures
-    of the gateway miss the bound, those of a peer do not.
+    `compared`: the two figures of the ratio. `fault`: the contenders that failed requests. A failure of the gateway
+    counts as a missed bound, a failure of a peer does not.
     """
 
     name: str
@@ -58,9 +58,9 @@ class Mark:
 def forwarding_marks(seconds: int, rounds: int) -> list[Mark]:
     """Measure forwarding beside its peers: throughput at 16 connections, p99 at 128.
 
-    The readings of the p99 are a second longer, so that it is not that of the first request of each connection.
+    The p99 readings are a second longer, so that the first request of each connection does not determine the p99.
     """
-    with field() as contenders:
+    with server_group() as contenders:
         upstream = contenders.upstream()
         ports = {
             MIDDLEWARE: contenders.middleware(upstream),
@@ -81,7 +81,7 @@ def forwarding_marks(seconds: int, rounds: int) -> list[Mark]:
 def native_marks(seconds: int, rounds: int) -> list[Mark]:
     """Measure the native app through the gateway beside the demo's legacy."""
     marks = []
-    with mongodb() as url, field() as contenders:
+    with mongodb() as url, server_group() as contenders:
         ports = contend(contenders, url, alone=False)
         clinic = furnish(f"http://127.0.0.1:{ports[LEGACY]}")
         for question in clinic.targets:
@@ -100,7 +100,7 @@ def native_marks(seconds: int, rounds: int) -> list[Mark]:
 def _measure(ports: dict[str, int], path: str, connections: int, seconds: int, rounds: int) -> Readings:
     urls = {name: f"http://127.0.0.1:{port}{path}" for name, port in ports.items()}
     for url in urls.values():
-        load(url, connections, 1)  # connections and caches
+        load(url, connections, 1)  # open connections, fill caches
     return in_turns({name: partial(load, url, connections, seconds) for name, url in urls.items()}, rounds)
 
 
@@ -123,7 +123,7 @@ def p99_mark(name: str, readings: Readings, contender: str, base: str, bound: fl
 
 
 def _fault(readings: Readings, *names: str) -> str:
-    """Return the contenders that failed requests, and how many."""
+    """Return a text with the contenders that failed requests, and the number of failures."""
     failed = {name: typical(readings[name]).failed for name in names}
     return ", ".join(f"{name} failed {count} requests" for name, count in failed.items() if count)
 

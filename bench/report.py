@@ -1,4 +1,4 @@
-"""The figures of a bench as tables and as data."""
+"""Show the figures of a bench as tables and as data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.load import Reading, typical
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Readings by contender, one per round, relative to the one named `base`; throughput relative to `others`, too."""
+    """Readings by contender, one per round, compared to `base`; throughput is also compared to `others`."""
 
     title: str
     readings: Mapping[str, Sequence[Reading]]
@@ -22,7 +22,7 @@ class Comparison:
     others: Sequence[str] = ()
 
     def rows(self) -> list[dict[str, str | float]]:
-        """Return the medians of all rounds. Ratios compare figures of one round, because the machine's speed varies."""
+        """Return the medians of all rounds. Ratios are taken within a round, because the machine's speed varies."""
         return [self._row(name, readings, typical(readings)) for name, readings in self.readings.items()]
 
     def _row(self, name: str, readings: Sequence[Reading], middle: Reading) -> dict[str, str | float]:
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def median_ratio(readings: Sequence[Reading], base: Sequence[Reading], figure: Callable[[Reading], float]) -> float:
-    """Return the median of the ratios of readings of one round."""
+    """Return the median over all rounds of the ratio within a round."""
     return median(figure(reading) / figure(other) for reading, other in zip(readings, base, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench.reports`: how long report pages take over HTTP, at 30 days of 30 routes in a real MongoDB."""
+"""`python -m bench.reports`: measure report pages over HTTP with 30 days of 30 routes in MongoDB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from bench.contenders import field
+from bench.contenders import server_group
 from bench.idle import cpu_seconds
 from demo.mongod import mongodb
 from demo.ports import free_port
@@ -31,7 +31,7 @@ STARTING: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PageReading:
-    """One page's times in milliseconds: the first request, the median of the others, and CPU time of each of these."""
+    """Times of a page in milliseconds: first request, median of the others, CPU time of gateway and mongod for one."""
 
     path: str
     first: float
@@ -41,7 +41,7 @@ class PageReading:
 
 
 def counters(now: float, seconds: int) -> Iterator[dict[str, Any]]:
-    """Yield the counters of all slices of a length: verdicts, requests, skips and differing fields of each route."""
+    """Yield the counters of all slices of `seconds`: verdicts, requests, skips and differing fields of each route."""
     last = int(now // seconds) * seconds
     keys: list[dict[str, Any]] = [
         *({"what": "verdict", "verdict": verdict} for verdict in ("match", "declared", "mismatch")),
@@ -60,7 +60,7 @@ def counters(now: float, seconds: int) -> Iterator[dict[str, Any]]:
 
 
 async def fill(url: str, now: float) -> int:
-    """Store the counters by hour and by day; return how many."""
+    """Store the counters by hour and by day; return their number."""
     database = Database(url, DATABASE)
     try:
         await Storage(database).prepare(40 * DAY)
@@ -77,7 +77,7 @@ async def fill(url: str, now: float) -> int:
 
 def measure() -> tuple[int, list[PageReading]]:
     """Return the number of counters and a reading for every page."""
-    with mongodb() as url, field() as contenders:
+    with mongodb() as url, server_group() as contenders:
         stored = asyncio.run(fill(url, time.time()))
         port, ops = free_port(), free_port()
         file = contenders.place / "reports.yaml"

@@ -1,4 +1,4 @@
-"""The list of consultations by its length and by others' documents; one worker process and two."""
+"""Measure the list of consultations by its length and by others' documents, and one and two worker processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from bench.contenders import Field, field, routing
+from bench.contenders import ServerGroup, routing, server_group
 from bench.load import in_turns, load
 from bench.report import Comparison
 from demo.mongod import mongodb
@@ -22,22 +22,22 @@ from handlers.services.documents import new_consultation, new_user
 
 LENGTHS: Final = (1, 10, 100, 1000)
 OTHERS: Final[Mapping[str, int]] = {"none": 0, "100,000": 100_000, "1,000,000": 1_000_000}
-"""The consultations of other clinicians, each with its transcript, by the name of their database's column."""
+"""Number of other clinicians' consultations, each with its transcript, by the title of the column."""
 SECRET: Final = "bench-secret"
 _BATCH: Final = 10_000
 
 
 def scale(seconds: float, rounds: int) -> list[Comparison]:
-    """Return one comparison for each length, at one connection, by the number of others' documents."""
-    with mongodb() as url, field() as contenders:
+    """Return a comparison for each length at one connection; its contenders are the numbers of others' documents."""
+    with mongodb() as url, server_group() as contenders:
         ports = {name: _start(contenders, url, _database(name)) for name in OTHERS}
         tokens = {name: _plant(url, _database(name), others) for name, others in OTHERS.items()}
         return [_compare(contenders, ports, tokens, length, seconds, rounds) for length in LENGTHS]
 
 
 def workers(seconds: float, rounds: int) -> list[Comparison]:
-    """Return the comparison of one and two worker processes. With two cores, they share them with load and upstream."""
-    with field() as contenders:
+    """Return the comparison of one and two worker processes. On two cores, load and upstream compete with them."""
+    with server_group() as contenders:
         upstream = contenders.upstream()
         ports = {}
         for number in (1, 2):
@@ -54,7 +54,7 @@ def _database(column: str) -> str:
     return f"others_{column.replace(',', '')}"
 
 
-def _start(contenders: Field, url: str, database: str) -> int:
+def _start(contenders: ServerGroup, url: str, database: str) -> int:
     port = free_port()
     env = {"MONGODB_URL": url, "DATABASE_NAME": database, "JWT_SECRET_KEY": SECRET}
     command: list[str | Path] = [sys.executable, "-m", "uvicorn", "handlers.app:app", "--port", str(port)]
@@ -63,7 +63,7 @@ def _start(contenders: Field, url: str, database: str) -> int:
 
 
 def _plant(url: str, name: str, others: int) -> dict[int, str]:
-    """Insert clinicians with so many consultations each, and those of others; return the clinicians' tokens."""
+    """Insert clinicians with consultations and `others` of further clinicians; return the clinicians' tokens."""
     tokens = {}
     with MongoClient[dict[str, Any]](url) as client:
         for length in LENGTHS:
@@ -85,7 +85,7 @@ def _insert(database: Database[dict[str, Any]], clinicians: list[ObjectId]) -> N
 
 
 def _compare(
-    contenders: Field,
+    contenders: ServerGroup,
     ports: dict[str, int],
     tokens: dict[str, dict[int, str]],
     length: int,

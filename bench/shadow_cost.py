@@ -1,10 +1,9 @@
-"""`python -m bench.shadow_cost`: CPU time of one comparison, and the served p99 with the shadow on and off.
+"""`python -m bench.shadow_cost`: measure CPU time per comparison, and the served p99 with the shadow on and off.
 
-Three gateways take the same constant load in many short turns, in random order: one without a shadow, one with all
-reads shadowed on a healthy native app with the default settings, which shed load, and one that compares every read. The
-latencies of all turns of a gateway are pooled, because one turn has too few for a p99; the interval of a ratio is that
-of a bootstrap over the rounds. Processor time is that of the processes themselves, so that a busy machine changes it
-little.
+Three gateways take the same constant load in many short turns, in random order. One has no shadow. One shadows all
+reads on a healthy native app with the default settings, which shed load. One compares every read. The latencies of all
+turns of a gateway are pooled, because one turn has too few for a p99. The interval of a ratio is from a bootstrap over
+the rounds. Processor time is counted per process, so that other work on the machine changes it little.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.contenders import Field, field
+from bench.contenders import ServerGroup, server_group
 from bench.isolation import await_shadow, children_of, counted
 from bench.load import load
 from bench.openloop import OpenLoop
 from demo.ports import free_port
 
 RATE: Final = 300.0
-"""Requests a second, far below what one core answers, so that every request can be compared."""
+"""Requests per second, far below the capacity of one core, so that every request can be compared."""
 CONNECTIONS: Final = 16
 SECONDS: Final = 1.0
 ROUNDS: Final = 40
@@ -35,7 +34,7 @@ SHADOWS: Final = {
     "on": ("100%", ""),
     "on, every read": ("100%", "max_cpu_wait: 100%, concurrency: 64"),
 }
-"""By gateway, the share of reads to shadow and the settings of the shadow."""
+"""For each gateway, the share of reads to shadow and the settings of the shadow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,9 @@ class Turn:
 class ShadowCost:
     """All turns of one gateway.
 
-    `gateway` is processor time of a request, `shadow` of a comparison, in µs. p50 and p99 are in milliseconds; `ratio`
-    is that of the p99 to the gateway without a shadow, with its 95% interval. `compared` is a share of the requests.
+    `gateway`: processor time per request, in µs. `shadow`: processor time per comparison, in µs. p50 and p99: in
+    milliseconds. `ratio`: p99 relative to the gateway without a shadow, with its 95% `interval`. `compared`: share of
+    requests.
     """
 
     gateway: float
@@ -68,7 +68,7 @@ class ShadowCost:
 class _Contender:
     """A gateway under load."""
 
-    def __init__(self, contenders: Field, upstream: int, name: str) -> None:
+    def __init__(self, contenders: ServerGroup, upstream: int, name: str) -> None:
         share, settings = SHADOWS[name]
         port, self._ops = free_port(), free_port()
         file = contenders.place / f"cost-{port}.yaml"
@@ -101,8 +101,8 @@ def cpu_of(pid: int) -> float:
 
 
 def measure(rounds: int = ROUNDS, seconds: float = SECONDS, rate: float = RATE) -> dict[str, ShadowCost]:
-    """Return the cost of each kind of shadow."""
-    with field() as contenders:
+    """Return the cost of each gateway's shadow."""
+    with server_group() as contenders:
         upstream = contenders.upstream()
         gateways = {name: _Contender(contenders, upstream, name) for name in SHADOWS}
         turns: dict[str, list[Turn]] = {name: [] for name in gateways}
@@ -126,13 +126,13 @@ def _cost(turns: Sequence[Turn], off: Sequence[Turn]) -> ShadowCost:
 
 
 def percentile(turns: Sequence[Turn], percent: float) -> float:
-    """Return a percentile of the latencies of all turns together, in seconds."""
+    """Return a percentile, in seconds, of the pooled latencies of all turns."""
     latencies = sorted(latency for turn in turns for latency in turn.latencies)
     return latencies[min(len(latencies) - 1, int(len(latencies) * percent / 100))]
 
 
 def interval(turns: Sequence[Turn], off: Sequence[Turn], resamples: int = RESAMPLES) -> tuple[float, float]:
-    """Return the 95% interval of the ratio of two p99: rounds are drawn with replacement."""
+    """Return the 95% interval of the ratio of two p99, from rounds drawn with replacement (bootstrap)."""
     pairs, ratios = list(zip(turns, off, strict=True)), []
     for _ in range(resamples):
         drawn = random.choices(pairs, k=len(pairs))

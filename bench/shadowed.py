@@ -1,4 +1,4 @@
-"""Native apps for a bench of the shadow, each with another fault."""
+"""Native apps for a bench of the shadow, one without and the others with one fault each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BODY = b'{"text":"%b"}' % (b"x" * 2389)
 """The answer of `peers/upstream.js`."""
 CHUNK = b"x" * (1 << 20)
 SLOW = 0.05
-"""Seconds, a hundred times those of the upstream."""
+"""Seconds; a hundred times the upstream's."""
 
 
 async def healthy(scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +35,7 @@ async def hanging(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def crashing(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stop its process as well."""
+    """Exit the process in which the app runs."""
     if scope["type"] == "http":
         os._exit(1)
     await healthy(scope, receive, send)

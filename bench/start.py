@@ -1,4 +1,4 @@
-"""`python -m bench.start`: processor time and time by the clock of commands, and of the gateway until it is ready."""
+"""`python -m bench.start`: measure processor and wall-clock time of commands, and of `serve` until it is ready."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from bench.contenders import Field, field, routing
+from bench.contenders import ServerGroup, routing, server_group
 from bench.idle import cpu_seconds
 from demo.ports import free_port
 
@@ -33,7 +33,7 @@ ROUNDS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """Seconds of processor time, and by the clock."""
+    """Seconds of processor time and of wall-clock time."""
 
     cpu: float
     clock: float
@@ -47,7 +47,7 @@ def run_command(arguments: list[str]) -> Duration:
     return Duration(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, clock)
 
 
-def serve_until_ready(contenders: Field, upstream: int) -> Duration:
+def serve_until_ready(contenders: ServerGroup, upstream: int) -> Duration:
     """Start a gateway with the native app; return the times until `/readyz` answers 200, and stop it."""
     ops = free_port()
     file = contenders.place / f"start-{ops}.yaml"
@@ -75,8 +75,8 @@ def _is_ready(port: int) -> bool:
 
 
 def measure(rounds: int = ROUNDS) -> Mapping[str, Duration]:
-    """Return the median of each, of alternated rounds."""
-    with field() as contenders:
+    """Return the median of each command over alternated rounds."""
+    with server_group() as contenders:
         upstream = contenders.upstream()
         measures: dict[str, Callable[[], Duration]] = {
             "python -c pass": partial(run_command, [sys.executable, "-c", "pass"]),

@@ -1,4 +1,4 @@
-"""A body of 1 GiB through the gateway in both directions: its memory, and the time of the first part."""
+"""Measure the gateway's memory and time for a body of 1 GiB in each direction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contenders import field, routing
+from bench.contenders import routing, server_group
 
 GIB = 1 << 30
 BLOCK = b"x" * (1 << 20)
@@ -16,7 +16,7 @@ BLOCK = b"x" * (1 << 20)
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """`grown`: growth of the gateway's peak memory in bytes. `seconds`: duration of the transfer."""
+    """A transfer. `grown`: growth of the gateway's peak memory in bytes. `seconds`: its duration."""
 
     direction: str
     grown: int
@@ -25,7 +25,7 @@ class Transfer:
 
 def transfer() -> list[Transfer]:
     """Measure an upload, then a download, with a legacy that reads or writes as fast as it can."""
-    with _Warehouse() as warehouse, field() as contenders:
+    with _Warehouse() as warehouse, server_group() as contenders:
         port, child = contenders.gateway(routing(warehouse.port, routes=30))
         assert child.pid is not None
         _ask(port, b"GET /small HTTP/1.1\r\n", 0)
@@ -46,7 +46,7 @@ def _timed(direction: str, port: int, pid: int, head: bytes, upload: int) -> Tra
 
 
 def _ask(port: int, head: bytes, upload: int) -> int:
-    """Send a request with a body of some bytes; return the length of the answer's body."""
+    """Send a request with a body of `upload` bytes; return the length of the answer's body."""
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(head + b"Host: bench\r\nConnection: close\r\n\r\n")
         for _ in range(upload // len(BLOCK)):
@@ -65,7 +65,7 @@ def _peak(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise SystemExit("this system does not tell a process's memory")
+    raise SystemExit("this system does not report the memory of a process")
 
 
 class _Warehouse:

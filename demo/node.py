@@ -1,4 +1,4 @@
-"""Node for the demo's legacy: find it, check its version, and install the packages once."""
+"""Find Node for the demo's legacy, check its version, and install the packages once."""
 
 import json
 import re
@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 
 class NodeError(Exception):
-    """Node or its packages are missing; the message is one line."""
+    """Node or its packages are missing. The message is one line."""
 
 
 def find_node() -> Path:

@@ -1,4 +1,4 @@
-"""TCP ports of this machine: whether one is free, and which process has it."""
+"""TCP ports of this machine: free ones, and the processes that listen."""
 
 import contextlib
 import errno
@@ -14,18 +14,18 @@ _LISTEN = "0A"
 
 
 _UNASSIGNED = range(15_000, 32_000)
-"""Below the ports that systems give to outgoing connections, one of which would take a port that is free now."""
+"""The range is below the ports that systems give to outgoing connections, one of which could take a free port."""
 
 
 class PortAllocator:
-    """Chooses free ports from a range, never one of them twice: it may be used only later, or again."""
+    """Chooses free ports from a range, and no port twice, because a chosen port may be used only later."""
 
     def __init__(self, ports: range = _UNASSIGNED) -> None:
         self._ports = ports
         self._given: set[int] = set()
 
     def take_share(self, index: int, of: int) -> None:
-        """Keep every `of`th port from `index` on, so that processes side by side never choose the same one."""
+        """Keep every `of`th port from `index` on, so that concurrent processes never choose the same one."""
         self._ports = _UNASSIGNED[index % of :: of]
 
     def __call__(self) -> int:
@@ -41,7 +41,7 @@ free_port = PortAllocator()
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether no process listens there; lingering connections do not count.
+    """Return whether no process listens on a port; lingering connections do not count.
 
     A missing address or a privileged port counts as free: the server then reports the error.
     """
@@ -56,7 +56,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def owner(port: int) -> str | None:
-    """Return the process that listens on `port`, as `name (pid 123)`; None where it is unknown."""
+    """Return the process that listens on `port`, as `name (pid 123)`; None if it is unknown."""
     pid = _owner_by_proc(port) if Path("/proc/net/tcp").exists() else _owner_by_lsof(port)
     if pid is None:
         return None

@@ -1,7 +1,7 @@
 """The native app in two releases: a good one, and a bad one while a file exists.
 
-The bad one fails every other list of prompts. A gateway loads it by `native: demo.releases:app`; the file is named by
-the environment variable SCRIBE_DEMO_BAD_RELEASE. For `scribe-proxy demo --scenario bad-release` only.
+The bad release fails every other list of prompts. The environment variable SCRIBE_DEMO_BAD_RELEASE names the file.
+Only `scribe-proxy demo --scenario bad-release` uses this app (`native: demo.releases:app`).
 """
 
 import itertools
@@ -17,7 +17,7 @@ _numbers = itertools.count()
 
 
 class BadReleaseError(Exception):
-    """Raised by the bad release."""
+    """The failure of the bad release."""
 
 
 def _is_bad() -> bool:

@@ -1,4 +1,4 @@
-"""The servers of the demo, each a child process with an address: outside services, legacy, gateway, frontend."""
+"""The servers of the demo, each a child process: outside services, legacy, gateway, frontend."""
 
 import sys
 import time
@@ -38,7 +38,7 @@ def backend_environment(mongodb_url: str, upstreams_url: str, database: str = "s
 
 
 class Service(Protocol):
-    """A server of the demo: `start` returns once it answers, `check` raises once it has ended."""
+    """A server of the demo. `start` returns when it answers; `check` raises ManagedProcessError if it has ended."""
 
     def start(self) -> None: ...
     def check(self) -> None: ...
@@ -46,7 +46,7 @@ class Service(Protocol):
 
 
 class _UvicornService:
-    """An app of the demo under uvicorn. `port` 0 is any free port; `url` is known after the start."""
+    """An app of the demo under uvicorn. `port` 0 is any free port; `url` is available after the start."""
 
     def __init__(
         self, name: str, app: Sequence[str], log: Path, port: int, env: Mapping[str, str], host: str = "127.0.0.1"
@@ -61,7 +61,7 @@ class _UvicornService:
         return f"http://{self._host}:{self.port}"
 
     def start(self) -> None:
-        """Wait until it answers. Raises ManagedProcessError."""
+        """Start, and wait until it answers. Raises ManagedProcessError."""
         self._child.start()
         self.port = int(self._child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
 
@@ -83,7 +83,7 @@ class Upstreams(_UvicornService):
 class DemoLegacy:
     """The demo's legacy under Node, with the environment of a backend. `port` 0 is any free port.
 
-    Installs its packages where they are missing; raises NodeError where that fails, or without Node.
+    Missing packages are installed. NodeError is raised if that fails, or without Node.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path, port: int = 0) -> None:
@@ -102,7 +102,7 @@ class DemoLegacy:
         return self._child.pid if self._child else None
 
     def start(self) -> None:
-        """Wait until it listens. Raises ManagedProcessError, NodeError."""
+        """Start, and wait until it listens. Raises ManagedProcessError or NodeError."""
         node = find_node()
         if not is_installed(LEGACY):
             install(LEGACY, self._log)
@@ -112,7 +112,7 @@ class DemoLegacy:
         self.port = int(self._child.wait_for(r"listening on (\d+)", _READY_S)[1])
 
     def check(self) -> None:
-        """Raise ManagedProcessError if it was started and has ended; a replaced worker does not count."""
+        """Raise ManagedProcessError if its supervisor was started and has ended; a replaced worker does not count."""
         if self._child:
             self._child.check()
 
@@ -123,9 +123,9 @@ class DemoLegacy:
 
 
 class Frontend(_UvicornService):
-    """The page, as `http://localhost`, which calls the API at `api`.
+    """The server of the page, at `http://localhost`. The page calls the API at `api`.
 
-    Browsers allow the microphone for that name, and the legacy's CORS allows it.
+    Browsers allow the microphone for that host name, and the legacy's CORS accepts it.
     """
 
     def __init__(self, api: str, log: Path, port: int = 0) -> None:
@@ -134,7 +134,7 @@ class Frontend(_UvicornService):
 
 
 class Gateway:
-    """`scribe-proxy serve` on the ports given, with the backends' environment. Stopping it completes requests."""
+    """`scribe-proxy serve` on given ports, with the backends' environment. It completes its requests when stopped."""
 
     def __init__(
         self, config: Path, environment: Mapping[str, str], log: Path, *, host: str, port: int, ops_port: int
@@ -146,7 +146,7 @@ class Gateway:
         self._child = ManagedProcess("the gateway", command, log=log, env=env)
 
     def start(self) -> None:
-        """Wait until it reports that it is ready. Raises ManagedProcessError."""
+        """Start, and wait until it reports that it is ready. Raises ManagedProcessError."""
         self._child.start()
         deadline = time.monotonic() + _READY_S
         while not _answers(self._ready_url):

@@ -1,4 +1,4 @@
-"""A line to paste into a shell, after which every command of the docs works against the running demo."""
+"""A line to paste into a shell, so that the commands in the docs work with the running demo."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _TOKEN_FILE: Final = "ops-token"  # noqa: S105 - a file's name
 
 
 def ops_token(data: Path, env: Mapping[str, str]) -> str:
-    """Return the token of the ops listener: OPS_TOKEN of `env`, else the demo's own.
+    """Return the token of the ops listener: OPS_TOKEN of `env`, or else the demo's own.
 
-    The demo's own is created once and stored in `data`, so that a pasted line is valid after a restart.
+    The demo's own token is created once and stored in `data`, so that a pasted line stays valid after a restart.
     """
     if token := env.get("OPS_TOKEN"):
         return token
@@ -33,6 +33,6 @@ def ops_token(data: Path, env: Mapping[str, str]) -> str:
 
 
 def exports(values: Mapping[str, str], programs: Path = Path(sys.executable).parent) -> str:
-    """Return `export PATH=… NAME=…`, quoted for a shell; `programs` holds `scribe-proxy`."""
+    """Return `export PATH=… NAME=…`, quoted for a shell; `programs` is the directory of `scribe-proxy`."""
     named = (f"{name}={quote(value)}" for name, value in values.items())
     return " ".join((f'export PATH={quote(str(programs))}:"$PATH"', *named))

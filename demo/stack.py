@@ -1,7 +1,7 @@
 """The demo on one machine: MongoDB, offline OpenAI and NHS, a Node legacy, the gateway in front of it, a frontend.
 
-Each is a child process. They start in this order and stop in the reverse order, so that none loses a service that it
-needs. When one ends, all are stopped, and its last output is printed.
+Each is a child process. They start in this order and stop in the reverse order, so that no server loses a service that
+it needs. When one ends, its last output is printed and all are stopped.
 """
 
 import os
@@ -44,7 +44,7 @@ UNREDACTED = {"REPORTS_REDACT": "off", "REPORTS_STAGING": "true"}
 
 @dataclass(frozen=True)
 class Ports:
-    """The port of each server, by the names of the command's options."""
+    """The port of each server. A field has the name of the command's option."""
 
     port: int = 8000
     ops_port: int = 8001
@@ -56,7 +56,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class TrafficOptions:
-    """The days of simulated traffic: the seed, and whether to stop after one."""
+    """Simulated traffic: its seed, and `once` to stop after one day."""
 
     seed: int = 1
     once: bool = False
@@ -66,7 +66,7 @@ S = TypeVar("S", bound=Service)
 
 
 class StackError(Exception):
-    """The demo cannot run; the message is one line."""
+    """The demo cannot run. The message is one line."""
 
 
 class _Stopped(Exception):
@@ -138,7 +138,7 @@ class Stack:
         self.watch()
 
     def start(self, running: ExitStack, more: Mapping[str, str] = {}) -> None:
-        """Start everything in order; `running` stops it. `more` is added to the gateway's environment."""
+        """Start everything in order; `running` stops it. `more` extends the gateway's environment."""
         self._check()
         self._ops_token = ops_token(self._data, self._env)
         with _progress(self._console) as progress:
@@ -161,16 +161,16 @@ class Stack:
                 self._begin(running, Frontend(self.url, self._log("frontend"), self._ports.frontend_port))
 
     def play(self, running: ExitStack, traffic: TrafficOptions) -> None:
-        """Simulate a clinic's days."""
+        """Start to simulate a clinic's days."""
         self._begin(running, Traffic(self.url, self._console, seed=traffic.seed, once=traffic.once))
 
     def perform(self, running: ExitStack, scenario: Scenario) -> Play:
-        """Play a scenario."""
+        """Start to play a scenario."""
         ops = Ops(self.ops_url, self._ops_token)
         return self._begin(running, Play(scenario, self.url, ops, self._mongodb_url, self._console))
 
     def watch(self) -> NoReturn:
-        """Wait. Raises ManagedProcessError as soon as a server has ended."""
+        """Watch the servers, and raise ManagedProcessError when one has ended."""
         while True:
             for service in self._services:
                 service.check()
@@ -216,10 +216,10 @@ class Stack:
         if all(is_free(port, host) for host in hosts.get(name, ["127.0.0.1"])):
             return None
         who = owner(port) or "another program"
-        return f"port {port}, meant for {_NAMES[name]}, is taken by {who}: choose another with --{_option(name)}"
+        return f"port {port}, meant for {_NAMES[name]}, is in use by {who}: choose another with --{_option(name)}"
 
     def _origins(self) -> dict[str, str]:
-        """Allow the page's origin, since its port may differ from the backends' default."""
+        """Return the environment that allows the page's origin, whose port may differ from the backends' default."""
         known = self._env.get("ALLOWED_ORIGINS") or _FRONTENDS
         return {} if self.page_url in known.split(",") else {"ALLOWED_ORIGINS": f"{known},{self.page_url}"}
 
@@ -351,7 +351,7 @@ def _port(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     help="Directory for documents and logs.",
 )
 @click.option("--traffic", is_flag=True, help="Simulate a clinic's day in a minute, repeatedly.")
-@click.option("--traffic-once", is_flag=True, help="The same, for one day.")
+@click.option("--traffic-once", is_flag=True, help="Simulate one day only.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated days.")
 @click.option(
     "--scenario", type=click.Choice(["bad-release"]), help="Play a scenario of a rollout, with its own routing file."

@@ -1,7 +1,7 @@
-"""A simulated day of a clinic, in a minute: the diary of each person, and its execution.
+"""Simulate a clinic's day in a minute: the diary of each person, and its execution.
 
 A day is from 8:00 to 18:00, with consultations in the morning and after lunch, and searches, edits and mistakes in
-between. A diary depends on the seed, the day and the person only.
+between. A diary depends only on the seed, the day and the person.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MORNING, NOON, AFTERNOON, EVENING = (9 * 60, 11 * 60), (11 * 60, 13 * 60), (13 *
 
 
 class Appointment(NamedTuple):
-    """An action, by the name of the `Clinician`'s method, and its time in minutes since midnight."""
+    """An action (the name of a method of `Clinician`) and its time in minutes since midnight."""
 
     minute: int
     what: str
@@ -59,7 +59,7 @@ def diary(chance: Random) -> list[Appointment]:
 
 
 class Clock:
-    """The simulated time, in which a day takes `seconds`."""
+    """The simulated time. A day takes `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._scale = seconds / (CLOSES - OPENS)
@@ -67,14 +67,14 @@ class Clock:
 
     @property
     def minute(self) -> int:
-        """Minutes since midnight, at most those of the end of the day."""
+        """The time in minutes since midnight, at most the end of the day."""
         return min(int(OPENS + (time.monotonic() - self._began) / self._scale), CLOSES)
 
     def __str__(self) -> str:
         return f"{self.minute // 60:02}:{self.minute % 60:02}"
 
     async def reach(self, minute: float) -> None:
-        """Wait until a minute of the day; return at once where it has passed."""
+        """Wait until a minute of the day; return immediately if it has passed."""
         await asyncio.sleep((minute - OPENS) * self._scale - (time.monotonic() - self._began))
 
     async def pause(self, minutes: float) -> None:
@@ -82,7 +82,7 @@ class Clock:
 
 
 class Clinic:
-    """`people` whose days are played against a gateway's URL, each day taking `seconds`."""
+    """A clinic of `people`, who send their requests to a gateway's URL. A day takes `seconds`."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Clinic:
 
     @contextlib.asynccontextmanager
     async def employ(self, name: str, chance: Random) -> AsyncIterator[Clinician]:
-        """Open a clinician's browser, whose actions count for the clinic."""
+        """Open a clinician's browser; count their actions for the clinic."""
         async with httpx.AsyncClient(base_url=self._url, trust_env=False, limits=_LIMITS) as browser:
             yield Clinician(
                 name, f"clinic-{self._seed}", browser, chance, self.counts, self._clock.pause, self._timeouts
@@ -129,7 +129,7 @@ class Clinic:
 
     @property
     def part_of_day(self) -> str:
-        """The day and its part of two hours."""
+        """The day, and the two hours of it that are running."""
         return f"{self._day} {self._clock.minute // 120}"
 
     def describe(self) -> str:
@@ -159,7 +159,7 @@ class Traffic:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise ManagedProcessError if it has failed."""
+        """Raise ManagedProcessError if the simulation has failed."""
         if self._fault is not None:
             raise ManagedProcessError(f"the traffic failed: {self._fault!r}")
 
@@ -197,7 +197,7 @@ class Traffic:
             await self._clinic.open()
 
     def _show(self, status: Status) -> None:
-        """Update the line on a terminal; elsewhere print one every two hours of the day."""
+        """Update the line on a terminal; otherwise print a line every two simulated hours."""
         line = self._clinic.describe()
         if self._console.is_terminal:
             status.update(line)

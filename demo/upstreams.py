@@ -1,7 +1,7 @@
-"""OpenAI and the NHS terminology server, offline: the services with which the recordings were made.
+"""OpenAI and the NHS terminology server, offline. The recordings were made with these services.
 
-The answers depend on the request only, so that every run gives the same ones. Each request is stored in the form of
-the recordings (`GET /_calls`, `DELETE /_calls`), to compare the outside calls of the backends.
+Answers depend only on the request, so that every run gives the same ones. Each request is stored in the form of the
+recordings (`GET /_calls`, `DELETE /_calls`), so that tests can compare the outside calls of the backends.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _EXPAND_PATH = "/production1/fhir/ValueSet/$expand"
 _SNOMED = "http://snomed.info/sct"
 _CODES = ("44054006", "73211009", "46635009")
 _MANY = 10_000
-_TRANSCRIPTION_DELAY = 0.042  # between one and two pauses between the recordings' frames, which orders answers
+_TRANSCRIPTION_DELAY = 0.042  # one to two times the pause between the recordings' frames, which fixes the order
 
 _CODING = re.compile(r"SNOMED.*?summary:\s*(?P<summary>.*)\Z", re.IGNORECASE | re.DOTALL)
 _IMAGES = re.compile(r"image.*markdown|markdown.*image", re.IGNORECASE | re.DOTALL)

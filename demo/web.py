@@ -1,4 +1,4 @@
-"""The server of the frontend: static files, and the address of the API.
+"""The server of the frontend: static files and the address of the API.
 
 The page calls the API at another origin, as Scribe's own frontend does, so this server receives no consultation.
 """
@@ -51,9 +51,9 @@ class ProtectiveHeaders:
 
 
 def create_app(api: str | None = None, chunk_ms: int = _CHUNK_MS) -> Starlette:
-    """Return the page, which calls `api` (scheme and authority; default from the environment).
+    """Return the app that serves the page. The page calls `api` (scheme and authority; default: the environment's).
 
-    `chunk_ms` is how much of a recording goes into one audio frame; the legacy transcribes eight at a time.
+    `chunk_ms`: milliseconds of audio per frame; the legacy transcribes eight frames at a time.
     """
     base = (api or os.environ.get(API_VARIABLE) or _DEFAULT_API).rstrip("/")
     config = f"export default {json.dumps({'api': base, 'chunkMs': chunk_ms})};\n"

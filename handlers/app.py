@@ -38,7 +38,7 @@ from handlers.v1.app import assemble, create_v1, is_v1_request
 from handlers.v1.rate_limits import create_rate_limiter
 
 PRELOAD_DELAY: Final = 1.0
-"""Seconds from the start until the model's package is imported: a gateway is ready before it."""
+"""Seconds from the start until the model's package is imported, so that the gateway is ready first."""
 OPENAPI_DELAY: Final = 3.0
 """Seconds from the start until the OpenAPI of `/api/v1` is written, unless a request needs it before."""
 SHADOW: Final = "proxy.shadow"
@@ -109,7 +109,7 @@ def database_unavailable(_: Exception) -> Reply:
 
 
 def too_many(error: Exception) -> Reply:
-    """Return the answer to a login beyond the limits."""
+    """Return the answer to a login over the limits."""
     reply = json(429, {"msg": "Too many attempts, please try again later"})
     seconds = error.retry_after if isinstance(error, TooManyAttemptsError) else 1
     reply.headers += ((b"retry-after", b"%d" % seconds),)
@@ -117,7 +117,7 @@ def too_many(error: Exception) -> Reply:
 
 
 class Native:
-    """The app within its lifespan: HTTP to the dialect, WebSockets to the transcription."""
+    """The app while its lifespan runs: HTTP goes to the dialect, WebSockets to the transcription."""
 
     def __init__(self, settings: Settings | None, timings: ServiceTimings) -> None:
         self._settings = settings
@@ -159,7 +159,7 @@ class Native:
             await services.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request or one WebSocket, which may be announced as a dry run."""
+        """Answer one request or one WebSocket, either of which may be a dry run."""
         if dry_run_of(scope):
             await _require_started(self._choose_dry_run(scope))(scope, receive, send)
             return
@@ -180,7 +180,7 @@ class Native:
 
 
 def is_of_dialect(scope: Scope) -> bool:
-    """Return whether a request is HTTP and part of the legacy's API."""
+    """Return whether a request is an HTTP request of the legacy's API."""
     return scope["type"] == "http" and not is_v1_request(scope)
 
 
@@ -193,7 +193,7 @@ def _require_started(app: ASGIApp | None) -> ASGIApp:
 class App(Starlette):
     """Starlette's lifespan before the native app, which answers requests itself.
 
-    The app for each API has its own error pages; a dry run that fails must not be answered at all.
+    Starlette's error handling is not used: each API has its own error pages, and a failed dry run must not be answered.
     """
 
     def __init__(self, native: Native) -> None:

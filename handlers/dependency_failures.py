@@ -1,8 +1,7 @@
-"""Report to the gateway that a response failed because of a dependency and not because of this app.
+"""Report to the gateway that a response failed because of a dependency, not because of this app.
 
 The gateway provides the ASGI extension `proxy.dependency_failure` as a mutable mapping; the app stores the name of
-the failed dependency under `dependency`. Nothing of it reaches the client. Without the extension nothing is
-reported.
+the failed dependency under `dependency`. The client does not see it. Without the extension nothing is reported.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 WATCH_DELAY: Final = 0.25
-"""Seconds that a read may take before its client is watched."""
+"""Seconds that a read may take before its client is watched for a disconnect."""
 
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -37,7 +37,7 @@ async def cancel_on_disconnect(disconnect: Coroutine[Any, Any, None], work: Coro
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
-    """Return when the client has disconnected; discard what is left of its body."""
+    """Return when the client has disconnected; discard the rest of its body."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -52,10 +52,10 @@ def is_read_without_body(scope: Scope) -> bool:
 
 
 class CancellableReads:
-    """Awaits the answers of reads without a body, and cancels each whose client disconnects.
+    """Awaits the answers to reads without a body, and cancels a read when its client disconnects.
 
-    Writes are not cancelled: the legacy completes them as well. One timer serves all reads; it runs while there are
-    some. A read is watched from its second tick on: `watch_delay` seconds after its start at the latest.
+    Writes are not cancelled: the legacy completes them as well. One timer serves all reads and runs while there are
+    any. A read is watched from its second tick on, at most `watch_delay` seconds after its start.
     """
 
     def __init__(self, watch_delay: float = WATCH_DELAY) -> None:
@@ -85,7 +85,7 @@ class CancellableReads:
 
 
 class _Read:
-    """One read, run by the current task: its body, which is empty, then the client's disconnect."""
+    """One read, run by the current task. Its `receive` returns an empty body, then the client's disconnect."""
 
     __slots__ = ("_has_disconnected", "_has_ended", "_has_ticked", "_receive", "_task", "_watching")
 
@@ -108,11 +108,11 @@ class _Read:
             self._task.cancel()
 
     def is_cancelled_by_disconnect(self) -> bool:
-        """Return whether the disconnect, and nothing else, has cancelled the task."""
+        """Return whether only the disconnect has cancelled the task."""
         return self._has_disconnected and self._task is not None and self._task.cancelling() == 1
 
     def stop(self) -> None:
-        """Stop watching, and take back the cancellation."""
+        """Stop watching, and undo the cancellation."""
         if self._watching is not None:
             self._watching.cancel()
         if self._has_disconnected and self._task is not None:

@@ -12,13 +12,13 @@ as JSON:
     {"collection": "notes", "operation": "update", "filter": {…}, "update": {…}}
     {"collection": "notes", "operation": "delete", "filter": {…}}
 
-in MongoDB's relaxed extended JSON. It receives None, before an empty answer, where no dry run is possible: MongoDB
-has no transactions, or the request is not part of the legacy dialect. Instead of an answer, the app raises
-`TimeoutError` once the deadline has passed or if MongoDB does not answer an operation, and `UnavailableError` if
-MongoDB is unreachable.
+in MongoDB's relaxed extended JSON. Where no dry run is possible, it receives None and the answer is empty: MongoDB has
+no transactions, or the request is not part of the legacy dialect. Instead of an answer, the app raises `TimeoutError`
+once the deadline has passed or if MongoDB does not answer an operation, and `UnavailableError` if MongoDB is
+unreachable.
 
-A WebSocket of the legacy dialect runs dry as well. It has no access to MongoDB, and the extension says how the legacy's
-model answered (`handlers/legacy/recorded_model.py`):
+A WebSocket of the legacy dialect can be a dry run as well. It has no access to MongoDB. The extension says how the
+legacy's model answered (`handlers/legacy/recorded_model.py`):
 
     "served": [{"after": 3, "message": "…"}, …]     the legacy's messages, each after so many of the client's
     "until": async callable                         waits until the client has sent so many messages
@@ -48,14 +48,14 @@ _NOT_IMPLEMENTED: Final = 501
 
 
 class ServedMessage(TypedDict):
-    """A message of the legacy's, sent after so many of the client's."""
+    """A message of the legacy, and the number of client messages that preceded it."""
 
     after: int
     message: str | bytes
 
 
 class DryRunRequest(TypedDict):
-    """The extension's value in the scope; `deadline` in seconds from now. The last two are a WebSocket's."""
+    """The extension's value in the scope. `deadline`: seconds from now. `served` and `until`: for a WebSocket."""
 
     deadline: float
     report: Callable[[Sequence[Mapping[str, Any]] | None], None]
@@ -75,7 +75,7 @@ def is_conversation(scope: Scope) -> bool:
 
 
 class DryRunMiddleware:
-    """Answers the dry runs that `accepts` admits, by an app that works on `store` alone."""
+    """Answers the dry runs that `accepts` admits, with an app that has access to `store` only."""
 
     def __init__(self, app: ASGIApp, store: Store, accepts: Callable[[Scope], bool]) -> None:
         self._app = app

@@ -1,7 +1,8 @@
 """Limit the number of values in a JSON text by counting them without parsing.
 
-Parsing takes time per value: ten megabytes of brackets block the event loop for seconds. A body's values are therefore
-counted as it arrives, and one with too many is refused. `sliced_json` counts those of a complete text.
+The time to parse grows with the number of values: ten megabytes of brackets block the event loop for seconds. The
+values of a body are therefore counted as it arrives, and a body with too many is refused. `sliced_json` counts the
+values of a complete text.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 MAX_SURROGATES: Final = 50_000
-"""Maximum surrogate escapes in one JSON text: lone surrogates are the slowest characters to write."""
+"""Maximum surrogate escapes in one JSON text: lone surrogates are the slowest characters to encode."""
 
 
 class StructureError(ValueError):
@@ -75,7 +76,7 @@ class StructureCounter:
         ends_in_escape = (len(text) - len(text.rstrip("\\"))) % 2 == 1
         if ends_in_escape:
             text = text[:-1]
-        outside = _STRING.sub("", f'{text}"')  # the quote closes the last string, or is left
+        outside = _STRING.sub("", f'{text}"')  # the quote closes an open last string, or stays
         self._in_string = not outside.endswith('"')
         self._after_backslash = self._in_string and ends_in_escape
         return outside

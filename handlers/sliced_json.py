@@ -27,12 +27,12 @@ Parsed = TypeVar("Parsed")
 _Container = list[Any] | dict[str, Any]
 
 LONG: Final = 256
-"""Minimum characters of a literal that is removed: the rest is at most `MAX_VALUES` times as long."""
+"""Minimum characters of a literal that is removed. The rest of the text has at most `LONG * MAX_VALUES`."""
 
 _TOKEN_COST: Final = 64
-"""Characters that each token counts for, in addition to its own."""
+"""Work per token, in characters, in addition to its own characters."""
 _SIGNIFICANT: Final = 1_100
-"""Significant digits that are retained: 768 determine a double, and one more shows that others follow."""
+"""Significant digits that are retained. 768 determine a double; one more shows that others follow."""
 _MAX_EXPONENT: Final = 10**9
 _ERROR_CONTEXT: Final = 12
 
@@ -57,7 +57,7 @@ _read_string: Final[_SlicedStringReader] = decoder.scanstring  # type: ignore[at
 async def parse_in_slices(
     text: str, parse: Callable[[str], Parsed], limit: int = MAX_VALUES, slice_size: int = SLICE
 ) -> Parsed:
-    """Return `parse(text)`, with long literals parsed here. `parse` returns lists, dicts and scalars.
+    """Return `parse(text)`, but parse long literals in slices. `parse` returns lists, dicts and scalars.
 
     Raises `StructureError` for more than `limit` values, and the errors of `parse`; the position of a `JSONDecodeError`
     is that in `text`. A number beyond the range of a double is read as infinity (`1e999`), by Python's parser too.
@@ -94,9 +94,9 @@ async def decode_utf8(data: bytes) -> str:
 
 
 async def write_in_slices(value: Any, write: Callable[[Any], str], slice_size: int = SLICE) -> bytes:
-    """Return `write(value)` in UTF-8, with long strings written here, slice by slice.
+    """Return `write(value)` in UTF-8, but write long strings slice by slice.
 
-    `write` returns JSON, and writes each character of a string without regard to its neighbours.
+    `write` returns JSON. It must write each character of a string independently of its neighbours.
     """
     mark, strings = secrets.token_hex(8), list[str]()
     first, *rest = write(_without_long_strings(value, mark, strings, slice_size)).split(f'"{mark}')
@@ -113,7 +113,7 @@ async def write_in_slices(value: Any, write: Callable[[Any], str], slice_size: i
 
 
 def _without_long_strings(value: Any, mark: str, strings: list[str], slice_size: int) -> Any:
-    """Return a copy of a value with marks in place of its long strings, which are appended to `strings`."""
+    """Return a copy of a value with marks in place of its long strings; append these to `strings`."""
     top: list[Any] = [value]
     waiting: list[_Container] = [top]
     while waiting:

@@ -1,4 +1,4 @@
-"""Surrogate halves of UTF-16 in texts of Python: adjacent ones are one character, as in JavaScript's strings. Pure."""
+"""Surrogate halves in Python strings: two adjacent halves form one character, as in JavaScript. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class SurrogateJoiner:
-    """Joins the two halves of a character that fall between two pieces of a text."""
+    """Joins the two halves of a character that is split between two pieces of a text."""
 
     __slots__ = ("_high",)
 
@@ -17,7 +17,7 @@ class SurrogateJoiner:
         self._high = ""
 
     def feed(self, piece: str) -> str:
-        """Return a piece, joined with the previous one's high half, and without its own, which is returned later."""
+        """Return a piece after the previous one's high half; hold back a high half at its end for the next piece."""
         if self._high:
             first = pair_surrogates(self._high + piece[:1])
             piece = first + piece[1:]
@@ -25,7 +25,7 @@ class SurrogateJoiner:
         return piece[:-1] if self._high else piece
 
     def end(self) -> str:
-        """Return the high half at the end of the text, or nothing."""
+        """Return the high half at the end of the text, or an empty text."""
         return self._high
 
 

@@ -1,7 +1,7 @@
-"""Long work in slices: of all that yield, one continues in each pass of the event loop.
+"""Fair slicing of long work: only one of the yielding callers continues in each pass of the event loop.
 
-Many long requests at once would otherwise do a slice each in every pass, and a short request, which takes several
-passes, would wait for all of them each time. Long bytes are joined in a thread instead: `bytes.join` releases the GIL.
+Without this, every long request would do a slice in each pass. A short request takes several passes and would wait for
+all of them each time. Long bytes are joined in a thread instead, since `bytes.join` releases the GIL.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 LONG_JOIN: Final = 1 << 20
-"""Bytes from which `bytes.join` releases the GIL; they take about half a millisecond."""
+"""Size from which `bytes.join` releases the GIL; joining as many bytes takes about half a millisecond."""
 
 _loops: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, deque[asyncio.Future[None]]]] = WeakKeyDictionary()
 
 
 async def yield_fairly() -> None:
-    """Let the event loop run; return in a pass in which no other caller returns."""
+    """Let the event loop run. In each pass, at most one caller returns."""
     loop = asyncio.get_running_loop()
     waiting = _loops.setdefault(loop, deque())
     if not waiting:

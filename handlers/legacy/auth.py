@@ -1,8 +1,8 @@
 """Tokens as jsonwebtoken 9 signs and verifies them, and the authentication middleware.
 
-Clients of the legacy see jsonwebtoken's messages, in its order of checks, so both are reproduced exactly: with one
-shared string secret, HS256, HS384 and HS512 are accepted and nothing else. The validity of a signature never
-changes, so verified tokens are cached; their times are checked on every request.
+Clients of the legacy see jsonwebtoken's messages, which depend on its order of checks. Both are reproduced exactly.
+With one shared string secret, only HS256, HS384 and HS512 are accepted. The validity of a signature never changes, so
+verified tokens are cached; their times are checked on every request.
 """
 
 import hmac
@@ -36,7 +36,7 @@ class TokenExpired(TokenError):
 
 
 class TokenInvalid(TokenError):
-    """Any other invalid token; the message is jsonwebtoken's, or V8's where that is its cause."""
+    """Any other invalid token; the message is jsonwebtoken's, or V8's for an error that V8 raises."""
 
 
 def sign(claims: dict[str, Value], secret: str, lifetime: int) -> str:
@@ -176,10 +176,10 @@ IsLoggedOut = Callable[[str], Awaitable[bool]]
 
 
 def authenticate(verifier: Verifier, is_logged_out: IsLoggedOut | None = None) -> Handler:
-    """Return the middleware of everything but `/users`: it answers 401, or sets `user_id` and `token`.
+    """Return the middleware of all resources except `/users`: it answers 401, or sets `user_id` and `token`.
 
-    `user_id` is any JSON value that the claim `userID` holds. `is_logged_out`, where given, is called for tokens
-    that are otherwise valid.
+    `user_id` is the claim `userID`, which may be any JSON value. `is_logged_out` is called only for tokens that are
+    otherwise valid.
     """
 
     async def check(request: Request) -> Reply | None:

@@ -1,4 +1,4 @@
-"""`Buffer.from(value, "base64")` of Node 20, for any JSON value in place of a string. Pure."""
+"""`Buffer.from(value, "base64")` of Node 20 for any JSON value. Pure."""
 
 import base64
 import math
@@ -32,7 +32,7 @@ def from_value(value: Value, limit: int) -> bytes:
 
 
 def base64_slices(text: str, size: int = SLICE) -> Iterator[bytes]:
-    """Decode Node's lenient base64 slice by slice: either alphabet, up to the first `=`, skipping all others.
+    """Decode Node's lenient base64 slice by slice: either alphabet, up to the first `=`; other characters are skipped.
 
     `size` is in characters. Code units count by their low byte; a lone last character is dropped.
     """
@@ -69,7 +69,7 @@ def _from_object(value: dict[str, Value], limit: int) -> bytes:
 
 
 def _from_members(value: dict[str, Value], length: float, limit: int) -> bytes:
-    """Return the members numbered from 0; missing ones are zero."""
+    """Return the members "0", "1", … as bytes; missing ones are zero."""
     if length > limit:
         raise JavaScriptRangeError(f"Invalid typed array length: {length}")
     content = bytearray(max(int(length), 0))

@@ -1,4 +1,4 @@
-"""The `try`/`catch` of the legacy's handlers: the errors that they catch and those that they do not."""
+"""The `try`/`catch` of the legacy's handlers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Method = Callable[[T, Request], Awaitable[Reply]]
 
 
 def legacy_errors(refuse: Callable[[str], Reply]) -> Callable[[Method[T]], Method[T]]:
-    """Convert a handler's exceptions to the legacy's answer, which receives the error's message.
+    """Convert the exceptions that the legacy's handler catches to its answer: `refuse` of the error's message.
 
-    An unreachable database is not among them: every endpoint answers that the same way.
+    An unreachable database is not converted, because the application answers it the same way for every endpoint.
     """
 
     def decorate(handler: Method[T]) -> Method[T]:

@@ -1,7 +1,6 @@
-"""The model's failures in the legacy's words: the errors of openai's Node SDK 5.21, which appear in its answers.
+"""The model's failures as the errors of openai's Node SDK 5.21, which appear in the legacy's answers. Pure.
 
-Where the SDK accepts an answer that the legacy's `completion.choices[0].message.content` fails on, the message is
-V8's. Pure.
+If the SDK accepts an answer and the legacy's `completion.choices[0].message.content` then fails, the message is V8's.
 """
 
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def describe(error: Failure) -> ModelFault:
 
 
 def content_of(response: InvalidResponseError) -> Value:
-    """Return `choices[0].message.content` of an answer without text: any value but a text.
+    """Return `choices[0].message.content` of an answer without text: a value that is not a text.
 
     Raises `JSONSyntaxError` or `JavaScriptTypeError`, as the legacy would have.
     """

@@ -18,7 +18,7 @@ def now() -> DatetimeMS:
 
 
 def after(moment: Value) -> DatetimeMS:
-    """Return the current time, but at least a millisecond after `moment`, as if the legacy had written in between."""
+    """Return the current time, but at least a millisecond after `moment`, since the legacy writes at two times."""
     current = now()
     return DatetimeMS(int(moment) + 1) if isinstance(moment, DatetimeMS) and moment >= current else current
 

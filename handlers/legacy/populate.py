@@ -4,7 +4,7 @@
 
 Dangling single references become null, dangling ones in arrays are removed, an absent or null path is unchanged. A
 regular expression in place of an id is a `CastError`.
-Each document is read once per model and fields, however many documents refer to it.
+A document is read once for each model and set of fields, however many documents refer to it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetc
 
 
 async def _read_texts(schema: Schema, wanted: Sequence[bytes], step: Populate, fetch: Fetch) -> dict[bytes, str]:
-    """Return the texts of the existing documents by the bytes of their ids, which are hashed faster than ids."""
+    """Return the texts of the existing documents by the bytes of their ids, which hash faster than ids."""
     stored = await fetch(schema.model, wanted, step.select)
     texts = await populate(schema, list(stored.values()), step.populate, fetch, step.select)
     return dict(zip(stored, texts, strict=True))
@@ -97,7 +97,7 @@ def _ids_in(table: Table, path: IdPath | IdListPath) -> Iterable[ObjectId]:
 
 
 def check_reference(path: Path, value: Value) -> None:
-    """Raise the `CastError` of population for a regular expression, which is read as it is stored, and is not an id."""
+    """Raise the `CastError` of population for a regular expression: it is read unchanged, but is not an id."""
     if isinstance(path, IdListPath):
         path.refuse_patterns(value)
     elif isinstance(path, IdPath) and isinstance(value, Regex):

@@ -1,8 +1,8 @@
-"""The model in a dry run of the transcription: it answers as it answered the legacy in the same conversation.
+"""The model in a dry run of the transcription: it repeats its answers to the legacy in the same conversation.
 
-The legacy's messages say what became of each call: a text, a failure, or nothing for audio that could not be decoded.
-An answer is given where the legacy gave it, after as many of the client's messages. The legacy makes its calls at once,
-so that the text of a part may have come after that of the complete recording; here it comes in the order of the calls.
+The legacy's messages show the outcome of each call: a text, a failure, or nothing for audio that could not be decoded.
+An answer is given after as many client messages as the legacy's. The legacy's calls run concurrently, so that it may
+have sent the text of a part after that of the complete recording. Here answers are in the order of the calls.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEVER: Final = sys.maxsize
 
 @dataclass(frozen=True)
 class _Outcome:
-    """The outcome of one call of a recording: its text, None for a failure; sent after so many client messages."""
+    """The outcome of one call: its text, or None for a failure, and the number of client messages before it."""
 
     recording: int
     is_final: bool
@@ -54,7 +54,7 @@ class RecordedModel:
         return outcome.text
 
     def _next(self, final: bool) -> _Outcome | None:
-        """Remove the next outcome of such a call; for a final one, also what is left of the parts of its recording."""
+        """Remove and return the next outcome; a final call also removes the partial outcomes of its recording."""
         first = self._outcomes[0].recording if self._outcomes else 0
         same = (each for each in self._outcomes if each.is_final is final and (final or each.recording == first))
         outcome = next(same, None)
@@ -69,13 +69,13 @@ class RecordedModel:
 
 
 class DryTranscriptionStream:
-    """The ASGI app of WebSockets that run dry. `limit` is the audio in bytes per connection."""
+    """The ASGI app of dry-run WebSockets. `limit`: maximum bytes of audio per connection."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one WebSocket dry, from its handshake to its end."""
+        """Serve one WebSocket as a dry run, from its handshake to its end."""
         request = dry_run_of(scope)
         assert request is not None, "the scope announces no dry run"
         request["report"]([])
@@ -84,7 +84,7 @@ class DryTranscriptionStream:
 
 
 def _outcomes(served: Sequence[ServedMessage]) -> Iterator[_Outcome]:
-    """Yield the outcomes of the legacy's calls; a partial text repeats those before it."""
+    """Yield the outcomes of the legacy's calls. Each partial text contains those before it."""
     recording, so_far = 0, ""
     for each in served:
         value = _value(each["message"])

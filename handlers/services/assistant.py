@@ -1,7 +1,7 @@
 """Requests to the model: research, summaries, clinical codes, image analysis.
 
-All dialects use the same instructions (`instructions.py`). Questions are JSON values of any type: the model judges
-them, and its refusal is the answer.
+All dialects use the same instructions (`instructions.py`). Questions are JSON values of any type and are not
+validated: the model may refuse them, and its refusal is the answer.
 """
 
 import json
@@ -92,7 +92,7 @@ class Assistant:
 
 
 def is_given(value: object) -> bool:
-    """Return whether a JSON value has content: not null, false, zero or an empty text; empty containers have."""
+    """Return whether a JSON value counts as given: not null, false, zero or an empty text; empty containers count."""
     return isinstance(value, list | dict) or bool(value)
 
 

@@ -1,7 +1,7 @@
 """New documents as they are stored: all fields of the product's collections, in their order. Pure.
 
-The legacy's models (mongoose) produce the same documents, which a test verifies: every backend and dialect reads the
-documents of every other.
+The legacy's models (mongoose) produce the same documents, which a test verifies. Each backend and dialect can
+therefore read the documents of the others.
 """
 
 import time

@@ -1,6 +1,6 @@
-"""Limits of logins: one count for both dialects, of each client address and of each account from that address.
+"""Login limits of both dialects: failed attempts are counted by client address, and by account and address.
 
-The account's count is by address as well, so that an owner cannot be locked out from another address.
+An account has one count per address, so that an attacker at another address cannot lock its owner out.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class AttemptCounter(Protocol):
         """Count one attempt; raise `TooManyAttemptsError` or `UnavailableError`."""
 
     async def check(self, limit: RateLimitItem, action: str, actor: str) -> None:
-        """Count nothing; raise `TooManyAttemptsError` where the limit is reached, or `UnavailableError`."""
+        """Raise `TooManyAttemptsError` if the limit is reached, or `UnavailableError`; do not count an attempt."""
 
     async def reset(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Reset a count; raise `UnavailableError`."""
@@ -40,7 +40,7 @@ class AttemptCounter(Protocol):
 
 @dataclass(frozen=True)
 class LoginLimits:
-    """Failed logins that one client address may make, in all and for one account; a right password costs nothing."""
+    """Limits of failed logins by one client address, in all and for one account. A correct password is not counted."""
 
     counter: AttemptCounter
     per_client: RateLimitItem
@@ -50,8 +50,8 @@ class LoginLimits:
     async def verify(self, host: str, email: str, verify_password: Callable[[], Awaitable[bool]]) -> bool:
         """Return whether the password is right; raise `TooManyAttemptsError` or `UnavailableError` without checking it.
 
-        Attempts on one account from one address take turns, so that guesses made at once are counted exactly and
-        logins made at once with the right password are all admitted.
+        Attempts on one account from one address run one at a time. Concurrent guesses are therefore counted exactly,
+        and concurrent logins with the right password are all admitted.
         """
         client = client_key(host)
         account = f"{client} {email.strip().lower()}"
@@ -61,13 +61,13 @@ class LoginLimits:
             if await verify_password():
                 await self.counter.reset(self.failures_per_account, "password", account)
                 return True
-            with contextlib.suppress(TooManyAttemptsError):  # the next one is refused
+            with contextlib.suppress(TooManyAttemptsError):  # the next attempt is refused
                 await self.counter.count_attempt(self.per_client, "login", client)
             return False
 
 
 def client_key(host: str) -> str:
-    """Return the address that a client is counted by: IPv4 where it is mapped to IPv6, an IPv6 client's /64."""
+    """Return the address by which a client is counted: its IPv4 address, mapped to IPv6 or not, or its IPv6 /64."""
     try:
         address = ip_address(host)
     except ValueError:

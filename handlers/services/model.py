@@ -32,10 +32,10 @@ DEADLINE: Final = 60.0
 """Seconds per answer, the retry included."""
 
 _EXPONENTS: Final = 1e21
-"""From this value on JavaScript writes a number with an exponent, as Python does."""
+"""The number from which JavaScript, like Python, writes an exponent."""
 
 Message = Mapping[str, object]
-"""A chat message: `role`, and `content` unless there is none to send."""
+"""A chat message: `role`, and `content` if there is any."""
 
 
 class ModelError(Exception):
@@ -43,7 +43,7 @@ class ModelError(Exception):
 
 
 class ModelUnreachableError(ModelError):
-    """A failed connection to the model, or one that broke before the answer was complete."""
+    """A connection to the model that failed, or broke before the answer was complete."""
 
 
 class ModelTimeoutError(ModelError):
@@ -95,7 +95,7 @@ class LLMClient:
             await self._opened.close()
 
     async def _client(self) -> AsyncOpenAI:
-        """Return openai's client; the first call imports its package, unless `preload` has."""
+        """Return openai's client. The first call imports its package, unless `preload` has done so."""
         if self._opened is None:
             await asyncio.to_thread(_import_sdk)
             client = await asyncio.to_thread(self._open_client)  # reads the certificates of all authorities
@@ -132,7 +132,7 @@ class LLMClient:
 
 
 def _import_sdk() -> None:
-    """Import openai's package, which takes longer than all else that a start-up imports."""
+    """Import openai's package, which takes longer than all other imports of a start-up together."""
     import_module("openai")
     gc.freeze()  # a full collection would visit every object of the package
 
@@ -193,7 +193,7 @@ async def _read_as_utf8(response: _Readable) -> None:
 
 
 def _parse_response(status: int, headers: Mapping[str, str], body: str) -> tuple[str, str]:
-    """Return an answer's media type and body; a 204 is read as JSON null, as openai's Node SDK does."""
+    """Return an answer's media type and body; a 204 is JSON null, as in openai's Node SDK."""
     if status == NO_CONTENT:
         return "application/json", "null"
     return headers.get("content-type", "").partition(";")[0].strip(), body
@@ -216,7 +216,7 @@ def _content(media_type: str, body: str) -> str:
 
 
 def _text(media_type: str, body: str) -> str:
-    """Return a transcription: the body, unless it is JSON of another type than text; raises `InvalidResponseError`."""
+    """Return a transcription, the body; raises `InvalidResponseError` for JSON that is not a text."""
     if not is_json(media_type):
         return body
     try:

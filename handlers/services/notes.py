@@ -32,7 +32,7 @@ class Notes:
     async def add_to(self, note: Document, consultation: Filter, link: Filter) -> bool:
         """Store a note and link it on the consultation that matches a filter, in one transaction.
 
-        Return whether a consultation matched; if not, the note is stored all the same.
+        Return whether a consultation matched. If none did, the note is stored nevertheless.
         """
 
         async def write() -> bool:

@@ -33,7 +33,7 @@ class Passwords:
         return (await self._hash(password, bcrypt.gensalt(self._cost))).decode()
 
     async def matches(self, password: str, hashed: str) -> bool:
-        """Return whether a hash is of this password; False for a malformed hash. A hash ends at a NUL."""
+        """Return whether a hash belongs to this password; False for a malformed hash. A hash ends at a NUL."""
         hashed = hashed.partition("\0")[0]
         if not _HASH.fullmatch(hashed):
             return False
@@ -44,7 +44,7 @@ class Passwords:
         return computed == hashed.encode()
 
     async def dummy_verify(self, password: str) -> None:
-        """Take the time of a comparison, for an account that does not exist."""
+        """Take as long as a comparison, for an account that does not exist."""
         await self._hash(password, _DUMMY_HASH)
 
     async def _hash(self, password: str, salt: bytes) -> bytes:

@@ -18,7 +18,7 @@ from handlers.storage.reads import Document
 from handlers.storage.transactions import is_within_transaction
 
 NEWEST_FIRST: Final = (("created_at", -1),)
-"""Documents of the same time come in insertion order, which the store ensures for every index."""
+"""Newest first. The store returns documents of the same time in insertion order, whichever index is used."""
 
 
 class Prompts:

@@ -58,7 +58,7 @@ class TerminologyInvalidError(TerminologyError):
 class Code:
     """A concept: its name, its code, and the URL of its code system; `...` where not stated.
 
-    Each is a text in FHIR, and is passed on unchanged, whatever JSON type it has.
+    FHIR requires texts; a value of any other JSON type is passed on unchanged.
     """
 
     name: object
@@ -124,7 +124,7 @@ class Terminology:
             raise TerminologyTimeoutError("the terminology server did not answer in time") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise TerminologyUnreachableError("the terminology server cannot be reached") from error
-        except httpx.RequestError as error:  # what remains: too many redirects, a broken encoding
+        except httpx.RequestError as error:  # too many redirects, or an invalid encoding
             raise TerminologyInvalidError("the terminology server's answer cannot be read") from error
 
     async def _expand(self, term: str | Sequence[str] | None) -> object:
@@ -179,7 +179,7 @@ def expand_url(api_url: str, term: str | Sequence[str] | None) -> str:
     """Return the URL of a search (FHIR R4, ValueSet `$expand`).
 
     `api_url` is the FHIR base or the URL of the operation itself, each with or without a trailing slash. Parameters
-    of its query are kept, except those that the search sets itself; a fragment is dropped. Raises
+    in its query are retained, except those that the search sets itself; a fragment is dropped. Raises
     `TerminologyUnreachableError` where `api_url` is not a URL.
     """
     try:

@@ -1,7 +1,7 @@
 """The blocklist of logged-out tokens, shared by both backends: a listed token is refused.
 
-A token stays listed until it has expired. Both backends write the same documents, which do not state the expiry, so
-expired tokens are removed by a periodic sweep. Nothing here is transactional: a logout is a single write.
+A token stays listed until it has expired. Both backends write the same documents. These do not state the expiry, so a
+periodic sweep removes expired tokens. Nothing here is transactional: a logout is a single write.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Clock = Callable[[], Awaitable[float]]
 
 
 class TokenBlocklist:
-    """The logged-out tokens. `lifetime` is a token's, in seconds; `clock` is the database's, `time` this process's."""
+    """The logged-out tokens. `lifetime`: of a token, in seconds. `clock`: the database's. `time`: this process's."""
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class TokenBlocklist:
     async def remove_expired(self) -> int:
         """Remove tokens that would be refused even if they were not listed; return how many.
 
-        A token has expired when it has by both clocks, this process's and the database's: a clock that is ahead
-        would otherwise empty the list, and logged-out tokens would be valid again once it is corrected.
+        A token counts as expired when both clocks say so, this process's and the database's. Otherwise a clock that is
+        ahead would empty the list, and logged-out tokens would be valid again once the clock is corrected.
         """
         now = min(self._time(), await self._clock())
         oldest = datetime.fromtimestamp(now - self._lifetime, UTC)

@@ -30,7 +30,7 @@ LIMIT: Final = 25 * 1024 * 1024
 """Maximum bytes of audio per connection: the model's limit for one file."""
 
 PARSING_COPIES: Final = 6
-"""Memory for parsing a frame, as a multiple of its size: the text, its long string, its audio, and slices."""
+"""Memory for parsing a frame, as a multiple of its size: text, long string, audio and slices are held at once."""
 _FRAME_MARGIN: Final = 64 * 1024
 
 MAX_WAITING: Final = 32
@@ -97,7 +97,7 @@ class Transcribed:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A failure of the model; emitted once per recording."""
+    """The model failed; emitted once per recording."""
 
 
 @dataclass(frozen=True)

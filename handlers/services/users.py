@@ -32,7 +32,7 @@ class Users:
         return await self._collection.find_one({"email": email})
 
     async def show(self, identity: object) -> Document | None:
-        """Return the stored fields of a user's profile, `SHOWN`."""
+        """Return the stored fields of a user's profile (`SHOWN`)."""
         return await self._collection.get(identity, SHOWN)
 
     async def role_of(self, identity: ObjectId) -> object:

@@ -4,11 +4,14 @@
       ▲                                            │
       └─────────── a probe succeeds ◀──────────────┘  (in the background, every `probe_interval`)
 
-The database is unavailable when `TRIP_AFTER` consecutive operations have failed, or when an operation runs for
-`silence` and the driver then knows that no server can be reached, or no operation ends meanwhile and a probe fails.
+The database is unavailable in each of these cases:
 
-The driver may run each operation in one of a few threads, which waits for a server to return. Operations therefore
-queue here, where waiting costs no thread, and each is limited by the timeout.
+- `TRIP_AFTER` consecutive operations have failed;
+- an operation has run for `silence` seconds, and the driver knows that no server can be reached;
+- no operation has ended for `silence` seconds while some were running, and a probe fails.
+
+The driver may run operations in a few threads, each of which waits until a server is reachable. Operations therefore
+queue here, where waiting occupies no thread, and each is limited by the timeout.
 """
 
 from __future__ import annotations
@@ -34,10 +37,11 @@ MAX_CONCURRENT: Final = 16
 
 @dataclass(frozen=True)
 class BreakerTimings:
-    """When a circuit breaker probes the database, in seconds.
+    """The times of a circuit breaker, in seconds.
 
-    `silence`: without the end of an operation, while some are running, until a probe is sent. `max_lag`: by which the
-    event loop may be late for its silence to count as the database's. `probe_interval`: between two probes.
+    `silence`: a probe is sent when no operation has ended for this long while some are running. `max_lag`: if the
+    event loop is later than this, silence is attributed to this process and not to the database. `probe_interval`:
+    between two probes.
     """
 
     silence: float = 0.5
@@ -47,7 +51,7 @@ class BreakerTimings:
 
 
 class CircuitBreaker:
-    """Runs operations that raise `UnavailableError` without a database, as `probe` does.
+    """Runs operations, and refuses them while the database is unavailable. `probe` raises `UnavailableError` then.
 
     `timeout`: seconds. `is_unreachable` returns whether the driver knows that no server can be reached, without I/O.
     """
@@ -97,7 +101,7 @@ class CircuitBreaker:
         return result
 
     def _is_late(self, limit: asyncio.Timeout) -> bool:
-        """Return whether this process is too busy to tell that the database is slow."""
+        """Return whether this process is too busy to know that the database is slow."""
         due = limit.when()
         return due is not None and asyncio.get_running_loop().time() > due + self._timings.max_lag
 

@@ -35,7 +35,7 @@ class Collection:
         return documents[0] if documents else None
 
     async def get_all(self, identities: Sequence[bytes], fields: Sequence[str] = ()) -> dict[bytes, Document]:
-        """Return the existing documents of several ids, both by the bytes of the id."""
+        """Return the existing documents of several ids; ids and keys of the result are the bytes of the id."""
         if not identities:
             return {}
         if is_within_transaction():

@@ -1,6 +1,6 @@
-"""Counts that expire, shared by all processes: one document `{_id: key, count, expireAt}` for each.
+"""Counts that expire, shared by all processes. Each is a document `{_id: key, count, expireAt}`.
 
-MongoDB's clock decides if a count has expired, and removes it later by the index on `expireAt`.
+A count expires by MongoDB's clock; MongoDB removes it later through the index on `expireAt`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Counters:
         return int(count.get("count", 0))
 
     async def expiry_of(self, key: str) -> float:
-        """Return when a count expires, in seconds since 1970: now where there is none."""
+        """Return when a count expires, in seconds since 1970; return the present time if there is no count."""
         count = await self._collection.find_one({"_id": key}) or {}
         expires = count.get("expireAt")
         return int(expires) / 1000 if isinstance(expires, DatetimeMS) else time.time()

@@ -24,7 +24,7 @@ LIMIT: Final = 500
 
 
 class _Batch(Generic[K, V]):
-    """The keys of one query and a future for each caller: one that is cancelled takes nothing from the others."""
+    """The keys of one query and a future for each caller, so that cancelling one caller does not affect the others."""
 
     __slots__ = ("_callers", "keys")
 
@@ -59,8 +59,8 @@ class _Batch(Generic[K, V]):
 class Loader(Generic[K, V]):
     """Loads values by key through `fetch`, with at most one batch in flight.
 
-    `fetch` receives distinct keys and returns a mapping that may lack some; `missing` is the value of those. It runs
-    outside any caller's context. Callers of one key share its value and must not change it. An exception from
+    `fetch` receives distinct keys and returns a mapping that may lack some; `missing` is the value of those. It does
+    not run in any caller's context. Callers of one key share its value and must not change it. An exception from
     `fetch` is raised in each caller of the batch and in each caller that waits for the next batch.
     """
 
@@ -103,7 +103,7 @@ class Loader(Generic[K, V]):
         try:
             result = await self._fetch(list(batch.keys))
         except Exception as error:
-            # Waiting batches fail too: with the source unavailable, their callers would wait for it twice.
+            # Waiting batches fail too: their callers would otherwise wait for the unavailable source twice.
             for failed in (batch, *self._waiting):
                 failed.fail(error)
             self._waiting.clear()

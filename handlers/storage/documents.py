@@ -26,7 +26,7 @@ def break_ties(documents: list[dict[str, Any]], sort: Sequence[tuple[str, int]])
 
 
 def _column(documents: Sequence[dict[str, Any]], name: str) -> list[Any]:
-    """Return the values of a field; dates as integers, which are compared sooner."""
+    """Return the values of a field, with dates as integers, which compare faster."""
     values: list[Any] = [document.get(name) for document in documents]
     return list(map(int, values)) if _DATES.issuperset(map(type, values)) else values
 
@@ -50,6 +50,6 @@ def group_by_field(documents: Sequence[dict[str, Any]], field: str) -> dict[byte
 
 
 def equals(value: object, wanted: object) -> bool:
-    """Return whether a MongoDB equality query matches a field of this value: as the value, or as an array's element."""
+    """Return whether a MongoDB equality query matches a field's value, or an element of it if it is an array."""
     candidates = (value, *value) if isinstance(value, list) else (value,)
     return any(type(item) is type(wanted) and item == wanted for item in candidates)

@@ -89,7 +89,7 @@ class Driver(ABC):
     """One client with its connection pool."""
 
     concurrency: int
-    """Operations that run at the same time without keeping a probe waiting."""
+    """Maximum concurrent operations that do not delay a probe."""
 
     @property
     @abstractmethod
@@ -112,8 +112,8 @@ class Driver(ABC):
     async def replace_connections(self) -> None:
         """Close the idle connections now and those in use after their operation.
 
-        A connection never learns of its server's later abilities: one that was opened while the server had not joined
-        its replica set yet refuses sessions for as long as it lives.
+        A connection knows only the abilities that its server had when it was opened. If the server had not joined its
+        replica set yet, the connection refuses sessions until it is closed.
         """
 
     @abstractmethod

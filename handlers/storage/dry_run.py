@@ -6,8 +6,8 @@ writes and replays them in a new transaction before the next operation:
 
     insert A ok │ insert A: duplicate, server aborts │ find: begin, insert A, find
 
-Writes of work that raises within `run_nested` are reverted the same way, and so are write conflicts with other
-clients.
+The same replay reverts the writes of work that raises within `run_nested`, and repeats the transaction after a write
+conflict with another client.
 
 A driver session does not support concurrent use, in particular an operation concurrent with the end of the
 transaction: the driver executes later operations outside of any transaction, permanently. Operations therefore run

@@ -1,7 +1,7 @@
 """Errors of the store, independent of the driver.
 
 StoreError
-├── UnavailableError     no MongoDB reachable in time: try again
+├── UnavailableError     no MongoDB is reachable in time
 ├── RefusedError         the server refused, with its code and message
 │   └── DuplicateError   a unique index refused
 ├── UnstorableError      not representable in BSON, or larger than 16 MiB

@@ -30,7 +30,7 @@ class PyMongoSession(Session):
 class PyMongoDriver(Driver):
     """PyMongo's client."""
 
-    concurrency = 64  # of 100 connections
+    concurrency = 64  # PyMongo's pool has 100 connections
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, **options)

@@ -2,9 +2,9 @@
 
     documents = find_all(collection, Query({"clinician": identity}, sort=[("started_at", -1)]))
 
-A cursor costs the driver half as much again as a command, and returns 101 documents at first. A command is not
-retried, though, and its reply holds at most 16 MiB: a query that fails as reads are retried for, or has more matches,
-is repeated with a cursor.
+A cursor costs the driver 1.5 times as much as a command, and its first reply has 101 documents. A command is not
+retried, however, and its reply holds at most 16 MiB. A query is therefore repeated with a cursor if it fails with a
+retryable error or has more matches.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Query:
         return command
 
     def options(self) -> Document:
-        """Return the same as arguments of `find`."""
+        """Return the query as arguments of `find`."""
         return {
             "filter": self.filter,
             "projection": dict.fromkeys(self.fields, 1) if self.fields else None,
@@ -108,12 +108,12 @@ async def find_all_async(collection: AsyncCollection[Document], query: Query) ->
 
 
 def _is_plain(collection: Collection[Document] | AsyncCollection[Document]) -> bool:
-    """Return whether a collection is read from the primary with the server's read concern, as a command is."""
+    """Return whether a collection reads from the primary with the server's read concern, as commands do."""
     return collection.read_preference == ReadPreference.PRIMARY and collection.read_concern.level is None
 
 
 def is_retryable(error: PyMongoError) -> bool:
-    """Return whether a read that failed is worth a second attempt; one that ran out of time is not."""
+    """Return whether a failed read should be tried again; one that ran out of time should not."""
     if isinstance(error, ServerSelectionTimeoutError | NetworkTimeout):
         return False
     return isinstance(error, AutoReconnect) or (isinstance(error, OperationFailure) and error.code in RETRYABLE)

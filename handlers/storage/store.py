@@ -54,7 +54,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 OPERATION_TIMEOUT: Final = 2.0
-"""Seconds per operation, server selection included: with waiting and answering, a 503 comes within 2.5 s."""
+"""Seconds per operation, server selection included, so that a client gets a 503 within 2.5 s in all."""
 
 _WITHOUT_TRANSACTIONS: Final = frozenset({"Unknown", "Standalone"})
 _OPEN_FOR: Final = 60
@@ -96,7 +96,7 @@ class Store:
         return Collection(self._database[name], self._driver, self._breaker)
 
     async def read(self, model: str, identities: Sequence[bytes], fields: Sequence[str] = ()) -> dict[bytes, Document]:
-        """Return documents of the collection named `model`, both by the bytes of the id."""
+        """Return documents of the collection of `model`; ids and keys of the result are the bytes of the id."""
         collection: Collection = getattr(self, model)
         return await collection.get_all(identities, fields)
 
@@ -113,7 +113,7 @@ class Store:
         await self._driver.close()
 
     async def ping(self) -> None:
-        """Return if the server answers; raise `UnavailableError` if it does not, immediately if that is known."""
+        """Send a ping; raise `UnavailableError` if the server does not answer, immediately if that is already known."""
         await self._breaker.run(self._reach)
 
     async def _reach(self) -> None:
@@ -121,12 +121,12 @@ class Store:
             await self._database.command("ping")
 
     async def _probe(self) -> None:
-        """Return if the server accepts writes; raise `UnavailableError` if it does not, as during an election."""
+        """Check that the server accepts writes; raise `UnavailableError` if it does not, as during an election."""
         if not (await self._hello())["isWritablePrimary"]:
             raise UnavailableError("no primary")
 
     def _is_unreachable(self) -> bool:
-        """Return whether the driver knows no server after it has tried to reach one."""
+        """Return whether the driver has tried to reach a server and knows none."""
         servers = self._driver.topology.server_descriptions().values()
         return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)
 
@@ -201,7 +201,7 @@ class Store:
         """Execute all operations of the `with` block in a transaction that is always aborted.
 
         Operations take no longer than the rest of `seconds`. An abort that takes `max_abort_duration` (seconds) or
-        longer does not count as certain. Raises `UnavailableError`, or `NoTransactionsError` where MongoDB has no
+        longer counts as uncertain. Raises `UnavailableError`, or `NoTransactionsError` where MongoDB has no
         transactions.
         """
         deadline = time.monotonic() + seconds
@@ -237,7 +237,7 @@ class Store:
         await session.end()
 
     async def _kill(self, session: Mapping[str, object]) -> None:
-        """End a transaction that a broken connection has left open.
+        """Kill the session of a transaction that a broken connection has left open.
 
         The server would end it only after a minute and block other writers of its documents until then. The kill is
         repeated once, since requests sent before the connection broke may arrive after the first.

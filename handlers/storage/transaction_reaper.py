@@ -70,7 +70,7 @@ class Reaper:
         return None if self._process is None else self._process.pid
 
     def watch(self, session: Mapping[str, Any], deadline: float) -> None:
-        """Register a session whose transaction is to be ended if it is still open at `deadline` (monotonic seconds)."""
+        """Register a session: its transaction is ended if it is still open at `deadline` (monotonic seconds)."""
         name = bytes(session["id"]).hex()
         self._open = {each: due for each, due in self._open.items() if due + _SHUTDOWN_TIMEOUT > time.monotonic()}
         self._open[name] = deadline

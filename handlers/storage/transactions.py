@@ -1,4 +1,4 @@
-"""Transactions: retried after a conflict, limited in time, with a report of those possibly left open.
+"""Transactions that are retried after a conflict, limited in time, and reported if they may still be open.
 
 This replaces the drivers' `with_transaction`, which retries for two minutes and knows only the driver's own errors.
 """
@@ -181,7 +181,7 @@ class Transaction:
         self.outcome_unknown |= isinstance(error.__cause__, errors.ConnectionFailure) and not unsent
 
     async def _abort(self) -> None:
-        """Abort within `ABORT_TIMEOUT`, or with almost no waiting if the connection is broken."""
+        """Abort within `ABORT_TIMEOUT`; almost do not wait if the connection is broken."""
         if self._session.in_transaction:
             with pymongo.timeout(MIN_DELAY if self.outcome_unknown else ABORT_TIMEOUT):
                 await self._session.abort_transaction()

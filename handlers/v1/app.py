@@ -1,6 +1,6 @@
 """The FastAPI app of `/api/v1` and its middleware: limits, CORS, headers.
 
-Its OpenAPI needs no services: it is the same before start-up.
+Its OpenAPI does not depend on services, and is available before start-up.
 """
 
 from typing import Any, Final, cast
@@ -39,7 +39,7 @@ def is_v1_request(scope: Scope) -> bool:
 
 
 def create_v1() -> FastAPI:
-    """Return the app; `app.state.app_state` must be set before any request other than for its OpenAPI."""
+    """Return the app. Set `app.state.app_state` before its first request, except for one to its OpenAPI."""
     app = FastAPI(
         title="Scribe",
         version="1",

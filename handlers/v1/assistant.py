@@ -48,7 +48,7 @@ class Summary(ResponseModel):
 
 
 class ImageAnalysisRequest(RequestModel):
-    """Images, as URLs or in base64, with a prompt; without one, the request is to describe them."""
+    """Images, as URLs or in base64, with a prompt. Without a prompt, the model describes them."""
 
     images: Annotated[list[Image], Field(min_length=1, max_length=10)]
     prompt: Prose | None = None

@@ -62,7 +62,7 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
 MAX_FAULTS: Final = 20
 MAX_STEPS: Final = 20
 MAX_STEP_LENGTH: Final = 64
-"""Limits of a 422: the number of faults, of steps per path, and of characters per step."""
+"""Limits of a 422: number of faults, steps per path, and characters per step."""
 
 _WITH_BODY: Final = (400, 413, 422)
 
@@ -127,7 +127,7 @@ def _readable_key(key: str) -> str:
 
 
 def _refusing_method(routes: Sequence[tuple[re.Pattern[str], set[str]]]) -> Callable[[Request, Exception], Response]:
-    """Return a handler that answers 405 with all methods of a path; Starlette states those of the first route only."""
+    """Return a handler that answers 405 with all methods of a path; Starlette's has only those of the first route."""
 
     def answer(request: Request, _: Exception) -> Response:
         allowed = {method for pattern, methods in routes if pattern.match(request.url.path) for method in methods}
@@ -142,7 +142,7 @@ def _fail(_: Request, __: Exception) -> Response:
 
 
 def _client_closed(_: Request, __: Exception) -> Response:
-    """Return a response that is only logged: nginx's status for a closed connection."""
+    """Return a response that is only logged, with nginx's status 499 for a closed connection."""
     return Response(status_code=499)
 
 
@@ -158,5 +158,5 @@ def add_error_handlers(app: FastAPI, routes: Sequence[tuple[str, set[str]]]) -> 
 
 
 def not_found(what: str) -> HTTPException:
-    """Return a 404, for another clinician's data as well as for missing data."""
+    """Return a 404, the answer for missing data and for another clinician's data."""
     return HTTPException(404, f"{what} not found")

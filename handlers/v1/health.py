@@ -1,7 +1,7 @@
-"""`GET /health`: the process answers.
+"""`GET /health`, which shows that the process answers.
 
-The legacy has no such path. It belongs to v1 only if `routing.yaml` has a route for `/health` alone that selects
-native; below a wider route, the legacy dialect answers as the legacy does.
+The legacy has no such path. v1 answers it only if `routing.yaml` has a route for exactly `/health` that selects
+native. Under a wider route, the legacy dialect answers as the legacy does.
 """
 
 from typing import Final, Literal
@@ -23,7 +23,7 @@ class Health(ResponseModel):
 
 
 def is_routed(scope: Scope) -> bool:
-    """Return whether the request's route is `/health` alone; the gateway stores a route's path in the scope."""
+    """Return whether the request's route is exactly `/health`; the gateway stores a route's path in the scope."""
     return scope["path"] == PATH and scope.get("proxy.template") == PATH
 
 

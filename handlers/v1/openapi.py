@@ -1,4 +1,4 @@
-"""The OpenAPI of an app as bytes, which are written once: FastAPI would encode it for each request."""
+"""The OpenAPI of an app as bytes that are written once. FastAPI would encode it for each request."""
 
 import asyncio
 from typing import Final
@@ -9,14 +9,14 @@ from starlette.responses import JSONResponse, Response
 
 
 class WrittenOpenAPI:
-    """The OpenAPI document of an app, written in a thread at its first use, because writing it takes long."""
+    """The OpenAPI document of an app, written at its first use, in a thread because it takes long."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app: Final = app
         self._writing: asyncio.Future[bytes] | None = None
 
     def write(self) -> asyncio.Future[bytes]:
-        """Return the future document; all who ask meanwhile wait for the same one."""
+        """Return the future of the document; concurrent callers share it."""
         if self._writing is None:
             self._writing = asyncio.ensure_future(asyncio.to_thread(self._encode))
         return self._writing

@@ -54,7 +54,7 @@ class SharedStorage(Storage):
         return True
 
     async def reset(self) -> None:
-        """Raise: counts that other processes share are removed one by one only."""
+        """Raise an error: counts that other processes share are only removed one by one."""
         raise NotImplementedError
 
 

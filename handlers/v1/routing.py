@@ -1,4 +1,4 @@
-"""Routers whose routes are described in the OpenAPI by their functions' docstrings, and parse bodies in slices."""
+"""Routers whose routes take their OpenAPI description from docstrings, and parse bodies in slices."""
 
 import codecs
 import inspect

@@ -27,7 +27,7 @@ class BearerTokenError(Exception):
 
 
 def _is_canonical(token: str) -> bool:
-    """Return whether each part is canonical base64url: without padding, with unused bits of zero."""
+    """Return whether each part is canonical base64url: no padding, and zeros in unused bits."""
     if not _COMPACT.fullmatch(token):
         return False
     try:

@@ -53,7 +53,7 @@ async def test_it_can_be_awaited_and_is_small(tmp_path: Path) -> None:
 def test_taken_port_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(MongodError, match=f"port {port} for mongod is taken"):
+        with pytest.raises(MongodError, match=f"port {port} for mongod is in use"):
             Mongod(tmp_path / "data", port).start()
     assert not (tmp_path / "data").exists()
 

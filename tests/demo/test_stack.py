@@ -180,7 +180,7 @@ def test_page_gives_way_to_a_listener_on_the_other_loopback(ports: Ports, config
     with socket.create_server(("::1", ports.frontend_port), family=socket.AF_INET6):
         code, said = attempt(ports, config, tmp_path / "data")
     assert code == 1
-    assert f"port {ports.frontend_port}, meant for the frontend, is taken by" in said
+    assert f"port {ports.frontend_port}, meant for the frontend, is in use by" in said
     assert f"(pid {os.getpid()})" in said
 
 

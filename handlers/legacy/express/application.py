@@ -1,10 +1,9 @@
 """The legacy's HTTP behaviour: express 5 with its default settings, as a plain ASGI application.
 
-Resources are routers of handlers that take a `Request` and return a `Reply`; this module defines the processing
-around them: its order, headers and error pages. It does not use Starlette's request and response objects: every
-native answer passes through it, and its cost is measured in microseconds.
+Resources are routers of handlers, which take a `Request` and return a `Reply`. This module does the processing around
+them: its order, headers and error pages. For speed, it does not use Starlette's request and response objects.
 
-    cors -> the router's layers, in the order they were added -> the page for unanswered requests
+    cors -> the router's layers, in the order in which they were added -> the page for unanswered requests
               a route: answers, or passes by returning None
               a middleware or mounted router: the same, below its path
 """
@@ -37,13 +36,13 @@ _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:\Z|\W)", re.IGNORECASE)
 logger = logging.getLogger("handlers.legacy")
 
 _LONG_BODY: Final = 1 << 20
-"""Bytes of an answer from which its digest is computed in slices."""
+"""Size of an answer, in bytes, from which its digest is computed in slices."""
 
 _JSON: Final = (b"content-type", b"application/json; charset=utf-8")
 
 
 class HttpError(Exception):
-    """An error with a status (http-errors 2): uncaught, it becomes that status's page."""
+    """An error with a status (http-errors 2). If no handler catches it, the answer is that status's page."""
 
     def __init__(self, status: int, message: str = "", headers: RawHeaders = ()) -> None:
         super().__init__(message or error_pages.PHRASES.get(status, ""))
@@ -67,18 +66,18 @@ class Reply:
 
 
 def json(status: int, value: object) -> Reply:
-    """Return `res.status(status).json(value)`; JSON text is sent as it is."""
+    """Return `res.status(status).json(value)`; JSON text is sent unchanged."""
     text = value if isinstance(value, JsonText) else stringify(value)
     return Reply(status, (_JSON,), text.encode())
 
 
 def encoded_json(status: int, body: bytes) -> Reply:
-    """Return the same for a body that is encoded JSON."""
+    """Return the same reply for a body that is already encoded JSON."""
     return Reply(status, (_JSON,), body)
 
 
 async def json_in_slices(status: int, value: object) -> Reply:
-    """Return `json(status, value)` of what a client has sent or stored, whose long strings are written in slices."""
+    """Return `json(status, value)`, with long strings written in slices: for values that a client has chosen."""
     return encoded_json(status, await write_in_slices(value, stringify))
 
 
@@ -92,8 +91,8 @@ class Request:
 
     `target` is the request line's, `path` the pathname below the current router, `params` the route's parameters,
     `body` the JSON parser's result (`UNDEFINED` where it did not run), `user_id` the token's claim (any JSON value)
-    and `token` the token. `url` is Node's `req.url` below the current router, None where the target is plain; without
-    a pathname, `path` is empty.
+    and `token` the token. `url` is Node's `req.url` below the current router, or None for a plain target. `path` is
+    empty where the target has no pathname.
     """
 
     __slots__ = (
@@ -179,7 +178,7 @@ class Request:
         return str(client[0]) if client else ""
 
     def report_failure(self, error: Exception) -> None:
-        """Report a failed dependency to the gateway, where a handler answers the failure itself."""
+        """Report a failed dependency to the gateway, for a handler that answers the failure itself."""
         report_failure(self._scope, error)
 
     async def read_chunk(self) -> bytes | None:
@@ -235,7 +234,7 @@ class Router:
         self._layers: list[Layer] = []
 
     def use(self, path: str, *handlers: Handler) -> None:
-        """Run handlers for every path below `path`, which is removed from the path that they see."""
+        """Run handlers for every path below `path`; they see the path without it."""
         self._layers.append(Layer(None if path == "/" else Pattern(path, whole=False), handlers, None))
 
     def route(self, method: str, path: str, *handlers: Handler) -> None:
@@ -287,9 +286,9 @@ Faults = Mapping[type[Exception], Callable[[Exception], Reply]]
 
 
 class Application:
-    """The ASGI application: a router behind CORS, with express's answers to unanswered requests.
+    """The ASGI application: CORS, a router, and express's pages for requests that no route answers.
 
-    `faults` map exceptions with one meaning everywhere (the database is unavailable) to replies.
+    `faults` maps exceptions that every endpoint answers alike, such as an unavailable database, to replies.
     """
 
     def __init__(self, router: Router, cors: Cors, faults: Faults | None = None) -> None:
@@ -346,13 +345,13 @@ class Application:
 
 
 def _untagged(request: Request, reply: Reply, preface: RawHeaders) -> tuple[int, RawHeaders, bytes]:
-    """Complete a page, whose body HEAD omits."""
+    """Complete a page; the answer to HEAD has no body."""
     length = (b"content-length", str(len(reply.body)).encode())
     return reply.status, (*preface, *reply.headers, length), _sent_body(request, reply)
 
 
 def _tagged(request: Request, reply: Reply, preface: RawHeaders, tag: str) -> tuple[int, RawHeaders, bytes]:
-    """Complete a reply as `res.send`: tag, freshness, and the omissions of HEAD and 304."""
+    """Complete a reply as `res.send` does: entity tag, freshness, and no body for HEAD and 304."""
     tag_header = (b"etag", tag.encode())
     if request.method in ("GET", "HEAD") and 200 <= reply.status < 300 and _is_known(request.headers, tag):
         remaining = tuple(header for header in reply.headers if header[0] != b"content-type")

@@ -1,9 +1,9 @@
 """JSON bodies as body-parser 2 reads them: `express.json({limit})`, strict, decompressing.
 
-A body of another content type is not read (`UNDEFINED`). Every fault of a JSON body has its status, in body-parser's
-order of checks: charset, content encoding, declared length, unknown charset, length as read, compressed data, and
-the JSON itself. Long work runs in slices between which the event loop runs; work that cannot be sliced is limited
-(413).
+A body of another content type is not read (`UNDEFINED`). Each fault of a JSON body has its own status. The order of
+the checks is body-parser's: charset, content encoding, declared length, unknown charset, length as read, compressed
+data, and the JSON itself. Long work runs in slices between which the event loop runs. Work that cannot be sliced is
+limited (413).
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from handlers.sliced_json import parse_in_slices
 from handlers.yielding import join_bytes, yield_fairly
 
 _STEPS: Final = 16
-"""Decompression steps between two yields to the event loop: at most a megabyte."""
+"""Decompression steps between two yields to the event loop, with at most a megabyte of output in all."""
 
 _media_type = lru_cache(256)(content_type.parse)
 
@@ -99,8 +99,8 @@ async def _parse(text: str) -> Value:
         value = await parse_in_slices(text, parse)
     except StructureError as error:
         raise HttpError(413, str(error)) from error
-    except JSONSyntaxError as error:  # its message would cost a second parse and is never sent
+    except JSONSyntaxError as error:  # its message would need a second parse, and is not sent
         raise HttpError(400, "not JSON") from error
     if not isinstance(value, dict | list):
-        raise HttpError(400, "only objects and arrays are taken")
+        raise HttpError(400, "only objects and arrays are accepted")
     return value

@@ -1,9 +1,9 @@
 """Text decoding as in iconv-lite, for the charsets of JSON bodies.
 
-body-parser accepts every charset whose name begins with `utf-`, of which iconv-lite knows these. Both are tolerant:
-names are compared without punctuation, byte order marks are dropped, `utf-16` and `utf-32` detect their byte order,
-and undecodable input becomes U+FFFD (or remains a lone surrogate). A decoder yields pieces, each of which takes a
-millisecond at most, so that the event loop can run between them.
+body-parser accepts every charset whose name begins with `utf-`; iconv-lite knows the ones in this module. Both are
+tolerant: names are compared without punctuation, byte order marks are dropped, the byte order of `utf-16` and `utf-32`
+is detected, and undecodable input becomes U+FFFD (or remains a lone surrogate). A decoder yields pieces that take at
+most a millisecond each, so that the event loop can run between them.
 """
 
 import codecs
@@ -24,9 +24,9 @@ Decoder = Callable[[bytes], Iterator[str]]
 STEP: Final = 64 * 1024
 """Bytes of UTF-8 decoded at a time."""
 _WIDE_STEP: Final = 4096
-"""Bytes of another charset decoded at a time: a lone surrogate takes a third of a microsecond."""
+"""Bytes of other charsets decoded at a time. The slowest input, lone surrogates, takes 0.33 µs for each."""
 LONGEST_UTF7: Final = 64 * 1024
-"""Bytes of UTF-7 that are accepted: neither its beginning nor its end can be decoded without the rest."""
+"""Maximum bytes of UTF-7, which can only be decoded as a whole."""
 _RUNS: Final = 512
 """Runs of UTF-7 decoded at a time."""
 

@@ -1,6 +1,6 @@
 """`Content-Type` as body-parser reads it (content-type 1, type-is 2).
 
-A header that is malformed anywhere, even in its last parameter, has no type, so the body is not read.
+A header that is malformed anywhere, even in its last parameter, states no type, and the body is not read.
 """
 
 import re

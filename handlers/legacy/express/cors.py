@@ -1,6 +1,6 @@
 """CORS as in cors 2.8.5 with a list of origins, fixed methods and headers, and credentials.
 
-Its headers precede all others of every answer, so they are built once per origin and reused.
+These headers precede all others of every answer, and are built once per origin.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _VARY: Final = (b"vary", b"Origin")
 _CREDENTIALS: Final = (b"access-control-allow-credentials", b"true")
 
 UNROUTED: Final[Headers] = (_POWERED,)
-"""The first headers of the answer to a target without a path, which no middleware sees."""
+"""The first headers of the answer to a target without a path, which never reaches a middleware."""
 
 
 class Cors:

@@ -1,4 +1,4 @@
-"""Compressed request bodies, decompressed as by Node's zlib streams, within a limit.
+"""Decompression of request bodies as by Node's zlib streams, within a limit.
 
 Each decoder receives the body in chunks and yields small steps, so that its caller can stop at a limit, and can let the
 event loop run, before a small body expands to a large one.
@@ -16,7 +16,7 @@ class CorruptError(ValueError):
 
 
 class Inflater(Protocol):
-    """A decompressor that yields at most `STEP` bytes at a time."""
+    """A decompressor. Each step yields at most `STEP` bytes."""
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
         """Decompress some input lazily: each step takes well under a millisecond, and may yield nothing."""
@@ -28,11 +28,11 @@ class Inflater(Protocol):
 _GZIP: Final = 16 + zlib.MAX_WBITS
 STEP: Final = 65_536
 _INPUT_STEP: Final = 8_192
-"""Bytes of input at a time: the remainder is copied for each member that ends within it."""
+"""Bytes of input per call; what follows the end of a gzip member is copied, so that larger inputs cost more."""
 
 
 class ZlibInflater:
-    """gzip (several members, padding of zeros) and deflate (one zlib stream; what follows is ignored)."""
+    """gzip (several members, zero padding) and deflate (one zlib stream; data after it is ignored)."""
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
@@ -68,7 +68,7 @@ class ZlibInflater:
 
 
 class BrotliInflater:
-    """Brotli. Node ignores data after the stream; here it is an error in any piece: the library cannot skip it."""
+    """Brotli. Unlike in Node, data after the stream is an error, because the library cannot skip it."""
 
     def __init__(self) -> None:
         self._stream = brotli.Decompressor()

@@ -19,7 +19,7 @@ def weak_tag(body: bytes) -> str:
 
 
 def tag_of(length: int, digest: bytes) -> str:
-    """Return the same for a body's length and SHA-1 digest."""
+    """Return the weak tag for a body's length and SHA-1 digest."""
     return f'W/"{length:x}-{b64encode(digest)[:27].decode()}"'
 
 

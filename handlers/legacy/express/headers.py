@@ -1,7 +1,7 @@
 """Request headers as a Node server presents them.
 
-ASGI passes a list of pairs; the legacy sees one value per name: for some names the first, for others all, joined.
-Values are Latin-1, without surrounding blanks (uvicorn leaves the trailing ones).
+ASGI passes a list of pairs. Node has one value per name: the first for some names, all of them joined for others.
+Values are Latin-1 without surrounding blanks (uvicorn leaves trailing ones).
 """
 
 from collections.abc import Iterable

@@ -7,7 +7,7 @@ from handlers.legacy.express.etag import tag_of
 from handlers.yielding import yield_fairly
 
 SLICE: Final = 256 * 1024
-"""Bytes that are digested without a pause."""
+"""Bytes digested between two runs of the event loop."""
 
 
 async def weak_tag_in_slices(body: bytes) -> str:

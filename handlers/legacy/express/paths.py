@@ -1,8 +1,8 @@
 """Path matching as in router 2.
 
-The legacy matches paths case-insensitively, with an optional trailing slash, by prefix for a mounted router, and
-decodes, or refuses, parameters before it checks the method. This module implements those rules only (path-to-regexp
-8, router 2), for templates of text and `:name` parameters.
+The legacy matches paths case-insensitively and with an optional trailing slash; a mounted router matches by prefix.
+Parameters are decoded, or refused, before the method is checked. This module implements only these rules
+(path-to-regexp 8, router 2), for templates of text and `:name` parameters.
 """
 
 import re

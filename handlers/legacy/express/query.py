@@ -40,7 +40,7 @@ def _add(query: Query, key: str, value: str) -> None:
 
 
 def _read(text: str, searched: str) -> str:
-    """Unescape a name or a value if it contains an escape; for values, Node searches after removing pluses."""
+    """Unescape a name or a value if `searched` has an escape: in values, Node removes pluses before it searches."""
     spaced = text.replace("+", " ")
     return unescape(spaced) if _ESCAPE.search(searched) else spaced
 

@@ -1,7 +1,7 @@
 """Request targets as in parseurl, and as in Node's `url.parse` where they are not plain paths. Pure.
 
-Plain targets are paths with or without a query. The others are absolute URLs, and targets with a fragment; in these,
-two slashes and an `@` begin with a host.
+Plain targets are paths with or without a query. The others are absolute URLs and targets with a fragment. In these,
+`//` begins a host after a scheme, or if a user and an `@` follow.
 """
 
 import re
@@ -25,7 +25,7 @@ _ESCAPED: Final = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "\t\n\r \
 
 
 class UnroutableError(ValueError):
-    """A target without a path, which no route and no middleware answers; the message is its name on the page."""
+    """A target without a path, which no route or middleware answers. The message is its text on the error page."""
 
 
 def is_plain(target: str) -> bool:
@@ -97,7 +97,7 @@ def _split_authority(url: str) -> tuple[str, str, str]:
 
 
 def _split_host(url: str) -> tuple[str, str]:
-    """Return the host, without its port, and the rest; characters that no host has begin the path."""
+    """Return the host, without its port, and the rest. A character that no host contains begins the path."""
     authority = _AUTHORITY.match(url)
     user, at, _ = (authority[0] if authority else "").rpartition("@")
     try:

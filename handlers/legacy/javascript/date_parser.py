@@ -1,8 +1,8 @@
 """Dates as parsed by V8: ECMAScript's own format first, then the lenient legacy parser.
 
-The lenient parser works on tokens, without a grammar: a number is a day or, depending on what follows, a time; words
-before the first number are ignored; parentheses are skipped; an offset requires a preceding time, or GMT. If only
-the beginning is in the standard format, the lenient parser continues with what has been parsed.
+The lenient parser works on tokens, without a grammar. A number is a day or, depending on what follows, a time. Words
+before the first number are ignored, and parentheses are skipped. An offset requires a preceding time, or GMT. If only
+the beginning is in the standard format, the lenient parser continues from there with the values parsed so far.
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ def _fixed(tokens: _DateTokens, high: int) -> int:
 
 
 def _milliseconds(token: _DateToken) -> int:
-    """Return a fraction of a second from its first three digits (of nine significant ones, without leading zeros)."""
+    """Return a fraction of a second in milliseconds: its first three digits, of at most nine significant ones."""
     size = min(token.size, _SIGNIFICANT)
     scale: int = 10 ** abs(size - 3)
     return token.number * scale if size < 3 else token.number // scale

@@ -1,7 +1,7 @@
-"""Node 20's `util.inspect` with its default options, with which mongoose quotes values in its cast errors.
+"""Node 20's `util.inspect` with its default options, which mongoose uses to quote values in cast errors.
 
-Two of its oddities are reproduced: the choice of one line for an object depends on the nesting depth of the member
-formatted last, and long arrays are set in columns whose number comes from a square root.
+Two of its oddities are reproduced. An object is on one line depending on the nesting depth of the member formatted
+last. Long arrays are set in columns, whose number is computed with a square root.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _fits(members: list[str], start: int) -> bool:
 
 
 def _in_columns(members: list[str], indent: int, count: int, numeric: bool) -> list[str]:
-    """Set the first `count` members in columns, numbers right-aligned, and what follows them on its own line."""
+    """Set the first `count` members in columns, numbers right-aligned; any further member has its own line."""
     sizes = [_width(member) for member in members[:count]]
     longest = max(sizes)
     width = longest + 2
@@ -152,7 +152,7 @@ def _key(name: str) -> str:
 
 
 def quote(text: str) -> str:
-    """Return a string in quotes that need no escaping, single ones preferred."""
+    """Return a string in the first kind of quotes that it does not contain: single, double, backticks."""
     mark = "'"
     if "'" in text:
         if '"' not in text:

@@ -1,7 +1,7 @@
 """JSON.parse and JSON.stringify, exactly as in Node 20, with the speed of Python's C parser and encoder.
 
-Both first take the fast path and then search the text for the few constructs that Python treats differently; only
-those take the slow path in Python code.
+Both take the fast path first, and then search the text for the few constructs that Python treats differently. Only
+texts with such a construct take the slow path, in Python code.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_DEPTH: Final = 4184
 """Maximum nesting depth of JSON.stringify before its stack overflows, measured on Node 20."""
 
 _CROWDED: Final = 100_000
-"""Number of candidate characters from which a traversal is faster than a search."""
+"""Number of candidate characters from which traversing the value is faster than searching the text."""
 _LONG: Final = 10**15
 
 _INDEX_KEYS = re.compile(r'"(?:[0-9]|\\u003[0-9]){1,10}+"[ \t\n\r]*+:')
@@ -62,7 +62,7 @@ def parse(text: str) -> Value:
 
 
 def _may_have_index_keys(text: str) -> bool:
-    """Return whether an object may need reordering; a text with many quotes is not searched, which is slow."""
+    """Return whether an object may need reordering; True, without a slow search, for a text with many quotes."""
     return (len(text) > _CROWDED and text.count('"') > _CROWDED) or _INDEX_KEYS.search(text) is not None
 
 
@@ -113,7 +113,7 @@ def quote_each(values: Iterable[str]) -> list[str]:
 def _is_odd(text: str, value: object) -> bool:
     """Return whether the fast encoder's `text` of a value may be wrong."""
     if len(text) > _CROWDED:
-        odd = _holds_odd_values(value, _CROWDED // 10)  # faster where a text is long for its strings
+        odd = _holds_odd_values(value, _CROWDED // 10)  # faster where few long strings make up the text
         if odd is None and sum(map(text.count, '",[')) > _CROWDED:
             odd = _holds_odd_values(value)
         if odd is not None:
@@ -122,7 +122,7 @@ def _is_odd(text: str, value: object) -> bool:
 
 
 def _holds_odd_values(value: object, limit: float = math.inf) -> bool | None:
-    """Return the same by traversing the value; None where it has more than `limit` values."""
+    """Return whether the fast encoder may be wrong, by traversing the value; None beyond `limit` values."""
     waiting, visited = [value], 0
     while waiting:
         member = waiting.pop()

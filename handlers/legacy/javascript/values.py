@@ -1,4 +1,4 @@
-"""JavaScript values in Python: plain Python types where the semantics agree, and a value for undefined.
+"""JavaScript values in Python: plain Python types where the semantics agree, and a type for undefined.
 
 Numbers are `int` where integral and at most 2**53 in size, `float` otherwise (negative zero is a float); objects are
 dicts, arrays lists; dates are `DatetimeMS`, and other BSON types are pymongo's.
@@ -35,7 +35,7 @@ BsonValue: TypeAlias = (
 Value: TypeAlias = "Undefined | bool | int | float | str | list[Value] | dict[str, Value] | BsonValue | None"
 
 SAFE: Final = 2**53
-"""The largest integer that stays an integer: js-bson's limit for reading a 64-bit one as a number."""
+"""The largest 64-bit integer that js-bson reads as a number."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _V = TypeVar("_V")

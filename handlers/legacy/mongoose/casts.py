@@ -73,12 +73,12 @@ def cast_number(value: Value) -> Value:
 
 
 def is_object_id(value: Value) -> bool:
-    """Return whether mongoose takes a value for an id: an id, or an object that declares to be one."""
+    """Return whether mongoose treats a value as an id: an ObjectId, or an object that declares to be one."""
     return isinstance(value, ObjectId) or (isinstance(value, dict) and value.get("_bsontype") == "ObjectId")
 
 
 def cast_object_id(value: Value) -> Value:
-    """Cast an id, an object with an `_id`, or a spelling of 24 hexadecimal digits."""
+    """Cast an id, an object with an `_id`, or a value whose string is 24 hexadecimal digits."""
     if is_object_id(value):
         return value
     if isinstance(value, dict):
@@ -98,7 +98,7 @@ def _id_of_object(value: dict[str, Value]) -> Value:
 
 
 def _id_of_shape(value: dict[str, Value]) -> ObjectId:
-    """Return the id that js-bson's constructor makes of an object without `toString`: its `id`, if present."""
+    """Return the id that js-bson's constructor reads from an object without `toString`: its `id`, if present."""
     identity = value.get("id", value)
     if isinstance(identity, str):
         return parse_object_id(identity)
@@ -155,7 +155,7 @@ def _date_of_text(text: str) -> DatetimeMS:
 
 
 def _date_of_object(value: Value) -> DatetimeMS:
-    """Cast as `new Date(value.valueOf())`, by the object's spelling."""
+    """Cast as `new Date(value.valueOf())`, through the object's string."""
     parsed = parse_date(_spelling(value))
     if parsed is None:
         raise CastFailureError(ASSERTION_ERROR)

@@ -1,8 +1,8 @@
-"""A document between the store and an answer: mongoose's Document, with the default options.
+"""mongoose's Document with its default options: the form of a document between the store and an answer.
 
 `Document.create` is `new Model(values)`, `Document.read` a query's result for a stored document. Both hold the
-fields in mongoose's order, the errors so far, and the update of a save. Reading is tolerant: a stored value that its
-path cannot cast is dropped, and is an error only if the document is saved.
+fields in mongoose's order, the errors so far, and the update for a save. Reading is tolerant: a stored value that its
+path cannot cast is dropped, and becomes an error only if the document is saved.
 """
 
 from __future__ import annotations
@@ -58,8 +58,7 @@ class Changes:
 class Document(Embedded):
     """The fields of one document and their changes.
 
-    `pushed` holds the items appended to arrays that were not `replaced` as a whole, `reported` the errors that a
-    message names (see `ValidationError`).
+    `pushed`: the items appended to arrays that were not `replaced` as a whole. `reported`: see `ValidationError`.
     """
 
     __slots__ = ("_states", "errors", "fields", "pushed", "replaced", "reported", "schema")
@@ -144,7 +143,7 @@ class Document(Embedded):
             self._move(name, "init")
 
     def _init_unknown(self, name: str, value: Value) -> None:
-        """Read a field without a path; of a name that every object has, mongoose takes the method for its path."""
+        """Read a field without a path. For the name of an inherited method, mongoose uses the method as the path."""
         if name not in INHERITED:
             self.fields[name] = strip(value)
             return
@@ -227,7 +226,7 @@ class Document(Embedded):
         return [name for name, current in self.states.items() if current == state]
 
     def to_insert(self) -> dict[str, object]:
-        """Return the document to insert, with its version, which the document shows from then on."""
+        """Return the document to insert, with its version, which the document has from then on."""
         if self.schema.versioned:
             self.fields[VERSION] = 0
         self.saved(None)
@@ -238,7 +237,7 @@ class Document(Embedded):
         return copy_fields(self.fields)
 
     def changes(self) -> Changes | None:
-        """Return the changes to save of a read document; None where nothing was changed or defaulted."""
+        """Return the changes of a read document that a save writes; None if nothing was changed or set by default."""
         update: dict[str, Json] = {}
         dirty = [*self._in_state("modify"), *(n for n in self._in_state("default") if self._is_given(n))]
         versioning = max((self._write(update, name) for name in dirty), default=NONE)

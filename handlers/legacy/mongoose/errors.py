@@ -52,7 +52,7 @@ TYPE_ERROR = Reason("TypeError")
 
 
 def assertion(actual: Value, expected: Value = True, operator: str = "==") -> Reason:
-    """Return Node's AssertionError as thrown by `assert.ok`; messages omit its name, JSON has its fields."""
+    """Return Node's AssertionError as thrown by `assert.ok`: messages omit its name, and its JSON has its fields."""
     shown: Json = {
         "generatedMessage": True,
         "code": "ERR_ASSERTION",
@@ -118,7 +118,7 @@ class CastError(MongooseError):
 
 
 class UnexplainedCastError(CastError):
-    """A cast error without a reason, not even null: its JSON has no `reason`."""
+    """A cast error whose JSON has no `reason`, not even null."""
 
     _no_reason: Value = UNDEFINED
 

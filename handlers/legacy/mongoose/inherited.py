@@ -1,8 +1,8 @@
-"""The methods that every JavaScript object inherits, where mongoose's lookups by name find them. Pure.
+"""The methods that every JavaScript object inherits, and that mongoose's lookups by name find. Pure.
 
-`schema.path(name)` takes a method for the path of a stored field of its name, and cannot cast the field's value.
-`schemaType.$conditionalHandlers[name]` takes it for an operator: in a filter's value with an operator and a member of
-such a name (`{"$gt": "", "toString": 1}`), the method is called on the path's type, and its result becomes the operand.
+For a stored field named `toString`, `schema.path(name)` returns the method, which cannot cast the field's value.
+`schemaType.$conditionalHandlers[name]` returns it as the handler of an operator: for a member with such a name beside
+an operator (`{"$gt": "", "toString": 1}`), the method is called on the path's type, and its result is the operand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OWN_PROPERTIES: Final = frozenset(
         *("defaultValue", "$isRequired", "isRequired", "requiredValidator", "originalRequiredValue"),
     )
 )
-"""Properties of mongoose's path types themselves; the names of those that only some have are not told apart."""
+"""Properties of mongoose's path types, of all types together; some types have only a part of them."""
 
 
 def _to_object(value: Value) -> Value:
@@ -62,7 +62,7 @@ METHODS: Final[Mapping[str, Callable[[Value], Value]]] = {
     "__defineSetter__": _refuse("Object.prototype.__defineSetter__: Expecting function"),
     "__proto__": _refuse("handler.call is not a function"),
 }
-"""The operand that each method makes of a value; raises `JavaScriptTypeError` where it does."""
+"""The operand that each method returns for a value; raises `JavaScriptTypeError` if the method throws."""
 
 INHERITED: Final = frozenset(METHODS)
 """The names of these methods."""

@@ -195,7 +195,7 @@ class IdListPath(Path):
                 raise self._item_error(items, position, self.item.cast_error(item, None))
 
     def unreadable(self, items: list[Value], position: int) -> CastError:
-        """Return the error of an array with a document that a TypeError keeps from being read."""
+        """Return the error of an array that contains a document whose reading raises a TypeError."""
         return CastError("[undefined]", _inspect_array(items), f"{self.name}.{position}", TYPE_ERROR)
 
     def _item_error(self, items: list[Value], position: int, error: CastError) -> CastError:
@@ -233,6 +233,6 @@ class IdListPath(Path):
 
 
 def _inspect_array(items: list[Value]) -> str:
-    """Inspect as Node inspects mongoose's arrays, which are proxies: one that begins with null counts as revoked."""
+    """Inspect an array of mongoose's as Node does: it is a proxy, shown as revoked if it begins with null."""
     shown: list[Value] = [item.to_json() if isinstance(item, Embedded) else item for item in items]
     return inspect(shown) if shown[0] is not None else "<Revoked Proxy>"

@@ -48,7 +48,7 @@ class Path:
     ref: str = ""
     kind: ClassVar[str] = ""
     plain: ClassVar[type | None] = None
-    """The type of valid stored values, which are read without a cast."""
+    """The type of stored values that are read without a cast."""
     comparable: ClassVar[bool] = False
     unknown_operator: ClassVar[str] = ""
 
@@ -136,7 +136,7 @@ class Path:
 
 
 def cast_operand(kind: str, cast: Callable[[Value], Value], path: str, value: Value) -> Value:
-    """Cast an operator's operand of another type than its path; null passes. Raises `UnexplainedCastError`."""
+    """Cast an operand whose type is not the path's; null is unchanged. Raises `UnexplainedCastError`."""
     if value is None or value is UNDEFINED:
         return value
     try:

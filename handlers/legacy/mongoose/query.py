@@ -1,7 +1,7 @@
 """Filters, cast as mongoose casts them before sending (lib/cast.js).
 
 `strictQuery` and `sanitizeFilter` are off, as by default: unknown fields are passed on, and operators within a value
-are run. Fields are cast from last to first, which decides which error is raised.
+are executed. Fields are cast from last to first, which determines the error that is raised.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _cast_path(path: Path, value: Value) -> Value:
 
 
 def _cast_document(path: Path, document: Embedded) -> Value:
-    """Cast a document in place of an id, as older documents have it, to its id."""
+    """Cast a document in place of an id, which older documents contain, to its id."""
     try:
         return path.for_query(None, document.to_json())
     except CastError as error:

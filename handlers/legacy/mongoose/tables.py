@@ -1,4 +1,4 @@
-"""Stored documents as the JSON of answers, by column: most are answered exactly as they are stored.
+"""Write stored documents as the JSON of answers, column by column: most are returned exactly as stored.
 
     tables = arrange(CONSULTATIONS, stored)         # documents of one shape form one table
     tables[0].fill("clinician", texts)              # JSON texts in place of a column's values
@@ -61,9 +61,9 @@ class Table:
         return self._columns.get(name, ())
 
     def settle(self, name: str) -> bool:
-        """Return whether the dates or arrays of a field are all read unchanged; such dates are written at once.
+        """Return whether the dates or arrays of a field are all read unchanged; write such dates immediately.
 
-        Those are dates in JavaScript's range, and arrays of ids only.
+        Read unchanged are dates in JavaScript's range, and arrays of ids only.
         """
         values = cast("Sequence[Any]", self._columns[name])
         if self.kinds[name] is list:
@@ -98,7 +98,7 @@ class Table:
 
 
 def arrange(schema: Schema, stored: Sequence[Fields], selected: Sequence[str] = ()) -> list[Table]:
-    """Return tables of a model's stored documents; `selected` names the fields of an inclusive projection."""
+    """Return the tables of a model's stored documents; `selected` names the fields of an inclusive projection."""
     documents = list(stored)
     tables = _tables_of(documents)
     odd = [position for table in tables for position in _find_odd(schema, table, selected)]
@@ -110,7 +110,7 @@ def arrange(schema: Schema, stored: Sequence[Fields], selected: Sequence[str] = 
 
 
 def _tables_of(documents: Sequence[Fields]) -> list[Table]:
-    """Return the tables of all shapes. Work for each document is left to functions written in C."""
+    """Return the tables of all shapes. For speed, the work per document is done by functions written in C."""
     return [
         table
         for names, positions in _group(list(map(tuple, documents))).items()
@@ -123,7 +123,7 @@ def _columns_of(documents: Sequence[Fields], positions: Sequence[int]) -> list[t
 
 
 def _divide(names: tuple[str, ...], positions: Sequence[int], columns: Sequence[tuple[Value, ...]]) -> Iterable[Table]:
-    """Return the tables of documents with the same names: one where the types of each column are the same."""
+    """Return the tables of documents with the same names: a single one if each column has one type."""
     types = [set(map(type, column)) for column in columns]
     if all(len(each) == 1 for each in types):
         return (Table((names, tuple(kind for (kind,) in types)), positions, columns),)
@@ -200,7 +200,7 @@ def _write_list(value: list[Value]) -> str:
 
 
 def _write_objects(values: Sequence[dict[str, Value]]) -> list[str]:
-    """Return the texts of objects; those of one flat shape as documents are written, by columns."""
+    """Return the texts of objects; objects of one flat shape are written by column, like documents."""
     texts = [""] * len(values)
     for table in _tables_of(values):
         written = table.write() if _is_flat(*table.shape) else map(_write_mixed, [values[at] for at in table.positions])
@@ -211,7 +211,7 @@ def _write_objects(values: Sequence[dict[str, Value]]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _is_flat(names: tuple[str, ...], kinds: tuple[type, ...]) -> bool:
-    """Return whether objects of a shape have a template and are written without changes by `minimize`."""
+    """Return whether objects of a shape have a template, and `minimize` does not change them."""
     return is_minimal_shape(names, kinds) and _template(names, kinds) is not None
 
 

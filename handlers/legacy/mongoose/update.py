@@ -1,7 +1,7 @@
 """Updates, cast as mongoose casts them before sending (lib/helpers/query/castUpdate.js).
 
-Plain fields become `$set`, operators among them are run, unknown fields are dropped, and values pass through their
-path's setters and cast; validators do not run. The result may be empty.
+Plain fields become `$set`, operators beside them are executed, and unknown fields are dropped. Values pass through
+their path's setters and cast; validators do not run. The result may be empty.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def _int32(value: Value) -> int:
 
 
 def find_path(schema: Schema, name: str) -> Path | None:
-    """Return the path that a dotted name leads to: the one it begins with, or an item of an array of ids."""
+    """Return the path of a dotted name: the path of its first part, or the path of an item of an array of ids."""
     path = schema.find(name)
     if path is not None:
         return path

@@ -19,7 +19,7 @@ FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None), ObjectId, DatetimeMS})
 INTERNALS: Final = "$__"
-"""The field of a document's internal state, by which mongoose tells documents from plain objects."""
+"""The field of a document's internal state, by which mongoose distinguishes documents from plain objects."""
 
 _MARKS: Final = ("isMongooseBuffer", "$isMongooseMap")
 _SPREAD: Final = frozenset({"_doc", "__index", "__parentArray"})
@@ -38,7 +38,7 @@ class Embedded:
 
 
 def own_fields(value: Value) -> dict[str, Value] | None:
-    """Return the fields of js-bson's object for a value that mongoose takes for a plain object."""
+    """Return the fields of js-bson's object for a value that mongoose treats as a plain object."""
     if isinstance(value, dict):
         return value
     if isinstance(value, Timestamp):
@@ -87,19 +87,19 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
 
 
 def is_document(value: Mapping[str, Value]) -> bool:
-    """Return whether mongoose takes an object for a document, buffer or map of its own, by a field that these have."""
+    """Return whether mongoose treats an object as its own document, buffer or map, by a field that these have."""
     return value.get(INTERNALS) is not None or any(is_true(value.get(mark)) for mark in _MARKS)
 
 
 def document_in(value: Mapping[str, Value]) -> Value:
-    """Return what mongoose clones of such an object: the `_doc` of a spread document; raises for all others."""
+    """Return the part of such an object that mongoose clones: the `_doc` of a spread document; raises for others."""
     if value.get(INTERNALS) is not None and value.get("_doc") is not None:
         return value["_doc"]
     raise JavaScriptTypeError("obj.toObject is not a function")
 
 
 def unspread(value: Value) -> Value:
-    """Return the value to set on a path: of a spread document (`{...document}`), its fields and the further ones."""
+    """Return the value to set on a path: for a spread document (`{...document}`), its fields and the further ones."""
     if not isinstance(value, dict) or value.get(INTERNALS) is None or value.get("_doc") is None:
         return value
     further = {key: item for key, item in value.items() if not key.startswith("$") and key not in _SPREAD}
@@ -155,7 +155,7 @@ def _copy_in_order(fields: Mapping[str, Value]) -> dict[str, Value]:
 def strip(value: Value) -> Value:
     """Return the value of a field unknown to the schema, without forbidden names.
 
-    An object below it that is named as a method is read into the method, and lost.
+    An object below it with the name of an inherited method is lost, because mongoose reads it into the method.
     """
     if not isinstance(value, dict):
         return value

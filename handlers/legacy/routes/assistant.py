@@ -1,7 +1,7 @@
 """`/api/ai` in the legacy dialect: research, clinical codes, SOAP summaries, images.
 
-Every call to the model or to the terminology server is cancelled when the client disconnects. The application
-answers a failing database, the same way for all endpoints.
+Calls to the model or to the terminology server are cancelled when the client disconnects. The application answers for
+an unavailable database, the same way for all endpoints.
 """
 
 from collections.abc import Coroutine
@@ -26,7 +26,7 @@ FAILURES: Final = (ModelError, JavaScriptTypeError, JSONSyntaxError)
 
 @dataclass(frozen=True)
 class AssistantRoutes:
-    """The routes and their services. `codes_as_list` returns every matching code instead of the first alone."""
+    """The routes and their services. `codes_as_list`: return every matching code, not only the first."""
 
     assistant: Assistant
     terminology: Finder

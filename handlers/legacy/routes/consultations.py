@@ -43,7 +43,7 @@ def refuse_start(_: str) -> Reply:
 
 
 def refusing(operation: str) -> Callable[[str], Reply]:
-    """Return the answer of the other failures: the operation and the reason."""
+    """Return a function for the answer to other failures, which states the operation and the reason."""
     return lambda message: json(500, {"msg": f"Error {operation}", "error": message})
 
 
@@ -102,7 +102,7 @@ class ConsultationRoutes:
 
     @legacy_errors(refusing("ending consultation"))
     async def end(self, request: Request) -> Reply:
-        """Answer `POST /:id/end {prompt_used}`: any clinician's; summarised as far as the model answers."""
+        """Answer `POST /:id/end {prompt_used}`: any clinician's; without a summary if the model fails."""
         (prompt_used,) = request.fields("prompt_used")
         stored = await self.consultations.get(cast_filter(CONSULTATIONS, by_id(request.params["id"]))["_id"])
         if stored is None:
@@ -117,7 +117,7 @@ class ConsultationRoutes:
         return await self._conclude(consultation, transcript, Document.read(PROMPTS, prompt))
 
     async def _transcript_of(self, consultation: Document) -> Document | None:
-        """Return the transcript that the consultation's populated link leads to; a link without an id leads nowhere."""
+        """Return the transcript of the consultation's populated link; None for a link without an id."""
         link = consultation.get("transcript")
         check_reference(CONSULTATIONS.paths["transcript"], link)
         identity = identity_of(link)
@@ -172,7 +172,7 @@ def text_of(document: Document, field: str) -> str | None:
 
 
 def read_later(schema: Schema, stored: Mapping[str, Value], moment: DatetimeMS) -> Document:
-    """Return a document as read at `moment`, which is then the date of its dates by default."""
+    """Return a document as if it were read at `moment`, which its missing dates then have as their default."""
     document = Document.read(schema, stored)
     for name, state in document.states.items():
         if state == "default" and isinstance(document.get(name), DatetimeMS):
@@ -181,7 +181,7 @@ def read_later(schema: Schema, stored: Mapping[str, Value], moment: DatetimeMS) 
 
 
 def expect(document: Document) -> Changes:
-    """Return the changes of a document that is known to have some."""
+    """Return the changes of a document that must have some."""
     changes = document.changes()
     if changes is None:
         raise TypeError("a document with a new date has not changed")

@@ -1,7 +1,7 @@
 """`/api/prompts` in the legacy dialect.
 
-A change may set only a prompt's name, text and shareable flag; `sets_any_field` restores the legacy's behaviour,
-which passes the body to MongoDB, operators included (contracts/divergences.yaml).
+A change may set only a prompt's name, text and shareable flag. `sets_any_field` restores the legacy's behaviour: the
+body is passed to MongoDB, operators included (contracts/divergences.yaml).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The legacy's WebSocket: JSON frames on `/transcription-stream`, as the ws library and its handler process them.
 
-Each connection has a `Recorder`; this module parses frames, words the recorder's events, and refuses what the ws
-library refuses. Frames are answered as they arrive, while the model works on earlier ones.
+Each connection has a `Recorder`. This module parses frames, writes the recorder's events as frames, and refuses the
+handshakes that the ws library refuses. Frames are answered as they arrive, while the model works on earlier ones.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""`/users` in the legacy dialect: the only resource of which not every route requires a token.
+"""`/users` in the legacy dialect, the only resource with routes that require no token.
 
 Where the legacy hangs or dies, native answers (contracts/divergences.yaml): a wrong password, a logout without a
 token, an account that mongoose refuses, concurrent registrations of one address.
@@ -41,7 +41,7 @@ def refuse_check(_: str) -> Reply:
 
 
 def sent(error: Exception) -> Reply:
-    """Answer as `res.send(error)`, one of `CAUGHT`."""
+    """Answer as `res.send(error)` does, for one of `CAUGHT`."""
     if isinstance(error, RefusedError):
         return json(200, server_error(error.response))
     return json(200, error.to_json() if isinstance(error, MongooseError) else {})
@@ -130,7 +130,7 @@ class UserRoutes:
         return json(200, {"msg": "login successful", "token": self._token(user)})
 
     async def _verify(self, request: Request, user: Document | None, password: str, hashed: str | None) -> bool:
-        """Return whether the password is right. Only accounts that exist are counted: the legacy answers the others."""
+        """Return whether the password is right. Attempts on accounts that do not exist are not counted."""
         if user is None or self.limits is None:
             return await self.users.verify_password(password, hashed)
         return await self.limits.verify(
