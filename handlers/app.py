@@ -81,7 +81,11 @@ def user_routes(services: Services, settings: Settings, authenticator: Handler, 
 def guarded_routes(services: Services, settings: Settings) -> dict[str, Router]:
     """Return the routes that require a token, by path."""
     ai = AssistantRoutes(
-        services.assistant, services.terminology, services.summaries, codes_as_list=settings.codes_as_list
+        services.assistant,
+        services.terminology,
+        services.consultations,
+        services.summaries,
+        codes_as_list=settings.codes_as_list,
     )
     read = services.store.read
     consultations = ConsultationRoutes(services.consultations, services.prompts, services.assistant, read)

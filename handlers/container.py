@@ -82,7 +82,7 @@ def create_services(settings: Settings, timings: ServiceTimings = TIMINGS, *, re
         model=model,
         terminology=Terminology.open(terminology_access(settings), deadline=settings.codes_deadline),
         assistant=assistant,
-        summaries=Summaries(store.consultations, store.transcripts, assistant),
+        summaries=Summaries(store.transcripts, assistant),
         consultations=Consultations(store),
         transcripts=Transcripts(store.transcripts),
         notes=Notes(store),
@@ -116,7 +116,7 @@ def offline_services(services: Services, settings: Settings) -> Services:
         model=model,
         terminology=OfflineTerminology(),
         assistant=assistant,
-        summaries=Summaries(services.store.consultations, services.store.transcripts, assistant),
+        summaries=Summaries(services.store.transcripts, assistant),
     )
 
 

@@ -1,16 +1,11 @@
 """Summaries on demand: the transcripts from the store, the text from the model."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from bson import ObjectId
 
 from handlers.services.assistant import Assistant
-
-
-class NoConsultationError(Exception):
-    """A consultation id that does not exist."""
 
 
 class NoTranscriptsError(Exception):
@@ -28,22 +23,16 @@ class Documents(Protocol):
 class Summaries:
     """Creates summaries, which are not stored."""
 
-    def __init__(self, consultations: Documents, transcripts: Documents, assistant: Assistant) -> None:
-        self._consultations = consultations
+    def __init__(self, transcripts: Documents, assistant: Assistant) -> None:
         self._transcripts = transcripts
         self._assistant = assistant
 
     async def summarise(self, consultation: ObjectId, instructions: object = None) -> str:
         """Return a summary of a consultation's transcripts, oldest first, in SOAP format unless instructed otherwise.
 
-        Raises `NoConsultationError`, `NoTranscriptsError` or `ModelError`.
+        Raises `NoTranscriptsError` or `ModelError`.
         """
-        consultations, transcripts = await asyncio.gather(
-            self._consultations.find_by("_id", consultation, ("_id",)),
-            self._transcripts.find_by("consultation", consultation, ("transcript_text",)),
-        )
-        if not consultations:
-            raise NoConsultationError
+        transcripts = await self._transcripts.find_by("consultation", consultation, ("transcript_text",))
         texts = [document.get("transcript_text") for document in sorted(transcripts, key=_identity)]
         spoken = [text for text in texts if isinstance(text, str) and text.strip()]
         if not spoken:

@@ -13,15 +13,22 @@ from bson import ObjectId
 from handlers.disconnect import cancel_on_disconnect
 from handlers.legacy.express import Reply, Request, Router, json
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JSONSyntaxError, Value
+from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.model_errors import content_of, describe
 from handlers.legacy.models import CONSULTATIONS
-from handlers.legacy.mongoose import CastError, by_id, cast_filter
+from handlers.legacy.mongoose import Document, by_id, cast_filter
 from handlers.services.assistant import Assistant, is_given
+from handlers.services.consultations import Consultations
 from handlers.services.model import InvalidResponseError, ModelError
-from handlers.services.summaries import NoConsultationError, NoTranscriptsError, Summaries
+from handlers.services.summaries import NoTranscriptsError, Summaries
 from handlers.services.terminology import Code, Finder, TerminologyError
 
 FAILURES: Final = (ModelError, JavaScriptTypeError, JSONSyntaxError)
+
+
+def refuse_summary(reason: str) -> Reply:
+    """Return the answer of a failed summary, with the reason."""
+    return json(500, {"msg": "Error generating SOAP summary", "error": reason})
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class AssistantRoutes:
 
     assistant: Assistant
     terminology: Finder
+    consultations: Consultations
     summaries: Summaries
     codes_as_list: bool = False
 
@@ -67,22 +75,22 @@ class AssistantRoutes:
             return json(200, [_shown(code) for code in codes])
         return json(200, _shown(codes[0])) if codes else json(404, {"msg": "No clinical codes found"})
 
+    @legacy_errors(refuse_summary)
     async def summarise(self, request: Request) -> Reply:
         """Answer `POST /:consultationId/summarise {usedPrompt}`: a SOAP summary, which is not stored."""
-        try:
-            (used_prompt,) = request.fields("usedPrompt")
-            identity = cast_filter(CONSULTATIONS, by_id(request.params["consultationId"]))["_id"]
-            work = self.summaries.summarise(cast(ObjectId, identity), used_prompt)
-            summary = await _content(request, work)
-        except NoConsultationError:
+        (used_prompt,) = request.fields("usedPrompt")
+        identity = cast(ObjectId, cast_filter(CONSULTATIONS, by_id(request.params["consultationId"]))["_id"])
+        stored = await self.consultations.get(identity)
+        if stored is None:
             return json(404, {"msg": "Consultation not found"})
+        Document.read(CONSULTATIONS, stored)  # raises where the legacy cannot read it
+        try:
+            summary = await _content(request, self.summaries.summarise(identity, used_prompt))
         except NoTranscriptsError:
             return json(404, {"msg": "No transcripts found for this consultation"})
-        except CastError as error:
-            return _unsummarised(str(error))
         except FAILURES as error:
             request.report_failure(error)
-            return _unsummarised(describe(error).message)
+            return refuse_summary(describe(error).message)
         return json(200, {"msg": "SOAP summary generated", "summary": summary})
 
     async def analyze(self, request: Request) -> Reply:
@@ -114,7 +122,3 @@ async def _content(request: Request, work: Coroutine[Any, Any, str]) -> Value:
 def _shown(code: Code) -> dict[str, Value]:
     fields = {"name": code.name, "code": code.code, "url": code.url}
     return {name: UNDEFINED if value is ... else cast(Value, value) for name, value in fields.items()}
-
-
-def _unsummarised(reason: str) -> Reply:
-    return json(500, {"msg": "Error generating SOAP summary", "error": reason})

@@ -10,7 +10,7 @@ from bson import ObjectId
 from handlers.services.assistant import Assistant
 from handlers.services.instructions import SHIPPED
 from handlers.services.model import Message
-from handlers.services.summaries import NoConsultationError, NoTranscriptsError, Summaries
+from handlers.services.summaries import NoTranscriptsError, Summaries
 from handlers.storage.store import Store
 
 
@@ -25,20 +25,18 @@ class Echo:
 async def store(mongodb_url: str) -> AsyncIterator[Store]:
     opened = Store(mongodb_url, f"summaries-{ObjectId()}")
     yield opened
-    for collection in (opened.consultations, opened.transcripts):
-        while await collection.delete({}):
-            pass
+    while await opened.transcripts.delete({}):
+        pass
     await opened.close()
 
 
 @pytest.fixture
 def summaries(store: Store) -> Summaries:
-    return Summaries(store.consultations, store.transcripts, Assistant(Echo()))
+    return Summaries(store.transcripts, Assistant(Echo()))
 
 
 async def _consultation(store: Store, *texts: object) -> ObjectId:
     consultation = ObjectId()
-    await store.consultations.insert({"_id": consultation})
     ids = sorted(ObjectId() for _ in texts)
     for identity, text in reversed(list(zip(ids, texts, strict=True))):
         said = {} if text is None else {"transcript_text": text}
@@ -53,9 +51,7 @@ async def test_consultations_transcripts_are_summarised_oldest_first(store: Stor
     assert await summaries.summarise(consultation, "Brief.") == "Brief.|first\n\nsecond"
 
 
-async def test_absent_consultation_is_told_apart_from_an_empty_one(store: Store, summaries: Summaries) -> None:
-    with pytest.raises(NoConsultationError):
-        await summaries.summarise(ObjectId())
+async def test_consultation_without_any_text_is_not_summarised(store: Store, summaries: Summaries) -> None:
     with pytest.raises(NoTranscriptsError):
         await summaries.summarise(await _consultation(store))
     with pytest.raises(NoTranscriptsError):

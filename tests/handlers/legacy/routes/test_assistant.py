@@ -19,6 +19,7 @@ from handlers.legacy.express.bodies import json_parser
 from handlers.legacy.express.cors import Cors
 from handlers.legacy.routes.assistant import AssistantRoutes
 from handlers.services.assistant import Assistant
+from handlers.services.consultations import Consultations
 from handlers.services.model import LLMClient
 from handlers.services.summaries import Summaries
 from handlers.services.terminology import Access, Terminology
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"
 CONSULTATION = ObjectId("64b7f0f0f0f0f0f0f0f0f001")
 EMPTY = ObjectId("64b7f0f0f0f0f0f0f0f0f002")
+UNREADABLE = ObjectId("64b7f0f0f0f0f0f0f0f0f003")
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,13 @@ async def native(
     access = Access(terminology_url + TOKEN_PATH, terminology_url + "/production1/fhir/", "cid", "csecret")
     terminology = Terminology.open(access, deadline=2)
     assistant = Assistant(model)
-    summaries = Summaries(store.consultations, store.transcripts, assistant)
-    routes = AssistantRoutes(assistant, terminology, summaries, codes_as_list=codes_as_list)
+    routes = AssistantRoutes(
+        assistant,
+        terminology,
+        Consultations(store),
+        Summaries(store.transcripts, assistant),
+        codes_as_list=codes_as_list,
+    )
     router = Router()
     router.use("/", json_parser(10_000_000))
     router.use("/api/ai", routes.router())
@@ -72,7 +79,7 @@ async def store(mongodb_url: str) -> AsyncIterator[Store]:
         {"_id": ObjectId(), "consultation": CONSULTATION, "transcript_text": "Cough for a week."}
     )
     yield opened
-    for identity in (CONSULTATION, EMPTY):
+    for identity in (CONSULTATION, EMPTY, UNREADABLE):
         await opened.consultations.delete({"_id": identity})
     await opened.transcripts.delete({})
     await opened.close()
@@ -201,6 +208,14 @@ async def test_summaries_are_refused_as_recorded(api: Native, name: str) -> None
 async def test_consultation_without_words_has_no_transcripts(api: Native) -> None:
     answer = await api.client.post(f"/api/ai/{EMPTY}/summarise", json={})
     assert (answer.status_code, answer.text) == (404, '{"msg":"No transcripts found for this consultation"}')
+
+
+async def test_consultation_that_cannot_be_read_is_not_summarised(store: Store, api: Native) -> None:
+    await store.consultations.insert({"_id": UNREADABLE, "toString": None})
+    answer = await api.client.post(f"/api/ai/{UNREADABLE}/summarise", json={})
+    assert answer.status_code == 500
+    message = "schemaType._castNullish is not a function"
+    assert answer.json() == {"msg": "Error generating SOAP summary", "error": message}
 
 
 async def test_refusal_to_summarise_is_worded(api: Native) -> None:
