@@ -29,7 +29,7 @@ def document(tmp_path: Path) -> Path:
     return file
 
 
-def test_output_replaces_the_figures_of_its_command_alone() -> None:
+def test_output_replaces_figures_of_its_own_command_only() -> None:
     once = with_figures(TEXT, COMMANDS[0], "1 \\1 new\n", VERSION)
     replaced = f"```text\n1 \\1 new\n```\n<!-- end of figures: {VERSION} -->"
     assert once == TEXT.replace("old\n<!-- end of figures -->", replaced)
@@ -60,7 +60,7 @@ def test_figures_of_this_version_are_measured_again_on_demand(document: Path) ->
     assert measured[3:] == [COMMANDS[1]]
 
 
-def test_failed_command_leaves_its_figures_and_others_follow(document: Path) -> None:
+def test_failed_command_keeps_its_figures_and_runs_the_others(document: Path) -> None:
     def measure(command: str) -> str:
         if "quick" in command:
             raise CommandFailed("no wrk")

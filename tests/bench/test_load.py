@@ -46,6 +46,6 @@ def test_output_without_a_figure_ends_the_bench(missing: str) -> None:
         parse(output().replace(missing, "never"))
 
 
-def test_run_without_answers_ends_the_bench() -> None:
+def test_load_without_answers_raises_an_error() -> None:
     with pytest.raises(SystemExit, match="no request was answered"):
         parse(output().replace("5.26", "0.00"))

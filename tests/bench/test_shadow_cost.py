@@ -12,7 +12,7 @@ def turns(*latencies: float, number: int = 20) -> list[Turn]:
 
 
 @pytest.mark.parametrize(("percent", "latency"), [(50, 2.0), (99, 4.0), (100, 4.0), (0, 1.0)])
-def test_percentile_is_that_of_all_turns_together(percent: float, latency: float) -> None:
+def test_percentile_covers_all_rounds(percent: float, latency: float) -> None:
     assert percentile([*turns(1.0, 2.0, number=3), *turns(2.0, 4.0, number=3)], percent) == latency
 
 

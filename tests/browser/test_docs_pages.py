@@ -62,7 +62,7 @@ async def reading(browser: Browsing, path: str) -> AsyncIterator[Reader]:
         yield reader
 
 
-async def test_swagger_shows_both_surfaces_and_tries_them_here(browser: Browsing) -> None:
+async def test_swagger_lists_both_apis_and_sends_requests(browser: Browsing) -> None:
     async with reading(browser, "/docs") as reader:
         operations = reader.page.locator(".opblock")
         await expect(operations.filter(has_text="/api/v1/users/login")).to_be_visible()
@@ -77,7 +77,7 @@ async def test_swagger_shows_both_surfaces_and_tries_them_here(browser: Browsing
         reader.assert_content()
 
 
-async def test_redoc_shows_both_surfaces_and_searches_them_here(browser: Browsing) -> None:
+async def test_redoc_lists_both_apis_and_searches_locally(browser: Browsing) -> None:
     async with reading(browser, "/redoc") as reader:
         note = reader.page.get_by_role("heading", name="Write a note on a consultation")
         await expect(note.first).to_be_visible()

@@ -42,7 +42,7 @@ def compare(one: Log, other: Log) -> list[str]:
     return compare_logs(one, other, Correspondence(AT, AT))
 
 
-def test_other_ids_another_side_and_more_audio_are_the_same() -> None:
+def test_visits_with_other_ids_backends_and_audio_are_equal() -> None:
     theirs = exchange(IDS[1])
     served = replace(theirs.answer, headers={**theirs.answer.headers, "x-served-by": "native"})
     other = Log((replace(theirs, answer=served),), (conversation(chunks=31, partials=3),), AT)
@@ -66,7 +66,7 @@ def test_other_ids_another_side_and_more_audio_are_the_same() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_any_other_difference_is_told(change: dict[str, object]) -> None:
+def test_changed_exchange_is_reported(change: dict[str, object]) -> None:
     ours = log()
     theirs = replace(ours.exchanges[0], **change)  # type: ignore[arg-type]
     assert compare(ours, replace(ours, exchanges=(theirs,))) != []
@@ -84,16 +84,16 @@ def test_any_other_difference_is_told(change: dict[str, object]) -> None:
     ],
     ids=("no stop", "no audio", "no partial text", "another order", "refused", "elsewhere"),
 )
-def test_another_conversation_is_told(other: Conversation) -> None:
+def test_changed_conversation_is_reported(other: Conversation) -> None:
     assert compare(log(), replace(log(), conversations=(other,))) != []
 
 
-def test_another_number_of_requests_is_told() -> None:
+def test_changed_number_of_requests_is_reported() -> None:
     ours = log()
     (found,) = compare(ours, replace(ours, exchanges=ours.exchanges * 2))
     assert found.startswith("other requests")
 
 
-def test_how_much_was_heard_is_left_out() -> None:
+def test_transcribed_sizes_are_masked() -> None:
     assert settle("heard 3k partial heard 14k partial") == "heard #k partial"
     assert settle("1. heard 3k final") == "1. heard #k final"

@@ -43,7 +43,7 @@ async def test_visit_is_cross_origin_and_calls_nearly_every_endpoint(around: Nei
     assert {name for name in unused if not name.startswith("v1")} == UNUSED
 
 
-async def test_what_the_microphone_heard_came_back_as_text(direct: Visit) -> None:
+async def test_recorded_audio_returns_as_text(direct: Visit) -> None:
     (conversation,) = direct.log.conversations
     kinds = [frame["type"] for frame in conversation.sent if isinstance(frame, dict)]
     assert kinds[0] == "start_recording"
@@ -66,14 +66,14 @@ async def test_half_share_with_full_shadow_has_no_differences(
 
 
 @pytest.mark.slow  # both backends share the visits of the half share
-async def test_with_everything_legacy(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
+async def test_share_of_zero_serves_all_from_legacy(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
     found = await visit_with(browser, around, native="0%")
     assert compare_visits(direct, found) == []
     assert set(sides(found)) == {"legacy"}
 
 
 @pytest.mark.slow
-async def test_with_everything_native(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
+async def test_full_share_serves_all_from_native(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
     found = await visit_with(browser, around, native="100%")
     assert compare_visits(direct, found) == []
     assert set(sides(found)) == {"native"}

@@ -71,7 +71,7 @@ async def log_in(page: Page, email: str) -> None:
     await page.get_by_role("button", name="Log in").click()
 
 
-async def test_taken_and_unknown_addresses_are_told(page: Page, account: Account) -> None:
+async def test_taken_and_unknown_addresses_show_an_error(page: Page, account: Account) -> None:
     await page.get_by_role("tab", name="Log in").focus()
     await page.keyboard.press("ArrowRight")
     await page.get_by_label("Name").fill("Somebody")
@@ -92,7 +92,7 @@ async def test_refused_token_leads_to_sign_in_and_back(page: Page, account: Acco
     await expect(page.get_by_role("heading", name="Prompts", exact=True)).to_be_visible()
 
 
-async def test_offline_is_told_and_tried_again(page: Page, account: Account) -> None:
+async def test_offline_page_shows_an_error_and_retries(page: Page, account: Account) -> None:
     await enter(page, account)
     await expect(page.get_by_text("Priya Raman").first).to_be_visible()
     await page.context.set_offline(True)
@@ -104,7 +104,7 @@ async def test_offline_is_told_and_tried_again(page: Page, account: Account) -> 
 
 
 @pytest.mark.slow  # the next test's recording breaks off, too
-async def test_recording_that_breaks_off_is_kept_as_far_as_it_came(page: Page, account: Account) -> None:
+async def test_interrupted_recording_keeps_the_received_text(page: Page, account: Account) -> None:
     await page.route_web_socket("**/transcription-stream", break_off)
     await enter(page, account, f"consultations/{account.consultation}")
     await page.get_by_role("button", name="Record").click()
@@ -115,7 +115,7 @@ async def test_recording_that_breaks_off_is_kept_as_far_as_it_came(page: Page, a
     await expect(page.get_by_role("region", name="Transcript")).to_contain_text("as far as it came")
 
 
-async def test_what_was_heard_outlives_the_session(page: Page, account: Account) -> None:
+async def test_received_text_survives_an_expired_session(page: Page, account: Account) -> None:
     await page.route_web_socket("**/transcription-stream", break_off)
     await enter(page, account, f"consultations/{account.consultation}")
     await expect(page.get_by_role("region", name="Transcript")).to_be_visible()
@@ -127,7 +127,7 @@ async def test_what_was_heard_outlives_the_session(page: Page, account: Account)
     await expect(page.get_by_role("region", name="Transcript")).to_contain_text("as far as it came")
 
 
-async def test_end_amid_a_recording_waits_for_the_last_words(page: Page, account: Account) -> None:
+async def test_end_during_a_recording_waits_for_the_final_text(page: Page, account: Account) -> None:
     await enter(page, account, f"consultations/{account.consultation}")
     await page.get_by_role("button", name="New prompt").click()
     await page.get_by_label("Name").fill("Letter")
@@ -141,7 +141,7 @@ async def test_end_amid_a_recording_waits_for_the_last_words(page: Page, account
     await expect(page.get_by_role("region", name="Transcript")).to_contain_text("final")
 
 
-async def test_without_a_microphone_or_a_prompt_both_are_told(page: Page, account: Account) -> None:
+async def test_missing_microphone_and_prompt_show_errors(page: Page, account: Account) -> None:
     await enter(page, account, f"consultations/{account.consultation}")
     await page.context.clear_permissions()
     await page.get_by_role("button", name="Record").click()

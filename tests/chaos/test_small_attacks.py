@@ -10,7 +10,7 @@ from tests.support.backends import scratch_database
 from tests.support.waiting import HANG_TIMEOUT
 
 
-async def test_others_are_answered_during_every_attack(mongodb_url: str) -> None:
+async def test_attacks_leave_other_clients_answered(mongodb_url: str) -> None:
     wrong: list[str] = []
     with scratch_database(mongodb_url) as database:
         async with site(mongodb_url, database.name) as parts, parts.target(SMALL_LIMITS) as target:

@@ -82,14 +82,14 @@ def test_valid_requests_each_get_their_answer(harness: Harness, data: st.DataObj
 
 @generated
 @given(st.data())
-def test_mutated_requests_leave_all_in_step(harness: Harness, data: st.DataObject) -> None:
+def test_mutated_requests_keep_connections_in_step(harness: Harness, data: st.DataObject) -> None:
     case = data.draw(mutated_requests())
     assert_in_step(harness, case, data.draw(deliveries(personal(case.sent, b"id0000000"))), WHOLE)
 
 
 @generated
 @given(st.data())
-def test_valid_answers_arrive_as_they_are(harness: Harness, data: st.DataObject) -> None:
+def test_valid_answers_arrive_unchanged(harness: Harness, data: st.DataObject) -> None:
     case = data.draw(valid_answers())
     assert case.answer is not None
     assert_in_step(harness, case, WHOLE, data.draw(deliveries(case.answer)))
@@ -97,7 +97,7 @@ def test_valid_answers_arrive_as_they_are(harness: Harness, data: st.DataObject)
 
 @generated
 @given(st.data())
-def test_mutated_answers_leave_all_in_step(harness: Harness, data: st.DataObject) -> None:
+def test_mutated_answers_keep_connections_in_step(harness: Harness, data: st.DataObject) -> None:
     case = data.draw(mutated_answers())
     assert case.answer is not None
     assert_in_step(harness, case, WHOLE, data.draw(deliveries(case.answer).filter(lambda each: not each.glues)))

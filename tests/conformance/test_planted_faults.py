@@ -167,13 +167,13 @@ FAULTS: list[tuple[Plant, tuple[str, ...]]] = [
 ]
 
 
-def test_without_a_fault_the_cases_used_here_are_right(tmp_path: Path, oracle: Oracle | None) -> None:
+def test_cases_pass_without_a_planted_fault(tmp_path: Path, oracle: Oracle | None) -> None:
     names = tuple(dict.fromkeys(name for _, names in FAULTS for name in names))
     assert [outcome.case.name for outcome in run(names, tmp_path, oracle) if outcome.finding.verdict] == []
 
 
 @pytest.mark.parametrize(("plant", "names"), FAULTS, ids=lambda each: getattr(each, "__name__", ""))
-def test_planted_fault_is_seen(
+def test_planted_fault_is_detected(
     plant: Plant, names: tuple[str, ...], tmp_path: Path, oracle: Oracle | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)

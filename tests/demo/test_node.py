@@ -41,25 +41,25 @@ touch node_modules/a/package.json; sleep 0.4; touch node_modules/@b/c/package.js
 """
 
 
-def test_absent_node_is_told(path: Path) -> None:
+def test_absent_node_raises_an_error(path: Path) -> None:
     with pytest.raises(NodeError, match=r"Node.js 20 or newer is needed .* no `node` on PATH"):
         find_node()
 
 
-def test_old_node_is_told_with_its_version(path: Path) -> None:
+def test_old_node_is_reported_with_its_version(path: Path) -> None:
     program(path, "node", "echo v18.19.0")
     with pytest.raises(NodeError, match=r"Node.js 20 or newer is needed .* is v18\.19\.0"):
         find_node()
 
 
-def test_node_that_is_none_is_told(path: Path) -> None:
+def test_node_without_a_version_is_reported(path: Path) -> None:
     program(path, "node", "echo 'cannot execute' >&2; exit 1")
     with pytest.raises(NodeError, match="prints no version: cannot execute"):
         find_node()
 
 
 @pytest.mark.parametrize("version", ["v20.0.0", "v22.11.0", "v100.1.2"])
-def test_node_of_today_is_taken(path: Path, version: str) -> None:
+def test_current_node_is_accepted(path: Path, version: str) -> None:
     node = program(path, "node", f"echo {version}")
     assert find_node() == node
 
@@ -75,7 +75,7 @@ def test_packages_count_as_installed_until_the_lock_file_changes(project: Path) 
     assert not is_installed(project)
 
 
-def test_installing_tells_how_far_it_is(path: Path, project: Path, tmp_path: Path) -> None:
+def test_installation_reports_its_progress(path: Path, project: Path, tmp_path: Path) -> None:
     program(path, "npm", _UNPACKING)
     told: list[tuple[int, int]] = []
     install(project, tmp_path / "npm.log", lambda done, total: told.append((done, total)))
@@ -84,12 +84,12 @@ def test_installing_tells_how_far_it_is(path: Path, project: Path, tmp_path: Pat
     assert told == sorted(told)
 
 
-def test_failed_installation_is_told_in_npms_words(path: Path, project: Path, tmp_path: Path) -> None:
+def test_failed_installation_reports_npms_error(path: Path, project: Path, tmp_path: Path) -> None:
     program(path, "npm", "echo 'npm error network down'; exit 1")
     with pytest.raises(NodeError, match="npm ci failed: npm error network down"):
         install(project, tmp_path / "npm.log")
 
 
-def test_absent_npm_is_told(path: Path, project: Path, tmp_path: Path) -> None:
+def test_absent_npm_raises_an_error(path: Path, project: Path, tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="npm is needed once"):
         install(project, tmp_path / "npm.log")

@@ -6,7 +6,7 @@ import pytest
 from demo.ports import PortAllocator, free_port, is_free, owner
 
 
-def test_free_port_is_free_until_somebody_listens() -> None:
+def test_free_port_is_free_until_it_is_bound() -> None:
     port = free_port()
     assert is_free(port)
     with socket.create_server(("127.0.0.1", port)):
@@ -22,23 +22,23 @@ def test_processes_side_by_side_are_given_different_ports() -> None:
     assert len(set(ports)) == len(ports)
 
 
-def test_owner_of_a_port_is_named() -> None:
+def test_port_owner_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         said = owner(server.getsockname()[1])
     assert said is not None
     assert f"pid {os.getpid()}" in said
 
 
-def test_nobody_owns_a_free_port() -> None:
+def test_free_port_has_no_owner() -> None:
     assert owner(free_port()) is None
 
 
 @pytest.mark.parametrize("host", ["203.0.113.9", "2001:db8::9"])
-def test_port_of_an_address_elsewhere_is_not_taken(host: str) -> None:
+def test_port_bound_to_another_address_is_free(host: str) -> None:
     assert is_free(free_port(), host)
 
 
-def test_address_of_six_is_asked_in_its_own_family() -> None:
+def test_ipv6_address_is_probed_by_ipv6() -> None:
     if not socket.has_ipv6:
         return
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:

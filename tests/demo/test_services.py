@@ -57,7 +57,7 @@ async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.As
 
 
 @pytest.mark.slow
-async def test_what_hangs_and_what_breaks_off_does_so(
+async def test_recorded_hangs_and_resets_are_replayed(
     legacy: DemoLegacy, upstreams: Upstreams, mongodb_url: str
 ) -> None:
     # The gateway would answer these recordings itself. The other recordings are played through one.
@@ -89,7 +89,7 @@ async def test_killed_service_resets_the_connection_and_restarts(client: httpx.A
 
 
 @pytest.mark.filterwarnings("ignore:The HMAC key")  # the recordings' secret is as short as that
-async def test_login_gives_a_token_of_the_shared_secret(client: httpx.AsyncClient) -> None:
+async def test_login_returns_a_token_of_the_shared_secret(client: httpx.AsyncClient) -> None:
     await client.post("/users/register", json=AMARA)
     token = (await client.post("/users/login", json=AMARA)).json()["token"]
     claims = jwt.decode(token, SECRET, algorithms=["HS256"])
@@ -118,7 +118,7 @@ async def test_binary_frame_of_json_is_read_like_a_text_frame(legacy: DemoLegacy
         assert json.loads(await socket.recv())["type"] == "recording_started"
 
 
-async def test_audio_comes_back_as_text(legacy: DemoLegacy) -> None:
+async def test_audio_frames_are_answered_with_text(legacy: DemoLegacy) -> None:
     chunk = json.dumps({"type": "audio_chunk", "audioData": base64.b64encode(b"a" * 1500).decode()})
     async with connect(legacy.url.replace("http", "ws") + "/transcription-stream") as socket:
         for frame in ('{"type": "start_recording"}', chunk, chunk, '{"type": "stop_recording"}'):
@@ -128,11 +128,11 @@ async def test_audio_comes_back_as_text(legacy: DemoLegacy) -> None:
     assert received[3]["type"] == "recording_stopped"
 
 
-def test_its_packages_are_installed() -> None:
+def test_legacy_packages_are_installed() -> None:
     assert is_installed(LEGACY)
 
 
-def test_without_a_mongodb_it_ends_and_says_so(tmp_path: Path) -> None:
+def test_missing_mongodb_ends_the_process_with_an_error(tmp_path: Path) -> None:
     nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100&connectTimeoutMS=100"
     service = DemoLegacy(backend_environment(nowhere, "http://127.0.0.1:1"), tmp_path / "log")
     with pytest.raises(ManagedProcessError, match=r"cannot start: .*ECONNREFUSED"):
@@ -140,7 +140,7 @@ def test_without_a_mongodb_it_ends_and_says_so(tmp_path: Path) -> None:
     service.stop()
 
 
-def test_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Upstreams) -> None:
+def test_stop_ends_the_worker(tmp_path: Path, mongodb_url: str, upstreams: Upstreams) -> None:
     service = DemoLegacy(backend_environment(mongodb_url, upstreams.url, DATABASE), tmp_path / "log")
     service.start()
     assert httpx.get(service.url, trust_env=False, verify=False).status_code == 200
@@ -149,7 +149,7 @@ def test_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Upst
         httpx.get(service.url, trust_env=False, verify=False)
 
 
-def test_supervisors_own_death_takes_the_worker_along(tmp_path: Path, mongodb_url: str) -> None:
+def test_killed_supervisor_ends_its_worker(tmp_path: Path, mongodb_url: str) -> None:
     service = DemoLegacy(backend_environment(mongodb_url, "http://127.0.0.1:1", DATABASE), tmp_path / "log")
     service.start()
     assert service.pid is not None

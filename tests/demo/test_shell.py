@@ -17,7 +17,7 @@ ODD = ["plain", "a b", "it's", "$HOME", "`id`", "a;b&c|d", 'x"y', "*", "é"]
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("odd", ODD)
-def test_pasted_line_sets_each_value_as_it_is(shell: str, odd: str) -> None:
+def test_pasted_line_sets_values_verbatim(shell: str, odd: str) -> None:
     line = exports({"MONGODB_URL": f"mongodb://h/?x={odd}", "OPS_TOKEN": odd}, Path("/opt") / odd)
     script = f'{line}; printf "%s\\n" "$PATH" "$MONGODB_URL" "$OPS_TOKEN"'
     told = subprocess.run(
@@ -30,7 +30,7 @@ def test_pasted_line_sets_each_value_as_it_is(shell: str, odd: str) -> None:
     assert told.stdout.splitlines() == [f"/opt/{odd}:/a b/bin:/usr/bin", f"mongodb://h/?x={odd}", odd]
 
 
-def test_own_token_is_kept_and_nobody_elses_to_read(tmp_path: Path) -> None:
+def test_ops_token_is_stored_readable_by_its_owner(tmp_path: Path) -> None:
     data = tmp_path / "data"
     token = ops_token(data, {})
     assert len(token) >= 16
@@ -39,7 +39,7 @@ def test_own_token_is_kept_and_nobody_elses_to_read(tmp_path: Path) -> None:
     assert ops_token(tmp_path / "other", {}) != token
 
 
-def test_token_of_the_environment_comes_first_and_is_not_written(tmp_path: Path) -> None:
+def test_token_from_the_environment_is_not_stored(tmp_path: Path) -> None:
     assert ops_token(tmp_path, {"OPS_TOKEN": "x"}) == "x"
     assert list(tmp_path.iterdir()) == []
 

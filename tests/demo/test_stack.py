@@ -101,7 +101,7 @@ def all_free(ports: Ports) -> bool:
     return all(is_free(port) for port in astuple(ports))
 
 
-def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_path: Path) -> None:
+def test_stack_starts_answers_and_stops(start: Start, ports: Ports, tmp_path: Path) -> None:
     demo = start("--traffic")
     demo.await_output(READY)
     demo.await_output("day 1, ")
@@ -141,9 +141,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
     assert "prompts" in told.stdout
 
 
-def test_dead_server_is_named_and_ends_all_but_a_given_mongodb(
-    start: Start, ports: Ports, mongodb_url: str, tmp_path: Path
-) -> None:
+def test_dead_server_is_named_and_stops_the_stack(start: Start, ports: Ports, mongodb_url: str, tmp_path: Path) -> None:
     demo = start(MONGODB_URL=mongodb_url)
     demo.await_output(READY)
     assert not (tmp_path / "data" / "mongod").exists()
@@ -155,7 +153,7 @@ def test_dead_server_is_named_and_ends_all_but_a_given_mongodb(
         assert client.admin.command("ping")["ok"] == 1
 
 
-def test_ctrl_c_while_it_sets_up_stops_what_there_is(start: Start, ports: Ports) -> None:
+def test_ctrl_c_during_setup_stops_what_was_started(start: Start, ports: Ports) -> None:
     demo = start()
     demo.await_output("MongoDB: ")
     assert demo.stop(signal.SIGINT) == 0
@@ -163,7 +161,7 @@ def test_ctrl_c_while_it_sets_up_stops_what_there_is(start: Start, ports: Ports)
     assert all_free(ports)
 
 
-def test_taken_ports_are_all_told_with_their_owner_and_option(ports: Ports, config: Path, tmp_path: Path) -> None:
+def test_taken_ports_are_listed_with_owner_and_option(ports: Ports, config: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         gateway, legacy = one.getsockname()[1], other.getsockname()[1]
         code, said = attempt(replace(ports, port=gateway, legacy_port=legacy), config, tmp_path / "data")
@@ -176,7 +174,7 @@ def test_taken_ports_are_all_told_with_their_owner_and_option(ports: Ports, conf
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
-def test_page_gives_way_to_a_listener_on_the_other_loopback(ports: Ports, config: Path, tmp_path: Path) -> None:
+def test_frontend_port_taken_on_ipv6_loopback_is_reported(ports: Ports, config: Path, tmp_path: Path) -> None:
     with socket.create_server(("::1", ports.frontend_port), family=socket.AF_INET6):
         code, said = attempt(ports, config, tmp_path / "data")
     assert code == 1
@@ -184,7 +182,7 @@ def test_page_gives_way_to_a_listener_on_the_other_loopback(ports: Ports, config
     assert f"(pid {os.getpid()})" in said
 
 
-def test_absent_node_is_told_in_one_line(
+def test_absent_node_is_reported_in_one_line(
     ports: Ports, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -193,7 +191,7 @@ def test_absent_node_is_told_in_one_line(
     assert said.startswith("cannot run: Node.js 20 or newer is needed")
 
 
-def test_absent_mongod_is_told_in_one_line(
+def test_absent_mongod_is_reported_in_one_line(
     ports: Ports, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for program in ("node", "npm"):
@@ -205,13 +203,13 @@ def test_absent_mongod_is_told_in_one_line(
     assert said.splitlines()[-1].startswith("cannot run: no mongod: ")
 
 
-def test_absent_routing_file_is_told(ports: Ports, tmp_path: Path) -> None:
+def test_absent_routing_file_is_reported(ports: Ports, tmp_path: Path) -> None:
     code, said = attempt(ports, tmp_path / "absent.yaml", tmp_path / "data")
     assert code == 1
     assert "absent.yaml does not exist" in said
 
 
-def test_gateway_that_refuses_its_routing_file_is_quoted(
+def test_gateway_error_about_its_routing_file_is_quoted(
     ports: Ports, config: Path, tmp_path: Path, mongodb_url: str
 ) -> None:
     config.write_text("legacy: {url: 7}\nroutes: []\nnonsense: 1\n")

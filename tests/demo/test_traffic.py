@@ -18,7 +18,7 @@ from tests.support.backend_pair import Twin, native_twin
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 
-def test_diary_is_the_same_for_the_same_chance() -> None:
+def test_diary_depends_on_the_seed_only() -> None:
     assert diary(Random("1 1 amara")) == diary(Random("1 1 amara"))
     assert diary(Random("1 1 amara")) != diary(Random("2 1 amara"))
 
@@ -36,7 +36,7 @@ def test_day_is_ordered_and_peaks_in_morning_and_after_lunch() -> None:
     assert min(consultations[9], consultations[10], consultations[14]) > 2 * max(consultations[11], consultations[15])
 
 
-def test_digs_only_where_there_is_something() -> None:
+def test_dig_returns_none_for_a_missing_member() -> None:
     assert dig({"a": {"b": 1}}, "a", "b") == 1
     assert dig({"a": [1]}, "a", "b") is None
     assert dig(None, "a") is None
@@ -71,13 +71,13 @@ async def test_two_days_on_the_native_app(mongodb_url: str) -> None:
         assert done["mistakes"] >= 2
 
 
-async def test_backend_that_is_away_is_shrugged_off() -> None:
+async def test_unreachable_backend_counts_as_no_answer() -> None:
     clinic = Clinic(served_by_nobody(), seed=1, seconds=0.1, people=("amara",))
     await clinic.open()
     assert set(clinic.counts.answers) == {"none"}
 
 
-async def test_every_mistake_is_answered_and_none_is_a_fault(mongodb_url: str) -> None:
+async def test_mistaken_requests_are_answered_without_a_5xx(mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as native:
         clinic = Clinic(url_of(native), seed=3, seconds=0.5, people=(), timeouts=PATIENT)
         await clinic.open()
@@ -96,7 +96,7 @@ def served_by_nobody() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
-def test_traffic_reports_progress_and_can_end_after_a_day() -> None:
+def test_traffic_reports_progress_and_ends_after_a_day() -> None:
     console = Console(file=io.StringIO(), width=200)
     traffic = Traffic(served_by_nobody(), console, seed=1, once=True, seconds=1.0)
     traffic.start()
@@ -109,7 +109,7 @@ def test_traffic_reports_progress_and_can_end_after_a_day() -> None:
     assert lines[-1].startswith("day 1, 18:00: 0 at work")
 
 
-def test_traffic_goes_on_day_after_day_until_it_is_stopped() -> None:
+def test_traffic_continues_day_after_day_until_stopped() -> None:
     console = Console(file=io.StringIO(), width=200, force_terminal=True)
     assert isinstance(console.file, io.StringIO)
     traffic = Traffic(served_by_nobody(), console, seed=1, seconds=0.1)
@@ -124,13 +124,13 @@ def test_traffic_goes_on_day_after_day_until_it_is_stopped() -> None:
     assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
-def test_traffic_that_was_never_started_stops() -> None:
+def test_unstarted_traffic_can_be_stopped() -> None:
     output = io.StringIO()
     Traffic("http://127.0.0.1:9", Console(file=output), seed=1).stop()
     assert output.getvalue() == ""
 
 
-def test_traffic_that_breaks_down_says_so() -> None:
+def test_failed_traffic_raises_its_error() -> None:
     traffic = Traffic("http://clinic:no-port", Console(file=io.StringIO()), seed=1, seconds=0.1)
     traffic.start()
     traffic.wait(10)

@@ -48,7 +48,7 @@ async def test_coding_instruction_gets_codes(upstreams: httpx.AsyncClient) -> No
     assert json.loads(answer) == [{"term": "diabetes", "possible_snomed": "44054006"}]
 
 
-async def test_badjson_in_the_text_spoils_the_codes(upstreams: httpx.AsyncClient) -> None:
+async def test_badjson_in_the_text_breaks_the_codes(upstreams: httpx.AsyncClient) -> None:
     assert await complete(upstreams, CODING + "a cough", "BADJSON") == "not json"
 
 
@@ -68,14 +68,14 @@ async def test_refusal_is_openais(upstreams: httpx.AsyncClient, path: str, conte
 
 
 @pytest.mark.parametrize(("name", "part"), [("temp-conn-1.webm", "partial"), ("final-conn-1.webm", "final")])
-async def test_transcription_tells_kilobytes_and_part(upstreams: httpx.AsyncClient, name: str, part: str) -> None:
+async def test_transcription_returns_kilobytes_and_part(upstreams: httpx.AsyncClient, name: str, part: str) -> None:
     answer = await upstreams.post(
         "/v1/audio/transcriptions", files={"file": (name, b"a" * 12_345, "audio/webm")}, data={"model": "whisper-1"}
     )
     assert answer.text == f" heard 12k {part} \n"
 
 
-async def test_transcriptions_fields_are_kept(upstreams: httpx.AsyncClient) -> None:
+async def test_transcription_call_lists_its_form_fields(upstreams: httpx.AsyncClient) -> None:
     audio = bytes(range(256)) * 10
     await upstreams.post(
         "/v1/audio/transcriptions", files={"file": ("final-1.webm", audio, "audio/webm")}, data={"a": "b"}
@@ -86,13 +86,13 @@ async def test_transcriptions_fields_are_kept(upstreams: httpx.AsyncClient) -> N
     assert call["ctype"] == "multipart/form-data"
 
 
-async def test_three_codes_are_found_for_any_term(upstreams: httpx.AsyncClient) -> None:
+async def test_term_returns_three_codes(upstreams: httpx.AsyncClient) -> None:
     found = (await upstreams.get(EXPAND, params={"filter": "asthma"})).json()["expansion"]["contains"]
     assert [code["display"] for code in found] == ["asthma 0", "asthma 1", "asthma 2"]
     assert found[0] == {"system": "http://snomed.info/sct", "code": "44054006", "display": "asthma 0"}
 
 
-async def test_no_code_is_found_for_zzz(upstreams: httpx.AsyncClient) -> None:
+async def test_term_zzz_returns_no_codes(upstreams: httpx.AsyncClient) -> None:
     assert (await upstreams.get(EXPAND, params={"filter": "zzzebra"})).json()["expansion"]["contains"] == []
 
 
@@ -100,7 +100,7 @@ async def test_boom_fails_the_terminology_server(upstreams: httpx.AsyncClient) -
     assert (await upstreams.get(EXPAND, params={"filter": "boomerang"})).status_code == 500
 
 
-async def test_calls_are_kept_as_the_recordings_keep_them(upstreams: httpx.AsyncClient) -> None:
+async def test_calls_are_recorded_in_the_recordings_form(upstreams: httpx.AsyncClient) -> None:
     await upstreams.post(TOKEN, data={"grant_type": "client_credentials", "client_id": "cid"})
     await upstreams.get(f"{EXPAND}?url=http:%2F%2Fx&filter=a", headers={"authorization": "Bearer nhs-token"})
     assert await calls(upstreams) == [
@@ -121,7 +121,7 @@ async def test_calls_are_kept_as_the_recordings_keep_them(upstreams: httpx.Async
     ]
 
 
-async def test_instructions_are_shortened_to_what_they_are_about(upstreams: httpx.AsyncClient) -> None:
+async def test_instructions_are_recorded_by_their_subject(upstreams: httpx.AsyncClient) -> None:
     await complete(upstreams, CODING + "two lines\nof summary: good", "Coughs.")
     await complete(upstreams, "A UK medical expert on images, in markdown.", [{"type": "text", "text": "?"}])
     await complete(upstreams, "My own prompt.", "Coughs.")

@@ -68,7 +68,7 @@ def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             runner.run(stack.aclose())
 
 
-def test_command_finds_no_difference(pair: RunningPair, tmp_path: Path) -> None:
+def test_fuzz_command_reports_no_difference(pair: RunningPair, tmp_path: Path) -> None:
     # A short run of `make fuzz` with the plug-in.
     limits = ["--minutes", "3", "--max-sequences", "16", "--hang-after", "3", "--seed", "1"]
     limits += ["--into", str(tmp_path / "found")]
@@ -79,7 +79,7 @@ def test_command_finds_no_difference(pair: RunningPair, tmp_path: Path) -> None:
     assert b" 0 undeclared" in output
 
 
-def test_difference_is_found_and_becomes_a_recording(pair: RunningPair, tmp_path: Path) -> None:
+def test_difference_becomes_a_recording(pair: RunningPair, tmp_path: Path) -> None:
     logout = Action(
         "POST", "/users/logout"
     )  # the legacy never answers it, the native side does: declared, but not here
@@ -93,7 +93,7 @@ def test_difference_is_found_and_becomes_a_recording(pair: RunningPair, tmp_path
     assert again.store == account.scenario.store
 
 
-def test_what_is_declared_is_no_difference(pair: RunningPair) -> None:
+def test_declared_difference_is_not_reported(pair: RunningPair) -> None:
     account = pair.play(Sequence({}, [Action("POST", "/users/logout")]))
     assert not account.differing
     assert [result.declared for result in account.results if result.declared] == [("logout-without-token",)]
@@ -115,7 +115,7 @@ def test_conversations_go_alike(pair: RunningPair, frames: tuple[FuzzFrame, ...]
     assert account.received[0]["type"] == "connection"  # type: ignore[index,call-overload]
 
 
-def test_refused_handshake_goes_alike(pair: RunningPair) -> None:
+def test_refused_handshakes_are_equal(pair: RunningPair) -> None:
     for conversation in (
         FuzzConversation("/elsewhere"),
         FuzzConversation(TARGET, headers=(("sec-websocket-protocol", "a, a"),)),
@@ -125,7 +125,7 @@ def test_refused_handshake_goes_alike(pair: RunningPair) -> None:
         assert account.received == ()
 
 
-def test_later_requests_name_what_earlier_ones_made(pair: RunningPair) -> None:
+def test_later_requests_use_earlier_ids(pair: RunningPair) -> None:
     auth = (("authorization", f"Bearer {TOKEN}"), ("content-type", "application/json"))
     actions = [
         Action("POST", "/api/prompts", auth, '{"prompt_name":"a","prompt_text":"b"}'),

@@ -42,14 +42,14 @@ def test_welcomes(app_client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/ai", "/api/ai/nothing/here"])
-def test_whatever_is_behind_the_door_needs_a_token(app_client: TestClient, path: str) -> None:
+def test_unmatched_api_paths_require_a_token(app_client: TestClient, path: str) -> None:
     assert app_client.get(path).json() == {"msg": "Please login, no token provided"}
     headers = {"authorization": f"Bearer {sign({'userID': 'x'}, SECRET, 60)}"}
     answer = app_client.get(path, headers=headers)
     assert (answer.status_code, f"Cannot GET {path}" in answer.text) == (404, True)
 
 
-def test_bodies_are_read_before_the_door(app_client: TestClient) -> None:
+def test_bodies_are_parsed_before_authentication(app_client: TestClient) -> None:
     answer = app_client.post("/api/ai/search", content=b"{", headers={"content-type": "application/json"})
     assert answer.status_code == 400
 
@@ -92,7 +92,7 @@ def test_app_in_the_shadow_process_preloads_nothing(
     assert ({PRELOAD_DELAY, OPENAPI_DELAY} <= loop.delays) is preloads
 
 
-async def test_does_not_start_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_settings_fail_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JWT_SECRET_KEY", raising=False)
     app = create_app()
     with pytest.raises(SettingsError, match="JWT_SECRET_KEY is missing"):
@@ -100,7 +100,7 @@ async def test_does_not_start_without_settings(monkeypatch: pytest.MonkeyPatch) 
             pass
 
 
-async def test_answers_nothing_before_it_is_started() -> None:
+async def test_unstarted_app_raises_an_error() -> None:
     app = create_app(Settings.load(jwt_secret_key=SECRET))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
@@ -127,7 +127,7 @@ async def timed(asking: Coroutine[None, None, httpx.Response]) -> tuple[httpx.Re
     return await asking, time.perf_counter() - began
 
 
-async def test_without_a_database_it_says_so_in_time_and_recovers(mongodb_url: str) -> None:
+async def test_missing_database_is_503_in_time_until_it_returns(mongodb_url: str) -> None:
     # With a short timeout; test_faults.py uses the default.
     async with on_a_line(mongodb_url, ServiceTimings(database_timeout=1.0)) as (line, client):
         headers = {"authorization": f"Bearer {sign({'userID': ObjectId()}, SECRET, 60)}"}

@@ -48,7 +48,7 @@ def bodies(sound: dict[str, JSON]) -> Iterator[JSON]:
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES, ids=lambda part: part.replace("0" * 18, ""))
-async def test_body_of_any_kind_is_taken_as_the_legacy_takes_it(keeping: Twins, method: str, path: str) -> None:
+async def test_bodies_of_any_kind_are_answered_alike(keeping: Twins, method: str, path: str) -> None:
     # The settings that retain the legacy's behaviour are on, so that declared differences do not occur.
     keeping.plant(DOCUMENTS)
     every = [post(path, body, FOREVER, method) for body in bodies(WRITES[method, path])]
@@ -95,7 +95,7 @@ async def greet(native: Twin, until: asyncio.Event) -> int:
 
 
 @pytest.mark.slow  # test_passwords.py: the event loop runs while many passwords are hashed
-async def test_two_hundred_logins_do_not_keep_others_waiting(busy: Twin) -> None:
+async def test_two_hundred_logins_do_not_delay_others(busy: Twin) -> None:
     over = asyncio.Event()
     greeting = asyncio.create_task(greet(busy, over))
     logins = [post("/users/login", {"email": email, "password": PASSWORD}) for email in ("amara@x", "nobody@x")] * 100

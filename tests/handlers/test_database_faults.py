@@ -76,7 +76,7 @@ def paused(mongod: Mongod) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def test_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> None:
+async def test_database_outages_are_503_and_recover(tmp_path: Path) -> None:
     mongod = Mongod(tmp_path / "data")
     try:
         async with native_twin(mongod.url, timings=TIMINGS) as native:
@@ -94,7 +94,7 @@ async def test_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> None
         await asyncio.to_thread(mongod.stop)
 
 
-async def test_writes_sent_to_a_silent_database_are_aborted_later(mongodb_url: str) -> None:
+async def test_writes_to_a_silent_database_are_aborted_later(mongodb_url: str) -> None:
     # A note is stored and its link is being written: the transaction must not lock the consultation until it expires.
     line = Line(mongodb_url)
     await line.mend()
@@ -114,7 +114,7 @@ async def test_writes_sent_to_a_silent_database_are_aborted_later(mongodb_url: s
         await line.cut()
 
 
-async def test_first_request_need_not_wait_for_the_indexes(mongodb_url: str) -> None:
+async def test_first_request_does_not_wait_for_indexes(mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as native:
         started = await asyncio.gather(
             *(native.ask(post("/api/consultation/start", {"patient_data": n}, FOREVER)) for n in range(5))
@@ -122,7 +122,7 @@ async def test_first_request_need_not_wait_for_the_indexes(mongodb_url: str) -> 
         assert [answer.status for answer in started] == [200] * 5
 
 
-async def test_many_notes_at_once_are_all_kept_and_linked(twins: Twins) -> None:
+async def test_concurrent_notes_are_all_stored_and_linked(twins: Twins) -> None:
     twins.plant(DOCUMENTS)
     request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
     for twin in (twins.legacy, twins.native):

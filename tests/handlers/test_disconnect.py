@@ -73,7 +73,7 @@ async def test_slow_read_is_answered_and_its_body_ends_once() -> None:
     assert client.sent == [{"type": "http.request", "body": b"", "more_body": False}]
 
 
-async def test_app_sees_the_disconnect_that_it_waits_for() -> None:
+async def test_app_receives_the_awaited_disconnect() -> None:
     client = Client()
     client.gone.set()
 
@@ -105,7 +105,7 @@ async def test_cancellation_by_others_is_raised() -> None:
             await run(hang, client)
 
 
-async def test_only_the_read_of_the_client_that_left_is_cancelled() -> None:
+async def test_cancellation_affects_the_disconnected_read_only() -> None:
     reads, clients = CancellableReads(0.01), [Client() for _ in range(3)]
     tasks = [asyncio.create_task(reads.run(hang, scope(), each.receive, each.send)) for each in clients]
     clients[1].gone.set()
@@ -117,7 +117,7 @@ async def test_only_the_read_of_the_client_that_left_is_cancelled() -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_cancellation_that_the_app_ignores_is_taken_back() -> None:
+async def test_ignored_cancellation_is_withdrawn() -> None:
     client = Client()
     client.gone.set()
 

@@ -74,7 +74,7 @@ async def indexed(*of: Twin) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_every_divergence_is_shown_and_nothing_else() -> None:
+async def test_declared_divergences_are_all_tested() -> None:
     for place in ("handlers.test_divergences_outside", "handlers.test_divergences_stream", "test_shadow_recordings"):
         importlib.import_module(f"tests.{place}")
     assert {entry.id for entry in DECLARED} == set(shown)
@@ -154,7 +154,7 @@ async def test_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> Non
 
 
 @shows("register-race")
-async def test_one_address_registered_at_the_same_time(twins: Twins) -> None:
+async def test_divergence_address_registered_concurrently(twins: Twins) -> None:
     with_users(twins)
     await indexed(twins.legacy, twins.native)
     died, request = None, post("/")
@@ -213,7 +213,7 @@ async def test_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None:
     (await keeping.ask(get("/api/prompts", FOREVER))).assert_equal()
 
 
-async def test_logged_out_tokens_are_looked_up_by_an_index(twins: Twins) -> None:
+async def test_revoked_tokens_are_found_by_an_index(twins: Twins) -> None:
     while "blackToken_hashed" not in twins.native.database.blacktokens.index_information():
         await asyncio.sleep(0.02)
     wanted = {"find": "blacktokens", "filter": {"blackToken": {"$in": [FOREVER]}}}
@@ -228,7 +228,7 @@ def listed(number: int, token: str) -> Mapping[str, Any]:
 
 
 @shows("logged-out-tokens-expire")
-async def test_what_has_expired_leaves_the_list(twins: Twins, mongodb_url: str) -> None:
+async def test_expired_tokens_are_removed_from_the_list(twins: Twins, mongodb_url: str) -> None:
     async with native_twin(mongodb_url, timings=ServiceTimings(sweep_interval=0.05)) as native:
         pair = Twins(twins.legacy, native)
         expired, lasting = listed(1, token_of({"exp": 1_700_000_000})), listed(2, FOREVER)
@@ -242,7 +242,7 @@ async def test_what_has_expired_leaves_the_list(twins: Twins, mongodb_url: str) 
         assert_traced(pair.stored("blacktokens", "tokens-listed-long-ago"), "logged-out-tokens-expire")
 
 
-async def test_both_list_a_token_in_the_same_way(twins: Twins) -> None:
+async def test_token_is_revoked_alike_by_both(twins: Twins) -> None:
     with_users(twins)
     for twin in (twins.legacy, twins.native):
         await twin.ask(post("/users/logout", token="any"))
@@ -285,7 +285,7 @@ FIELDS: list[dict[str, JSON]] = [
 
 @shows("prompt-fields")
 @pytest.mark.parametrize("change", FIELDS, ids=str)
-async def test_field_that_is_not_to_be_set(twins: Twins, keeping: Twins, change: dict[str, JSON]) -> None:
+async def test_divergence_of_a_protected_field(twins: Twins, keeping: Twins, change: dict[str, JSON]) -> None:
     for pair in (keeping, twins):
         with_users(pair)
         seen = await pair.ask(post(CHANGE, {"is_shareable": True, **change}, FOREVER, "PATCH"))
@@ -325,7 +325,7 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
 
 
 @shows("gzip-garbage")
-async def test_what_follows_the_padding_of_a_gzip_body(twins: Twins) -> None:
+async def test_divergence_of_bytes_after_gzip_padding(twins: Twins) -> None:
     packed = gzip.compress(PACKED)
     for pieces in (
         [packed],
@@ -357,7 +357,7 @@ async def test_what_follows_the_padding_of_a_gzip_body(twins: Twins) -> None:
     ],
     ids=["values", "keys", "surrogates", "charset"],
 )
-async def test_body_of_too_many_values(twins: Twins, body: JSON, charset: str) -> None:
+async def test_divergence_of_a_body_of_many_values(twins: Twins, body: JSON, charset: str) -> None:
     kind = (("content-type", f"application/json; charset={charset}"),)
     seen = await twins.ask(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
     assert read(seen.legacy) == {"msg": "user doesnt exist"}
@@ -374,7 +374,7 @@ async def test_body_of_any_depth_within_bounds_is_read(twins: Twins) -> None:
 
 
 @shows("brotli-garbage")
-async def test_what_follows_the_end_of_a_brotli_body(twins: Twins) -> None:
+async def test_divergence_of_bytes_after_a_brotli_body(twins: Twins) -> None:
     packed = brotli.compress(PACKED)
     for pieces in ([packed], [packed[:5], packed[5:]], [b"x"], [packed[:-1]]):
         (await in_pieces(twins, "br", *pieces)).assert_equal()

@@ -102,7 +102,7 @@ def analyze(prompt: str = "what") -> RecordedRequest:
 
 
 @shows("codes-none")
-async def test_no_code_of_a_name(twins: Twins, keeping: Twins) -> None:
+async def test_divergence_of_a_name_without_codes(twins: Twins, keeping: Twins) -> None:
     seen = await twins.ask(codes("zzz"), HANG)
     assert seen.legacy.outcome == "hang"
     assert (seen.native.status, read(seen.native)) == (404, {"msg": "No clinical codes found"})
@@ -133,7 +133,7 @@ async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> 
 
 
 @shows("codes-deadline")
-async def test_terminology_server_that_takes_its_time(hurried: Twins) -> None:
+async def test_divergence_of_a_slow_terminology_server(hurried: Twins) -> None:
     slow = Answer(body=FOUND.body, delay=1.0)
     with hurried.legacy.outside.giving(Terminology(slow)), hurried.native.outside.giving(Terminology(slow)):
         seen = await hurried.ask(codes("x"))
@@ -144,7 +144,7 @@ async def test_terminology_server_that_takes_its_time(hurried: Twins) -> None:
 
 @shows("codes-second-try")
 @pytest.mark.parametrize("fault", [Answer(cut=True), Answer(401, b"")], ids=["cut", "refused"])
-async def test_terminology_server_that_fails_once(twins: Twins, fault: Answer) -> None:
+async def test_divergence_of_one_terminology_failure(twins: Twins, fault: Answer) -> None:
     ours, theirs = Terminology(fault, FOUND), Terminology(fault, FOUND)
     with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
         seen = await twins.ask(codes("x"), HANG)
@@ -154,7 +154,7 @@ async def test_terminology_server_that_fails_once(twins: Twins, fault: Answer) -
 
 
 @shows("codes-token-kept")
-async def test_token_is_kept(twins: Twins, mongodb_url: str) -> None:
+async def test_divergence_of_a_reused_access_token(twins: Twins, mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as fresh:
         pair = Twins(twins.legacy, fresh)
         pair.forget_calls()
@@ -202,7 +202,7 @@ async def test_model_that_fails_in_passing(twins: Twins) -> None:
 
 
 @shows("model-deadline")
-async def test_model_that_never_answers(hurried: Twins) -> None:
+async def test_divergence_of_a_model_that_never_answers(hurried: Twins) -> None:
     hurried.plant(BEGUN)
     never = Script([Answer(hang=True)])
     with hurried.legacy.outside.giving(never), hurried.native.outside.giving(never):
@@ -224,7 +224,7 @@ async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
 
 
 @shows("model-client-gone")
-async def test_client_that_goes(twins: Twins) -> None:
+async def test_divergence_of_a_client_disconnect(twins: Twins) -> None:
     twins.plant(BEGUN)
     for twin in (twins.legacy, twins.native):
         never = Script([Answer(hang=True)])
@@ -312,7 +312,7 @@ BROKEN_OFF = {
 
 @shows("written-together")
 @pytest.mark.parametrize("name", BROKEN_OFF)
-async def test_database_that_goes_away_between_two_writes(lines: Lines, name: str) -> None:
+async def test_divergence_of_a_database_lost_between_two_writes(lines: Lines, name: str) -> None:
     pair, (request, second) = lines.pair, BROKEN_OFF[name]
     pair.plant(BEGUN)
     before = {kind: pair.native.documents(kind) for kind in (*BEGUN, "notes")}
@@ -349,7 +349,7 @@ ASKED = [
 
 
 @shows("database-away")
-async def test_database_that_is_away(lines: Lines) -> None:
+async def test_divergence_of_an_unreachable_database(lines: Lines) -> None:
     (await lines.pair.ask(get("/users/users/checkEmail?email=x"))).assert_equal()
     await lines.cut()
     found = await asyncio.gather(*(lines.pair.ask(request) for request in ASKED))

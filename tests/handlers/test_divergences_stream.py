@@ -52,7 +52,7 @@ BEGIN, END_OF = "<Recording started - Speak now!>", "<Recording stopped>"
 
 
 @shows("audio-bounded")
-async def test_recording_that_is_too_long(short_recordings: Twins) -> None:
+async def test_divergence_of_a_long_recording(short_recordings: Twins) -> None:
     long = [START, *chunks(9, 600), STOP]
     ours = await recorded(short_recordings.legacy, long, 4, heard("p"), heard("all"))
     theirs = await recorded(short_recordings.native, long, 4, heard("all"))
@@ -78,7 +78,7 @@ async def test_transcriptions_that_overtake_each_other(twins: Twins) -> None:
     assert_framed(ours, theirs, "transcriptions-in-order", "some-transcriptions-overtake")
 
 
-async def test_what_would_have_to_wait_too_long_fails(twins: Twins) -> None:
+async def test_divergence_of_too_many_waiting_calls(twins: Twins) -> None:
     many = [START, *chunks(1 + 8 * (MAX_WAITING + 1)), STOP]
     said = await recorded(twins.native, many, 3, Answer(hang=True))
     assert said == [BEGIN, "<Transcription temporarily unavailable>", "<Final transcription failed>", END_OF]
@@ -86,7 +86,7 @@ async def test_what_would_have_to_wait_too_long_fails(twins: Twins) -> None:
 
 
 @shows("recordings-apart")
-async def test_text_that_comes_after_the_next_recording_has_begun(twins: Twins) -> None:
+async def test_divergence_of_text_after_the_next_start(twins: Twins) -> None:
     sent = [START, *chunks(9), START, *chunks(9), STOP]
     answers = (heard("one", 1.5), heard("two", 0.3), heard("all", 3.0))
     ours, theirs = await asyncio.gather(*(recorded(twin, sent, 6, *answers) for twin in (twins.legacy, twins.native)))
@@ -96,7 +96,7 @@ async def test_text_that_comes_after_the_next_recording_has_begun(twins: Twins) 
 
 
 @shows("json-bounded")
-async def test_frame_that_is_too_large(twins: Twins) -> None:
+async def test_divergence_of_a_large_frame(twins: Twins) -> None:
     large: JSON = {"type": "start_recording", "consultationId": [0 for _ in range(MAX_VALUES)]}
     sent = [large, *chunks(2), STOP]
     ours, theirs = await recorded(twins.legacy, sent, 3, heard("all")), await recorded(twins.native, sent, 2)

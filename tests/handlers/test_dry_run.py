@@ -196,7 +196,7 @@ async def dry_run_often(house: House, times: int, seed: int) -> list[DryRunAnswe
 
 
 @pytest.mark.slow
-async def test_thousand_dry_runs_leave_every_byte_as_it_was(house: House) -> None:
+async def test_thousand_dry_runs_change_no_byte(house: House) -> None:
     before = house.whole()
     answered = await dry_run_often(house, TIMES, seed=1)
     assert house.whole() == before
@@ -212,7 +212,7 @@ async def test_thousand_dry_runs_leave_every_byte_as_it_was(house: House) -> Non
     assert {each.status for each in answered} == {200, 201, 400, 401, 403, 404, 500}
 
 
-async def test_database_is_as_legacy_alone_leaves_it_beside_dry_runs(house: House) -> None:
+async def test_database_beside_dry_runs_equals_legacys_alone(house: House) -> None:
     async def serve() -> dict[str, list[JSON]]:
         house.plant()
         for request in served:
@@ -234,7 +234,7 @@ async def test_database_is_as_legacy_alone_leaves_it_beside_dry_runs(house: Hous
     }
 
 
-async def test_answers_as_if_it_had_written(house: House) -> None:
+async def test_dry_run_answers_as_a_write(house: House) -> None:
     ended = await house.dry_run(END)
     told = ended.read()
     assert (told["summary"], told["transcript"]["summary"]) == (TEXT, TEXT)
@@ -263,7 +263,7 @@ async def test_refused_link_reports_the_writes_legacy_would_leave(house: House) 
     assert house.legacy.database.notes.count_documents({}) == 2
 
 
-async def test_nothing_is_left_in_memory_either(house: House) -> None:
+async def test_dry_runs_change_nothing_in_memory(house: House) -> None:
     # After a dry run of a logout the caller is still logged in, after one of a registration the address is still free.
     await asyncio.gather(*(house.dry_run(request) for request in [LOGOUT, REGISTER, START, NOTED, END] * 3))
     asked = [
@@ -279,7 +279,7 @@ async def test_nothing_is_left_in_memory_either(house: House) -> None:
     assert [(each["status"], each["notes"]) for each in read(consultations)["consultations"]] == [("active", [])]
 
 
-async def test_dry_run_over_its_deadline_has_no_answer_and_no_wait(house: House) -> None:
+async def test_dry_run_over_its_deadline_has_no_answer(house: House) -> None:
     database = house.legacy.database
     before = house.whole()
     with database.client.start_session() as session, session.start_transaction():
@@ -295,12 +295,12 @@ async def test_dry_run_over_its_deadline_has_no_answer_and_no_wait(house: House)
     assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
-async def test_deadline_that_has_passed_already(house: House) -> None:
+async def test_expired_deadline_has_no_answer(house: House) -> None:
     with pytest.raises(TimeoutError):
         await house.dry_run(START, -1)
 
 
-async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, mongodb_url: str) -> None:
+async def test_missing_reaper_has_no_answer(house: House, mongodb_url: str) -> None:
     # Otherwise the dialect would answer that the database is unavailable.
     settings = settings_for(mongodb_url, house.legacy.database.name)
     services = create_services(settings, reaper=NoProcesses(mongodb_url))
@@ -312,7 +312,7 @@ async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, mong
         await services.close()
 
 
-async def test_what_is_not_the_dialects_is_declined(house: House) -> None:
+async def test_requests_outside_the_dialect_are_declined(house: House) -> None:
     for target in ("/api/v1/x", "/api/v1/auth/register"):
         answer = await house.dry_run(post(target, {"a": 1}))
         assert (answer.status, answer.body, answer.writes, answer.told_first) == (501, b"", None, True)
@@ -333,14 +333,14 @@ async def test_websocket_is_declined(house: House) -> None:
     assert (told, sent) == ([None], [{"type": "websocket.close"}])
 
 
-async def test_requests_that_announce_nothing_are_served(house: House) -> None:
+async def test_requests_without_the_extension_are_served(house: House) -> None:
     async with serving(house.app) as port:
         native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)
         assert (await native.ask(START)).status == 200
     assert house.legacy.database.consultations.count_documents({}) == 2
 
 
-async def test_app_declares_it(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_app_declares_dry_runs(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"MONGODB_URL": mongodb_url, "DATABASE_NAME": "test_declares", "JWT_SECRET_KEY": SECRET}
     for name, value in {**settings, "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": NOWHERE}.items():
         monkeypatch.setenv(name, value)

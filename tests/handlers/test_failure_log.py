@@ -22,7 +22,7 @@ def fail(depth: int) -> None:
     raise RefusedError(CANARY, 11000) from ValueError(CANARY)
 
 
-def test_trace_names_types_codes_and_places_alone() -> None:
+def test_trace_contains_types_codes_and_locations_only() -> None:
     with pytest.raises(RefusedError) as raised:
         fail(3)
     trace = trace_of(raised.value)
@@ -41,7 +41,7 @@ def test_trace_of_a_deep_recursion_is_short() -> None:
     assert len(trace_of(raised.value)) < 1000
 
 
-async def test_index_that_cannot_be_made_is_logged_without_values(
+async def test_failed_index_is_logged_without_values(
     mongodb_url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG, "handlers")
@@ -55,7 +55,7 @@ async def test_index_that_cannot_be_made_is_logged_without_values(
     assert CANARY not in caplog.text + "".join(capfd.readouterr())
 
 
-def test_translated_errors_still_carry_the_server_message() -> None:
+def test_translated_errors_keep_the_server_message() -> None:
     # The legacy dialect answers with the message; only the log must not contain it.
     with pytest.raises(Exception, match=CANARY), translate_errors():
         raise ValueError(CANARY)

@@ -54,7 +54,7 @@ FAULTS = {
 }
 
 
-async def test_failing_model_fails_every_door_in_the_same_words(twins: Twins) -> None:
+async def test_failing_model_is_answered_alike_by_every_endpoint(twins: Twins) -> None:
     asked = [
         request
         for word in FAULTS
@@ -69,7 +69,7 @@ async def test_failing_model_fails_every_door_in_the_same_words(twins: Twins) ->
             assert_alike(seen)
 
 
-async def test_consultation_ends_whatever_the_model_says(twins: Twins) -> None:
+async def test_failing_model_still_ends_the_consultation_alike(twins: Twins) -> None:
     # The model is called for the summary, then for the highlights with the transcript again.
     twins.plant(DOCUMENTS)
     waiting = {"<429>", "<500>", "<plain>", "<page>", "<odd refusal>"}  # what is asked for again, with pauses
@@ -114,7 +114,7 @@ VALUE_SETS = {
 }
 
 
-async def test_failing_terminology_server_is_told(twins: Twins) -> None:
+async def test_failing_terminology_server_is_answered_alike(twins: Twins) -> None:
     with twins.legacy.outside.giving(Codes()), twins.native.outside.giving(Codes()):
         asked = (get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER) for name in VALUE_SETS)
         for seen in await asyncio.gather(*(twins.ask(request, 1) for request in asked)):
@@ -135,7 +135,7 @@ HEARD = {
 
 
 @pytest.mark.parametrize("name", HEARD)
-async def test_failing_transcription_is_told_in_the_same_frames(twins: Twins, name: str) -> None:
+async def test_failing_transcription_sends_the_same_frames(twins: Twins, name: str) -> None:
     chunks: list[JSON] = [{"type": "audio_chunk", "audioData": "QUFB"}] * 9
     sent: list[JSON] = [{"type": "start_recording", "consultationId": "C"}, *chunks, {"type": "stop_recording"}]
     heard = []

@@ -53,7 +53,7 @@ def attack(mongodb_url: str) -> Iterator[Attack]:
             yield attack
 
 
-def test_hostile_requests_hold_the_loop_only_briefly(attack: Attack) -> None:
+def test_hostile_requests_block_the_loop_briefly(attack: Attack) -> None:
     slow = [
         f"{lag.seconds:.3f} s: {lag.request} {lag.culprit[:99]}" for lag in attack.worst(20) if lag.seconds > LONGEST
     ]

@@ -56,15 +56,15 @@ def test_count_cut_anywhere_equals_the_values(value: object, size: int, ascii_on
 @pytest.mark.parametrize(
     "text", ["[" * 50, "[0" + ",0" * 50, '{"a":' * 50, '["\\\\",' * 50, '["\\"",' * 50, "\0" + '"[' * 50]
 )
-def test_too_many_values_anywhere_are_refused(text: str) -> None:
+def test_excessive_values_at_any_depth_are_refused(text: str) -> None:
     assert not is_admitted([text], 40)
 
 
 @pytest.mark.parametrize("text", ['"' + "[{," * 50 + '"', '"\\"' + ",[" * 50 + '"', '"\\\\\\",' + "[" * 50 + '"'])
-def test_structure_in_a_string_does_not_count(text: str) -> None:
+def test_structure_in_a_string_is_not_counted(text: str) -> None:
     assert is_admitted([text], 40)
 
 
-def test_too_many_surrogates_are_refused() -> None:
+def test_excessive_surrogates_are_refused() -> None:
     assert is_admitted(['"' + "\\ud83d" * (MAX_SURROGATES - 100) + '"'], 40)
     assert not is_admitted(['"' + "\\ud83d" * (MAX_SURROGATES + 100) + '"'], 40)

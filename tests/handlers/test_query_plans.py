@@ -49,7 +49,7 @@ QUERIES = {
 }
 
 
-async def test_no_query_is_without_an_index(mongodb_url: str) -> None:
+async def test_queries_all_use_an_index(mongodb_url: str) -> None:
     async with v1_surface(mongodb_url, rate_limits_shared=True) as surface:
         database = surface.database
         await _until_indexed(database)

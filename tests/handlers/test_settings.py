@@ -14,7 +14,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_only_the_secret_has_no_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_default_all_but_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET_KEY", "s")
     settings = Settings.load()
     assert settings.mongodb_url == "mongodb://127.0.0.1:27017"
@@ -46,7 +46,7 @@ def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.keep_legacy_tokens_after_logout
 
 
-def test_tells_everything_wrong_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_settings_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCESS_TOKEN_EXPIRE_MINUTES", "soon")
     monkeypatch.setenv("DATABASE_NAME", "")
     with pytest.raises(SettingsError) as refusal:
@@ -64,7 +64,7 @@ def test_empty_terminology_url_is_the_default(name: str, monkeypatch: pytest.Mon
     assert getattr(Settings.load(jwt_secret_key="s"), name).startswith("https://ontology.nhs.uk/")
 
 
-def test_empty_secret_is_none() -> None:
+def test_empty_secret_is_refused() -> None:
     with pytest.raises(SettingsError, match="JWT_SECRET_KEY: must not be empty"):
         Settings.load(jwt_secret_key="")
 
@@ -74,7 +74,7 @@ def test_secrets_are_not_shown() -> None:
     assert "hush" not in repr(settings)
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     settings = Settings.load(jwt_secret_key="s")
     with pytest.raises(ValidationError):
         settings.database_name = "other"

@@ -96,7 +96,7 @@ async def test_error_position_is_that_in_the_whole(text: str, damage: str, where
     "text",
     ["[" * 50_000, '{"a":' * 20_000, '"",' * 40_000, '""' * 40_000, "[1" + ",1" * 50_000, '"' + "\\ud83d" * 60_000],
 )
-async def test_text_of_too_many_values_is_refused(text: str) -> None:
+async def test_text_of_excessive_values_is_refused(text: str) -> None:
     with pytest.raises(StructureError):
         await parse_in_slices(text, parse)
 
@@ -114,11 +114,11 @@ values = st.recursive(
 
 
 @given(values)
-async def test_value_written_in_slices_reads_as_if_written_at_once(value: object) -> None:
+async def test_value_written_in_slices_equals_one_written_at_once(value: object) -> None:
     assert await write_in_slices(value, stringify, SMALL) == stringify(value).encode()
 
 
-async def test_value_that_is_written_stays_as_it_is() -> None:
+async def test_written_value_stays_unchanged() -> None:
     value = {"a": ["x" * 1_000, {"b": "y" * 1_000}]}
     await write_in_slices(value, stringify, SMALL)
     assert value == {"a": ["x" * 1_000, {"b": "y" * 1_000}]}

@@ -34,7 +34,7 @@ class ObservedPieces(Sequence[bytes]):
 
 
 @pytest.mark.parametrize("size", [0, 1, LONG_JOIN - 1, LONG_JOIN, LONG_JOIN + 1])
-async def test_only_long_bytes_are_joined_in_a_thread(size: int) -> None:
+async def test_long_bytes_are_joined_in_a_thread(size: int) -> None:
     pieces = ObservedPieces(size)
     assert await join_bytes(pieces) == bytes(size // 2) + b"x" * (size - size // 2)
     assert (pieces.threads[-1] != threading.get_ident()) == (size >= LONG_JOIN)

@@ -50,7 +50,7 @@ async def servers() -> AsyncIterator[Servers]:
 
 
 @pytest.mark.parametrize("case", CLIENT_CASES, ids=identify)
-async def test_client_and_node_observe_no_gateway(servers: Servers, case: Case) -> None:
+async def test_client_messages_are_equal_with_and_without_gateway(servers: Servers, case: Case) -> None:
     for delivery in deliveries_of(case):
         direct = await play(case, servers.echo.port, servers.echo, delivery)
         assert direct.ending != "timeout"
@@ -61,7 +61,7 @@ async def test_client_and_node_observe_no_gateway(servers: Servers, case: Case) 
 
 
 @pytest.mark.parametrize("case", SERVER_CASES, ids=identify)
-async def test_server_and_its_client_observe_no_gateway(case: ServerCase) -> None:
+async def test_server_messages_are_equal_with_and_without_gateway(case: ServerCase) -> None:
     for delivery in deliveries_of(case):
         direct = await play_server(case, None, delivery)
         assert direct.ending != "timeout"

@@ -201,7 +201,7 @@ def test_judges_payloads_as_jsonwebtoken(node: Libraries, payload: bytes) -> Non
         assert judged(token) == node.ask("verify", token, SECRET)
 
 
-def test_time_that_is_now_has_come(node: Libraries) -> None:
+def test_time_equal_to_now_is_judged_as_by_jsonwebtoken(node: Libraries) -> None:
     for claims in ({"exp": NOW}, {"nbf": NOW}, {"nbf": NOW, "exp": NOW + 3600}):
         token = forge(HEADER, json.dumps(claims).encode())
         assert judged(token) == node.ask("verify", token, SECRET)
@@ -233,7 +233,7 @@ def test_judges_any_bytes_as_jsonwebtoken(node: Libraries, header: bytes, payloa
     assert judged(token) == node.ask("verify", token, SECRET)
 
 
-def test_signs_what_jsonwebtoken_signs(node: Libraries) -> None:
+def test_tokens_equal_jsonwebtokens(node: Libraries) -> None:
     identity = ObjectId()
     token = sign({"userID": identity, "author": "am\xe9lie"}, SECRET, 3600)
     theirs = node.ask("sign", {"userID": str(identity), "author": "am\xe9lie"}, SECRET)
@@ -246,12 +246,12 @@ def test_signs_what_jsonwebtoken_signs(node: Libraries) -> None:
     assert node.ask("verify", token, SECRET) == {"payload": claims}
 
 
-def test_signs_no_claim_that_is_undefined(node: Libraries) -> None:
+def test_undefined_claim_is_not_signed(node: Libraries) -> None:
     token = sign({"userID": "x", "author": UNDEFINED}, SECRET, 60)
     assert list(node.ask("verify", token, SECRET)["payload"]) == ["userID", "iat", "exp"]
 
 
-def test_remembered_token_still_expires() -> None:
+def test_cached_token_still_expires() -> None:
     now = [float(NOW)]
     verifier = Verifier(SECRET, time=lambda: now[0])
     token = sign({"userID": "x"}, SECRET, 60)
@@ -261,7 +261,7 @@ def test_remembered_token_still_expires() -> None:
         verifier.verify(token)
 
 
-def test_verifier_remembers_no_more_than_it_may() -> None:
+def test_verifier_cache_is_bounded() -> None:
     verifier = Verifier(SECRET, cache_size=2)
     tokens = [forge(HEADER, b'{"a":%d}' % number) for number in range(4)]
     for token in (*tokens, tokens[3], tokens[0]):
@@ -272,7 +272,7 @@ def test_verifier_remembers_no_more_than_it_may() -> None:
     assert verifier.cached == 2
 
 
-def test_only_the_whole_signature_counts() -> None:
+def test_truncated_signature_is_refused() -> None:
     signed = f"{encode(HEADER)}.{encode(b'{}')}"
     digest = hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).digest()
     assert judged(f"{signed}.{encode(digest)}") == {"payload": {}}
@@ -301,11 +301,11 @@ def asking(*headers: tuple[bytes, bytes]) -> Request:
         (b"a b\xe9\t", "b\xe9"),
     ],
 )
-def test_token_is_the_second_word(header: bytes, token: str) -> None:
+def test_bearer_token_is_the_second_word(header: bytes, token: str) -> None:
     assert bearer(asking((b"authorization", header))) == token
 
 
-def test_of_two_authorizations_the_first_counts() -> None:
+def test_first_of_two_authorizations_is_used() -> None:
     assert bearer(asking((b"authorization", b"a b"), (b"authorization", b"c d"))) == "b"
 
 
@@ -327,27 +327,27 @@ async def answer(*headers: tuple[bytes, bytes], logged_out: bool | None = None) 
         (forge(HEADER, b'{"exp":1}').encode(), b'{"msg":"Token expired. Please log in again."}'),
     ],
 )
-async def test_door_says_why_it_stays_shut(token: bytes, message: bytes) -> None:
+async def test_refused_token_gets_its_message(token: bytes, message: bytes) -> None:
     reply, _ = await answer((b"authorization", b"Bearer " + token))
     assert reply is not None
     assert (reply.status, reply.body) == (401, message)
 
 
 @pytest.mark.parametrize("logged_out", [None, False])
-async def test_door_lets_a_user_in(logged_out: bool | None) -> None:
+async def test_valid_token_sets_the_user(logged_out: bool | None) -> None:
     reply, request = await answer((b"authorization", f"Bearer {GOOD}".encode()), logged_out=logged_out)
     assert reply is None
     assert (request.user_id, request.token) == ("64b7f0f0f0f0f0f0f0f0f0f0", GOOD)
 
 
-async def test_door_lets_in_whom_no_claim_names() -> None:
+async def test_token_without_a_user_claim_is_accepted() -> None:
     for payload in (b"{}", b"[]", b'"text"', b"5"):
         reply, request = await answer((b"authorization", f"Bearer {forge(HEADER, payload)}".encode()))
         assert reply is None
         assert request.user_id is UNDEFINED
 
 
-async def test_door_is_shut_after_logging_out() -> None:
+async def test_logged_out_token_is_refused() -> None:
     reply, _ = await answer((b"authorization", f"Bearer {GOOD}".encode()), logged_out=True)
     assert reply is not None
     assert (reply.status, reply.body) == (401, b'{"msg":"Session logged out. Please log in again."}')

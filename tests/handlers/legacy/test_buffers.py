@@ -44,7 +44,7 @@ def test_base64_is_read_leniently(text: str, content: str) -> None:
 
 
 @given(st.binary())
-def test_proper_base64_is_read_either_way(content: bytes) -> None:
+def test_base64_reads_both_alphabets(content: bytes) -> None:
     assert from_value(base64.b64encode(content).decode(), MOST) == content
     assert from_value(base64.urlsafe_b64encode(content).decode().rstrip("="), MOST) == content
 
@@ -72,7 +72,7 @@ def test_base64_in_slices_equals_the_whole(content: bytes, noise: str, slice_siz
         ('{"valueOf":"","length":1,"0":9}', ""),
     ],
 )
-def test_arrays_and_what_passes_for_them_are_bytes(text: str, content: str) -> None:
+def test_array_likes_become_bytes(text: str, content: str) -> None:
     assert from_value(parse(text), MOST) == bytes.fromhex(content)
 
 
@@ -80,12 +80,12 @@ def test_arrays_and_what_passes_for_them_are_bytes(text: str, content: str) -> N
     "text",
     ["5", "true", "null", "{}", '{"type":"Buffer","data":5}', '{"data":[1]}', '{"valueOf":5}', '{"valueOf":{}}'],
 )
-def test_other_values_are_refused(text: str) -> None:
+def test_other_values_raise_a_type_error(text: str) -> None:
     with pytest.raises(JavaScriptTypeError):
         from_value(parse(text), MOST)
 
 
-def test_length_beyond_reason_sets_nothing_aside() -> None:
+def test_excessive_length_allocates_nothing() -> None:
     lengths: list[Value] = [MOST + 1, 1e300, float("inf")]
     for length in lengths:
         with pytest.raises(JavaScriptRangeError):

@@ -39,7 +39,7 @@ NO_BODY = "Cannot destructure property 'prompt' of 'req.body' as it is undefined
         ('{"error":{"message":"x","type":null}}', "400 x", None),
     ],
 )
-def test_refusal_is_worded_by_its_body(body: str, message: str, type_: Value) -> None:
+def test_refusal_is_described_by_its_body(body: str, message: str, type_: Value) -> None:
     fault = describe(ModelRefusedError(400, body))
     assert (fault.name, fault.message, fault.type) == ("Error", message, type_)
 
@@ -51,7 +51,7 @@ def test_refusal_is_worded_by_its_body(body: str, message: str, type_: Value) ->
         *[(422, "60:20"), (429, "63:20"), (500, "66:20"), (503, "66:20"), (302, "68:16")],
     ],
 )
-def test_refusals_stack_names_the_place_in_the_sdk(status: int, place: str) -> None:
+def test_stack_of_a_refusal_names_the_sdk_line(status: int, place: str) -> None:
     assert describe(ModelRefusedError(status, '{"error":{"message":"m"}}')).stack_excerpt() == (
         f"Error: {status} m\n"
         f"    at APIError.generate (/srv/legacy/node_modules/openai/core/error.js:{place})\n"
@@ -59,7 +59,7 @@ def test_refusals_stack_names_the_place_in_the_sdk(status: int, place: str) -> N
     )
 
 
-def test_excerpt_is_three_lines_even_of_a_long_message() -> None:
+def test_stack_excerpt_has_three_lines() -> None:
     fault = describe(ModelRefusedError(400, '{"error":{"message":"a\\nb\\nc\\nd"}}'))
     assert fault.stack_excerpt() == "Error: 400 a\nb\nc"
 
@@ -74,7 +74,7 @@ def test_missing_body_has_the_recorded_stack() -> None:
     )
 
 
-def test_faults_of_the_connection_have_the_sdks_words() -> None:
+def test_connection_faults_have_the_sdks_messages() -> None:
     assert describe(ModelUnreachableError("x")) == ModelFault("Error", "Connection error.")
     assert describe(ModelTimeoutError("x")) == ModelFault("Error", "Request timed out.")
 
@@ -99,7 +99,7 @@ def test_faults_of_the_connection_have_the_sdks_words() -> None:
         (JSON, '{"choices":[{"message":null}]}', "Cannot read properties of null (reading 'content')"),
     ],
 )
-def test_rubbish_is_stumbled_over_where_v8_stumbles(media_type: str, body: str, message: str) -> None:
+def test_invalid_response_raises_v8s_type_error(media_type: str, body: str, message: str) -> None:
     with pytest.raises(JavaScriptTypeError) as error:
         content_of(InvalidResponseError(media_type, body))
     assert describe(error.value) == ModelFault("TypeError", message)
@@ -115,7 +115,7 @@ def test_rubbish_is_stumbled_over_where_v8_stumbles(media_type: str, body: str, 
         ('{"choices":[{"message":[1]}]}', UNDEFINED),
     ],
 )
-def test_what_stands_where_the_text_should_is_given(body: str, content: Value) -> None:
+def test_content_in_place_of_the_text_is_returned(body: str, content: Value) -> None:
     assert content_of(InvalidResponseError(JSON, body)) == content
 
 
@@ -126,7 +126,7 @@ def test_what_stands_where_the_text_should_is_given(body: str, content: Value) -
         ("", "Unexpected end of JSON input"),
     ],
 )
-def test_json_that_is_none_is_a_syntax_error(body: str, message: str) -> None:
+def test_invalid_json_is_a_syntax_error(body: str, message: str) -> None:
     with pytest.raises(JSONSyntaxError) as error:
         content_of(InvalidResponseError(JSON, body))
     assert describe(error.value) == ModelFault("SyntaxError", message)

@@ -64,7 +64,7 @@ RESTING: Value = {"_id": str(NOTE), "body": "rest", "clinician": {"_id": str(OTH
         ("notes", None, None),
     ],
 )
-async def test_what_stands_for_a_reference(name: str, stored: Value, expected: Value) -> None:
+async def test_stored_reference_is_populated_as_by_mongoose(name: str, stored: Value, expected: Value) -> None:
     (document,) = await shown({**SETTLED, name: stored})
     assert isinstance(document, dict)
     assert document[name] == expected
@@ -100,12 +100,12 @@ async def test_pattern_for_a_reference_is_a_cast_error(name: str, stored: Value,
     assert str(error.value) == message
 
 
-async def test_path_that_is_absent_stays_absent() -> None:
+async def test_absent_path_stays_absent() -> None:
     document = {name: value for name, value in SETTLED.items() if name != "clinician"}
     assert await shown(document) == [{**document, "_id": str(IDENTITY)}]
 
 
-async def test_what_is_referred_to_often_is_asked_for_once() -> None:
+async def test_repeated_reference_is_fetched_once() -> None:
     shelf = Shelf()
     lists: list[Value] = [[NOTE], [NOTE, NOTE], []]
     documents: list[Fields] = [{**SETTLED, "notes": notes} for notes in lists]
@@ -117,13 +117,13 @@ async def test_what_is_referred_to_often_is_asked_for_once() -> None:
     ]
 
 
-async def test_nothing_is_asked_for_nothing() -> None:
+async def test_empty_references_fetch_nothing() -> None:
     shelf = Shelf()
     assert await populate(CONSULTATIONS, [], PLAN, shelf.fetch) == []
     assert await populate(CONSULTATIONS, [{**SETTLED, "clinician": None}], PLAN, shelf.fetch)
     assert shelf.asked == []
 
 
-async def test_only_ids_refer_to_anything() -> None:
+async def test_populating_a_plain_field_raises_a_type_error() -> None:
     with pytest.raises(TypeError, match="username is not a reference"):
         await populate(USERS, [{"_id": OTHER}], [Populate("username")], Shelf().fetch)

@@ -54,14 +54,14 @@ async def outcomes(recorded: RecordedModel, *names: str) -> list[str]:
     return results
 
 
-async def test_calls_end_as_recorded_and_where_they_did() -> None:
+async def test_calls_end_as_recorded() -> None:
     waited: list[int] = []
     recorded = model(STARTED, partial("a"), "no JSON", b"[]", partial("a b c"), final("all"), waited=waited)
     assert await outcomes(recorded, "temp", "temp", "final") == ["a", "b c", "all"]
     assert waited == [1, 4, 5]
 
 
-async def test_recording_has_texts_of_its_own() -> None:
+async def test_recordings_have_separate_texts() -> None:
     recorded = model(STARTED, partial("a"), final("a"), STARTED, partial("a b"), FAILED)
     assert await outcomes(recorded, "temp", "final", "temp", "final") == ["a", "a", "a b", "failed"]
 
@@ -71,11 +71,11 @@ async def test_calls_without_a_message_could_not_be_decoded() -> None:
     assert await outcomes(recorded, "temp", "temp", "final", "temp") == ["failed", "undecodable", "all", "undecodable"]
 
 
-async def test_final_call_passes_partial_ones_that_were_not_made() -> None:
+async def test_final_call_skips_partial_ones() -> None:
     assert await outcomes(model(STARTED, partial("a"), final("all")), "final") == ["all"]
 
 
-async def test_text_that_came_late_comes_in_the_order_of_the_calls() -> None:
+async def test_late_text_follows_the_order_of_calls() -> None:
     recorded = model(STARTED, final("all"), partial("a"), STARTED, partial("b"), final("b"))
     assert await outcomes(recorded, "temp", "temp", "final") == ["a", "undecodable", "all"]
     assert await outcomes(recorded, "temp", "final") == ["b", "b"]

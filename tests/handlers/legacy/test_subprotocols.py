@@ -60,7 +60,7 @@ def test_headers_are_parsed_as_by_ws(libraries: Libraries, header: str) -> None:
     assert parsed(header) == parsed_by_ws(libraries, header)
 
 
-def test_any_header_is_parsed_as_by_ws(libraries: Libraries) -> None:
+def test_header_is_parsed_as_by_ws(libraries: Libraries) -> None:
     @settings(max_examples=examples(80), deadline=None, derandomize=True, database=None)
     @given(headers)
     def check(header: str) -> None:

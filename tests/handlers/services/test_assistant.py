@@ -50,20 +50,20 @@ async def assistant(offline: Upstreams) -> AsyncIterator[Assistant]:
     await model.close()
 
 
-async def test_search_asks_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
+async def test_search_sends_the_recorded_call(assistant: Assistant, offline: Upstreams) -> None:
     assert await assistant.search("asthma inhalers") == "  answer[15]: asthma inhalers  "
     with pytest.raises(ModelRefusedError):
         await assistant.search("FAIL-AI")
     assert offline.calls == recorded_calls("ai-search")
 
 
-async def test_repeated_query_is_put_as_a_list() -> None:
+async def test_repeated_query_is_sent_as_a_list() -> None:
     told = Told("x")
     await Assistant(told).search(["a", "b"])
     assert told.asked[0][1] == {"role": "user", "content": ["a", "b"]}
 
 
-async def test_images_are_put_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
+async def test_images_are_sent_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
     images = ["https://x.example/a.png", "data:image/jpeg;base64,AAAA", "data:text/html,hi", "iVBORw0KGgo="]
     images += ["base64:image/gif:R0lGOD", "base64:text/plain:AAAA", "", "not an image!", "HTTP://UP.example/b"]
     assert await assistant.analyze("What is this?", [*images, 5, None]) == "images=5 text=What is this?"
@@ -76,7 +76,7 @@ async def test_images_are_put_as_recorded(assistant: Assistant, offline: Upstrea
 
 
 @pytest.mark.parametrize("prompt", [[], {}, ["a"], 5, True, " "])
-async def test_prompt_of_any_kind_is_put_as_it_is(prompt: object) -> None:
+async def test_prompt_of_any_type_is_sent_unchanged(prompt: object) -> None:
     told = Told("x")
     await Assistant(told).analyze(prompt, [])
     assert told.asked[0][0] == {"role": "system", "content": SHIPPED.images.text}
@@ -90,7 +90,7 @@ async def test_consultation_ends_as_recorded(assistant: Assistant, offline: Upst
     assert offline.calls == recorded_calls("consultation-end")
 
 
-async def test_highlights_that_are_not_json_are_none(assistant: Assistant, offline: Upstreams) -> None:
+async def test_highlights_that_are_not_json_are_empty(assistant: Assistant, offline: Upstreams) -> None:
     ended = await assistant.conclude("Summarise in four lines.", "BADJSON")
     assert ended == Conclusion("answer[7]: BADJSON", [])
     assert offline.calls == recorded_calls("consultation-end-bad-highlights")
@@ -103,22 +103,22 @@ async def test_refused_summary_ends_the_asking(assistant: Assistant, offline: Up
 
 
 @pytest.mark.parametrize("answer", ["NaN", "[NaN]", "", "[" * 100_000, "```json\n[]\n```"])
-async def test_highlights_that_cannot_be_read_are_none(answer: str) -> None:
+async def test_unreadable_highlights_are_empty(answer: str) -> None:
     assert await Assistant(Told("s", answer)).conclude(None, None) == Conclusion("s", [])
 
 
 @pytest.mark.parametrize("answer", ["{}", '"[]"', "null", "5"])
-async def test_highlights_are_handed_on_whatever_they_are(answer: str) -> None:
+async def test_highlights_of_any_json_type_are_returned(answer: str) -> None:
     assert await Assistant(Told("s", answer)).conclude(None, None) == Conclusion("s", json.loads(answer))
 
 
 @pytest.mark.parametrize(("content", "highlights"), [(None, None), (5, 5), (True, True), (..., []), ({"a": 1}, [])])
-async def test_highlights_without_words_are_the_json_unchanged(content: object, highlights: object) -> None:
+async def test_highlights_without_text_are_the_raw_json(content: object, highlights: object) -> None:
     wordless = InvalidResponseError("application/json", "", content)
     assert await Assistant(Told("s", wordless)).conclude(None, None) == Conclusion("s", highlights)
 
 
-async def test_highlights_may_fail_alone() -> None:
+async def test_failed_highlights_keep_the_summary() -> None:
     assert await Assistant(Told("s", ModelUnreachableError())).conclude(None, None) == Conclusion("s", [])
 
 
@@ -138,12 +138,12 @@ async def test_missing_texts_have_defaults(prompt: str | None, transcript: str |
     assert told.asked == [[{"role": "system", "content": text}, user] for text in instructions]
 
 
-async def test_default_instructions_are_the_recorded_ones(assistant: Assistant, offline: Upstreams) -> None:
+async def test_default_instructions_equal_the_recorded_ones(assistant: Assistant, offline: Upstreams) -> None:
     await assistant.conclude(None, "2020-02-30")
     assert offline.calls == recorded_calls("found-end-default-instructions")
 
 
-async def test_instructions_of_ones_own_replace_the_shipped_ones() -> None:
+async def test_own_instructions_replace_the_shipped_ones() -> None:
     own = parse_instructions("{summary: Sum., codes: 'Code ${summary}!', images: Look., search: Find.}", "own")
     told = Told("s", "[]", "found", "seen", "one")
     assistant = Assistant(told, own)
@@ -171,7 +171,7 @@ async def test_lone_surrogates_reach_the_model_escaped() -> None:
     assert json.loads(script.asked[0])["messages"][1]["content"] == "\ud800"
 
 
-def test_instructions_ask_for_what_the_answers_are_read_as() -> None:
+def test_instructions_request_the_expected_answer_format() -> None:
     assert SHIPPED.codes.opening.endswith("The summary: ")
     for word in ("a JSON array of terms with possible SNOMED codes", '"term"', '"possible_snomed"'):
         assert word in SHIPPED.codes.text
@@ -181,5 +181,5 @@ def test_instructions_ask_for_what_the_answers_are_read_as() -> None:
 
 
 @pytest.mark.parametrize("value", [None, False, 0, -0.0, ""])
-def test_javascripts_falsehoods_say_nothing(value: object) -> None:
+def test_javascript_falsy_values_are_not_given(value: object) -> None:
     assert not is_given(value)

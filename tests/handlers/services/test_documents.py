@@ -53,12 +53,12 @@ def shape(document: dict[str, Any]) -> list[tuple[str, object]]:
     ],
     ids=["user", "transcript", "note", "prompt"],
 )
-def test_is_what_mongoose_stores(ours: dict[str, Any], schema: Schema, values: dict[str, Any]) -> None:
+def test_created_document_equals_mongooses(ours: dict[str, Any], schema: Schema, values: dict[str, Any]) -> None:
     assert shape(ours) == shape(mongooses(schema, values))
 
 
 @pytest.mark.parametrize("patient", [None, PATIENT])
-def test_consultation_and_its_transcript_refer_to_each_other(patient: dict[str, Any] | None) -> None:
+def test_consultation_and_transcript_refer_to_each_other(patient: dict[str, Any] | None) -> None:
     consultation, transcript = documents.new_consultation(ME, patient)
     assert consultation.pop("transcript") == transcript["_id"]
     assert transcript["consultation"] == consultation["_id"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from handlers.services.images import image_url, image_urls
 
 
-def test_recorded_list_comes_out_as_recorded() -> None:
+def test_recorded_image_list_is_reproduced() -> None:
     given_images: list[object] = [
         "https://x.example/a.png",
         "data:image/jpeg;base64,AAAA",
@@ -65,11 +65,11 @@ def test_recorded_list_comes_out_as_recorded() -> None:
         ("é", None),
     ],
 )
-def test_text_is_an_image_or_nothing(text: str, url: str | None) -> None:
+def test_text_becomes_an_image_url_or_none(text: str, url: str | None) -> None:
     assert image_url(text) == url
 
 
 @given(st.text(alphabet="httpsda:/image;base64,AZ+=! \n\u017f"))
-def test_what_comes_out_is_an_address_the_model_takes(text: str) -> None:
+def test_image_url_has_an_accepted_scheme(text: str) -> None:
     url = image_url(text)
     assert url is None or url.lower().startswith(("http://", "https://", "data:image/"))

@@ -86,7 +86,7 @@ def test_settings_refuse_a_faulty_file(tmp_path: Path, content: bytes | None, re
         Settings.load(jwt_secret_key="s", model_instructions=str(file))
 
 
-def test_settings_read_the_file_or_the_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_read_the_given_or_shipped_instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.yaml").write_text(written())
     monkeypatch.setenv("MODEL_INSTRUCTIONS", str(tmp_path / "own.yaml"))
     assert Settings.load(jwt_secret_key="s").model_instructions.search.text == "search it"
@@ -94,7 +94,7 @@ def test_settings_read_the_file_or_the_shipped_one(tmp_path: Path, monkeypatch: 
     assert Settings.load(jwt_secret_key="s").model_instructions == SHIPPED == read_instructions(SHIPPED_FILE)
 
 
-def test_demos_file_has_the_words_of_its_legacy() -> None:
+def test_demo_instructions_equal_its_legacys() -> None:
     script = 'const i = require("./config/instructions"); console.log(JSON.stringify({...i, codes: i.codes("s")}))'
     printed = subprocess.run(["node", "-e", script], cwd=LEGACY, capture_output=True, check=True)
     demo = read_instructions(INSTRUCTIONS)

@@ -47,7 +47,7 @@ async def offline() -> AsyncIterator[Upstreams]:
         yield services
 
 
-async def test_conversation_is_sent_as_the_node_client_sends_it(offline: Upstreams) -> None:
+async def test_conversation_is_sent_as_by_the_node_client(offline: Upstreams) -> None:
     async with opened(offline.url) as model:
         assert await model.complete([*HELLO]) == "  answer[5]: hello  "
     [call] = offline.calls
@@ -56,7 +56,7 @@ async def test_conversation_is_sent_as_the_node_client_sends_it(offline: Upstrea
     assert json.loads(call["body"] or "") == {"model": "gpt-4o", "messages": HELLO}
 
 
-async def test_audio_is_sent_as_a_file_with_its_settings(offline: Upstreams) -> None:
+async def test_audio_is_sent_as_a_file_with_settings(offline: Upstreams) -> None:
     async with opened(offline.url) as model:
         assert await model.transcribe(b"x" * 1500, "temp-conn-1-abc-2.webm") == " heard 2k partial \n"
     [call] = offline.calls
@@ -70,7 +70,7 @@ async def test_audio_is_sent_as_a_file_with_its_settings(offline: Upstreams) -> 
     }
 
 
-async def test_refusal_keeps_status_and_body() -> None:
+async def test_refusal_has_status_and_body() -> None:
     body = b'{"error": {"message": "no", "type": "t"}}'
     async with scripted_model(Answer(400, body)) as (model, script):
         with pytest.raises(ModelRefusedError) as refused:
@@ -79,7 +79,7 @@ async def test_refusal_keeps_status_and_body() -> None:
     assert len(script.asked) == 1
 
 
-async def test_audio_is_refused_in_the_same_way() -> None:
+async def test_refused_audio_has_status_and_body() -> None:
     async with scripted_model(Answer(413, b"too much")) as (model, _):
         with pytest.raises(ModelRefusedError) as refused:
             await model.transcribe(b"", "a.webm")
@@ -87,14 +87,14 @@ async def test_audio_is_refused_in_the_same_way() -> None:
 
 
 @pytest.mark.parametrize("fault", [Answer(cut=True), Answer(500), Answer(429)], ids=["cut", "500", "429"])
-async def test_fault_in_passing_is_tried_again_once(fault: Answer) -> None:
+async def test_transient_fault_is_retried_once(fault: Answer) -> None:
     async with scripted_model(fault, GOOD) as (model, script):
         assert await model.complete(HELLO) == " hi "
     assert len(script.asked) == 2
     assert script.asked[0] == script.asked[1]
 
 
-async def test_lasting_fault_is_told_after_one_more_try() -> None:
+async def test_lasting_fault_is_raised_after_one_retry() -> None:
     async with scripted_model(Answer(503, b"away")) as (model, script):
         with pytest.raises(ModelRefusedError) as refused:
             await model.complete(HELLO)
@@ -102,7 +102,7 @@ async def test_lasting_fault_is_told_after_one_more_try() -> None:
     assert len(script.asked) == 2
 
 
-async def test_model_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:
+async def test_unreachable_model_raises_an_error(unused_tcp_port: int) -> None:
     async with opened(f"http://127.0.0.1:{unused_tcp_port}") as model:
         with pytest.raises(ModelUnreachableError):
             await model.complete(HELLO)
@@ -117,7 +117,7 @@ async def test_deadline_covers_all_tries() -> None:
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
 
 
-async def test_cancelled_question_leaves_the_model() -> None:
+async def test_cancellation_closes_the_model_request() -> None:
     async with scripted_model(Answer(hang=True)) as (model, script):
         asking = asyncio.create_task(model.complete(HELLO))
         while not script.asked:
@@ -144,7 +144,7 @@ RUBBISH = [
 
 
 @pytest.mark.parametrize("body", RUBBISH, ids=lambda body: repr(body[:30]))
-async def test_answer_without_text_is_rubbish(body: bytes) -> None:
+async def test_answer_without_text_is_invalid(body: bytes) -> None:
     async with scripted_model(Answer(body=body, content_type="application/json; charset=utf-16")) as (model, _):
         with pytest.raises(InvalidResponseError) as rubbish:
             await model.complete(HELLO)
@@ -153,7 +153,7 @@ async def test_answer_without_text_is_rubbish(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Application/JSON", "text/plain", ""])
-async def test_what_does_not_call_itself_json_is_not_read_as_json(kind: str) -> None:
+async def test_answer_of_another_media_type_is_not_parsed(kind: str) -> None:
     async with scripted_model(Answer(body=GOOD.body, content_type=kind)) as (model, _):
         with pytest.raises(InvalidResponseError) as rubbish:
             await model.complete(HELLO)
@@ -178,7 +178,7 @@ async def test_transcription_that_calls_itself_json_is_read_as_json(body: bytes,
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-async def test_answer_is_utf8_without_its_mark(mark: str) -> None:
+async def test_byte_order_mark_is_removed(mark: str) -> None:
     odd = Answer(400, f"{mark}né".encode() + b"\xff", content_type="text/plain; charset=utf-16")
     async with scripted_model(odd, Answer(200, odd.body, odd.content_type)) as (model, _):
         with pytest.raises(ModelRefusedError) as refused:
@@ -186,13 +186,13 @@ async def test_answer_is_utf8_without_its_mark(mark: str) -> None:
         assert refused.value.body == await model.transcribe(b"", "a.webm") == "né\ufffd"
 
 
-async def test_without_a_key_the_model_is_still_asked(offline: Upstreams) -> None:
+async def test_missing_api_key_still_calls_the_model(offline: Upstreams) -> None:
     model = LLMClient.open("", f"{offline.url}/v1")
     await model.complete(HELLO)
     await model.close()
     assert offline.calls[0]["auth"] == "Bearer unset"
 
 
-def test_what_json_cannot_hold_is_sent_as_javascript_sends_it() -> None:
+def test_values_outside_json_are_written_as_by_javascript() -> None:
     value = {"a": ["\ud800é", float("inf"), {"b": -float("inf")}, 1.5, None]}
     assert write(value) == '{"a":["\\ud800\\u00e9",null,{"b":null},1.5,null]}'

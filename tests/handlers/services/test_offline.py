@@ -28,12 +28,12 @@ async def test_consultation_is_concluded_with_codes() -> None:
     assert json.loads(json.dumps(said.highlights)) == said.highlights
 
 
-async def test_audio_is_heard_as_a_text() -> None:
+async def test_offline_audio_has_a_constant_text() -> None:
     transcribe: Transcribe = OfflineModel().transcribe
     assert await transcribe(b"audio", "temp-1.webm") == TEXT
 
 
-async def test_codes_are_found_whatever_the_term() -> None:
+async def test_offline_codes_ignore_the_term() -> None:
     finder: Finder = (terminology := OfflineTerminology())
     assert await finder.find("asthma") == await finder.find(None) == list(CODES)
     await terminology.close()

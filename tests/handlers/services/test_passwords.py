@@ -52,7 +52,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("password", ODD)
-async def test_hashes_as_node_does(node: Libraries, passwords: Passwords, password: str) -> None:
+async def test_hashes_equal_nodes(node: Libraries, passwords: Passwords, password: str) -> None:
     hashed = node.ask("hash", password, SALT)
     assert await passwords.matches(password, hashed)
     assert await passwords.matches(password, node.ask("hash", password, SALT.replace("2b", "2a")))
@@ -62,7 +62,7 @@ async def test_hashes_as_node_does(node: Libraries, passwords: Passwords, passwo
 
 @settings(max_examples=examples(60), deadline=None)
 @given(password=st.text(st.characters(codec=None), max_size=30))
-def test_any_password_is_the_same_bytes_to_node(node: Libraries, password: str) -> None:
+def test_password_bytes_equal_nodes(node: Libraries, password: str) -> None:
     assert bcrypt.hashpw(encode(password), SALT.encode()).decode() == node.ask("hash", password, SALT)
 
 
@@ -91,7 +91,7 @@ HASH = "$2b$04$abcdefghijklmnopqrstuuo18IGPhAd/HzW4M2PTaBFRFTK9llj.O"
         HASH.replace("a", "é", 1),
     ],
 )
-async def test_judges_hashes_as_node_does(node: Libraries, passwords: Passwords, hashed: str) -> None:
+async def test_hashes_verify_as_in_node(node: Libraries, passwords: Passwords, hashed: str) -> None:
     for password in ("ab\0cd", "x"):
         assert await passwords.matches(password, hashed) == node.ask("compare", password, hashed)
 
@@ -117,7 +117,7 @@ class CountingPool(ThreadPoolExecutor):
 
 
 @pytest.mark.parametrize("hashed", [HASH.replace("$04", "$08"), None], ids=["wrong password", "unknown account"])
-async def test_refused_login_costs_one_hash_of_cost_eight(hashed: str | None) -> None:
+async def test_refused_login_computes_one_hash_of_cost_eight(hashed: str | None) -> None:
     pool = CountingPool()
     passwords, store = Passwords(pool), Store("mongodb://127.0.0.1:1", "unused")
     try:
@@ -128,7 +128,7 @@ async def test_refused_login_costs_one_hash_of_cost_eight(hashed: str | None) ->
     assert pool.hashed == [b"$2b$08$"]
 
 
-async def test_event_loop_goes_on_while_many_hash() -> None:
+async def test_hashing_does_not_block_the_event_loop() -> None:
     passwords = Passwords()
     turns = 0
 

@@ -65,7 +65,7 @@ async def offline() -> AsyncIterator[Upstreams]:
 @pytest.mark.parametrize(
     "ending", ["/", "", "//", *(f"{OPERATION}{more}" for more in ("", "/", "?", "#top", "?url=x"))]
 )
-async def test_search_asks_as_recorded(offline: Upstreams, ending: str) -> None:
+async def test_search_sends_the_recorded_calls(offline: Upstreams, ending: str) -> None:
     async with opened(offline.url, ending=ending) as terminology:
         found = await terminology.find("diabetes")
     assert found[0] == Code("diabetes 0", "44054006", SNOMED)
@@ -73,13 +73,13 @@ async def test_search_asks_as_recorded(offline: Upstreams, ending: str) -> None:
     assert offline.calls == recorded_calls("ai-codes")
 
 
-async def test_no_code_is_an_empty_list(offline: Upstreams) -> None:
+async def test_no_codes_are_an_empty_list(offline: Upstreams) -> None:
     async with opened(offline.url) as terminology:
         assert await terminology.find("zzz") == []
     assert offline.calls == recorded_calls("ai-codes-none")
 
 
-async def test_failing_server_is_told_with_its_status(offline: Upstreams) -> None:
+async def test_failing_server_raises_its_status(offline: Upstreams) -> None:
     async with opened(offline.url) as terminology:
         with pytest.raises(TerminologyRefusedError) as refused:
             await terminology.find("boom")
@@ -87,7 +87,7 @@ async def test_failing_server_is_told_with_its_status(offline: Upstreams) -> Non
     assert offline.calls == recorded_calls("ai-codes-fail")
 
 
-async def test_client_of_its_own_is_closed(offline: Upstreams) -> None:
+async def test_own_client_is_closed(offline: Upstreams) -> None:
     terminology = Terminology.open(
         Access(offline.url + TOKEN_PATH, offline.url + "/production1/fhir", "cid", "csecret")
     )
@@ -97,7 +97,7 @@ async def test_client_of_its_own_is_closed(offline: Upstreams) -> None:
         await terminology.find("x")
 
 
-async def test_token_is_kept_until_shortly_before_it_expires() -> None:
+async def test_access_token_is_reused_until_shortly_before_expiry() -> None:
     clock = Clock()
     async with scripted(TOKEN, NONE_FOUND, NONE_FOUND, TOKEN, NONE_FOUND, clock=clock) as (codes, script):
         await codes.find("a")
@@ -109,7 +109,7 @@ async def test_token_is_kept_until_shortly_before_it_expires() -> None:
     assert fetched == [0, 3]
 
 
-async def test_token_of_unstated_life_is_not_kept() -> None:
+async def test_access_token_without_a_lifetime_is_not_reused() -> None:
     unstated = Answer(body=b'{"access_token": "t"}')
     async with scripted(unstated, NONE_FOUND, unstated, NONE_FOUND) as (codes, script):
         await codes.find("a")
@@ -117,7 +117,7 @@ async def test_token_of_unstated_life_is_not_kept() -> None:
     assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 2
 
 
-async def test_many_searches_at_once_fetch_one_token() -> None:
+async def test_concurrent_searches_fetch_one_token() -> None:
     slow = Answer(body=TOKEN.body, delay=0.1)
     async with scripted(slow, NONE_FOUND) as (codes, script):
         await asyncio.gather(*(codes.find(str(number)) for number in range(20)))
@@ -125,7 +125,7 @@ async def test_many_searches_at_once_fetch_one_token() -> None:
     assert script.busiest > 1
 
 
-async def test_fetch_given_up_is_taken_over_by_the_next() -> None:
+async def test_cancelled_fetch_is_repeated_by_the_next() -> None:
     async with scripted(Answer(hang=True), TOKEN, NONE_FOUND) as (codes, script):
         first = asyncio.create_task(codes.find("a"))
         while not script.asked:
@@ -138,7 +138,7 @@ async def test_fetch_given_up_is_taken_over_by_the_next() -> None:
         await first
 
 
-async def test_token_that_is_refused_is_fetched_anew_once() -> None:
+async def test_refused_token_is_replaced_once() -> None:
     refused = Answer(401)
     async with scripted(TOKEN, refused, TOKEN, NONE_FOUND) as (codes, script):
         assert await codes.find("a") == []
@@ -149,14 +149,14 @@ async def test_token_that_is_refused_is_fetched_anew_once() -> None:
     assert len(script.asked) == 4
 
 
-async def test_searches_refused_together_fetch_one_token() -> None:
+async def test_concurrently_refused_searches_fetch_one_token() -> None:
     refused, refused_later = Answer(401, delay=0.1), Answer(401, delay=0.3)
     async with scripted(TOKEN, refused, refused_later, TOKEN, NONE_FOUND) as (codes, script):
         assert not any(await asyncio.gather(codes.find("a"), codes.find("b")))
     assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 2
 
 
-async def test_connection_that_breaks_is_tried_once_more() -> None:
+async def test_broken_connection_is_retried_once() -> None:
     async with scripted(Answer(cut=True), TOKEN, Answer(cut=True), NONE_FOUND) as (codes, _):
         assert await codes.find("a") == []
     async with scripted(TOKEN, Answer(cut=True)) as (codes, script):
@@ -165,13 +165,13 @@ async def test_connection_that_breaks_is_tried_once_more() -> None:
     assert len(script.asked) == 3
 
 
-async def test_server_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:
+async def test_unreachable_server_raises_an_error(unused_tcp_port: int) -> None:
     async with opened(f"http://127.0.0.1:{unused_tcp_port}") as terminology:
         with pytest.raises(TerminologyUnreachableError):
             await terminology.find("a")
 
 
-async def test_server_that_does_not_answer_is_left_at_the_deadline() -> None:
+async def test_unresponsive_server_is_abandoned_at_the_deadline() -> None:
     async with scripted(TOKEN, Answer(hang=True), deadline=0.2) as (codes, script):
         with pytest.raises(TerminologyTimeoutError):
             await codes.find("a")
@@ -191,7 +191,7 @@ async def test_server_that_does_not_answer_is_left_at_the_deadline() -> None:
     ],
     ids=lambda grant: repr(grant[:30]),
 )
-async def test_grant_without_a_token_is_rubbish(grant: bytes) -> None:
+async def test_grant_without_a_token_is_invalid(grant: bytes) -> None:
     async with scripted(Answer(body=grant)) as (codes, _):
         with pytest.raises(TerminologyInvalidError):
             await codes.find("a")
@@ -211,19 +211,19 @@ async def test_grant_without_a_token_is_rubbish(grant: bytes) -> None:
         b'{"expansion": {"contains": null}}',
     ],
 )
-async def test_answer_that_is_no_value_set_is_rubbish(body: bytes) -> None:
+async def test_answer_without_a_value_set_is_invalid(body: bytes) -> None:
     async with scripted(TOKEN, Answer(body=body)) as (codes, _):
         with pytest.raises(TerminologyInvalidError):
             await codes.find("a")
 
 
-async def test_what_a_code_says_is_handed_on_as_it_came() -> None:
+async def test_code_members_are_returned_unchanged() -> None:
     body = b'{"expansion": {"contains": [{"code": "1", "display": null, "system": 7}, {"display": "\xff"}]}}'
     async with scripted(TOKEN, Answer(body=body)) as (codes, _):
         assert await codes.find(None) == [Code(None, "1", 7), Code("\ufffd", ..., ...)]
 
 
-async def test_redirects_are_followed_but_not_for_ever() -> None:
+async def test_redirects_are_followed_up_to_a_limit() -> None:
     there = Answer(307, b"", headers=((b"location", b"/elsewhere"),))
     async with scripted(TOKEN, there, NONE_FOUND) as (codes, script):
         assert await codes.find("a") == []
@@ -233,13 +233,13 @@ async def test_redirects_are_followed_but_not_for_ever() -> None:
             await codes.find("a")
 
 
-async def test_broken_encoding_is_rubbish() -> None:
+async def test_broken_encoding_is_invalid() -> None:
     async with scripted(TOKEN, Answer(body=b"x", headers=((b"content-encoding", b"gzip"),))) as (codes, _):
         with pytest.raises(TerminologyInvalidError):
             await codes.find("a")
 
 
-def test_parameters_are_encoded_as_axios_encodes_them() -> None:
+def test_parameters_are_encoded_as_by_axios() -> None:
     # Expected values are those of `axios.getUri` 1.12.2.
     value_set = "url=http:%2F%2Fsnomed.info%2Fsct%2F83821000000107%2Fversion%2F20240508%3Ffhir_vs%3Disa%2F138875005"
     odd = "x!'()*~-_.@&=+$,:;/?#[]%\0\"<>|`^{}\\"
@@ -268,17 +268,17 @@ async def test_encoding_survives_the_client() -> None:
         ("?filters=1&&accounts", "filters=1&accounts&"),
     ],
 )
-def test_base_and_operation_give_the_same_url(operation: str, given: str, kept: str) -> None:
+def test_base_and_operation_urls_are_equal(operation: str, given: str, kept: str) -> None:
     expected = f"https://t.example/production1/fhir{OPERATION}?{kept}{expand_query('x')}"
     assert expand_url(f"https://t.example/production1/fhir{operation}{given}", "x") == expected
 
 
-def test_server_at_the_root_is_asked_there() -> None:
+def test_root_url_gets_the_operations_path() -> None:
     assert expand_url("http://t.example", None) == f"http://t.example{OPERATION}?{expand_query(None)}"
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://[::1", "no-url", "ftp://t.example", ""])
-async def test_address_that_cannot_be_one_is_unreachable(url: str) -> None:
+async def test_invalid_address_is_unreachable(url: str) -> None:
     async with httpx.AsyncClient() as client, outside(Script([TOKEN])) as tokens:
         terminology = Terminology(client, Access(tokens, url, "cid", "csecret"))
         with pytest.raises(TerminologyUnreachableError):

@@ -37,16 +37,14 @@ async def blocklist_of(
         await store.close()
 
 
-async def test_tokens_are_looked_up_together(database: Database[dict[str, Any]], mongodb_url: str) -> None:
+async def test_concurrent_lookups_are_batched(database: Database[dict[str, Any]], mongodb_url: str) -> None:
     async with blocklist_of(mongodb_url, database.name) as (blocklist, _):
         await blocklist.revoke("listed")
         tokens = ["listed", "other", "listed", "third"]
         assert await asyncio.gather(*map(blocklist.is_revoked, tokens)) == [True, False, True, False]
 
 
-async def test_token_can_be_looked_up_within_a_transaction(
-    database: Database[dict[str, Any]], mongodb_url: str
-) -> None:
+async def test_lookup_works_within_a_transaction(database: Database[dict[str, Any]], mongodb_url: str) -> None:
     async with blocklist_of(mongodb_url, database.name) as (blocklist, store):
         await store.ping()
         assert store.has_transactions
@@ -62,7 +60,7 @@ def long_ago(number: int) -> ObjectId:
     return ObjectId(ObjectId.from_datetime(datetime(2020, 1, 1)).binary[:4] + number.to_bytes(8, "big"))
 
 
-async def test_expired_tokens_leave_the_list(database: Database[dict[str, Any]], mongodb_url: str) -> None:
+async def test_expired_tokens_are_deleted(database: Database[dict[str, Any]], mongodb_url: str) -> None:
     past, future = int(time.time()) - 10, int(time.time()) + 1000
     database.blacktokens.insert_many(
         [
@@ -84,7 +82,7 @@ async def test_expired_tokens_leave_the_list(database: Database[dict[str, Any]],
 
 
 @pytest.mark.parametrize("ahead", ["process", "database"])
-async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
+async def test_clock_a_day_ahead_deletes_nothing(
     database: Database[dict[str, Any]], mongodb_url: str, ahead: str
 ) -> None:
     now = time.time()
@@ -104,7 +102,7 @@ async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
     assert database.blacktokens.count_documents({}) == 1
 
 
-async def test_expired_tokens_are_looked_for_again_and_again(
+async def test_expired_tokens_are_swept_repeatedly(
     database: Database[dict[str, Any]],
     mongodb_url: str,
     caplog: pytest.LogCaptureFixture,

@@ -86,7 +86,7 @@ def joined(*groups: list[bytes]) -> bytes:
     return b"".join(b"".join(group) for group in groups)
 
 
-async def test_nothing_counts_before_the_start() -> None:
+async def test_audio_before_the_start_is_ignored() -> None:
     room = Room(Ear())
     await room.add(pieces(20))
     await room.recorder.stop()
@@ -94,7 +94,7 @@ async def test_nothing_counts_before_the_start() -> None:
     assert room.ear.files == []
 
 
-async def test_header_alone_is_no_recording() -> None:
+async def test_header_without_audio_is_not_transcribed() -> None:
     room = Room(Ear())
     room.recorder.start()
     await room.add([b"header"])
@@ -120,7 +120,7 @@ async def test_every_eight_pieces_are_sent_with_header_and_text_grows() -> None:
     ]
 
 
-async def test_portion_of_silence_says_nothing() -> None:
+async def test_silent_portion_has_no_text() -> None:
     room = Room(Ear(" \n", "two", "  "))
     room.recorder.start()
     await room.add([b"H", *pieces(16)])
@@ -128,7 +128,7 @@ async def test_portion_of_silence_says_nothing() -> None:
     assert await room.settle() == [Transcribed("two", final=False), Transcribed("", final=True), Stopped()]
 
 
-async def test_calls_go_one_at_a_time_while_everything_else_goes_on() -> None:
+async def test_calls_are_sequential_without_blocking_frames() -> None:
     room = Room(Ear("part", "all", "next part", "next all", open_=False))
     room.recorder.start()
     await room.add([b"H", *pieces(8)])
@@ -162,7 +162,7 @@ async def test_second_stop_sends_the_recording_again() -> None:
     assert {audio for _, audio in room.ear.files} == {b"H1"}
 
 
-async def test_failing_portions_are_told_once_a_recording() -> None:
+async def test_failing_portions_are_reported_once_per_recording() -> None:
     away = ModelUnreachableError()
     room = Room(Ear(away, away, "final", away, "final"))
     room.recorder.start()
@@ -181,7 +181,7 @@ async def test_failing_portions_are_told_once_a_recording() -> None:
     ]
 
 
-async def test_undecodable_portions_are_passed_over_in_silence() -> None:
+async def test_undecodable_portions_are_skipped() -> None:
     room = Room(Ear(UNDECODABLE, UNDECODABLE))
     room.recorder.start()
     await room.add([b"H", *pieces(8)])
@@ -189,7 +189,7 @@ async def test_undecodable_portions_are_passed_over_in_silence() -> None:
     assert await room.settle() == [FinalFailed(), Stopped()]
 
 
-async def test_failure_that_nobody_foresaw_stops_only_that_call(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unexpected_failure_ends_only_its_call(caplog: pytest.LogCaptureFixture) -> None:
     room = Room(Ear(ZeroDivisionError("odd"), "all"))
     room.recorder.start()
     await room.add([b"H", *pieces(8)])
@@ -198,7 +198,7 @@ async def test_failure_that_nobody_foresaw_stops_only_that_call(caplog: pytest.L
     assert "a transcription failed unexpectedly" in caplog.text
 
 
-async def test_audio_over_the_limit_is_refused_once_and_the_rest_stays() -> None:
+async def test_audio_over_the_limit_is_refused_once() -> None:
     room = Room(Ear("all"), limit=3 * (COST + 10))
     room.recorder.start()
     await room.add([b"H" * 10, b"1" * 10, b"2" * 10, b"3", b"4"])
@@ -208,7 +208,7 @@ async def test_audio_over_the_limit_is_refused_once_and_the_rest_stays() -> None
     assert room.ear.files[0][1] == b"H" * 10 + b"1" * 10 + b"2" * 10
 
 
-async def test_new_recording_has_room_after_the_model_ends_the_last() -> None:
+async def test_new_recording_has_room_once_the_previous_call_ended() -> None:
     room = Room(Ear("all", "all", open_=False), limit=4 * (COST + 10))
     room.recorder.start()
     await room.add([b"H" * 10, b"1" * 10, b"2" * 10])
@@ -230,7 +230,7 @@ async def test_new_recording_has_room_after_the_model_ends_the_last() -> None:
     ]
 
 
-async def test_model_that_stands_still_is_not_asked_without_end() -> None:
+async def test_unresponsive_model_has_a_bounded_queue() -> None:
     room = Room(Ear(open_=False))
     room.recorder.start()
     await room.add([b"H", *pieces(8)])
@@ -243,7 +243,7 @@ async def test_model_that_stands_still_is_not_asked_without_end() -> None:
     await room.recorder.close()
 
 
-async def test_closing_cancels_the_call_and_forgets_the_rest() -> None:
+async def test_close_cancels_the_call_and_drops_the_queue() -> None:
     room = Room(Ear(open_=False))
     room.recorder.start()
     await room.add([b"H", *pieces(16)])
@@ -257,7 +257,7 @@ async def test_closing_cancels_the_call_and_forgets_the_rest() -> None:
     await room.recorder.close()
 
 
-async def test_no_task_waits_where_nothing_is_recorded() -> None:
+async def test_idle_recorders_have_no_tasks() -> None:
     before = len(asyncio.all_tasks())
     rooms = [Room(Ear()) for _ in range(10)]
     rooms[0].recorder.start()
@@ -266,7 +266,7 @@ async def test_no_task_waits_where_nothing_is_recorded() -> None:
     assert len(asyncio.all_tasks()) == before
 
 
-def test_only_a_refusal_of_the_audio_is_undecodable() -> None:
+def test_only_a_decode_refusal_is_undecodable() -> None:
     assert is_undecodable(UNDECODABLE)
     others: list[ModelError] = [ModelRefusedError(400, "quota"), ModelUnreachableError("could not be decoded")]
     assert not any(map(is_undecodable, others))
@@ -276,7 +276,7 @@ ACTIONS = st.lists(st.sampled_from(["start", "stop", "add", "add", "add", "add",
 
 
 @given(ACTIONS)
-def test_whatever_comes_every_stop_is_answered_in_order(actions: list[str]) -> None:
+def test_random_actions_answer_each_stop_in_order(actions: list[str]) -> None:
     async def live() -> None:
         room = Room(Ear())
         for action in actions:
@@ -329,7 +329,7 @@ async def test_audio_counts_in_the_memory_budget_until_the_end() -> None:
     assert budget.used == 0
 
 
-async def test_no_audio_is_added_where_the_memory_budget_has_no_room() -> None:
+async def test_audio_beyond_the_memory_budget_is_dropped() -> None:
     budget = Budget(2_500)
     room = Room(Ear(), memory=budget)
     room.recorder.start()

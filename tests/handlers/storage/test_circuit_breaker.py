@@ -35,7 +35,7 @@ class Database:
 
 
 @pytest.mark.parametrize("state", ["away", "silent"])
-async def test_open_breaker_asks_only_by_probes_and_closes(state: str) -> None:
+async def test_open_breaker_probes_and_closes(state: str) -> None:
     database, probe = Database(), Database()
     breaker = CircuitBreaker(probe.ask, 0.02, timings=BreakerTimings(probe_interval=0.01))
     database.state = probe.state = state
@@ -58,7 +58,7 @@ async def _until_closed(breaker: CircuitBreaker) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_answer_between_failures_keeps_the_breaker_closed() -> None:
+async def test_success_between_failures_keeps_the_breaker_closed() -> None:
     database = Database()
     breaker = CircuitBreaker(database.ask, 1)
     for number in range(10 * TRIP_AFTER):
@@ -71,7 +71,7 @@ async def test_answer_between_failures_keeps_the_breaker_closed() -> None:
     assert not breaker.is_open
 
 
-async def test_other_errors_are_no_failures_of_the_database() -> None:
+async def test_other_errors_do_not_open_the_breaker() -> None:
     breaker = CircuitBreaker(Database().ask, 1)
 
     async def fail() -> None:
@@ -83,7 +83,7 @@ async def test_other_errors_are_no_failures_of_the_database() -> None:
     assert not breaker.is_open
 
 
-async def test_waiting_operations_fail_by_their_timeout_too() -> None:
+async def test_waiting_operations_fail_by_their_timeout() -> None:
     database = Database()
     database.state = "silent"
     breaker = CircuitBreaker(database.ask, 0.1)
@@ -124,7 +124,7 @@ async def test_idle_breaker_sends_no_probe() -> None:
     await breaker.close()
 
 
-async def test_cancelled_operation_gives_its_slot_back() -> None:
+async def test_cancelled_operation_releases_its_slot() -> None:
     breaker = CircuitBreaker(Database().ask, 60, concurrency=1)
     waiting = [asyncio.create_task(breaker.run(lambda: asyncio.sleep(60))) for _ in range(3)]
     await asyncio.sleep(0)

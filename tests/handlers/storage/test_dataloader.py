@@ -34,13 +34,13 @@ async def source() -> Source:
     return Source({1: "one", 2: "two"})
 
 
-async def test_lookups_of_one_turn_are_one_question(source: Source) -> None:
+async def test_lookups_of_one_turn_are_one_fetch(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     assert await asyncio.gather(*map(loader.load, (1, 2, 3, 1))) == ["one", "two", "none", "one"]
     assert source.asked == [[1, 2, 3]]
 
 
-async def test_lookups_made_meanwhile_wait_for_the_next_question(source: Source) -> None:
+async def test_lookups_during_a_fetch_share_the_next(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     source.gate.clear()
     first = asyncio.create_task(loader.load(1))
@@ -53,7 +53,7 @@ async def test_lookups_made_meanwhile_wait_for_the_next_question(source: Source)
     assert source.asked == [[1], [1, 2]]
 
 
-async def test_several_keys_at_once(source: Source) -> None:
+async def test_several_keys_load_together(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     found, single = await asyncio.gather(loader.load_all([1, 3]), loader.load(2))
     assert {key: found[key] for key in (1, 3) if key in found} == {1: "one"}
@@ -61,13 +61,13 @@ async def test_several_keys_at_once(source: Source) -> None:
     assert source.asked == [[1, 3, 2]]
 
 
-async def test_full_batch_takes_nobody_in(source: Source) -> None:
+async def test_full_batch_starts_another(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     await asyncio.gather(loader.load_all(range(LIMIT)), loader.load(LIMIT + 1))
     assert [len(keys) for keys in source.asked] == [LIMIT, 1]
 
 
-async def test_each_caller_is_told_of_a_failure(source: Source) -> None:
+async def test_callers_all_get_the_failure(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     source.failure = ValueError("broken")
     told = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
@@ -76,7 +76,7 @@ async def test_each_caller_is_told_of_a_failure(source: Source) -> None:
     assert await loader.load(1) == "one"
 
 
-async def test_caller_who_leaves_takes_nobody_along(source: Source) -> None:
+async def test_cancelled_caller_leaves_others_waiting(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     source.gate.clear()
     leaving, staying = asyncio.create_task(loader.load(1)), asyncio.create_task(loader.load(1))
@@ -88,7 +88,7 @@ async def test_caller_who_leaves_takes_nobody_along(source: Source) -> None:
         await leaving
 
 
-async def test_whoever_waits_is_let_go_when_the_loader_is_stopped(source: Source) -> None:
+async def test_stopped_loader_cancels_all_waiters(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     source.gate.clear()
     under_way = asyncio.create_task(loader.load(1))

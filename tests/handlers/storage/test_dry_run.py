@@ -63,7 +63,7 @@ def seconds_to_write(database: Documents) -> float:
     return time.monotonic() - began
 
 
-async def test_reads_what_it_wrote_and_leaves_nothing(store: Store, database: Documents) -> None:
+async def test_dry_run_reads_its_writes_and_stores_nothing(store: Store, database: Documents) -> None:
     before = whole(database)
     async with store.dry_run(60) as dry_run:
         await store.notes.insert({"_id": B})
@@ -86,7 +86,7 @@ async def test_reads_what_it_wrote_and_leaves_nothing(store: Store, database: Do
     assert await store.notes.get(B) is None
 
 
-async def test_others_see_nothing_of_it(store: Store, database: Documents) -> None:
+async def test_uncommitted_writes_are_invisible_outside(store: Store, database: Documents) -> None:
     async def look_outside() -> object:
         await written.wait()
         return await store.notes.get(B)
@@ -100,7 +100,7 @@ async def test_others_see_nothing_of_it(store: Store, database: Documents) -> No
     assert (inside, other) == ({"_id": B}, None)
 
 
-async def test_goes_on_after_a_refusal(store: Store, database: Documents) -> None:
+async def test_dry_run_continues_after_a_duplicate(store: Store, database: Documents) -> None:
     await store.make_indexes()
     database["users"].insert_one({"_id": A, "email": "a@b"})
     before = whole(database)
@@ -117,7 +117,7 @@ async def test_goes_on_after_a_refusal(store: Store, database: Documents) -> Non
     assert whole(database) == before
 
 
-async def test_what_fails_as_a_whole_is_taken_back_as_a_whole(store: Store, database: Documents) -> None:
+async def test_failed_transaction_reverts_within_the_dry_run(store: Store, database: Documents) -> None:
     async def stumble() -> None:
         await store.notes.insert({"_id": B})
         raise LookupError("own")
@@ -141,7 +141,7 @@ async def _nothing_but_an_error() -> None:
     raise LookupError("own")
 
 
-async def test_operations_asked_at_the_same_time_take_turns(store: Store, database: Documents) -> None:
+async def test_concurrent_operations_are_serialised(store: Store, database: Documents) -> None:
     async with store.dry_run(60) as dry_run:
         await asyncio.gather(*(store.notes.insert({"_id": place}) for place in range(20)))
         assert len(await store.notes.find({})) == 21
@@ -163,7 +163,7 @@ async def test_conflict_is_waited_for_and_earlier_writes_are_repeated(store: Sto
     assert database["notes"].find_one() == {"_id": A, "n": 7}
 
 
-async def test_conflict_that_outlasts_it_ends_it(store: Store, database: Documents) -> None:
+async def test_lasting_conflict_ends_the_dry_run(store: Store, database: Documents) -> None:
     with database.client.start_session() as session, session.start_transaction():
         database["notes"].update_one({"_id": A}, {"$set": {"n": 7}}, session=session)
         began = time.monotonic()
@@ -176,7 +176,7 @@ async def test_conflict_that_outlasts_it_ends_it(store: Store, database: Documen
         assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
-async def test_holds_others_up_only_until_its_end(store: Store, database: Documents) -> None:
+async def test_dry_run_blocks_other_writes_until_its_end_only(store: Store, database: Documents) -> None:
     async with store.dry_run(60):
         await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
         waiting = asyncio.create_task(asyncio.to_thread(seconds_to_write, database))
@@ -186,7 +186,7 @@ async def test_holds_others_up_only_until_its_end(store: Store, database: Docume
     assert database["notes"].find_one() == {"_id": A, "n": 0, "others": 1}
 
 
-async def test_cancelled_amid_an_operation_it_lets_go_at_once(store: Store, database: Documents) -> None:
+async def test_cancellation_within_an_operation_aborts_at_once(store: Store, database: Documents) -> None:
     before = whole(database)
 
     async def work() -> None:
@@ -204,7 +204,7 @@ async def test_cancelled_amid_an_operation_it_lets_go_at_once(store: Store, data
     assert await asyncio.to_thread(seconds_to_write, database) < PROMPT_TIMEOUT
 
 
-async def test_cancelled_twice_it_still_ends(store: Store, database: Documents) -> None:
+async def test_second_cancellation_still_aborts(store: Store, database: Documents) -> None:
     async def work() -> None:
         async with store.dry_run(60):
             await store.notes.update_one({"_id": A}, {"$inc": {"n": 1}})
@@ -220,7 +220,7 @@ async def test_cancelled_twice_it_still_ends(store: Store, database: Documents) 
     assert database["notes"].find_one() == {"_id": A, "n": 0, "others": 1}
 
 
-async def test_who_comes_after_its_end_writes_nothing(store: Store, database: Documents) -> None:
+async def test_write_after_the_end_is_refused(store: Store, database: Documents) -> None:
     async def come_late(over: asyncio.Event) -> None:
         await over.wait()
         await store.notes.insert({"_id": B})
@@ -235,13 +235,13 @@ async def test_who_comes_after_its_end_writes_nothing(store: Store, database: Do
     assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
 
 
-async def test_trial_of_nothing_asks_for_nothing(store: Store, database: Documents) -> None:
+async def test_dry_run_without_operations_begins_no_transaction(store: Store, database: Documents) -> None:
     async with store.dry_run(60) as dry_run:
         pass
     assert (dry_run.has_begun, list(dry_run.writes)) == (False, [])
 
 
-async def test_without_a_guardian_nothing_is_begun(mongodb_url: str, database: Documents) -> None:
+async def test_missing_reaper_refuses_the_dry_run(mongodb_url: str, database: Documents) -> None:
     store = Store(mongodb_url, database.name, reaper=NoProcesses(mongodb_url))
     try:
         async with store.dry_run(60) as dry_run:
@@ -253,7 +253,7 @@ async def test_without_a_guardian_nothing_is_begun(mongodb_url: str, database: D
     assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
 
 
-async def test_end_that_took_long_is_made_sure_of(store: Store, database: Documents) -> None:
+async def test_slow_abort_is_handed_to_the_reaper(store: Store, database: Documents) -> None:
     async with store.dry_run(60, max_abort_duration=0):
         await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
     assert await asyncio.to_thread(seconds_to_write, database) < PROMPT_TIMEOUT
@@ -261,7 +261,7 @@ async def test_end_that_took_long_is_made_sure_of(store: Store, database: Docume
         assert await store.notes.get(A) == {"_id": A, "n": 0, "others": 1}
 
 
-async def test_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: str, database: Documents) -> None:
+async def test_broken_connection_is_aborted_by_the_reaper(mongodb_url: str, database: Documents) -> None:
     # The server may have begun an operation whose reply was lost, and cannot be reached until it is reconnected.
     line = Line(mongodb_url)
     await line.mend()
@@ -282,7 +282,7 @@ async def test_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: str
         await line.cut()
 
 
-async def test_process_that_stands_still_holds_nobody_up(store: Store, database: Documents) -> None:
+async def test_stopped_process_blocks_no_other_write(store: Store, database: Documents) -> None:
     waited: list[float] = []
     other = threading.Thread(target=lambda: waited.append(seconds_to_write(database)))
     async with store.dry_run(2) as dry_run:

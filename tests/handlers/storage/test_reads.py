@@ -27,7 +27,7 @@ from tests.support.backends import scratch_database
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 
 
-def test_command_states_only_what_is_given() -> None:
+def test_command_contains_given_options_only() -> None:
     assert Query({"a": 1}).command("notes") == {"find": "notes", "filter": {"a": 1}, "batchSize": BATCH}
     query = Query({}, fields=("a",), sort=[("b", -1), ("_id", 1)], limit=2, skip=3)
     assert query.command("notes") == {
@@ -57,7 +57,7 @@ def test_command_states_only_what_is_given() -> None:
         (ConfigurationError(), False),
     ],
 )
-def test_only_reads_that_may_succeed_again_are_repeated(error: PyMongoError, expected: bool) -> None:
+def test_retryable_errors_are_the_transient_ones(error: PyMongoError, expected: bool) -> None:
     assert is_retryable(error) is expected
 
 
@@ -70,7 +70,7 @@ async def collection(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncI
 
 
 @pytest.mark.parametrize("mode", [ReadPreference.PRIMARY, ReadPreference.PRIMARY_PREFERRED])
-async def test_commands_and_cursors_find_the_same(collection: tuple[Driver, Any], mode: Secondary) -> None:
+async def test_commands_and_cursors_return_the_same(collection: tuple[Driver, Any], mode: Secondary) -> None:
     driver, notes = collection
     await notes.insert_many([{"_id": ObjectId(), "n": number, "even": number % 2 == 0} for number in range(300)])
     chosen = notes.with_options(read_preference=mode)

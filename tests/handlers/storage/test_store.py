@@ -59,7 +59,7 @@ async def test_reads_dates_of_any_size_and_selected_fields(store: Store) -> None
     assert await store.users.get("x") is None
 
 
-async def test_lookups_that_come_together_are_one_query(store: Store) -> None:
+async def test_concurrent_lookups_are_one_query(store: Store) -> None:
     for place, identity in enumerate((A, B)):
         await store.notes.insert({"_id": identity, "consultation": C, "created_at": place})
     alone = await store.notes.get(A)
@@ -86,7 +86,7 @@ async def test_changes_and_deletes(store: Store) -> None:
     assert await store.notes.find_one({}) is None
 
 
-async def test_tells_errors_apart(store: Store) -> None:
+async def test_duplicate_and_unavailable_errors_differ(store: Store) -> None:
     await store.make_indexes()
     await store.users.insert({"_id": A, "email": "a@b"})
     with pytest.raises(DuplicateError, match=r"^E11000 duplicate key error.*email_1") as duplicate:
@@ -107,7 +107,9 @@ async def test_tells_errors_apart(store: Store) -> None:
         await store.users.insert({"_id": B, "x": "y" * 17_000_000})
 
 
-async def test_indexes_are_made_and_existing_ones_left_alone(store: Store, database: Database[dict[str, Any]]) -> None:
+async def test_missing_indexes_are_created_and_existing_ones_kept(
+    store: Store, database: Database[dict[str, Any]]
+) -> None:
     database["users"].create_index("email", name="email_1", unique=True, background=True)
     database["notes"].create_index([("consultation", 1), ("created_at", -1), ("_id", -1)], name="made otherwise")
     store.start()
@@ -121,7 +123,7 @@ async def test_indexes_are_made_and_existing_ones_left_alone(store: Store, datab
     assert "made otherwise" in database["notes"].index_information()
 
 
-async def test_all_or_nothing(store: Store) -> None:
+async def test_transaction_commits_all_or_nothing(store: Store) -> None:
     async def write() -> str:
         await store.notes.insert({"_id": A})
         await store.consultations.insert({"_id": B})
@@ -152,7 +154,7 @@ async def test_conflicting_writes_are_tried_again(store: Store) -> None:
     assert await store.consultations.get(A) == {"_id": A, "n": 5}
 
 
-async def test_cancelled_transaction_leaves_all_or_nothing(store: Store) -> None:
+async def test_cancelled_transaction_commits_all_or_nothing(store: Store) -> None:
     async def write() -> None:
         await store.notes.insert({"_id": ObjectId()})
         await store.prompts.insert({"_id": ObjectId()})
@@ -188,7 +190,7 @@ def test_shares_out_as_mongodb_would_match() -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_without_a_server_every_operation_gives_up_in_time(driver: DriverName) -> None:
+async def test_operations_without_a_server_fail_in_time(driver: DriverName) -> None:
     store = Store(f"mongodb://127.0.0.1:{free_port()}", "nowhere", timeout=0.5, driver=driver)
     store.start()
     begun = time.monotonic()
@@ -205,7 +207,7 @@ async def test_without_a_server_every_operation_gives_up_in_time(driver: DriverN
 
 @pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start")
 @pytest.mark.parametrize("driver", [DRIVERS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in DRIVERS[1:])])
-async def test_recovers_when_the_server_comes_back(tmp_path: Path, driver: DriverName) -> None:
+async def test_store_recovers_when_the_server_returns(tmp_path: Path, driver: DriverName) -> None:
     mongod = Mongod(tmp_path / "data", port=free_port())
     await asyncio.to_thread(mongod.start)
     store = Store(mongod.url, "recovery", timeout=1, driver=driver)
@@ -234,7 +236,7 @@ async def until_it_answers(store: Store) -> None:
 
 
 @pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start")
-async def test_writes_one_by_one_where_there_are_no_transactions(tmp_path: Path) -> None:
+async def test_standalone_server_gets_single_writes(tmp_path: Path) -> None:
     program, port = find_mongod(), free_port()
     assert program is not None
     (tmp_path / "data").mkdir()

@@ -69,7 +69,7 @@ def held(database: Documents) -> ClientSession:
     return session
 
 
-def test_process_that_is_killed_or_stopped_holds_nobody_up(mongodb_url: str, database: Documents) -> None:
+def test_killed_or_stopped_process_blocks_no_other_write(mongodb_url: str, database: Documents) -> None:
     killed, stopped = dry_run_process(mongodb_url, database, 1, 60), dry_run_process(mongodb_url, database, 2, 1)
     try:
         for process in (killed, stopped):
@@ -101,7 +101,7 @@ def test_dead_reaper_is_replaced_with_the_same_transactions(mongodb_url: str, da
         assert seconds_to_write(database) < PROMPT_TIMEOUT
 
 
-def test_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
+def test_idle_reaper_exits_at_once(mongodb_url: str) -> None:
     guardian = Reaper(mongodb_url)
     guardian.close()
     session = {"id": Binary(bytes(16), 4)}
@@ -114,7 +114,7 @@ def test_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
     assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
-def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(mongodb_url: str, database: Documents) -> None:
+def test_reaper_reads_until_eof_and_aborts_open_transactions(mongodb_url: str, database: Documents) -> None:
     schedule = ReaperSchedule(partial(kill, mongodb_url), retry_delay=0.05)
     reading, writing = os.pipe()
     with held(database) as session, database.client.start_session() as other:
@@ -130,7 +130,7 @@ def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(mongodb_url: str
         assert not listening.is_alive()
 
 
-def test_without_mongodb_nothing_is_ended() -> None:
+def test_missing_mongodb_aborts_nothing() -> None:
     assert not kill(f"mongodb://127.0.0.1:{free_port()}", ["00" * 16], timeout=0.1)
 
 
@@ -146,7 +146,7 @@ class Kills:
         return self.succeeds
 
 
-def test_what_is_over_and_not_done_is_ended_a_few_times() -> None:
+def test_overdue_transaction_is_aborted_a_few_times() -> None:
     kills = Kills()
     watch = ReaperSchedule(kills)
     assert watch.seconds_left(0) is None
@@ -167,7 +167,7 @@ def test_what_is_over_and_not_done_is_ended_a_few_times() -> None:
     assert watch.seconds_left(now) is None
 
 
-def test_what_is_done_after_all_is_left_alone() -> None:
+def test_finished_transaction_is_not_aborted_again() -> None:
     kills = Kills()
     watch = ReaperSchedule(kills)
     watch.read_line("open a 10.0")

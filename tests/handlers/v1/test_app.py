@@ -35,12 +35,12 @@ BESIDE = (
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PATCH"])
 @pytest.mark.parametrize("target", BESIDE)
-async def test_beside_v1_all_is_as_in_the_legacy(twins: Twins, target: str, method: str) -> None:
+async def test_paths_outside_v1_are_answered_as_legacy(twins: Twins, target: str, method: str) -> None:
     (await twins.ask(get(target, method=method))).assert_equal()
 
 
 @pytest.mark.parametrize("path", ["/nothing", "//", "/users/", "/users", "/users/profile/", "/USERS/profile"])
-async def test_what_v1_does_not_know_is_not_found(surface: Surface, path: str) -> None:
+async def test_unknown_v1_path_is_404(surface: Surface, path: str) -> None:
     answer = await surface.client.get(httpx.URL(str(surface.client.base_url), raw_path=(V1 + path).encode()))
     assert expect(404, answer) == {"detail": "Not Found"}
     assert "x-powered-by" not in answer.headers
@@ -55,7 +55,7 @@ async def test_what_v1_does_not_know_is_not_found(surface: Surface, path: str) -
         ("/consultations/start", "POST"),
     ],
 )
-async def test_says_which_methods_there_are(surface: Surface, path: str, methods: str) -> None:
+async def test_wrong_method_lists_the_allowed_ones(surface: Surface, path: str, methods: str) -> None:
     answer = await surface.client.options(V1 + path)
     assert expect(405, answer) == {"detail": "Method Not Allowed"}
     assert answer.headers["allow"] == methods
@@ -67,7 +67,7 @@ def asking(template: str | None) -> Scope:
 
 
 @pytest.mark.parametrize(("template", "v1s"), [("/health", True), ("/*", False), ("/{page}", False), (None, False)])
-async def test_health_is_v1s_by_a_route_of_its_own(template: str | None, v1s: bool) -> None:
+async def test_health_belongs_to_v1_by_a_declared_route(template: str | None, v1s: bool) -> None:
     assert is_v1_request(asking(template)) is v1s
 
 
@@ -80,7 +80,7 @@ def routed(app: ASGIApp) -> ASGIApp:
     return pass_on
 
 
-async def test_tells_that_it_is_healthy(mongodb_url: str) -> None:
+async def test_healthy_app_reports_ok(mongodb_url: str) -> None:
     app = create_app(settings_for(mongodb_url, "unused"))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(routed(app))
@@ -89,7 +89,7 @@ async def test_tells_that_it_is_healthy(mongodb_url: str) -> None:
             assert expect(200, await client.get("/")) == {"msg": "welcome to the server"}
 
 
-async def test_pages_of_the_frontends_may_call_it(surface: Surface) -> None:
+async def test_allowed_origin_passes_preflight(surface: Surface) -> None:
     asked = {"access-control-request-method": "PATCH", "access-control-request-headers": "authorization"}
     preflight = await surface.client.options(f"{V1}/notes/x", headers={**asked, "origin": ORIGIN})
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, ORIGIN)
@@ -100,20 +100,20 @@ async def test_pages_of_the_frontends_may_call_it(surface: Surface) -> None:
     assert refused.headers["access-control-allow-credentials"] == "true"
 
 
-async def test_pages_of_others_may_not(surface: Surface) -> None:
+async def test_other_origin_gets_no_cors_headers(surface: Surface) -> None:
     asked = {"origin": "http://elsewhere", "access-control-request-method": "GET"}
     assert (await surface.client.options(f"{V1}/notes", headers=asked)).status_code == 400
     answer = await surface.client.get(f"{V1}/notes", headers={"origin": "http://elsewhere"})
     assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_nothing_is_kept_or_guessed(surface: Surface) -> None:
+async def test_answers_forbid_caching_and_sniffing(surface: Surface) -> None:
     for path in (f"{V1}/nothing", OPENAPI):
         answer = await surface.client.get(path)
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS
 
 
-async def test_shows_its_openapi(surface: Surface) -> None:
+async def test_openapi_is_served(surface: Surface) -> None:
     shown = expect(200, await surface.client.get(OPENAPI))
     assert shown["openapi"].startswith("3.1")
     assert shown == create_v1().openapi()
@@ -122,7 +122,7 @@ async def test_shows_its_openapi(surface: Surface) -> None:
     assert len(ids) == len(set(ids))
 
 
-async def test_what_nobody_foresaw_is_told_to_the_log_alone(surface: Surface) -> None:
+async def test_unexpected_failure_is_logged_and_not_shown(surface: Surface) -> None:
     amara = surface.person()
     await amara.post("/prompts", {"name": "x", "text": "x"})
     surface.database.command("collMod", "prompts", validator={"never": True})

@@ -48,7 +48,7 @@ async def test_summarises_a_consultation(surface: Surface) -> None:
     expect(404, await amara.ask("POST", "/ai/summary", json={"consultation_id": NOBODY}))
 
 
-async def test_looks_at_images(surface: Surface) -> None:
+async def test_images_are_described(surface: Surface) -> None:
     images = ["https://clinic.example/scan.png", f"data:image/png;base64,{PIXEL}", PIXEL]
     answer = await surface.person().post("/ai/images", {"images": images, "prompt": "What is it?"}, 200)
     assert answer == {"response": "images=3 text=What is it?"}
@@ -57,12 +57,12 @@ async def test_looks_at_images(surface: Surface) -> None:
 @pytest.mark.parametrize(
     "images", [[], ["ftp://x/y.png"], ["data:text/html,x"], ["HTTPS://x"], [""], [7], [PIXEL] * 11, PIXEL]
 )
-async def test_refuses_what_is_no_image(surface: Surface, images: object) -> None:
+async def test_invalid_images_are_refused(surface: Surface, images: object) -> None:
     detail = expect(422, await surface.person().ask("POST", "/ai/images", json={"images": images}))["detail"]
     assert detail[0]["loc"][:2] == ["body", "images"]
 
 
-async def test_finds_codes_all_of_them(surface: Surface) -> None:
+async def test_codes_are_all_listed(surface: Surface) -> None:
     codes = await surface.person().get("/ai/codes", params={"name": "asthma"})
     assert [code["name"] for code in codes] == ["asthma 0", "asthma 1", "asthma 2"]
     assert codes[0] == {"name": "asthma 0", "code": "44054006", "url": "http://snomed.info/sct"}
@@ -71,7 +71,7 @@ async def test_finds_codes_all_of_them(surface: Surface) -> None:
     assert detail[0]["loc"] == ["query", "name"]
 
 
-async def test_code_may_lack_what_it_likes(surface: Surface) -> None:
+async def test_code_members_are_optional(surface: Surface) -> None:
     said = {"access_token": "t", "expansion": {"contains": [{"code": 7, "system": "s"}]}}
     with surface.outside.giving(Script([Answer(body=json.dumps(said).encode())])):
         codes = await surface.person().get("/ai/codes", params={"name": "asthma"})
@@ -106,7 +106,7 @@ async def _assert_each_fails(surface: Surface, answer: Answer, status: int) -> N
     assert all(each.json().keys() == {"detail"} and "secret" not in each.text for each in answers)
 
 
-async def test_says_that_they_cannot_be_reached(mongodb_url: str) -> None:
+async def test_unreachable_services_are_502(mongodb_url: str) -> None:
     changes = {"openai_base_url": f"{NOWHERE}/v1", "nhs_auth_url": f"{NOWHERE}/token", "nhs_api_url": NOWHERE}
     async with v1_surface(mongodb_url, model_deadline=5, **changes) as surface:
         amara = surface.person()

@@ -58,7 +58,7 @@ async def test_starts(surface: Surface) -> None:
         '{"a": "\\ud800"}',
     ],
 )  # fmt: skip
-async def test_refuses_what_cannot_be_stored(surface: Surface, patient: str) -> None:
+async def test_unstorable_patient_data_are_refused(surface: Surface, patient: str) -> None:
     content = f'{{"patient_data": {patient}}}'
     headers = {"content-type": "application/json"}
     amara = surface.person()
@@ -73,7 +73,7 @@ async def test_numbers_beyond_64_bits_are_stored_as_in_javascript(surface: Surfa
     assert started["patient_data"] == {"n": float(2**70), "m": -(2**63)}
 
 
-async def test_lists_ones_own_newest_first_in_pages(surface: Surface) -> None:
+async def test_own_consultations_are_paged_newest_first(surface: Surface) -> None:
     amara, ben = surface.person(), surface.person()
     started = [(await amara.start())["id"] for _ in range(5)]
     await ben.start()
@@ -84,13 +84,13 @@ async def test_lists_ones_own_newest_first_in_pages(surface: Surface) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "offset=-1", "offset=x"])
-async def test_refuses_pages_that_are_none(surface: Surface, query: str) -> None:
+async def test_invalid_pages_are_refused(surface: Surface, query: str) -> None:
     detail = expect(422, await surface.person().ask("GET", f"/consultations?{query}"))["detail"]
     assert detail[0]["loc"] == ["query", query.partition("=")[0]]
 
 
 @pytest.mark.parametrize("path", ["/consultations/{}", "/transcripts/{}"])
-async def test_knows_no_other(surface: Surface, path: str) -> None:
+async def test_foreign_consultation_is_404(surface: Surface, path: str) -> None:
     amara = surface.person()
     detail = expect(404, await amara.ask("GET", path.format(NOBODY)))["detail"]
     assert detail.endswith(" not found")
@@ -130,7 +130,7 @@ async def test_ends_with_a_summary_and_highlights(surface: Surface) -> None:
     assert SOAP in asked[0]
 
 
-async def test_ends_by_a_prompt_that_one_may_use(surface: Surface) -> None:
+async def test_own_or_shared_prompt_ends_a_consultation(surface: Surface) -> None:
     ben = surface.person()
     shared = await ben.post("/prompts", {"name": "short", "text": "Be brief.", "is_shareable": True})
     private = await ben.post("/prompts", {"name": "mine", "text": "Be long."})
@@ -142,7 +142,7 @@ async def test_ends_by_a_prompt_that_one_may_use(surface: Surface) -> None:
     assert json.loads(call["body"])["messages"][0]["content"] == "Be brief."  # type: ignore[index,call-overload,arg-type]
 
 
-async def test_ends_once(surface: Surface) -> None:
+async def test_ended_consultation_is_not_ended_again(surface: Surface) -> None:
     amara, started = await started_and_said(surface, "A cough.")
     path = f"/consultations/{started['id']}/end"
     answers = await asyncio.gather(*(amara.ask("POST", path, json={}) for _ in range(3)))
@@ -167,7 +167,7 @@ async def test_ends_though_the_model_fails(surface: Surface, answer: Answer) -> 
         ('[{"term": "a", "possible_snomed": "1"}, {"term": 1}, 2, {"term": "b", "possible_snomed": 3}]', ["a"]),
     ],
 )
-async def test_takes_of_the_highlights_what_is_one(surface: Surface, said: str, highlights: list[str]) -> None:
+async def test_invalid_highlights_are_dropped(surface: Surface, said: str, highlights: list[str]) -> None:
     amara, started = await started_and_said(surface, "A cough.")
     script = Choice({SOAP: [completion(" It is a cough. ")], CODING: [completion(said)]})
     with surface.outside.giving(script):
@@ -176,14 +176,14 @@ async def test_takes_of_the_highlights_what_is_one(surface: Surface, said: str, 
     assert [each["term"] for each in ended["highlights"]] == highlights
 
 
-async def test_ends_nothing_that_has_no_transcript(surface: Surface) -> None:
+async def test_consultation_without_a_transcript_is_not_ended(surface: Surface) -> None:
     amara, started = await started_and_said(surface, "A cough.")
     surface.database["transcripts"].delete_one({"_id": ObjectId(started["transcript_id"])})
     refused = await amara.ask("POST", f"/consultations/{started['id']}/end", json={})
     assert expect(404, refused) == {"detail": "Transcript not found"}
 
 
-async def test_client_that_goes_takes_its_question_with_it(mongodb_url: str) -> None:
+async def test_disconnect_cancels_the_model_call(mongodb_url: str) -> None:
     async with v1_surface(mongodb_url, model_deadline=60) as surface:
         amara, started = await started_and_said(surface, "A cough.")
         script = Script([Answer(hang=True)])
@@ -196,7 +196,7 @@ async def test_client_that_goes_takes_its_question_with_it(mongodb_url: str) -> 
         assert (await amara.get(f"/consultations/{started['id']}"))["status"] == "active"
 
 
-async def test_shows_what_others_have_stored_as_far_as_it_can(surface: Surface) -> None:
+async def test_unusual_stored_documents_are_shown(surface: Surface) -> None:
     amara = surface.person()
     odd: dict[str, Any] = {
         "_id": ObjectId(),

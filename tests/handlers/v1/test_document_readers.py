@@ -47,20 +47,20 @@ documents = st.dictionaries(st.sampled_from(FIELDS), values).map(lambda fields: 
 
 @settings(max_examples=examples(60))
 @given(documents)
-def test_every_document_can_be_shown(document: dict[str, Any]) -> None:
+def test_documents_can_all_be_shown(document: dict[str, Any]) -> None:
     for model in (User, Consultation, Transcript, Note):
         assert json.loads(model.of(document).model_dump_json())["id"] == str(ME)
     assert json.loads(Prompt.of(document, ME).model_dump_json())["id"] == str(ME)
 
 
 @given(st.datetimes())
-def test_dates_are_what_was_stored(when: datetime) -> None:
+def test_dates_equal_the_stored_ones(when: datetime) -> None:
     exact = when.replace(microsecond=when.microsecond // 1000 * 1000, tzinfo=UTC)
     milliseconds = round((exact - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000)
     assert document_readers.moment({"at": DatetimeMS(milliseconds)}, "at") == exact
 
 
 @pytest.mark.parametrize("value", [2**62, -(2**62)])
-def test_date_that_there_is_not_is_the_ids(value: int) -> None:
+def test_missing_date_is_the_ids(value: int) -> None:
     assert document_readers.moment({"at": DatetimeMS(value)}, "at") is None
     assert document_readers.birth({"_id": ME, "at": DatetimeMS(value)}, "at") == ME.generation_time

@@ -194,7 +194,7 @@ async def test_answers_origins_as_cors(express: int, native: int, method: str) -
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-async def test_knows_what_is_fresh_as_express(express: int, native: int, method: str) -> None:
+async def test_freshness_equals_express(express: int, native: int, method: str) -> None:
     requests = {
         f"{target} {headers}": twin.request(method, target, headers)
         for target in ("/", "/status/201", "/status/404", "/nope")
@@ -280,7 +280,7 @@ async def crash(_: Request) -> Reply:
     raise LookupError("a secret")
 
 
-async def test_crash_is_a_page_that_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_crash_page_shows_no_details(caplog: pytest.LogCaptureFixture) -> None:
     answer = await Conversation().hold(application(crash))
     assert answer is not None
     assert answer[0] == 500
@@ -289,7 +289,7 @@ async def test_crash_is_a_page_that_tells_nothing(caplog: pytest.LogCaptureFixtu
     assert "a secret" not in caplog.text
 
 
-async def test_known_fault_is_answered_its_own_way() -> None:
+async def test_registered_error_has_its_own_answer() -> None:
     def explain(error: Exception) -> Reply:
         return json(503, {"msg": str(error)})
 
@@ -303,12 +303,12 @@ async def test_known_fault_is_answered_its_own_way() -> None:
 BODY = ((b"content-type", b"application/json"), (b"transfer-encoding", b"chunked"))
 
 
-async def test_who_goes_away_while_sending_is_not_answered() -> None:
+async def test_disconnect_during_the_body_gets_no_answer() -> None:
     for messages in ((GONE,), (piece(b'{"a"', more=True), GONE)):
         assert await Conversation(*messages, method="POST", headers=BODY).hold(application(crash)) is None
 
 
-async def test_who_goes_away_before_a_page_is_not_answered() -> None:
+async def test_disconnect_before_the_error_page_gets_no_answer() -> None:
     headers = ((b"transfer-encoding", b"chunked"),)
     assert await Conversation(piece(b"x", more=True), GONE, headers=headers).hold(application(crash)) is None
 
@@ -321,7 +321,7 @@ async def test_page_waits_for_the_whole_body() -> None:
     assert conversation.messages == []
 
 
-async def test_handler_can_wait_for_the_client_to_go() -> None:
+async def test_handler_can_await_the_disconnect() -> None:
     async def wait(request: Request) -> Reply:
         await request.wait_for_disconnect()
         return json(200, {})
@@ -331,7 +331,7 @@ async def test_handler_can_wait_for_the_client_to_go() -> None:
         assert await Conversation(*messages, headers=headers).hold(application(wait)) == (200, b"{}")
 
 
-async def test_reply_may_be_json_text_already() -> None:
+async def test_reply_accepts_serialised_json() -> None:
     async def answer(_: Request) -> Reply:
         return encoded_json(200, b'{"a":1}')
 
@@ -340,7 +340,7 @@ async def test_reply_may_be_json_text_already() -> None:
     assert (b"content-type", b"application/json; charset=utf-8") in conversation.sent[0]["headers"]
 
 
-async def test_not_modified_answer_keeps_headers_of_its_own() -> None:
+async def test_not_modified_answer_keeps_its_own_headers() -> None:
     async def answer(_: Request) -> Reply:
         reply = json(200, {})
         reply.headers += ((b"x-own", b"1"),)
@@ -352,7 +352,7 @@ async def test_not_modified_answer_keeps_headers_of_its_own() -> None:
     assert names == [b"x-powered-by", b"vary", b"access-control-allow-credentials", b"x-own", b"etag"]
 
 
-async def test_target_is_put_together_where_no_gateway_kept_it() -> None:
+async def test_target_is_built_from_path_and_query_without_a_gateway() -> None:
     async def show(request: Request) -> Reply:
         return json(200, [request.target, dict(request.query)])
 

@@ -148,7 +148,7 @@ TEXTS = [
 ]
 
 
-async def test_takes_the_types_that_body_parser_takes(express: int, native: int) -> None:
+async def test_body_types_equal_body_parser(express: int, native: int) -> None:
     requests = {kind: post(b'{"a":1}', kind=kind) for kind in TYPES}
     requests["none"] = post(b'{"a":1}', kind=None)
     requests["twice"] = post(b"{}", ("Content-Type", "text/plain"))
@@ -176,7 +176,7 @@ async def test_decodes_charsets_as_iconv(express: int, native: int, charset: str
 
 
 @pytest.mark.parametrize("charset", ["utf-16le", "utf-16be", "utf-32le", "utf-32be"])
-async def test_keeps_lone_surrogates_as_iconv(express: int, native: int, charset: str) -> None:
+async def test_lone_surrogates_equal_iconv(express: int, native: int, charset: str) -> None:
     texts = ['["\ud800"]', '["\udc00\ud800"]', '["a\ud83d\ude00b"]']
     coding = charset.replace("le", "-le").replace("be", "-be")
     kind = f"application/json; charset={charset}"
@@ -278,7 +278,7 @@ async def test_inflates_a_body_in_small_chunks(express: int, native: int) -> Non
     assert await twin.differences(native, express, requests) == {}
 
 
-async def test_refuses_what_is_too_large(express: int, native: int) -> None:
+async def test_large_bodies_are_refused_as_by_body_parser(express: int, native: int) -> None:
     exact = b'{"a":"' + b"x" * 2040 + b'"}'
     requests = {
         "exactly": post(exact),

@@ -25,7 +25,7 @@ def test_allowed_origin_is_named_first() -> None:
 
 
 @pytest.mark.parametrize("origin", [b"", b"null", b"http://localhost:3000/", b"HTTP://localhost:3000", b"*"])
-def test_others_are_not_but_the_answer_varies(origin: bytes) -> None:
+def test_foreign_origin_gets_vary_only(origin: bytes) -> None:
     assert CORS.preface(origin) == (
         (b"x-powered-by", b"Express"),
         (b"vary", b"Origin"),

@@ -19,7 +19,7 @@ CODED = {"gzip": gzip.compress(LARGE), "deflate": zlib.compress(LARGE), "br": br
 
 
 @pytest.mark.parametrize("coding", CODED)
-def test_large_body_comes_out_whole(coding: str) -> None:
+def test_large_body_is_inflated_whole(coding: str) -> None:
     stream = inflater(coding)
     assert stream is not None
     assert b"".join(stream.inflate(CODED[coding])) == LARGE
@@ -27,7 +27,7 @@ def test_large_body_comes_out_whole(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", CODED)
-def test_small_body_comes_out_in_steps(coding: str) -> None:
+def test_small_body_is_inflated_in_steps(coding: str) -> None:
     stream = inflater(coding)
     assert stream is not None
     assert max(map(len, stream.inflate(CODED[coding]))) <= 2 * STEP  # brotli returns more than requested
@@ -46,7 +46,7 @@ def inflated(coding: str, pieces: Sequence[bytes]) -> bytes | None:
 
 
 @pytest.mark.parametrize("coding", CODED)
-def test_body_in_halves_is_one(coding: str) -> None:
+def test_halved_body_is_inflated_whole(coding: str) -> None:
     middle = len(CODED[coding]) // 2
     assert inflated(coding, (CODED[coding][:middle], CODED[coding][middle:])) == LARGE
 
@@ -70,7 +70,7 @@ def test_half_a_body_is_corrupt(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", CODED)
-def test_rubbish_is_corrupt(coding: str) -> None:
+def test_invalid_data_is_corrupt(coding: str) -> None:
     stream = inflater(coding)
     assert stream is not None
     with pytest.raises(CorruptError):
@@ -78,5 +78,5 @@ def test_rubbish_is_corrupt(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["zstd", "compress", "x-gzip", "identity", ""])
-def test_other_codings_are_unknown(coding: str) -> None:
+def test_other_codings_have_no_inflater(coding: str) -> None:
     assert inflater(coding) is None

@@ -54,7 +54,7 @@ def test_mount_covers_whole_segments() -> None:
     assert mount.match("/api/notesx") is None
 
 
-def test_route_gives_its_parameters_decoded() -> None:
+def test_route_parameters_are_decoded() -> None:
     route = Pattern("/:promptId/add-prompt/:transcriptId", whole=True)
     match = route.match("/a%2Fb/ADD-PROMPT/c%20d/")
     assert match is not None
@@ -62,5 +62,5 @@ def test_route_gives_its_parameters_decoded() -> None:
     assert route.match("/a/add-prompt/b//") is None
 
 
-def test_status_without_a_phrase_has_a_page_all_the_same() -> None:
+def test_status_without_a_phrase_has_a_page() -> None:
     assert b"<pre>undefined</pre>" in error_page(499)

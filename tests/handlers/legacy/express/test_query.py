@@ -76,5 +76,5 @@ def test_stops_where_querystring_stops(node: Libraries, count: int, tail: str, p
     assert parse(text) == node.ask("query", text)
 
 
-def test_reads_no_query_as_an_empty_one() -> None:
+def test_missing_query_parses_as_empty() -> None:
     assert parse(None) == {}

@@ -107,5 +107,5 @@ def test_splits_any_target_as_parseurl(node: Libraries, target: str) -> None:
         ("*", 1, "/"),
     ],
 )
-def test_mounted_router_sees_the_rest(target: str, length: int, rest: str) -> None:
+def test_mounted_router_receives_the_remaining_path(target: str, length: int, rest: str) -> None:
     assert below(target, length) == rest

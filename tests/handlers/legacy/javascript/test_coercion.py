@@ -57,7 +57,7 @@ ODD: list[object] = [
 
 
 @pytest.mark.parametrize("value", ODD, ids=repr)
-def test_converts_what_is_odd_as_node_does(node: Node, value: object) -> None:
+def test_unusual_values_convert_as_in_node(node: Node, value: object) -> None:
     assert ours(to_string, value) == theirs(node, "string", value)
     assert ours(lambda given: describe(to_number(given)), value) == theirs(node, "number", value)
     assert type_of(value) == node.ask("typeof", value)
@@ -66,13 +66,13 @@ def test_converts_what_is_odd_as_node_does(node: Node, value: object) -> None:
 
 @judged
 @given(value=values)
-def test_converts_every_value_as_node_does(node: Node, value: object) -> None:
+def test_values_convert_as_in_node(node: Node, value: object) -> None:
     assert ours(to_string, value) == theirs(node, "string", value)
     assert ours(lambda given: describe(to_number(given)), value) == theirs(node, "number", value)
 
 
 @judged
 @given(value=values)
-def test_names_every_type_as_node_and_mongoose_do(node: Node, value: object) -> None:
+def test_type_names_equal_node_and_mongoose(node: Node, value: object) -> None:
     assert type_of(value) == node.ask("typeof", value)
     assert value_type(value) == node.ask("valueType", value)

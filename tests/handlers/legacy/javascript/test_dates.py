@@ -61,7 +61,7 @@ TABLE += [
 
 
 @pytest.mark.parametrize("text", TABLE)
-def test_reads_what_is_odd_as_node_does(node: Node, text: str) -> None:
+def test_unusual_dates_parse_as_in_node(node: Node, text: str) -> None:
     assert ours(text) == node.ask("date", text)
 
 
@@ -93,13 +93,13 @@ def spoilt(draw: st.DrawFn) -> str:
 
 @judged
 @given(text=spoilt() | st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
-def test_reads_every_text_as_node_does(node: Node, text: str) -> None:
+def test_texts_parse_to_dates_as_in_node(node: Node, text: str) -> None:
     assert ours(text) == node.ask("date", text)
 
 
 @judged
 @given(ms=st.integers(-LIMIT - DAY, LIMIT + DAY) | st.integers(-(10**14), 10**14))
-def test_writes_every_date_as_node_does(node: Node, ms: int) -> None:
+def test_dates_print_as_in_node(node: Node, ms: int) -> None:
     assert date_to_string(ms) == to_string(DatetimeMS(ms)) == node.ask("string", DatetimeMS(ms))
     assert inspect(DatetimeMS(ms)) == node.ask("inspect", DatetimeMS(ms))
     if abs(ms) <= LIMIT:
@@ -111,7 +111,7 @@ def test_invalid_date_has_no_iso_form() -> None:
         iso(LIMIT + 1)
 
 
-def test_number_becomes_a_date_by_truncation_within_the_range() -> None:
+def test_number_becomes_a_truncated_date() -> None:
     assert clip(1.9) == 1
     assert clip(-1.9) == -1
     assert clip(float("nan")) is None

@@ -93,7 +93,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("text", ODD)
-def test_reads_what_is_odd_as_node_does(node: Node, text: str) -> None:
+def test_unusual_json_parses_as_in_node(node: Node, text: str) -> None:
     assert ours(text) == theirs(node, text)
     assert by_hand(text) == theirs(node, text)
 
@@ -111,14 +111,14 @@ def damaged(draw: st.DrawFn) -> str:
 
 @settings(judged, max_examples=examples(300))
 @given(text=damaged())
-def test_reads_every_text_as_node_does(node: Node, text: str) -> None:
+def test_texts_parse_as_json_as_in_node(node: Node, text: str) -> None:
     expected = theirs(node, text)
     assert ours(text) == expected
     assert by_hand(text) == expected
 
 
 @pytest.mark.parametrize("value", [*BSON, *CODES], ids=repr)
-def test_writes_what_bson_adds_as_js_bson_does(node: Node, value: object) -> None:
+def test_bson_types_are_written_as_by_js_bson(node: Node, value: object) -> None:
     assert stringify(value) == node.ask("stringify", value)
 
 
@@ -126,7 +126,7 @@ def test_writes_what_bson_adds_as_js_bson_does(node: Node, value: object) -> Non
 @given(value=values)
 @example(value={"time": "10:20:30.5", "n": [1.5, 2.0, 1e16]})
 @example(value=[2**63, 1e300])
-def test_writes_every_value_as_node_does(node: Node, value: object) -> None:
+def test_values_are_stringified_as_in_node(node: Node, value: object) -> None:
     expected = node.ask("stringify", value)
     assert stringify(value) == ("" if value is UNDEFINED else expected)
 
@@ -161,7 +161,7 @@ def test_orders_keys_at_any_depth() -> None:
     assert stringify(parse(text)) == text.replace('{"2":0,"1":0}', '{"1":0,"2":0}')
 
 
-def test_writing_too_deep_is_a_range_error(node: Node) -> None:
+def test_writing_deep_nesting_is_a_range_error(node: Node) -> None:
     deep = parse("[" * 9000 + "]" * 9000)
     with pytest.raises(JavaScriptRangeError, match="Maximum call stack size exceeded"):
         stringify(deep)
@@ -169,7 +169,7 @@ def test_writing_too_deep_is_a_range_error(node: Node) -> None:
     assert stringify(parse(shallower)) == shallower
 
 
-def test_what_is_no_javascript_value_is_refused() -> None:
+def test_unsupported_python_type_is_refused() -> None:
     with pytest.raises(TypeError, match="set is not a JavaScript value"):
         stringify([{1, 2}])
 
@@ -177,5 +177,5 @@ def test_what_is_no_javascript_value_is_refused() -> None:
 @settings(deadline=None)
 @given(st.lists(texts, max_size=4))
 @example(["\ud800", "é"])
-def test_strings_are_quoted_as_they_are_written_alone(strings: list[str]) -> None:
+def test_strings_are_quoted_alike_alone_and_nested(strings: list[str]) -> None:
     assert quote_each(strings) == [stringify(each) for each in strings]

@@ -26,13 +26,13 @@ def node() -> Iterator[Node]:
 
 @judged
 @given(number=numbers, radix=st.sampled_from([10, 2, 3, 7, 16, 35, 36]))
-def test_prints_in_every_radix_as_node_does(node: Node, number: float, radix: int) -> None:
+def test_radix_output_equals_node(node: Node, number: float, radix: int) -> None:
     assert number_to_string(number, radix) == node.ask("radix", number, radix)
 
 
 @judged
 @given(number=st.floats(1, 2), exponent=st.integers(50, 1000), radix=st.sampled_from([3, 7, 10, 36]))
-def test_prints_what_lies_past_53_bits_as_node_does(node: Node, number: float, exponent: int, radix: int) -> None:
+def test_radix_output_of_large_numbers_equals_node(node: Node, number: float, exponent: int, radix: int) -> None:
     large = math.ldexp(number, exponent)
     assert number_to_string(large, radix) == node.ask("radix", large, radix)
 
@@ -74,7 +74,7 @@ SPACES = ["", " ", "\n", "\xa0", "\ufeff", "\u2028", "\u3000", "\x1c", "\x85", "
 
 
 @pytest.mark.parametrize("text", [space + word + space for word in WORDS for space in SPACES])
-def test_reads_a_number_from_a_text_as_node_does(node: Node, text: str) -> None:
+def test_texts_convert_to_numbers_as_in_node(node: Node, text: str) -> None:
     assert describe(string_to_number(text)) == node.ask("number", text)
 
 

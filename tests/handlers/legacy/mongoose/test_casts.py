@@ -40,7 +40,7 @@ def test_strings(value: Value, text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [[], ["a"], {}, {"_id": 5}, {"_id": ""}, Code("x"), MinKey()])
-def test_what_is_no_string(value: Value) -> None:
+def test_uncastable_string_is_refused(value: Value) -> None:
     assert refusal(casts.cast_string, value) is None
 
 
@@ -52,7 +52,7 @@ def test_booleans(values: tuple[Value, ...], truth: bool) -> None:
 
 
 @pytest.mark.parametrize("value", ["maybe", 2, [], {}, [True], "TRUE", float("nan"), Int64(2**60)])
-def test_what_is_no_boolean(value: Value) -> None:
+def test_uncastable_boolean_is_refused(value: Value) -> None:
     assert refusal(casts.cast_boolean, value) is None
 
 
@@ -64,11 +64,11 @@ def test_ids(value: Value) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "abc", "123456789012", 5, True, {}, {"id": HEX}, {"_id": {}}, [HEX, HEX]])
-def test_what_is_no_id(value: Value) -> None:
+def test_uncastable_id_is_refused(value: Value) -> None:
     assert refusal(casts.cast_object_id, value) == "BSONError"
 
 
-def test_object_that_cannot_be_spelled_is_no_id() -> None:
+def test_object_without_a_text_casts_to_no_id() -> None:
     assert refusal(casts.cast_object_id, {"toString": 1}) == "BSONError"
     assert refusal(casts.cast_object_id, [{"toString": 1}]) == "TypeError"
 
@@ -95,17 +95,17 @@ def test_dates(value: Value, milliseconds: int | None) -> None:
         assert casts.cast_date(value) == DatetimeMS(milliseconds)
 
 
-def test_empty_text_is_no_date_and_no_number_but_null() -> None:
+def test_empty_text_casts_to_null_date_and_number() -> None:
     assert casts.cast_date("") is None
     assert casts.cast_number("") is None
 
 
 @pytest.mark.parametrize("value", [True, "yesterday", 8.65e15, float("inf"), {}, [], Binary(b"x"), float("nan")])
-def test_what_is_no_date(value: Value) -> None:
+def test_uncastable_date_is_refused(value: Value) -> None:
     assert refusal(casts.cast_date, value) == "AssertionError"
 
 
-def test_object_that_cannot_be_spelled_is_no_date() -> None:
+def test_object_without_a_text_casts_to_no_date() -> None:
     assert refusal(casts.cast_date, {"toString": 1}) == "TypeError"
 
 
@@ -117,9 +117,9 @@ def test_numbers(value: Value, number: float) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"), [("x", "AssertionError"), ([5], "AssertionError"), ({"toString": 1}, "TypeError")]
 )
-def test_what_is_no_number(value: Value, reason: str) -> None:
+def test_uncastable_number_is_refused(value: Value, reason: str) -> None:
     assert refusal(casts.cast_number, value) == reason
 
 
-def test_undefined_is_not_asked_of_casts() -> None:
+def test_undefined_is_not_an_object_id() -> None:
     assert casts.is_object_id(UNDEFINED) is False

@@ -39,7 +39,7 @@ def test_new_document_has_schema_order_with_late_defaults_last() -> None:
     assert list(document.to_json()) == ["clinician", "notes", "status", "_id", "started_at", "__v", "transcript"]
 
 
-def test_undefined_field_gets_its_default_and_null_does_not() -> None:
+def test_undefined_field_gets_its_default_and_null_stays() -> None:
     document = Document.create(PROMPTS, {"is_shareable": UNDEFINED, "is_deleted": None, "prompt_name": UNDEFINED})
     assert (document.get("is_shareable"), document.get("is_deleted")) == (False, None)
     assert refused(document) == (
@@ -48,7 +48,7 @@ def test_undefined_field_gets_its_default_and_null_does_not() -> None:
     )
 
 
-def test_both_dates_of_a_new_document_are_of_one_moment() -> None:
+def test_both_dates_of_a_new_document_are_equal() -> None:
     for _ in range(50):
         note = Document.create(NOTES, {})
         assert note.get("created_at") == note.get("updated_at")
@@ -57,7 +57,7 @@ def test_both_dates_of_a_new_document_are_of_one_moment() -> None:
     assert int(after(UNDEFINED)) >= int(moment)
 
 
-def test_what_cannot_be_cast_is_told_with_its_reason() -> None:
+def test_failed_cast_is_reported_with_its_reason() -> None:
     note = Document.create(NOTES, {"body": {"a": 1}, "transcript": "bad", "clinician": CLINICIAN})
     assert refused(note) == (
         'notes validation failed: transcript: Cast to ObjectId failed for value "bad" (type string) at path '
@@ -70,7 +70,7 @@ def test_what_cannot_be_cast_is_told_with_its_reason() -> None:
     note.validate()
 
 
-def test_role_is_one_of_two() -> None:
+def test_role_outside_the_enum_is_refused() -> None:
     values: dict[str, Value] = {"username": "a", "email": "A@B", "password": "p", "role": "`$&` {LENGTH}" + "x" * 30}
     user = Document.create(USERS, values)
     assert refused(user) == (
@@ -79,7 +79,7 @@ def test_role_is_one_of_two() -> None:
     assert user.get("email") == "a@b"
 
 
-def test_reading_fills_in_defaults_and_drops_what_cannot_be() -> None:
+def test_stored_document_gets_defaults_without_uncastable_fields() -> None:
     read = Document.read(
         CONSULTATIONS, {"_id": IDENTITY, "clinician": "bad", "patient": {}, "__proto__": 1, "2": 1, "1": {}}
     )
@@ -87,7 +87,7 @@ def test_reading_fills_in_defaults_and_drops_what_cannot_be() -> None:
     assert refused(read).startswith("consultations validation failed: clinician: Cast to ObjectId failed")
 
 
-def test_selection_fills_in_what_it_selects() -> None:
+def test_selection_applies_defaults_of_selected_fields() -> None:
     assert Document.read(USERS, {"_id": IDENTITY, "username": 5}, ("username", "notes")).to_json() == {
         "notes": [],
         "_id": IDENTITY,
@@ -95,7 +95,7 @@ def test_selection_fills_in_what_it_selects() -> None:
     }
 
 
-def test_pushing_counts_the_version_and_replacing_asks_for_it() -> None:
+def test_push_increments_the_version_and_replacing_requires_it() -> None:
     pushed = Document.read(CONSULTATIONS, {**STORED, "started_at": now()})
     pushed.push("notes", str(CLINICIAN))
     changes = pushed.changes()
@@ -117,7 +117,7 @@ def test_pushing_counts_the_version_and_replacing_asks_for_it() -> None:
 
 
 @pytest.mark.parametrize(("notes", "what"), [(None, "null"), (["bad"], "undefined")])
-def test_nothing_is_pushed_where_no_array_is(notes: Value, what: str) -> None:
+def test_push_to_a_missing_array_is_a_type_error(notes: Value, what: str) -> None:
     document = Document.read(CONSULTATIONS, {**STORED, "notes": notes})
     with pytest.raises(JavaScriptTypeError, match=f"^Cannot read properties of {what} "):
         document.push("notes", NOTE)
@@ -125,7 +125,7 @@ def test_nothing_is_pushed_where_no_array_is(notes: Value, what: str) -> None:
         document.push("status", NOTE)
 
 
-def test_saving_writes_what_was_set_and_what_was_filled_in() -> None:
+def test_save_writes_set_fields_and_defaults() -> None:
     transcript = Document.read(TRANSCRIPTS, {"_id": IDENTITY, "summary": "old", "clinician": CLINICIAN})
     transcript.set("summary", UNDEFINED)
     transcript.set("clinician", str(CLINICIAN))
@@ -141,7 +141,7 @@ def test_saving_writes_what_was_set_and_what_was_filled_in() -> None:
     assert changes.update["$set"]["summary"] == {"b": [{}], "c": float(2**31)}  # type: ignore[index]
 
 
-def test_document_where_an_id_belongs_is_read_as_one() -> None:
+def test_document_in_place_of_an_id_is_populated() -> None:
     read = Document.read(
         NOTES, {"_id": NOTE, "clinician": {"_id": CLINICIAN, "username": 5}, "transcript": Int64(2**60)}
     )
@@ -161,7 +161,7 @@ def test_filters_name_the_model_and_updates_do_not() -> None:
     assert str(raised.value) == f'{told} because of "BSONError"'
 
 
-def test_missing_id_is_looked_up_as_null() -> None:
+def test_missing_id_is_queried_as_null() -> None:
     assert cast_filter(PROMPTS, by_id(UNDEFINED)) == {"_id": None}
     assert cast_filter(PROMPTS, {"clinician": UNDEFINED, "$or": [{"_id": None}], "$and": []}) == {
         "clinician": None,
@@ -172,7 +172,7 @@ def test_missing_id_is_looked_up_as_null() -> None:
 @pytest.mark.parametrize(
     "filter_", [{"$or": 5}, {"$and": [5]}, {"_id": {"$regex": "a"}}, {"prompt_name": {"$type": []}}]
 )
-def test_odd_operators(filter_: dict[str, Value]) -> None:
+def test_unusual_operators_are_refused(filter_: dict[str, Value]) -> None:
     if filter_ == {"prompt_name": {"$type": []}}:
         assert cast_filter(PROMPTS, filter_) == filter_
     else:
@@ -180,7 +180,7 @@ def test_odd_operators(filter_: dict[str, Value]) -> None:
             cast_filter(PROMPTS, filter_)
 
 
-def test_numbers_are_stored_as_node_stores_them() -> None:
+def test_numbers_are_stored_as_by_node() -> None:
     stored = to_bson({"b": [2**31, -(2**31), 1.0, -0.0], "1": "\ud800x", "0": UNDEFINED, "long": Int64(5)})
     assert repr(stored) == repr(
         {"0": None, "1": "\ufffdx", "b": [2147483648.0, -2147483648, 1.0, -0.0], "long": Int64(5)}

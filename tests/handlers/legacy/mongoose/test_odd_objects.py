@@ -51,7 +51,7 @@ def made(schema: Schema, values: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_inherited_methods_make_operands_of_values(oracle: Oracle, method: str) -> None:
+def test_inherited_methods_make_values_operands(oracle: Oracle, method: str) -> None:
     for path in UPDATE_PATHS[:-1]:
         for operand in OPERANDS[:10] if method != "valueOf" else ():
             filter_ = {path: {"$eq": None, method: operand}}
@@ -63,7 +63,7 @@ def test_inherited_methods_make_operands_of_values(oracle: Oracle, method: str) 
                 assert extended(cast_filter(PROMPTS, filter_)) == answer["stored"]
 
 
-def test_objects_that_look_like_documents_are_set_as_such(oracle: Oracle) -> None:
+def test_objects_resembling_documents_are_set_as_documents(oracle: Oracle) -> None:
     @many_examples
     @given(spread_documents, spread_documents)
     def check(patient: dict[str, Any], clinician: dict[str, Any]) -> None:
@@ -110,7 +110,7 @@ def test_embedded_members_named_as_methods_are_read_alike(oracle: Oracle) -> Non
     check()
 
 
-def test_member_named_as_a_method_keeps_from_saving() -> None:
+def test_member_named_as_a_method_fails_validation() -> None:
     document = Document.read(PROMPTS, {"_id": ObjectId(KNOWN_ID), "toString": 1})
     with pytest.raises(JavaScriptTypeError, match="reading 'length'"):
         document.validate()

@@ -278,7 +278,7 @@ ODD_UPDATES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("update", ODD_UPDATES, ids=str)
-def test_odd_updates(updating: Oracle, update: dict[str, Any]) -> None:
+def test_unusual_updates_cast_as_by_mongoose(updating: Oracle, update: dict[str, Any]) -> None:
     answer = updating.ask("update", model="prompts", update=update)
     if "error" in answer:
         with pytest.raises((MongooseError, JavaScriptTypeError)):

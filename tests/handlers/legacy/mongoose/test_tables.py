@@ -76,7 +76,7 @@ def one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...] = ()) -
 @example([{**SETTLED, "what": {"n": "é", "age": each}} for each in (1, None, 2**40, Int64(2**40), 1.5, True)], ())
 @example([{"what": {"n": "%s", "of": A, "at": MOMENT}}, {"what": {"of": A, "n": "", "at": MOMENT}}], ("what",))
 @example([{**SETTLED, "at": DatetimeMS(at)} for at in (8_640_000_000_000_001, 0, -8_640_000_000_000_000)], ())
-def test_by_columns_as_one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...]) -> None:
+def test_tables_equal_documents_one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...]) -> None:
     try:
         expected = one_by_one(stored, selected)
     except JavaScriptTypeError as error:  # mongoose cannot report a fault in a value without a text
@@ -86,7 +86,7 @@ def test_by_columns_as_one_by_one(stored: list[dict[str, Value]], selected: tupl
         assert write(arrange(VISITS, stored, selected)) == expected
 
 
-def test_documents_of_one_shape_stand_in_one_table() -> None:
+def test_documents_of_one_shape_share_a_table() -> None:
     tables = arrange(VISITS, [SETTLED, {**SETTLED, "of": None}, {**SETTLED, "name": "m"}])
     assert [(table.positions, table.column("of")) for table in tables] == [([0, 2], (B, B)), ([1], (None,))]
     assert tables[0].column("nothing") == ()
@@ -94,7 +94,7 @@ def test_documents_of_one_shape_stand_in_one_table() -> None:
 
 
 @pytest.mark.parametrize("what", ["x", {}, {"1": "b", "0": 1.5}])
-def test_filled_column_is_shown_as_it_was_given(what: Value) -> None:
+def test_filled_column_is_written_verbatim(what: Value) -> None:
     tables = arrange(VISITS, [{"_id": A, "of": B, "notes": [], "what": what, "done": True, "at": MOMENT}])
     tables[0].fill("of", [JsonText('{"name":"100%"}')])
     shown = "" if what == {} else f'"what":{stringify(what)},'
@@ -104,7 +104,7 @@ def test_filled_column_is_shown_as_it_was_given(what: Value) -> None:
     )
 
 
-def test_object_some_of_which_is_written_already() -> None:
+def test_partly_written_object_is_stringified() -> None:
     assert (
         write_object({"count": 1, "notes": JsonText('[{"a":1}]'), "0": "x"}) == '{"0":"x","count":1,"notes":[{"a":1}]}'
     )

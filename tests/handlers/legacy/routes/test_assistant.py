@@ -115,7 +115,7 @@ async def test_recorded_question_is_answered_as_recorded(api: Native, step: dict
     assert (answer.status_code, answer.text) == (step["response"]["status"], step["response"]["text"])
 
 
-async def test_repeated_query_is_asked_and_answered_as_a_list(store: Store) -> None:
+async def test_repeated_query_is_sent_and_answered_as_a_list(store: Store) -> None:
     script = Script([Answer(body=b'{"choices": [{"message": {"content": "x"}}]}')])
     async with outside(script) as url, native(store, url, url) as port:
         answer = await ask(port, "POST", "/api/ai/search?query=a&query=b")
@@ -124,7 +124,7 @@ async def test_repeated_query_is_asked_and_answered_as_a_list(store: Store) -> N
 
 
 @pytest.mark.parametrize("path", ["/api/ai/search?query=", "/api/ai/search?Query=a", "/api/ai/search?query[a]=b"])
-async def test_without_a_query_nobody_is_asked(api: Native, path: str) -> None:
+async def test_missing_query_is_400_without_a_call(api: Native, path: str) -> None:
     asked = len(api.upstreams.calls)
     answer = await api.client.post(path)
     assert (answer.status_code, answer.text) == (400, '{"error":"Query is required"}')
@@ -139,12 +139,12 @@ async def test_without_a_query_nobody_is_asked(api: Native, path: str) -> None:
         ('{"prompt":5,"images":["http://x",["http://y"],{"url":"http://z"}]}', "images=1 text=5"),
     ],
 )
-async def test_analyze_takes_what_it_can_use(api: Native, body: str, text: str) -> None:
+async def test_analyze_uses_the_valid_parts_of_a_body(api: Native, body: str, text: str) -> None:
     answer = await api.client.post("/api/ai/analyze", content=body, headers={"content-type": "application/json"})
     assert answer.json() == {"status": "ok", "response": text}
 
 
-async def test_code_that_nobody_knows_is_a_404(api: Native) -> None:
+async def test_unknown_code_is_404(api: Native) -> None:
     answer = await api.client.get("/api/ai/search/clinicalcodes?name=zzz")
     assert (answer.status_code, answer.text) == (404, '{"msg":"No clinical codes found"}')
 
@@ -156,7 +156,7 @@ async def test_failing_terminology_server_is_a_500(api: Native) -> None:
     assert answer.json() == {"msg": "Error fetching clinical codes", "error": reason}
 
 
-async def test_codes_answer_head_no_name_and_several_names(api: Native) -> None:
+async def test_codes_answer_head_missing_and_repeated_names(api: Native) -> None:
     answer = await api.client.head("/api/ai/search/clinicalcodes?name=x")
     assert (answer.status_code, answer.content) == (200, b"")
     await api.client.get("/api/ai/search/clinicalcodes")
@@ -173,7 +173,7 @@ async def test_switch_answers_every_code(api: Native, store: Store) -> None:
     assert (none.status_code, none.text) == (200, "[]")
 
 
-async def test_what_a_code_does_not_say_is_left_out(store: Store) -> None:
+async def test_missing_code_members_are_omitted(store: Store) -> None:
     grant = Answer(body=b'{"access_token": "t"}')
     codes = Script([grant, Answer(body=b'{"expansion": {"contains": [{"code": "1"}]}}')])
     async with outside(codes) as url, native(store, url, url) as port:
@@ -205,7 +205,7 @@ async def test_summaries_are_refused_as_recorded(api: Native, name: str) -> None
     assert (answer.status_code, answer.text) == (step["response"]["status"], step["response"]["text"])
 
 
-async def test_consultation_without_words_has_no_transcripts(api: Native) -> None:
+async def test_consultation_without_text_has_no_transcripts(api: Native) -> None:
     answer = await api.client.post(f"/api/ai/{EMPTY}/summarise", json={})
     assert (answer.status_code, answer.text) == (404, '{"msg":"No transcripts found for this consultation"}')
 
@@ -234,7 +234,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "name", "message"), FAULTS, ids=lambda value: str(value)[:40])
-async def test_models_faults_are_worded_by_every_door(store: Store, fault: Answer, name: str, message: str) -> None:
+async def test_model_faults_are_worded_by_each_endpoint(store: Store, fault: Answer, name: str, message: str) -> None:
     async with outside(Script([fault])) as url, native(store, url, url) as port:
         search, summary, image = await asyncio.gather(
             ask(port, "POST", "/api/ai/search?query=a"),
@@ -250,7 +250,7 @@ async def test_models_faults_are_worded_by_every_door(store: Store, fault: Answe
     assert told["stackExcerpt"].startswith(f"{name}: {message}")
 
 
-async def test_answer_of_null_is_passed_on(store: Store) -> None:
+async def test_null_answer_is_returned(store: Store) -> None:
     null = Answer(body=b'{"choices": [{"message": {"content": null}}]}')
     async with outside(Script([null])) as url, native(store, url, url) as port:
         assert (await ask(port, "POST", "/api/ai/search?query=a")).text == '{"query":"a","answer":null}'
@@ -258,7 +258,7 @@ async def test_answer_of_null_is_passed_on(store: Store) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
-async def test_client_that_goes_takes_the_question_along(store: Store, body: bytes) -> None:
+async def test_client_disconnect_cancels_the_model_call(store: Store, body: bytes) -> None:
     script = Script([Answer(hang=True)])
     async with outside(script) as url, native(store, url, url) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -270,7 +270,7 @@ async def test_client_that_goes_takes_the_question_along(store: Store, body: byt
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
 
 
-async def test_client_gone_during_its_body_cancels_the_question(store: Store) -> None:
+async def test_disconnect_during_the_body_cancels_the_model_call(store: Store) -> None:
     script = Script([Answer(hang=True)])
     async with outside(script) as url, native(store, url, url) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)

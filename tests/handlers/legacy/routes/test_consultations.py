@@ -95,7 +95,7 @@ async def test_starts_without_a_patient(duel: Differential, body: object) -> Non
 
 
 @pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, {"$ne": None}, [str(AMARA_ID)]])
-async def test_whoever_a_token_names(duel: Differential, user: Any) -> None:
+async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: Any) -> None:
     token = as_user(user)
     await same(
         duel,
@@ -109,7 +109,7 @@ async def test_whoever_a_token_names(duel: Differential, user: Any) -> None:
 
 
 @pytest.mark.parametrize("user", [AMARA_ID, BOLA_ID, ABSENT_ID])
-async def test_lists_and_shows_whatever_documents_lack(duel: Differential, user: ObjectId) -> None:
+async def test_incomplete_documents_are_listed_and_shown_alike(duel: Differential, user: ObjectId) -> None:
     token = as_user(str(user))
     shown = [ask("GET", f"/api/consultation/{document['_id']}", token=token) for document in CONSULTATIONS]
     account = await same(duel, BEFORE, ask("GET", "/api/consultation", token=token), *shown)
@@ -117,14 +117,14 @@ async def test_lists_and_shows_whatever_documents_lack(duel: Differential, user:
 
 
 @pytest.mark.parametrize("identity", ["abc", "123456789012", ABSENT_ID, str(WHOLE).upper(), "%zz", "a%2Fb"])
-async def test_refuses_odd_ids(duel: Differential, identity: object) -> None:
+async def test_malformed_ids_are_refused_alike(duel: Differential, identity: object) -> None:
     path = f"/api/consultation/{identity}"
     await same(duel, BEFORE, ask("GET", path), ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}))
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
 @pytest.mark.parametrize("consultation", [document["_id"] for document in CONSULTATIONS])
-async def test_ends_whatever_documents_lack(duel: Differential, consultation: object, prompt: ObjectId) -> None:
+async def test_incomplete_documents_end_alike(duel: Differential, consultation: object, prompt: ObjectId) -> None:
     end = ask("POST", f"/api/consultation/{consultation}/end", {"prompt_used": str(prompt)})
     await same(duel, BEFORE, end, end, ask("GET", f"/api/consultation/{consultation}"))
 
@@ -140,7 +140,7 @@ ODD_FIELDS: list[dict[str, Any]] = [
 ]
 
 
-async def test_ends_with_odd_links_to_transcripts(duel: Differential) -> None:
+async def test_malformed_transcript_links_end_alike(duel: Differential) -> None:
     stored = [
         {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "transcript": link}
         for place, link in enumerate(ODD_LINKS)
@@ -191,7 +191,7 @@ NOTES_THAT_ARE_NO_LIST: list[Any] = [
 ]
 
 
-async def test_whatever_stands_where_notes_should(duel: Differential) -> None:
+async def test_malformed_notes_are_answered_alike(duel: Differential) -> None:
     stored = [
         {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "notes": notes}
         for place, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
@@ -207,9 +207,7 @@ async def test_whatever_stands_where_notes_should(duel: Differential) -> None:
 
 @pytest.mark.parametrize("transcript", [ABSENT_ID, TRANSCRIPT, None])
 @pytest.mark.parametrize("prompt", [ABSENT_ID, PROMPT, "abc"])
-async def test_looks_for_the_transcript_before_the_prompt(
-    duel: Differential, transcript: object, prompt: object
-) -> None:
+async def test_transcript_is_queried_before_the_prompt(duel: Differential, transcript: object, prompt: object) -> None:
     stored = {**CONSULTATIONS[0], "transcript": transcript}
     end = ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(prompt)})
     account = await same(duel, {**BEFORE, "consultations": [stored]}, end)

@@ -62,7 +62,7 @@ async def test_adds_to_any_consultation(duel: Differential, consultation: object
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID}])
-async def test_note_needs_a_text_and_a_transcript(duel: Differential, body: object) -> None:
+async def test_note_requires_text_and_transcript(duel: Differential, body: object) -> None:
     await same(duel, BEFORE, ask("POST", f"/api/notes/{CONSULTATION}", body))
 
 
@@ -75,7 +75,7 @@ async def test_adds_texts_and_references_of_every_type(duel: Differential) -> No
 
 
 @pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, [str(AMARA_ID)]])
-async def test_whoever_a_token_names(duel: Differential, user: Any) -> None:
+async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: Any) -> None:
     token = as_user(user)
     added = {"body": "x", "transcriptId": str(TRANSCRIPT)}
     await same(
@@ -89,7 +89,7 @@ async def test_whoever_a_token_names(duel: Differential, user: Any) -> None:
 
 
 @pytest.mark.parametrize("note", [NOTE, THEIRS, BARE, NOBODYS, WRONG, ABSENT_ID, "abc"])
-async def test_changes_and_deletes_ones_own(duel: Differential, note: object) -> None:
+async def test_own_notes_are_changed_and_deleted_alike(duel: Differential, note: object) -> None:
     path = f"/api/notes/{note}"
     changes = [ask("PATCH", path, {"body": body}) for body in BODIES]
     no_body = [ask("PATCH", path, body) for body in (UNSAID, [], {})]
@@ -98,20 +98,20 @@ async def test_changes_and_deletes_ones_own(duel: Differential, note: object) ->
 
 
 @pytest.mark.parametrize("clinician", [Regex("a", "i"), Int64(2**60), {"username": "x"}, {"_id": AMARA_ID}, [AMARA_ID]])
-async def test_takes_odd_owners_as_mongoose_does(duel: Differential, clinician: object) -> None:
+async def test_malformed_owners_are_answered_alike(duel: Differential, clinician: object) -> None:
     note = {"_id": NOTE, "clinician": clinician, "transcript": TRANSCRIPT, "consultation": OLD, "body": "x"}
     path = f"/api/notes/{NOTE}"
     await same(duel, {"users": PEOPLE, "notes": [note]}, ask("PATCH", path, {"body": "y"}), ask("DELETE", path))
 
 
 @pytest.mark.parametrize("notes", [42, 0, "", "bad", None, True, [1], ["bad"], 1.5, {}, [[NOTE], "bad"]])
-async def test_adds_to_notes_that_are_no_array(duel: Differential, notes: object) -> None:
+async def test_note_is_added_to_notes_that_are_no_array(duel: Differential, notes: object) -> None:
     odd = {"_id": ODD, "clinician": AMARA_ID, "notes": notes, "__v": 1}
     add = ask("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
     await same(duel, {"consultations": [odd]}, add, ask("GET", f"/api/consultation/{ODD}"))
 
 
-async def test_array_of_another_kind_leaves_the_note_as_legacy_does(duel: Differential) -> None:
+async def test_note_on_malformed_array_is_stored_as_by_legacy(duel: Differential) -> None:
     odd = {"_id": ODD, "clinician": AMARA_ID, "notes": str(NOTE), "__v": 0}
     add = ask("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
     account = await same(duel, {"consultations": [odd]}, add)

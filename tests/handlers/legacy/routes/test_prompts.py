@@ -72,7 +72,7 @@ TEXTS: list[Any] = ["text", " trimmed\u00a0", "", "  ", 5, 1.5, True, None, [], 
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"prompt_name": "only"}])
-async def test_prompt_needs_a_name_and_a_text(duel: Differential, body: object) -> None:
+async def test_prompt_requires_name_and_text(duel: Differential, body: object) -> None:
     account = await same(duel, {}, ask("POST", "/api/prompts", body))
     assert texts(account) == ['500 {"error":"Internal Server Error"}']
 
@@ -87,14 +87,14 @@ async def test_creates_from_values_of_every_type(duel: Differential) -> None:
 
 
 @pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, KNOWN_ID.upper(), {}, {"$ne": None}, [KNOWN_ID], [[]]])
-async def test_whoever_a_token_names(duel: Differential, user: Any) -> None:
+async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: Any) -> None:
     asked = ("GET", "/api/prompts"), ("PATCH", f"/api/prompts/{MINE}"), ("DELETE", f"/api/prompts/{MINE}")
     body = {"prompt_name": "n", "prompt_text": "t"}
     requests = [ask(method, path, {} if method == "PATCH" else UNSAID, token=as_user(user)) for method, path in asked]
     await same(duel, BEFORE, *requests, ask("POST", "/api/prompts", body, token=as_user(user)))
 
 
-async def test_lists_ones_own_and_shared_ones_whatever_they_lack(duel: Differential) -> None:
+async def test_own_and_shared_incomplete_prompts_are_listed_alike(duel: Differential) -> None:
     account = await same(
         duel, BEFORE, ask("GET", "/api/prompts"), ask("GET", "/api/prompts", token=as_user(str(BOLA_ID)))
     )
@@ -103,7 +103,7 @@ async def test_lists_ones_own_and_shared_ones_whatever_they_lack(duel: Different
 
 
 @pytest.mark.parametrize("identity", [MINE, THEIRS, RETIRED, BARE, WRONG, ABSENT_ID, "abc", "123456789012"])
-async def test_changes_and_retires_ones_own(duel: Differential, identity: object) -> None:
+async def test_own_prompts_are_changed_and_retired_alike(duel: Differential, identity: object) -> None:
     path = f"/api/prompts/{identity}"
     await same(
         duel,
@@ -118,7 +118,7 @@ async def test_changes_and_retires_ones_own(duel: Differential, identity: object
 
 
 @pytest.mark.parametrize("field", ["prompt_text", "created_at", "is_shareable", "toString", "extra"])
-async def test_prompt_that_cannot_be_read_is_not_reported_deleted(duel: Differential, field: str) -> None:
+async def test_unreadable_prompt_is_not_reported_deleted(duel: Differential, field: str) -> None:
     stored = {**prompt(MINE, AMARA_ID, 1), field: {"toString": 1}}
     await same(duel, {"prompts": [stored]}, ask("DELETE", f"/api/prompts/{MINE}"), ask("GET", "/api/prompts"))
 
@@ -142,19 +142,17 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
-async def test_any_field_may_be_changed_where_the_legacys_way_is_kept(
-    duel: Differential, change: dict[str, Any]
-) -> None:
+async def test_any_field_changes_under_keep_legacy_prompt_fields(duel: Differential, change: dict[str, Any]) -> None:
     await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{MINE}", change), ask("GET", "/api/prompts"))
 
 
 @pytest.mark.parametrize("used", [MINE, RETIRED, THEIRS, ABSENT_ID, "abc"])
 @pytest.mark.parametrize("transcript", [TRANSCRIPT, ABSENT_ID, "abc"])
-async def test_links_a_transcript_to_its_prompt(duel: Differential, used: object, transcript: object) -> None:
+async def test_prompt_links_to_its_transcript(duel: Differential, used: object, transcript: object) -> None:
     await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{used}/add-prompt/{transcript}"))
 
 
-async def test_change_sets_name_text_and_flag_alone(native: Backend) -> None:
+async def test_change_sets_name_text_and_flag_only(native: Backend) -> None:
     headers = {"authorization": f"Bearer {token_of({'userID': str(AMARA_ID)})}"}
     native.database["prompts"].insert_one(prompt(MINE, AMARA_ID, 1))
     given = {"prompt_name": "new", "is_shareable": "yes", "is_deleted": True, "clinician": KNOWN_ID, "__v": 9}
@@ -167,7 +165,7 @@ async def test_change_sets_name_text_and_flag_alone(native: Backend) -> None:
     assert stored == {**prompt(MINE, AMARA_ID, 1), **changed}
 
 
-async def test_lists_asked_for_together_are_told_apart(mongodb_url: str, native: Backend) -> None:
+async def test_concurrent_lists_differ_by_user(mongodb_url: str, native: Backend) -> None:
     native.database["prompts"].delete_many({})
     native.database["prompts"].insert_many(PROMPTS)
     store = Store(mongodb_url, native.database.name)

@@ -109,7 +109,7 @@ async def converse(url: str, *sent: object, answers: int) -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize("recorded", CONVERSATIONS, ids=lambda item: str(item["conversation"]))
-async def test_recorded_conversation_goes_as_recorded(native: Stream, recorded: dict[str, Any]) -> None:
+async def test_recorded_conversation_is_replayed(native: Stream, recorded: dict[str, Any]) -> None:
     wanted = [list(named(frame).items()) for frame in recorded["received"]]
     # Only this one hangs on time: its second recording starts while the model is at work on the first.
     pace, native.upstream.seconds = (0.12, 0.17) if recorded["conversation"] == "record-twice" else (0, 0)
@@ -140,7 +140,7 @@ async def test_recorded_path_is_open_or_refused_as_recorded(native: Stream, reco
 
 
 @pytest.mark.parametrize("path", ["/Transcription-Stream", "/transcription-stream/", "/%74ranscription-stream", "//"])
-async def test_only_the_exact_path_is_open(native: Stream, path: str) -> None:
+async def test_only_the_exact_path_is_served(native: Stream, path: str) -> None:
     with pytest.raises(InvalidStatus):
         await connect(native.url.removesuffix("/transcription-stream") + path)
 
@@ -160,7 +160,7 @@ async def test_refusal_is_the_ws_librarys(native: Stream) -> None:
     assert b"content-length: 11" in head.lower()
 
 
-async def test_server_that_cannot_answer_a_handshake_closes_it() -> None:
+async def test_failed_handshake_closes_the_socket() -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -173,7 +173,7 @@ async def test_server_that_cannot_answer_a_handshake_closes_it() -> None:
     assert sent == [{"type": "websocket.close"}]
 
 
-async def test_first_subprotocol_is_taken(native: Stream) -> None:
+async def test_first_subprotocol_is_chosen(native: Stream) -> None:
     async with connect(native.url, subprotocols=["b", "a"]) as connection:  # type: ignore[list-item]
         assert connection.subprotocol == "b"
 
@@ -202,7 +202,7 @@ def started(consultation: object) -> dict[str, Any]:
     ["null", "", "{", "\ufeff{}", b"\xff", "{'type':1}", '{"type":"stop_recording"}x', b"null"],
     ids=repr,
 )
-async def test_what_is_not_json_and_null_are_invalid(native: Stream, frame: str | bytes) -> None:
+async def test_invalid_json_and_null_are_answered_as_invalid(native: Stream, frame: str | bytes) -> None:
     assert await converse(native.url, frame, answers=1) == [INVALID]
 
 
@@ -222,24 +222,24 @@ async def test_what_is_not_json_and_null_are_invalid(native: Stream, frame: str 
     ],
     ids=repr,
 )
-async def test_other_values_and_types_are_nothing(native: Stream, frame: str) -> None:
+async def test_other_values_and_types_get_no_answer(native: Stream, frame: str) -> None:
     assert await converse(native.url, frame, answers=0) == []
 
 
-async def test_binary_frame_of_json_is_read_the_same_way(native: Stream) -> None:
+async def test_binary_json_frame_is_read_as_text(native: Stream) -> None:
     frames = [b'{"type":"start_recording","consultationId":"\xc3\xa9"}', b' {"type":"stop_recording"} ']
     assert await converse(native.url, *frames, answers=2) == [started("é"), STOPPED]
 
 
 @pytest.mark.parametrize("consultation", [..., None, 0, 1.5, [1], {"a": {"b": []}}, "\ud800", "x" * 1000], ids=repr)
-async def test_consultation_is_echoed_whatever_it_is(native: Stream, consultation: object) -> None:
+async def test_consultation_id_is_echoed_verbatim(native: Stream, consultation: object) -> None:
     frame = {"type": "start_recording"}
     sent = frame if consultation is ... else {**frame, "consultationId": consultation}
     assert await converse(native.url, sent, answers=1) == [started(consultation)]
 
 
 @pytest.mark.parametrize("audio", [5, True, None, {}, {"valueOf": 1}, {"length": 1e18}])
-async def test_audio_that_cannot_be_read_is_told(native: Stream, audio: object) -> None:
+async def test_unreadable_audio_is_reported(native: Stream, audio: object) -> None:
     start = {"type": "start_recording", "consultationId": 1}
     chunk = {"type": "audio_chunk", "audioData": audio}
     assert await converse(native.url, chunk, start, chunk, answers=2) == [started(1), UNPROCESSED]
@@ -263,7 +263,7 @@ async def test_audio_of_every_kind_reaches_the_model_as_bytes() -> None:
     assert re.fullmatch(r"final-conn-\d{13}-[0-9a-z]{9}-\d{13}\.webm", name)
 
 
-async def test_recording_past_the_limit_is_told_once() -> None:
+async def test_recording_over_the_limit_is_reported_once() -> None:
     async def listen(audio: bytes, name: str) -> str:
         return str(len(audio))
 
@@ -276,7 +276,7 @@ async def test_recording_past_the_limit_is_told_once() -> None:
     assert answers[1:] == [full, final, STOPPED]
 
 
-async def test_client_that_goes_takes_its_call_along() -> None:
+async def test_disconnect_cancels_the_transcription() -> None:
     busy, ended = asyncio.Event(), asyncio.Event()
 
     async def ponder(audio: bytes, name: str) -> str:
@@ -296,7 +296,7 @@ async def test_client_that_goes_takes_its_call_along() -> None:
         await asyncio.wait_for(ended.wait(), HANG_TIMEOUT)
 
 
-async def test_one_connections_calls_do_not_wait_for_anothers() -> None:
+async def test_concurrent_connections_call_the_model_in_parallel() -> None:
     both = asyncio.Barrier(2)
 
     async def meet(audio: bytes, name: str) -> str:
@@ -311,7 +311,7 @@ async def test_one_connections_calls_do_not_wait_for_anothers() -> None:
     assert all(conversation[1]["text"] == "met" for conversation in answers)
 
 
-async def test_closed_connection_is_closed_with_the_clients_code(native: Stream) -> None:
+async def test_closed_connection_echoes_the_clients_code(native: Stream) -> None:
     connection = await connect(native.url)
     await connection.close(4001, "enough")
     assert connection.close_code == 4001

@@ -71,18 +71,18 @@ async def test_replaces_the_text_by_values_of_every_type(duel: Differential) -> 
     assert sum(text.startswith("200") for text in texts(account)) == 7
 
 
-async def test_finds_ones_own_by_ids_of_every_type(duel: Differential) -> None:
+async def test_own_transcripts_match_ids_of_every_type(duel: Differential) -> None:
     for identity in IDENTITIES:
         body = {"transcript_id": identity, "transcript_text": "new"}
         await same(duel, BEFORE, ask("POST", "/api/transcript/update-text", body))
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, {"transcript_id": KNOWN_ID}, {"transcript_text": "x"}])
-async def test_needs_both(duel: Differential, body: object) -> None:
+async def test_missing_fields_are_refused_alike(duel: Differential, body: object) -> None:
     await same(duel, BEFORE, ask("POST", "/api/transcript/update-text", body))
 
 
 @pytest.mark.parametrize("consultation", [CONSULTATION, SHARED, ABSENT_ID, KNOWN_ID, "abc", "123456789012"])
 @pytest.mark.parametrize("user", [str(AMARA_ID), str(BOLA_ID), None, "abc", 5, {"$ne": None}, [str(BOLA_ID)]])
-async def test_shows_ones_own(duel: Differential, consultation: object, user: Any) -> None:
+async def test_own_transcripts_are_shown_alike(duel: Differential, consultation: object, user: Any) -> None:
     await same(duel, BEFORE, ask("GET", f"/api/transcript/{consultation}", token=as_user(user)))

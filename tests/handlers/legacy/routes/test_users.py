@@ -185,7 +185,7 @@ async def test_reads_older_users_as_the_legacy(native: Backend, legacy: Backend)
             await both(native, legacy, "GET", "/users/profile", headers={"authorization": f"Bearer {token}"})
 
 
-async def test_profile_without_its_date_is_of_now(native: Backend) -> None:
+async def test_profile_without_a_date_shows_the_current_one(native: Backend) -> None:
     identity = ObjectId()
     native.database.users.insert_one({"_id": identity, "email": "bare@x"})
     headers = {"authorization": f"Bearer {sign({'userID': identity}, SECRET, 60)}"}
@@ -213,7 +213,7 @@ IDENTITIES: list[object] = [
 ]
 
 
-async def test_shows_profiles_as_the_legacy(native: Backend, legacy: Backend) -> None:
+async def test_profiles_are_shown_alike(native: Backend, legacy: Backend) -> None:
     created = {"createdAt": datetime(2026, 1, 2)}
     plant(native, legacy, "users", {**AMARA, **created, "_id": ObjectId("64b7f0f0f0f0f0f0f0f0f0f0")})
     for identity in IDENTITIES:
@@ -298,7 +298,7 @@ async def test_divergence_wrong_password(native: Backend, legacy: Backend) -> No
     assert (answer.status_code, answer.json()) == (200, {"msg": "wrong credentials"})
 
 
-async def test_password_that_is_no_hash_is_wrong(native: Backend) -> None:
+async def test_password_stored_in_plain_text_is_wrong(native: Backend) -> None:
     native.database.users.insert_one({**AMARA, "password": "correct horse"})
     answer = await native.client.post("/users/login", json={"email": AMARA["email"], "password": "correct horse"})
     assert answer.json() == {"msg": "wrong credentials"}
