@@ -108,7 +108,7 @@ async def test_without_mongodb_nobody_is_admitted() -> None:
         (None, ""),
     ],
 )
-def test_client_is_an_address_or_a_network_of_one_customer(address: str | None, client: str) -> None:
+def test_client_is_an_address_or_an_ipv6_network(address: str | None, client: str) -> None:
     scope: Scope = {"type": "http", "headers": [], "client": None if address is None else (address, 1)}
     assert client_of(Request(scope)) == client
 

@@ -24,7 +24,7 @@ async def write(person: Person, consultation: Any, body: str = "A cough.") -> An
     return await person.post("/notes", {"consultation_id": consultation["id"], "body": body})
 
 
-async def test_writes_a_note_on_a_consultation(surface: Surface) -> None:
+async def test_note_is_written_on_a_consultation(surface: Surface) -> None:
     amara = surface.person()
     consultation = await amara.start()
     note = await write(amara, consultation, "\t A cough.\n")
@@ -35,7 +35,7 @@ async def test_writes_a_note_on_a_consultation(surface: Surface) -> None:
     assert (await amara.get(f"/consultations/{consultation['id']}"))["note_ids"] == [note["id"]]
 
 
-async def test_lists_notes_newest_first_in_pages(surface: Surface) -> None:
+async def test_notes_are_paged_newest_first(surface: Surface) -> None:
     amara = surface.person()
     consultation = await amara.start()
     written = [await write(amara, consultation, str(number)) for number in range(3)]
@@ -45,7 +45,7 @@ async def test_lists_notes_newest_first_in_pages(surface: Surface) -> None:
     assert (first["total"], second["total"]) == (3, 3)
 
 
-async def test_changes_and_deletes_a_note(surface: Surface) -> None:
+async def test_note_is_changed_and_deleted(surface: Surface) -> None:
     amara = surface.person()
     consultation = await amara.start()
     note = await write(amara, consultation)
@@ -59,13 +59,13 @@ async def test_changes_and_deletes_a_note(surface: Surface) -> None:
 
 
 @pytest.mark.parametrize("body", ["", " ", "\n\t", "\u00a0\ufeff", 7, None, "x" * 20_001])
-async def test_note_says_something(surface: Surface, body: object) -> None:
+async def test_empty_note_is_refused(surface: Surface, body: object) -> None:
     request = {"consultation_id": NOBODY, "body": body}
     detail = expect(422, await surface.person().ask("POST", "/notes", json=request))["detail"]
     assert detail[0]["loc"] == ["body", "body"]
 
 
-async def test_writes_no_note_on_what_is_not_there(surface: Surface) -> None:
+async def test_note_on_a_missing_consultation_is_404(surface: Surface) -> None:
     amara = surface.person()
     assert expect(404, await amara.ask("POST", "/notes", json={"consultation_id": NOBODY, "body": "x"})) == {
         "detail": "Consultation not found"
@@ -78,7 +78,7 @@ async def test_writes_no_note_on_what_is_not_there(surface: Surface) -> None:
     assert expect(404, await amara.ask("POST", "/notes", json=request)) == {"detail": "Transcript not found"}
 
 
-async def test_keeps_a_prompt(surface: Surface) -> None:
+async def test_prompt_is_stored_trimmed(surface: Surface) -> None:
     amara = surface.person()
     prompt = await amara.post("/prompts", {"name": " short ", "text": "Be brief."})
     assert (prompt["name"], prompt["text"]) == ("short", "Be brief.")
@@ -87,7 +87,7 @@ async def test_keeps_a_prompt(surface: Surface) -> None:
     assert prompt in page["items"]
 
 
-async def test_lists_ones_own_and_the_shared(surface: Surface) -> None:
+async def test_own_and_shared_prompts_are_listed(surface: Surface) -> None:
     surface.database["prompts"].delete_many({})
     amara, ben = surface.person(), surface.person()
     await ben.post("/prompts", {"name": "his", "text": "x"})
@@ -101,14 +101,14 @@ async def test_lists_ones_own_and_the_shared(surface: Surface) -> None:
 @pytest.mark.parametrize(
     "changes", [{"name": "new"}, {"text": "new"}, {"is_shareable": True}, {"name": "a", "text": "b"}, {}]
 )
-async def test_changes_of_a_prompt_what_is_named(surface: Surface, changes: dict[str, object]) -> None:
+async def test_change_of_a_prompt_affects_given_fields_only(surface: Surface, changes: dict[str, object]) -> None:
     amara = surface.person()
     prompt = await amara.post("/prompts", {"name": "old", "text": "old"})
     changed = expect(200, await amara.ask("PATCH", f"/prompts/{prompt['id']}", json=changes))
     assert changed == {**prompt, **changes, "updated_at": changed["updated_at"]}
 
 
-async def test_deleted_prompt_is_gone(surface: Surface) -> None:
+async def test_deleted_prompt_is_404(surface: Surface) -> None:
     amara = surface.person()
     prompt = await amara.post("/prompts", {"name": "old", "text": "old"})
     assert (await amara.ask("DELETE", f"/prompts/{prompt['id']}")).status_code == 204

@@ -30,12 +30,12 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(st.from_regex(IMAGE, fullmatch=True))
-def test_product_takes_whatever_is_an_image_here(image: str) -> None:
+def test_images_accepted_here_are_accepted_by_the_product(image: str) -> None:
     assert image_url(image.removesuffix("\n")) is not None
 
 
 @given(st.text())
-def test_line_says_something_once_it_is_trimmed(text: str) -> None:
+def test_line_with_visible_text_is_valid(text: str) -> None:
     try:
         assert LINES.validate_python(text) == trim(text) != ""
     except ValidationError:
@@ -44,7 +44,7 @@ def test_line_says_something_once_it_is_trimmed(text: str) -> None:
 
 
 @given(json_values)
-def test_free_json_can_be_stored_and_shown(value: Any) -> None:
+def test_json_of_any_shape_can_be_stored_and_shown(value: Any) -> None:
     try:
         taken = FREE.validate_python(value)
     except ValidationError:
@@ -59,5 +59,5 @@ def test_id_has_24_hexadecimal_digits(value: object) -> None:
         IDS.validate_python(value)
 
 
-def test_id_in_capitals_is_accepted_and_shown_in_lower_case() -> None:
+def test_uppercase_id_is_accepted_and_shown_in_lower_case() -> None:
     assert IDS.dump_json(IDS.validate_python("64B7F0F0F0F0F0F0F0F0F0F0")) == b'"64b7f0f0f0f0f0f0f0f0f0f0"'

@@ -68,7 +68,7 @@ ATTEMPTS: dict[str, Attempt] = {  # (another's ids, the caller's) -> a request f
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=list(ATTEMPTS))
-async def test_what_is_anothers_is_not_there(surface: Surface, attempt: Attempt) -> None:
+async def test_foreign_resources_are_404_and_unchanged(surface: Surface, attempt: Attempt) -> None:
     amara, ben = surface.person(), surface.person()
     theirs, mine = await furnish(ben), await furnish(amara)
     before = everything(surface)
@@ -80,7 +80,7 @@ async def test_what_is_anothers_is_not_there(surface: Surface, attempt: Attempt)
     assert everything(surface) == before
 
 
-async def test_lists_hold_nothing_of_anothers(surface: Surface) -> None:
+async def test_lists_contain_own_resources_only(surface: Surface) -> None:
     amara, ben = surface.person(), surface.person()
     await furnish(ben)
     mine = await furnish(amara)
@@ -88,14 +88,14 @@ async def test_lists_hold_nothing_of_anothers(surface: Surface) -> None:
     assert [each["id"] for each in (await amara.get("/prompts"))["items"] if not each["is_shareable"]] == [mine.prompt]
 
 
-async def test_shared_prompt_may_be_used_and_not_changed(surface: Surface) -> None:
+async def test_shared_prompt_is_usable_and_read_only(surface: Surface) -> None:
     amara, ben = surface.person(), surface.person()
     shared = await ben.post("/prompts", {"name": "ours", "text": "x", "is_shareable": True})
     expect(404, await amara.ask("PATCH", f"/prompts/{shared['id']}", json={"text": "mine"}))
     expect(404, await amara.ask("DELETE", f"/prompts/{shared['id']}"))
 
 
-async def test_colleagues_note_on_ones_consultation_stays_theirs(surface: Surface) -> None:
+async def test_colleagues_note_on_own_consultation_is_read_only(surface: Surface) -> None:
     amara, ben = surface.person(), surface.person()
     mine = await furnish(amara)
     body = {"body": "a colleague's", "transcriptId": mine.transcript}
@@ -130,7 +130,7 @@ def everything(surface: Surface) -> dict[str, list[Any]]:
         ("PATCH", "/prompts/{0.prompt}", {"name": "x"}, "$set"),
     ],
 )
-async def test_nothing_is_set_that_is_not_asked_for(
+async def test_unknown_fields_are_not_stored(
     surface: Surface, method: str, path: str, body: dict[str, object], field: str
 ) -> None:
     amara = surface.person()
@@ -142,7 +142,7 @@ async def test_nothing_is_set_that_is_not_asked_for(
     assert everything(surface) == before
 
 
-async def test_nobody_is_shown_what_is_only_stored(surface: Surface) -> None:
+async def test_stored_only_fields_are_not_shown(surface: Surface) -> None:
     amara = surface.person()
     surface.database["users"].update_one({"_id": amara.identity}, {"$set": {"password": PASSWORD, "nhs_number": 7}})
     assert (await amara.get("/users/profile")).keys() == {"id", "username", "email", "role", "created_at"}
@@ -187,7 +187,7 @@ async def test_answer_to_many_faults_is_short(surface: Surface, key: str) -> Non
         expect(422, answer)
 
 
-async def test_nested_bodies_do_no_harm(surface: Surface) -> None:
+async def test_deeply_nested_body_is_refused(surface: Surface) -> None:
     amara = surface.person()
     content = b'{"patient_data":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001
     answer = await amara.ask(
@@ -205,13 +205,13 @@ def routes() -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(routes() - OPEN))
-async def test_every_route_asks_for_a_token(surface: Surface, method: str, path: str) -> None:
+async def test_routes_all_require_a_token(surface: Surface, method: str, path: str) -> None:
     answer = await surface.client.request(method, path.format_map(Anything()))
     assert expect(401, answer) == {"detail": "Not authenticated"}
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(routes() - OPEN - ANYBODYS))
-async def test_what_is_for_clinicians_is_not_for_patients(surface: Surface, method: str, path: str) -> None:
+async def test_clinician_routes_refuse_patients(surface: Surface, method: str, path: str) -> None:
     patient = surface.person("patient")
     answer = await patient.ask(method, path.removeprefix(V1).format_map(Anything()))
     assert expect(403, answer) == {"detail": "Only clinicians may do this"}
@@ -227,7 +227,7 @@ class Anything(dict[str, str]):
 # API6:2023 Unrestricted Access to Sensitive Business Flows
 
 
-async def test_accounts_cannot_be_made_by_the_hundred(mongodb_url: str) -> None:
+async def test_registrations_from_one_address_are_limited(mongodb_url: str) -> None:
     async with v1_surface(mongodb_url, register_limit="2/hour") as surface:
         await sign_up(surface)
         await sign_up(surface)
@@ -252,7 +252,7 @@ async def test_behind_a_trusted_proxy_each_client_counts_alone(mongodb_url: str)
 # API7:2023 Server Side Request Forgery
 
 
-async def test_no_address_of_a_client_is_ever_fetched(surface: Surface) -> None:
+async def test_client_supplied_urls_are_never_fetched(surface: Surface) -> None:
     fetched: list[str] = []
 
     async def canary(scope: Scope, receive: Receive, send: Send) -> None:
@@ -271,7 +271,7 @@ async def test_no_address_of_a_client_is_ever_fetched(surface: Surface) -> None:
 # API8:2023 Security Misconfiguration
 
 
-async def test_answers_say_nothing_of_what_made_them(surface: Surface) -> None:
+async def test_answers_do_not_name_the_software(surface: Surface) -> None:
     amara = surface.person()
     for answer in (await amara.ask("GET", "/users/profile"), await amara.ask("POST", "/notes", json=[])):
         assert not {"x-powered-by", "server", "etag"} & set(answer.headers)
@@ -279,7 +279,7 @@ async def test_answers_say_nothing_of_what_made_them(surface: Surface) -> None:
         assert "Traceback" not in answer.text
 
 
-async def test_only_json_is_taken(surface: Surface) -> None:
+async def test_other_media_types_are_refused(surface: Surface) -> None:
     amara = surface.person()
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         answer = await amara.ask("POST", "/ai/search", content=b'{"query": "x"}', headers={"content-type": kind})
@@ -289,7 +289,7 @@ async def test_only_json_is_taken(surface: Surface) -> None:
 # API9:2023 Improper Inventory Management
 
 
-async def test_all_that_is_answered_is_documented(surface: Surface) -> None:
+async def test_routes_are_all_documented(surface: Surface) -> None:
     paths = create_v1().openapi()["paths"]
     assert {(method.upper(), path) for path, item in paths.items() for method in item} == routes()
     for path in ("/docs", "/redoc", "/openapi.json", "/api/v1/docs", "/api/v2/users/profile"):
@@ -300,7 +300,7 @@ async def test_all_that_is_answered_is_documented(surface: Surface) -> None:
 
 
 @pytest.mark.parametrize("content", [{"a": 1}, ["x"], 7, None])
-async def test_what_the_model_says_is_not_taken_on_trust(surface: Surface, content: object) -> None:
+async def test_invalid_model_answer_is_502(surface: Surface, content: object) -> None:
     said = Answer(body=json.dumps({"choices": [{"message": {"content": content}}]}).encode())
     with surface.outside.giving(Script([said])):
         answer = await surface.person().ask("POST", "/ai/search", json={"query": "x"})

@@ -26,7 +26,7 @@ async def surface(mongodb_url: str) -> AsyncIterator[Surface]:
         yield opened
 
 
-async def test_passwords_cannot_be_guessed_for_long(surface: Surface) -> None:
+async def test_password_guesses_are_limited(surface: Surface) -> None:
     email = await sign_up(surface)
     guesses = await asyncio.gather(*(log_in(surface, email, f"guess {number}") for number in range(14)))
     assert sorted(answer.status_code for answer in guesses) == [401] * 10 + [429] * 4
@@ -36,7 +36,7 @@ async def test_passwords_cannot_be_guessed_for_long(surface: Surface) -> None:
     expect(200, await log_in(surface, await sign_up(surface), PASSWORD))
 
 
-async def test_both_surfaces_count_failed_logins_together(surface: Surface) -> None:
+async def test_both_apis_count_failed_logins_together(surface: Surface) -> None:
     email = await sign_up(surface)
     wrong = {"email": email, "password": "a wrong guess"}
     for _ in range(5):
@@ -49,7 +49,7 @@ async def test_both_surfaces_count_failed_logins_together(surface: Surface) -> N
 
 
 @pytest.mark.parametrize("path", ["/users/login", f"{V1}/users/login"])
-async def test_owner_is_not_locked_out_from_elsewhere(mongodb_url: str, path: str) -> None:
+async def test_owner_can_log_in_during_an_attack_from_elsewhere(mongodb_url: str, path: str) -> None:
     async with v1_surface(mongodb_url, failed_login_limit=FAILED_LOGINS) as surface:
         email = await sign_up(surface)
         transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
@@ -61,7 +61,7 @@ async def test_owner_is_not_locked_out_from_elsewhere(mongodb_url: str, path: st
         assert "token" in expect(200, answer) or "access_token" in answer.json()
 
 
-async def test_legacy_surface_counts_a_clients_logins(mongodb_url: str) -> None:
+async def test_legacy_api_counts_logins_by_client(mongodb_url: str) -> None:
     async with v1_surface(mongodb_url, login_limit="2/hour") as surface:
         emails = [await sign_up(surface) for _ in range(3)]
         statuses = [
@@ -81,13 +81,13 @@ async def test_legacy_surface_counts_only_wrong_passwords_of_accounts(mongodb_ur
         ] * 5
 
 
-async def test_guesses_made_at_once_are_counted_exactly(surface: Surface) -> None:
+async def test_concurrent_guesses_are_counted_exactly(surface: Surface) -> None:
     guess = {"email": await sign_up(surface), "password": "a wrong guess"}
     answers = await asyncio.gather(*(surface.client.post("/users/login", json=guess) for _ in range(15)))
     assert sorted(answer.status_code for answer in answers) == [200] * 10 + [429] * 5
 
 
-async def test_who_knows_the_password_is_not_counted(surface: Surface) -> None:
+async def test_successful_logins_are_not_counted(surface: Surface) -> None:
     email = await sign_up(surface)
     for _ in range(12):
         expect(200, await log_in(surface, email, PASSWORD))
@@ -105,7 +105,7 @@ async def test_unknown_address_takes_as_long_as_a_wrong_password(surface: Surfac
     assert unknown > wrong / 2
 
 
-async def test_no_password_is_ever_said_again(surface: Surface) -> None:
+async def test_password_is_never_echoed(surface: Surface) -> None:
     for path in ("register", "login"):
         body = {"email": 7, "password": PASSWORD, "username": "x", "role": "x"}
         refused = await surface.client.post(f"{V1}/users/{path}", json=body)

@@ -38,7 +38,7 @@ GOOD = {"userID": str(ME), "exp": NOW + 3600}
 JWT = {"alg": "HS256", "typ": "JWT"}
 
 
-def test_reads_what_it_issues() -> None:
+def test_issued_token_is_read_back() -> None:
     token = TOKENS.issue(ME, "amara")
     bearer = TOKENS.read(token)
     assert (bearer.user, bearer.token) == (ME, token)
@@ -48,7 +48,7 @@ def test_reads_what_it_issues() -> None:
     assert claims["exp"] - claims["iat"] == 60
 
 
-def test_takes_any_rightly_signed_token_of_an_id_in_time() -> None:
+def test_foreign_token_of_an_id_is_accepted_until_expiry() -> None:
     assert TOKENS.read(signed(JWT, GOOD)).user == ME
     assert TOKENS.read(signed({"alg": "HS256"}, {**GOOD, "exp": NOW + 3600.5, "nbf": NOW - 1, "more": [1]})).user == ME
 

@@ -61,7 +61,7 @@ async def hear(socket: ClientConnection) -> dict[str, Any]:
         return heard
 
 
-async def test_recording_comes_back_as_text(surface: Surface) -> None:
+async def test_recording_returns_text(surface: Surface) -> None:
     amara = surface.person()
     consultation = (await amara.start())["id"]
     async with conversing(amara) as socket:
@@ -82,7 +82,7 @@ async def test_recording_comes_back_as_text(surface: Surface) -> None:
         assert await hear(socket) == {"type": "recording_stopped", "message": "Recording stopped"}
 
 
-async def test_text_comes_while_the_recording_goes_on(surface: Surface) -> None:
+async def test_partial_text_arrives_during_the_recording(surface: Surface) -> None:
     amara = surface.person()
     consultation = (await amara.start())["id"]
     async with conversing(amara) as socket:
@@ -95,7 +95,7 @@ async def test_text_comes_while_the_recording_goes_on(surface: Surface) -> None:
         assert "isFinal" not in partial
 
 
-async def test_recording_that_is_too_long_is_told(surface: Surface) -> None:
+async def test_recording_over_the_limit_is_reported(surface: Surface) -> None:
     amara = surface.person()
     consultation = (await amara.start())["id"]
     async with conversing(amara) as socket:
@@ -120,13 +120,13 @@ async def test_recording_that_is_too_long_is_told(surface: Surface) -> None:
         '{"type": "stop_recording", "more": 1}',
     ],
 )
-async def test_says_that_it_understands_nothing(surface: Surface, frame: str) -> None:
+async def test_invalid_frame_is_answered_with_an_error(surface: Surface, frame: str) -> None:
     async with conversing(surface.person()) as socket:
         await socket.send(frame)
         assert await hear(socket) == {"type": "error", "message": "Invalid message format"}
 
 
-async def test_records_ones_own_consultations_alone(surface: Surface) -> None:
+async def test_foreign_consultation_is_not_recorded(surface: Surface) -> None:
     others = (await surface.person().start())["id"]
     async with conversing(surface.person()) as socket:
         for identity in (others, NOBODY):
@@ -134,7 +134,7 @@ async def test_records_ones_own_consultations_alone(surface: Surface) -> None:
             assert await hear(socket) == {"type": "error", "message": "Consultation not found"}
 
 
-async def test_token_may_come_by_other_ways(surface: Surface) -> None:
+async def test_token_is_accepted_in_query_and_subprotocol(surface: Surface) -> None:
     amara = surface.person()
     async with talking(surface, f"?token={amara.token}") as socket:
         assert socket.subprotocol is None
@@ -154,7 +154,7 @@ async def test_token_may_come_by_other_ways(surface: Surface) -> None:
         {"subprotocols": [Subprotocol("bearer"), Subprotocol("x")]},
     ],
 )
-async def test_without_a_token_there_is_no_conversation(surface: Surface, how: dict[str, Any]) -> None:
+async def test_missing_token_refuses_the_handshake(surface: Surface, how: dict[str, Any]) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with talking(surface, **how):
             pass
@@ -162,7 +162,7 @@ async def test_without_a_token_there_is_no_conversation(surface: Surface, how: d
     assert json.loads(refused.value.response.body or b"").keys() == {"detail"}
 
 
-async def test_server_that_cannot_refuse_in_words_closes(mongodb_url: str) -> None:
+async def test_refusal_without_the_extension_closes(mongodb_url: str) -> None:
     app = create_app(settings_for(mongodb_url, "unused"))
     sent: list[Message] = []
 
@@ -179,14 +179,14 @@ async def test_server_that_cannot_refuse_in_words_closes(mongodb_url: str) -> No
     assert sent == [{"type": "websocket.close", "code": 1008, "reason": "Not authenticated"}]
 
 
-async def test_patient_has_no_conversation(surface: Surface) -> None:
+async def test_patient_is_refused_with_403(surface: Surface) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with talking(surface, additional_headers=surface.person("patient").headers):
             pass
     assert refused.value.response.status_code == 403
 
 
-async def test_conversation_ends_with_its_token(surface: Surface) -> None:
+async def test_conversation_ends_when_its_token_expires(surface: Surface) -> None:
     amara = surface.person()
     brief = Tokens(SECRET, 3).issue(amara.identity, "amara")
     async with talking(surface, f"?token={brief}") as socket:
@@ -197,7 +197,7 @@ async def test_conversation_ends_with_its_token(surface: Surface) -> None:
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "token expired")
 
 
-async def test_no_recording_begins_once_the_token_is_logged_out(surface: Surface) -> None:
+async def test_recording_after_the_logout_is_refused(surface: Surface) -> None:
     amara = surface.person()
     consultation = (await amara.start())["id"]
     async with conversing(amara) as socket:
@@ -220,7 +220,7 @@ async def farewell(socket: ClientConnection) -> int:
     return closed.value.rcvd.code
 
 
-async def test_without_a_database_there_is_no_conversation(mongodb_url: str) -> None:
+async def test_missing_database_refuses_the_handshake(mongodb_url: str) -> None:
     line = Line(mongodb_url)
     await line.mend()
     timings = ServiceTimings(database_timeout=5)  # which the requests wait for

@@ -50,12 +50,12 @@ async def test_registers(surface: Surface) -> None:
     assert bcrypt.checkpw(b"correct horse", stored["password"].encode())
 
 
-async def test_address_belongs_to_one(surface: Surface) -> None:
+async def test_address_registers_once_in_any_case(surface: Surface) -> None:
     expect(201, await register(surface))
     assert expect(400, await register(surface, email="AMARA@clinic.example")) == {"detail": "User already exists"}
 
 
-async def test_of_two_at_the_same_time_one_registers(surface: Surface) -> None:
+async def test_concurrent_registrations_create_one_user(surface: Surface) -> None:
     answers = await asyncio.gather(*(register(surface) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [201, 400, 400, 400]
 
@@ -97,7 +97,7 @@ async def test_logs_in(surface: Surface) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"password": "wrong horse"}, {"email": "nobody@clinic.example"}, {"email": "amara"}])
-async def test_does_not_say_what_is_wrong(surface: Surface, wrong: dict[str, str]) -> None:
+async def test_failed_login_does_not_name_the_cause(surface: Surface, wrong: dict[str, str]) -> None:
     await register(surface)
     answer = await log_in(surface, **wrong)
     assert expect(401, answer) == {"detail": "Incorrect email or password"}
@@ -110,21 +110,21 @@ async def test_user_without_a_password_cannot_log_in(surface: Surface) -> None:
     expect(401, await log_in(surface))
 
 
-async def test_token_is_refused_once_it_is_logged_out(surface: Surface) -> None:
+async def test_token_is_refused_after_logout(surface: Surface) -> None:
     amara = surface.person()
     assert await amara.post("/users/logout", None, 200) == {"message": "Logged out"}
     assert expect(401, await amara.ask("GET", "/users/profile")) == {"detail": "Invalid or expired token"}
     expect(401, await amara.ask("POST", "/users/logout"))
 
 
-async def test_token_goes_with_its_user(surface: Surface) -> None:
+async def test_token_of_a_deleted_user_is_refused(surface: Surface) -> None:
     amara = surface.person()
     surface.database["users"].delete_one({"_id": amara.identity})
     expect(401, await amara.ask("GET", "/users/profile"))
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Token {}", "{}"])
-async def test_without_a_token_nobody_is_let_in(surface: Surface, header: str | None) -> None:
+async def test_missing_or_invalid_token_is_refused(surface: Surface, header: str | None) -> None:
     amara = surface.person()
     headers = {} if header is None else {"authorization": header.format(amara.token)}
     answer = await surface.client.get(f"{V1}/users/profile", headers=headers)
@@ -132,7 +132,7 @@ async def test_without_a_token_nobody_is_let_in(surface: Surface, header: str | 
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_legacy_takes_the_users_and_tokens_of_v1(surface: Surface) -> None:
+async def test_legacy_accepts_users_and_tokens_of_v1(surface: Surface) -> None:
     expect(201, await register(surface))
     legacy = await surface.client.post("/users/login", json=LOGIN)
     assert legacy.json()["msg"] == "login successful"
@@ -143,7 +143,7 @@ async def test_legacy_takes_the_users_and_tokens_of_v1(surface: Surface) -> None
     expect(401, await surface.client.get("/users/profile", headers=headers))
 
 
-async def test_v1_takes_the_users_and_tokens_of_the_legacy(surface: Surface) -> None:
+async def test_v1_accepts_users_and_tokens_of_the_legacy(surface: Surface) -> None:
     expect(200, await surface.client.post("/users/register", json=AMARA))
     expect(200, await log_in(surface))
     token = (await surface.client.post("/users/login", json=LOGIN)).json()["token"]
@@ -153,7 +153,7 @@ async def test_v1_takes_the_users_and_tokens_of_the_legacy(surface: Surface) -> 
     expect(401, await surface.client.get(f"{V1}/users/profile", headers=headers))
 
 
-async def test_token_says_what_the_legacys_says(surface: Surface) -> None:
+async def test_token_has_the_claims_of_legacys(surface: Surface) -> None:
     amara = surface.person()
     ours, theirs = TOKENS.issue(amara.identity, "zoë"), sign({"userID": amara.identity, "author": "zoë"}, SECRET, 3600)
     assert TOKENS.read(ours).user == TOKENS.read(theirs).user == amara.identity

@@ -40,13 +40,13 @@ def native() -> Native:
 
 
 @pytest.mark.parametrize(("status", "fault"), [(200, None), (404, None), (503, "it answered 503")])
-async def test_only_a_5xx_is_a_fault(native: Native, status: int, fault: str | None) -> None:
+async def test_probe_reports_a_5xx_as_a_fault(native: Native, status: int, fault: str | None) -> None:
     native.status = status
     assert await probe(native, "/alive", 1.0) == fault
     assert native.asked.get_nowait() == "GET /alive"
 
 
-async def test_neither_raising_nor_hanging_is_well(native: Native) -> None:
+async def test_probe_reports_errors_and_timeouts_as_faults(native: Native) -> None:
     native.raising = KeyError("patient")
     assert await probe(native, "/", 1.0) == "it raised KeyError"
     native.raising, native.hanging = None, True
@@ -59,7 +59,7 @@ async def until(checks: HealthChecks, failing: bool) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_failures_in_a_row_count_and_one_success_resets_them(native: Native) -> None:
+async def test_consecutive_failures_count_and_a_success_resets_them(native: Native) -> None:
     checks = HealthChecks(native, parse(TEXT + QUICK, {}))
     await checks.start()
     native.status = 500
@@ -71,7 +71,7 @@ async def test_failures_in_a_row_count_and_one_success_resets_them(native: Nativ
     assert native.asked.get_nowait() == "GET /alive"
 
 
-async def test_changed_file_is_followed(native: Native) -> None:
+async def test_changed_configuration_is_applied(native: Native) -> None:
     checks = HealthChecks(native, parse(TEXT, {}))
     await checks.start()
     await checks.stop()
@@ -86,7 +86,7 @@ async def test_changed_file_is_followed(native: Native) -> None:
     await checks.stop()
 
 
-async def test_without_a_native_app_nobody_is_asked() -> None:
+async def test_missing_native_app_is_not_probed() -> None:
     checks = HealthChecks(None, parse(TEXT + QUICK, {}))
     await checks.start()
     assert not checks.failing

@@ -73,7 +73,7 @@ async def test_app_without_a_lifespan_serves() -> None:
         ("tests.proxy.backends.test_native:broken", "start-up failed"),
     ],
 )
-async def test_what_cannot_start_says_which_and_why(name: str, why: str) -> None:
+async def test_failed_start_names_the_app_and_the_reason(name: str, why: str) -> None:
     native = Native(name)
     with pytest.raises(NativeUnavailable, match=why):
         await native.start()

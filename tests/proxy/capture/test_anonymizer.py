@@ -96,7 +96,7 @@ def leaks(secret: str, found: Mapping[str, Any]) -> list[str]:
 
 
 @given(values, values, st.sampled_from([TERMS, AnonymizerTerms("/api/*")]))
-def test_no_part_of_any_value_is_captured(one: JSON, other: JSON, terms: AnonymizerTerms) -> None:
+def test_captured_recording_contains_no_part_of_a_value(one: JSON, other: JSON, terms: AnonymizerTerms) -> None:
     sent = ((b"content-type", b"application/json"), (b"authorization", b"Bearer secret-credentials"))
     exchanged = answered(one, sent=json.dumps(other).encode(), sent_headers=sent)
     found = told(exchanged, terms)
@@ -106,7 +106,7 @@ def test_no_part_of_any_value_is_captured(one: JSON, other: JSON, terms: Anonymi
 
 
 @given(secrets)
-def test_no_part_of_a_secret_is_captured_wherever_it_stands(secret: str) -> None:
+def test_captured_recording_contains_no_part_of_a_secret(secret: str) -> None:
     raw = secret.encode().decode("latin-1")
     packed = {"content-encoding": "gzip", "x-patient": raw, "location": raw, "set-cookie": f"{raw}={raw}", "vary": raw}
     form = ((b"content-type", b"application/x-www-form-urlencoded"), (b"cookie", secret.encode()))
@@ -128,7 +128,7 @@ def test_no_part_of_a_secret_is_captured_wherever_it_stands(secret: str) -> None
             assert not leaks(secret, found) + leaks(raw, found)
 
 
-def test_kinds_stay_and_say_nothing() -> None:
+def test_value_types_are_kept_without_content() -> None:
     found = note(
         _id=object_id(7),
         body="Agnes",
@@ -150,7 +150,7 @@ def test_kinds_stay_and_say_nothing() -> None:
     assert note(age=-71, weight=2.5, body="") == {"age": -1, "weight": 1.5, "body": ""}
 
 
-def test_id_has_one_pseudonym_a_capture_and_another_in_the_next() -> None:
+def test_id_has_one_pseudonym_within_a_capture() -> None:
     one = answered({"notes": [{"_id": object_id(7)}, {"_id": object_id(7)}, {"_id": object_id(8)}]})
     found = told(Exchange(**{**_fields(one), "target": f"/api/notes/{object_id(7)}".encode()}))
     first, again, other = (note["_id"] for note in json.loads(found["response"]["text"])["notes"])
@@ -169,7 +169,7 @@ def test_id_has_one_pseudonym_a_capture_and_another_in_the_next() -> None:
         ("2026-13-45T00:00:00Z", "2000-01-01T00:00:00.000Z"),
     ],
 )
-def test_dates_are_shifted_and_written_as_they_were(text: str, stands: str | None) -> None:
+def test_dates_are_shifted_in_their_own_notation(text: str, stands: str | None) -> None:
     found = pseudonyms().text(text)
     assert found == stands or stands is None
     assert match_volatile(found).kind == "date"  # type: ignore[union-attr]
@@ -178,7 +178,7 @@ def test_dates_are_shifted_and_written_as_they_were(text: str, stands: str | Non
 @pytest.mark.parametrize(
     ("text", "kind"), [(HASH, "hash"), ("1795376469123-abc123", "stamp"), ("1795376469123", "epoch"), (TOKEN, "token")]
 )
-def test_other_kinds_keep_their_looks(text: str, kind: str) -> None:
+def test_other_volatile_kinds_keep_their_form(text: str, kind: str) -> None:
     found = match_volatile(pseudonyms().text(text))
     assert found is not None
     assert (found.kind, found.text != text, found.text) == (kind, True, pseudonyms().text(text))
@@ -194,7 +194,7 @@ def test_entity_tag_is_as_weak_or_as_strong() -> None:
     assert told(answered({}, headers=[("etag", '"1"')]))["response"]["headers"]["etag"].startswith('"')
 
 
-def test_header_that_the_contract_writes_or_shows_stays() -> None:
+def test_header_written_or_shown_by_the_contract_is_kept() -> None:
     headers = {"x-powered-by": DeclaredHeader(Schema({"const": "Express"})), "server": DeclaredHeader(Schema(SHOWN))}
     contract = Operation(
         "notes", "GET", "/api/notes", {"200": DeclaredAnswer(headers, {"application/json": Schema(True)})}
@@ -212,13 +212,13 @@ def test_names_outside_the_contract_are_omitted_unless_requested() -> None:
     assert told(one)["request"]["path"] == "/api/notes/1"
 
 
-def test_ids_as_names_stand_for_others() -> None:
+def test_ids_as_names_get_pseudonyms() -> None:
     [name] = body(answered({"by": {object_id(3): {"age": 5}}}))["by"]
     assert match_volatile(name).kind == "id"  # type: ignore[union-attr]
     assert name != object_id(3)
 
 
-def test_what_stands_below_a_wildcard_stands_for_something_else() -> None:
+def test_wildcard_segments_get_pseudonyms() -> None:
     one = exchange(target="/api/Agnes/41//x")
     assert told(one, AnonymizerTerms("/api/*"))["request"]["path"] == "/api/text-1/1//text-2"
     assert told(exchange(target="/"), AnonymizerTerms("/"))["request"]["path"] == "/"
@@ -254,12 +254,12 @@ def test_hangs_and_resets_are_recorded_as_such() -> None:
         answered({"notes": [{"body": "a"}]}, headers=[("content-encoding", "agnes")]),
     ],
 )
-def test_what_cannot_be_recorded_is_left_alone(one: Exchange) -> None:
+def test_unrecordable_exchange_is_unsuitable(one: Exchange) -> None:
     with pytest.raises(Unsuitable):
         told(one)
 
 
-def test_so_is_what_was_too_large_or_nested_too_deep() -> None:
+def test_large_or_deeply_nested_body_is_unsuitable() -> None:
     with pytest.raises(Unsuitable, match="too large"):
         told(Exchange(**{**_fields(exchange()), "body": Body(b"", 999_999, (b"digest",))}))
     deep = b'{"notes":' + b"[" * 40 + b"]" * 40 + b"}"
@@ -268,7 +268,7 @@ def test_so_is_what_was_too_large_or_nested_too_deep() -> None:
     assert len(body(answered({"notes": [{"age": n} for n in range(100)]}))["notes"]) == ITEMS
 
 
-def test_stand_in_that_would_break_the_contract_is_none() -> None:
+def test_pseudonym_violating_the_contract_is_unsuitable() -> None:
     strict = operation(properties(code={"type": "string", "pattern": "^[0-9]{4}$"}))
     with pytest.raises(Unsuitable, match="violates the contract"):
         told(answered({"code": "1234"}), AnonymizerTerms("/api/notes", strict))
@@ -279,7 +279,7 @@ def test_stand_in_that_would_break_the_contract_is_none() -> None:
         told(exchange(outcome="hang", sent=b'{"code":"1"}', sent_headers=sent), AnonymizerTerms("/", asked))
 
 
-def test_recorded_legacy_stands_in_for_itself(tmp_path: Path) -> None:
+def test_recordings_of_legacy_stay_playable(tmp_path: Path) -> None:
     # Every recorded answer is captured. The contract holds for the captures, and `infer` learns nothing from them.
     scribe, names = load(CONTRACTS / "openapi.yaml"), pseudonyms()
     steps: list[JSON] = []

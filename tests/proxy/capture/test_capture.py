@@ -84,9 +84,7 @@ async def collected(orders: CaptureJobs, one: CaptureJob, least: int, most: int 
     return await orders.collect(one, most)
 
 
-async def test_what_legacy_answers_is_captured_without_anybody_in_it(
-    database: Database, capturer: CaptureAgent
-) -> None:
+async def test_exchange_is_captured_without_personal_data(database: Database, capturer: CaptureAgent) -> None:
     orders, wanted = CaptureJobs(database), order()
     await placed(orders, wanted)
     capturer.record(compared())
@@ -98,7 +96,7 @@ async def test_what_legacy_answers_is_captured_without_anybody_in_it(
     assert "Agnes" not in repr([each async for each in database.collection("captured").find({})])
 
 
-async def test_so_many_of_each_operation_and_status_and_no_more(database: Database, capturer: CaptureAgent) -> None:
+async def test_captures_are_limited_by_operation_and_status(database: Database, capturer: CaptureAgent) -> None:
     orders, wanted = CaptureJobs(database), order(60, 2)
     await placed(orders, wanted)
     for _ in range(5):
@@ -112,7 +110,7 @@ async def test_so_many_of_each_operation_and_status_and_no_more(database: Databa
     assert len(await orders.collect(wanted, 100)) == 6
 
 
-async def test_only_the_routes_that_are_wanted(database: Database, capturer: CaptureAgent) -> None:
+async def test_other_routes_are_not_captured(database: Database, capturer: CaptureAgent) -> None:
     orders, wanted = CaptureJobs(database), order(60, 5, "other")
     await placed(orders, wanted)
     capturer.record(compared())
@@ -122,7 +120,7 @@ async def test_only_the_routes_that_are_wanted(database: Database, capturer: Cap
     assert one.step["request"] == {"method": "GET", "path": "/api/other/text-1", "headers": {}}
 
 
-async def test_what_cannot_be_captured_is_let_go(database: Database) -> None:
+async def test_unsuitable_exchange_is_dropped(database: Database) -> None:
     orders, wanted = CaptureJobs(database), order()
     capturer = CaptureAgent(database, CONFIG, INTERVAL, max_pending=1)
     await capturer.start()
@@ -136,7 +134,7 @@ async def test_what_cannot_be_captured_is_let_go(database: Database) -> None:
     await capturer.stop()
 
 
-async def test_order_ends_when_its_time_is_over_or_it_is_withdrawn(database: Database, capturer: CaptureAgent) -> None:
+async def test_job_ends_with_its_time_or_its_withdrawal(database: Database, capturer: CaptureAgent) -> None:
     orders, short, long = CaptureJobs(database), order(3.0), order()
     await placed(orders, short)
     await placed(orders, long)
@@ -149,7 +147,7 @@ async def test_order_ends_when_its_time_is_over_or_it_is_withdrawn(database: Dat
     assert (await orders.current(), await orders.count(long), await orders.taken_up(long)) == ([], 0, 0)
 
 
-async def test_what_is_stored_goes_by_itself(database: Database) -> None:
+async def test_captures_expire_by_a_ttl_index(database: Database) -> None:
     orders, wanted = CaptureJobs(database), order()
     await orders.create(wanted)
     await orders.store(wanted, [CapturedExchange("GET /", "200", {})])
@@ -161,14 +159,14 @@ async def test_what_is_stored_goes_by_itself(database: Database) -> None:
     assert await orders.current() == [wanted]
 
 
-async def test_each_capture_has_a_key_and_dates_of_its_own() -> None:
+async def test_captures_have_keys_and_dates_of_their_own() -> None:
     one, other = order(), order()
     assert one.key != other.key
     assert one.id != other.id
     assert -4001 * 86_400_000 < one.shift < -399 * 86_400_000
 
 
-async def test_capture_without_mongodb_captures_and_fails_nothing(mongodb_url: str) -> None:
+async def test_capture_during_an_outage_of_mongodb_fails_nothing(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
         distant = Database(relay.url, "test_capture", timeout=0.6)
         capturer, orders, wanted = CaptureAgent(distant, CONFIG, INTERVAL), CaptureJobs(distant), order()
@@ -184,7 +182,7 @@ async def test_capture_without_mongodb_captures_and_fails_nothing(mongodb_url: s
         await distant.close()
 
 
-async def test_capture_without_a_database_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_capture_without_a_database_is_inactive(caplog: pytest.LogCaptureFixture) -> None:
     capturer = CaptureAgent(None, CONFIG)
     await capturer.start()
     capturer.record(compared())
@@ -197,7 +195,7 @@ async def capture(url: str, into: Path, *arguments: object) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, main, [str(one) for one in ("capture", *around, *arguments)])
 
 
-async def test_command_writes_recordings_that_can_be_read(
+async def test_capture_command_writes_playable_recordings(
     database: Database, capturer: CaptureAgent, mongodb_url: str, tmp_path: Path
 ) -> None:
     orders = CaptureJobs(database)
@@ -218,7 +216,7 @@ async def test_command_writes_recordings_that_can_be_read(
     assert await database.collection("captured").count_documents({}) == 0
 
 
-async def test_nothing_captured_is_1_and_says_why(database: Database, mongodb_url: str, tmp_path: Path) -> None:
+async def test_empty_capture_is_1_and_names_the_reason(database: Database, mongodb_url: str, tmp_path: Path) -> None:
     routing = tmp_path / "routing.yaml"
     routing.write_text("legacy: {url: http://a}\nroutes: [{name: notes.list, match: GET /}]\n")
     result = await capture(mongodb_url, tmp_path, "--for", "100ms", "--config", routing)
@@ -235,13 +233,13 @@ async def test_nothing_captured_is_1_and_says_why(database: Database, mongodb_ur
     ("arguments", "said"),
     [(["--for", "25h"], "at most 24h"), (["--for", "5"], "as in 250ms"), (["--per-operation", "0"], "1<=x<=1000")],
 )
-async def test_wrong_use_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
+async def test_wrong_usage_is_reported(tmp_path: Path, arguments: list[str], said: str) -> None:
     result = await capture("mongodb://127.0.0.1:1", tmp_path, *arguments)
     assert result.exit_code == 2
     assert said in result.stderr
 
 
-async def test_recordings_that_are_there_are_replaced_only_by_force(tmp_path: Path) -> None:
+async def test_existing_recordings_are_replaced_by_force_only(tmp_path: Path) -> None:
     (tmp_path / "http.json").write_text("[]")
     result = await capture("mongodb://127.0.0.1:1", tmp_path)
     assert "--force replaces it" in result.stderr

@@ -25,7 +25,7 @@ def test_valid_file_is_summarised(file: Path) -> None:
     assert result.output.startswith(f"{file}: valid, 1 route, 1 with a native share, revision ")
 
 
-def test_every_problem_is_a_line_with_its_place(file: Path) -> None:
+def test_problems_are_lines_with_their_position(file: Path) -> None:
     file.write_text("legacy: {ulr: http://x}\nroutes:\n- {name: a, match: GTE /a}\n")
     result = check(file)
     assert result.exit_code == 1
@@ -45,7 +45,7 @@ def test_several_files_are_all_checked(file: Path, tmp_path: Path) -> None:
     assert result.stderr == f"{other}: 1 problem\n"
 
 
-def test_without_a_name_it_is_the_file_here(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_without_a_name_reads_routing_yaml(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     assert check().output.startswith("routing.yaml: valid")
 
@@ -54,7 +54,7 @@ def test_environment_counts(file: Path) -> None:
     assert check(file, env={"LEGACY_URL": "nonsense"}).exit_code == 1
 
 
-def test_notes_fail_only_where_that_is_asked_for(file: Path) -> None:
+def test_notes_fail_with_the_strict_option_only(file: Path) -> None:
     file.write_text(SOUND.replace("5%}", "5%, guard: {}}"))
     result = check(file)
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 4)

@@ -24,7 +24,7 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_help_names_every_command_and_imports_none() -> None:
+def test_help_names_all_commands_and_imports_none() -> None:
     script = (
         "import sys; from proxy.cli.main import main\n"
         "try: main(['--help'])\n"
@@ -38,7 +38,7 @@ def test_help_names_every_command_and_imports_none() -> None:
         assert lazy.help.split()[0] in done.stdout
 
 
-def test_earlier_command_name_names_the_present_one() -> None:
+def test_earlier_command_name_is_reported_with_the_new_one() -> None:
     code, output = run("hold", "notes.list", "--why", "because")
     assert code == 2
     assert "`hold` is now `pause`" in output
@@ -49,7 +49,7 @@ def test_version_is_the_package_s() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])
-def test_help_in_the_list_is_the_command_s_own(name: str) -> None:
+def test_help_in_the_list_is_the_commands(name: str) -> None:
     module, _, attribute = COMMANDS[name].where.partition(":")
     command = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, Command)
@@ -65,7 +65,7 @@ def test_mistyped_command_gets_a_suggestion(typed: str, meant: str) -> None:
     assert "did you mean" not in run("frob")[1]
 
 
-def test_help_lists_commands_by_use_with_examples() -> None:
+def test_help_groups_commands_and_shows_examples() -> None:
     output = run("--help")[1]
     assert output.index("Run:") < output.index("  serve ") < output.index("Change routing.yaml:")
     assert output.index("Change routing.yaml:") < output.index("  plan ") < output.index("Watch and act:")
@@ -90,7 +90,7 @@ HEAVY = (
 @pytest.mark.parametrize(
     "command", ["check", "explain", "plan", "schedule", "schema", "completion", "status", "history"]
 )
-def test_command_imports_nothing_that_serves(command: str) -> None:
+def test_offline_command_imports_no_server(command: str) -> None:
     arguments = {
         "check": ["routing.yaml"],
         "explain": ["GET", "/"],
@@ -118,7 +118,7 @@ def options(name: str, command: Command) -> Iterator[tuple[str, Option]]:
         yield from options(f"{name} {child}", subcommand)
 
 
-def test_every_option_has_a_help_text_that_is_a_sentence() -> None:
+def test_options_all_have_a_help_sentence() -> None:
     context = Context(main)
     commands = [(name, main.get_command(context, name)) for name in COMMANDS]
     every = [pair for name, command in commands if command for pair in options(name, command)]
@@ -127,7 +127,7 @@ def test_every_option_has_a_help_text_that_is_a_sentence() -> None:
     assert {name: text for name, text in helps.items() if not text.endswith(".")} == {}
 
 
-def test_no_command_and_a_wrong_command_are_wrong_uses() -> None:
+def test_missing_and_unknown_commands_are_wrong_usage() -> None:
     assert run("frob")[0] == 2
     assert run()[0] == 2
 
@@ -141,7 +141,7 @@ def test_no_command_and_a_wrong_command_are_wrong_uses() -> None:
         ("tests.support.missing_dependency:x", "thing is not available: a_package_that_is_not_there is not installed"),
     ],
 )
-def test_command_that_is_not_there_says_so_alone(monkeypatch: pytest.MonkeyPatch, where: str, message: str) -> None:
+def test_missing_command_module_is_reported_alone(monkeypatch: pytest.MonkeyPatch, where: str, message: str) -> None:
     monkeypatch.setitem(COMMANDS, "thing", Lazy(where, "Do a thing."))
     code, output = run("thing")
     assert (code, output) == (1, f"Error: {message}\n")

@@ -48,14 +48,14 @@ def test_options_complete_routes(command: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[", "routes: 5", "- a", "routes: [a, {name: [b]}]"])
-def test_file_that_cannot_be_read_completes_nothing(text: str) -> None:
+def test_unreadable_file_completes_nothing(text: str) -> None:
     Path("routing.yaml").write_text(text)
     assert completed("ack", "") == []
     Path("routing.yaml").unlink()
     assert completed("ack", "") == []
 
 
-def test_another_file_may_be_named(tmp_path: Path) -> None:
+def test_given_file_is_used_for_completion(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(TEXT.replace("prompts", "drafts"))
     assert completed("ack", "--config", "other.yaml", "dr") == ["drafts"]
 

@@ -46,7 +46,7 @@ def test_every_recording_satisfies_the_contract(recorded: model.Recordings) -> N
     assert [str(breach) for breach in violations_of(load(CONTRACTS / "openapi.yaml"), recorded)] == []
 
 
-def test_contract_declares_what_is_recorded_and_little_else(
+def test_contract_declares_the_recorded_answers(
     recorded: model.Recordings,
 ) -> None:
     rows = coverage(load(CONTRACTS / "openapi.yaml"), recorded)
@@ -69,7 +69,7 @@ def test_every_operation_is_described_and_routed() -> None:
     assert texts.count("operationId: ") == len(re.findall(r"operationId: .*\n +summary: \S", texts)) == len(ids)
 
 
-def test_reports_show_no_field_that_may_hold_a_patient(recorded: model.Recordings) -> None:
+def test_patient_fields_are_not_shown_in_reports(recorded: model.Recordings) -> None:
     contract = load(CONTRACTS / "openapi.yaml")
     read = contract.operation("GET", "/api/consultation/1")
     assert read is not None
@@ -79,7 +79,7 @@ def test_reports_show_no_field_that_may_hold_a_patient(recorded: model.Recording
     assert read.hints(("header", "etag")).compare == "ignore"
 
 
-def test_inferring_again_changes_nothing(copied: Path) -> None:
+def test_repeated_inference_changes_nothing(copied: Path) -> None:
     before = {file.name: file.read_bytes() for file in copied.iterdir()}
     result = run(
         "contracts",
@@ -96,7 +96,7 @@ def test_inferring_again_changes_nothing(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("routing", [(), ("--routing", ROUTING)])
-def test_new_contract_is_satisfied_by_what_it_was_made_from(tmp_path: Path, routing: tuple[object, ...]) -> None:
+def test_inferred_contract_satisfies_its_recordings(tmp_path: Path, routing: tuple[object, ...]) -> None:
     into = tmp_path / "contracts" / "openapi.yaml"
     made = run("contracts", "infer", "--recordings", RECORDED, "--into", into, "--title", "Mine", *routing)
     assert made.exit_code == 0, made.output
@@ -172,7 +172,7 @@ def test_declared_status_without_samples_is_a_zero(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "coverage"])
-def test_faulty_contract_is_told_with_its_lines(tmp_path: Path, command: str) -> None:
+def test_invalid_contract_is_reported_with_lines(tmp_path: Path, command: str) -> None:
     file = tmp_path / "openapi.yaml"
     file.write_text("openapi: 3.1.1\npaths:\n  a: {}\n")
     result = run("contracts", command, "--contract", file, "--recordings", RECORDED)
@@ -180,7 +180,7 @@ def test_faulty_contract_is_told_with_its_lines(tmp_path: Path, command: str) ->
     assert result.stdout == f"{file}:3: a: the path 'a' must begin with a slash\n"
 
 
-def test_wrong_use_is_told(tmp_path: Path) -> None:
+def test_wrong_usage_is_reported(tmp_path: Path) -> None:
     assert run("contracts", "check", "--contract", CONTRACTS / "openapi.yaml", "--recordings", tmp_path).exit_code == 2
     routing = tmp_path / "routing.yaml"
     routing.write_text("routes: 7")
@@ -213,7 +213,7 @@ def test_check_reads_the_contracts_beside_the_routing_file(tmp_path: Path) -> No
     assert "contracts/openapi.yaml:" in faulty.stdout
 
 
-def test_check_reads_contracts_that_it_is_told_of(tmp_path: Path, copied: Path) -> None:
+def test_check_reads_the_given_contracts(tmp_path: Path, copied: Path) -> None:
     elsewhere = routing_in(tmp_path / "elsewhere")
     divergences = copied / "divergences.yaml"
     text = divergences.read_text().replace("operation: POST /users/login", "operation: POST /users/logn", 1)

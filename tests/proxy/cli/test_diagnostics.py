@@ -103,7 +103,7 @@ def test_annotations_are_escaped(file: Path) -> None:
     assert github_of([odd]) == ["::warning file=a%2Cb%3Ac,line=1,title=x::one%0Atwo"]
 
 
-def test_problem_without_a_place_is_a_line() -> None:
+def test_problem_without_a_readable_file_is_one_line() -> None:
     gone = Diagnostic("/nowhere/a.yaml", Problem(3, "x", "y", column=9))
     assert text_of([gone]) == ["/nowhere/a.yaml:3:9: x: y"]
     assert json.loads(json_of([gone]))[0]["column"] == 9
@@ -121,7 +121,7 @@ def test_problem_without_a_place_is_a_line() -> None:
         ("json.nothing.below:x", "there is no module json.nothing"),
     ],
 )
-def test_import_string_is_tried_without_being_run(
+def test_import_string_is_checked_without_importing(
     import_string: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[3])
@@ -162,7 +162,7 @@ def test_wrong_indentation_is_named(text: str, line: int, own: int, wanted: str)
     assert problem.message.endswith(hint)
 
 
-def test_other_faults_of_yaml_have_no_hint_of_indentation() -> None:
+def test_other_yaml_faults_have_no_indentation_hint() -> None:
     assert indentation_hint("a: {b: 1\nc: 2\n", 1) == ""
     assert indentation_hint("a:\n    b: 1\n", 2) == ""
     assert indentation_hint("", 1) == ""

@@ -44,7 +44,7 @@ def data(file: Path, *arguments: str, env: dict[str, str] | None = None) -> dict
     return explained
 
 
-def test_caller_s_side_comes_from_bucket_and_share(file: Path) -> None:
+def test_backend_follows_bucket_and_share(file: Path) -> None:
     place = bucket("s", "prompts", "bob")
     explained = data(file, "GET", "/API/prompts/?q=1", "--key", "bob")
     assert explained["bucket"] == place
@@ -54,7 +54,7 @@ def test_caller_s_side_comes_from_bucket_and_share(file: Path) -> None:
     assert explained["grouped_with"] == ["prompts.update"]
 
 
-def test_it_reads_well(file: Path) -> None:
+def test_explanation_lists_labelled_lines(file: Path) -> None:
     output = run(file, "patch", "/api/prompts/a%2Fb", "--client-ip", "10.0.0.1").output
     lines = dict(line.rstrip().split(maxsplit=1) for line in output.splitlines())
     place = bucket("s", "prompts", "10.0.0.1")
@@ -73,7 +73,7 @@ def test_it_reads_well(file: Path) -> None:
     assert "drawn for this route alone" in run(file, "WS", "/socket", "--key", "bob").output
 
 
-def test_key_may_come_from_headers(file: Path) -> None:
+def test_key_is_read_from_headers(file: Path) -> None:
     token = jwt.encode({"userID": "amara"}, "x" * 32)
     explained = data(file, "GET", "/api/prompts", "--header", f"Authorization: Bearer {token}")
     assert (explained["key"], explained["key_source"]) == ("amara", "jwt:userID")
@@ -96,7 +96,7 @@ def test_key_may_come_from_headers(file: Path) -> None:
         ),
     ],
 )
-def test_each_reason_is_told_in_words(
+def test_reason_is_explained_in_a_sentence(
     file: Path, arguments: tuple[str, ...], backend: str, reason: str, because: str
 ) -> None:
     explained = data(file, *arguments)
@@ -104,7 +104,7 @@ def test_each_reason_is_told_in_words(
     assert because in explained["because"]
 
 
-def test_pin_of_everything_counts(file: Path) -> None:
+def test_environment_pin_is_explained(file: Path) -> None:
     explained = data(file, "GET", "/api/prompts", "--key", "k", env={"SCRIBE_PROXY_PIN": "native"})
     assert (explained["backend"], explained["because"]) == ("native", "SCRIBE_PROXY_PIN pins everything to native")
 
@@ -114,7 +114,7 @@ def test_file_without_native_is_all_legacy(file: Path) -> None:
     assert data(file, "GET", "/")["because"] == "the file names no native app"
 
 
-def test_wrong_uses_and_faulty_files_are_told_apart(file: Path) -> None:
+def test_wrong_usage_and_invalid_files_have_different_codes(file: Path) -> None:
     assert run(file, "GET", "nope").exit_code == 2
     assert run(file, "GET", "/", "--header", "nonsense").exit_code == 2
     file.write_text("legacy: {}\n")
@@ -130,7 +130,7 @@ def test_path_of_any_bytes_is_explained(file: Path) -> None:
     assert data(file, "PATCH", "/api/prompts/\udcff\udcfe")["params"] == {"id": "\xff\xfe"}
 
 
-def test_rollout_is_at_its_first_stage_unless_said_otherwise(file: Path) -> None:
+def test_rollout_is_explained_at_its_first_stage_by_default(file: Path) -> None:
     place = bucket("s", "staged", "k")
     file.write_text(FILE + "- {name: staged, match: GET /staged, rollout: {stages: [0.01%, 100%]}}\n")
     found = data(file, "GET", "/staged", "--key", "k")
@@ -182,7 +182,7 @@ UNTESTED = ["client-ip", "jwt:clinic", "header:x-staff"]
         (("--header", "Authorization: Bearer a.b.c"), "share", UNTESTED),
     ],
 )
-def test_targets_that_cannot_be_tested_are_listed(
+def test_untestable_targets_are_listed(
     file: Path, arguments: tuple[str, ...], reason: str, untested: list[str]
 ) -> None:
     file.write_text(TARGETED)
@@ -191,7 +191,7 @@ def test_targets_that_cannot_be_tested_are_listed(
     assert ("untested" in run(file, "GET", "/a", *arguments).stdout) == bool(untested)
 
 
-def test_claims_of_the_command_line_are_keys_too(file: Path) -> None:
+def test_claims_option_provides_keys(file: Path) -> None:
     file.write_text(TARGETED)
     explained = data(file, "GET", "/a", "--claim", "userID=amara")
     assert (explained["key"], explained["key_source"]) == ("amara", "jwt:userID")

@@ -100,13 +100,13 @@ def test_declared_difference_is_0(tmp_path: Path) -> None:
     assert "declared of 1 kinds" in result.output
 
 
-def test_service_that_is_not_there_is_2(tmp_path: Path) -> None:
+def test_unreachable_service_is_2(tmp_path: Path) -> None:
     contracts = write_contract(tmp_path / "contracts")
     result = run("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", contracts, "--minutes", 0.01)
     assert (result.exit_code, "127.0.0.1:9" in result.output) == (2, True)
 
 
-def test_database_that_is_not_there_is_2(tmp_path: Path) -> None:
+def test_unreachable_database_is_2(tmp_path: Path) -> None:
     result = search("", tmp_path, "--mongodb-url", "mongodb://127.0.0.1:9/", *DATABASES)
     assert (result.exit_code, "Error: MongoDB: 127.0.0.1:9" in result.output) == (2, True), result.output
 
@@ -143,7 +143,7 @@ def test_foreign_hosts_and_shared_databases_are_refused(
 
 
 @pytest.mark.parametrize("permission", [("--host", "localhost.example"), ("--i-own-this-host",)])
-def test_named_or_owned_host_may_be_used(tmp_path: Path, permission: tuple[str, ...]) -> None:
+def test_named_or_own_host_is_accepted(tmp_path: Path, permission: tuple[str, ...]) -> None:
     contracts = write_contract(tmp_path)
     (contracts / "openapi.yaml").write_text("openapi: 5")
     result = run("--legacy", "http://localhost.example", "--native", NOWHERE, "--contracts", contracts, *permission)

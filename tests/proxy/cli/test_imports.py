@@ -41,7 +41,7 @@ def loaded(command: str) -> set[str]:
 
 
 @pytest.mark.parametrize("command", CASES)
-def test_command_loads_only_the_modules_it_needs(command: str) -> None:
+def test_command_imports_only_the_modules_it_needs(command: str) -> None:
     modules = loaded(command)
     assert "click" in modules
     assert [name for name in CASES[command] if name in modules] == []
@@ -62,7 +62,7 @@ print(before, "zipfile" in sys.modules)
 """
 
 
-def test_metadata_is_imported_when_it_is_used() -> None:
+def test_metadata_is_imported_on_use() -> None:
     done = subprocess.run(
         [sys.executable, "-c", USES], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )

@@ -48,7 +48,7 @@ def test_openapi_file_becomes_routes_and_contract(tmp_path: Path, openapi: Path)
     assert config.native == "handlers.app:app"
 
 
-def test_contract_named_openapi_stays_where_it_is(tmp_path: Path) -> None:
+def test_contract_named_openapi_stays_in_place(tmp_path: Path) -> None:
     assert init(tmp_path, "--legacy", LEGACY, "--openapi", CONTRACTS / "openapi.yaml").exit_code == 0
     assert "27 operations" in checked(tmp_path)
     assert not (tmp_path / "contracts").exists()
@@ -73,7 +73,7 @@ def test_existing_files_stay_unless_forced(tmp_path: Path, openapi: Path) -> Non
     checked(tmp_path)
 
 
-def test_document_that_is_no_contract_still_gives_routes(tmp_path: Path, openapi: Path) -> None:
+def test_openapi_3_0_gives_routes_without_a_contract(tmp_path: Path, openapi: Path) -> None:
     openapi.write_text(json.dumps({**SMALL, "openapi": "3.0.3"}))
     result = init(tmp_path, "--legacy", LEGACY, "--openapi", openapi)
     assert result.exit_code == 0
@@ -81,13 +81,13 @@ def test_document_that_is_no_contract_still_gives_routes(tmp_path: Path, openapi
     assert "1 route" in checked(tmp_path)
 
 
-def test_base_path_goes_before_every_route(tmp_path: Path, openapi: Path) -> None:
+def test_base_path_precedes_every_route(tmp_path: Path, openapi: Path) -> None:
     openapi.write_text(json.dumps({**SMALL, "servers": [{"url": "https://shop.example/v1"}]}))
     assert "base path /v1" in init(tmp_path, "--legacy", LEGACY, "--openapi", openapi).output
     assert [route.match for route in load(tmp_path / "routing.yaml", {}).routes] == ["GET /v1/items/{id}"]
 
 
-def test_copy_that_lacks_the_files_it_refers_to_is_no_contract(tmp_path: Path) -> None:
+def test_copy_with_missing_references_is_not_a_contract(tmp_path: Path) -> None:
     source = tmp_path / "api" / "shop.yaml"
     source.parent.mkdir()
     (source.parent / "items.json").write_text(json.dumps({"item": {"get": READ}}))
@@ -109,7 +109,7 @@ def test_copy_that_lacks_the_files_it_refers_to_is_no_contract(tmp_path: Path) -
         (["--legacy", LEGACY, "--recordings", Path(__file__).parent], "http.json"),
     ],
 )
-def test_wrong_use_is_named_and_writes_nothing(tmp_path: Path, arguments: list[object], message: str) -> None:
+def test_wrong_usage_is_reported_and_writes_nothing(tmp_path: Path, arguments: list[object], message: str) -> None:
     result = init(tmp_path / "new", *arguments)
     assert result.exit_code in (1, 2)
     assert message in result.output

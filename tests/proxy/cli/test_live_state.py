@@ -77,7 +77,7 @@ async def answered(file: Path, status: str, body: str, path: str = "/moved") -> 
         return await asyncio.to_thread(explain, file, port, path, "--header", "X-Caller: amara")
 
 
-async def test_cap_is_named_and_another_revision_too(tmp_path: Path) -> None:
+async def test_cap_and_other_revision_are_shown(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(ROUTES.format(port=1).replace("50%}", "100%}", 1))
     told = (await answered(file, "200 OK", json.dumps(CAPPED))).output
@@ -95,7 +95,7 @@ async def test_cap_is_named_and_another_revision_too(tmp_path: Path) -> None:
         ("200 OK", "<html>", "is not an ops listener of this version"),
     ],
 )
-async def test_what_is_no_answer_is_told_in_a_line(tmp_path: Path, status: str, body: str, text: str) -> None:
+async def test_unusable_answer_is_reported_in_one_line(tmp_path: Path, status: str, body: str, text: str) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(ROUTES.format(port=1))
     result = await answered(file, status, body)

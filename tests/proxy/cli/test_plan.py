@@ -28,12 +28,12 @@ def plan(old: Path, new: str, *options: str, env: dict[str, str] | None = None) 
     return CliRunner(env=env).invoke(main, ["plan", str(old), str(path), *options])
 
 
-def test_nothing_changed_is_said(old: Path) -> None:
+def test_unchanged_routes_are_reported(old: Path) -> None:
     result = plan(old, old.read_text())
     assert (result.exit_code, result.output) == (0, "No route changes.\n")
 
 
-def test_table_shows_who_moves_where(old: Path) -> None:
+def test_table_shows_moves_by_route(old: Path) -> None:
     new = old.read_text().replace("25%", "40%").replace("50%", "12.5%").replace("http://x", "http://y")
     result = plan(old, new)
     assert result.exit_code == 2
@@ -53,7 +53,7 @@ def test_locale_without_arrows_gets_substitutes(old: Path, charset: str) -> None
     assert ("25% → 40%" if charset == "utf-8" else "25% -> 40%") in result.output
 
 
-def test_buckets_drawn_anew_are_expectations(old: Path) -> None:
+def test_redrawn_buckets_have_expected_moves(old: Path) -> None:
     result = plan(old, old.read_text() + "bucketing: {salt: other}\n")
     assert "≈18.75%" in result.output
     assert "New buckets are drawn (salt changed): callers of both backends are reassigned." in result.output
@@ -74,13 +74,13 @@ def test_machines_get_json_in_ten_thousandths(old: Path) -> None:
     assert changes["settings"] == []
 
 
-def test_faulty_file_is_told_with_its_problems(old: Path) -> None:
+def test_invalid_file_is_reported_with_its_problems(old: Path) -> None:
     result = plan(old, "legacy: {}\n")
     assert result.exit_code == 1
     assert result.stderr.endswith("new.yaml:1:1: legacy.url: is missing\n    1 | legacy: {}\n        ^\n")
 
 
-def test_pin_in_this_shell_is_left_out_of_account(old: Path) -> None:
+def test_environment_pin_is_ignored(old: Path) -> None:
     result = plan(old, old.read_text().replace("25%", "40%"), env={"SCRIBE_PROXY_PIN": "legacy"})
     assert "15%" in result.output
 
@@ -97,7 +97,7 @@ def test_pin_in_this_shell_is_left_out_of_account(old: Path) -> None:
         ("match: GET /b, native: 50%", "match: GET /b, native: 50%}\n- {name: c, match: GET /c", 0),
     ],
 )
-def test_it_exits_with_2_where_callers_move(old: Path, before: str, after: str, code: int) -> None:
+def test_exit_code_is_2_where_callers_move(old: Path, before: str, after: str, code: int) -> None:
     new = old.read_text().replace(before, after)
     assert plan(old, new).exit_code == code
     assert plan(old, new, "--json").exit_code == code

@@ -11,7 +11,7 @@ from proxy.cli.played_service import progress_bar
 
 
 @pytest.mark.parametrize(("terminal", "shown"), [(True, True), (False, False)])
-def test_progress_bar_shows_on_a_terminal_only(terminal: bool, shown: bool) -> None:
+def test_progress_bar_is_shown_on_terminals_only(terminal: bool, shown: bool) -> None:
     output = io.StringIO()
     with progress_bar(2, Console(file=output, force_terminal=terminal, width=100)) as advance:
         advance("my notes")

@@ -65,7 +65,7 @@ async def run(*arguments: object) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, main, [str(one) for one in arguments])
 
 
-async def test_what_was_recorded_is_what_verify_finds(
+async def test_recorded_service_is_verified_as_equal(
     client: Database, mongodb_url: str, scenarios: Path, tmp_path: Path
 ) -> None:
     async with serving(Notebook(client).app) as port:
@@ -108,7 +108,7 @@ async def test_old_recordings_are_played_with_new_ids_and_tokens(
     assert json.loads(after[3].answer.text)["_id"] == after[3].request.target.rpartition("/")[2]
 
 
-async def test_recordings_are_replaced_only_when_told(scenarios: Path, tmp_path: Path, client: Database) -> None:
+async def test_recordings_are_replaced_with_the_option_only(scenarios: Path, tmp_path: Path, client: Database) -> None:
     (tmp_path / "http.json").write_text("mine")
     refused = await run("record", scenarios, "--base-url", "http://127.0.0.1:1", "--into", tmp_path)
     assert (refused.exit_code, "--force replaces it" in refused.output) == (2, True)
@@ -141,7 +141,7 @@ async def test_whole_scenarios_outlast_a_failure(scenarios: Path, tmp_path: Path
     assert len(json.loads((tmp_path / "new" / "http.json.partial").read_text())) == 1
 
 
-async def test_interruption_keeps_whole_scenarios_too(
+async def test_interruption_keeps_complete_scenarios(
     scenarios: Path, tmp_path: Path, client: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play, played = Recorder.record, list[str]()
@@ -208,7 +208,7 @@ def scenario(*requests: dict[str, JSON]) -> JSON:
         (json.dumps([scenario({"method": "GET", "path": "/{{0:/id}}"})]), "comes later"),
     ],
 )
-async def test_malformed_scenarios_are_told(scenarios: Path, tmp_path: Path, content: str, told: str) -> None:
+async def test_malformed_scenarios_are_reported(scenarios: Path, tmp_path: Path, content: str, told: str) -> None:
     scenarios.write_text(content)
     result = await run("record", scenarios, "--base-url", "http://127.0.0.1:1", "--into", tmp_path / "new")
     assert (result.exit_code, told in result.output) == (2, True), result.output
@@ -226,7 +226,7 @@ async def test_malformed_scenarios_are_told(scenarios: Path, tmp_path: Path, con
         (("--base-url", "nonsense"), "not an http or https URL"),
     ],
 )
-async def test_wrong_use_is_told(scenarios: Path, tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+async def test_wrong_usage_is_reported(scenarios: Path, tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
     base = ("--base-url", "http://127.0.0.1:1", "--into", tmp_path / "new")
     result = await run("record", scenarios, *base, *arguments)
     assert (result.exit_code, told in result.output) == (2, True), result.output
@@ -263,13 +263,13 @@ def test_lone_surrogates_can_be_written() -> None:
     assert "é".encode() in encode_recordings(["é"])
 
 
-def test_repository_s_own_recordings_are_scenarios() -> None:
+def test_shipped_recordings_are_scenarios() -> None:
     scripts = read_scripts(Path(__file__).parents[3] / "contracts" / "recordings")
     assert len(scripts) == 44
     assert sum(len(script.steps()) for script in scripts) == 301
 
 
-async def test_database_that_is_away_is_told(scenarios: Path, tmp_path: Path) -> None:
+async def test_unreachable_database_is_reported(scenarios: Path, tmp_path: Path) -> None:
     assert issubclass(SideEffectsError, Exception)
 
     async def idle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,7 +16,7 @@ from proxy.contract.reading import load
 from tests.support.stored_reports import CONTRACT, DATABASE, NOTES, listed, report, row, told
 
 
-def test_overview_tells_each_route_and_where_it_differs(reported: str, contracts: Path) -> None:
+def test_overview_counts_routes_and_names_fields(reported: str, contracts: Path) -> None:
     result = report(reported, contracts)
     assert result.exit_code == 0
     assert row(result.stdout, NOTES)[1:8] == ["10", "1", "1", "7", "3", "2", "80.00%"]
@@ -29,7 +29,7 @@ def test_overview_tells_each_route_and_where_it_differs(reported: str, contracts
     assert "! blind: in 1 of its requests x-compare hid the whole answer" in result.stderr
 
 
-def test_route_is_told_by_field_kind_breach_and_sample(reported: str, contracts: Path) -> None:
+def test_route_is_shown_by_field_kind_violation_and_sample(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--route", NOTES)
     title = row(result.stdout, "body.notes.*.title")
     assert title[1:4] == ["value", "major", "2"]
@@ -39,7 +39,7 @@ def test_route_is_told_by_field_kind_breach_and_sample(reported: str, contracts:
     assert "quiet" not in result.stdout
 
 
-def test_one_field_and_kind(reported: str, contracts: Path) -> None:
+def test_field_and_kind_filter_the_rows(reported: str, contracts: Path) -> None:
     found = told(reported, contracts, "--route", NOTES, "--field", "body.notes.*.title", "--kind", "type")
     assert [(one["field"], one["kind"], one["unexplained"]) for one in found["fields"]] == [
         ("body.notes.*.title", "type", 1)
@@ -47,7 +47,7 @@ def test_one_field_and_kind(reported: str, contracts: Path) -> None:
     assert {tuple(place) for one in found["samples"] for place in one["fields"]} >= {("body.notes.*.title", "type")}
 
 
-def test_one_verdict(reported: str, contracts: Path) -> None:
+def test_verdict_filters_routes_and_fields(reported: str, contracts: Path) -> None:
     found = told(reported, contracts, "--verdict", "declared")
     assert [one["route"] for one in found["routes"]] == [NOTES]
     assert [one["field"] for one in found["fields"]] == ["body.notes.*.status"]
@@ -81,12 +81,12 @@ def test_sample_shows_noise_declared_divergences_and_violations(reported: str, c
     assert "legacy breaks the contract: body.notes.*.seen" in breach
 
 
-def test_without_a_sample_it_says_so(reported: str, contracts: Path) -> None:
+def test_missing_sample_is_reported(reported: str, contracts: Path) -> None:
     assert "there is no such sample" in report(reported, contracts, "--route", "blind", "--sample").stdout
     assert told(reported, contracts, "--route", "blind", "--sample") is None
 
 
-def test_what_legacy_does_not_repeat_suggests_a_rule_at_its_line(reported: str, contracts: Path) -> None:
+def test_unrepeatable_field_suggests_a_rule_with_its_line(reported: str, contracts: Path) -> None:
     found = {(one["field"], one["kind"]): one for one in told(reported, contracts, "--suggest")}
     seen, tags = found["body.notes.*.seen", "value"], found["body.notes.*.tags", "order"]
     lines = CONTRACT.splitlines()
@@ -112,7 +112,7 @@ def test_repeated_legacy_answer_suggests_a_valid_divergence(reported: str, contr
     assert not any("Agnes" in json.dumps(one) for one in found.values())
 
 
-def test_suggestions_end_by_saying_that_nothing_was_changed(reported: str, contracts: Path) -> None:
+def test_suggestions_leave_the_contract_unchanged(reported: str, contracts: Path) -> None:
     before = (contracts / "openapi.yaml").read_text()
     result = report(reported, contracts, "--suggest", "--route", NOTES)
     assert "x-compare: ignore" in result.stdout
@@ -120,7 +120,7 @@ def test_suggestions_end_by_saying_that_nothing_was_changed(reported: str, contr
     assert (contracts / "openapi.yaml").read_text() == before
 
 
-def test_nothing_noted_in_a_time_says_when_there_was_something(reported: str, contracts: Path) -> None:
+def test_empty_period_names_the_oldest_report(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--since", "2020-01-01", "--until", "2020-01-02T00:00Z")
     assert result.exit_code == 0
     assert "no reports" in result.stdout
@@ -148,13 +148,13 @@ def test_wrong_question_is_explained(reported: str, contracts: Path, arguments: 
     assert said in " ".join(result.stderr.split())
 
 
-def test_mongodb_away_is_2_and_says_so(contracts: Path) -> None:
+def test_unreachable_mongodb_is_2(contracts: Path) -> None:
     result = report("mongodb://127.0.0.1:1", contracts)
     assert (result.exit_code, result.stderr) == (2, "Error: MongoDB cannot be reached\n")
     assert report("nonsense", contracts).exit_code == 2
 
 
-def test_routing_yaml_says_where_reports_and_contracts_are(
+def test_routing_yaml_locates_reports_and_contracts(
     reported: str, contracts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -34,7 +34,7 @@ from proxy.types import JSON
 from tests.support.stored_reports import CONTRACT, DATABASE, DIVERGENCES, report, row, told
 
 
-def test_contract_problems_and_catch_all_divergences_show(reported: str, contracts: Path, tmp_path: Path) -> None:
+def test_contract_problems_and_catch_all_divergences_are_shown(reported: str, contracts: Path, tmp_path: Path) -> None:
     (tmp_path / "openapi.yaml").write_text(CONTRACT)
     (tmp_path / "divergences.yaml").write_text(DIVERGENCES.replace("paths: [body.notes.*.status]", "paths: ['*']"))
     result = report(reported, tmp_path)
@@ -58,7 +58,7 @@ def test_coverage_includes_live_traffic_beside_samples(reported: str, contracts:
     assert [(one["status"], one["live"], one["declared"]) for one in rows] == [("200", 10, True), ("404", 0, True)]
 
 
-def test_coverage_tells_of_what_only_live_traffic_has_shown(contracts: Path) -> None:
+def test_coverage_lists_answers_seen_in_live_traffic_only(contracts: Path) -> None:
     contract = load(contracts / "openapi.yaml")
     seen = [
         ObservedOperation("notes.list", "500", "text/html", 2),
@@ -71,12 +71,12 @@ def test_coverage_tells_of_what_only_live_traffic_has_shown(contracts: Path) -> 
     assert told == [("500", 3, False, ("text/html",)), ("hang", 1, True, ())]
 
 
-def test_times_may_be_moments(reported: str, contracts: Path) -> None:
+def test_times_are_accepted_in_iso_format(reported: str, contracts: Path) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1000))
     assert told(reported, contracts, "--since", now)["routes"]
 
 
-def test_what_was_hidden_and_what_a_dry_run_wrote_is_told() -> None:
+def test_hidden_and_dry_run_fields_are_shown() -> None:
     cut: JSON = {"type": "object", "length": 90, "cut": True}
     empty: JSON = {"type": "array", "length": 0, "items": []}
     fields: JSON = [["tags", empty], ["more", cut], ["done", {"type": "boolean"}]]

@@ -22,7 +22,7 @@ from proxy.runtime.database import Database
 from tests.support.stored_reports import DATABASE, NOTES, report
 
 
-def test_csv_of_routes_and_of_one_routes_fields(reported: str, contracts: Path) -> None:
+def test_csv_lists_routes_or_fields_of_one_route(reported: str, contracts: Path) -> None:
     routes = list(csv.DictReader(io.StringIO(report(reported, contracts, "--csv").stdout)))
     assert [(one["route"], one["compared"]) for one in routes] == [("blind", "0"), (NOTES, "10"), ("quiet", "1001")]
     assert (routes[0]["skipped"], routes[1]["native"]) == ("2", "1")
@@ -43,7 +43,7 @@ def test_gate_fails_with_1_and_names_the_route(reported: str, contracts: Path) -
     assert report(reported, contracts, "--max-mismatch", "80%").exit_code == 0
 
 
-def test_gate_with_nothing_compared_is_2(reported: str, contracts: Path) -> None:
+def test_gate_without_comparisons_is_2(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--max-mismatch", "1%", "--route", "blind")
     assert result.exit_code == 2
     assert "nothing was compared" in result.stderr
@@ -86,7 +86,7 @@ def test_junit_names_and_links_differences(reported: str, contracts: Path, tmp_p
     assert line in (failure.text or "").splitlines()
 
 
-def test_filters_leave_the_sums_and_the_gate(reported: str, contracts: Path) -> None:
+def test_filters_do_not_change_totals_and_gate(reported: str, contracts: Path) -> None:
     for filters in (["--verdict", "declared"], ["--verdict", "skipped"], ["--kind", "type"]):
         result = report(reported, contracts, *filters, "--max-mismatch", "0.1%")
         assert (result.exit_code, f"{NOTES}: 80.00% of 10 comparisons fail" in result.stderr) == (1, True)
@@ -116,7 +116,7 @@ def test_triage_sets_states_and_a_returned_one_fails_the_gate(reported: str, con
     assert report(reported, contracts, "--max-mismatch", "100%").exit_code == 0
 
 
-def test_gate_needs_comparisons_of_routes_that_are_compared() -> None:
+def test_gate_requires_comparisons_of_compared_routes() -> None:
     counted, compared, skipped = (
         RouteSummary("login", requests={"legacy": 9}),
         RouteSummary("notes", match=2),

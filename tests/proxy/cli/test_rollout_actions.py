@@ -64,7 +64,7 @@ def test_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -> 
     ]
 
 
-def test_rollout_is_promoted_held_and_resumed(file: Path, mongodb_url: str) -> None:
+def test_rollout_is_promoted_paused_and_resumed(file: Path, mongodb_url: str) -> None:
     assert "has not started yet" in run(file, "promote", "notes.list").stderr
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         begin(client)
@@ -84,7 +84,7 @@ def begin(client: MongoClient[dict[str, Any]]) -> None:
     client[DATABASE]["states"].insert_one(start_rollout(route, initial_state(route), 10.0).document())
 
 
-def test_cap_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -> None:
+def test_cooling_cap_reports_the_remaining_time(file: Path, mongodb_url: str) -> None:
     route = parse(file.read_text(), {}).routes[1]
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         hello = client.admin.command("hello")
@@ -97,14 +97,14 @@ def test_cap_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -> 
 
 
 @pytest.mark.parametrize("step", ["promote", "pause", "resume", "rollback", "ack"])
-def test_without_a_reason_or_a_name_nothing_is_done(file: Path, step: str, mongodb_url: str) -> None:
+def test_action_requires_a_reason_and_an_actor(file: Path, step: str, mongodb_url: str) -> None:
     assert "Missing option '--why'" in run(file, step, "notes.list", reason=None).stderr
     assert "a reason is required" in run(file, step, "notes.list", reason=" ").stderr
     assert "give your name" in run(file, step, "notes.list", actor=" ").stderr
     assert history(mongodb_url) == []
 
 
-def test_what_cannot_be_is_told_in_a_line(file: Path) -> None:
+def test_impossible_action_is_reported_in_one_line(file: Path) -> None:
     for arguments, text in (
         (("rollback", "notes.lst"), "has no route or group notes.lst; did you mean notes.list?"),
         (("promote", "notes.create"), "notes.create has no rollout; its share is `native` in the file"),
@@ -117,14 +117,14 @@ def test_what_cannot_be_is_told_in_a_line(file: Path) -> None:
         assert text in result.stderr
 
 
-def test_without_a_mongodb_the_ops_page_is_pointed_at(file: Path) -> None:
+def test_missing_mongodb_refers_to_the_ops_page(file: Path) -> None:
     file.write_text("\n".join(line for line in file.read_text().splitlines() if "mongodb:" not in line))
     result = run(file, "rollback", "notes.create")
     assert result.exit_code == 1
     assert "its ops page changes them" in result.stderr
 
 
-def test_mongodb_that_is_away_is_told(file: Path) -> None:
+def test_unreachable_mongodb_is_reported(file: Path) -> None:
     file.write_text(FILE.format(url="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"))
     result = run(file, "rollback", "notes.create")
     assert (result.exit_code, result.stderr) == (2, "Error: MongoDB cannot be reached\n")
@@ -149,7 +149,7 @@ def test_actor_defaults_to_user_and_host(file: Path, mongodb_url: str) -> None:
     assert host == socket.gethostname()
 
 
-def test_everything_is_rolled_back_at_once(file: Path, mongodb_url: str) -> None:
+def test_rollback_all_includes_every_route(file: Path, mongodb_url: str) -> None:
     result = run(file, "rollback", "--all")
     assert result.stdout.splitlines() == [
         "notes.list: unchanged: notes.list is at 0% already: the rollout is at 0%",
@@ -159,6 +159,6 @@ def test_everything_is_rolled_back_at_once(file: Path, mongodb_url: str) -> None
 
 
 @pytest.mark.parametrize("arguments", [(), ("notes.list", "--all"), ("notes.list", "--group", "notes.create")])
-def test_rollback_of_none_or_two_is_wrong_usage(file: Path, arguments: tuple[str, ...]) -> None:
+def test_rollback_requires_exactly_one_target(file: Path, arguments: tuple[str, ...]) -> None:
     result = run(file, "rollback", *arguments)
     assert (result.exit_code, "give one of" in result.stderr) == (2, True)

@@ -33,7 +33,7 @@ def schedule(file: Path, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_each_stage_has_its_earliest_date(file: Path) -> None:
+def test_stages_have_their_earliest_date(file: Path) -> None:
     code, output = schedule(file, "--from", "2026-12-01")
     assert code == 0
     lines = [line.split("  ") for line in output.splitlines() if "2026" in line]
@@ -47,7 +47,7 @@ def test_each_stage_has_its_earliest_date(file: Path) -> None:
     ]
 
 
-def test_machines_get_json_of_one_route_from_now_on(file: Path) -> None:
+def test_json_starts_at_the_present_stage_of_one_route(file: Path) -> None:
     code, output = schedule(file, "--route", "b", "--json")
     told = json.loads(output)
     assert code == 0
@@ -57,6 +57,6 @@ def test_machines_get_json_of_one_route_from_now_on(file: Path) -> None:
     assert abs(first.timestamp() - datetime.now().timestamp()) < 60
 
 
-def test_what_has_no_rollout_has_no_schedule(file: Path) -> None:
+def test_route_without_a_rollout_has_no_schedule(file: Path) -> None:
     assert schedule(file, "--route", "c") == (0, "No route has a rollout.\n")
     assert schedule(file, "--route", "d") == (1, "Error: there is no route d\n")

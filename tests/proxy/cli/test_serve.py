@@ -39,7 +39,7 @@ async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path:
             assert await asyncio.wait_for(process.wait(), HANG_TIMEOUT) in (0, -signal.SIGTERM)
 
 
-async def test_what_takes_too_long_is_cut_off_at_the_limit(tmp_path: Path) -> None:
+async def test_slow_request_is_cut_off_after_the_grace(tmp_path: Path) -> None:
     accepted = asyncio.Event()
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,7 +91,7 @@ async def test_signal_to_the_whole_process_group_is_a_clean_end(tmp_path: Path) 
     assert b"worker" not in errors
 
 
-async def test_only_workers_import_the_native_app(tmp_path: Path) -> None:
+async def test_native_app_is_imported_by_workers_only(tmp_path: Path) -> None:
     imported = tmp_path / "imported"
     text = f"import os\nwith open({str(imported)!r}, 'a') as file:\n    print(os.getpid(), file=file)\n"
     (tmp_path / "counting.py").write_text(f"{text}async def app(scope, receive, send): ...\n")
@@ -113,7 +113,7 @@ def test_native_app_without_a_module_stops_all_workers(app: str, tmp_path: Path)
     )
 
 
-def test_faulty_file_is_told_whole_and_stops_the_start(tmp_path: Path) -> None:
+def test_invalid_file_stops_the_start_with_all_problems(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text("legacy: {url: nonsense}\nroutez: []\n")
     code, output = run_serve("--config", file)
@@ -147,7 +147,7 @@ def test_short_ops_token_is_refused_beyond_loopback(token: str, monkeypatch: pyt
         ("one-token-of-some-length", "short", "OPS_VIEWER_TOKEN needs 16 characters"),
     ],
 )
-def test_viewer_token_that_protects_nothing_is_refused(
+def test_viewer_token_without_an_ops_token_is_refused(
     token: str | None, viewer: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPS_TOKEN", raising=False)
@@ -167,7 +167,7 @@ def test_one_port_for_both_listeners_is_refused(ops_host: str) -> None:
     assert "the ops pages need a port of their own" in output
 
 
-async def test_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+async def test_taken_port_is_reported_in_one_line(tmp_path: Path) -> None:
     async with scripted(legacy) as port:
         file = tmp_path / "routing.yaml"
         file.write_text(config(port))
@@ -177,7 +177,7 @@ async def test_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     assert len(output.strip().splitlines()) == 1
 
 
-def test_pin_that_is_no_side_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_pin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(config(1))
     monkeypatch.setenv("SCRIBE_PROXY_PIN", "nativ")
@@ -186,7 +186,7 @@ def test_pin_that_is_no_side_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     assert "SCRIBE_PROXY_PIN" in output
 
 
-def test_native_app_that_fails_to_import_has_no_traceback(tmp_path: Path) -> None:
+def test_failed_import_of_native_has_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(config(1).replace("tests.support.gateway_process:native", "tests.nowhere:app"))
     code, output = run_serve("--config", file, "--port", "0", "--ops-port", "0")

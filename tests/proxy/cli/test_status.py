@@ -53,7 +53,7 @@ def run(ops: int, *arguments: str, token: str = "", command: str = "status") -> 
     return CliRunner().invoke(main, line, env={"OPS_TOKEN": token, "COLUMNS": "160"})
 
 
-async def test_board_route_and_history_are_shown(tmp_path: Path) -> None:
+async def test_board_route_and_history_are_printed(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as port:
         file.write_text(ROUTES.format(port=port))
@@ -93,7 +93,7 @@ async def test_board_route_and_history_are_shown(tmp_path: Path) -> None:
     assert [change["after"] for change in json.loads(old.stdout)["changes"]] == [1.0]
 
 
-async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
+async def test_problems_are_printed_above_the_routes(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     text = ROUTES.format(port=free_port()).replace("tests.support.gateway_process:native", f"{__name__}:sick")
     file.write_text(text + "health: {interval: 20ms, failures: 1}\n")
@@ -130,7 +130,7 @@ INTERRUPTIBLE = (
 """Run a program that heeds SIGINT, although the tests may run in the background of a shell, where it is ignored."""
 
 
-async def test_watch_lasts_until_interrupted() -> None:
+async def test_watch_ends_when_interrupted() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", INTERRUPTIBLE),
         *(PROGRAM, "status", "--watch", "--ops-url", f"http://127.0.0.1:{free_port()}"),
@@ -162,13 +162,13 @@ async def answering(status: str, body: str) -> tuple[int, str]:
         ("200 OK", "{}", 1, "is not an ops listener of this version"),
     ],
 )
-async def test_other_answers_are_an_error_in_a_line(status: str, body: str, code: int, text: str) -> None:
+async def test_other_answers_are_reported_in_one_line(status: str, body: str, code: int, text: str) -> None:
     exit_code, output = await answering(status, body)
     assert exit_code == code
     assert text in output
 
 
-async def test_token_of_the_environment_is_sent_along() -> None:
+async def test_token_of_the_environment_is_sent() -> None:
     seen: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -180,7 +180,7 @@ async def test_token_of_the_environment_is_sent_along() -> None:
     assert b"authorization: Bearer abc" in seen[0].replace(b"Authorization", b"authorization")
 
 
-def test_gateway_that_is_not_there_is_told() -> None:
+def test_unreachable_gateway_is_reported() -> None:
     result = run(free_port())
     assert result.exit_code == 2
     assert result.stderr.endswith("cannot be reached: Connection refused\n")

@@ -62,7 +62,7 @@ async def test_equal_is_0(client: Database, mongodb_url: str, recordings: Path) 
     assert "GET /notes/{id}" in result.output
 
 
-async def test_differing_is_1_with_the_place_and_both_values(
+async def test_difference_is_1_with_position_and_both_values(
     client: Database, mongodb_url: str, recordings: Path
 ) -> None:
     result = await run_against(client, "status", mongodb_url, recordings)
@@ -82,7 +82,7 @@ async def test_declared_is_0_with_its_id(client: Database, mongodb_url: str, rec
     assert "Declared but not observed: unused" in result.output
 
 
-async def test_json_holds_it_all(client: Database, mongodb_url: str, recordings: Path) -> None:
+async def test_json_contains_the_whole_report(client: Database, mongodb_url: str, recordings: Path) -> None:
     result = await run_against(client, "another id", mongodb_url, recordings, "--json")
     report = json.loads(result.stdout)
     assert result.exit_code == 1
@@ -106,7 +106,7 @@ async def answer_504(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 @pytest.mark.parametrize(
     ("arguments", "status"), [((), 1), (("--accept", "hang=504"), 0), (("--accept", "hang=502"), 1)]
 )
-async def test_status_may_stand_for_a_hang(tmp_path: Path, arguments: tuple[str, ...], status: int) -> None:
+async def test_status_option_stands_for_a_hang(tmp_path: Path, arguments: tuple[str, ...], status: int) -> None:
     async with scripted(answer_504) as port:
         base = ("--base-url", f"http://127.0.0.1:{port}", "--hang-after", 0.3)
         result = await run(*base, "--recordings", one_step(tmp_path, "hang"), *arguments)
@@ -114,7 +114,7 @@ async def test_status_may_stand_for_a_hang(tmp_path: Path, arguments: tuple[str,
     assert "hang" in result.output or status == 0
 
 
-async def test_headers_may_be_left_out(tmp_path: Path) -> None:
+async def test_headers_option_omits_headers(tmp_path: Path) -> None:
     response: JSON = {"status": 504, "headers": {"content-length": "0"}, "text": ""}
     step: JSON = {"name": "one", "request": {"method": "GET", "path": "/"}, "outcome": "response", "response": response}
     (tmp_path / "http.json").write_text(json.dumps([{"scenario": "single", "steps": [step]}]))
@@ -139,7 +139,7 @@ async def test_headers_may_be_left_out(tmp_path: Path) -> None:
         (("--recordings", "/nowhere"), "does not exist"),
     ],
 )
-async def test_what_cannot_be_told_is_2(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+async def test_wrong_usage_is_2(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
     directory = one_step(tmp_path, "hang")
     result = await run("--base-url", NOWHERE, "--recordings", directory, *arguments)
     assert result.exit_code == 2, result.output
@@ -147,7 +147,7 @@ async def test_what_cannot_be_told_is_2(tmp_path: Path, arguments: tuple[str, ..
     assert "Traceback" not in result.output
 
 
-async def test_files_that_cannot_be_read_are_2(tmp_path: Path) -> None:
+async def test_unreadable_files_are_2(tmp_path: Path) -> None:
     base = ("--base-url", NOWHERE, "--recordings", tmp_path)
     assert "neither http.json" in (await run(*base)).output
     faulty = one_step(tmp_path, "hang") / "divergences.yaml"
@@ -156,7 +156,7 @@ async def test_files_that_cannot_be_read_are_2(tmp_path: Path) -> None:
     assert (result.exit_code, "Field required" in result.output) == (2, True)
 
 
-async def test_foreign_database_is_emptied_only_when_told(tmp_path: Path) -> None:
+async def test_foreign_database_is_emptied_with_the_option_only(tmp_path: Path) -> None:
     foreign = ("--mongodb-url", "mongodb://db.invalid/x?serverSelectionTimeoutMS=100", "--yes-empty-database")
     async with scripted(answer_504) as port:
         base = ("--base-url", f"http://127.0.0.1:{port}", "--recordings", one_step(tmp_path, "hang"))

@@ -27,7 +27,7 @@ small = st.lists(cast("st.SearchStrategy[JSON]", st.integers(0, 3) | st.sampled_
 
 
 @given(small, small, st.booleans())
-def test_every_item_is_told_once(legacy: list[JSON], native: list[JSON], free: bool) -> None:
+def test_items_are_aligned_exactly_once(legacy: list[JSON], native: list[JSON], free: bool) -> None:
     pairs = aligned(legacy, native, free=free).pairs
     assert sorted(one for one, _ in pairs if one is not None) == list(range(len(legacy)))
     assert sorted(other for _, other in pairs if other is not None) == list(range(len(native)))
@@ -41,7 +41,7 @@ def test_alignment_mirrors(legacy: list[JSON], native: list[JSON], free: bool) -
 
 
 @given(small)
-def test_array_is_in_its_own_order(items: list[JSON]) -> None:
+def test_array_is_aligned_with_itself_in_order(items: list[JSON]) -> None:
     assert aligned(items, list(items)) == Alignment(tuple((index, index) for index in range(len(items))))
 
 
@@ -61,39 +61,39 @@ def test_array_is_in_its_own_order(items: list[JSON]) -> None:
         ([{}, 1], [1, {}], ((0, 1), (1, 0)), True),
     ],
 )
-def test_items_are_matched_by_what_they_are(
+def test_items_are_matched_by_their_identity(
     legacy: list[JSON], native: list[JSON], pairs: tuple[object, ...], moved: bool
 ) -> None:
     found = aligned(legacy, native)
     assert (found.pairs, found.moved) == (pairs, moved)
 
 
-def test_items_that_each_side_made_anew_stand_where_they_stand() -> None:
+def test_generated_items_are_matched_by_position() -> None:
     legacy, native = (noted(*((object_id(n + shift), n) for n in range(3))) for shift in (0, 50))
     assert aligned(legacy, native) == Alignment(((0, 0), (1, 1), (2, 2)))
 
 
-def test_new_item_among_old_ones_is_the_others_new_item() -> None:
+def test_new_items_are_matched_with_each_other() -> None:
     old = NOW - 9999
     legacy = noted((object_id(1, old), "a"), (object_id(2, old), "b"), (object_id(3), "new"))
     native = noted((object_id(9), "newer"), (object_id(1, old), "a"), (object_id(2, old), "b"))
     assert set(aligned(legacy, native, free=True).pairs) == {(0, 1), (1, 2), (2, 0)}
 
 
-def test_old_item_is_never_taken_for_another_old_one() -> None:
+def test_different_old_items_are_not_matched() -> None:
     old = NOW - 9999
     legacy = noted((object_id(1, old), "a"), (object_id(2, old), "b"))
     native = noted((object_id(1, old), "a"), (object_id(3, old), "c"))
     assert aligned(legacy, native, free=True).pairs == ((0, 0), (1, None), (None, 1))
 
 
-def test_items_without_the_key_may_be_each_other() -> None:
+def test_items_without_the_key_are_matched() -> None:
     legacy, native = noted((1, "a"), (None, "b")), noted((1, "a"), (None, "c"))
     assert aligned(legacy, native, "_id", free=True) == Alignment(((0, 0), (1, 1)))
     assert aligned(noted((1, "a"), (2, "b")), noted((3, "c")), "_id").pairs == ((0, None), (1, None), (None, 0))
 
 
-def test_key_that_the_contract_names_goes_before_all_others() -> None:
+def test_key_of_the_contract_is_preferred() -> None:
     legacy: list[JSON] = [{"_id": 1, "k": "x"}, {"_id": 2, "k": "y"}]
     native: list[JSON] = [{"_id": 1, "k": "y"}, {"_id": 2, "k": "x"}]
     assert aligned(legacy, native, "k", free=True) == Alignment(((0, 1), (1, 0)))

@@ -45,11 +45,11 @@ def fields(legacy: bytes, native: bytes, kind: str, other: str = "") -> list[tup
 
 
 @given(st.binary(max_size=300), st.sampled_from(sorted(CODERS)))
-def test_what_was_encoded_is_decoded(data: bytes, coding: str) -> None:
+def test_encoded_body_is_decoded(data: bytes, coding: str) -> None:
     assert decode(CODERS[coding](data), coding) == data
 
 
-def test_codings_are_undone_in_turn() -> None:
+def test_codings_are_undone_in_reverse_order() -> None:
     assert decode(brotli.compress(gzip.compress(b"x")), "gzip, br") == b"x"
 
 
@@ -58,7 +58,7 @@ def test_gzip_may_have_members_and_padding() -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
-def test_what_is_cut_short_or_corrupt_is_no_coding(coding: str) -> None:
+def test_truncated_or_corrupt_coding_raises_an_error(coding: str) -> None:
     packed = CODERS[coding](bytes(range(256)) * 9)
     for wrong in (packed[:-9], packed[: len(packed) // 2], b"\xff" * 40, b""):
         with pytest.raises(CodingError):
@@ -71,7 +71,7 @@ def test_unknown_coding_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "Deflate", "br"])
-def test_nothing_is_unpacked_beyond_the_limit(coding: str) -> None:
+def test_decoding_stops_at_the_limit(coding: str) -> None:
     assert len(decode(CODERS[coding](bytes(LIMIT)), coding)) == LIMIT
     for size in (LIMIT + 1, LIMIT * 10):
         with pytest.raises(OversizeError):
@@ -90,7 +90,7 @@ def test_compressed_and_plain_answers_differ_in_content_encoding(coding: str) ->
     assert compare(packed, packed).name == "match"
 
 
-def test_broken_coding_is_another_type_of_body() -> None:
+def test_broken_coding_is_a_difference_of_type() -> None:
     broken = exchange(b"not gzip", headers=[("content-encoding", "gzip")])
     plain = exchange(b"{}", headers=[("content-encoding", "gzip")])
     assert [one.kind for one in compare(broken, exchange(gzip.compress(b"{}"), headers=GZIP)).differences] == ["type"]
@@ -107,11 +107,11 @@ def test_charsets_are_decoded() -> None:
 
 
 @pytest.mark.parametrize("charset", ["idna", "punycode", "unicode_escape", "hex", "zip", "nobody-knows"])
-def test_what_is_no_charset_is_taken_for_utf_8(charset: str) -> None:
+def test_unknown_charset_is_read_as_utf_8(charset: str) -> None:
     assert read("Zoë".encode(), f"text/plain; charset={charset}").value == "Zoë"
 
 
-def test_what_is_not_in_its_charset_is_bytes() -> None:
+def test_bytes_outside_the_charset_are_binary() -> None:
     assert read(b"\xff\xfe\xfd", "text/plain").form == "binary"
     assert fields(b"\xff\x01", b"\xff\x02", "text/plain") == [("body", "value")]
 
@@ -165,7 +165,7 @@ def test_multipart_compares_by_part_whatever_the_boundary() -> None:
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/mixed; boundary="]
 )
-def test_what_is_no_multipart_is_bytes(kind: str) -> None:
+def test_malformed_multipart_is_binary(kind: str) -> None:
     assert read(b"--x\r\n\r\ncut short", kind).form == "binary"
 
 
@@ -176,7 +176,7 @@ def test_part_within_a_part_is_bytes() -> None:
     assert [one["form"] for one in found if isinstance(one, dict)] == ["binary", "text"]
 
 
-def test_pages_compare_by_what_they_say() -> None:
+def test_html_compares_by_its_text() -> None:
     page = b"<html><body><h1 class=a>Error</h1>\n <pre>Cannot GET /x &amp; y</pre></body></html>"
     assert not fields(page, b"<h1>Error</h1><pre>Cannot GET\n/x &#38; y</pre>", "text/html")
     assert fields(page, page.replace(b"GET", b"PUT"), "text/html; charset=utf-8") == [("body", "value")]
@@ -184,7 +184,7 @@ def test_pages_compare_by_what_they_say() -> None:
     assert words("<<p>x</p") == "x"
 
 
-def test_text_compares_as_spelled_and_by_role_but_for_its_ids() -> None:
+def test_text_compares_literally_except_for_ids() -> None:
     old, new = (f"note {object_id(serial)} is gone".encode() for serial in (1, 2))
     assert fields(old, new, "text/plain") == [("body", "value")]
     assert compare(exchange(old, "text/plain"), exchange(new, "text/plain"), mode=DRY_RUN).name == "match"
@@ -200,6 +200,6 @@ def test_binary_compares_by_its_bytes() -> None:
 @given(
     st.binary(max_size=80), st.sampled_from(["application/json", FORM, "text/html", "multipart/x; boundary=a", "", "x"])
 )
-def test_reading_never_fails(data: bytes, kind: str) -> None:
+def test_reading_a_body_never_fails(data: bytes, kind: str) -> None:
     assert compare(exchange(data, kind), exchange(data, kind)).name == "match"
     assert read(data, kind).form

@@ -64,7 +64,7 @@ def split(turns: Iterable[Turn], sizes: Iterable[int]) -> list[Chunk]:
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=8))
-def test_messages_are_the_same_however_bytes_are_split(sizes: list[int]) -> None:
+def test_messages_do_not_depend_on_the_splitting_of_bytes(sizes: list[int]) -> None:
     read = conversation(split(TURNS, sizes))
     assert positions(read) == (SENT, RECEIVED)
     assert read.ending == Ending("client", 4000, "bye", after=3, at=1.0)
@@ -103,7 +103,7 @@ def test_first_end_is_the_ending(chunks: list[Chunk], ending: Ending | None) -> 
     assert conversation(chunks).ending == ending
 
 
-def test_client_that_breaks_the_protocol_is_read_up_to_there() -> None:
+def test_client_messages_are_read_up_to_a_protocol_error() -> None:
     faulty = frame(1, b"ok") + frame(1, b"\xff") + frame(1, b"never")
     server = frame(8, struct.pack("!H", 1007), masked=False)
     read = conversation([Chunk(True, 11.0, faulty), Chunk(True, 11.5, frame(1, b"x")), Chunk(False, 12.0, server)])
@@ -111,7 +111,7 @@ def test_client_that_breaks_the_protocol_is_read_up_to_there() -> None:
     assert read.ending == Ending("server", 1007, "", after=1, at=2.0)
 
 
-def test_faulty_server_and_extensions_cannot_be_read() -> None:
+def test_faulty_server_or_extension_is_unreadable() -> None:
     with pytest.raises(UnreadableConversationError):
         conversation([Chunk(False, 11.0, frame(1, b"masked"))])
     with pytest.raises(UnreadableConversationError):
@@ -137,7 +137,7 @@ def test_compressed_messages_are_inflated(size: int) -> None:
     assert read.handshake.headers == ()
 
 
-def test_inflation_is_bounded_and_faults_cannot_be_read() -> None:
+def test_inflation_is_bounded_and_faults_are_unreadable() -> None:
     agreed = (b"sec-websocket-extensions", b"permessage-deflate; server_no_context_takeover")
     with pytest.raises(ConversationTooLargeError):
         conversation([Chunk(False, 11.0, deflated("a" * (MAX_INFLATED + 1)))], agreed)
@@ -153,7 +153,7 @@ def test_messages_beyond_the_limit_are_not_read() -> None:
         conversation(chunks, messages=3)
 
 
-def test_no_content_shows_in_a_repr() -> None:
+def test_content_is_absent_from_reprs() -> None:
     read = conversation(split(TURNS, [7]))
     shown = f"{read!r} {Chunk(True, 1.0, b'hello')!r} {RawConversation(exchange(), 1.0, [])!r}"
     assert not any(content in shown for content in ("hello", "aé", "ccc", "bye", "one two"))

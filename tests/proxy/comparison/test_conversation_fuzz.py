@@ -43,7 +43,7 @@ DEEP = [
 
 
 @given(chunks, extensions)
-def test_any_bytes_are_read_or_refused(sent: list[Chunk], extension: str) -> None:
+def test_random_bytes_are_read_or_refused(sent: list[Chunk], extension: str) -> None:
     headers = ((b"sec-websocket-extensions", extension.encode()),) if extension else ()
     accepted = HANDSHAKE._replace(headers=headers)
     with contextlib.suppress(UnreadableConversationError, ConversationTooLargeError):
@@ -56,7 +56,7 @@ def of(sent: list[str | bytes]) -> Conversation:
 
 
 @given(messages, messages)
-def test_any_messages_are_compared(legacy: list[str | bytes], native: list[str | bytes]) -> None:
+def test_random_messages_are_compared(legacy: list[str | bytes], native: list[str | bytes]) -> None:
     assert compare_conversations(of(legacy), of(legacy)).name == "match"
     compare_conversations(of(legacy), of(native))
     json.dumps(values_of(legacy))

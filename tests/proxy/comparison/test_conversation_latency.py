@@ -81,7 +81,7 @@ def test_lost_message_is_always_named(conversation: list[Turn], data: st.DataObj
 
 
 @given(turns, st.data())
-def test_message_too_many_is_always_named(conversation: list[Turn], data: st.DataObject) -> None:
+def test_extra_message_is_always_named(conversation: list[Turn], data: st.DataObject) -> None:
     legacy, native = served(conversation, 2 * PROMPT + BURST), replayed(conversation)
     index = data.draw(st.integers(0, len(native.received)))
     after = native.received[index].after if index < len(native.received) else len(native.sent)

@@ -65,7 +65,7 @@ def kinds(*received: tuple[str, int, float]) -> list[tuple[JSON, int, float]]:
     ],
     ids=["in place", "late", "early", "early, or legacy was slow", "early, or slow from the start"],
 )
-def test_positions_are_compared_as_far_as_time_tells(
+def test_positions_are_compared_within_the_observed_time(
     legacy: list[tuple[str, int, float]], native: list[tuple[str, int, float]], expected: list[tuple[str, str]]
 ) -> None:
     assert differences(conversation(kinds(*legacy)), conversation(kinds(*native))) == expected
@@ -81,7 +81,7 @@ def test_positions_are_compared_as_far_as_time_tells(
     ],
     ids=["legacy was silent", "the client left", "legacy had answered", "the client left amid the answer"],
 )
-def test_what_only_native_sends_counts_where_legacy_had_time(
+def test_extra_message_counts_within_legacys_time(
     legacy: list[tuple[str, int, float]], end: float, expected: bool
 ) -> None:
     served = conversation(kinds(*legacy), ending=replace(END, at=end))
@@ -130,7 +130,7 @@ def test_closes_by_the_server_are_compared(
     assert differences(conversation([], ending=legacy), conversation([], ending=native)) == expected
 
 
-def test_messages_after_an_early_close_are_not_missing_besides() -> None:
+def test_messages_after_an_early_close_are_not_missing() -> None:
     served = conversation(kinds(("a", 1, 1.0), ("b", 2, 2.1)), ending=replace(END, at=2.11))
     replayed = conversation(kinds(("a", 1, 0.0)), ending=replace(SERVER_END, after=1))
     assert differences(served, replayed) == [("close", "extra")]
@@ -159,7 +159,7 @@ def verdict(legacy: JSON, native: JSON, *divergences: Divergence) -> Verdict:
     return compare_conversations(one, other, OPERATION, divergences)
 
 
-def test_contract_hides_texts_and_finds_violations() -> None:
+def test_contract_redacts_texts_and_finds_violations() -> None:
     hidden = verdict({"type": "a", "text": "x"}, {"type": "a", "text": "y"})
     assert (hidden.name, hidden.hidden) == ("match", (("frames", "*", "text"),))
     broken = verdict({"type": "c"}, {"type": "c"})

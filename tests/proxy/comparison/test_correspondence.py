@@ -76,7 +76,7 @@ def rename_id(text: str) -> str:
 
 
 @given(values)
-def test_consistent_renaming_is_no_difference(value: JSON) -> None:
+def test_consistent_renaming_is_equal(value: JSON) -> None:
     assert differ(value, renamed(value, rename_id)) == []
 
 
@@ -86,7 +86,7 @@ def test_value_equals_itself(value: JSON) -> None:
 
 
 @given(st.lists(ids, min_size=2), st.data())
-def test_one_id_that_stands_for_another_shows(recorded: list[str], data: st.DataObject) -> None:
+def test_inconsistent_id_is_one_difference(recorded: list[str], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(recorded) - 1))
     assume(recorded.count(recorded[place]) > 1)
     live = [rename_id(one) for one in recorded]
@@ -95,7 +95,7 @@ def test_one_id_that_stands_for_another_shows(recorded: list[str], data: st.Data
 
 
 @given(st.lists(ids, min_size=2, unique=True), st.data())
-def test_two_ids_that_became_one_show(recorded: list[str], data: st.DataObject) -> None:
+def test_merged_ids_are_one_difference(recorded: list[str], data: st.DataObject) -> None:
     live = [rename_id(one) for one in recorded]
     first, second = data.draw(st.permutations(range(len(live))))[:2]
     live[first] = live[second]
@@ -103,19 +103,19 @@ def test_two_ids_that_became_one_show(recorded: list[str], data: st.DataObject) 
 
 
 @given(st.permutations(["a", "b", "c", "d"]))
-def test_order_of_keys_shows(order: list[str]) -> None:
+def test_order_of_keys_is_compared(order: list[str]) -> None:
     recorded: JSON = dict.fromkeys("abcd", 1)
     found = compare_recorded_values(recorded, dict.fromkeys(order, 1), names(), "body")
     assert [one.kind for one in found] == ([] if order == list("abcd") else ["order"])
 
 
 @given(literals, literals)
-def test_values_without_ids_are_equal_only_if_they_are_the_same(one: JSON, other: JSON) -> None:
+def test_values_without_ids_are_equal_only_if_identical(one: JSON, other: JSON) -> None:
     assert (differ(one, other) == []) == (json.dumps(one) == json.dumps(other))
 
 
 @given(st.lists(words | ids, max_size=8).map("".join))
-def test_pieces_put_together_are_the_text(text: str) -> None:
+def test_segments_join_to_the_text(text: str) -> None:
     assert "".join(piece.text for piece in split_volatile(text)) == text
 
 
@@ -139,13 +139,13 @@ def test_each_kind_of_difference_is_named(recorded: JSON, live: JSON, kind: str)
     assert [one.kind for one in compare_recorded_values(recorded, live, names(), "body")] == [kind]
 
 
-def test_paths_lead_to_the_place() -> None:
+def test_difference_has_the_path_of_its_value() -> None:
     recorded: JSON = {"data": {"notes": [{"body": "x"}, {"body": "y"}]}}
     live: JSON = {"data": {"notes": [{"body": "x"}, {"body": "z"}]}}
     assert differ(recorded, live) == ["body.data.notes.1.body"]
 
 
-def test_id_within_a_sentence_is_named_too() -> None:
+def test_id_within_a_sentence_is_mapped() -> None:
     correspondence = names()
     ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
     assert not differ(f"note {ours} is gone", f"note {theirs} is gone", correspondence)
@@ -153,31 +153,31 @@ def test_id_within_a_sentence_is_named_too() -> None:
     assert differ(ours, object_id(LIVE_AT, 3), correspondence)
 
 
-def test_id_as_a_key_is_looked_up_by_what_stands_for_it() -> None:
+def test_id_as_a_key_is_mapped() -> None:
     correspondence = names()
     ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
     assert differ(ours, theirs, correspondence) == []
     assert differ({ours: 1}, {theirs: 1}, correspondence) == []
 
 
-def test_id_that_the_caller_chose_must_come_back() -> None:
+def test_id_chosen_by_the_caller_must_be_returned() -> None:
     chosen = "64b7f0f0f0f0f0f0f0f0f0f0"
     assert differ(chosen, chosen) == []
     assert differ(chosen, object_id(LIVE_AT, 1))
     assert differ(object_id(RECORDED_AT, 1), chosen)
 
 
-def test_date_that_the_caller_chose_must_come_back() -> None:
+def test_date_chosen_by_the_caller_must_be_returned() -> None:
     chosen = "2020-01-01T00:00:00.000Z"
     assert differ(chosen, chosen) == []
     assert differ(chosen, "2027-01-15T08:00:00.000Z")
 
 
-def test_without_a_time_of_its_own_a_side_may_have_any_date() -> None:
+def test_date_without_a_reference_time_may_differ() -> None:
     assert not differ("2020-01-01T00:00:00.000Z", "2021-01-01T00:00:00.000Z", Correspondence())
 
 
-def test_date_must_stay_what_it_was() -> None:
+def test_stored_date_must_not_change_later() -> None:
     correspondence = Correspondence(RECORDED_AT, RECORDED_AT)
     created = {"created_at": date(RECORDED_AT + 100)}
     assert differ(created, {"created_at": date(RECORDED_AT + 7000)}, correspondence) == []
@@ -186,21 +186,21 @@ def test_date_must_stay_what_it_was() -> None:
     assert differ(created, {"created_at": date(RECORDED_AT + 7010)}, correspondence) == ["body.created_at"]
 
 
-def test_two_dates_may_fall_together_on_one_side_by_chance() -> None:
+def test_close_dates_may_coincide_on_one_side() -> None:
     together = {"created_at": date(RECORDED_AT), "updated_at": date(RECORDED_AT)}
     apart = {"created_at": date(RECORDED_AT + 5000), "updated_at": date(RECORDED_AT + 5002)}
     for recorded, live in ((together, apart), (apart, together)):
         assert differ(recorded, live, Correspondence(RECORDED_AT, RECORDED_AT)) == []
 
 
-def test_two_dates_far_apart_must_not_be_one_in_the_other_answer() -> None:
+def test_distant_dates_must_not_coincide_on_one_side() -> None:
     together = {"created_at": date(RECORDED_AT), "updated_at": date(RECORDED_AT)}
     apart = {"created_at": date(RECORDED_AT + 5000), "updated_at": date(RECORDED_AT + 5100)}
     for recorded, live in ((together, apart), (apart, together)):
         assert differ(recorded, live, Correspondence(RECORDED_AT, RECORDED_AT)) == ["body.updated_at"]
 
 
-def test_dates_of_a_slow_answer_may_be_as_far_apart_as_it_took() -> None:
+def test_dates_of_a_slow_answer_may_differ_by_its_duration() -> None:
     together = {"created_at": date(RECORDED_AT), "updated_at": date(RECORDED_AT)}
     apart = {"created_at": date(RECORDED_AT + 5000), "updated_at": date(RECORDED_AT + 5300)}
     for recorded, live in ((together, apart), (apart, together)):
@@ -233,14 +233,14 @@ def test_stored_date_may_be_as_far_from_that_of_its_slow_answer() -> None:
         assert differ(stored, {"ended_at": date(RECORDED_AT + 5300)}, correspondence) == differing
 
 
-def test_stored_date_is_the_one_that_its_answer_showed() -> None:
+def test_stored_date_equals_the_one_of_its_answer() -> None:
     correspondence = Correspondence(RECORDED_AT, RECORDED_AT, answer_time=300)
     assert differ({"at": date(RECORDED_AT)}, {"at": date(RECORDED_AT + 5000)}, correspondence) == []
     correspondence.step = STORED
     assert differ({"at": date(RECORDED_AT)}, {"at": date(RECORDED_AT + 5300)}, correspondence) == ["body.at"]
 
 
-def test_date_that_is_none_compares_as_text() -> None:
+def test_invalid_date_compares_as_text() -> None:
     assert timestamp_of("date", "2026-99-99T00:00:00Z") is None
     assert differ("2026-99-99T00:00:00Z", "2026-99-99T00:00:00Z") == []
     assert differ("2026-99-99T00:00:00Z", "2026-98-99T00:00:00Z") == ["body"]
@@ -267,14 +267,14 @@ def test_tokens_compare_by_their_claims() -> None:
     assert differ(ours, token(LIVE_AT, userID=object_id(LIVE_AT, 3), author="amara"), correspondence)
 
 
-def test_equal_claims_need_an_equal_signature() -> None:
+def test_equal_claims_require_an_equal_signature() -> None:
     ours = token(LIVE_AT, author="amara")
     forged = ours[:-4] + ("aaaa" if not ours.endswith("aaaa") else "bbbb")
     assert differ(ours, forged) == ["body.signature"]
     assert differ(ours, ours) == []
 
 
-def test_token_lasts_as_long_and_was_made_just_now() -> None:
+def test_token_has_the_same_lifetime_and_a_current_issue_time() -> None:
     ours = token(RECORDED_AT)
     longer = jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 7200}, SECRET)
     assert differ(ours, longer) == ["body.claims.exp"]
@@ -282,14 +282,14 @@ def test_token_lasts_as_long_and_was_made_just_now() -> None:
     assert differ(ours, jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 3600}, SECRET, "HS512"))
 
 
-def test_tokens_without_a_time_of_issue_compare_as_they_are() -> None:
+def test_tokens_without_an_issue_time_compare_literally() -> None:
     ours, theirs = jwt.encode({"exp": 5}, SECRET), jwt.encode({"exp": 6}, SECRET)
     assert differ(ours, theirs) == ["body.claims.exp"]
     listed = jwt.api_jws.encode(b"[1]", SECRET)
     assert differ(listed, jwt.api_jws.encode(b"[2]", SECRET)) == ["body.claims.0"]
 
 
-def test_what_only_looks_like_a_token_must_be_equal() -> None:
+def test_token_like_text_must_be_equal() -> None:
     assert differ("eyJx.eyJy.z", "eyJx.eyJy.z") == []
     assert differ("eyJx.eyJy.z", "eyJx.eyJz.z") == ["body"]
 
@@ -301,7 +301,7 @@ def test_password_hashes_compare_by_kind_and_cost() -> None:
     assert differ(ours, "plain") == ["body"]
 
 
-def test_later_requests_get_the_live_values() -> None:
+def test_later_requests_use_the_live_values() -> None:
     correspondence = names()
     ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
     old, new = token(RECORDED_AT, a=ours), token(LIVE_AT, a=theirs)

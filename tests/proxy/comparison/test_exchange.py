@@ -43,7 +43,7 @@ def echoed(*bodies: bytes, limit: int = 1000) -> Exchange:
     return capture.exchange()
 
 
-def test_request_and_its_answer_are_kept() -> None:
+def test_request_and_answer_are_recorded() -> None:
     found = echoed(b"one ", b"two")
     assert (found.method, found.target, found.status) == ("POST", b"/notes/a%20b?x=1", 201)
     assert found.request_headers == tuple(SCOPE["headers"])
@@ -54,12 +54,12 @@ def test_request_and_its_answer_are_kept() -> None:
     assert found.started > 1_700_000_000
 
 
-def test_raw_target_is_kept_where_the_server_has_it() -> None:
+def test_raw_target_of_the_server_is_recorded() -> None:
     assert ExchangeRecorder({**SCOPE, "proxy.target": b"/x?"}).exchange().target == b"/x?"
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.integers(0, 100))
-def test_what_does_not_fit_is_a_length_and_a_digest(bodies: list[bytes], limit: int) -> None:
+def test_body_over_the_limit_is_a_length_and_digests(bodies: list[bytes], limit: int) -> None:
     whole = b"".join(bodies)
     body = echoed(*bodies, limit=limit).body
     assert body.length == len(whole)
@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_a_length_and_a_digest(bodies: list[bytes], limit: 
         assert body.data == whole
 
 
-def test_body_that_is_still_growing_is_a_snapshot() -> None:
+def test_growing_body_is_recorded_as_a_snapshot() -> None:
     capture = ExchangeRecorder(SCOPE, 3)
     capture.sent(START)
     capture.sent(piece(b"four", True))
@@ -82,14 +82,14 @@ def test_body_that_is_still_growing_is_a_snapshot() -> None:
     assert first.blocks == digests_of(b"four").blocks()
 
 
-def test_body_of_an_answer_to_head_is_none() -> None:
+def test_head_answer_is_recorded_without_a_body() -> None:
     capture = ExchangeRecorder({**SCOPE, "method": "HEAD"})
     for message in (START, piece(b"never sent")):
         capture.sent(message)
     assert (capture.exchange().body, capture.exchange().outcome) == (Body(), "response")
 
 
-def test_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
+def test_request_is_complete_after_its_last_body_part() -> None:
     capture = ExchangeRecorder(SCOPE)
     first, last = messages(b"a", b"b")
     for message, whole in (({"type": "http.disconnect"}, False), (first, False), (last, True)):
@@ -112,7 +112,7 @@ def test_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
         (False, None, "gone"),
     ],
 )
-def test_answer_that_is_none_says_why(begun: bool, failure: str | None, outcome: str) -> None:
+def test_missing_answer_has_its_outcome(begun: bool, failure: str | None, outcome: str) -> None:
     capture = ExchangeRecorder(SCOPE)
     if begun:
         capture.sent(START)
@@ -121,7 +121,7 @@ def test_answer_that_is_none_says_why(begun: bool, failure: str | None, outcome:
     assert (found.outcome, found.status) == (outcome, 201 if begun else 0)
 
 
-def test_what_was_seen_crosses_to_another_process_as_it_came() -> None:
+def test_exchange_survives_pickling() -> None:
     capture = ExchangeRecorder(SCOPE, 5)
     for message in (START, piece(b"one", True), piece(b"two and three")):
         capture.sent(message)
@@ -137,7 +137,7 @@ def test_header_names_are_in_lower_case() -> None:
     assert capture.exchange().headers == ((b"x-name", b"Value"),)
 
 
-def test_nothing_of_the_content_shows_in_a_traceback() -> None:
+def test_content_is_absent_from_a_repr() -> None:
     shown = repr(echoed(b"Agnes Nightingale"))
     assert "Agnes" not in shown
     assert "clinic" not in shown
@@ -158,7 +158,7 @@ def test_bodies_of_a_capture_count_in_the_memory_budget() -> None:
 
 
 @pytest.mark.parametrize("idle", [False, True], ids=["asking", "idle"])
-def test_capture_that_is_short_of_memory_holds_digests(idle: bool) -> None:
+def test_capture_over_its_memory_budget_holds_digests(idle: bool) -> None:
     budget = MemoryBudget(50)
     capture = ExchangeRecorder(SCOPE, 1000, budget.open)
     capture.received({"type": "http.request", "body": b"x" * 40})

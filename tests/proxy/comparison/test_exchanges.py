@@ -25,18 +25,18 @@ def divergence(**case: Any) -> Divergence:
     return Divergence.model_validate({"id": "meant", "operation": "GET /api/notes", "when": [case], **told})
 
 
-def test_same_answer_matches() -> None:
+def test_equal_answers_match() -> None:
     assert compare(answered(NOTE), answered(NOTE), CONTRACT) == Verdict("match")
 
 
-def test_what_differs_is_a_mismatch() -> None:
+def test_different_answers_are_a_mismatch() -> None:
     verdict = compare(answered(NOTE), answered({**NOTE, "body": 1} if isinstance(NOTE, dict) else None))
     assert (verdict.name, fields(verdict)) == ("mismatch", [("body.body", "type")])
     assert verdict.unexplained == verdict.differences
     assert verdict.differences[0].severity == "breaking"
 
 
-def test_three_faults_in_one_answer_are_told_as_three() -> None:
+def test_three_faults_in_one_answer_are_three_differences() -> None:
     items: list[dict[str, JSON]] = [{"_id": object_id(n), "body": f"note {n}", "count": n} for n in range(4)]
     broken: list[JSON] = [{"_id": one["_id"], "text": one["body"], "count": str(one["count"])} for one in items]
     verdict = compare(answered({"notes": list(items)}), answered({"notes": broken[::-1]}))
@@ -54,7 +54,7 @@ def test_declared_difference_is_declared() -> None:
     assert fields(verdict) == [("body.a", "value")]
 
 
-def test_divergence_explains_the_places_it_names_and_no_others() -> None:
+def test_divergence_explains_the_named_paths_only() -> None:
     meant = divergence(paths=["body.notes.*.a"])
     verdict = compare(
         answered({"notes": [{"a": 1, "b": 1}]}), answered({"notes": [{"a": 2, "b": 2}]}), divergences=[meant]
@@ -70,7 +70,7 @@ def test_hanging_legacy_is_recognised_by_a_divergence() -> None:
     assert compare(exchange(outcome="reset"), answered({}), divergences=[meant]).name == "mismatch"
 
 
-def test_divergence_reads_compressed_answers_and_what_was_sent() -> None:
+def test_divergence_reads_compressed_answers_and_the_request() -> None:
     meant = divergence(request={"body": {"q": "x"}}, native={"body": {"a": 2}})
     packed = exchange(gzip.compress(b'{"a":2}'), headers=[("content-encoding", "gzip")], sent=b'{"q":"x"}')
     assert compare(answered({"a": 1}, sent=b'{"q":"x"}'), packed, divergences=[meant]).name == "declared"
@@ -81,20 +81,20 @@ def test_sides_that_fail_alike_match(outcome: Any) -> None:
     assert compare(exchange(outcome=outcome), exchange(outcome=outcome), CONTRACT).name == "match"
 
 
-def test_statuses_of_different_classes_are_all_that_is_told() -> None:
+def test_statuses_of_different_classes_are_the_only_difference() -> None:
     verdict = compare(answered(NOTE), answered({"msg": "no"}, status=404, headers=[("x", "y")]))
     assert fields(verdict) == [("status", "status")]
     assert (verdict.differences[0].legacy, verdict.differences[0].severity) != (None, "minor")
 
 
-def test_statuses_of_one_class_leave_the_rest_to_be_compared() -> None:
+def test_statuses_of_one_class_are_compared_with_the_body() -> None:
     assert fields(compare(answered({"a": 1}), answered({"a": 2}, status=201))) == [
         ("status", "status"),
         ("body.a", "value"),
     ]
 
 
-def test_both_sides_may_break_the_contract_alike() -> None:
+def test_both_backends_can_violate_the_contract_alike() -> None:
     wrong = answered({"_id": 7})
     verdict = compare(wrong, wrong, CONTRACT)
     assert verdict.name == "violation"
@@ -104,7 +104,7 @@ def test_both_sides_may_break_the_contract_alike() -> None:
     ]
 
 
-def test_violation_is_told_beside_a_mismatch() -> None:
+def test_violation_is_listed_beside_a_mismatch() -> None:
     verdict = compare(answered(NOTE), answered({"_id": 7}), CONTRACT)
     assert verdict.name == "mismatch"
     assert [one.backend for one in verdict.violations] == ["native"]
@@ -149,7 +149,7 @@ def test_other_contract_violation_counts_beside_a_declared_one() -> None:
     ]
 
 
-def test_legacy_contract_violation_counts_whatever_is_declared() -> None:
+def test_undeclared_legacy_violation_is_a_violation() -> None:
     one, other = answered({"a": "one", "b": "x"}), answered({"a": 1, "b": "x"})
     assert compare(one, other, STRICT, [divergence()]).name == "violation"
 
@@ -162,7 +162,7 @@ def test_legacy_contract_violation_counts_whatever_is_declared() -> None:
         (exchange(b"data: x\n\n", "text/event-stream; charset=utf-8"), "streaming"),
     ],
 )
-def test_what_cannot_be_compared_says_why(one: Exchange, reason: str) -> None:
+def test_skipped_comparison_has_a_reason(one: Exchange, reason: str) -> None:
     for verdict in (compare(one, answered(NOTE)), compare(answered(NOTE), one)):
         assert (verdict.name, verdict.reason) == ("skipped", reason)
 
@@ -180,7 +180,7 @@ def test_rules_that_together_hide_everything_are_reported() -> None:
     assert compare(answered({"a": 1, "c": 1}), answered({"a": 2, "c": 1}), blind).name == "match"
 
 
-def test_what_a_rule_hides_stays_in_sight() -> None:
+def test_ignored_field_is_listed_as_hidden() -> None:
     rule = operation(properties(a={"x-compare": "ignore"}))
     verdict = compare(answered({"a": 1, "b": 1}), answered({"a": 2, "b": 1}), rule)
     assert (verdict.name, verdict.hidden) == ("match", (("body", "a"),))
@@ -205,7 +205,7 @@ def test_divergence_that_explains_anything_is_reported(case: dict[str, Any], bla
     assert catch_all_divergences([divergence(**case)]) == (("meant",) if blanket else ())
 
 
-def test_id_that_the_client_sent_must_come_back() -> None:
+def test_id_sent_by_the_client_must_be_returned() -> None:
     asked, other = object_id(1), object_id(2)
     wrong = compare(
         answered({"_id": asked}, target=f"/api/notes/{asked}"),
@@ -217,7 +217,7 @@ def test_id_that_the_client_sent_must_come_back() -> None:
         assert compare(one, another, mode=DRY_RUN).name == name
 
 
-def test_id_or_a_date_from_long_ago_was_not_made_here() -> None:
+def test_old_id_or_date_does_not_count_as_generated() -> None:
     stored, other = object_id(1, NOW - 3600), object_id(2, NOW - 3600)
     assert fields(compare(answered([stored]), answered([other]))) == [("body.*", "value")]
     assert fields(compare(answered(["2020-01-01T00:00:00.000Z"]), answered(["2020-01-01T00:00:01.000Z"])))
@@ -235,7 +235,7 @@ def test_tokens_compare_by_their_claims() -> None:
     assert fields(differing) == [("body.token.claims.userID", "value")]
 
 
-def test_body_on_one_side_only_is_missing_or_extra() -> None:
+def test_body_of_one_backend_is_missing_or_extra() -> None:
     empty = exchange(b"", "")
     full = exchange(b"x", "")
     assert fields(compare(full, empty)) == [("body", "missing")]
@@ -247,7 +247,7 @@ def test_bodies_of_different_forms_differ_in_type() -> None:
     assert fields(compare(exchange(b"{}"), exchange(b"{}", "text/html"))) == [("header.content-type", "header")]
 
 
-def test_values_show_in_no_repr() -> None:
+def test_values_are_absent_from_reprs() -> None:
     verdict = compare(answered({"patient": "Agnes"}), answered({"patient": "Florence"}), CONTRACT)
     assert "Agnes" not in repr(verdict)
     assert "Florence" not in repr(verdict)

@@ -28,14 +28,14 @@ def test_headers_of_connection_and_time_are_not_compared(name: str) -> None:
     assert not kinds([(name, "a")], [(name, "b")])
 
 
-def test_headers_may_be_missing_extra_or_other() -> None:
+def test_header_is_missing_extra_or_different() -> None:
     assert kinds([("x-a", "1")], []) == [("header.x-a", "missing", "minor")]
     assert kinds([], [("x-a", "1")]) == [("header.x-a", "extra", "minor")]
     assert kinds([("x-a", "1")], [("x-a", "2")]) == [("header.x-a", "header", "minor")]
 
 
 @pytest.mark.parametrize("name", ["access-control-allow-origin", "location", "set-cookie"])
-def test_headers_that_clients_act_on_are_breaking(name: str) -> None:
+def test_differences_of_semantic_headers_are_breaking(name: str) -> None:
     assert kinds([(name, "a=1")], [(name, "a=2")]) == [(f"header.{name}", "header", "breaking")]
 
 
@@ -45,31 +45,31 @@ def test_content_types_compare_by_type_and_charset() -> None:
     assert compare(one, exchange(b"{}", "application/json")).name == "mismatch"
 
 
-def test_lists_without_an_order_are_sets() -> None:
+def test_unordered_list_headers_compare_as_sets() -> None:
     assert not kinds([("vary", "Origin, Accept")], [("vary", "accept"), ("vary", "origin")])
     assert kinds([("vary", "Origin")], [("vary", "Accept")])
     assert not kinds([("access-control-allow-methods", "GET,PUT")], [("access-control-allow-methods", "PUT, GET")])
 
 
-def test_other_headers_keep_their_order() -> None:
+def test_repeated_headers_compare_in_order() -> None:
     assert kinds([("x-a", "1"), ("x-a", "2")], [("x-a", "2"), ("x-a", "1")])
 
 
-def test_entity_tag_follows_the_body() -> None:
+def test_entity_tag_is_ignored_where_bodies_compare() -> None:
     legacy, native = [("etag", 'W/"1"')], [("etag", 'W/"2"')]
     assert kinds(legacy, native) == [("header.etag", "header", "minor")]
     assert not kinds(legacy, native, b'{"a":1}', b'{"a":2}')
     assert kinds(legacy, [("etag", '"2"')], b'{"a":1}', b'{"a":2}')
 
 
-def test_moments_are_held_to_being_there() -> None:
+def test_date_headers_compare_by_presence() -> None:
     one, other = ([("expires", f"Mon, 30 Nov 2026 10:00:0{second} GMT")] for second in (1, 2))
     assert not kinds(one, other)
     assert kinds(one, [])
     assert kinds([("last-modified", "a")], [("last-modified", "b")])
 
 
-def test_ids_made_on_the_way_may_differ() -> None:
+def test_generated_ids_in_headers_may_differ() -> None:
     legacy, native, old = (f"/notes/{one}" for one in (object_id(1), object_id(2), object_id(1, NOW - 9999)))
     assert kinds([("location", legacy)], [("location", native)])
     assert not kinds([("location", legacy)], [("location", native)], mode=DRY_RUN)
@@ -137,7 +137,7 @@ def test_header_values_of_the_same_meaning_are_equal(name: str, legacy: list[str
         ("instant", "Mon, 05 Jan 2026 10:00:00 GMT", "2026-01-05T10:00:00Z"),
     ],
 )
-def test_contract_says_how_to_compare_a_header(rule: str, legacy: str, native: str) -> None:
+def test_contract_rule_compares_a_header(rule: str, legacy: str, native: str) -> None:
     declared = DeclaredAnswer({"x-a": DeclaredHeader(Schema({"x-compare": rule}))})
     contract = Operation("notes", "GET", "/api/notes", {"200": declared})
     one, other = (exchange(b"", "", headers=[("x-a", value)]) for value in (legacy, native))

@@ -38,7 +38,7 @@ GZIP = [("content-encoding", "gzip")]
         (LARGE[:-1], 4 * DIGEST_BLOCK),
     ],
 )
-def test_bodies_too_large_to_parse_differ_in_a_block(native: bytes, equal_until: int) -> None:
+def test_large_bodies_differ_by_blocks(native: bytes, equal_until: int) -> None:
     for other in (truncated(native), exchange(native)):
         verdict = compare(truncated(LARGE), other, CONTRACT)
         assert fields(verdict) == [("body", "value")]
@@ -46,13 +46,13 @@ def test_bodies_too_large_to_parse_differ_in_a_block(native: bytes, equal_until:
         assert verdict.differences[0].legacy.value == {"length": len(LARGE), "equal_until": equal_until}
 
 
-def test_equal_bodies_too_large_to_parse_match() -> None:
+def test_equal_large_bodies_match() -> None:
     assert compare(truncated(LARGE), truncated(LARGE), CONTRACT).name == "match"
     assert compare(truncated(LARGE), exchange(LARGE)).name == "match"
     assert fields(compare(truncated(LARGE), truncated(b"", status=500))) == [("status", "status")]
 
 
-def test_body_that_unpacks_to_a_large_one_is_compared_by_digests() -> None:
+def test_body_decoding_to_a_large_one_compares_by_digests() -> None:
     packed, other, bomb = (
         exchange(gzip.compress(data), headers=GZIP) for data in (LARGE * 7, LARGE * 7 + b"1", b"0" * 50_000_000)
     )

@@ -48,7 +48,7 @@ def test_messages_are_paired_by_kind_and_content(legacy: str, native: str, expec
 
 
 @given(messages, messages)
-def test_every_message_is_paired_once(legacy: list[Signature], native: list[Signature]) -> None:
+def test_messages_are_paired_exactly_once(legacy: list[Signature], native: list[Signature]) -> None:
     pairs = align_messages(legacy, native)
     assert sorted(pair.legacy for pair in pairs if pair.legacy is not None) == list(range(len(legacy)))
     assert sorted(pair.native for pair in pairs if pair.native is not None) == list(range(len(native)))

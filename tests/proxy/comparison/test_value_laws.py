@@ -36,14 +36,14 @@ def changed(draw: st.DrawFn, value: JSON) -> JSON:
 
 
 @given(VALUES.flatmap(lambda value: st.tuples(st.just(value), changed(value) | VALUES)))
-def test_short_cut_of_literal_texts_changes_nothing(pair: tuple[JSON, JSON]) -> None:
+def test_literal_fast_path_changes_no_result(pair: tuple[JSON, JSON]) -> None:
     short = compare_values(*pair)
     assert short == compare_values(*pair, hints=lambda path: Hints())
     assert short == compare_values(*pair, hints=lambda path: Hints(compare="literal"))
 
 
 @given(VALUES.flatmap(lambda value: st.tuples(st.just(value), changed(value))))
-def test_every_changed_text_is_one_difference(pair: tuple[JSON, JSON]) -> None:
+def test_changed_texts_are_one_difference_each(pair: tuple[JSON, JSON]) -> None:
     if not isinstance(pair[0], dict) or any(isinstance(item, list | dict) for item in pair[0].values()):
         return
     names = [name for name, item in pair[0].items() if item != pair[1][name] or type(item) is not type(pair[1][name])]  # type: ignore[index,call-overload]

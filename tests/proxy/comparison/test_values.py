@@ -75,7 +75,7 @@ def test_consistent_renaming_matches_by_role_only(value: JSON) -> None:
 
 
 @given(st.lists(ids, min_size=2, max_size=6), st.data())
-def test_inconsistent_renaming_does_not(legacy: list[str], data: st.DataObject) -> None:
+def test_inconsistent_renaming_is_a_difference(legacy: list[str], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(legacy) - 1))
     assume(legacy.count(legacy[place]) > 1)
     native = [rename_id(one) for one in legacy]
@@ -93,7 +93,7 @@ def test_swapping_the_sides_mirrors_the_verdict(mode: Mode, one: JSON, other: JS
 
 
 @given(values, values)
-def test_values_that_match_are_one_but_for_ids(one: JSON, other: JSON) -> None:
+def test_matching_values_are_equal_except_for_ids(one: JSON, other: JSON) -> None:
     if verdict_on(one, other).name == "match":
         same = json.dumps(renamed(one, lambda text: text[:-24] if timestamps(text) else text))
         assert same == json.dumps(renamed(other, lambda text: text[:-24] if timestamps(text) else text))
@@ -137,7 +137,7 @@ def test_each_kind_of_difference_is_named(legacy: JSON, native: JSON, expected: 
     assert [(one.field, one.kind, one.severity) for one in found] == [expected]
 
 
-def test_difference_leads_to_its_place_on_both_sides() -> None:
+def test_difference_has_the_path_on_both_sides() -> None:
     items: list[JSON] = [{"_id": "a", "n": 1}, {"_id": "b", "n": 2}]
     moved: list[JSON] = [{"_id": "b", "n": 3}, {"_id": "a", "n": 1}]
     changed = next(one for one in verdict_on(items, moved).differences if one.kind == "value")
@@ -148,21 +148,21 @@ def test_difference_leads_to_its_place_on_both_sides() -> None:
     assert (changed.location, changed.field) == ("body.1.n", "body.*.n")
 
 
-def test_id_as_a_key_is_no_field_of_its_own() -> None:
+def test_id_as_a_key_is_one_shared_field_name() -> None:
     one: JSON = {object_id(1): {"n": 1}, object_id(2): {"n": 1}}
     other: JSON = {object_id(11): {"n": 1}, object_id(12): {"n": 2}}
     assert kinds(one, other, DRY_RUN) == [("body.<id>.n", "value")]
     assert set(kinds(one, other)) == {("body.<id>", "missing"), ("body.<id>", "extra")}
 
 
-def test_old_ids_as_keys_must_be_the_same() -> None:
+def test_old_ids_as_keys_must_be_equal() -> None:
     one: JSON = {object_id(1, NOW - 9999): 1}
     other: JSON = {object_id(2, NOW - 9999): 1}
     for mode in (READ, DRY_RUN):
         assert kinds(one, other, mode) == [("body.<id>", "missing"), ("body.<id>", "extra")]
 
 
-def test_id_equal_to_one_and_mapped_to_another_is_a_difference() -> None:
+def test_id_mapped_and_equal_is_a_difference() -> None:
     a, b = object_id(1), object_id(2)
     assert kinds({"x": a, "y": a}, {"x": b, "y": a}, DRY_RUN) == [("body.y", "value")]
     text: JSON = f"note {a} is gone"
@@ -170,7 +170,7 @@ def test_id_equal_to_one_and_mapped_to_another_is_a_difference() -> None:
     assert kinds({"x": a, "y": {a: 1}}, {"x": b, "y": {a: 1}}, DRY_RUN) == [("body.y.<id>", "value")]
 
 
-def test_ids_of_requests_apart_each_is_compared_by_itself() -> None:
+def test_ids_of_separate_requests_are_compared_separately() -> None:
     first = verdict_on({"x": object_id(1)}, {"x": object_id(2)}, DRY_RUN)
     assert first == verdict_on({"x": object_id(1)}, {"x": object_id(3)}, DRY_RUN) == Verdict("match")
 
@@ -211,7 +211,7 @@ def test_new_dates_may_differ_by_the_length_of_the_exchange() -> None:
         ({"items": {"properties": {"v": {"x-compare": "ignore"}}}}, [{"v": 1}, {"w": 1}], [{"v": 2}, {"w": 1}], []),
     ],
 )
-def test_contract_says_how_to_compare(
+def test_contract_rule_compares_a_field(
     schema: JSON, legacy: JSON, native: JSON, expected: list[tuple[str, str]]
 ) -> None:
     assert kinds({"a": legacy, "b": 1}, {"a": native, "b": 1}, a=schema) == expected

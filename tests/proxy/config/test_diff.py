@@ -27,7 +27,7 @@ def only(old: Config, new: Config) -> RouteChange:
     return change
 
 
-def test_equal_files_change_nothing() -> None:
+def test_equal_files_have_no_changes() -> None:
     one = config("name: a, match: GET /a, native: 25%")
     assert route_changes(one, one) == ()
     assert setting_changes(one, one) == ()
@@ -73,7 +73,7 @@ def test_numbers_are_those_of_callers_counted(before: str, after: str) -> None:
 
 @settings(max_examples=30)
 @given(shares, shares)
-def test_drawn_anew_the_expected_moves_add_up(before: str, after: str) -> None:
+def test_redrawn_moves_equal_the_expectation(before: str, after: str) -> None:
     old = config(f"name: a, match: GET /a, native: {before}")
     new = config(f"name: a, match: GET /a, native: {after}", head=HEAD + "bucketing: {salt: other}\n")
     for change in route_changes(old, new):
@@ -90,14 +90,14 @@ def test_drawn_anew_the_expected_moves_add_up(before: str, after: str) -> None:
         ("salt: other, key: header:x", "name: a, match: GET /a, native: 25%, group: g", "salt, key, group or name"),
     ],
 )
-def test_what_draws_buckets_anew_is_said(bucketing: str, route: str, reason: str) -> None:
+def test_redrawn_buckets_have_a_reason(bucketing: str, route: str, reason: str) -> None:
     old = config("name: a, match: GET /a, native: 25%")
     change = only(old, config(route, head=HEAD + f"bucketing: {{{bucketing}}}\n"))
     assert change.redrawn == reason
     assert (change.to_native, change.to_legacy) == (1875, 1875)
 
 
-def test_certain_share_is_the_same_however_callers_are_drawn() -> None:
+def test_certain_share_does_not_depend_on_drawing() -> None:
     old = config("name: a, match: GET /a, native: 100%")
     new = config("name: b, match: GET /a, native: 25%")
     change = only(old, new)
@@ -124,7 +124,7 @@ def test_file_without_a_native_side_moves_all_to_legacy() -> None:
     assert only(old, new).to_legacy == 1000
 
 
-def test_other_differences_are_named() -> None:
+def test_other_changes_are_listed() -> None:
     old = config("name: a, match: 'GET /a/{x}', pin: legacy")
     new = config("name: b, match: 'GET /A/{y}/', timeouts: {response: 1s}, group: g, shadow: 5%")
     assert only(old, new).notes == (
@@ -151,7 +151,7 @@ def test_settings_are_compared_by_key_and_secrets_are_not_shown() -> None:
     }
 
 
-def test_rollout_that_is_added_names_the_start_that_keeps_all() -> None:
+def test_added_rollout_names_the_start_that_keeps_the_share() -> None:
     plain = config("name: a, match: GET /a, native: 25%")
     staged = config("name: a, match: GET /a, rollout: {stages: [10%, 100%]}")
     change = only(plain, staged)
@@ -163,7 +163,7 @@ def test_rollout_that_is_added_names_the_start_that_keeps_all() -> None:
     assert route_changes(staged, staged) == ()
 
 
-def test_raised_limit_of_a_rollout_is_named_and_moves_nobody() -> None:
+def test_raised_limit_of_a_rollout_moves_no_caller() -> None:
     rollout = "rollout: {stages: [10%, 100%]}"
     old, new = (config(f"name: a, match: GET /a, native: {share}, {rollout}") for share in ("50%", "60%"))
     change = only(old, new)

@@ -36,7 +36,7 @@ def test_draft_of_any_endpoints_is_valid(endpoints: list[ServiceEndpoint], title
 
 
 @given(st.lists(ENDPOINT, min_size=1, max_size=12))
-def test_route_takes_a_path_of_its_own_template(endpoints: list[ServiceEndpoint]) -> None:
+def test_drafted_route_matches_its_own_template(endpoints: list[ServiceEndpoint]) -> None:
     routes, unroutable = draft_routes(endpoints)
     config = parse(render(routes, unroutable, legacy="http://127.0.0.1:1", title="t"), {})
     table = RouteTable(config.routes)
@@ -56,7 +56,7 @@ def test_name_that_yaml_reads_as_null_is_quoted() -> None:
 
 
 @pytest.mark.parametrize("path", ["/$$", "/${HOME}", "/a$b", "/${", "/$$${x}"])
-def test_path_with_dollar_signs_is_no_reference(path: str) -> None:
+def test_path_with_dollar_signs_is_not_a_reference(path: str) -> None:
     routes, unroutable = draft_routes([ServiceEndpoint("GET", path, "")])
     config = parse(render(routes, unroutable, legacy="http://127.0.0.1:1", title="t"), {"HOME": "/root", "x": "y"})
     assert [str(route.pattern) for route in config.routes] == [str(route.match) for route in routes]
@@ -92,7 +92,7 @@ def test_names_are_ids_made_valid_and_unique() -> None:
     assert [route.name for route in routes] == ["get-thing", "get-thing-2", "put-c-id"]
 
 
-def test_endpoint_that_no_route_can_match_is_named_in_the_file() -> None:
+def test_unroutable_endpoint_is_named_in_the_file() -> None:
     routes, unroutable = draft_routes([ServiceEndpoint("GET", "/files/{name}.json")])
     text = render(routes, unroutable, legacy="http://127.0.0.1:1", title="t")
     assert routes == []

@@ -27,7 +27,7 @@ ENV = {"HOST": "legacy", "PORT": "4500", "EMPTY": "", "TRICKY": "${HOST}"}
         ("${TRICKY}", "${HOST}"),
     ],
 )
-def test_references_are_filled_in_once(text: str, result: str) -> None:
+def test_references_are_substituted_once(text: str, result: str) -> None:
     assert substitute(text, ENV) == result
 
 
@@ -41,18 +41,18 @@ def test_references_are_filled_in_once(text: str, result: str) -> None:
         ("${HOST", "${ is not a reference"),
     ],
 )
-def test_what_cannot_be_filled_in_is_named(text: str, complaint: str) -> None:
+def test_invalid_reference_is_named(text: str, complaint: str) -> None:
     with pytest.raises(SubstitutionError) as caught:
         substitute(text, ENV)
     assert complaint in str(caught.value)
 
 
-def test_only_references_come_from_the_environment() -> None:
+def test_escaped_dollars_are_not_references() -> None:
     assert references("a ${HOST} b")
     assert not references("$${HOST} $5 $")
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="$")))
-def test_text_without_a_dollar_stays(text: str) -> None:
+def test_text_without_a_dollar_is_unchanged(text: str) -> None:
     assert substitute(text, {}) == text
     assert substitute(text.join("ab") + "$$", {}) == text.join("ab") + "$"

@@ -21,7 +21,7 @@ def test_durations_carry_their_unit(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("text", "share"), [("25%", 2500), ("0.01%", 1), ("100%", 10_000), ("0", 0), ("12.5 %", 1250)])
-def test_percentages_come_in_steps_of_a_hundredth(text: str, share: int) -> None:
+def test_shares_are_multiples_of_a_hundredth_percent(text: str, share: int) -> None:
     assert field_types.read_share(text) == share
 
 
@@ -74,7 +74,7 @@ def test_percentages_come_in_steps_of_a_hundredth(text: str, share: int) -> None
         (field_types.read_match, [], "a method and a path"),
     ],
 )
-def test_other_notations_are_refused_with_what_was_meant(
+def test_other_notations_are_refused_with_a_suggestion(
     read: Callable[[object], object], value: object, complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=r"\w") as caught:
@@ -99,25 +99,25 @@ def test_other_notations_are_refused_with_what_was_meant(
         (field_types.read_match, "GET  /a/", "GET /a"),
     ],
 )
-def test_values_already_of_their_type_are_taken(
+def test_values_of_the_parsed_type_are_accepted(
     read: Callable[[object], object], value: object, result: object
 ) -> None:
     assert read(value) == result
 
 
 @given(st.integers(0, 10_000))
-def test_share_reads_back_as_it_is_shown(share: int) -> None:
+def test_shown_share_reads_back(share: int) -> None:
     assert field_types.read_share(field_types.show_share(BasisPoints(share))) == share
 
 
 @given(st.integers(1, 10_000_000))
-def test_duration_reads_back_as_it_is_shown(milliseconds: int) -> None:
+def test_shown_duration_reads_back(milliseconds: int) -> None:
     seconds = milliseconds / 1000
     assert field_types.read_duration(field_types.show_duration(seconds)) == pytest.approx(seconds, rel=1e-5)
 
 
 @given(st.text())
-def test_no_text_does_worse_than_a_value_error(text: str) -> None:
+def test_random_text_raises_value_errors_only(text: str) -> None:
     for read in (
         field_types.read_duration,
         field_types.read_share,

@@ -54,7 +54,7 @@ def test_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> Non
     ],
     ids=["empty", "binary", "image", "latin", "utf-16", "10 MB", "just too large", "tabs", "noise"],
 )
-def test_file_that_is_no_routing_yaml_is_a_clear_error(tmp_path: Path, data: bytes, complaint: str) -> None:
+def test_file_of_another_kind_is_a_clear_error(tmp_path: Path, data: bytes, complaint: str) -> None:
     assert complaint in refusal(written(tmp_path, data))
 
 
@@ -80,13 +80,13 @@ def problems(text: str) -> tuple[Problem, ...] | None:
 
 
 @given(st.text(max_size=200))
-def test_no_text_does_worse_than_problems(text: str) -> None:
+def test_random_text_raises_problems_only(text: str) -> None:
     found = problems(text)
     assert found is None or found
 
 
 @given(st.data())
-def test_no_damage_to_a_sound_file_does_worse_than_problems(data: st.DataObject) -> None:
+def test_damaged_file_raises_problems_only(data: st.DataObject) -> None:
     lines = WHOLE.splitlines()
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(lines) - 1))
@@ -94,13 +94,13 @@ def test_no_damage_to_a_sound_file_does_worse_than_problems(data: st.DataObject)
     assert all(0 <= problem.line <= len(lines) for problem in problems("\n".join(lines)) or ())
 
 
-def test_problems_are_told_once_and_in_order() -> None:
+def test_problems_are_unique_and_in_order() -> None:
     error = ConfigError((Problem(3, "b", "x"), Problem(1, "a", "y"), Problem(3, "b", "x")), "f")
     assert str(error) == "f:1: a: y\nf:3: b: x"
     assert pickle.loads(pickle.dumps(error)).problems == error.problems
 
 
-def test_shipped_file_is_sound() -> None:
+def test_shipped_file_is_valid() -> None:
     config = load(ROUTING, {})
     assert config.notes == ()
     assert len(config.routes) == 28

@@ -48,7 +48,7 @@ def test_nearest_setting_counts_as_a_whole() -> None:
     assert config.timeouts(a).connect == 2
 
 
-def test_rollout_of_a_group_gives_native_everything() -> None:
+def test_group_with_a_rollout_defaults_to_full_native() -> None:
     a, b = read(A, B, groups="{g: {rollout: {stages: [1%, 50%]}}}").routes
     assert a.rollout is not None
     assert a.rollout == b.rollout
@@ -56,7 +56,7 @@ def test_rollout_of_a_group_gives_native_everything() -> None:
 
 
 @pytest.mark.parametrize("off", ["off", "false", "no"])
-def test_off_replaces_an_inherited_setting_by_none(off: str) -> None:
+def test_off_cancels_an_inherited_setting(off: str) -> None:
     defaults = "{guard: {}, rollout: {stages: [1%]}, native: 5%}"
     config = read(
         f"name: a, match: GET /a, guard: {off}",
@@ -79,7 +79,7 @@ def test_off_replaces_an_inherited_setting_by_none(off: str) -> None:
         ("WS /a", "{share: 100%, writes: dry_run}", False, False),
     ],
 )
-def test_route_inherits_what_can_have_an_effect(match: str, setting: str, shadowed: bool, repeated: bool) -> None:
+def test_route_inherits_applicable_defaults_only(match: str, setting: str, shadowed: bool, repeated: bool) -> None:
     config = read(f"name: a, match: {match}", defaults=f"{{shadow: {setting}, on_native_error: legacy}}")
     (route,) = config.routes
     assert (route.shadow.share > 0, route.on_native_error == "legacy", config.notes) == (shadowed, repeated, ())
@@ -104,13 +104,13 @@ def test_group_without_shadow_ends_the_default() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_differs_within_a_group_is_refused(one: str, other: str, groups: str, expected: str) -> None:
+def test_different_shares_within_a_group_are_refused(one: str, other: str, groups: str, expected: str) -> None:
     found = problems(f"{A}, {one}", f"{B}{', ' if other else ''}{other}", groups=groups)
     where, values = expected.rsplit(": ", 1)
     assert found == [f":{where}: differs within the group g: {values}; write it once, under `groups`"]
 
 
-def test_group_that_names_no_route_is_refused() -> None:
+def test_group_without_routes_is_refused() -> None:
     assert problems(A, B, groups="{g: {}, gg: {}}") == [
         ":4: groups.gg: names no route: none has `group: gg`; did you mean g?"
     ]

@@ -35,7 +35,7 @@ def checked(text: str) -> bool:
     return True
 
 
-def test_shipped_schema_is_the_present_one() -> None:
+def test_shipped_schema_is_current() -> None:
     shipped = json.loads((ROOT / "docs" / "routing.schema.json").read_text())
     assert shipped == SCHEMA, "run: scribe-proxy schema >docs/routing.schema.json"
 
@@ -49,7 +49,7 @@ def test_shipped_files_are_valid(file: Path) -> None:
     assert accepts(text)
 
 
-def test_file_names_its_schema() -> None:
+def test_file_refers_to_its_schema() -> None:
     first = ROUTING.read_text().splitlines()[0]
     assert first == "# yaml-language-server: $schema=docs/routing.schema.json"
 
@@ -88,7 +88,7 @@ VALID = {
 
 
 @pytest.mark.parametrize("text", VALID.values(), ids=VALID)
-def test_what_may_be_written_is_valid(text: str) -> None:
+def test_valid_file_satisfies_the_schema(text: str) -> None:
     assert accepts(text)
 
 
@@ -108,6 +108,6 @@ INVALID = {
 
 
 @pytest.mark.parametrize("text", INVALID.values(), ids=INVALID)
-def test_what_check_refuses_is_invalid(text: str) -> None:
+def test_file_refused_by_check_violates_the_schema(text: str) -> None:
     assert not accepts(text)
     assert not checked(text)

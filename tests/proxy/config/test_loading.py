@@ -15,7 +15,7 @@ from proxy.config.models import Bucketing, Config, Route
 from tests.support.routing_texts import WHOLE, faults, routes
 
 
-def test_whole_file_becomes_values() -> None:
+def test_complete_file_is_parsed() -> None:
     config = parse(WHOLE, {})
     assert config.legacy.url == "http://127.0.0.1:4500"
     assert (config.legacy.timeouts.connect, config.legacy.timeouts.response, config.legacy.timeouts.idle) == (
@@ -57,7 +57,7 @@ def test_configuration_is_a_frozen_value() -> None:
         config.legacy.url = "http://elsewhere"
 
 
-def test_models_can_be_built_in_python() -> None:
+def test_models_are_constructible_in_python() -> None:
     route = Route.model_validate({"name": "a", "match": "GET /a/{b}", "native": 2500, "pin": "native"})
     assert (route.share, route.pattern.method) == (FULL, "GET")
     bucketing = Bucketing(key=(KeySource("cookie", "sid"),))
@@ -74,14 +74,14 @@ def test_key_without_a_value_counts_as_absent() -> None:
     assert (config.native, config.limits.in_flight, config.routes) == (None, 1024, ())
 
 
-def test_yaml_guesses_no_types() -> None:
+def test_yaml_scalars_stay_text() -> None:
     config = parse("legacy: {url: http://x}\nbucketing: {salt: 1:30, key: client-ip}\nserved_by: off\n", {})
     assert config.bucketing.salt == "1:30"
     assert config.bucketing.key == (KeySource("client-ip"),)
     assert config.served_by is False
 
 
-def test_everything_wrong_is_said_at_once_in_file_order() -> None:
+def test_problems_are_all_reported_in_file_order() -> None:
     text = """\
 legacy:
   url: ftp://x
@@ -171,11 +171,11 @@ def test_file_of_another_shape_is_refused_clearly(text: str, complaint: str) -> 
     assert any(fault.startswith(complaint) for fault in faults(text)), faults(text)
 
 
-def test_missing_key_is_not_told_twice_when_it_is_misspelt() -> None:
+def test_misspelt_key_is_reported_once() -> None:
     assert faults("legacy: {ulr: http://x}\n") == ["1: legacy.ulr: unknown key; did you mean `url`?"]
 
 
-def test_variable_that_is_not_set_is_told_once() -> None:
+def test_unset_variable_is_reported_once_a_value() -> None:
     assert faults("legacy: {url: '${NOPE}', max_connections: '${NOPE}'}\n") == [
         "1: legacy.max_connections: the environment variable NOPE is not set (${NOPE:-…} gives a default)",
         "1: legacy.url: the environment variable NOPE is not set (${NOPE:-…} gives a default)",
@@ -197,7 +197,7 @@ def test_duplicate_and_hidden_routes_are_refused_with_both_lines() -> None:
     ]
 
 
-def test_what_wants_a_native_side_is_refused_without_one() -> None:
+def test_settings_of_native_are_refused_without_it() -> None:
     text = routes(
         "- {name: a, match: GET /a, native: 1%}",
         "- {name: b, match: GET /b, pin: native, shadow: 1%}",
@@ -214,7 +214,7 @@ def test_what_wants_a_native_side_is_refused_without_one() -> None:
     ]
 
 
-def test_keys_that_cannot_work_on_a_route_are_refused() -> None:
+def test_inapplicable_keys_are_refused() -> None:
     text = routes(
         "- {name: a, match: WS /a, shadow: {share: 5%, writes: dry_run}}",
         "- {name: b, match: POST /b, on_native_error: legacy}",
@@ -228,7 +228,7 @@ def test_keys_that_cannot_work_on_a_route_are_refused() -> None:
     ]
 
 
-def test_notes_say_what_is_sound_but_may_surprise() -> None:
+def test_valid_but_surprising_settings_are_noted() -> None:
     text = routes(
         "- {name: a, match: POST /a, shadow: 5%, group: prompts}",
         "- {name: b, match: GET /b, group: prompt}",
@@ -259,7 +259,7 @@ def test_environment_never_becomes_structure() -> None:
     assert config.bucketing.salt == "a, key: [b] }"
 
 
-def test_secret_does_not_show() -> None:
+def test_secret_is_absent_from_reprs() -> None:
     config = parse(WHOLE, {})
     assert config.overrides is not None
     assert config.overrides.secret == SecretStr("0123456789abcdef")
@@ -267,11 +267,11 @@ def test_secret_does_not_show() -> None:
 
 
 @pytest.mark.parametrize(("value", "pin"), [("legacy", "legacy"), ("native", "native"), ("", None)])
-def test_environment_may_pin_everything(value: str, pin: str | None) -> None:
+def test_environment_can_pin_all_routes(value: str, pin: str | None) -> None:
     assert parse(WHOLE, {"SCRIBE_PROXY_PIN": value}).pin == pin
 
 
-def test_pin_that_cannot_be_is_refused() -> None:
+def test_invalid_pin_is_refused() -> None:
     assert faults(WHOLE, SCRIBE_PROXY_PIN="natve") == [
         "SCRIBE_PROXY_PIN: the environment variable must be legacy or native, not 'natve'"
     ]

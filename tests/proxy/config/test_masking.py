@@ -56,7 +56,7 @@ def test_shipped_file_is_shown_whole() -> None:
         "native: a:b  # was mongodb://root:SECRET@db",
     ],
 )
-def test_what_may_be_secret_is_left_out(text: str) -> None:
+def test_possible_secret_is_masked(text: str) -> None:
     written = text.replace("SECRET", SECRET)
     found = masked(written)
     assert found is not None
@@ -81,12 +81,12 @@ def test_what_may_be_secret_is_left_out(text: str) -> None:
         "",
     ],
 )
-def test_what_tells_no_secret_stays(text: str) -> None:
+def test_plain_text_is_not_masked(text: str) -> None:
     assert shown(text) == text
 
 
 @pytest.mark.parametrize("text", ["a: [", "{a: b", "\x00", "a: *nowhere-closed ]", "\ud800"])
-def test_what_cannot_be_taken_apart_is_not_shown(text: str) -> None:
+def test_unparsable_text_is_not_shown(text: str) -> None:
     assert masked(text) is None
 
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_taken_apart_is_not_shown(text: str) -> None:
         "# token: SECRET\nnative: a:b",
     ],
 )
-def test_no_line_of_a_broken_text_shows_a_secret(text: str, rest: str) -> None:
+def test_line_of_invalid_text_shows_no_secret(text: str, rest: str) -> None:
     written = f"native: a:b\n{text.replace('SECRET', SECRET)}{rest}"
     for cut in range(len(written) - len(rest), len(written) + 1):
         lines = [masked_line(written[:cut], number) for number in range(1, written.count("\n") + 2)]
@@ -124,7 +124,7 @@ def test_no_line_of_a_broken_text_shows_a_secret(text: str, rest: str) -> None:
         ("native: a:b\n", 0, None),
     ],
 )
-def test_line_of_a_broken_text_is_shown_without_secrets(text: str, number: int, expected: str | None) -> None:
+def test_line_of_invalid_text_is_shown_masked(text: str, number: int, expected: str | None) -> None:
     assert masked_line(text, number) == expected
 
 
@@ -133,7 +133,7 @@ def test_line_of_a_broken_text_is_shown_without_secrets(text: str, number: int, 
     st.text(alphabet="äx #'\"\\&*|>-\n:{}[]", max_size=60),
     st.sampled_from(["{} secret: {}", "overrides: {{{} secret: {}}}", "overrides:\n  {}\n  secret: {}\n"]),
 )
-def test_secret_is_masked_wherever_the_file_can_hold_one(noise: str, form: str) -> None:
+def test_secret_is_masked_anywhere_in_the_file(noise: str, form: str) -> None:
     text = form.format(noise, SECRET)
     found = masked(text)
     if found is None:

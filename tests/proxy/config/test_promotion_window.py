@@ -64,7 +64,7 @@ def test_day_on_which_the_clocks_change_is_a_whole_day(day: str, hours: int) -> 
     st.sampled_from(["00:00-24:00", "09:00-17:00", "01:30-02:30", "23:00-24:00"]),
     st.sampled_from(["mon", "sat-sun", "fri-mon", "mon, wed, fri"]),
 )
-def test_it_is_open_from_when_it_opens(moment: datetime, zone: str, hours: str, days: str) -> None:
+def test_window_is_open_at_its_next_opening(moment: datetime, zone: str, hours: str, days: str) -> None:
     chosen = window(zone=zone, hours=hours, days=days)
     opens = chosen.next_open(moment.timestamp())
     assert opens is not None
@@ -72,7 +72,7 @@ def test_it_is_open_from_when_it_opens(moment: datetime, zone: str, hours: str, 
     assert chosen.is_open(opens)
 
 
-def test_window_that_never_opens_is_survived() -> None:
+def test_window_that_never_opens_has_no_opening() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     every = [(start + timedelta(days=day)).date().isoformat() for day in range(HORIZON + 2)]
     assert window(never_on=every).next_open(start.timestamp()) is None
@@ -119,7 +119,7 @@ def test_window_that_never_opens_is_survived() -> None:
         ("stages: [10%, {share: 1%}]", "stages: stages must go up: 1% comes after 10%"),
     ],
 )
-def test_what_cannot_be_is_reported(rollout: str, expected: str) -> None:
+def test_invalid_window_is_reported(rollout: str, expected: str) -> None:
     given = f"window: {rollout}" if rollout.startswith("{") else rollout
     text = given if given.startswith("stages") else f"stages: [1%, 10%], {given}"
     with pytest.raises(ConfigError) as caught:
@@ -127,7 +127,7 @@ def test_what_cannot_be_is_reported(rollout: str, expected: str) -> None:
     assert [f"{each.where}: {each.message}" for each in caught.value.problems] == [f"routes[a].rollout.{expected}"]
 
 
-def test_values_of_its_own_types_are_accepted() -> None:
+def test_parsed_values_are_accepted() -> None:
     once = window(days="fri-mon", hours="09:00-17:00", never_on="2026-12-25, 2026-12-24, 2026-12-25")
     assert once.days == (0, 4, 5, 6)
     assert [str(day) for day in once.never_on] == ["2026-12-24", "2026-12-25"]

@@ -68,17 +68,17 @@ def notes(route: str, env: dict[str, str] | None = None) -> list[str]:
         ("guard: {latency: 1x}", "routes[a].guard.latency: a ratio must be above 1x and at most 1000x, not '1x'"),
     ],
 )
-def test_what_cannot_be_is_refused(route: str, fault: str) -> None:
+def test_impossible_rollout_is_refused(route: str, fault: str) -> None:
     assert faults(route) == [fault]
 
 
-def test_health_checks_want_somebody_to_ask() -> None:
+def test_health_check_without_native_is_refused() -> None:
     assert faults("native: 0%", "health: {path: /alive}") == [
         "health: needs a native app, and the file has no `native:`"
     ]
 
 
-def test_rollout_may_reach_everything_unless_native_says_less() -> None:
+def test_rollout_ends_at_the_native_share() -> None:
     staged = "rollout: {stages: [1%, 10%]}"
     assert (read(staged).native, read(staged).share) == (FULL, 100)
     assert (read(f"native: 5%, {staged}").native, read(f"native: 5%, {staged}").share) == (500, 100)
@@ -88,7 +88,7 @@ def test_rollout_may_reach_everything_unless_native_says_less() -> None:
     assert read("rollout: ").native == 0
 
 
-def test_guard_that_says_nothing_has_the_plans_triggers() -> None:
+def test_guard_without_settings_has_defaults() -> None:
     guard = read("guard: {}").guard
     assert guard is not None
     assert (guard.error_rate, guard.server_errors, guard.latency, guard.mismatch) == (500, 100, 2.0, None)
@@ -117,11 +117,11 @@ def test_guard_that_says_nothing_has_the_plans_triggers() -> None:
         ("shadow: 5%, guard: {mismatch: 1%}, rollout: {stages: [1%], gates: {mismatch: 1%}}", []),
     ],
 )
-def test_what_may_surprise_is_noted(route: str, noted: list[str]) -> None:
+def test_surprising_rollout_is_noted(route: str, noted: list[str]) -> None:
     assert notes(route) == noted
 
 
-def test_that_nothing_is_shared_is_noted_where_it_matters() -> None:
+def test_missing_mongodb_is_noted_where_state_is_shared() -> None:
     alone = ["mongodb: without it, each gateway keeps guards and rollouts in memory, and they are lost when it ends"]
     assert notes("guard: {}", {}) == alone
     assert notes("native: 5%", {}) == []

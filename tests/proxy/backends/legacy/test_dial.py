@@ -54,13 +54,13 @@ async def connected(addresses: list[tuple[int, Address]], delay: float = 0.25) -
         return sock.getpeername()  # type: ignore[no-any-return]
 
 
-async def test_refused_addresses_are_passed_over_at_once() -> None:
+async def test_refused_addresses_are_skipped_at_once() -> None:
     async with scripted(silent) as port:
         alive = (V4, ("127.0.0.1", port))
         assert await connected([refusing(V6), refusing(), alive], delay=60) == alive[1]
 
 
-async def test_blackholed_address_is_passed_over_after_the_delay() -> None:
+async def test_blackholed_address_is_skipped_after_the_delay() -> None:
     async with scripted(silent) as port:
         alive = (V4, ("127.0.0.1", port))
         with blackhole() as first, blackhole() as second:
@@ -73,13 +73,13 @@ async def test_slow_address_may_still_win() -> None:
             assert await connected([(V4, ("127.0.0.1", port)), hole]) == ("127.0.0.1", port)
 
 
-async def test_first_fault_is_the_one_that_is_raised() -> None:
+async def test_first_fault_is_raised() -> None:
     with pytest.raises(ConnectionRefusedError):
         await open_socket([refusing(), refusing(V6)])
 
 
 @pytest.mark.parametrize("losers", [1, 3])
-async def test_losing_attempts_leave_no_descriptor(losers: int) -> None:
+async def test_losing_attempts_close_their_descriptors(losers: int) -> None:
     async with scripted(silent) as port:
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(3):
@@ -90,7 +90,7 @@ async def test_losing_attempts_leave_no_descriptor(losers: int) -> None:
         assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
 
 
-async def test_cancelled_race_leaves_no_descriptor() -> None:
+async def test_cancelled_race_closes_its_descriptors() -> None:
     with blackhole() as first, blackhole() as second:
         before = len(list(Path("/proc/self/fd").iterdir()))
         with pytest.raises(TimeoutError):
@@ -99,7 +99,7 @@ async def test_cancelled_race_leaves_no_descriptor() -> None:
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_families_take_turns() -> None:
+def test_address_families_alternate() -> None:
     four, six = [(V4, (str(n),)) for n in range(3)], [(V6, (str(n),)) for n in range(2)]
     assert interleaved([*six, *four]) == [six[0], four[0], six[1], four[1], four[2]]
     assert interleaved([*four, *six]) == [four[0], six[0], four[1], six[1], four[2]]

@@ -58,7 +58,7 @@ def test_bytes_beyond_the_end_are_excess(case: Response) -> None:
 
 
 @pytest.mark.parametrize("case", EXCESS, ids=lambda case: case.name)
-def test_headers_survive_what_follows_the_end(case: Response) -> None:
+def test_headers_are_unaffected_by_the_following_bytes(case: Response) -> None:
     reader = ResponseReader(head_only=case.method == "HEAD")
     head, _, rest = case.raw.partition(b"\r\n")
     reader.feed(head + b"\r\nX-Kept: 1\r\n" + rest)
@@ -66,7 +66,7 @@ def test_headers_survive_what_follows_the_end(case: Response) -> None:
     assert reader.head.headers[0] == (b"x-kept", b"1")
 
 
-def test_upgrade_that_was_asked_for_ends_with_its_head() -> None:
+def test_upgrade_ends_with_its_head() -> None:
     for parts in splits(b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n\x81\x00"):
         reader = ResponseReader(upgrade=True)
         for part in parts:
@@ -75,7 +75,7 @@ def test_upgrade_that_was_asked_for_ends_with_its_head() -> None:
         assert reader.excess == b"\x81\x00"
 
 
-def test_continue_is_seen_once_its_head_is_whole() -> None:
+def test_continue_is_reported_once_its_head_is_complete() -> None:
     reader = ResponseReader()
     reader.feed(b"HTTP/1.1 100 Continue\r\n\r")
     before = reader.continued
@@ -84,7 +84,7 @@ def test_continue_is_seen_once_its_head_is_whole() -> None:
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(1, 40), max_size=12), st.data())
-def test_chunked_body_arrives_as_it_was_framed(body: bytes, sizes: list[int], data: st.DataObject) -> None:
+def test_chunked_body_keeps_its_framing(body: bytes, sizes: list[int], data: st.DataObject) -> None:
     raw, at = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", 0
     for size in sizes:
         part = body[at : at + size]
@@ -101,7 +101,7 @@ def test_chunked_body_arrives_as_it_was_framed(body: bytes, sizes: list[int], da
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=4), st.booleans())
-def test_any_bytes_are_read_the_same_however_split(tail: bytes, cuts: list[int], chunked: bool) -> None:
+def test_split_bytes_are_read_alike(tail: bytes, cuts: list[int], chunked: bool) -> None:
     framing = b"transfer-encoding: chunked" if chunked else b"content-length: 7"
     raw = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + tail
     case = Response("any", raw, closes=True)
@@ -114,5 +114,5 @@ def test_any_bytes_are_read_the_same_however_split(tail: bytes, cuts: list[int],
     ("value", "seconds"),
     [(b"timeout=5", 5), (b"timeout=5, max=9", 5), (b"max=9,\tTimeout=7", 7), (b"timeout=x", None), (b"max=1", None)],
 )
-def test_keep_alive_names_its_timeout(value: bytes, seconds: int | None) -> None:
+def test_keep_alive_header_gives_its_timeout(value: bytes, seconds: int | None) -> None:
     assert keep_alive_timeout([(b"x", b""), (b"keep-alive", value)]) == seconds

@@ -24,7 +24,7 @@ HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=12)
 
 
 @given(HEADERS)
-def test_what_passes_keeps_its_order_and_its_duplicates(headers: list[tuple[bytes, bytes]]) -> None:
+def test_end_to_end_headers_keep_order_and_duplicates(headers: list[tuple[bytes, bytes]]) -> None:
     passed = end_to_end(headers)
     rest = iter(headers)
     assert all(header in rest for header in passed)
@@ -35,7 +35,7 @@ def test_what_passes_keeps_its_order_and_its_duplicates(headers: list[tuple[byte
 
 
 @given(HEADERS)
-def test_passing_twice_is_passing_once(headers: list[tuple[bytes, bytes]]) -> None:
+def test_filtering_headers_twice_equals_once(headers: list[tuple[bytes, bytes]]) -> None:
     assert end_to_end(end_to_end(headers)) == end_to_end(headers)
 
 
@@ -44,7 +44,7 @@ def test_request_gets_the_gateways_id() -> None:
     assert request_headers({"headers": headers}, b"new") == [(b"host", b"b"), (b"x-request-id", b"new")]
 
 
-def test_target_is_the_servers_where_it_kept_it() -> None:
+def test_raw_target_of_the_server_is_preferred() -> None:
     assert request_target({"proxy.target": b"/a?", "raw_path": b"/a", "query_string": b""}) == b"/a?"
     assert request_target({"raw_path": b"/a%2F", "query_string": b"q=1"}) == b"/a%2F?q=1"
     assert request_target({"path": "/a", "query_string": b""}) == b"/a"
@@ -56,7 +56,7 @@ def test_first_finds_the_first() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PROTECTED))
-def test_connection_removes_nothing_that_frames_or_routes(name: bytes) -> None:
+def test_connection_option_removes_no_framing_or_routing_header(name: bytes) -> None:
     headers = [(name, b"1"), (b"connection", name.upper()), (b"connection", b"close,\t" + name)]
     assert end_to_end(headers) == [(name, b"1")]
 
@@ -70,11 +70,11 @@ def test_several_connection_lines_count_together() -> None:
     ("value", "members"),
     [(b"", []), (b",", []), (b"a", [b"a"]), (b" A ,\tb\t,,c", [b"a", b"b", b"c"]), (b"a b", [b"a b"])],
 )
-def test_lists_have_odd_members(value: bytes, members: list[bytes]) -> None:
+def test_list_members_are_split_with_quotes_and_blanks(value: bytes, members: list[bytes]) -> None:
     assert list_members(value) == members
 
 
-def test_responses_keep_what_their_status_is_about() -> None:
+def test_response_headers_are_filtered_by_status() -> None:
     headers = [(b"content-length", b"5"), (b"upgrade", b"h2c"), (b"connection", b"upgrade")]
     assert response_headers(200, headers) == [(b"content-length", b"5")]
     assert response_headers(204, headers) == []

@@ -91,7 +91,7 @@ async def test_compressed_answer_passes_untouched() -> None:
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-async def test_answers_without_a_body_keep_the_connection_usable(status: bytes) -> None:
+async def test_bodiless_answers_leave_the_connection_usable(status: bytes) -> None:
     legacy = Legacy(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nETag: x\r\n\r\n")
     async with forwarding(legacy) as (port, _):
         for _ in range(3):
@@ -112,7 +112,7 @@ async def test_answers_without_a_body_keep_the_connection_usable(status: bytes) 
         (b"HTTP/1.1 200 X\r\nX: caf\xe9\r\nContent-Length: 2\r\n\r\nok", b"x: caf\xe9", b"ok"),
     ],
 )
-async def test_odd_answers_pass_through_the_listener(answer: bytes, head: bytes, body: bytes) -> None:
+async def test_unusual_answers_pass_through_the_listener(answer: bytes, head: bytes, body: bytes) -> None:
     async with forwarding(Legacy(answer)) as (port, forwarder):
         for _ in range(2):
             received, _, rest = (await exchange(port, request())).partition(b"\r\n\r\n")
@@ -121,7 +121,7 @@ async def test_odd_answers_pass_through_the_listener(answer: bytes, head: bytes,
     assert forwarder.failures == []
 
 
-async def test_head_has_the_headers_of_the_body_it_lacks() -> None:
+async def test_head_answer_keeps_the_headers_of_its_body() -> None:
     legacy = Legacy(b"HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n")
     async with forwarding(legacy) as (port, _):
         for _ in range(2):
@@ -131,7 +131,7 @@ async def test_head_has_the_headers_of_the_body_it_lacks() -> None:
     assert legacy.connections == 1
 
 
-async def test_informational_answers_are_not_taken_for_the_answer() -> None:
+async def test_interim_answers_are_not_final() -> None:
     legacy = Legacy(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK)
     async with forwarding(legacy) as (port, _):
         answer = await exchange(port, request())

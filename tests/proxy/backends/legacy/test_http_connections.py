@@ -27,7 +27,7 @@ async def test_closing_answer_is_the_connections_last() -> None:
     assert legacy.connections == 2
 
 
-async def test_answer_may_end_with_its_connection() -> None:
+async def test_answer_can_end_with_its_connection() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nall of it")
@@ -86,7 +86,7 @@ async def test_unsafe_request_avoids_a_long_idle_connection() -> None:
     assert legacy.connections == 2
 
 
-async def test_legacys_own_keep_alive_limit_is_respected() -> None:
+async def test_legacys_keep_alive_limit_is_respected() -> None:
     legacy = Legacy(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1, max=5\r\nContent-Length: 2\r\n\r\nok")
     async with forwarding(legacy) as (port, _):
         await exchange(port, request())
@@ -94,7 +94,7 @@ async def test_legacys_own_keep_alive_limit_is_respected() -> None:
     assert legacy.connections == 2
 
 
-async def test_what_comes_unasked_closes_the_connection() -> None:
+async def test_unsolicited_bytes_close_the_connection() -> None:
     answered, closed = asyncio.Event(), asyncio.Semaphore(0)
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +114,7 @@ async def test_what_comes_unasked_closes_the_connection() -> None:
         assert forwarder.failures == []
 
 
-async def test_past_the_limit_of_connections_requests_wait_their_turn() -> None:
+async def test_requests_beyond_the_connection_limit_wait() -> None:
     under_way = most = 0
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,7 +134,7 @@ async def test_past_the_limit_of_connections_requests_wait_their_turn() -> None:
     assert most == 2
 
 
-async def test_wait_for_a_connection_ends_and_keeps_the_slot() -> None:
+async def test_expired_wait_releases_no_slot() -> None:
     forwarded, go_on = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -157,7 +157,7 @@ async def test_wait_for_a_connection_ends_and_keeps_the_slot() -> None:
             forwarder.upstream.close()
 
 
-async def test_place_is_free_again_after_a_connection_that_failed() -> None:
+async def test_failed_connection_releases_its_slot() -> None:
     async with scripted(Legacy()) as legacy:
         pass
     async with serving(forwarder := Forwarder(legacy, max_connections=1)) as port:

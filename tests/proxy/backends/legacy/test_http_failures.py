@@ -12,7 +12,7 @@ from tests.support.forwarding import Forwarder, Legacy, fail_with, forwarding, r
 from tests.support.sockets import exchange, read_head, scripted, serving
 
 
-async def test_answer_that_never_comes_is_a_time_out() -> None:
+async def test_missing_answer_is_a_timeout() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(3600)
 
@@ -41,7 +41,7 @@ async def test_answer_that_is_not_http_is_refused(answer: bytes) -> None:
     )
 
 
-async def test_nobody_there_is_unreachable() -> None:
+async def test_refused_connection_is_unreachable() -> None:
     async with scripted(Legacy()) as port:
         pass
     async with serving(forwarder := Forwarder(port)) as front:
@@ -50,7 +50,7 @@ async def test_nobody_there_is_unreachable() -> None:
     assert [type(failure) for failure in forwarder.failures] == [Unreachable]
 
 
-async def test_connection_that_is_never_accepted_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unaccepted_connection_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0, backlog=1)
     port = server.sockets[0].getsockname()[1]
     server.close()  # frees the port; a listening socket with a full queue takes its place

@@ -12,7 +12,7 @@ from tests.support.sockets import exchange, read_head
 from tests.support.waiting import HANG_TIMEOUT
 
 
-async def test_answer_may_come_before_the_request_is_finished() -> None:
+async def test_answer_before_the_end_of_the_request_is_forwarded() -> None:
     legacy = Legacy(b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 3\r\n\r\nbig")
     async with forwarding(legacy) as (port, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -80,7 +80,7 @@ async def test_slow_legacy_slows_the_client() -> None:
         writer.transport.abort()
 
 
-async def test_client_that_leaves_cancels_the_request() -> None:
+async def test_client_disconnect_cancels_the_request() -> None:
     forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,7 +98,7 @@ async def test_client_that_leaves_cancels_the_request() -> None:
         assert forwarder.failures == []
 
 
-async def test_client_that_leaves_while_sending_cancels_the_request() -> None:
+async def test_client_disconnect_while_sending_cancels_the_request() -> None:
     forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,7 +134,7 @@ async def test_head_without_body_is_forwarded_and_ends_with_its_client() -> None
         assert forwarder.failures == []
 
 
-async def test_legacy_that_ignores_expect_still_gets_the_body() -> None:
+async def test_legacy_ignoring_expect_still_receives_the_body() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         assert await reader.readexactly(2) == b"hi"

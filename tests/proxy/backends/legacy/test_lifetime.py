@@ -29,13 +29,13 @@ def test_shortest_limit_bounds_the_idle_time(
     assert (lifetime.idle_since, lifetime.idle_until) == (110.0, 110.0 + usable)
 
 
-def test_connection_at_its_maximum_age_does_not_rest() -> None:
+def test_connection_at_its_maximum_age_is_not_reused() -> None:
     lifetime = Lifetime(100.0)
     assert not lifetime.rest(110.0, LONG, 10.0)
     assert not lifetime.used
 
 
-def test_it_is_used_after_its_first_exchange() -> None:
+def test_lifetime_is_used_after_its_first_exchange() -> None:
     lifetime = Lifetime(100.0)
     assert not lifetime.used
     lifetime.rest(101.0, LONG, LONG)

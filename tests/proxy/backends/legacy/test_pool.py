@@ -99,14 +99,14 @@ async def test_idle_connection_is_closed_by_our_timer() -> None:
         assert await call(upstream, "POST", "/") == INNOCENT
 
 
-async def test_idle_connection_is_closed_before_legacys_own_limit() -> None:
+async def test_idle_connection_is_closed_before_legacys_limit() -> None:
     legacy = CountingLegacy(OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=1\r\n\r\n"))
     async with upstream_of(legacy, PoolLimits(4)) as upstream:
         await call(upstream, "GET", "/")
         await legacy.until_open(0)
 
 
-async def test_connection_of_age_is_closed_though_it_is_in_use() -> None:
+async def test_connection_over_its_age_is_closed_between_requests() -> None:
     legacy = CountingLegacy()
     async with upstream_of(legacy, PoolLimits(4, max_age=0.1)) as upstream:
         for _ in range(20):
@@ -116,7 +116,7 @@ async def test_connection_of_age_is_closed_though_it_is_in_use() -> None:
         await legacy.until_open(0)
 
 
-async def test_connection_that_legacy_closes_gives_its_slot_back() -> None:
+async def test_connection_closed_by_legacy_releases_its_slot() -> None:
     writers: list[asyncio.StreamWriter] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,7 +150,7 @@ async def test_waiters_are_served_in_their_order() -> None:
         assert pool.open == 1
 
 
-async def test_waiter_that_times_out_is_overloaded_and_takes_no_slot() -> None:
+async def test_waiter_past_its_timeout_is_overloaded() -> None:
     async with pool_of(CountingLegacy(), PoolLimits(1)) as pool:
         connection = await pool.acquire(1, 5)
         with pytest.raises(Overloaded):
@@ -161,7 +161,7 @@ async def test_waiter_that_times_out_is_overloaded_and_takes_no_slot() -> None:
 
 
 @pytest.mark.parametrize("reusable", [True, False])
-async def test_waiter_cancelled_as_it_is_served_gives_back(reusable: bool) -> None:
+async def test_cancelled_waiter_passes_its_slot_on(reusable: bool) -> None:
     async with pool_of(CountingLegacy(), PoolLimits(1)) as pool:
         connection = await pool.acquire(1, 5)
         waiter = asyncio.create_task(pool.acquire(1, 5))
@@ -179,7 +179,7 @@ async def test_waiter_cancelled_as_it_is_served_gives_back(reusable: bool) -> No
         assert (again is connection) == reusable
 
 
-async def test_cancelled_callers_leave_every_slot_free() -> None:
+async def test_cancelled_callers_release_every_slot() -> None:
     legacy = CountingLegacy()
     choose = random.Random(7)
     async with upstream_of(legacy, PoolLimits(3)) as upstream:
@@ -195,7 +195,7 @@ async def test_cancelled_callers_leave_every_slot_free() -> None:
     assert legacy.most <= 3 + 8  # dropped ones close in legacy a moment later
 
 
-async def test_replaced_upstreams_leave_no_connection_open() -> None:
+async def test_replaced_upstreams_close_their_connections() -> None:
     legacy = CountingLegacy()
     async with scripted(legacy) as port:
         for _ in range(6):  # reloads under load

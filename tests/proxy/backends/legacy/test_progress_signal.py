@@ -32,7 +32,7 @@ async def test_receiver_is_called_once_instead() -> None:
     assert calls == [1]
 
 
-async def test_body_does_not_wait_for_ever() -> None:
+async def test_body_wait_is_bounded() -> None:
     await asyncio.wait_for(ProgressSignal(asyncio.get_running_loop()).wait_before_body(0.01), HANG_TIMEOUT)
 
 

@@ -112,7 +112,7 @@ async def call(upstream: HttpUpstream, target: bytes, headers: RawHeaders, parts
     st.lists(st.binary(max_size=6), max_size=4),
     st.sampled_from([None, b"h2c", b"x", b"TLS/1.0"]),
 )
-async def test_delivered_body_never_gets_the_pool_out_of_step(
+async def test_delivered_body_leaves_the_pool_in_step(
     length: int | None, chunked: bool, bodies: list[bytes], upgrade: bytes | None
 ) -> None:
     headers = [(b"host", b"x")]
@@ -152,7 +152,7 @@ async def test_delivered_body_never_gets_the_pool_out_of_step(
         ([(b"transfer-encoding", b"gzip"), (b"transfer-encoding", b"Chunked")], (0, b"gzip, chunked")),
     ],
 )
-def test_framing_is_one_and_unambiguous(headers: RawHeaders, framing: tuple[int, bytes]) -> None:
+def test_body_framing_is_single_and_unambiguous(headers: RawHeaders, framing: tuple[int, bytes]) -> None:
     assert body_framing(headers) == framing
     head = EncodedRequest.of("PUT", b"/", headers, HeaderEncoder(ENDPOINT)).head(b"1")
     named = re.findall(rb"(?m)^(content-length|transfer-encoding): (.*)\r$", head)
@@ -161,7 +161,7 @@ def test_framing_is_one_and_unambiguous(headers: RawHeaders, framing: tuple[int,
     assert named == ([(b"transfer-encoding", coding)] if coding else lengths)
 
 
-def test_body_longer_than_its_length_is_never_framed() -> None:
+def test_body_longer_than_its_length_is_not_framed() -> None:
     body = RequestBody(3)
     assert body.frame(b"ab", last=False) == b"ab"
     assert body.frame(b"c", last=False) == b""  # not before it is known to be the last
@@ -192,7 +192,7 @@ def test_last_bytes_follow_once_the_end_is_known() -> None:
         ("http://legacy:81", "api.example", None, b"api.example"),
     ],
 )
-def test_host_is_the_one_that_is_configured(url: str, mode: str, given_host: bytes | None, sent: bytes) -> None:
+def test_host_header_follows_the_configured_mode(url: str, mode: str, given_host: bytes | None, sent: bytes) -> None:
     headers = [(b"a", b"1")] + ([(b"host", given_host)] if given_host is not None else [])
     endpoint = Endpoint.parse(url, host_header=mode)
     head = EncodedRequest.of("GET", b"/", headers, HeaderEncoder(endpoint)).head(b"1")
@@ -211,13 +211,13 @@ def test_host_is_the_one_that_is_configured(url: str, mode: str, given_host: byt
         (b"http://other?q", b"http://other/base?q"),
     ],
 )
-def test_base_path_goes_before_the_target(target: bytes, sent: bytes) -> None:
+def test_base_path_precedes_the_target(target: bytes, sent: bytes) -> None:
     for url in ("http://h:1/base", "http://h:1/base/"):
         assert Endpoint.parse(url).target(target) == sent
     assert Endpoint.parse("http://h:1").target(target) == target
 
 
-async def test_request_that_is_there_whole_is_one_write() -> None:
+async def test_complete_request_is_one_write() -> None:
     reads: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -253,7 +253,7 @@ async def test_early_answer_precedes_the_body_and_closes() -> None:
         upstream.close()
 
 
-async def test_client_that_stops_during_its_body_is_no_legacy_failure() -> None:
+async def test_client_stalling_during_its_body_is_not_a_legacy_failure() -> None:
     async with forwarding() as (upstream, _):
         timeouts = Timeouts(1, 0.1, 0.1)
         scope: Scope = {"type": "http", "method": "POST", "path": "/", CONTEXT: RequestContext(timeouts=timeouts)}

@@ -79,7 +79,7 @@ async def test_response_leaves_the_pool_in_step(case: Response) -> None:
 
 
 @pytest.mark.parametrize("late", [b"\r\n", b"x", b"HTTP/1.1 408 X\r\n\r\n", INNOCENT])
-async def test_bytes_while_idle_are_not_taken_for_an_answer(late: bytes) -> None:
+async def test_bytes_while_idle_are_not_an_answer(late: bytes) -> None:
     # They arrive after the answer, but before the event loop has read them.
     writers: list[asyncio.StreamWriter] = []
 

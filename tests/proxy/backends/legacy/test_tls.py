@@ -91,7 +91,7 @@ async def status_of(upstream: Upstream, path: str = "/") -> int:
     return statuses[0]
 
 
-async def test_trusted_legacy_is_asked_by_its_name(authority: Authority) -> None:
+async def test_trusted_legacy_receives_its_server_name(authority: Authority) -> None:
     legacy = Legacy()
     async with legacy.serving(authority.server_context("legacy.test")) as port:
         tls = f"tls: {{ca: {authority.ca}, server_name: legacy.test}}"
@@ -115,7 +115,7 @@ async def test_certificate_faults_are_named(authority: Authority, tmp_path: Path
 
 
 @pytest.mark.parametrize("separate", [True, False])
-async def test_client_certificate_is_shown(authority: Authority, tmp_path: Path, separate: bool) -> None:
+async def test_client_certificate_is_presented(authority: Authority, tmp_path: Path, separate: bool) -> None:
     certificate, key = authority.issue("gateway.test")
     both = tmp_path / "both.pem"
     both.write_bytes(certificate.read_bytes() + key.read_bytes())
@@ -128,7 +128,7 @@ async def test_client_certificate_is_shown(authority: Authority, tmp_path: Path,
             await status_of(configured(f"{url}, tls: {{{tls}}}"))
 
 
-async def test_tls_where_legacy_has_none_is_a_tls_fault() -> None:
+async def test_tls_to_a_plain_legacy_is_a_tls_fault() -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

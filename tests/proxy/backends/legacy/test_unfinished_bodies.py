@@ -25,7 +25,7 @@ async def answer_of(reader: asyncio.StreamReader) -> bytes:
         return await reader.readuntil(b"\r\n\r\n")
 
 
-async def test_body_that_does_not_begin_uses_no_connection() -> None:
+async def test_unstarted_body_uses_no_connection() -> None:
     legacy = Legacy()
     async with forwarding(legacy, NEVER) as (port, forwarder):
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
@@ -43,7 +43,7 @@ async def test_body_that_does_not_begin_uses_no_connection() -> None:
     assert len(legacy.heads) == 2
 
 
-async def test_legacy_may_refuse_by_the_head_alone_after_the_delay() -> None:
+async def test_delayed_head_lets_legacy_refuse_it() -> None:
     async with forwarding(Legacy(REFUSED), AT_ONCE) as (port, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST / HTTP/1.1", "Content-Length: 5"))
@@ -85,7 +85,7 @@ async def all_sent(uploads: Sequence[Upload]) -> None:
             await upload.sent.wait()
 
 
-async def test_unfinished_bodies_of_a_client_leave_slots_for_others() -> None:
+async def test_unfinished_bodies_of_one_client_leave_slots_for_others() -> None:
     slots = UnfinishedBodies(5, 2)
     uploads = [Upload(slots, client, [b"a"]) for client in ("greedy", "greedy", "other", None)]
     await all_sent(uploads)
@@ -102,7 +102,7 @@ async def test_unfinished_bodies_of_a_client_leave_slots_for_others() -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_request_that_is_cancelled_leaves_its_slot(at_once: bool) -> None:
+async def test_cancelled_request_releases_its_slot(at_once: bool) -> None:
     slots = UnfinishedBodies(1, 1)
     first, second, third = (Upload(slots, client, [b"a"]) for client in ("1", "2", "3"))
     await all_sent([first])
@@ -145,7 +145,7 @@ class Reading:
 
 
 @pytest.mark.parametrize("expectation", [(), ("Expect: 100-continue",)])
-async def test_first_bytes_of_bodies_take_half_of_the_connections(expectation: Sequence[str]) -> None:
+async def test_unfinished_bodies_use_half_of_the_connections(expectation: Sequence[str]) -> None:
     legacy = Reading()
     async with forwarding(legacy, NEVER, max_connections=8) as (port, forwarder):
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
@@ -195,7 +195,7 @@ async def test_expectation_is_forwarded_without_delay() -> None:
         writer.close()
 
 
-async def test_client_that_leaves_before_its_body_never_reaches_legacy() -> None:
+async def test_client_gone_before_its_body_never_reaches_legacy() -> None:
     legacy = Legacy()
     async with forwarding(legacy, NEVER) as (port, forwarder):
         _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -46,7 +46,7 @@ async def test_frames_of_16_mib_pass_both_ways(node: Legacy) -> None:
             assert await client.recv() == message
 
 
-async def test_frame_beyond_16_mib_passes(node: Legacy) -> None:
+async def test_frame_over_16_mib_passes(node: Legacy) -> None:
     message = b"x" * (40 * 1024 * 1024 + 1)
     async with joined(node) as client:
         await client.send(message)

@@ -64,7 +64,7 @@ async def test_close_frame_without_a_code_passes_both_ways(node: Legacy) -> None
     assert (await node.event("close", target))["code"] == 1005
 
 
-async def test_what_was_said_before_a_close_still_arrives(node: Legacy) -> None:
+async def test_message_before_a_close_arrives(node: Legacy) -> None:
     async with joined(node) as client:
         await client.send(order("fragments", "last words"))
         await client.send(order("close", 4000, "bye"))
@@ -72,7 +72,7 @@ async def test_what_was_said_before_a_close_still_arrives(node: Legacy) -> None:
         assert await closing_of(client) == (4000, "bye")
 
 
-async def test_close_reaches_a_client_that_goes_on_sending(node: Legacy) -> None:
+async def test_close_reaches_a_client_that_continues_sending(node: Legacy) -> None:
     async with joined(node) as client:
         await client.send(order("close", 4000, "enough"))
         pouring = asyncio.ensure_future(pour_until_closed(client))
@@ -80,7 +80,7 @@ async def test_close_reaches_a_client_that_goes_on_sending(node: Legacy) -> None
         await pouring
 
 
-async def test_slow_client_gets_all_that_a_lost_legacy_had_sent(node: Legacy) -> None:
+async def test_slow_client_receives_all_bytes_of_a_dead_legacy(node: Legacy) -> None:
     async with raw_client(node.gateway, handshake(new_target())) as client:
         client.writer.write(frame(1, order("flood", 400, 65536).encode()))
         numbers = [int.from_bytes((await client.read_frame())[1][:4], "big")]
@@ -107,7 +107,7 @@ async def test_dropped_socket_is_a_dropped_socket_for_the_other_end(node: Legacy
         assert (await node.event("close", target_of(client)))["code"] == 1006
 
 
-async def test_client_that_drops_while_receiving_is_lost_at_once(node: Legacy) -> None:
+async def test_client_dropped_while_receiving_is_lost_at_once(node: Legacy) -> None:
     target = new_target()
     async with raw_client(node.gateway, handshake(target), buffer=4096) as client:
         client.writer.write(frame(1, order("flood", 400, 65536).encode()))
@@ -132,7 +132,7 @@ async def test_frozen_legacy_is_1011_for_the_client() -> None:
         assert await closing_of(client) == (1011, "")
 
 
-async def test_pause_of_the_legacy_within_the_timeout_drops_nobody() -> None:
+async def test_paused_legacy_within_the_timeout_is_not_dropped() -> None:
     async with (
         legacy_server() as legacy,
         forwarding(legacy.port, (0.1, 10.0)) as port,
@@ -154,7 +154,7 @@ async def test_frozen_client_is_1001_for_the_legacy(node: Legacy) -> None:
         assert (await node.event("close", target))["code"] == 1001
 
 
-async def test_client_silent_within_a_frame_is_1001_for_legacy_too() -> None:
+async def test_client_silent_within_a_frame_is_1001_for_legacy() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(accepting(await read_head(reader)))
         received.set_result(await reader.read())
@@ -167,7 +167,7 @@ async def test_client_silent_within_a_frame_is_1001_for_legacy_too() -> None:
             assert await received == unfinished, "no close frame fits into another frame"
 
 
-async def test_idle_connection_lives_as_long_as_both_answer_pings(node: Legacy) -> None:
+async def test_idle_connection_lives_while_both_answer_pings(node: Legacy) -> None:
     async with joined(node, QUICK) as client:
         await node.event("ping", target_of(client))
         await asyncio.sleep(1.5)

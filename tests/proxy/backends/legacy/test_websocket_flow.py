@@ -17,7 +17,7 @@ from tests.support.websocket_legacy import Legacy, new_target
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_client_that_does_not_read_holds_the_legacy_back() -> None:
+async def test_client_that_does_not_read_pauses_legacy() -> None:
     size, count = 256 * 1024, 400
     written = 0
 
@@ -40,7 +40,7 @@ async def test_client_that_does_not_read_holds_the_legacy_back() -> None:
             assert (opcode, data[:4], len(data)) == (2, number.to_bytes(4, "big"), size)
 
 
-async def test_legacy_that_does_not_read_holds_the_client_back(node: Legacy) -> None:
+async def test_legacy_that_does_not_read_pauses_the_client(node: Legacy) -> None:
     written = 0
 
     async def pour(client: ClientConnection) -> None:
@@ -60,7 +60,7 @@ async def test_legacy_that_does_not_read_holds_the_client_back(node: Legacy) -> 
         assert await client.recv() == str(400 * 262144)
 
 
-async def test_slow_client_is_not_taken_for_dead(node: Legacy) -> None:
+async def test_slow_client_is_not_dropped(node: Legacy) -> None:
     # Its pongs are late, because the pings wait behind 12 MiB. Only the client's reading shows that it is alive.
     target = new_target()
     async with forwarding(node.port, (0.2, 1.5)) as port, raw_client(port, handshake(target), buffer=262144) as client:
@@ -78,7 +78,7 @@ async def test_slow_client_is_not_taken_for_dead(node: Legacy) -> None:
     assert (await node.event("close", target))["code"] == 1000
 
 
-async def test_legacy_that_takes_nothing_more_is_given_up() -> None:
+async def test_legacy_that_accepts_no_bytes_is_closed() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(accepting(await read_head(reader)))
         await asyncio.sleep(3600)
@@ -90,7 +90,7 @@ async def test_legacy_that_takes_nothing_more_is_given_up() -> None:
         pouring.cancel()
 
 
-async def test_client_gone_while_the_legacy_takes_nothing_ends_both() -> None:
+async def test_lost_client_of_a_blocked_legacy_ends_both() -> None:
     ended = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

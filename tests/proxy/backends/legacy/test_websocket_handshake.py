@@ -30,7 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEYS = [(b"sec-websocket-key", KEY.encode()), (b"sec-websocket-version", b"13")]
 
 
-async def test_target_and_headers_reach_the_legacy_as_they_came(node: Legacy) -> None:
+async def test_target_and_headers_reach_legacy_unchanged(node: Legacy) -> None:
     target = f"{new_target()}&a=%2F&b=1?c&"
     headers = [
         "X-B: 2",
@@ -66,13 +66,13 @@ async def test_handshake_headers_are_the_clients(node: Legacy) -> None:
         assert b"sec-websocket-extensions" not in client.head.lower(), "this legacy does not compress"
 
 
-async def test_subprotocol_is_the_legacys_choice(node: Legacy) -> None:
+async def test_subprotocol_is_chosen_by_legacy(node: Legacy) -> None:
     async with joined(node, subprotocols=[Subprotocol("scribe.v2"), Subprotocol("scribe.v1")]) as client:
         assert (await node.event("open", target_of(client)))["protocol"] == "scribe.v2"
         assert client.subprotocol == "scribe.v2"
 
 
-async def test_refusal_is_the_legacys_own(node: Legacy) -> None:
+async def test_refusal_equals_legacys(node: Legacy) -> None:
     request = handshake("/nope")
     through = await exchange(node.gateway, request)
     direct = await exchange(node.port, request)
@@ -117,7 +117,7 @@ async def test_long_refusal_passes_in_parts() -> None:
     assert received.partition(b"\r\n\r\n")[2] == body
 
 
-async def test_refusal_that_breaks_off_breaks_off_for_the_client_too() -> None:
+async def test_interrupted_refusal_is_interrupted_for_the_client() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nabc")
@@ -128,7 +128,7 @@ async def test_refusal_that_breaks_off_breaks_off_for_the_client_too() -> None:
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 10\r\n", b"Transfer-Encoding: chunked\r\n"])
-async def test_refusal_without_its_body_is_the_refusal(framing: bytes) -> None:
+async def test_refusal_without_its_body_is_forwarded(framing: bytes) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 401 Unauthorized\r\nX-Why: token\r\n" + framing + b"\r\n")
@@ -140,7 +140,7 @@ async def test_refusal_without_its_body_is_the_refusal(framing: bytes) -> None:
     assert received.endswith(b"\r\n\r\n")
 
 
-async def test_interim_answer_does_not_count() -> None:
+async def test_interim_answer_is_skipped() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         accept = accepting(await read_head(reader))
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + accept + frame(1, b"at once", masked=False))
@@ -168,7 +168,7 @@ async def test_unreachable_legacy_is_502() -> None:
         await expect_failure(port, 502, "legacy_unreachable")
 
 
-async def test_legacy_that_does_not_answer_is_504() -> None:
+async def test_legacy_without_an_answer_is_504() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -200,12 +200,12 @@ async def test_legacy_that_hangs_up_is_502() -> None:
         b"HTTP/1.1 101 Switch\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: RIGHT\r\n\r\n",
     ],
 )
-async def test_answer_that_is_no_handshake_is_502(answer: bytes) -> None:
+async def test_answer_that_is_not_a_handshake_is_502(answer: bytes) -> None:
     async with scripted(answering(answer)) as legacy, forwarding(legacy) as port:
         await expect_failure(port, 502, "legacy_bad_answer")
 
 
-async def test_client_gone_before_the_answer_is_not_waited_for() -> None:
+async def test_client_gone_before_the_answer_ends_the_wait() -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -223,7 +223,7 @@ async def test_client_gone_before_the_answer_is_not_waited_for() -> None:
             await left.wait()
 
 
-async def test_client_that_leaves_during_a_refusal_is_not_read_for(node: Legacy) -> None:
+async def test_client_gone_during_a_refusal_ends_the_reading(node: Legacy) -> None:
     left = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -253,7 +253,7 @@ async def test_refusal_that_stalls_is_broken_off() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(), RuntimeError()])
-async def test_client_that_cannot_be_accepted_closes_the_legacy_side(node: Legacy, error: Exception) -> None:
+async def test_failed_acceptance_closes_the_legacy_connection(node: Legacy, error: Exception) -> None:
     target = new_target()
     scope = {"type": "websocket", "path": "", "proxy.target": target.encode(), "headers": [(b"host", b"x"), *KEYS]}
 
