@@ -28,7 +28,7 @@ def test_defaults_are_those_of_node() -> None:
     assert (server.websocket_ping_interval, server.websocket_ping_timeout) == (20, 20)
 
 
-def test_every_key_takes_a_duration() -> None:
+def test_server_keys_all_accept_a_duration() -> None:
     section = "{keep_alive: 75s, header_timeout: 500ms, request_timeout: 2m, websocket_ping_interval: 1h}"
     server = read(section)
     assert (server.keep_alive, server.header_timeout, server.request_timeout) == (75, 0.5, 120)
@@ -59,5 +59,5 @@ def test_header_timeout_above_request_timeout_is_refused() -> None:
     ]
 
 
-def test_request_timeout_below_the_default_for_heads_is_sound() -> None:
+def test_request_timeout_below_the_header_timeout_is_valid() -> None:
     assert read("{request_timeout: 10s}").request_timeout == 10

@@ -30,7 +30,7 @@ def problems(native: str, head: str = HEAD, more: str = "") -> list[str]:
     return [f"{each.where}: {each.message}" for each in caught.value.problems]
 
 
-def test_targets_stand_beside_a_share() -> None:
+def test_targets_are_parsed_beside_a_share() -> None:
     route = read(
         "{share: 25%, include: {jwt:userID: [amara, ben], header:X-Staff: 1}, exclude: {client-ip: 10.0.0.0/8}}"
     )
@@ -44,7 +44,7 @@ def test_targets_stand_beside_a_share() -> None:
 
 
 @pytest.mark.parametrize("rollout", [", rollout: {stages: [1%]}", ""])
-def test_without_a_share_a_rollout_may_reach_everything(rollout: str) -> None:
+def test_rollout_without_a_share_ends_at_full_native(rollout: str) -> None:
     assert read("{include: {jwt:userID: amara}}", rollout).native == (10_000 if rollout else 0)
 
 
@@ -100,7 +100,7 @@ def test_targets_that_overlap_in_part_are_accepted(include: str, exclude: str) -
     assert read(f"{{include: {include}, exclude: {exclude}}}").targeted
 
 
-def test_claim_needs_the_secret_of_tokens() -> None:
+def test_claim_target_requires_the_tokens_secret() -> None:
     head = HEAD.replace("tokens: {secret: s}\n", "")
     assert problems("{include: {jwt:userID: a}}", head) == [
         "routes[a].native.include.jwt:userID: "
@@ -109,7 +109,7 @@ def test_claim_needs_the_secret_of_tokens() -> None:
     assert parse(text("{include: {header:x: a}}", head), {}).routes[0].targeted
 
 
-def test_include_needs_a_native_app() -> None:
+def test_include_requires_a_native_app() -> None:
     assert problems("{include: {header:x: a}}", HEAD.replace("native: a:b\n", "")) == [
         "routes[a].native: needs a native app, and the file has no `native:`"
     ]
@@ -124,12 +124,12 @@ def test_include_needs_a_native_app() -> None:
         ("{include: {header:x: a}}", ", pin: legacy", "include: has no effect: the route is pinned to legacy"),
     ],
 )
-def test_targets_without_an_effect_are_noted(native: str, more: str, expected: str | None) -> None:
+def test_ineffective_targets_are_noted(native: str, more: str, expected: str | None) -> None:
     found = [f"{note.where}: {note.message}" for note in parse(text(native, more=more), {}).notes]
     assert [each for each in found if "has no effect" in each] == ([f"routes[a].native.{expected}"] if expected else [])
 
 
-def test_targets_of_a_group_hold_for_its_routes() -> None:
+def test_targets_of_a_group_apply_to_its_routes() -> None:
     groups = "groups: {g: {native: {include: {header:x: a}}, rollout: {stages: [1%]}}}\n"
     listed = "routes: [{name: a, match: GET /a, group: g}, {name: b, match: POST /a, group: g}]"
     config = parse(HEAD + groups + listed, {})
@@ -162,7 +162,7 @@ def test_list_is_read_from_a_file(tmp_path: Path) -> None:
         (b"a\n" * MAX_BYTES, "is larger than 1 MiB"),
     ],
 )
-def test_faulty_list_is_reported_where_it_is_named(tmp_path: Path, staff: bytes, expected: str) -> None:
+def test_invalid_list_is_reported_at_its_reference(tmp_path: Path, staff: bytes, expected: str) -> None:
     with pytest.raises(ConfigError, match=r"routes\[a\]\.native\.include\.jwt:userID: .*" + expected):
         loaded(tmp_path, staff)
 
@@ -172,7 +172,7 @@ def test_missing_list_is_reported(tmp_path: Path) -> None:
         loaded(tmp_path, b"a", "none.txt")
 
 
-def test_names_of_lists_are_found_in_any_text() -> None:
+def test_list_files_are_found_in_any_text() -> None:
     found = list_files(
         'a: {file: staff.txt}\nb:\n  file: \'lists/x.txt\'\n{{ broken: "file": "y" file: staff.txt # profile: z\n'
     )
@@ -189,7 +189,7 @@ def test_names_of_lists_are_found_in_any_text() -> None:
         ("jwt:userID", "''", "off", False),
     ],
 )
-def test_guards_that_cannot_verify_callers_are_noted(key: str, secret: str, guard: str, expected: bool) -> None:
+def test_guards_without_verified_callers_are_noted(key: str, secret: str, guard: str, expected: bool) -> None:
     head = HEAD.replace("secret: s", f"secret: {secret}") + f"bucketing: {{key: {key}}}\n"
     found = [f"{note.where}: {note.message}" for note in parse(text("5%", head, f", guard: {guard}"), {}).notes]
     message = "guards count callers by address alone: without `tokens.secret` no `jwt:` key is verified"

@@ -17,7 +17,7 @@ def refusal(text: str) -> tuple[int, str]:
     return problem.line, problem.message
 
 
-def test_every_node_knows_its_line_and_every_scalar_is_text() -> None:
+def test_nodes_have_lines_and_scalars_are_text() -> None:
     root, duplicates = read("a: no\nb:\n  - 1:30\n  - 2026-01-01\nc: ~\nd: '~'\n")
     assert root == Mapping(
         1,
@@ -32,17 +32,17 @@ def test_every_node_knows_its_line_and_every_scalar_is_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
-def test_nothing_is_none(text: str) -> None:
+def test_empty_text_has_no_node(text: str) -> None:
     assert read(text) == (None, ())
 
 
-def test_alias_stands_for_what_was_anchored() -> None:
+def test_alias_resolves_to_its_anchor() -> None:
     root, _ = read("x: &x {a: 1}\ny: *x\n")
     assert isinstance(root, Mapping)
     assert root.entries["y"][1] == root.entries["x"][1]
 
 
-def test_every_duplicate_key_is_told_with_both_lines() -> None:
+def test_duplicate_keys_are_reported_with_both_lines() -> None:
     _, duplicates = read("a: 1\nb: {c: 1,\n  c: 2}\na: 3\na: 4\n")
     assert [(problem.line, problem.where, problem.message) for problem in duplicates] == [
         (3, "c", "already given on line 2"),
@@ -66,7 +66,7 @@ def test_every_duplicate_key_is_told_with_both_lines() -> None:
         ("a: 1\n? [b]\n: 1\n", 2, "a key must be plain text"),
     ],
 )
-def test_what_is_no_single_plain_document_is_refused(text: str, line: int, complaint: str) -> None:
+def test_other_documents_are_refused_with_their_line(text: str, line: int, complaint: str) -> None:
     at, message = refusal(text)
     assert at == line
     assert complaint in message
@@ -82,7 +82,7 @@ def test_what_is_no_single_plain_document_is_refused(text: str, line: int, compl
     ],
     ids=["flow", "block", "mapping", "by aliases"],
 )
-def test_nesting_is_bounded_at_once(text: str) -> None:
+def test_nesting_is_bounded(text: str) -> None:
     began = time.process_time()
     assert "nested more than 20 levels" in refusal(text)[1]
     assert time.process_time() - began < 2

@@ -32,7 +32,7 @@ def load(directory: Path, *entries: str, contract: Contract | None = CONTRACT) -
     "operation",
     ["GET /api/notes/{x}", "HEAD /api/notes/{x}", "GET /API/{any}/{id}", "WS /talk", "STORE notes", "CALLS"],
 )
-def test_what_the_contract_has_may_be_named(tmp_path: Path, operation: str) -> None:
+def test_operation_of_the_contract_is_accepted(tmp_path: Path, operation: str) -> None:
     assert load(tmp_path, entry("a", "when: {}}", operation=operation)) == []
 
 
@@ -45,7 +45,7 @@ def test_unknown_operation_is_reported_with_line_and_suggestion(tmp_path: Path) 
     assert load(tmp_path, wrong, contract=None) == []
 
 
-def test_two_that_the_same_case_tells_contradict_each_other(tmp_path: Path) -> None:
+def test_divergences_of_one_case_are_refused(tmp_path: Path) -> None:
     one, other = (entry(name, "when:", "  {native: {status: 404}}}") for name in ("a", "b"))
     assert load(tmp_path, one, other) == [":7: b: has the same case as a: a difference could not be attributed"]
     assert load(tmp_path, one, other.replace("404", "405")) == []
@@ -66,12 +66,12 @@ def test_two_that_the_same_case_tells_contradict_each_other(tmp_path: Path) -> N
         (["just text"], ": Input should be a valid"),
     ],
 )
-def test_what_is_malformed_is_told_with_its_line(tmp_path: Path, entries: list[str], told: str) -> None:
+def test_malformed_divergence_is_reported_with_its_line(tmp_path: Path, entries: list[str], told: str) -> None:
     found = load(tmp_path, *entries)
     assert any(told in fault for fault in found), found
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="cannot be read"):
         load_divergences(tmp_path / "divergences.yaml", None)
     (tmp_path / "divergences.yaml").write_bytes(b"\xff")

@@ -72,12 +72,12 @@ def test_headers_of_the_request_narrow_a_refusal() -> None:
         {"native": {"status": 404}, "scenario": "a"},
     ],
 )
-def test_what_is_no_refusal_of_natives_own_is_left_out(when: dict[str, Any]) -> None:
+def test_other_outcomes_are_not_declared_refusals(when: dict[str, Any]) -> None:
     refusals = declared(**when)
     assert not any(refusals.include("POST /a/1", status, [], []) for status in (200, 404, 500))
 
 
-def test_body_counts_where_one_operation_is_named() -> None:
+def test_body_applies_to_a_single_operation_only() -> None:
     body = {"status": 404, "body": {"msg": "x"}}
     assert declared("POST /a/{id}", native=body).include("POST /a/1", 404, [], [])
     assert not declared("{method} /a/{id}", native=body).include("POST /a/1", 404, [], [])

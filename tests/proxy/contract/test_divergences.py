@@ -62,7 +62,7 @@ def login(
     return Occurrence("POST /users/login", "any", (request, legacy, native))
 
 
-def test_what_is_as_the_case_says_is_declared(tmp_path: Path) -> None:
+def test_difference_matching_a_case_is_declared(tmp_path: Path) -> None:
     found = explain(read(tmp_path, LOGIN), login(), [OUTCOME])
     assert (found.declared, found.unexplained) == (("login-wrong-password",), ())
 
@@ -80,12 +80,12 @@ def test_what_is_as_the_case_says_is_declared(tmp_path: Path) -> None:
         login(RecordedRequest("POST", "/users/login", (("authorization", "Bearer x"),), REQUEST.body)),
     ],
 )
-def test_what_is_otherwise_is_not(tmp_path: Path, occurrence: Occurrence) -> None:
+def test_difference_outside_the_case_is_unexplained(tmp_path: Path, occurrence: Occurrence) -> None:
     found = explain(read(tmp_path, LOGIN), occurrence, [OUTCOME])
     assert (found.declared, found.unexplained) == ((), (OUTCOME,))
 
 
-def test_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None:
+def test_case_can_explain_some_differences_only(tmp_path: Path) -> None:
     expires = difference("store.blacktokens.0.expires_at", "extra")
     other = difference("store.blacktokens.0.token", "missing")
     divergences = read(tmp_path, STORE)
@@ -116,9 +116,7 @@ def test_case_explains_differences_of_a_kind_and_value(
 
 
 @pytest.mark.parametrize(("headers", "declared"), [({"content-type": "application/json"}, True), ({}, False)])
-def test_consequence_elsewhere_has_an_operation_of_its_own(
-    tmp_path: Path, headers: dict[str, str], declared: bool
-) -> None:
+def test_side_effect_has_its_own_operation(tmp_path: Path, headers: dict[str, str], declared: bool) -> None:
     exchange = (
         RecordedRequest("GET", "/users/profile"),
         DecodedAnswer("response", 200),
@@ -146,13 +144,13 @@ def test_empty_file_declares_nothing(tmp_path: Path) -> None:
         ("just text", "valid tuple"),
     ],
 )
-def test_fault_in_the_file_is_told(tmp_path: Path, text: str, told: str) -> None:
+def test_invalid_file_is_reported(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(DivergenceError) as caught:
         read(tmp_path, text)
     assert told in str(caught.value)
 
 
-def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DivergenceError):
         load(tmp_path / "none.yaml")
 
@@ -194,5 +192,5 @@ def test_templates_cover_as_express_matches(template: str, operation: str, cover
         ([1], 1, False),
     ],
 )
-def test_patterns_hold_as_they_say(pattern: JSON, value: JSON, held: bool) -> None:
+def test_patterns_match_as_documented(pattern: JSON, value: JSON, held: bool) -> None:
     assert matches(pattern, value) is held

@@ -19,7 +19,7 @@ def test_every_value_satisfies_the_schema(values: list[JSON]) -> None:
 
 
 @given(st.lists(VALUES, max_size=5), st.lists(VALUES, max_size=5))
-def test_merged_shapes_let_through_what_each_has_seen(some: list[JSON], others: list[JSON]) -> None:
+def test_merged_schema_accepts_the_observed_values(some: list[JSON], others: list[JSON]) -> None:
     schema = Schema(merged([InferredSchema(some), InferredSchema(others)]).schema())
     assert [breach for value in some + others for breach in schema.violations(value)] == []
 
@@ -35,7 +35,7 @@ def test_merged_shapes_let_through_what_each_has_seen(some: list[JSON], others: 
         ([{"a": []}], {"a": {"type": "array"}}),
     ],
 )
-def test_what_is_absent_or_null_or_formatted_is_told(values: list[JSON], schema: JSON) -> None:
+def test_absent_null_and_formatted_values_are_inferred(values: list[JSON], schema: JSON) -> None:
     found = InferredSchema(values).schema()
     assert found["properties"] == schema
     assert found["required"] == ["a"]
@@ -51,7 +51,7 @@ def test_what_is_absent_or_null_or_formatted_is_told(values: list[JSON], schema:
         ([letter for letter in "abcdefghij" for _ in range(3)], None),  # many
     ],
 )
-def test_enum_is_few_words_and_repeated(texts: list[str], enum: list[str] | None) -> None:
+def test_enum_is_inferred_from_few_repeated_words(texts: list[str], enum: list[str] | None) -> None:
     assert InferredSchema(texts).schema().get("enum") == enum
 
 
@@ -60,12 +60,12 @@ def test_merged_schemas_with_too_many_texts_allow_any_text() -> None:
     assert merged([InferredSchema(some), InferredSchema(others)]).overflown
 
 
-def test_nullable_enum_lets_null_through() -> None:
+def test_nullable_enum_accepts_null() -> None:
     schema = InferredSchema(["active", "ended", None] * 3).schema()
     assert schema == {"type": ["string", "null"], "enum": ["active", "ended", None]}
 
 
-def test_names_that_are_ids_make_a_table() -> None:
+def test_ids_as_names_become_additional_properties() -> None:
     assert InferredSchema([{ID: 1, OTHER_ID: None}]).schema() == {
         "type": "object",
         "additionalProperties": {"type": ["integer", "null"]},

@@ -79,7 +79,7 @@ FIRST = recorded(
 )
 
 
-def test_contract_is_inferred_and_every_recording_satisfies_it(tmp_path: Path) -> None:
+def test_inferred_contract_is_satisfied_by_every_recording(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     changes = infer(main, FIRST)
     assert "added GET /notes/{id} 200" in changes
@@ -97,7 +97,7 @@ def test_contract_is_inferred_and_every_recording_satisfies_it(tmp_path: Path) -
     assert "404" in contract.otherwise.answers
 
 
-def test_what_a_document_says(tmp_path: Path) -> None:
+def test_inferred_operation_describes_parameters_and_answers(tmp_path: Path) -> None:
     infer(tmp_path / "openapi.yaml", FIRST)
     notes = Files(tmp_path / "notes.yaml").root().make("/notes/{id}").make("get").node
     assert notes["parameters"] == [
@@ -115,7 +115,7 @@ def test_what_a_document_says(tmp_path: Path) -> None:
     assert main["ETag"] == {"required": True, "schema": {"type": "string"}}
 
 
-def test_same_again_changes_nothing(tmp_path: Path) -> None:
+def test_repeated_inference_changes_nothing(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     infer(main, FIRST)
     before = main.read_bytes(), main.stat().st_mtime_ns
@@ -177,7 +177,7 @@ SECOND = recorded(
 )
 
 
-def test_edited_text_stays_and_only_contradictions_are_loosened(tmp_path: Path) -> None:
+def test_edited_text_stays_and_contradictions_are_loosened(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     main.write_text(BY_HAND)
     changes = infer(main, SECOND, joined(load(main), routes()))
@@ -230,7 +230,7 @@ def test_bodies_without_a_schema_are_declared_by_type_alone(tmp_path: Path) -> N
     ]
 
 
-def test_request_body_may_become_known_or_optional_later(tmp_path: Path) -> None:
+def test_request_body_becomes_known_or_optional_later(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     infer(main, recorded(step("POST", "/notes/1", 200)))
     infer(main, recorded(step("POST", "/notes/1", 200, sent={"a": 1}), step("POST", "/notes/1", 401)), load(main))
@@ -245,7 +245,7 @@ def test_request_body_may_become_known_or_optional_later(tmp_path: Path) -> None
     assert "required: false" in (tmp_path / "notes.yaml").read_text()
 
 
-def test_requests_that_break_their_schema_are_told(tmp_path: Path) -> None:
+def test_requests_violating_their_schema_are_reported(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     infer(main, recorded(step("POST", "/notes/1", 200, sent={"a": 1})))
     later = recorded(step("POST", "/notes/1", 200, sent={"a": "x"}), step("POST", "/notes/1", 400, sent={"a": "x"}))
@@ -258,21 +258,21 @@ def test_requests_that_break_their_schema_are_told(tmp_path: Path) -> None:
     ]
 
 
-def test_query_that_was_always_there_may_be_absent_later(tmp_path: Path) -> None:
+def test_required_query_becomes_optional_later(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     infer(main, recorded(step("GET", "/plain?q=1", 200, "x")))
     changes = infer(main, recorded(step("GET", "/plain", 200, "x")), load(main))
     assert changes == ["loosened GET /plain ?q: optional"]
 
 
-def test_path_that_is_none_is_left_alone(tmp_path: Path) -> None:
+def test_invalid_path_is_not_edited(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     main.write_text("openapi: 3.1.1\npaths:\n  x-note: {}\n  nonsense: {}\n")
     infer(main, recorded(step("GET", "/plain", 200, "x")))
     assert list(Files(main).root().make("paths").node) == ["x-note", "nonsense", "/plain", "/talk"]
 
 
-def test_ids_are_parameters_and_refusals_no_operations(tmp_path: Path) -> None:
+def test_ids_become_parameters_and_refusals_no_operations(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     recordings = recorded(
         *FIRST.scenarios[0].steps,
@@ -298,7 +298,7 @@ def test_widened_schema_accepts_old_and_observed_values(some: list[JSON], others
     assert [breach for value in some + others for breach in schema.violations(value)] == []
 
 
-def test_file_that_cannot_be_edited_is_told(tmp_path: Path) -> None:
+def test_uneditable_file_is_reported(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     for text, told in (
         ("a: [", "cannot be edited"),

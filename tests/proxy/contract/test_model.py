@@ -90,7 +90,7 @@ def test_request_finds_its_operation(contract: Contract, method: str, path: str 
     assert operation == contract.named(found) or method == "HEAD"
 
 
-def test_without_otherwise_an_unknown_request_is_none() -> None:
+def test_contract_without_paths_has_no_operation() -> None:
     assert Contract([]).operation("GET", "/") is None
 
 
@@ -126,11 +126,11 @@ def breaches(contract: Contract, body: object, status: int = 200, **headers: str
         (b"", [("body", "content-type")]),
     ],
 )
-def test_body_is_held_to_its_schema(contract: Contract, body: object, found: list[tuple[str, str]]) -> None:
+def test_body_is_validated_by_its_schema(contract: Contract, body: object, found: list[tuple[str, str]]) -> None:
     assert breaches(contract, body) == found
 
 
-def test_statuses_headers_and_content_types_are_held_too(contract: Contract) -> None:
+def test_statuses_headers_and_content_types_are_validated(contract: Contract) -> None:
     assert breaches(contract, {}, 503) == [("status", "status")]
     assert breaches(contract, {"notes": []}, x_kind="x") == [("header.x-kind", "const")]
     assert breaches(contract, "anything", 404) == [("header.content-type", "content-type")]
@@ -142,7 +142,7 @@ def test_statuses_headers_and_content_types_are_held_too(contract: Contract) -> 
     assert breaches(contract, b"x", content_type="") == [("header.content-type", "content-type")]
 
 
-def test_a_304_needs_no_word_where_there_is_a_200(contract: Contract) -> None:
+def test_status_304_is_valid_where_200_is_declared(contract: Contract) -> None:
     assert breaches(contract, b"", 304, x_kind="") == []
     tied = Operation("tie", "PATCH", "/api/notes/{id}", {"200": DeclaredAnswer()})
     assert tied.violations(304, {}, b"") == (
@@ -150,7 +150,7 @@ def test_a_304_needs_no_word_where_there_is_a_200(contract: Contract) -> None:
     )
 
 
-def test_head_answer_has_no_body_to_hold(contract: Contract) -> None:
+def test_head_answer_is_validated_without_a_body(contract: Contract) -> None:
     operation = contract.operation("HEAD", "/api/notes/1")
     assert operation is not None
     assert operation.violations(200, KIND, b"") == ()
@@ -158,7 +158,7 @@ def test_head_answer_has_no_body_to_hold(contract: Contract) -> None:
     assert missing == ContractViolation(("header", "x-kind"), "required", "is missing")
 
 
-def test_messages_hold_nothing_of_the_body(contract: Contract) -> None:
+def test_violation_messages_contain_no_content(contract: Contract) -> None:
     operation = contract.operation("GET", "/api/notes/1")
     assert operation is not None
     body = json.dumps({"notes": "Jane Roe", "n": "Jane Roe", "state": "Jane Roe", "secret": 1}).encode()
@@ -168,7 +168,7 @@ def test_messages_hold_nothing_of_the_body(contract: Contract) -> None:
     assert found[-1].message or found[0].message
 
 
-def test_frames_are_held_to_their_schema(contract: Contract) -> None:
+def test_frames_are_validated_by_their_schema(contract: Contract) -> None:
     talk = contract.operation("WS", "/talk")
     assert talk is not None
     assert talk.frame_violations("received", {"type": "x"}) == ()
@@ -192,7 +192,7 @@ def test_frames_are_held_to_their_schema(contract: Contract) -> None:
         ((), Hints()),
     ],
 )
-def test_hints_are_those_of_the_place(contract: Contract, path: tuple[str | int, ...], hints: Hints) -> None:
+def test_hints_depend_on_path_status_and_type(contract: Contract, path: tuple[str | int, ...], hints: Hints) -> None:
     operation = contract.operation("GET", "/api/notes/1")
     assert operation is not None
     assert operation.hints(path, 200, "application/json") == hints
@@ -207,7 +207,7 @@ def test_hints_forget_rather_than_grow(contract: Contract) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(["application/json", "text/html; charset=utf-16", "a/b+json;charset="]))
-def test_any_body_is_read_or_refused(body: bytes, content_type: str) -> None:
+def test_random_body_is_read_or_refused(body: bytes, content_type: str) -> None:
     with suppress(PayloadError):
         json.dumps(read_payload(content_type, body))
 

@@ -51,7 +51,7 @@ def test_path_items_of_other_files_are_followed(tmp_path: Path) -> None:
         (OPENAPI_3_0, "other.yaml#/~1b: cannot be read"),
     ],
 )
-def test_file_without_an_outline_says_why(tmp_path: Path, text: str, message: str) -> None:
+def test_file_without_an_outline_is_refused_with_a_reason(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "api.yaml"
     file.write_text(text)
     with pytest.raises(OutlineError, match=r"api\.yaml") as error:

@@ -30,7 +30,7 @@ def read(text: str, *, unique_names: bool) -> Any:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_odd_texts_are_read_alike_by_both_parsers(text: str) -> None:
+def test_unusual_texts_are_read_alike_by_both_parsers(text: str) -> None:
     slow = read(text, unique_names=True)
     assert slow == "has a name twice in one object" or repr(read(text, unique_names=False)) == repr(slow)
 

@@ -130,12 +130,12 @@ def answer(*lines: str) -> str:
         ),
     ],
 )
-def test_every_fault_is_told_with_its_line(tmp_path: Path, text: str, told: list[str]) -> None:
+def test_faults_are_reported_with_their_lines(tmp_path: Path, text: str, told: list[str]) -> None:
     found = faults(tmp_path, text)
     assert [fault.replace("POST /a 200 application/json", "~") for fault in found] == told
 
 
-def test_faults_in_another_file_are_told_there(tmp_path: Path) -> None:
+def test_faults_in_another_file_are_reported_there(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("\n/a:\n  get: {responses: {'20': {description: x}}}\n")
     (fault,) = faults(tmp_path, HEAD + "paths: {/a: {$ref: 'a.yaml#/~1a'}}\n")
     assert fault == f"{tmp_path}/a.yaml:3: GET /a: 20 is not a status: three digits, 4XX or default"
@@ -149,7 +149,7 @@ def test_faults_in_another_file_are_told_there(tmp_path: Path) -> None:
         "enum: [null, {}, [], true]\ntype: [object, array, boolean, 'null']",
     ],
 )
-def test_enum_of_its_type_is_sound(tmp_path: Path, value: str) -> None:
+def test_enum_within_its_type_is_valid(tmp_path: Path, value: str) -> None:
     path = tmp_path / "openapi.yaml"
     path.write_text(schema(*value.splitlines()))
     assert len(load(path).operations) == 1

@@ -61,7 +61,7 @@ def test_references_resolve_across_files_with_their_lines(tmp_path: Path) -> Non
         ("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), ["main.yaml:1: nested more than 100 levels deep"]),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_line(tmp_path: Path, text: str, told: list[str]) -> None:
+def test_invalid_file_is_reported_with_its_line(tmp_path: Path, text: str, told: list[str]) -> None:
     found = faults(put(tmp_path, main=text))
     assert len(found) == len(told)
     assert all(message.startswith(start) for message, start in zip(found, told, strict=True)), found
@@ -74,10 +74,10 @@ def test_references_that_multiply_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("data", "told"), [(b"\xff", "not text: byte 0xff"), (b"#" * (5 << 20), "larger than 4 MiB")])
-def test_what_is_no_text_is_refused(tmp_path: Path, data: bytes, told: str) -> None:
+def test_undecodable_file_is_refused(tmp_path: Path, data: bytes, told: str) -> None:
     (tmp_path / "main.yaml").write_bytes(data)
     assert told in faults(tmp_path / "main.yaml")[0]
 
 
-def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     assert faults(tmp_path / "main.yaml") == ["main.yaml: cannot be read: No such file or directory"]

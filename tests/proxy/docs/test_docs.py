@@ -101,7 +101,7 @@ def stage(tmp_path: Path) -> Stage:
 
 
 @pytest.mark.parametrize(("path", "loads"), [("/docs", SWAGGER), ("/redoc", REDOC)])
-async def test_page_loads_what_is_shipped_and_nothing_else(stage: Stage, path: str, loads: Any) -> None:
+async def test_docs_page_loads_shipped_assets_only(stage: Stage, path: str, loads: Any) -> None:
     page = await stage.client.get(path)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["content-security-policy"] == POLICY
@@ -117,14 +117,14 @@ async def test_page_loads_what_is_shipped_and_nothing_else(stage: Stage, path: s
         assert len(answer.content) > 100
 
 
-async def test_redoc_has_nothing_left_to_load_from_elsewhere(stage: Stage) -> None:
+async def test_redoc_loads_nothing_from_other_hosts(stage: Stage) -> None:
     script = (await stage.client.get("/redoc/redoc.standalone.js")).text
     assert "cdn.redoc" not in script
     assert not re.search(r'(?:src|href):"https?://(?!redocly\.com|www\.w3\.org)', script)
 
 
 @pytest.mark.parametrize("path", ["/docs/", "/docs/LICENSE", "/DOCS", "/", "/redoc/start.js"])
-async def test_all_else_is_the_gateways(stage: Stage, path: str) -> None:
+async def test_other_paths_pass_to_the_gateway(stage: Stage, path: str) -> None:
     assert (await stage.client.get(path)).text == "gateway"
     assert (await stage.client.get("/docs?deep=link")).text != "gateway"
 
@@ -134,7 +134,7 @@ async def test_pages_are_only_read(stage: Stage, method: str) -> None:
     assert (await stage.client.request(method, "/docs")).text == "gateway"
 
 
-async def test_head_and_what_is_known_already_need_no_body(stage: Stage) -> None:
+async def test_head_and_conditional_requests_have_no_body(stage: Stage) -> None:
     page = await stage.client.get("/docs")
     head = await stage.client.head("/docs")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(page.content)))
@@ -153,7 +153,7 @@ async def test_reload_moves_the_pages_and_switches_them_off(stage: Stage) -> Non
     assert (await stage.client.get("/help/api")).text == "gateway"
 
 
-async def test_tells_of_both_sides(stage: Stage) -> None:
+async def test_document_merges_both_backends(stage: Stage) -> None:
     document = await stage.document()
     assert document["openapi"] == "3.1.1"
     assert document["info"] == {"title": "Legacy", "version": "7"}
@@ -167,7 +167,7 @@ async def test_tells_of_both_sides(stage: Stage) -> None:
     assert "x-otherwise" not in document
 
 
-async def test_is_made_again_when_a_file_changes_and_not_before(stage: Stage, tmp_path: Path) -> None:
+async def test_document_is_rebuilt_after_a_change_only(stage: Stage, tmp_path: Path) -> None:
     await stage.document()
     await stage.document()
     assert stage.native.asked == 1
@@ -177,27 +177,27 @@ async def test_is_made_again_when_a_file_changes_and_not_before(stage: Stage, tm
 
 
 @pytest.mark.parametrize("answer", [PlainTextResponse("", 503), PlainTextResponse("{"), JSONResponse([1])])
-async def test_without_native_it_tells_of_the_contract_and_asks_again(stage: Stage, answer: Response) -> None:
+async def test_document_without_native_is_retried(stage: Stage, answer: Response) -> None:
     stage.native.answer = answer
     assert (await stage.document())["paths"].keys() == {"/notes"}
     stage.native.answer = JSONResponse(NATIVE)
     assert (await stage.document())["paths"].keys() == {"/notes", "/v1/notes"}
 
 
-async def test_faulty_contract_is_left_out_and_told(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+async def test_invalid_contract_is_omitted_and_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     (stage.file.parent / "contracts" / "notes.yaml").unlink()
     with caplog.at_level(logging.WARNING, "scribe_proxy.docs"):
         assert (await stage.document())["info"]["title"] == "Native"
     assert "the contract is omitted from the docs" in caplog.text
 
 
-async def test_without_anything_there_is_an_empty_document(tmp_path: Path) -> None:
+async def test_document_without_sources_is_empty(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "docs: {}")
     document = await stage.document()
     assert (document["info"]["title"], document["paths"]) == ("API", {})
 
 
-def test_names_that_both_use_for_different_things_are_told_apart() -> None:
+def test_conflicting_component_names_are_renamed() -> None:
     schemes = {"key": {"type": "http", "scheme": "basic"}}
     contract = {"components": {"securitySchemes": schemes}, "security": [{"key": []}]}
     operation: Mapping[str, Any] = {"security": [{"key": []}, {"other": []}]}
@@ -227,7 +227,7 @@ def keys(value: object) -> list[str]:
     return [key for member in value for key in keys(member)] if isinstance(value, list) else []
 
 
-def test_what_is_shipped_is_what_was_published() -> None:
+def test_shipped_assets_equal_the_published_ones() -> None:
     text = (ASSETS / "README.md").read_text()
     listed = {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (\S+)$", text, re.MULTILINE)}
     found = {str(file.relative_to(ASSETS)): file for file in ASSETS.glob("*/*")}
@@ -241,7 +241,7 @@ def notes(tmp_path: Path, text: str) -> list[str]:
     return [str(note.message) for note in load(tmp_path / "routing.yaml", {}).notes]
 
 
-def test_check_says_which_route_never_sees_what_a_page_answers(tmp_path: Path) -> None:
+def test_check_notes_routes_hidden_by_the_docs(tmp_path: Path) -> None:
     routes = """
 docs: {openapi: /help/api.json}
 routes:
@@ -264,13 +264,13 @@ routes:
         ("docs: {openapi: docs}", "must be a path, as in /docs"),
     ],
 )
-def test_paths_that_cannot_be_are_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_docs_paths_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         notes(tmp_path, text)
     assert message in str(refused.value)
 
 
-def test_native_cannot_be_asked_where_there_is_none(tmp_path: Path) -> None:
+def test_docs_of_native_without_native_are_refused(tmp_path: Path) -> None:
     (tmp_path / "routing.yaml").write_text("legacy: {url: http://127.0.0.1:9}\ndocs: {native: /x}\n")
     with pytest.raises(ConfigError, match="no `native:`"):
         load(tmp_path / "routing.yaml", {})

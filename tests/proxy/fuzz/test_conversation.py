@@ -42,7 +42,7 @@ ANSWERED = PlayedConversation(
 
 @pytest.mark.parametrize("text", MESSAGES, ids=len)
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-def test_frames_are_read_by_a_server_as_drawn(text: str, opcode: int) -> None:
+def test_drawn_frames_are_decoded_by_a_server(text: str, opcode: int) -> None:
     frame = FuzzFrame(opcode, text.encode().decode("latin-1"))
     (message,) = MessageReader(1 << 20).feed(frame.encode())
     assert message == (text if opcode == TEXT else text.encode())
@@ -101,11 +101,11 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("location", FAULTS)
-def test_each_fault_is_one_difference(location: str) -> None:
+def test_faults_are_one_difference_each(location: str) -> None:
     assert [found for found, _ in differing(FAULTS[location])][:1] == [location.strip()]
 
 
-def test_missing_frame_is_waited_for_once() -> None:
+def test_missing_frame_is_awaited_once() -> None:
     frames = tuple(ServerFrame(after, TEXT, b"x") for after in range(4))
     expected = ExpectedFrames(PlayedConversation(101, frames=frames))
     waited = []
@@ -130,12 +130,12 @@ def test_conversations_are_learned_from_recordings() -> None:
 
 @given(changed_conversations(learn_conversations(RECORDED)))
 @settings(max_examples=examples(60), database=None, derandomize=True)
-def test_drawn_conversations_can_be_sent_and_told(conversation: FuzzConversation) -> None:
+def test_drawn_conversations_can_be_sent_and_described(conversation: FuzzConversation) -> None:
     assert conversation.handshake("a").endswith(b"\r\n\r\n")
     assert b"".join(frame.encode() for frame in conversation.frames) or not conversation.frames
     json.dumps([conversation.describe(), recorded_frames(conversation.frames)])
 
 
 @pytest.mark.parametrize("frame", [FuzzFrame(BINARY, "x"), FuzzFrame(TEXT, "\xff"), FuzzFrame(TEXT, "x", fin=False)])
-def test_frames_without_a_recorded_form_have_none(frame: FuzzFrame) -> None:
+def test_frames_without_a_recorded_form_give_none(frame: FuzzFrame) -> None:
     assert recorded_frames([FuzzFrame.text("a"), frame]) is None

@@ -10,7 +10,7 @@ from proxy.recordings.raw_http import Origin
 from proxy.websocket.frames import PING, TEXT
 
 
-async def test_pings_of_a_service_are_answered_and_left_out() -> None:
+async def test_pings_of_a_service_are_answered_and_omitted() -> None:
     answers: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

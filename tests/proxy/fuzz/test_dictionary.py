@@ -28,12 +28,12 @@ def test_dictionary_has_distinct_requests_values_and_documents() -> None:
 
 @settings(max_examples=examples(100))
 @given(REQUESTS)
-def test_what_is_drawn_can_be_sent(request: FuzzRequest) -> None:
+def test_drawn_request_can_be_sent(request: FuzzRequest) -> None:
     assert request.target.startswith("/") or request.method == "OPTIONS"
     (request.body or "").encode("latin-1")
 
 
-def test_every_kind_of_change_is_drawn() -> None:
+def test_request_mutations_are_all_drawn() -> None:
     bodies = {request.body for request in RECORDED.requests}
     methods = {(request.method, request.target) for request in RECORDED.requests}
     for condition in (
@@ -44,7 +44,7 @@ def test_every_kind_of_change_is_drawn() -> None:
         find(REQUESTS, condition, settings=settings(max_examples=2000, database=None))
 
 
-def test_without_a_plugin_documents_are_none_or_recorded_ones() -> None:
+def test_documents_are_recorded_ones_without_a_plugin() -> None:
     documents = Sources({}, RECORDED, Plugin()).documents()
     find(documents, lambda drawn: drawn == {}, settings=settings(database=None))
     find(documents, lambda drawn: "users" in drawn, settings=settings(database=None))

@@ -47,7 +47,7 @@ def test_documents_bring_the_first_ids() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[" * 100_000, "5"])
-def test_answers_without_members_teach_nothing(text: str) -> None:
+def test_answers_without_members_add_no_values(text: str) -> None:
     assert set(learned(text).values) == {"etag", "opaque-tag"}
 
 

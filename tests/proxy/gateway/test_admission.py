@@ -145,7 +145,7 @@ async def test_longest_stalled_clients_are_replaced_first() -> None:
     assert bulkhead.used == 4
 
 
-async def test_client_at_its_limit_replaces_none_of_others() -> None:
+async def test_client_at_its_limit_ends_its_own_requests_only() -> None:
     bulkhead = Bulkhead("requests", limit=9, per_client=1)
     now = asyncio.get_running_loop().time()
     clients = [StalledClient(now - age) for age in (90, 60)]
@@ -157,7 +157,7 @@ async def test_client_at_its_limit_replaces_none_of_others() -> None:
         bulkhead.add(Slot(bulkhead, "1"))
 
 
-async def test_hung_legacy_takes_no_slot_of_native() -> None:
+async def test_hung_legacy_occupies_no_native_slot() -> None:
     async with running() as stand:
         stand.legacy.free.clear()
         await stand.open_all(4, b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -166,7 +166,7 @@ async def test_hung_legacy_takes_no_slot_of_native() -> None:
     assert stand.causes == ["legacy_requests"]
 
 
-async def test_idle_websockets_take_no_slot_of_requests() -> None:
+async def test_idle_websockets_occupy_no_request_slot() -> None:
     async with running() as stand:
         await stand.open_all(2, HANDSHAKE)
         reader, _ = await stand.open(HANDSHAKE, "127.0.0.2")

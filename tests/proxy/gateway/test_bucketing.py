@@ -58,7 +58,7 @@ def backend(share: int, key: str, cap: int = FULL) -> str:
         ("scribe-2026", "notes", "Ωé\ud800", 5814),
     ],
 )
-def test_buckets_are_the_same_in_every_release(salt: str, domain: str, key: str, place: int) -> None:
+def test_buckets_equal_those_of_earlier_releases(salt: str, domain: str, key: str, place: int) -> None:
     assert bucket(salt, domain, key) == place
 
 
@@ -74,24 +74,24 @@ def test_cap_is_a_lower_share(key: str, share: int, cap: int) -> None:
 
 
 @given(keys, shares, shares)
-def test_stage_is_a_lower_share_and_needs_no_other_reason(key: str, share: int, stage: int) -> None:
+def test_stage_is_a_lower_share_with_the_same_reason(key: str, share: int, stage: int) -> None:
     staged = decide(route(share), PLAIN, [], None, key=key, limit=Limit(stage=BasisPoints(stage)))
     assert (staged.backend, staged.reason) == (backend(min(share, stage), key), "share")
 
 
 @given(keys)
-def test_nobody_is_native_at_nothing_and_everybody_at_all(key: str) -> None:
+def test_share_of_zero_and_full_share_need_no_bucket(key: str) -> None:
     assert (backend(0, key), backend(FULL, key)) == ("legacy", "native")
 
 
 @given(st.text(), st.text(), st.text())
-def test_bucket_is_one_of_ten_thousand_and_stays(salt: str, domain: str, key: str) -> None:
+def test_bucket_is_below_ten_thousand_and_stable(salt: str, domain: str, key: str) -> None:
     place = bucket(salt, domain, key)
     assert 0 <= place < FULL
     assert bucket(salt, domain, key) == place
 
 
-def test_salt_domain_and_key_do_not_run_into_each_other() -> None:
+def test_salt_domain_and_key_are_hashed_separately() -> None:
     assert len({bucket(*parts) for parts in [("a", "b", "c"), ("ab", "", "c"), ("", "ab", "c"), ("a", "", "bc")]}) == 4
 
 
@@ -129,7 +129,7 @@ def test_salts_and_groups_are_independent(one: tuple[str, str], other: tuple[str
 
 
 @given(keys)
-def test_group_moves_together_and_routes_by_themselves_do_not(key: str) -> None:
+def test_group_shares_buckets_and_single_routes_do_not(key: str) -> None:
     family = [route(2500, name=name, group="prompts") for name in ("prompts.list", "prompts.create")]
     decisions = [decide(each, PLAIN, [], None, key=key) for each in family]
     assert decisions[0] == decisions[1]
@@ -153,7 +153,7 @@ def test_group_moves_together_and_routes_by_themselves_do_not(key: str) -> None:
         ([], None, None),
     ],
 )
-def test_first_key_that_is_there_counts(
+def test_first_present_key_is_used(
     headers: list[tuple[bytes, bytes]], client: tuple[str, int] | None, key: str | None
 ) -> None:
     assert caller_key(PLAIN.bucketing, headers, client) == key
@@ -164,7 +164,7 @@ def bearer(payload: bytes) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.mark.parametrize(("claim", "key"), [("abc", "abc"), (42, "42"), ("Ωé\ud800", "Ωé\ud800")])
-def test_claim_may_be_text_or_a_whole_number(claim: object, key: str) -> None:
+def test_claim_is_a_text_or_an_integer(claim: object, key: str) -> None:
     headers = bearer(json.dumps({"userID": claim}).encode())
     assert caller_key(PLAIN.bucketing, headers, None) == key
     assert decide(route(2500), PLAIN, headers, None).bucket == bucket("scribe-2026", "prompts.list", key)
@@ -184,12 +184,12 @@ def test_claim_may_be_text_or_a_whole_number(claim: object, key: str) -> None:
         b'{"userID": "' + b"a" * 20_000 + b'"}',
     ],
 )
-def test_claim_of_any_other_kind_is_no_key(payload: bytes) -> None:
+def test_claim_of_another_type_is_ignored(payload: bytes) -> None:
     assert caller_key(PLAIN.bucketing, bearer(payload), CLIENT) == CLIENT[0]
 
 
 @given(st.binary(), st.binary(), st.sampled_from([b"Bearer %b", b"%b", b"Bearer a.%b.c", b"Bearer a.%b.c.d"]))
-def test_garbage_never_raises(garbage: bytes, other: bytes, form: bytes) -> None:
+def test_random_headers_never_raise(garbage: bytes, other: bytes, form: bytes) -> None:
     headers = [(b"authorization", form % garbage), (b"cookie", other), (b"x-client-id", other), (b"x-side", garbage)]
     decision = decide(route(2500), PLAIN, headers, CLIENT)
     assert decision.bucket is not None
@@ -201,14 +201,14 @@ def test_claims_of_every_json_type_never_raise(claim: object) -> None:
     assert decision.reason == "share"
 
 
-def test_without_any_key_only_the_whole_share_is_native() -> None:
+def test_missing_key_is_native_at_the_full_share_only() -> None:
     none = PLAIN.model_copy(update={"bucketing": config(bucketing="{key: header:x}").bucketing})
     assert decide(route(9999), none, [], None) == Decision("legacy", "no-key")
     assert decide(route(9999), none, [], None, limit=Limit(cap=ZERO)) == Decision("legacy", "cap")
     assert decide(route(FULL, shadow="5%"), none, [], None) == Decision("native", "share")
 
 
-def test_bucket_is_drawn_only_where_it_matters() -> None:
+def test_bucket_is_computed_where_it_matters_only() -> None:
     assert decide(route(0), PLAIN, [], CLIENT) == Decision("legacy", "share")
     assert decide(route(FULL), PLAIN, [], CLIENT) == Decision("native", "share")
     assert decide(route(FULL), PLAIN, [], CLIENT, limit=Limit(cap=ZERO)) == Decision("legacy", "cap")
@@ -217,7 +217,7 @@ def test_bucket_is_drawn_only_where_it_matters() -> None:
     assert decide(route(1), PLAIN, [], CLIENT).bucket is not None
 
 
-def test_cap_is_the_reason_only_where_it_changes_the_side() -> None:
+def test_cap_is_the_reason_where_it_changes_the_backend() -> None:
     place = bucket("scribe-2026", "prompts.list", "k")
     assert decide(route(place + 1), PLAIN, [], None, key="k", limit=Limit(cap=BasisPoints(place))) == Decision(
         "legacy", "cap", place
@@ -232,7 +232,7 @@ def override(value: str) -> list[tuple[bytes, bytes]]:
     return [(b"x-side", value.encode())]
 
 
-def test_what_stands_above_the_share_stands_in_order() -> None:
+def test_settings_above_the_share_have_a_fixed_order() -> None:
     native, asked = f"native; key={SECRET}", override(f"native; key={SECRET}")
     everything = PLAIN.model_copy(update={"pin": "legacy"})
     assert decide(route(FULL, pin="native"), config(native=""), asked, CLIENT) == Decision("legacy", "no-native")
@@ -262,7 +262,7 @@ def test_what_stands_above_the_share_stands_in_order() -> None:
         "native; key=\xff",
     ],
 )
-def test_override_without_the_whole_secret_is_none(value: str) -> None:
+def test_override_with_a_wrong_secret_is_ignored(value: str) -> None:
     assert decide(route(0), PLAIN, override(value), CLIENT) == Decision("legacy", "share")
 
 

@@ -32,7 +32,7 @@ def take(bulkhead: Bulkhead, client: str | None, connection: Connection | None =
     return slot
 
 
-async def test_one_client_is_refused_and_others_are_not() -> None:
+async def test_client_at_its_limit_is_refused_alone() -> None:
     bulkhead = Bulkhead("native_requests", limit=10, per_client=3)
     slots = [take(bulkhead, "a") for _ in range(3)]
     with pytest.raises(Overloaded) as refused:
@@ -44,7 +44,7 @@ async def test_one_client_is_refused_and_others_are_not() -> None:
     assert (bulkhead.used, bulkhead.largest_client) == (4, 3)
 
 
-async def test_clients_without_an_address_have_no_limit_of_their_own() -> None:
+async def test_clients_without_an_address_share_the_limit() -> None:
     bulkhead = Bulkhead("native_requests", limit=5, per_client=1)
     for _ in range(5):
         take(bulkhead, None)
@@ -53,7 +53,7 @@ async def test_clients_without_an_address_have_no_limit_of_their_own() -> None:
     assert refused.value.cause == "native_requests"
 
 
-async def test_releasing_twice_frees_one_slot() -> None:
+async def test_second_release_changes_nothing() -> None:
     bulkhead = Bulkhead("native_requests", limit=5, per_client=2)
     slot, _ = take(bulkhead, "a"), take(bulkhead, "a")
     slot.release()
@@ -62,7 +62,7 @@ async def test_releasing_twice_frees_one_slot() -> None:
 
 
 @pytest.mark.parametrize(("full", "limit", "per_client"), [("per_client", 10, 3), ("native_requests", 3, 10)])
-async def test_longest_stalled_request_gives_up_its_slot(full: str, limit: int, per_client: int) -> None:
+async def test_longest_stalled_request_is_evicted(full: str, limit: int, per_client: int) -> None:
     now = asyncio.get_running_loop().time()
     bulkhead = Bulkhead("native_requests", limit, per_client)
     stalled = [Connection(now - STALL_GRACE - seconds) for seconds in (1, 9, 0.5)]
@@ -73,7 +73,7 @@ async def test_longest_stalled_request_gives_up_its_slot(full: str, limit: int, 
     assert bulkhead.used == 3
 
 
-async def test_request_that_has_just_stalled_keeps_its_slot() -> None:
+async def test_recently_stalled_request_is_not_evicted() -> None:
     loop = asyncio.get_running_loop()
     bulkhead = Bulkhead("native_requests", limit=1)
     connection = Connection(loop.time() + SCAN_INTERVAL)
@@ -83,7 +83,7 @@ async def test_request_that_has_just_stalled_keeps_its_slot() -> None:
     assert connection.evictions == []
 
 
-async def test_request_that_moves_counts_at_its_new_backend_alone() -> None:
+async def test_request_moved_to_another_backend_counts_there() -> None:
     native, legacy = Bulkhead("native_requests", limit=1), Bulkhead("legacy_requests", limit=1)
     slot = take(native, "a")
     slot.move(legacy)

@@ -76,19 +76,19 @@ def stand() -> Stand:
     return Stand()
 
 
-async def test_while_legacy_accepts_connections_it_is_asked(stand: Stand) -> None:
+async def test_closed_breaker_forwards(stand: Stand) -> None:
     assert [await stand.ask() for _ in range(5)] == ["answered"] * 5
     assert stand.breaker.state == "closed"
 
 
-async def test_faults_in_a_row_open_it_and_then_nobody_waits(stand: Stand) -> None:
+async def test_consecutive_faults_open_the_breaker(stand: Stand) -> None:
     await stand.fail()
     assert stand.breaker.state == "open"
     assert await stand.ask() == "legacy_down"
     assert (stand.legacy.asked, stand.told) == (3, [True])
 
 
-async def test_faults_that_are_not_in_a_row_do_not(stand: Stand) -> None:
+async def test_separate_faults_keep_the_breaker_closed(stand: Stand) -> None:
     for _ in range(4):
         await stand.fail(2)
         stand.legacy.failing = None
@@ -96,7 +96,7 @@ async def test_faults_that_are_not_in_a_row_do_not(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("failure", [Reset(), AnswerTimeout(), RuntimeError()])
-async def test_legacy_that_answers_badly_is_there(stand: Stand, failure: Exception) -> None:
+async def test_other_failures_keep_the_breaker_closed(stand: Stand, failure: Exception) -> None:
     await stand.fail(2)
     stand.legacy.failing = failure
     for _ in range(5):
@@ -107,7 +107,7 @@ async def test_legacy_that_answers_badly_is_there(stand: Stand, failure: Excepti
     assert stand.breaker.state == "closed"
 
 
-async def test_one_request_probes_after_the_pause_others_are_refused(stand: Stand) -> None:
+async def test_open_breaker_admits_one_probe_after_the_pause(stand: Stand) -> None:
     await stand.fail()
     stand.legacy.failing, stand.legacy.rest = None, asyncio.Event()
     stand.now += 1.0
@@ -117,7 +117,7 @@ async def test_one_request_probes_after_the_pause_others_are_refused(stand: Stan
     assert (stand.legacy.asked, stand.told) == (4, [True])
 
 
-async def test_first_sign_of_an_answer_closes_it(stand: Stand) -> None:
+async def test_first_sign_of_an_answer_closes_the_breaker(stand: Stand) -> None:
     await stand.fail()
     stand.legacy.failing, stand.legacy.rest = None, asyncio.Event()
     stand.now += 1.0
@@ -130,7 +130,7 @@ async def test_first_sign_of_an_answer_closes_it(stand: Stand) -> None:
     assert stand.told == [True, False]
 
 
-async def test_while_a_probe_is_under_way_nobody_else_is(stand: Stand) -> None:
+async def test_requests_during_a_probe_are_refused(stand: Stand) -> None:
     await stand.fail()
     stand.now += 1.0
     go_on = asyncio.Event()
@@ -149,7 +149,7 @@ async def test_while_a_probe_is_under_way_nobody_else_is(stand: Stand) -> None:
     assert [*states, stand.breaker.state] == ["probing", "closed"]
 
 
-async def test_probe_whose_client_leaves_gives_way_to_the_next(stand: Stand) -> None:
+async def test_cancelled_probe_leaves_its_turn_to_the_next(stand: Stand) -> None:
     await stand.fail()
     stand.now += 1.0
     stand.legacy.failing = None
@@ -167,7 +167,7 @@ async def test_probe_whose_client_leaves_gives_way_to_the_next(stand: Stand) -> 
     assert await stand.ask() == "answered"
 
 
-async def test_pause_begins_anew_with_each_fault(stand: Stand) -> None:
+async def test_repeated_fault_restarts_the_pause(stand: Stand) -> None:
     await stand.fail()
     for _ in range(3):
         stand.now += 1.0
@@ -201,7 +201,7 @@ async def test_older_request_that_ends_leaves_an_open_breaker_open(stand: Stand,
     assert (stand.breaker.state, stand.told) == ("closed", [True, False])
 
 
-def test_its_answer_asks_to_come_back() -> None:
+def test_open_circuit_has_a_retry_after() -> None:
     headers, body = error_response(CircuitOpen(), None, ())
     assert dict(headers)[b"retry-after"] == b"1"
     assert b"legacy_down" in body

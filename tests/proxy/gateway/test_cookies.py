@@ -31,6 +31,6 @@ def test_header_without_own_cookies_passes_byte_for_byte(value: bytes) -> None:
         assert without_cookies([(b"cookie", value)], OWN) == [(b"cookie", value)]
 
 
-def test_header_of_own_cookies_alone_is_removed() -> None:
+def test_header_of_own_cookies_only_is_removed() -> None:
     assert without_cookies([(b"cookie", b" scribe_ops=a; scribe_caller=b ")], OWN) == []
     assert without_cookies([(b"cookie", b"scribe_ops=a; sid=1;  x=2")], OWN) == [(b"cookie", b"sid=1;  x=2")]

@@ -124,7 +124,7 @@ def answering(*parts: bytes, delay: float = 0.02) -> Script:
 
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "in-parts"])
 @pytest.mark.parametrize("response", [each for each in RESPONSES if each.method == "GET"], ids=lambda r: r.name)
-async def test_answer_is_the_same_with_and_without_a_task(response: Response, cut: bool) -> None:
+async def test_answer_is_equal_with_and_without_a_task(response: Response, cut: bool) -> None:
     half = len(response.raw) // 2
     parts = (response.raw[:half], response.raw[half:]) if cut else (response.raw,)
     answers, outcomes = [], []
@@ -139,7 +139,7 @@ async def test_answer_is_the_same_with_and_without_a_task(response: Response, cu
 
 
 @pytest.mark.parametrize("response", [each for each in RESPONSES if each.method == "GET"], ids=lambda r: r.name)
-async def test_shadow_gets_the_same_with_and_without_a_task(response: Response) -> None:
+async def test_shadow_message_is_equal_with_and_without_a_task(response: Response) -> None:
     submitted = []
     for starts in (True, False):
         shadow = RecordingSink()
@@ -152,7 +152,7 @@ async def test_shadow_gets_the_same_with_and_without_a_task(response: Response) 
     assert len(submitted[0][0]) + len(submitted[0][1]) == 2
 
 
-async def test_shadow_gets_the_same_with_and_without_a_plan() -> None:
+async def test_shadow_message_is_equal_with_and_without_a_plan() -> None:
     first = FIRST.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\r\n")
     async with gateway(answering(OK), shadow=(shadow := RecordingSink())) as setup:
         await setup.converse(*[first] * PLANNED_AFTER, LAST)
@@ -192,13 +192,13 @@ async def test_failing_recorder_does_not_affect_the_answer() -> None:
 
 
 @pytest.mark.parametrize("shadow", [None, RecordingSink()], ids=["no-shadow", "shadow"])
-async def test_whole_answers_need_no_task(shadow: RecordingSink | None) -> None:
+async def test_complete_answers_use_no_task(shadow: RecordingSink | None) -> None:
     async with gateway(answering(OK), shadow=shadow) as setup:
         await setup.converse(*[FIRST] * 5, LAST)
         assert (setup.legacy.awaited, setup.legacy.started, setup.legacy.resumed) == (1, 5, 0)
 
 
-async def test_slow_answer_is_taken_over_by_a_task() -> None:
+async def test_slow_answer_continues_in_a_task() -> None:
     async with gateway(answering(b"", OK, delay=0.5)) as setup:
         assert (await setup.converse(FIRST, LAST)).endswith(b"ok")
         assert (setup.legacy.started, setup.legacy.resumed) == (1, 1)
@@ -215,7 +215,7 @@ async def test_missing_answer_is_a_timeout() -> None:
         assert (await setup.recorded(2)).failure == "legacy_timeout"
 
 
-async def test_connection_that_is_reset_is_replaced_once() -> None:
+async def test_reset_connection_is_replaced_once() -> None:
     connections = 0
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -231,7 +231,7 @@ async def test_connection_that_is_reset_is_replaced_once() -> None:
         assert (setup.legacy.started, setup.legacy.resumed, connections) == (1, 1, 2)
 
 
-async def test_client_that_leaves_ends_the_request_at_legacy() -> None:
+async def test_client_disconnect_ends_the_request_at_legacy() -> None:
     forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -254,7 +254,7 @@ async def test_client_that_leaves_ends_the_request_at_legacy() -> None:
         assert (await setup.recorded(2)).status == CLIENT_CLOSED_REQUEST
 
 
-async def test_large_answer_follows_the_pace_of_the_client() -> None:
+async def test_large_answer_is_paced_by_the_client() -> None:
     body = b"x" * 200_000
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + body
     async with gateway(answering(answer)) as setup:

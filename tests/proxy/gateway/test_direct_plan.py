@@ -99,9 +99,7 @@ def head(path: str, *headers: str, method: str = "GET") -> RequestHead:
         ("GET /kept", COOKIE + ROUTES, False),
     ],
 )
-def test_only_requests_that_legacy_answers_have_a_plan(
-    line: str, routes: str, planned: bool | None, shadows: bool
-) -> None:
+def test_plan_exists_for_requests_of_legacy_only(line: str, routes: str, planned: bool | None, shadows: bool) -> None:
     planner = DirectPlanner(snapshot(StartingLegacy(), LEGACY + routes), {}, shadows=shadows)
     method, path = line.split()
     plan = planner.plan(head(path, method=method), "127.0.0.1", "http")
@@ -114,7 +112,7 @@ def test_caller_with_the_sticky_cookie_has_a_plan() -> None:
     assert planner.plan(head("/kept", "Cookie: sticky=1"), "127.0.0.1", "http") is not None
 
 
-def test_plan_is_one_for_the_head_and_another_for_each_peer() -> None:
+def test_plan_is_cached_by_head_and_peer() -> None:
     planner, recurring = DirectPlanner(snapshot(StartingLegacy()), {}, shadows=False), head("/kept")
     plans = [planner.plan(recurring, peer, "http") for peer in ("127.0.0.1", "127.0.0.1", "127.0.0.2")]
     assert plans[0] is plans[1]

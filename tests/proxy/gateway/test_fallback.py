@@ -39,7 +39,7 @@ async def test_write_never_sent_to_legacy_falls_back_with_its_body() -> None:
             assert await stand.ask("/both", method="POST", body=body) == ("200 native", f"native {body}")
 
 
-async def test_elsewhere_legacy_is_missed_and_then_spared() -> None:
+async def test_route_without_a_fallback_fails_and_opens_the_breaker() -> None:
     async with running_fallbacks() as stand:
         answers = [await stand.ask("/plain") for _ in range(5)]
     assert [status for status, _ in answers] == ["502 gateway"] * 3 + ["503 gateway"] * 2
@@ -47,13 +47,13 @@ async def test_elsewhere_legacy_is_missed_and_then_spared() -> None:
     assert stand.native.asked == []
 
 
-async def test_who_asked_for_legacy_gets_no_native() -> None:
+async def test_request_pinned_to_legacy_does_not_fall_back() -> None:
     async with running_fallbacks() as stand:
         assert (await stand.ask("/pinned"))[0] == "502 gateway"
         assert (await stand.ask("/both", "X-Side: legacy; key=0123456789abcdef"))[0] == "502 gateway"
 
 
-async def test_nothing_goes_to_a_native_that_is_held_down() -> None:
+async def test_capped_native_gets_no_fallback() -> None:
     async with running_fallbacks() as stand:
         stand.gateway.limits = {"both": Limit(cap=ZERO)}
         assert (await stand.ask("/both"))[0] == "502 gateway"
@@ -61,7 +61,7 @@ async def test_nothing_goes_to_a_native_that_is_held_down() -> None:
         assert (await stand.ask("/both"))[0] == "200 native"
 
 
-async def test_write_that_legacy_may_have_seen_is_not_done_again() -> None:
+async def test_write_possibly_seen_by_legacy_is_not_repeated() -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
@@ -71,7 +71,7 @@ async def test_write_that_legacy_may_have_seen_is_not_done_again() -> None:
     assert stand.native.asked == []
 
 
-async def test_websocket_is_taken_over_from_its_beginning() -> None:
+async def test_websocket_falls_back_from_its_beginning() -> None:
     async with running_fallbacks() as stand:
         for _ in range(4):
             async with connect(f"ws://127.0.0.1:{stand.port}/stream") as socket:
@@ -90,7 +90,7 @@ async def test_legacy_answers_where_native_fails(broken: dict[str, object]) -> N
         assert (seen.backend, seen.reason, seen.status, seen.failure) == ("legacy", "native-error", 200, None)
 
 
-async def test_what_native_answers_well_or_refuses_stays_natives() -> None:
+async def test_answers_of_native_below_500_are_final() -> None:
     async with scripted(legacy) as port, running_fallbacks(port) as stand:
         for status in (200, 404):
             stand.native.status = status
@@ -104,7 +104,7 @@ async def test_answer_that_native_has_begun_is_broken_off() -> None:
         assert stand.observed[0].failure == "native_failed"
 
 
-async def test_read_with_a_body_is_not_asked_again() -> None:
+async def test_read_with_a_body_is_not_repeated() -> None:
     async with scripted(legacy) as port, running_fallbacks(port) as stand:
         stand.native.status = 500
         assert (await stand.ask("/new", body="x"))[0] == "500 native"
@@ -120,7 +120,7 @@ async def test_read_with_a_body_is_not_asked_again() -> None:
         ([(b"transfer-encoding", b"chunked")], False),
     ],
 )
-def test_body_is_told_by_its_framing(headers: list[tuple[bytes, bytes]], may: bool) -> None:
+def test_body_is_detected_by_its_framing(headers: list[tuple[bytes, bytes]], may: bool) -> None:
     [route] = [route for route in parse(CONFIG, {}, "test.yaml").routes if route.name == "new"]
     scope: Scope = {"type": "http", "method": "GET", "headers": headers}
     assert legacy_may(route, Decision("native", "share"), scope) is may
@@ -128,14 +128,14 @@ def test_body_is_told_by_its_framing(headers: list[tuple[bytes, bytes]], may: bo
     assert not legacy_may(route, Decision("native", "override"), scope)
 
 
-async def test_where_both_fail_the_last_failure_is_the_answer() -> None:
+async def test_failure_of_both_returns_the_last_one() -> None:
     async with running_fallbacks() as stand:
         stand.native.status = 500
         status, body = await stand.ask("/new")
         assert (status, json.loads(body)["error"]) == ("502 gateway", "legacy_unreachable")
 
 
-async def test_only_the_first_message_is_remembered() -> None:
+async def test_first_message_is_replayed_once() -> None:
     messages = iter([{"body": b"1"}, {"body": b"2"}, {"body": b"3"}, {"body": b"4"}])
 
     async def receive() -> Message:

@@ -22,7 +22,7 @@ def values(found: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
 
 
 @given(headers)
-def test_nothing_an_untrusted_client_wrote_of_itself_passes(given_headers: list[tuple[bytes, bytes]]) -> None:
+def test_claims_of_an_untrusted_client_are_removed(given_headers: list[tuple[bytes, bytes]]) -> None:
     sent = with_forwarding(given_headers, DIRECT, PEER, "http")
     claims = [(name, value) for name, value in sent if name.startswith(b"x-forwarded-") or name in FORWARDING]
     truths = {
@@ -47,7 +47,7 @@ def test_other_headers_keep_order_and_duplicates(given_headers: list[tuple[bytes
 
 
 @given(headers)
-def test_chain_of_a_trusted_proxy_grows_by_its_address(given_headers: list[tuple[bytes, bytes]]) -> None:
+def test_chain_of_a_trusted_proxy_is_extended(given_headers: list[tuple[bytes, bytes]]) -> None:
     sent = with_forwarding(given_headers, PROXIED, PEER, "http")
     chain = values(given_headers, b"x-forwarded-for")
     assert values(sent, b"x-forwarded-for") == [b", ".join([*chain, PEER.encode()])]
@@ -57,7 +57,7 @@ def test_chain_of_a_trusted_proxy_grows_by_its_address(given_headers: list[tuple
     assert values(sent, b"forwarded") == ([b", ".join([*elements, b"for=192.0.2.9"])] if elements else [])
 
 
-def test_trusted_proxy_keeps_its_proto_and_host() -> None:
+def test_trusted_proxys_proto_and_host_are_kept() -> None:
     recorded = [(b"x-forwarded-proto", b"https"), (b"x-forwarded-host", b"a"), (b"host", b"b")]
     assert with_forwarding(recorded, PROXIED, None, "http") == [*recorded, (b"x-forwarded-for", b"unknown")]
 
@@ -69,6 +69,6 @@ def test_ipv6_peer_is_quoted_in_forwarded() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FORWARDING))
-def test_no_connection_option_removes_them(name: bytes) -> None:
+def test_connection_options_remove_no_forwarding_header(name: bytes) -> None:
     sent = with_forwarding([(b"connection", name.upper()), (b"host", b"a"), (name, b"x")], DIRECT, PEER, "http")
     assert dict(end_to_end(sent))[name] == dict(sent)[name]

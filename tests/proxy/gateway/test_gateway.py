@@ -20,7 +20,7 @@ from proxy.gateway.timeouts import Timeouts
 from tests.support.running_gateway import CONFIG, standing
 
 
-async def test_share_decides_and_the_answer_says_who_gave_it() -> None:
+async def test_share_decides_and_served_by_names_the_backend() -> None:
     async with standing() as stand:
         head, body = await stand.ask("/new")
         assert body == b"native"
@@ -30,7 +30,7 @@ async def test_share_decides_and_the_answer_says_who_gave_it() -> None:
         assert "x-served-by: legacy" in head
 
 
-async def test_answer_without_date_gets_one_and_others_keep_theirs() -> None:
+async def test_missing_date_is_added_and_others_are_kept() -> None:
     async def dated(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": [(b"date", b"long ago")]})
         await send({"type": "http.response.body"})
@@ -44,7 +44,7 @@ async def test_answer_without_date_gets_one_and_others_keep_theirs() -> None:
         assert "date: long ago" in head
 
 
-async def test_half_the_callers_are_split_and_each_stays() -> None:
+async def test_half_share_splits_callers_consistently() -> None:
     async with standing() as stand:
         first = [(await stand.ask("/half/1", f"X-Caller: {caller}"))[1] for caller in range(20)]
         again = [(await stand.ask("/half/2", f"X-Caller: {caller}"))[1] for caller in range(20)]
@@ -52,19 +52,19 @@ async def test_half_the_callers_are_split_and_each_stays() -> None:
     assert first == again
 
 
-async def test_who_answered_can_be_kept_quiet() -> None:
+async def test_served_by_header_can_be_switched_off() -> None:
     async with standing(CONFIG + "served_by: false\n") as stand:
         head, _ = await stand.ask("/new")
     assert "x-served-by" not in head
 
 
-async def test_pin_in_the_environment_stands_above_all() -> None:
+async def test_environment_pin_precedes_the_share() -> None:
     async with standing(env={"SCRIBE_PROXY_PIN": "legacy"}) as stand:
         assert (await stand.ask("/new"))[1] == b"legacy"
         assert stand.observed[0].reason == "pin-all"
 
 
-async def test_override_picks_a_side_and_its_secret_goes_no_further() -> None:
+async def test_override_chooses_a_backend_and_is_removed() -> None:
     overrides = "overrides: {header: x-side, secret: 0123456789abcdef}\n"
     async with standing(CONFIG + overrides) as stand:
         assert (await stand.ask("/new", "X-Side: legacy; key=0123456789abcdef"))[1] == b"legacy"
@@ -86,7 +86,7 @@ async def test_legacy_failure_is_answered_without_asking_native() -> None:
     assert (stand.observed[0].failure, stand.observed[0].status) == ("legacy_timeout", 504)
 
 
-async def test_native_app_that_raises_answers_500_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_raising_native_app_is_500_without_details(caplog: pytest.LogCaptureFixture) -> None:
     async with standing() as stand:
         stand.native.raising = RuntimeError("patient Jane")
         head, body = await stand.ask("/new")
@@ -121,7 +121,7 @@ async def test_requests_over_the_limit_are_refused_with_retry_after() -> None:
     assert json.loads(body)["error"] == "gateway_overloaded"
 
 
-async def test_request_keeps_the_plan_it_began_with() -> None:
+async def test_request_keeps_the_snapshot_of_its_beginning() -> None:
     async with standing() as stand:
         stand.legacy.hold = asyncio.Event()
         under_way = asyncio.create_task(stand.ask("/elsewhere"))
@@ -135,7 +135,7 @@ async def test_request_keeps_the_plan_it_began_with() -> None:
         assert (await under_way)[1] == b"legacy"
 
 
-async def test_routes_own_time_limits_go_with_its_requests() -> None:
+async def test_timeouts_of_a_route_are_passed_with_its_requests() -> None:
     async with standing() as stand:
         await stand.ask("/half/1", "X-Caller: 1")
         await stand.ask("/elsewhere")
@@ -144,7 +144,7 @@ async def test_routes_own_time_limits_go_with_its_requests() -> None:
     assert context_of(scopes["/elsewhere"]).timeouts is None
 
 
-async def test_client_that_leaves_is_noted_as_gone() -> None:
+async def test_client_disconnect_is_recorded_as_499() -> None:
     async with standing() as stand:
         begun = asyncio.Event()
 
@@ -184,7 +184,7 @@ async def test_websocket_without_backend_is_refused_with_the_status() -> None:
         assert json.loads(refused.value.response.body or b"")["error"] == "legacy_timeout"
 
 
-async def test_websocket_closed_before_it_was_accepted_is_a_403() -> None:
+async def test_websocket_closed_before_acceptance_is_403() -> None:
     async def close(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.close"})

@@ -19,7 +19,7 @@ from tests.support.running_gateway import CONFIG, GUARDED, REQUEST, standing
 from tests.support.samples import value_of
 
 
-async def test_each_request_is_observed_once_without_its_content() -> None:
+async def test_requests_are_recorded_once_without_content() -> None:
     async with standing() as stand:
         await stand.ask(
             "/half/patient-7?name=Jane", "X-Caller: c", f"X-Request-Id: {REQUEST}", "Authorization: Bearer t"
@@ -33,7 +33,7 @@ async def test_each_request_is_observed_once_without_its_content() -> None:
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 200, "é"])
-async def test_request_id_that_is_no_plain_token_is_replaced(given: str) -> None:
+async def test_malformed_request_id_is_replaced(given: str) -> None:
     async with standing() as stand:
         await stand.ask("/new", f"X-Request-Id: {given}")
         await stand.ask("/new")
@@ -51,7 +51,7 @@ async def test_personal_request_id_reaches_the_backend_but_not_the_log(given: st
     assert given not in stand.observed[0].request_id
 
 
-async def test_failing_observer_affects_no_request_nor_other_observer(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failing_observer_affects_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     class Disk:
         def __call__(self, _: RequestRecord) -> None:
             raise OSError(28, "No space left on device")
@@ -77,7 +77,7 @@ async def test_answer_carries_the_id_of_the_access_log() -> None:
             assert "ada" not in answered
 
 
-async def test_answer_keeps_a_request_id_of_its_side() -> None:
+async def test_request_id_of_a_backend_is_kept() -> None:
     async def named(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": [(b"x-request-id", b"own")]})
         await send({"type": "http.response.body"})
@@ -111,7 +111,7 @@ async def test_dependency_that_native_reports_is_observed(reported: str | None, 
     assert [seen.dependency for seen in stand.observed] == [observed]
 
 
-async def test_forged_keys_are_one_caller_and_verified_ones_several() -> None:
+async def test_forged_keys_count_as_one_caller() -> None:
     async with standing(GUARDED) as stand:
 
         async def callers(*headers: str) -> set[int | None]:

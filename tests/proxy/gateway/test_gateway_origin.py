@@ -91,7 +91,7 @@ async def test_websockets_are_treated_alike() -> None:
         assert (scope["client"][0], scope["scheme"]) == (client, scheme)
 
 
-async def test_bucket_is_drawn_for_the_client_behind_the_proxy() -> None:
+async def test_bucket_uses_the_client_behind_the_proxy() -> None:
     async with standing(TRUSTING) as stand:
         await stand.ask("/half", "X-Forwarded-For: 198.51.100.66, 203.0.113.7")
         await stand.ask("/half", "X-Forwarded-For: _forged")

@@ -65,7 +65,7 @@ async def ignore(message: Message) -> None:
     [(("10.0.0.2", None), ("10.0.0.3", None)), (("10.0.0.1", "192.0.2.2"), ("10.0.0.1", "192.0.2.3"))],
     ids=["peers", "clients behind a trusted proxy"],
 )
-async def test_client_with_many_requests_leaves_turns_to_another(
+async def test_client_of_many_requests_alternates_with_another(
     many: tuple[str, str | None], one: tuple[str, str | None]
 ) -> None:
     native = SlowNative()

@@ -27,7 +27,7 @@ def test_pattern_is_a_method_and_segments() -> None:
         ("M-SEARCH /a:b@c", "M-SEARCH /a:b@c"),
     ],
 )
-def test_pattern_reads_back_as_it_would_be_written(text: str, written: str) -> None:
+def test_pattern_prints_in_its_canonical_form(text: str, written: str) -> None:
     assert str(Pattern.parse(text)) == written
     assert Pattern.parse(written) == Pattern.parse(text)
 
@@ -58,7 +58,7 @@ def test_pattern_reads_back_as_it_would_be_written(text: str, written: str) -> N
         ("GET /a\\b", "no request path"),
     ],
 )
-def test_what_cannot_be_a_pattern_is_refused_with_a_reason(text: str, complaint: str) -> None:
+def test_invalid_pattern_is_refused_with_a_reason(text: str, complaint: str) -> None:
     with pytest.raises(PatternError) as caught:
         Pattern.parse(text)
     assert complaint in str(caught.value)
@@ -77,7 +77,7 @@ def test_what_cannot_be_a_pattern_is_refused_with_a_reason(text: str, complaint:
         ("WS", "GET", False),
     ],
 )
-def test_get_answers_head_and_a_websocket_stands_apart(declared: str, method: str, taken: bool) -> None:
+def test_get_pattern_matches_head_and_no_websocket(declared: str, method: str, taken: bool) -> None:
     assert answers(declared, method) is taken
 
 

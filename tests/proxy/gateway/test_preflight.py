@@ -64,14 +64,14 @@ def test_preflight_has_an_origin_and_a_method(method: str, headers: dict[str, st
         (b"PUT", b"/own", "own"),
     ],
 )
-def test_preflight_matches_what_it_asks_for(requested: bytes, path: bytes, route: str | None) -> None:
+def test_preflight_matches_the_requested_method(requested: bytes, path: bytes, route: str | None) -> None:
     headers = [(b"origin", b"http://a"), (b"access-control-request-method", requested)]
     match = match_request(TABLE, "OPTIONS", headers, path)
     assert (match.route.name if match else None) == route
     assert match is None or match.preflight is (route != "own")
 
 
-def test_request_that_is_no_preflight_matches_as_itself() -> None:
+def test_other_options_request_matches_as_itself() -> None:
     match = match_request(TABLE, "GET", [], b"/things")
     assert match is not None
     assert not match.preflight
@@ -96,13 +96,13 @@ async def test_preflight_reaches_the_side_that_has_callers(method: str, up: str,
         assert await preflight(stand, method) == down
 
 
-async def test_options_request_that_is_none_goes_where_it_went() -> None:
+async def test_options_without_a_preflight_goes_to_legacy() -> None:
     async with running_fallbacks(None, CONFIG) as stand:
         assert (await stand.ask("/things", method="OPTIONS"))[0] == "502 gateway"
 
 
 @pytest.mark.parametrize(("cap", "answer"), [(0, "502 gateway"), (100, "200 native")])
-async def test_capped_native_answers_while_it_has_callers(cap: int, answer: str) -> None:
+async def test_preflight_of_a_capped_route_uses_native_above_zero(cap: int, answer: str) -> None:
     async with running_fallbacks(None, CONFIG) as stand:
         stand.gateway.limits = {"some": Limit(cap=BasisPoints(cap))}
         assert await preflight(stand, "POST") == answer

@@ -61,7 +61,7 @@ def test_path_matches_in_any_case_and_with_one_trailing_slash(path: str) -> None
 @pytest.mark.parametrize(
     "path", ["", "*", "/api", "/api/prompts//", "//api/prompts", "/api//prompts", "/api/prompts/x", "/%61pi/prompts"]
 )
-def test_what_express_would_not_find_is_not_found(path: str) -> None:
+def test_path_unknown_to_express_does_not_match(path: str) -> None:
     assert matched(table("GET /api/prompts", "GET /api/prompts/{a}/{b}"), "GET", path) is None
 
 
@@ -84,13 +84,13 @@ def test_encoded_slash_stays_inside_its_segment() -> None:
         (b"caf\xe9", "caf\xe9"),
     ],
 )
-def test_parameter_that_cannot_be_decoded_still_matches(raw: bytes, value: str) -> None:
+def test_undecodable_parameter_matches(raw: bytes, value: str) -> None:
     match = table("GET /a/{x}").match("GET", b"/a/" + raw)
     assert match is not None
     assert match.params == {"x": value}
 
 
-def test_wildcard_takes_all_that_lies_below() -> None:
+def test_wildcard_matches_all_paths_below() -> None:
     routes = table("GET /files/{owner}/*")
     match = routes.match("GET", b"/Files/Amara/a/B%20c//d/")
     assert match is not None
@@ -99,7 +99,7 @@ def test_wildcard_takes_all_that_lies_below() -> None:
     assert matched(routes, "GET", "/files/amara//") == "GET /files/{owner}/*"
 
 
-def test_root_may_have_its_slash_twice_as_in_express() -> None:
+def test_root_matches_two_slashes_as_in_express() -> None:
     routes = table("GET /")
     assert [matched(routes, "GET", path) for path in ("/", "//", "///")] == ["GET /", "GET /", None]
 
@@ -113,13 +113,13 @@ def test_first_route_in_the_file_wins() -> None:
     assert matched(table("GET /{x}", "* /b"), "POST", "/b") == "* /b"
 
 
-def test_get_takes_head_unless_a_head_route_stands_before_it() -> None:
+def test_get_matches_head_unless_a_head_route_precedes() -> None:
     assert matched(table("GET /a"), "HEAD", "/a") == "GET /a"
     assert matched(table("HEAD /a", "GET /a"), "HEAD", "/a") == "HEAD /a"
     assert matched(table("HEAD /a"), "GET", "/a") is None
 
 
-def test_star_takes_every_method_but_no_websocket() -> None:
+def test_star_matches_every_method_but_no_websocket() -> None:
     routes = table("* /a")
     assert [matched(routes, method, "/a") for method in ("GET", "HEAD", "OPTIONS", "FROB", "WS")] == [
         *["* /a"] * 4,
@@ -152,7 +152,7 @@ def test_five_hundred_routes_are_matched_as_fast_as_twenty() -> None:
     assert steps(500) == steps(20)
 
 
-def test_long_path_costs_no_more_than_the_templates_are_deep() -> None:
+def test_cost_of_a_long_path_is_bounded_by_the_templates() -> None:
     routes = table("GET /a/{b}/c")
     assert lines_run(lambda: routes.match("GET", b"/" * 65_536)) == lines_run(lambda: routes.match("GET", b"/" * 64))
 
@@ -236,7 +236,7 @@ sent = st.tuples(st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE"]), path
     declared=st.lists(st.tuples(methods, templates), min_size=1, max_size=8),
     requests=st.lists(sent, min_size=1, max_size=12),
 )
-def test_table_takes_what_express_takes(
+def test_table_matches_as_express(
     express: Express, declared: list[tuple[str, str]], requests: list[tuple[str, str]]
 ) -> None:
     routes = table(*(f"{method} {path}" for method, path in declared))

@@ -45,7 +45,7 @@ def token(user: int) -> str:
     return f"Authorization: Bearer {'.'.join(parts)}.x"
 
 
-async def test_caller_keeps_its_side_over_a_login() -> None:
+async def test_sticky_caller_keeps_its_backend_over_a_login() -> None:
     async with standing(config()) as stand:
         for caller in range(40):
             backend, cookie = await ask(stand, f"X-Caller: {caller}")
@@ -55,7 +55,7 @@ async def test_caller_keeps_its_side_over_a_login() -> None:
                 assert await ask(stand, f"Cookie: {value}", *headers) == (backend, None)
 
 
-async def test_no_backend_sees_the_cookie_nor_that_of_the_ops_pages() -> None:
+async def test_own_cookies_reach_no_backend() -> None:
     async with standing(config()) as stand:
         for share in ("0%", "100%"):
             stand.gateway.plan = RoutingSnapshot.of(_parsed(share), stand.legacy, stand.native)
@@ -82,12 +82,12 @@ async def test_raising_the_share_moves_callers_to_native_only() -> None:
     assert set(before) == {"native"}
 
 
-async def test_client_without_cookies_stays_on_its_side() -> None:
+async def test_client_without_cookies_keeps_its_backend() -> None:
     async with standing(config()) as stand:
         assert len({(await ask(stand, "X-Caller: 7"))[0] for _ in range(20)}) == 1
 
 
-async def test_it_is_secure_where_the_scheme_is_https() -> None:
+async def test_cookie_is_secure_over_https() -> None:
     async with standing(config() + "trusted_proxies: 127.0.0.1\n") as stand:
         _, plain = await ask(stand)
         _, secure = await ask(stand, "X-Forwarded-Proto: https")
@@ -96,7 +96,7 @@ async def test_it_is_secure_where_the_scheme_is_https() -> None:
     assert re.fullmatch(pattern + "; Secure", str(secure))
 
 
-async def test_it_is_set_only_where_a_share_can_matter() -> None:
+async def test_cookie_is_set_where_a_share_matters_only() -> None:
     preflight = ("Origin: http://a", "Access-Control-Request-Method: GET")
     async with standing(config()) as stand:
         assert (await ask(stand, target="/unmatched"))[1] is None
@@ -105,7 +105,7 @@ async def test_it_is_set_only_where_a_share_can_matter() -> None:
         assert (await ask(stand))[1] is None
 
 
-async def test_it_is_off_unless_asked_for() -> None:
+async def test_cookie_is_off_by_default() -> None:
     async with standing(config().replace(", cookie: {max_age: 30d}", "")) as stand:
         assert (await ask(stand))[1] is None
 
@@ -121,21 +121,21 @@ async def test_it_is_off_unless_asked_for() -> None:
         (304, None, False),
     ],
 )
-def test_answers_for_shared_caches_set_none(status: int, header: bytes | None, private: bool) -> None:
+def test_shared_cacheable_answers_set_no_cookie(status: int, header: bytes | None, private: bool) -> None:
     headers = [(b"cache-control", header)] if header is not None else []
     assert is_private(status, headers) is private
 
 
 @given(st.integers(0, 20))
-def test_id_is_drawn_until_it_suits(number: int) -> None:
+def test_id_is_drawn_until_it_fits(number: int) -> None:
     assert draw_id(lambda drawn: drawn.endswith(f"{number:x}")).endswith(f"{number:x}")
 
 
-def test_id_is_drawn_where_none_suits() -> None:
+def test_id_is_drawn_where_none_fits() -> None:
     drawn = {draw_id(lambda _: False) for _ in range(50)}
     assert len(drawn) == 50
     assert min(map(len, drawn)) >= 22
 
 
-def test_cookie_has_the_name_it_was_given() -> None:
+def test_cookie_has_the_configured_name() -> None:
     assert set_cookie(StickyCookie(name="c", max_age=60), "v", secure=False).startswith(b"c=v; Max-Age=60; ")

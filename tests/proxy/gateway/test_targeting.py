@@ -87,13 +87,13 @@ def test_included_address_is_native(address: str) -> None:
         [(b"authorization", b"Bearer a.b.c")],
     ],
 )
-def test_others_are_decided_by_the_share(headers: Headers) -> None:
+def test_other_callers_are_decided_by_the_share(headers: Headers) -> None:
     assert decided(headers).backend == "legacy"
     assert decided(headers).reason == "share"
 
 
 @pytest.mark.parametrize("client", [None, ("a socket", 1), ("11.0.0.1", 1)])
-def test_no_address_is_met_by_what_is_none(client: tuple[str, int] | None) -> None:
+def test_missing_address_matches_no_target(client: tuple[str, int] | None) -> None:
     assert decided([], client).reason == "share"
 
 
@@ -107,12 +107,12 @@ def test_excluded_caller_is_never_native() -> None:
 
 
 @pytest.mark.parametrize("limit", [Limit(cap=ZERO), Limit(stage=ZERO)])
-def test_nobody_is_included_where_nothing_is_left_to_native(limit: Limit) -> None:
+def test_included_caller_is_legacy_under_a_zero_cap(limit: Limit) -> None:
     assert decided(token(userID="amara"), limit=limit).backend == "legacy"
     assert decided(token(userID="amara"), limit=Limit(stage=BasisPoints(100), cap=BasisPoints(100))).backend == "native"
 
 
-def test_pins_and_overrides_stand_above_targets() -> None:
+def test_pins_and_overrides_precede_targets() -> None:
     assert decide(PINNED, CONFIG, [(b"x-beta", b"yes")], CLIENT).reason == "pin"
     override = [(b"x-side", b"native; key=0123456789abcdef")]
     assert decided([*token(clinic="north"), *override]).reason == "override"

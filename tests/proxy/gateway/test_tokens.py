@@ -59,7 +59,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("token", REFUSED.values(), ids=REFUSED)
-def test_what_is_not_signed_and_valid_has_no_claims(token: str) -> None:
+def test_invalid_token_has_no_claims(token: str) -> None:
     assert VERIFIER.claims(headers(token)) is None
 
 
@@ -87,7 +87,7 @@ def test_cache_is_bounded() -> None:
     assert verifier.cached == 3
 
 
-def test_token_stands_second() -> None:
+def test_bearer_token_is_the_second_word() -> None:
     assert bearer([(b"authorization", b"Bearer a.b.c and more")]) == b"a.b.c"
     assert bearer([(b"authorization", b"a.b.c")]) is None
     assert bearer([]) is None
@@ -97,7 +97,7 @@ SOURCES = (KeySource("jwt", "userID"), KeySource("header", "x-client-id"), KeySo
 IDENTITY = CallerIdentity(VERIFIER, SOURCES)
 
 
-def test_caller_is_its_verified_claim_else_its_address() -> None:
+def test_caller_is_the_verified_claim_or_the_address() -> None:
     amara = headers(signed({"exp": NOW + 3600}))
     assert IDENTITY.identify(amara, "10.0.0.1") == IDENTITY.identify(amara, "10.0.0.2")
     assert IDENTITY.identify(headers(signed({"userID": "eve"})), "10.0.0.1") != IDENTITY.identify(amara, "10.0.0.1")
@@ -106,7 +106,7 @@ def test_caller_is_its_verified_claim_else_its_address() -> None:
 
 
 @pytest.mark.parametrize("kind", ["token", "expired", "header", "cookie"])
-def test_whatever_cannot_be_verified_makes_nobody_another_caller(kind: str) -> None:
+def test_unverified_keys_do_not_change_the_caller(kind: str) -> None:
     made: dict[str, Callable[[str], list[tuple[bytes, bytes]]]] = {
         "token": lambda name: headers(signed({"userID": name}, secret="another secret, which is as long as it may be")),
         "expired": lambda name: headers(signed({"userID": name, "exp": NOW - 1})),
@@ -119,6 +119,6 @@ def test_whatever_cannot_be_verified_makes_nobody_another_caller(kind: str) -> N
     }
 
 
-def test_without_a_secret_callers_are_their_addresses() -> None:
+def test_callers_without_a_secret_are_addresses() -> None:
     identity = CallerIdentity(None, SOURCES)
     assert identity.identify(headers(signed()), "10.0.0.1") == identity.identify([], "10.0.0.1")

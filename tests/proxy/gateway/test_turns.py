@@ -37,7 +37,7 @@ class BusyBackend:
         await send({"type": "http.response.body"})
 
 
-async def test_client_with_many_requests_does_not_delay_another() -> None:
+async def test_client_of_many_requests_does_not_delay_another() -> None:
     backend = BusyBackend()
     gateway = Gateway(RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), backend, backend))
 

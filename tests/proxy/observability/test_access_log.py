@@ -11,7 +11,7 @@ from proxy.observability.access_log import AccessLog, render
 from tests.support.request_records import request_record
 
 
-def test_line_says_how_a_request_went() -> None:
+def test_log_line_describes_a_request() -> None:
     assert json.loads(render(request_record(), 1_795_375_697.25)) == {
         "time": "2026-11-22T19:28:17.250Z",
         "id": "id-1",
@@ -28,7 +28,7 @@ def test_line_says_how_a_request_went() -> None:
     }
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_values_are_omitted_from_the_line() -> None:
     line = json.loads(render(request_record(route=None, template=None, bucket=None, failure="legacy_timeout"), 0))
     assert line["route"] == line["template"] == "-"
     assert "bucket" not in line
@@ -47,7 +47,7 @@ async def test_lines_are_written_together_and_soon() -> None:
     assert len(stream.getvalue().splitlines()) == 3
 
 
-async def test_many_lines_do_not_wait() -> None:
+async def test_many_lines_are_written_without_waiting() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
     for _ in range(access_log.FLUSH_AT):
@@ -64,7 +64,7 @@ async def test_last_lines_are_written_at_the_end() -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
-async def test_log_that_is_off_writes_nothing() -> None:
+async def test_disabled_log_writes_nothing() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
     log.enabled = False

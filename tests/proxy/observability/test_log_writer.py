@@ -126,7 +126,7 @@ def test_non_blocking_pipe_gets_every_line(pipe: tuple[int, int]) -> None:
     assert received[0].decode() == LINE * 2000
 
 
-def test_line_cut_short_by_a_full_file_does_not_swallow_the_next(tmp_path: Path) -> None:
+def test_truncated_line_does_not_merge_with_the_next(tmp_path: Path) -> None:
     script = f"""
 import resource, signal
 from proxy.observability.log_writer import LogWriter
@@ -145,7 +145,7 @@ writer.close()
     assert (tmp_path / "log").read_text().splitlines() == ["x" * 50, "next"]
 
 
-def test_record_that_cannot_be_formatted_raises_nothing(pipe: tuple[int, int]) -> None:
+def test_unformattable_record_is_counted_as_dropped(pipe: tuple[int, int]) -> None:
     writer = LogWriter(pipe[1], "test-format")
     handler = LogHandler(writer)
     before = dropped("stderr")
@@ -197,7 +197,7 @@ async def outlet(kind: str) -> AsyncIterator[int]:
         pytest.param("full disk", "1", marks=pytest.mark.slow),
     ],
 )
-async def test_gateway_answers_whatever_becomes_of_its_logs(tmp_path: Path, kind: str, workers: str) -> None:
+async def test_gateway_answers_when_its_logs_are_unwritable(tmp_path: Path, kind: str, workers: str) -> None:
     port, ops = free_port(), free_port()
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as legacy_port, outlet(kind) as end:
@@ -241,7 +241,7 @@ async def counter(ops: int, name: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
-def test_record_is_one_line_of_json_with_its_time() -> None:
+def test_record_is_one_json_line_with_its_time() -> None:
     formatter = JsonFormatter("shadow")
     record = logging.LogRecord("scribe_proxy", logging.WARNING, "f.py", 1, "two\nlines of %s", ("Ünï",), None)
     record.created = 1_795_356_309.0567

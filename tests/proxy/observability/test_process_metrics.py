@@ -11,7 +11,7 @@ from proxy.observability.process_metrics import ProcessMetrics, forget_the_dead
 from tests.support.samples import exposed_value
 
 
-def test_what_is_under_way_is_told_by_kind() -> None:
+def test_in_flight_requests_are_counted_by_kind() -> None:
     ProcessMetrics(lambda: (3, 2, 7)).sample()
     assert exposed_value('scribe_proxy_in_flight{kind="http"}') == 3
     assert exposed_value('scribe_proxy_in_flight{kind="websocket"}') == 2
@@ -28,7 +28,7 @@ def test_memory_is_that_of_now_and_processor_time_only_grows() -> None:
     assert exposed_value("scribe_proxy_cpu_seconds_total") > before
 
 
-def test_what_dead_workers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_files_of_dead_workers_only_are_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     dead = tmp_path / f"gauge_livesum_{ended.pid}.db"

@@ -22,7 +22,7 @@ def test_requests_are_counted_by_route_side_and_class() -> None:
     assert (exposed_value(counted), exposed_value(timed)) == (before[0] + 2, before[1] + 2)
 
 
-def test_request_without_a_route_is_counted_without_its_path() -> None:
+def test_unmatched_request_is_counted_without_its_path() -> None:
     observe = RequestMetrics()
     counted = 'scribe_proxy_requests_total{backend="legacy",route="-",status="4xx"}'
     before = exposed_value(counted)
@@ -30,7 +30,7 @@ def test_request_without_a_route_is_counted_without_its_path() -> None:
     assert exposed_value(counted) == before + 1
 
 
-def test_websocket_is_counted_but_its_length_is_not_a_latency() -> None:
+def test_websocket_is_counted_without_a_latency() -> None:
     observe = RequestMetrics()
     timed = 'scribe_proxy_request_duration_seconds_count{backend="legacy",route="transcription",status="1xx"}'
     observe(request_record(kind="websocket", route="transcription", backend="legacy", status=101, total=3600))
@@ -53,7 +53,7 @@ def test_connection_faults_are_counted_by_cause() -> None:
     assert exposed_value(counted) == before + 1
 
 
-def test_requests_are_added_once_however_often_they_are_flushed() -> None:
+def test_repeated_flushes_add_requests_once() -> None:
     observe = RequestMetrics()
     labels = 'backend="native",route="notes.flushed",status="2xx"'
     for seconds in (0.001, 0.002, 31.0):

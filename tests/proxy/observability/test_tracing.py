@@ -64,7 +64,7 @@ def test_spans_nest_caller_gateway_decision_and_backend(tracing: Tracing, remain
     }
 
 
-def test_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+def test_backend_receives_its_own_span_as_parent(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request((b"traceparent", CALLER.encode()), (b"x-other", b"1"))
     traced(tracing, scope)
     told = [value.decode() for name, value in scope["headers"] if name == b"traceparent"]
@@ -95,7 +95,7 @@ def test_failures_are_errors(
     assert by_name(remaining)["legacy"].status.description == failure
 
 
-def test_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+def test_fallback_backend_has_its_own_span(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request()
     trace = tracing.begin(scope, "GET")
     trace.decided(scope, "/new", Decision("native", "share", 17))
@@ -113,17 +113,17 @@ def test_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, remaining:
     assert scope["headers"] != before
 
 
-def test_nothing_of_the_requests_content_is_in_a_span(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+def test_spans_contain_no_content_of_the_request(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     traced(tracing, request((b"authorization", b"secret"), (b"traceparent", b"not one")))
     assert "secret" not in "".join(span.to_json() for span in remaining.get_finished_spans())
 
 
-def test_without_an_endpoint_there_is_no_tracing() -> None:
+def test_tracing_without_an_endpoint_is_off() -> None:
     assert Tracing.configured({}) is None
     assert Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h", "OTEL_SDK_DISABLED": "true"}) is None
 
 
-def test_what_no_route_matches_goes_by_its_method(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+def test_unmatched_request_is_named_by_its_method(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request()
     trace = tracing.begin(scope, "GET")
     trace.decided(scope, None, Decision("native", "no-route"))
@@ -156,7 +156,7 @@ async def test_spans_arrive_at_the_endpoint_of_the_environment(monkeypatch: pyte
     assert b"GET /api/notes/{id}" in received[0][1]
 
 
-async def test_gateway_traces_what_it_serves_and_tells_the_side(
+async def test_gateway_traces_requests_and_propagates_the_span(
     tracing: Tracing, remaining: InMemorySpanExporter
 ) -> None:
     legacy, native = Backend("legacy"), Backend("native")
@@ -171,7 +171,7 @@ async def test_gateway_traces_what_it_serves_and_tells_the_side(
     assert dict(native.scopes[0]["headers"])[b"traceparent"] != CALLER.encode()
 
 
-async def test_gateway_traces_the_side_that_takes_over(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
+async def test_gateway_traces_the_fallback_backend(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     legacy, native = Backend("legacy"), Backend("native", raising=RuntimeError("broken"))
     route = "{name: new, match: GET /new, native: 100%, on_native_error: legacy}"
     config = parse(f"legacy: {{url: 'http://a'}}\nnative: a:b\nroutes: [{route}]", {})
@@ -185,7 +185,7 @@ async def test_gateway_traces_the_side_that_takes_over(tracing: Tracing, remaini
     assert dict(legacy.scopes[0]["headers"])[b"traceparent"].split(b"-")[2] == f"{context.span_id:016x}".encode()
 
 
-def test_being_asked_for_in_vain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tracing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_package(monkeypatch, "opentelemetry.sdk")
     with pytest.raises(TracingUnavailable, match=r"scribe-proxy\[tracing\]"):
         Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})

@@ -44,7 +44,7 @@ async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_notice_arrives_as_standard_webhooks_have_it() -> None:
+async def test_event_has_the_standard_webhooks_form() -> None:
     receiver = WebhookReceiver(204)
     async with telling(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("cap", {"route": "notes.create", "share": "0%"}))
@@ -57,7 +57,7 @@ async def test_notice_arrives_as_standard_webhooks_have_it() -> None:
     assert "webhook-signature" not in headers
 
 
-async def test_secret_signs_it() -> None:
+async def test_secret_signs_the_event() -> None:
     receiver = WebhookReceiver(200)
     async with telling(receiver, SECRET) as (webhook, counted):
         webhook.publish(WebhookEvent("promotion", {"route": "notes.create"}))
@@ -68,7 +68,7 @@ async def test_secret_signs_it() -> None:
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
-async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
+async def test_event_is_resent_under_its_id_until_delivered() -> None:
     receiver = WebhookReceiver(500, 503, 200)
     async with telling(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("rollback", {}))
@@ -86,7 +86,7 @@ async def test_event_is_dropped_after_retries_and_the_next_is_sent() -> None:
     assert counted == {"retried": 2, "given_up": 1, "delivered": 1}
 
 
-async def test_nobody_there_is_an_attempt_that_failed() -> None:
+async def test_refused_connection_is_a_failed_attempt() -> None:
     counted: Counter[str] = Counter()
     webhook = WebhookSender(
         "http://127.0.0.1:1/", counted=lambda result: counted.update([result]), retry_delays=(0.01,)
@@ -98,7 +98,7 @@ async def test_nobody_there_is_an_attempt_that_failed() -> None:
     assert counted == {"retried": 1, "given_up": 1}
 
 
-async def test_what_waits_is_bounded_and_the_oldest_give_way() -> None:
+async def test_full_queue_drops_the_oldest_event() -> None:
     counted: Counter[str] = Counter()
     webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]))
     for number in range(WAITING + 3):

@@ -37,7 +37,7 @@ ROLLBACK = {"route": "notes.list", "before": 25.0, "after": 0.0, "actor": "Ada",
         ("completed", {}, "completed"),
     ],
 )
-def test_event_becomes_a_line(kind: str, data: dict[str, Any], expected: str) -> None:
+def test_event_is_formatted_as_a_line(kind: str, data: dict[str, Any], expected: str) -> None:
     assert sentence(kind, data) == expected
 
 

@@ -50,7 +50,7 @@ def log_out(client: TestClient) -> None:
     assert client.post("/logout", data={"form": form}).status_code == 303
 
 
-def test_logout_ends_copies_of_the_cookie_too(client: TestClient) -> None:
+def test_logout_invalidates_copies_of_the_cookie(client: TestClient) -> None:
     copied, other = log_in(client), log_in(client)
     client.cookies.clear()
     client.cookies.set(OPS_COOKIE, copied)
@@ -68,7 +68,7 @@ def shared_with_viewers(tmp_path: Path) -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize("by", ["bearer", "session"])
-def test_viewer_reads_and_changes_no_share(by: str, shared_with_viewers: TestClient) -> None:
+def test_viewer_can_read_and_not_change(by: str, shared_with_viewers: TestClient) -> None:
     client, headers = shared_with_viewers, {}
     if by == "bearer":
         headers = {"authorization": f"Bearer {VIEWER}"}
@@ -123,7 +123,7 @@ async def test_ended_sessions_are_shared_through_mongodb(mongodb_url: str) -> No
         await other.close()
 
 
-async def test_logout_without_mongodb_holds_here(caplog: pytest.LogCaptureFixture) -> None:
+async def test_logout_without_mongodb_is_local(caplog: pytest.LogCaptureFixture) -> None:
     database = Database(f"mongodb://127.0.0.1:{free_port()}", "x", 0.2)
     revoked = RevokedSessions(database)
     await revoked.revoke("a", time.time() + 60)
@@ -144,7 +144,7 @@ def test_wrong_tokens_are_logged_and_slowed_down(client: TestClient, caplog: pyt
     assert client.get("/healthz").status_code == 200
 
 
-def test_wrong_tokens_elsewhere_lock_nobody_out(tmp_path: Path) -> None:
+def test_wrong_tokens_lock_out_their_client_only(tmp_path: Path) -> None:
     app = create_ops(stage(tmp_path, free_port()), TOKEN)
     with TestClient(app, client=("203.0.113.7", 1)) as guesser, TestClient(app, client=("203.0.113.8", 1)) as other:
         for _ in range(FREE + 1):
@@ -153,7 +153,7 @@ def test_wrong_tokens_elsewhere_lock_nobody_out(tmp_path: Path) -> None:
         assert other.get("/metrics", headers=BEARER).status_code == 200
 
 
-def test_waiting_doubles_up_to_a_limit_and_success_ends_it() -> None:
+def test_delay_doubles_up_to_a_limit_and_success_resets_it() -> None:
     now = 0.0
     counted = FailedAttempts(lambda: now)
     waits = []
@@ -222,7 +222,7 @@ def test_hosts_are_addresses_localhost_and_listed_names(host: str, own: bool) ->
 
 
 @pytest.mark.parametrize("token", [TOKEN, None])
-def test_page_of_another_site_reads_nothing(tmp_path: Path, token: str | None) -> None:
+def test_foreign_host_header_is_refused(tmp_path: Path, token: str | None) -> None:
     rebound = {"host": "evil.example:8001"}
     with TestClient(create_ops(stage(tmp_path, free_port()), token)) as client:
         for path in ("/", "/status.json", "/login", "/metrics", "/static/style.css"):
@@ -258,7 +258,7 @@ def behind_proxy(tmp_path: Path) -> Callable[[str], TestClient]:
         ("10.0.0.2", {"x-user": "Ada", "x-forwarded-for": "10.0.0.1"}, 401),
     ],
 )
-def test_person_of_a_trusted_proxy_is_let_in(
+def test_user_of_a_trusted_proxy_is_logged_in(
     behind_proxy: Callable[[str], TestClient], address: str, headers: dict[str, str], status: int
 ) -> None:
     assert behind_proxy(address).get("/live", headers=headers).status_code == status

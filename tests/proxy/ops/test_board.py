@@ -109,7 +109,7 @@ CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
 
 
 @pytest.mark.parametrize(("given", "state", "action", "left", "blocked", "needed"), CASES)
-def test_group_state_and_next_step_follow_from_its_facts(
+def test_group_state_and_next_step_follow_its_routes(
     given: GroupFacts, state: str, action: str, left: float | None, blocked: str, needed: str
 ) -> None:
     line = group_line(given, NOW)
@@ -195,7 +195,7 @@ def test_health_names_the_number_of_processes(health: BackendsHealth, legacy: st
     assert bool(alerts((), (), "", health, NOW)) is not sound
 
 
-def test_processes_with_another_or_a_refused_file_are_alerts() -> None:
+def test_different_or_refused_files_are_alerts() -> None:
     health = BackendsHealth(processes=2, refused=("b:7: routing.yaml:3: wrong",), revisions=("abc", "def"))
     assert [(one.title, one.detail) for one in alerts((), (), "abc", health, NOW)] == [
         ("routing.yaml is refused by a process", "b:7: routing.yaml:3: wrong"),

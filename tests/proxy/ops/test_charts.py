@@ -17,7 +17,7 @@ def change(kind: Kind, at: float, before: float, after: float) -> ChangeView:
     return ChangeView(kind, Attribution("Ada", "why", at), before, after, "notes", "", "")
 
 
-def test_share_chart_begins_where_the_share_is_known() -> None:
+def test_share_chart_begins_at_the_first_known_share() -> None:
     promoted, started = change("promotion", 9000.0, 1, 10), change("start", 7000.0, 1, 1)
     pieces = share_chart([promoted, started], 10, (), 10_000.0).pieces
     assert [round(piece.x, 1) for piece in pieces] == [16.7, 72.2]
@@ -30,7 +30,7 @@ def test_share_chart_begins_where_the_share_is_known() -> None:
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 10**6)), max_size=5))
-def test_bar_is_filled_by_its_parts(parts: list[tuple[str, int]]) -> None:
+def test_bar_segments_fill_the_bar(parts: list[tuple[str, int]]) -> None:
     pieces = bar(parts)
     if any(value for _, value in parts):
         assert sum(piece.width for piece in pieces) == pytest.approx(100, abs=0.01)
@@ -44,7 +44,7 @@ def test_bar_is_filled_by_its_parts(parts: list[tuple[str, int]]) -> None:
     st.sampled_from([(HOUR, MINUTE), (DAY, HOUR), (30 * DAY, DAY), (3 * HOUR, HOUR)]),
     st.lists(st.tuples(st.integers(0, 200), st.integers(0, 9999), st.integers(0, 50)), max_size=80),
 )
-def test_trend_stays_in_its_box(lengths: tuple[int, int], found: list[tuple[int, int, int]]) -> None:
+def test_trend_stays_within_its_box(lengths: tuple[int, int], found: list[tuple[int, int, int]]) -> None:
     length, step = lengths
     span = Span(1_000_000.0, 1_000_000.0 + length)
     slices = [
@@ -62,7 +62,7 @@ def test_trend_stays_in_its_box(lengths: tuple[int, int], found: list[tuple[int,
         assert max(column.height for column in columns) == pytest.approx(HEIGHT, abs=0.01)
 
 
-def test_mismatch_among_a_thousand_is_seen() -> None:
+def test_mismatch_among_a_thousand_is_visible() -> None:
     span = Span(0.0, 2.0 * HOUR)
     slices = [TimeSlice(0.0, HOUR, match=1000), TimeSlice(HOUR, HOUR, match=999, mismatch=1)]
     assert trend(slices, span) == (Column(0.0, 40.0, HEIGHT, 0.0), Column(50.0, 40.0, HEIGHT, LEAST))
@@ -75,7 +75,7 @@ def test_outline_draws_columns_and_their_mismatches() -> None:
     assert outline(()) == ""
 
 
-def test_no_comparisons_draw_nothing() -> None:
+def test_missing_comparisons_draw_no_column() -> None:
     assert trend([], Span(0.0, 60.0)) == ()
     assert trend([TimeSlice(0.0, MINUTE, skipped=3)], Span(0.0, 60.0)) == ()
 

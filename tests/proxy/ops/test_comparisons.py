@@ -95,7 +95,7 @@ def test_verdict_narrows_the_overview(client: TestClient) -> None:
     ).replace("1 Jan 2020, 00:00:00 UTC to 2 Jan 2020, 00:00:00 UTC", "the last hour")
 
 
-def test_json_comes_of_asking_for_it_too(client: TestClient) -> None:
+def test_accept_header_requests_json(client: TestClient) -> None:
     path, accept = "/routes/notes.list", {"accept": "application/json"}
     beside = client.get(f"{path}.json?last=7d").json()
     asked = client.get(f"{path}?last=7d", headers=accept).json()
@@ -103,7 +103,7 @@ def test_json_comes_of_asking_for_it_too(client: TestClient) -> None:
     assert f'href="{path}.json?last=7d"' in client.get(f"{path}?last=7d").text
 
 
-def test_route_ranks_its_fields(client: TestClient) -> None:
+def test_route_page_ranks_its_fields(client: TestClient) -> None:
     page = client.get("/routes/notes.list").text
     fields = client.get("/routes/notes.list.json").json()["fields"]
     unexplained = [one["count"] - one["declared"] for one in fields]
@@ -122,7 +122,7 @@ def test_route_ranks_its_fields(client: TestClient) -> None:
     assert "4 h ago" in text
 
 
-def test_samples_of_a_field_can_be_asked_for(client: TestClient) -> None:
+def test_samples_are_filtered_by_field_and_kind(client: TestClient) -> None:
     path = "/routes/notes.list.json"
     everything = client.get(path).json()["samples"]
     typed = client.get(path, params={"field": "body.notes.*.body", "kind": "type"}).json()["samples"]
@@ -132,7 +132,7 @@ def test_samples_of_a_field_can_be_asked_for(client: TestClient) -> None:
     assert client.get("/routes/notes.list", params={"field": "nowhere"}).text.count("/samples/") == 0
 
 
-def test_sample_shows_both_answers_beside_each_other(client: TestClient) -> None:
+def test_sample_shows_both_answers_side_by_side(client: TestClient) -> None:
     heads = client.get("/routes/notes.list.json", params={"field": "body.notes.*.body"}).json()["samples"]
     path = f"/samples/{heads[0]['id']}"
     page = client.get(path).text
@@ -161,14 +161,14 @@ def test_dry_run_shows_what_native_would_have_written(client: TestClient) -> Non
     assert "What native would have written dry run: nothing was stored insert notes document object of 2 fields" in text
 
 
-def test_no_page_shows_a_patient(client: TestClient) -> None:
+def test_pages_contain_no_patient_data(client: TestClient) -> None:
     heads = client.get("/routes/notes.list.json").json()["samples"]
     for path in ("/", "/routes/notes.list", "/drift", *(f"/samples/{one['id']}" for one in heads)):
         for form in (path, f"{path}?rows=all", "/comparisons.json" if path == "/" else f"{path}.json"):
             assert PATIENT not in client.get(form).text
 
 
-def test_divergences_are_told_apart_by_whether_they_were_seen(client: TestClient, staged: Stage) -> None:
+def test_divergences_are_listed_as_observed_and_unobserved(client: TestClient, staged: Stage) -> None:
     data = client.get("/divergences.json").json()
     assert [one["id"] for one in data["observed"]] == ["count-in-words"]
     assert [one["id"] for one in data["unobserved"]] == ["login-wrong-password"]
@@ -203,13 +203,13 @@ def test_drift_names_the_side_that_breaks_the_contract(client: TestClient) -> No
         ("/routes/notes.list?kind=odd", 400),
     ],
 )
-def test_what_cannot_be_shown_says_why(client: TestClient, path: str, status: int) -> None:
+def test_unavailable_page_names_the_reason(client: TestClient, path: str, status: int) -> None:
     answer = client.get(path)
     assert answer.status_code == status
     assert answer.json()["detail"] if ".json" in path else "To the migration board" in answer.text
 
 
-def test_pages_show_the_process_counts_without_mongodb(tmp_path: Path) -> None:
+def test_pages_show_process_counts_without_mongodb(tmp_path: Path) -> None:
     served = RequestRecord("i", "http", "GET", "prompts.list", None, "native", "share", None, 200, None, 0.1, 0.1)
     RequestMetrics()(served)
     metrics.COMPARISONS.labels("prompts.list", "native", "match").inc(3)
@@ -229,7 +229,7 @@ def test_pages_show_the_process_counts_without_mongodb(tmp_path: Path) -> None:
             assert "MongoDB is unreachable" in page.text
 
 
-def test_without_mongodb_the_pages_say_that_nothing_is_kept(tmp_path: Path) -> None:
+def test_pages_without_mongodb_say_nothing_is_stored(tmp_path: Path) -> None:
     with TestClient(create_ops(stage(tmp_path, free_port()))) as client:
         assert "Comparisons are not stored" in client.get("/comparisons").text
         sample = client.get("/samples/any.json")

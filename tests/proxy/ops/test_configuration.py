@@ -47,7 +47,7 @@ def config(client: TestClient) -> Any:
     return client.get("/config.json").json()
 
 
-async def test_text_in_force_is_shown_without_its_secrets(client: TestClient, staged: Stage) -> None:
+async def test_configuration_is_shown_masked(client: TestClient, staged: Stage) -> None:
     await settle(staged.watcher)
     data, page = config(client), client.get("/config").text
     assert data["file"] == "routing.yaml"
@@ -70,7 +70,7 @@ async def test_last_change_is_shown_as_a_diff(client: TestClient, staged: Stage)
     assert not last["masked"]
 
 
-async def test_change_of_a_secret_is_told_and_not_shown(client: TestClient, staged: Stage) -> None:
+async def test_change_of_a_secret_is_shown_masked(client: TestClient, staged: Stage) -> None:
     await settle(staged.watcher)
     await write(staged.watcher, (SECRET, "another-secret-another"))
     assert config(client)["last"] == {"lines": [], "masked": True}
@@ -79,7 +79,7 @@ async def test_change_of_a_secret_is_told_and_not_shown(client: TestClient, stag
     assert "another-secret" not in page
 
 
-async def test_refused_text_is_shown_where_it_is_wrong(client: TestClient, staged: Stage) -> None:
+async def test_refused_configuration_is_shown_with_its_problems(client: TestClient, staged: Stage) -> None:
     await settle(staged.watcher)
     await write(staged.watcher, ("native: 25%", "native: 250%"), ("secret: ", "secert: "))
     data, page = config(client), client.get("/config").text
@@ -93,7 +93,7 @@ async def test_refused_text_is_shown_where_it_is_wrong(client: TestClient, stage
     assert "the last good version is in force" in page
 
 
-async def test_text_that_cannot_be_taken_apart_is_not_shown(client: TestClient, staged: Stage) -> None:
+async def test_unparsable_configuration_is_not_shown(client: TestClient, staged: Stage) -> None:
     await settle(staged.watcher)
     staged.watcher.path.write_text(f"overrides: {{secret: {SECRET}\n")
     await settle(staged.watcher)

@@ -73,7 +73,7 @@ def difference(client: TestClient, field: str, kind: str) -> str:
     return rows[0].partition('href="')[2].partition('"')[0]
 
 
-def test_difference_shows_its_revisions_and_when_it_went(client: TestClient) -> None:
+def test_difference_page_shows_revisions_and_disappearance(client: TestClient) -> None:
     path = difference(client, "body.notes.*.body", "type")
     view = client.get(f"{path}.json").json()
     assert [(one["revision"], one["count"], one["compared"]) for one in view["revisions"]] == [
@@ -116,7 +116,7 @@ def test_invalid_mark_is_refused_by_the_page(client: TestClient, form: dict[str,
     assert client.post(f"/differences/{next(iter(states))}", data=form).status_code == status
 
 
-def test_nobody_triages_without_a_token(tmp_path: Path) -> None:
+def test_triage_without_a_token_is_refused(tmp_path: Path) -> None:
     with TestClient(create_ops(stage(tmp_path, free_port()))) as open_to_all:
         for path in ("/differences/" + "0" * 16, "/samples/any/pin"):
             refused = open_to_all.post(path, data={"state": "known", "reason": "r", "actor": "Ada"})
@@ -148,7 +148,7 @@ def test_numbers_of_a_route_are_of_the_revision_in_the_url(client: TestClient) -
     assert client.get("/routes/notes.list.json?q=nothing").json()["summary"]["match"] == 3
 
 
-def test_releases_say_what_is_new_and_what_is_gone(client: TestClient) -> None:
+def test_releases_page_lists_new_and_gone_differences(client: TestClient) -> None:
     path = "/routes/notes.list/releases.json"
     both = client.get(f"{path}?before=one&after=two").json()["comparison"]
     changes = {(one["field"].partition("~")[0], one["kind"]): one["change"] for one in both["fields"]}
@@ -161,7 +161,7 @@ def test_releases_say_what_is_new_and_what_is_gone(client: TestClient) -> None:
     assert client.get("/routes/other/releases.json").json()["comparison"] is None
 
 
-def test_sample_is_pinned_and_a_removed_one_leads_to_the_newest(client: TestClient) -> None:
+def test_pinned_sample_stays_and_a_removed_one_redirects(client: TestClient) -> None:
     path = difference(client, "body.notes.*.body", "type")
     sample = client.get(f"{path}.json").json()["samples"][0]["id"]
     assert client.post(f"/samples/{sample}/pin", data={"pinned": "yes", "actor": "Ada"}).status_code == 303
@@ -175,7 +175,7 @@ def test_sample_is_pinned_and_a_removed_one_leads_to_the_newest(client: TestClie
     assert client.get(f"/samples/00000000-{'0' * 16}").status_code == 404
 
 
-def test_difference_that_was_never_observed_is_not_found(client: TestClient) -> None:
+def test_unobserved_difference_is_404(client: TestClient) -> None:
     assert client.get("/differences/" + "0" * 16).status_code == 404
 
 
@@ -186,7 +186,7 @@ def test_pages_of_unredacted_reports_have_a_banner(tmp_path: Path, client: TestC
     assert "not redacted" not in text_of(client.get("/comparisons").text)
 
 
-def test_caption_of_the_answers_says_how_values_are_shown(client: TestClient) -> None:
+def test_caption_names_the_redaction_of_values(client: TestClient) -> None:
     for route, described in (("notes.list", True), ("notes.create", False)):
         [sample, *_] = client.get(f"/routes/{route}.json").json()["samples"]
         text = text_of(client.get(f"/samples/{sample['id']}").text)
@@ -194,7 +194,7 @@ def test_caption_of_the_answers_says_how_values_are_shown(client: TestClient) ->
         assert ("This sample is not redacted" in text) is not described
 
 
-def test_board_alerts_each_returned_and_all_new_differences_once() -> None:
+def test_board_alerts_returned_differences_and_counts_new_ones() -> None:
     new = [triage.begin(triage.Observation(route, "body.a", "value", 10.0)) for route in ("one", "two")]
     fixed = triage.mark(new[0], "fixed", triage.Mark("new", 20.0, "Ada", revision="r2"))
     returned = triage.observe(fixed, triage.Observation("one", "body.a", "value", 30.0, "r2"))

@@ -14,13 +14,13 @@ from proxy.reports.models import Span
 NOW = 1_795_356_309.0
 
 
-def test_nothing_asked_is_the_last_day() -> None:
+def test_default_filter_is_the_last_day() -> None:
     filters = Filters.of({}, NOW)
     assert (filters.span, filters.verdict, filters.words) == (Span(NOW - 86_400, NOW), None, "the last 24 hours")
     assert filters.link("/drift") == "/drift"
 
 
-def test_both_ends_may_be_named() -> None:
+def test_filter_accepts_both_ends() -> None:
     filters = Filters.of({"from": "2026-11-22T12:00Z", "until": "2026-11-22T15:00+02:00", "verdict": "match"}, NOW)
     assert filters.span.until - filters.span.since == 3600
     assert filters.words == "22 Nov 2026, 12:00:00 UTC to 22 Nov 2026, 13:00:00 UTC"
@@ -37,14 +37,14 @@ def test_both_ends_may_be_named() -> None:
         {"from": "9999-12-31T23:59-23:00"},
     ],
 )
-def test_what_cannot_be_asked_is_told(query: dict[str, str]) -> None:
+def test_invalid_filter_is_reported(query: dict[str, str]) -> None:
     with pytest.raises(FilterError, match=r"one of|ISO 8601|must be after"):
         Filters.of(query, NOW)
 
 
 @settings(max_examples=40)
 @given(st.sampled_from([None, *LAST]), st.sampled_from([None, *VERDICTS]), st.sampled_from([None, *VERDICTS]))
-def test_link_leads_to_the_same_but_for_what_it_changes(last: str | None, verdict: str | None, other: str) -> None:
+def test_link_changes_given_parameters_only(last: str | None, verdict: str | None, other: str) -> None:
     query = {name: value for name, value in (("last", last), ("verdict", verdict)) if value}
     filters = Filters.of(query, NOW)
     again = Filters.of(dict(parse_qsl(urlsplit(filters.link("/routes/a")).query)), NOW)
@@ -55,7 +55,7 @@ def test_link_leads_to_the_same_but_for_what_it_changes(last: str | None, verdic
 
 @settings(max_examples=40)
 @given(st.sampled_from([None, *VERDICTS]), st.integers(1, 10**6))
-def test_fixed_link_shows_the_same_tomorrow(verdict: str | None, later: int) -> None:
+def test_permalink_fixes_the_period(verdict: str | None, later: int) -> None:
     filters = Filters.of({"verdict": verdict} if verdict else {}, NOW)
     link = urlsplit(filters.fixed("/routes/ä b", field="body.a"))
     assert link.path == "/routes/%C3%A4%20b"

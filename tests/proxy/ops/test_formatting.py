@@ -40,7 +40,7 @@ def test_parts_of_a_whole(part: int, whole: int, text: str) -> None:
 
 @settings(max_examples=40)
 @given(st.integers(1, 10**9), st.integers(1, 10**9))
-def test_only_nothing_reads_as_nothing_and_only_all_as_all(part: int, rest: int) -> None:
+def test_partial_share_is_never_shown_as_0_or_100(part: int, rest: int) -> None:
     assert percent(part, part + rest) not in ("0%", "100%")
 
 

@@ -47,11 +47,11 @@ def log_in(client: TestClient, target: str = "/") -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, target)
 
 
-def test_process_that_runs_is_alive(client: TestClient) -> None:
+def test_live_endpoint_answers_ok(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def test_native_alone_makes_a_process_ready(client: TestClient) -> None:
+def test_started_native_makes_a_process_ready(client: TestClient) -> None:
     answer = client.get("/readyz")
     expected = {"status": "ready", "legacy": False, "native": True, "limits_reached": []}
     assert (answer.status_code, answer.json()) == (200, expected)
@@ -73,13 +73,13 @@ def test_limit_that_is_reached_is_named_everywhere(client: TestClient, staged: S
     assert all(sentence in page for sentence in expected)
 
 
-def test_neither_side_makes_it_unready(client: TestClient, staged: Stage) -> None:
+def test_process_without_backends_is_unready(client: TestClient, staged: Stage) -> None:
     staged.native_started = False
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "unready")
 
 
-async def test_legacy_that_accepts_connections_makes_it_ready(tmp_path: Path) -> None:
+async def test_reachable_legacy_makes_a_process_ready(tmp_path: Path) -> None:
     from httpx import ASGITransport, AsyncClient
 
     connections = 0
@@ -102,7 +102,7 @@ async def test_legacy_that_accepts_connections_makes_it_ready(tmp_path: Path) ->
     assert connections == 1  # requested once, cached for a while
 
 
-def test_refused_file_shows_but_does_not_make_it_unready(client: TestClient, staged: Stage) -> None:
+def test_refused_file_is_shown_and_leaves_the_process_ready(client: TestClient, staged: Stage) -> None:
     staged.watcher.problems = (Problem(7, "routes[1].native", "must be a <percentage>"),)
     assert client.get("/readyz").status_code == 200
     page = client.get("/").text
@@ -141,7 +141,7 @@ def test_token_is_demanded_of_all_but_the_health_checks(guarded: TestClient) -> 
     assert guarded.get("/readyz").status_code == 200
 
 
-def test_browser_is_asked_for_the_token_and_then_let_in(guarded: TestClient) -> None:
+def test_browser_is_redirected_to_the_login_and_back(guarded: TestClient) -> None:
     asked = guarded.get("/routes/notes.list?last=7d", headers=BROWSER)
     assert asked.status_code == 303
     login = guarded.get(asked.headers["location"])
@@ -151,7 +151,7 @@ def test_browser_is_asked_for_the_token_and_then_let_in(guarded: TestClient) -> 
     assert "Ada" in guarded.get("/", headers=BROWSER).text
 
 
-def test_session_is_for_our_pages_alone_and_for_no_script(guarded: TestClient) -> None:
+def test_session_cookie_is_strict_and_http_only(guarded: TestClient) -> None:
     answer = guarded.post("/login", data={"name": "Ada", "token": TOKEN})
     attributes = answer.headers["set-cookie"].lower()
     assert "httponly" in attributes
@@ -177,23 +177,23 @@ def _over_tls(guarded: TestClient) -> str:
         ({"name": "Ada", "token": TOKEN, "filling": "x" * 20_000}, 403),
     ],
 )
-def test_who_gives_no_token_or_no_name_gets_no_session(guarded: TestClient, form: dict[str, str], status: int) -> None:
+def test_login_requires_a_token_and_a_name(guarded: TestClient, form: dict[str, str], status: int) -> None:
     answer = guarded.post("/login", data=form)
     assert answer.status_code == status
     assert "set-cookie" not in answer.headers
 
 
-def test_form_that_is_none_is_no_login(guarded: TestClient) -> None:
+def test_malformed_login_form_is_refused(guarded: TestClient) -> None:
     assert guarded.post("/login", content=b"token=%ff\xff").status_code == 403
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", "/a\nb", ""])
-def test_login_leads_nowhere_else(guarded: TestClient, target: str) -> None:
+def test_login_redirects_to_own_pages_only(guarded: TestClient, target: str) -> None:
     answer = guarded.post("/login", data={"name": "Ada", "token": TOKEN, "next": target})
     assert answer.headers["location"] == "/"
 
 
-def test_session_ends_when_it_is_ended(guarded: TestClient) -> None:
+def test_logout_ends_the_session(guarded: TestClient) -> None:
     log_in(guarded)
     page = guarded.get("/").text
     assert guarded.post("/logout", data={"form": "forged"}).status_code == 403
@@ -204,7 +204,7 @@ def test_session_ends_when_it_is_ended(guarded: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("age", "status"), [(0, 200), (LASTING - 3600, 200), (LASTING + 60, 401)])
-def test_session_ends_by_itself(guarded: TestClient, age: float, status: int) -> None:
+def test_session_expires(guarded: TestClient, age: float, status: int) -> None:
     session = Sessions({"operator": TOKEN}, clock=lambda: time.time() - age).begin("Ada", "operator")
     assert guarded.get("/", headers={"cookie": f"{COOKIE}={session}"}).status_code == status
 
@@ -220,11 +220,11 @@ def test_session_ends_by_itself(guarded: TestClient, age: float, status: int) ->
     ],
     ids=["nonsense", "empty parts", "another token", "another key", "unsigned"],
 )
-def test_session_that_is_not_ours_is_none(guarded: TestClient, session: str) -> None:
+def test_forged_session_is_refused(guarded: TestClient, session: str) -> None:
     assert guarded.get("/", headers={"cookie": f"{COOKIE}={session}"}).status_code == 401
 
 
-def test_without_a_token_there_is_nothing_to_log_in_to(client: TestClient) -> None:
+def test_login_page_is_404_without_a_token(client: TestClient) -> None:
     assert client.get("/login").status_code == 404
     assert client.post("/logout").status_code == 403
     page = client.get("/").text
@@ -233,13 +233,13 @@ def test_without_a_token_there_is_nothing_to_log_in_to(client: TestClient) -> No
 
 
 @pytest.mark.parametrize("path", ["/", "/static/style.css", "/live"])
-def test_websocket_finds_nobody(client: TestClient, path: str) -> None:
+def test_websocket_on_the_ops_port_is_refused(client: TestClient, path: str) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(path):
         pass
 
 
 @pytest.mark.parametrize("path", ["/", "/static/style.css", "/nothing", "/healthz"])
-def test_no_answer_lets_a_browser_fetch_from_elsewhere(client: TestClient, path: str) -> None:
+def test_security_headers_forbid_foreign_resources(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
     assert headers["content-security-policy"].startswith("default-src 'none'; ")
     assert "unsafe" not in headers["content-security-policy"]
@@ -247,7 +247,7 @@ def test_no_answer_lets_a_browser_fetch_from_elsewhere(client: TestClient, path:
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_what_is_nowhere_says_so(client: TestClient) -> None:
+def test_unknown_page_is_404(client: TestClient) -> None:
     page, data = client.get("/nothing", headers=BROWSER), client.get("/nothing.json")
     assert (page.status_code, data.status_code) == (404, 404)
     assert "Page not found" in page.text

@@ -57,7 +57,7 @@ async def test_steps_of_clients_alternate() -> None:
     assert sorted(steps) == sorted(["a1", "a2", "a3", "b1"] * 3)
 
 
-async def test_one_step_a_pass() -> None:
+async def test_each_pass_runs_one_step() -> None:
     counted = [0]
     most = 0
 
@@ -76,7 +76,7 @@ async def test_one_step_a_pass() -> None:
 
 
 @pytest.mark.parametrize("in_flight", [True, False])
-async def test_page_rests_only_while_requests_are_in_flight(in_flight: bool) -> None:
+async def test_page_pauses_only_while_requests_are_in_flight(in_flight: bool) -> None:
     clock = Clock()
     turns = PageTurns(lambda: in_flight, clock)
     await turns.take("a")
@@ -88,7 +88,7 @@ async def test_page_rests_only_while_requests_are_in_flight(in_flight: bool) -> 
     next_turn.cancel()
 
 
-async def test_waiting_for_other_things_takes_no_turn() -> None:
+async def test_waiting_page_occupies_no_turn() -> None:
     turns, event, ended = idle_turns(), asyncio.Event(), asyncio.Event()
 
     async def other() -> None:
@@ -125,7 +125,7 @@ async def test_exceptions_and_timeouts_pass_through() -> None:
 
 
 @pytest.mark.parametrize("taken", [True, False])
-async def test_cancelled_page_cleans_up_and_passes_its_turn_on(taken: bool) -> None:
+async def test_cancelled_page_cleans_up_and_releases_its_turn(taken: bool) -> None:
     turns, steps, event = idle_turns(), list[str](), asyncio.Event()
 
     async def page() -> None:
@@ -168,7 +168,7 @@ async def test_turn_of_a_cancelled_page_goes_to_the_next() -> None:
 @pytest.mark.parametrize(
     ("path", "answered"), [("/healthz", True), ("/readyz", True), ("/", False), ("/static/a", False)]
 )
-async def test_health_checks_wait_for_no_turn(path: str, answered: bool) -> None:
+async def test_health_checks_need_no_turn(path: str, answered: bool) -> None:
     done: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -195,7 +195,7 @@ def _called(app: PacingMiddleware, scope: Scope) -> Awaitable[None]:
     return app(scope, receive, send)
 
 
-async def test_slices_let_the_loop_run() -> None:
+async def test_slices_yield_to_the_loop() -> None:
     clock, others = Clock(), [0]
 
     async def count() -> None:
@@ -213,7 +213,7 @@ async def test_slices_let_the_loop_run() -> None:
     assert len({ran for _, ran in reached}) == 5
 
 
-async def test_thread_is_one_for_all() -> None:
+async def test_thread_is_shared_by_all_calls() -> None:
     names = await asyncio.gather(*(in_thread(lambda: threading.current_thread().name) for _ in range(9)))
     assert len(set(names)) == 1
 

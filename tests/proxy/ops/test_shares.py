@@ -72,7 +72,7 @@ def form(page: str, step: str) -> dict[str, str]:
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', inside))
 
 
-def test_live_view_tells_of_both_sides_of_every_route(machine: TestClient) -> None:
+def test_live_view_shows_both_backends_of_every_route(machine: TestClient) -> None:
     data = machine.get("/live.json").json()
     assert (data["shared"], data["unreachable"]) == (False, False)
     found = routes(machine)["notes.list"]
@@ -91,7 +91,7 @@ def test_live_view_tells_of_both_sides_of_every_route(machine: TestClient) -> No
     assert text.index("1 route without requests transcription 0%") > text.index("prompts.list")
 
 
-def test_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> None:
+def test_live_view_explains_the_effective_share(machine: TestClient) -> None:
     found = routes(machine)
     assert (found["prompts.list"]["by"], found["prompts.list"]["effective"]) == ("stage", 10.0)
     assert (found["prompts.list"]["progress"]["following"], found["prompts.list"]["progress"]["waits"]) == (
@@ -109,7 +109,7 @@ def test_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> None:
     assert "guard passes" in text
 
 
-def test_live_view_renews_itself_unless_it_is_paused(machine: TestClient) -> None:
+def test_live_view_refreshes_unless_paused(machine: TestClient) -> None:
     page = machine.get("/live").text
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
     assert 'data-refresh="5"' in page
@@ -118,7 +118,7 @@ def test_live_view_renews_itself_unless_it_is_paused(machine: TestClient) -> Non
     assert "refresh.js" not in paused
 
 
-def test_history_tells_who_did_what_and_why(machine: TestClient) -> None:
+def test_history_lists_actor_action_and_reason(machine: TestClient) -> None:
     changes = machine.get("/history.json").json()["changes"]
     assert [(one["kind"], one["by"]["actor"], one["route"]) for one in changes] == [
         ("cap", "guard", "consultations.list"),
@@ -132,7 +132,7 @@ def test_history_tells_who_did_what_and_why(machine: TestClient) -> None:
     assert "notes.create" not in text
 
 
-def test_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
+def test_route_page_offers_applicable_actions(person: TestClient) -> None:
     staged, capped = (
         person.get("/routes/prompts.list/actions").text,
         person.get("/routes/consultations.list/actions").text,
@@ -159,7 +159,7 @@ def test_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
     assert "In force until acknowledged." in capped
 
 
-def test_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -> None:
+def test_operator_promotes_pauses_resumes_and_rolls_back(person: TestClient) -> None:
     path = "/routes/prompts.list"
     for step, more, by, share in (
         ("promote", {}, "stage", 50.0),
@@ -196,7 +196,7 @@ def test_cap_is_acknowledged(person: TestClient) -> None:
     assert routes(person)["consultations.list"]["effective"] == 25
 
 
-def test_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
+def test_forged_form_changes_nothing(person: TestClient) -> None:
     path = "/routes/prompts.list"
     sent = {**form(person.get(f"{path}/actions").text, "promote"), "reason": "because"}
     for forged in ({**sent, "form": "forged"}, {**sent, "form": ""}, {"reason": "because"}):
@@ -205,7 +205,7 @@ def test_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
     assert routes(person)["prompts.list"]["effective"] == 10
 
 
-def test_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> None:
+def test_action_on_an_outdated_state_is_refused(person: TestClient) -> None:
     path = "/routes/prompts.list"
     sent = {**form(person.get(f"{path}/actions").text, "promote"), "reason": "because"}
     assert person.post(f"{path}/promote", data=sent).status_code == 303
@@ -265,7 +265,7 @@ def in_two_processes(person: TestClient, staged: Stage, health: ProcessHealth) -
     person.portal.call(other.stop)
 
 
-def test_pages_show_the_numbers_of_all_processes(person: TestClient, staged: Stage) -> None:
+def test_pages_show_totals_of_all_processes(person: TestClient, staged: Stage) -> None:
     before = routes(person)["notes.list"]["native"]
     with in_two_processes(person, staged, ProcessHealth(revision=staged.gateway.plan.config.revision)) as data:
         after = next(route for route in data["routes"] if route["name"] == "notes.list")["native"]
@@ -312,7 +312,7 @@ def test_route_pages_show_the_share_over_time(machine: TestClient) -> None:
     assert machine.get("/routes/notes/live.json").json()["route"]["name"] == "notes.list"  # a group's name
 
 
-def test_machine_says_who_it_is(staged: Stage) -> None:
+def test_api_client_requires_an_actor(staged: Stage) -> None:
     with visiting(staged) as client:
         client.headers.update({**BEARER, "accept": "application/json"})
         path = "/routes/prompts.list/promote"
@@ -333,14 +333,14 @@ def test_machine_says_who_it_is(staged: Stage) -> None:
         ("notes.list/promote", {"reason": "x"}, 409),
     ],
 )
-def test_what_cannot_be_done_is_not(machine: TestClient, path: str, data: dict[str, str], status: int) -> None:
+def test_impossible_action_is_refused(machine: TestClient, path: str, data: dict[str, str], status: int) -> None:
     answer = machine.post(f"/routes/{path}", data={"actor": "a job", **data})
     assert answer.status_code == status
     assert machine.get("/history.json").json()["changes"][0]["kind"] == "cap"
     assert machine.get("/routes/nothing/live").status_code == 404
 
 
-def test_without_a_token_nothing_can_be_changed(staged: Stage) -> None:
+def test_actions_without_an_ops_token_are_refused(staged: Stage) -> None:
     with visiting(staged, token=None) as client:
         page = client.get("/routes/prompts.list/actions").text
         assert "The gateway runs without OPS_TOKEN" in words(page)
@@ -350,12 +350,12 @@ def test_without_a_token_nothing_can_be_changed(staged: Stage) -> None:
         assert routes(client)["prompts.list"]["effective"] == 10
 
 
-def test_with_the_token_set_nobody_else_changes_anything(staged: Stage) -> None:
+def test_unauthenticated_action_is_refused(staged: Stage) -> None:
     with visiting(staged) as client:
         assert client.post("/routes/prompts.list/promote", data={"actor": "a", "reason": "b"}).status_code == 401
 
 
-def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -> None:
+def test_unreachable_mongodb_allows_lowering_only(tmp_path: Path) -> None:
     database = Database(f"mongodb://127.0.0.1:{free_port()}", "test_ops_shares", timeout=0.05)
     staged = stage(tmp_path, free_port(), store=MongoStore(database))
     with TestClient(create_ops(staged, TOKEN), headers=BEARER) as client:

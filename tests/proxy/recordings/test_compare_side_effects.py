@@ -35,7 +35,7 @@ def test_documents_compare_in_the_order_stored() -> None:
     assert documents(recorded, live[::-1]) == ["store.notes.0.n", "store.notes.1.n"]
 
 
-def test_document_that_was_seen_is_found_wherever_it_is() -> None:
+def test_seen_document_is_matched_at_another_position() -> None:
     recorded: list[JSON] = [{"_id": oid(1), "n": 1}, {"_id": oid(2), "n": 2}]
     live: list[JSON] = [{"_id": oid(8, 9), "n": 2}, {"_id": oid(7, 9), "n": 1}]
     correspondence = names()
@@ -43,14 +43,14 @@ def test_document_that_was_seen_is_found_wherever_it_is() -> None:
     assert documents(recorded, live, correspondence) == []
 
 
-def test_documents_missing_and_extra_show_whole() -> None:
+def test_missing_and_extra_documents_are_whole_differences() -> None:
     one: JSON = {"_id": oid(1)}
     assert documents([one], []) == ["store.notes.0"]
     assert documents([], [one]) == ["store.notes.0"]
     assert documents([one], [{"_id": oid(1, 9)}, {"_id": oid(2, 9)}]) == ["store.notes.1"]
 
 
-def test_types_and_the_order_of_fields_show() -> None:
+def test_types_and_the_order_of_fields_are_compared() -> None:
     assert documents([{"_id": 1, "a": 1, "b": 2}], [{"_id": 1, "b": 2, "a": 1}]) == ["store.notes.0"]
     assert documents([{"_id": 1, "__v": 0}], [{"_id": 1, "__v": 0.0}]) == ["store.notes.0.__v"]
     assert documents(["x"], ["y"]) == ["store.notes.0"]
@@ -75,12 +75,12 @@ def test_calls_compare_by_method_path_and_body() -> None:
     assert calls(chat("a"), chat("a") | {"path": "/v2/chat"}) == ["calls.0.path"]
 
 
-def test_order_of_a_bodys_keys_is_the_clients_own() -> None:
+def test_order_of_request_keys_is_ignored() -> None:
     live = chat("a") | {"body": '{"messages":[{"content":"a"}],"model":"gpt-4o"}'}
     assert calls(chat("a"), live) == []
 
 
-def test_calls_missing_and_extra_show() -> None:
+def test_missing_and_extra_calls_are_differences() -> None:
     assert [one.location for one in compare_calls([chat("a")], [], names())] == ["calls.0"]
     assert [one.location for one in compare_calls([], [chat("a")], names())] == ["calls.0"]
     assert [one.location for one in compare_calls(["x"], ["x"], names())] == []
@@ -95,7 +95,7 @@ def test_query_and_a_form_compare_decoded() -> None:
     assert calls(form, form | {"body": "a=~"}) == ["calls.0.body.1"]
 
 
-def test_instructions_cut_short_stand_for_any_text() -> None:
+def test_abbreviated_instructions_match_any_text() -> None:
     short = chat("<instructions: as JSON>")
     assert calls(short, chat("Give me all of it,\nas JSON.")) == []
     assert calls(short, chat("<instructions: as XML>")) == ["calls.0.body.messages.0.content"]

@@ -43,7 +43,7 @@ def test_answer_equals_itself_apart_from_connection_headers() -> None:
     assert paths(answer('{"a":1}', connection="keep-alive"), live) == []
 
 
-def test_headers_may_be_left_out_of_the_comparison() -> None:
+def test_headers_can_be_excluded() -> None:
     recorded, live = answer("{}"), answer("{}", server="x")
     assert paths(recorded, live) == ["header.server"]
     assert not compare_answers(recorded, live, names(), ignored={"server"})
@@ -58,46 +58,46 @@ def test_headers_may_be_left_out_of_the_comparison() -> None:
         ("content-type", "application/json; charset=utf-8", "application/json"),
     ],
 )
-def test_header_of_another_value_shows(header: str, recorded: str, live: str) -> None:
+def test_changed_header_is_a_difference(header: str, recorded: str, live: str) -> None:
     found = compare_answers(answer("{}", **{header: recorded}), answer("{}", **{header: live}), names())
     assert [(one.location, one.kind) for one in found] == [(f"header.{header}", "header")]
 
 
-def test_headers_missing_and_extra_show() -> None:
+def test_missing_and_extra_headers_are_differences() -> None:
     with_vary, bare = answer("{}", vary="Origin"), answer("{}")
     assert [one.kind for one in compare_answers(with_vary, bare, names())] == ["missing"]
     assert [one.kind for one in compare_answers(bare, with_vary, names())] == ["extra"]
 
 
 @pytest.mark.parametrize("live", ["hang", "reset"])
-def test_another_outcome_shows(live: Outcome) -> None:
+def test_changed_outcome_is_the_only_difference(live: Outcome) -> None:
     found = compare_answers(answer("{}"), DecodedAnswer(live), names())
     texts = [(one.location, value_text(one.legacy), value_text(one.native)) for one in found]
     assert texts == [("outcome", "response 200", live)]
     assert paths(DecodedAnswer(live), DecodedAnswer(live)) == []
 
 
-def test_another_status_shows_beside_the_rest() -> None:
+def test_changed_status_is_listed_first() -> None:
     assert paths(answer('{"a":1}'), replace(answer('{"a":2}'), status=500)) == ["status"]
 
 
-def test_bodies_compare_with_named_ids_and_etags_by_own_body() -> None:
+def test_bodies_compare_with_mapped_ids_and_own_etags() -> None:
     recorded, live = answer(f'{{"_id":"{OURS}"}}'), answer(f'{{"_id":"{THEIRS}"}}')
     assert paths(recorded, live) == []
     assert paths(recorded, replace(live, headers={**live.headers, "etag": entity_tag(b"x")})) == ["header.etag"]
 
 
 @pytest.mark.parametrize("live", ['{"a": 1.5}', '{"a":1.50}', '{"a":1.5,"a":1.5}', '{"\\u0061":1.5}'])
-def test_spelling_of_json_shows(live: str) -> None:
+def test_spelling_of_json_is_compared(live: str) -> None:
     found = compare_answers(answer('{"a":1.5}'), answer(live), names())
     assert [(one.location, one.kind) for one in found] == [("body", "format")]
 
 
-def test_order_of_keys_shows() -> None:
+def test_order_of_keys_is_compared() -> None:
     assert paths(answer('{"a":1,"b":2}'), answer('{"b":2,"a":1}')) == ["body"]
 
 
-def test_json_against_text_shows() -> None:
+def test_json_against_text_is_a_difference() -> None:
     assert paths(answer("{}"), answer("{")) == ["body"]
     assert paths(answer("{"), answer("{}")) == ["body"]
 
@@ -112,7 +112,7 @@ def bodiless(given: DecodedAnswer) -> DecodedAnswer:
     return replace(given, body=b"")
 
 
-def test_tag_without_a_body_must_be_that_of_the_earlier_answer() -> None:
+def test_etag_without_a_body_equals_the_earlier_one() -> None:
     recorded, live, correspondence = answer(f'["{OURS}"]'), answer(f'["{THEIRS}"]'), names()
     assert paths(bodiless(recorded), bodiless(live), correspondence) == []
     assert paths(recorded, live, correspondence) == []
@@ -121,18 +121,18 @@ def test_tag_without_a_body_must_be_that_of_the_earlier_answer() -> None:
     assert paths(bodiless(recorded), other, correspondence) == ["header.etag"]
 
 
-def test_tag_without_a_body_must_at_least_tell_its_length() -> None:
+def test_etag_without_a_body_contains_its_length() -> None:
     recorded, live = bodiless(answer("12")), bodiless(answer("123"))
     assert paths(recorded, live) == ["header.content-length", "header.etag"]
 
 
-def test_tag_of_another_making_must_be_as_weak() -> None:
+def test_etag_of_another_algorithm_has_the_same_strength() -> None:
     recorded = answer("{}", etag='"v1"')
     assert paths(recorded, answer("{}", etag='"v2"')) == []
     assert paths(recorded, answer("{}")) == ["header.etag"]
 
 
-def test_length_or_tag_that_is_missing_shows() -> None:
+def test_missing_length_or_etag_is_a_difference() -> None:
     bare = without(answer("{}"), "content-length", "etag")
     assert paths(answer("{}"), bare) == ["header.content-length", "header.etag"]
 
@@ -141,7 +141,7 @@ def test_tag_is_expresss() -> None:
     assert entity_tag(b'{"msg":"welcome to the server"}') == 'W/"1f-HGffxx6uobnTz2YvR5DpyWJg/Ao"'
 
 
-def test_content_is_json_where_it_is_and_says_so() -> None:
+def test_body_is_json_where_typed_and_valid() -> None:
     assert answer("[1]").json_or_text == [1]
     assert answer("[1").json_or_text == "[1"
     assert answer("[1]", "text/plain").json_or_text == "[1]"

@@ -29,7 +29,7 @@ def write(directory: Path, http: JSON | None = None, sockets: JSON | None = None
     return directory
 
 
-def test_legacys_recordings_are_all_there() -> None:
+def test_shipped_recordings_are_complete() -> None:
     recordings = load(RECORDINGS)
     assert len(recordings.scenarios) == 44 + 9
     assert sum(len(one.steps) for one in recordings.scenarios) == 301 + 44
@@ -61,12 +61,12 @@ def test_every_kind_of_request_is_read(
 
 
 @pytest.mark.parametrize(("extra", "version"), [({}, "1.1"), ({"version": "1.0"}, "1.0")])
-def test_request_has_its_version(extra: dict[str, JSON], version: str) -> None:
+def test_request_has_its_http_version(extra: dict[str, JSON], version: str) -> None:
     given: dict[str, JSON] = {"method": "GET", "path": "/"}
     assert scenario(in_scenario(step(given | extra))).steps[0].request.version == version
 
 
-def test_post_without_a_body_says_so() -> None:
+def test_post_without_a_body_has_an_empty_one() -> None:
     request = scenario(in_scenario(step({"method": "POST", "path": "/"}))).steps[0].request
     assert request.body == b""
 
@@ -88,7 +88,7 @@ def test_recording_time_is_the_middle_of_the_times_mentioned() -> None:
     assert scenario(in_scenario()).moment is None
 
 
-def test_conversation_is_held_where_a_connection_opened(tmp_path: Path) -> None:
+def test_conversation_is_read_where_a_connection_opened(tmp_path: Path) -> None:
     talk: dict[str, JSON] = {"conversation": "c", "sent": [], "received": []}
     refused: JSON = {"connect": "/no", "result": "InvalidStatus: server rejected it: HTTP 403"}
     opened: JSON = {"connect": "/stream?x=1", "result": "open"}
@@ -120,13 +120,13 @@ def test_conversations_without_connections_start_at_the_root(tmp_path: Path) -> 
         ([in_scenario(step({"method": "GET", "path": "/", "repeat": {"char": "a", "count": "9"}}))], "not a number"),
     ],
 )
-def test_fault_is_told_with_its_place(tmp_path: Path, http: JSON, told: str) -> None:
+def test_invalid_recording_is_reported_with_its_position(tmp_path: Path, http: JSON, told: str) -> None:
     with pytest.raises(RecordingError) as caught:
         load(write(tmp_path, http))
     assert told in str(caught.value)
 
 
-def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
+def test_invalid_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "http.json").write_bytes(b"\xff{")
     with pytest.raises(RecordingError, match=r"http\.json"):
         load(tmp_path)
@@ -147,12 +147,12 @@ def test_directory_without_recordings_is_refused(tmp_path: Path) -> None:
         ("nothing", 0, 0, 0),
     ],
 )
-def test_part_may_be_chosen(pattern: str, scenarios: int, conversations: int, connections: int) -> None:
+def test_pattern_selects_scenarios(pattern: str, scenarios: int, conversations: int, connections: int) -> None:
     chosen = select(load(RECORDINGS), [pattern])
     assert len(chosen.scenarios) == scenarios
     assert (len(chosen.conversations), len(chosen.connections)) == (conversations, connections)
 
 
-def test_without_a_pattern_all_is_chosen() -> None:
+def test_missing_pattern_selects_all() -> None:
     recordings = load(RECORDINGS)
     assert select(recordings, ()) is recordings

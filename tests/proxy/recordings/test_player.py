@@ -74,20 +74,20 @@ async def test_service_equals_its_own_recording(client: Database, mongodb_url: s
         ("late write", []),
     ],
 )
-async def test_fault_shows_where_it_is(
+async def test_fault_is_reported_at_its_position(
     client: Database, mongodb_url: str, fault: str, found: list[tuple[str, list[str]]]
 ) -> None:
     report = await play_notebook(client, mongodb_url, fault)
     assert where(report) == found
 
 
-async def test_what_is_not_stored_shows(client: Database, mongodb_url: str) -> None:
+async def test_missing_document_is_a_difference(client: Database, mongodb_url: str) -> None:
     found = dict(where(await play_notebook(client, mongodb_url, "forgets")))
     assert found["store"] == ["store.notes.0", "store.notes.1"]
     assert found["3"][0] == "status"
 
 
-async def test_divergences_account_for_differences_and_for_no_others(client: Database, mongodb_url: str) -> None:
+async def test_divergence_explains_its_own_differences_only(client: Database, mongodb_url: str) -> None:
     text = {"legacy": "", "native": "", "reason": "", "since": "1"}
     extra = Divergence(
         id="drafts",
@@ -103,7 +103,7 @@ async def test_divergences_account_for_differences_and_for_no_others(client: Dat
     assert report.unseen == ("unused",)
 
 
-async def test_documents_may_be_there_before(client: Database, mongodb_url: str) -> None:
+async def test_documents_are_stored_before_the_scenario(client: Database, mongodb_url: str) -> None:
     note: JSON = {"_id": {"$oid": "64b7f0f0f0f0f0f0f0f0f0f0"}, "at": {"$date": "2020-01-01T00:00:00Z"}}
     request: JSON = {"method": "GET", "path": "/notes/64b7f0f0f0f0f0f0f0f0f0f0"}
     body = '{"_id":"64b7f0f0f0f0f0f0f0f0f0f0","at":"2020-01-01T00:00:00.000Z"}'
@@ -165,13 +165,13 @@ async def test_outcome_is_equal_or_stood_for(recorded: str, live: str, paths: li
     assert [each.location for one in report.results for each in one.differences] == paths
 
 
-async def test_gateways_status_stands_for_nothing_unless_told() -> None:
+async def test_gateway_status_equals_no_hang_by_default() -> None:
     async with scripted(behaving("504")) as port:
         report = await Player(f"http://127.0.0.1:{port}", QUICK).play(single("hang"))
     assert len(report.differing) == 1
 
 
-async def test_after_a_reset_the_service_is_waited_for() -> None:
+async def test_service_is_awaited_after_a_reset() -> None:
     up = asyncio.Event()
     asked: list[bytes] = []
 
@@ -191,7 +191,7 @@ async def test_after_a_reset_the_service_is_waited_for() -> None:
     assert len(asked) > 4
 
 
-async def test_service_that_does_not_come_back_ends_the_play() -> None:
+async def test_service_lost_after_a_reset_ends_the_run() -> None:
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
@@ -200,7 +200,7 @@ async def test_service_that_does_not_come_back_ends_the_play() -> None:
             await Player(f"http://127.0.0.1:{port}", IMPATIENT).play(single("reset"))
 
 
-async def test_service_that_goes_away_for_a_moment_is_waited_for() -> None:
+async def test_briefly_unreachable_service_is_awaited() -> None:
     async with scripted(behaving("ok")) as port:
         pass
     player = Player(f"http://127.0.0.1:{port}", QUICK)
@@ -217,7 +217,7 @@ async def test_service_that_goes_away_for_a_moment_is_waited_for() -> None:
         pass
 
 
-async def test_service_that_stays_away_is_told() -> None:
+async def test_unreachable_service_raises_after_the_timeout() -> None:
     async with scripted(behaving("ok")) as port:
         pass
     player = Player(f"http://127.0.0.1:{port}", IMPATIENT)
@@ -225,7 +225,7 @@ async def test_service_that_stays_away_is_told() -> None:
         await player.play_scenario(single("response").scenarios[0], lambda result: None)
 
 
-async def test_service_that_is_not_there_is_told_at_once() -> None:
+async def test_service_unreachable_at_the_start_raises_at_once() -> None:
     async with scripted(behaving("ok")) as port:
         pass
     begun = time.monotonic()
@@ -234,7 +234,7 @@ async def test_service_that_is_not_there_is_told_at_once() -> None:
     assert time.monotonic() - begun < PROMPT_TIMEOUT
 
 
-async def test_each_result_is_told_at_once() -> None:
+async def test_results_are_reported_as_they_arrive() -> None:
     heard: list[str] = []
     async with scripted(behaving("ok")) as port:
         await Player(f"http://127.0.0.1:{port}", QUICK).play(
@@ -243,7 +243,7 @@ async def test_each_result_is_told_at_once() -> None:
     assert heard == ["one"] * 3
 
 
-async def test_odd_targets_reach_the_service_as_recorded() -> None:
+async def test_unusual_targets_are_sent_as_recorded() -> None:
     seen: list[bytes] = []
     targets = ["//a//b", "/a/../b", "/a%2Fb", "/x?", "/é"]
 
@@ -283,7 +283,7 @@ async def test_conversations_and_handshakes_are_played(
     assert [one.endpoint for one in report.results] == ["WS /talk", "WS /talk", "WS /nope"]
 
 
-async def test_conversation_may_need_another_pace() -> None:
+async def test_conversation_is_retried_at_another_pace() -> None:
     # An event after 20 ms comes after a frame that is sent 10 ms later, and before one that is sent 25 ms later.
     async def script(socket: ServerConnection) -> None:
         async for frame in socket:
@@ -304,7 +304,7 @@ async def test_conversation_may_need_another_pace() -> None:
     assert len(tasks) > 4
 
 
-async def test_frames_missing_and_extra_show(client: Database) -> None:
+async def test_missing_and_extra_frames_are_differences(client: Database) -> None:
     hello: JSON = {"hello": "6b034563940a5b5bf227fda4"}
     async with serving(Notebook(client).app, ws="websockets-sansio") as port:
         hurried = replace(QUICK, pace=replace(QUICK.pace, timeout=1.5))  # a missing frame is waited for at every pace

@@ -47,7 +47,7 @@ def test_origin_is_read_from_a_url(url: str, origin: Origin) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://", "http://x:port"])
-def test_what_is_no_http_url_is_refused(url: str) -> None:
+def test_invalid_http_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|[Pp]ort"):
         Origin.parse(url)
 
@@ -59,28 +59,28 @@ def test_default_port_is_not_named() -> None:
 
 
 @pytest.mark.parametrize("target", ["//a//b", "/a/../b", "/a%2Fb", "/a?", "/a b", "*", "/é"])
-def test_target_goes_out_as_it_stands(target: str) -> None:
+def test_target_is_sent_verbatim(target: str) -> None:
     raw = serialise(ORIGIN, RecordedRequest("GET", target))
     assert raw == f"GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
 
 
-def test_request_goes_out_in_its_version() -> None:
+def test_request_is_sent_in_its_version() -> None:
     raw = serialise(ORIGIN, RecordedRequest("GET", "/", version="1.0"))
     assert raw == b"GET / HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n"
 
 
-def test_prefix_goes_before_the_target() -> None:
+def test_prefix_precedes_the_target() -> None:
     assert serialise(Origin("a", 80, prefix="/base"), RecordedRequest("GET", "/x")).startswith(b"GET /base/x ")
 
 
-def test_headers_keep_their_order_and_nothing_is_invented() -> None:
+def test_headers_keep_their_order_without_additions() -> None:
     request = RecordedRequest("POST", "/", (("x-b", "é"), ("x-a", "€"), ("x-b", "2"), ("host", "h")), b"12")
     assert serialise(ORIGIN, request) == (
         b"POST / HTTP/1.1\r\nx-b: \xe9\r\nx-a: \xe2\x82\xac\r\nx-b: 2\r\nhost: h\r\ncontent-length: 2\r\n\r\n12"
     )
 
 
-def test_length_that_was_recorded_stays() -> None:
+def test_recorded_length_is_sent() -> None:
     raw = serialise(ORIGIN, RecordedRequest("POST", "/", (("content-length", "9"),), b"12"))
     assert raw.count(b"content-length") == 1
     assert b"content-length: 9" in raw
@@ -137,7 +137,7 @@ async def test_connection_that_is_torn_down_is_a_reset() -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"])
-async def test_nothing_whole_in_time_is_a_hang(begun: bytes) -> None:
+async def test_incomplete_answer_in_time_is_a_hang(begun: bytes) -> None:
     answer = await ask(answering(begun, pause=5), RecordedRequest("GET", "/"), patience=0.1)
     assert answer == DecodedAnswer("hang")
 
@@ -184,12 +184,12 @@ async def test_content_coding_is_undone(coding: str, body: bytes, content: bytes
     assert (answer.body, answer.is_broken, answer.headers["content-encoding"]) == (content, is_broken, coding)
 
 
-async def test_head_has_the_coding_of_get_and_no_body() -> None:
+async def test_head_answer_with_a_coding_has_no_body() -> None:
     answer = await ask(answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"), RecordedRequest("HEAD", "/"))
     assert (answer.body, answer.is_broken) == (b"", False)
 
 
-async def test_what_does_not_listen_is_an_error_not_an_outcome() -> None:
+async def test_refused_connection_is_an_error() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         origin = Origin("127.0.0.1", unused.getsockname()[1])
@@ -199,6 +199,6 @@ async def test_what_does_not_listen_is_an_error_not_an_outcome() -> None:
             await reach(origin, 1)
 
 
-async def test_what_listens_is_reached() -> None:
+async def test_listening_service_is_reached() -> None:
     async with scripted(answering()) as port:
         await reach(Origin("127.0.0.1", port), 1)

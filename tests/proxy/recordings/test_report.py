@@ -35,7 +35,7 @@ def recorded(*requests: tuple[str, str]) -> Recordings:
     return Recordings((Scenario("s", steps, {}, [], {}, None),))
 
 
-def test_verdict_follows_from_what_is_left_unexplained() -> None:
+def test_verdict_depends_on_unexplained_differences() -> None:
     assert result().verdict == "equal"
     assert result("step", "GET /a", ONE, TWO).verdict == "declared"
     assert result("step", "GET /a", ONE, TWO, left=1).verdict == "differing"
@@ -62,7 +62,7 @@ def test_results_are_counted_by_subject_and_by_endpoint() -> None:
     assert [one.endpoint for one in report.differing] == ["GET /b"]
 
 
-def test_json_tells_all_that_is_not_equal() -> None:
+def test_json_lists_all_unequal_results() -> None:
     report = Report((result(), result("step", "GET /b", ONE, TWO, left=1)), 1.23456, ("unused",))
     assert report.as_json() == {
         "equal": 1,
@@ -123,7 +123,7 @@ def test_segment_that_is_an_id_somewhere_is_a_parameter(method: str, target: str
     assert endpoints.name(method, target) == name
 
 
-def test_operation_has_no_query() -> None:
+def test_operation_excludes_the_query() -> None:
     assert operation("GET", "/a/b?c=d?e") == "GET /a/b"
 
 

@@ -68,7 +68,7 @@ async def test_reset_deletes_documents_and_keeps_indexes(client: Client, mongodb
     assert (await client[DATABASE].notes.find_one())["_id"] == ObjectId("6b034563940a5b5bf227fda4")  # type: ignore[index]
 
 
-async def test_documents_come_in_the_order_stored(client: Client, mongodb_url: str) -> None:
+async def test_documents_are_read_in_stored_order(client: Client, mongodb_url: str) -> None:
     for number in (3, 1, 2):
         await client[DATABASE].a.insert_one({"_id": number})
     async with StoredDocuments(mongodb_url, DATABASE) as documents:
@@ -76,19 +76,19 @@ async def test_documents_come_in_the_order_stored(client: Client, mongodb_url: s
 
 
 @pytest.mark.parametrize("document", [{"_id": {"$oid": "short"}}, {"at": {"$date": "never"}}, "none"])
-async def test_documents_that_are_none_are_told(client: Client, mongodb_url: str, document: JSON) -> None:
+async def test_invalid_documents_are_reported(client: Client, mongodb_url: str, document: JSON) -> None:
     async with StoredDocuments(mongodb_url, DATABASE) as documents:
         with pytest.raises(SideEffectsError):
             await documents.reset({"a": [document]})
 
 
 @pytest.mark.parametrize("name", ["admin", "config", "local"])
-def test_mongodbs_own_databases_are_left_alone(name: str) -> None:
+def test_databases_of_mongodb_itself_are_kept(name: str) -> None:
     with pytest.raises(ValueError, match="MongoDB's own"):
         StoredDocuments("mongodb://127.0.0.1", name)
 
 
-async def test_database_out_of_reach_is_told() -> None:
+async def test_unreachable_database_is_reported() -> None:
     async with StoredDocuments("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", DATABASE) as documents:
         with pytest.raises(SideEffectsError, match="MongoDB"):
             await documents.reset({})
@@ -107,7 +107,7 @@ async def test_database_out_of_reach_is_told() -> None:
         ("mongodb+srv://localhost.example/x", False),
     ],
 )
-def test_only_this_machine_is_local(url: str, local: bool) -> None:
+def test_loopback_hosts_are_local(url: str, local: bool) -> None:
     assert is_local(url) is local
 
 
@@ -115,11 +115,11 @@ def test_only_this_machine_is_local(url: str, local: bool) -> None:
     ("url", "name"),
     [("mongodb://h/scribe?w=1", "scribe"), ("mongodb://h", None), ("mongodb+srv://h.example.org/x", "x")],
 )
-def test_url_may_name_the_database(url: str, name: str | None) -> None:
+def test_url_can_name_the_database(url: str, name: str | None) -> None:
     assert database_of(url) == name
 
 
-def test_what_is_no_mongodb_url_is_refused() -> None:
+def test_invalid_mongodb_url_is_refused() -> None:
     with pytest.raises(ValueError, match="invalid MongoDB URL"):
         is_local("http://127.0.0.1")
 
@@ -151,7 +151,7 @@ async def test_calls_are_read_and_cleared() -> None:
         assert await calls.read() == []
 
 
-async def test_calls_are_read_though_kept_connections_close() -> None:
+async def test_calls_are_read_over_a_new_connection() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
@@ -162,13 +162,13 @@ async def test_calls_are_read_though_kept_connections_close() -> None:
 
 
 @pytest.mark.parametrize(("path", "told"), [("text", "not JSON"), ("thing", "a list"), ("none", "404")])
-async def test_list_of_calls_that_is_none_is_told(path: str, told: str) -> None:
+async def test_invalid_list_of_calls_is_reported(path: str, told: str) -> None:
     async with serving(listing()) as port, OutsideCalls(f"http://127.0.0.1:{port}/{path}") as calls:
         with pytest.raises(SideEffectsError, match=told):
             await calls.read()
 
 
-async def test_calls_out_of_reach_are_told() -> None:
+async def test_unreachable_calls_url_is_reported() -> None:
     async with OutsideCalls("http://127.0.0.1:1/") as calls:
         with pytest.raises(SideEffectsError, match=r"127\.0\.0\.1:1"):
             await calls.clear()

@@ -32,26 +32,26 @@ async def echo(socket: ServerConnection) -> None:
         await socket.send(frame)
 
 
-async def test_frames_go_out_as_recorded_and_come_back_parsed() -> None:
+async def test_frames_are_sent_as_recorded_and_parsed() -> None:
     async with service(echo) as origin:
         sent: list[JSON] = [{"ü": 1}, "this is not json", [1]]
         received = await converse(origin, "/", sent, 4, PACE)
     assert received == [{"type": "hello"}, *sent]
 
 
-async def test_frame_too_many_is_heard() -> None:
+async def test_extra_frame_is_received() -> None:
     async with service(echo) as origin:
         assert len(await converse(origin, "/", ["1", "2"], 2, replace(PACE, grace=2.0))) == 3
 
 
-async def test_frame_that_never_comes_is_not_waited_for_for_ever() -> None:
+async def test_missing_frame_is_awaited_up_to_the_timeout() -> None:
     async with service(echo) as origin:
         begun = time.monotonic()
         assert len(await converse(origin, "/", [], 5, replace(PACE, timeout=0.3))) == 1
         assert 0.3 <= time.monotonic() - begun < PROMPT_TIMEOUT
 
 
-async def test_binary_frame_is_told_from_text() -> None:
+async def test_binary_frame_differs_from_text() -> None:
     async def binary(socket: ServerConnection) -> None:
         await socket.send(b"\x00{}")
         await socket.wait_closed()
@@ -60,7 +60,7 @@ async def test_binary_frame_is_told_from_text() -> None:
         assert await converse(origin, "/", [], 1, PACE) == [{"$bytes": "007b7d"}]
 
 
-async def test_many_frames_wait_until_they_are_read() -> None:
+async def test_many_frames_are_buffered_until_read() -> None:
     async def chatter(socket: ServerConnection) -> None:
         for number in range(200):
             await socket.send(str(number))
@@ -71,7 +71,7 @@ async def test_many_frames_wait_until_they_are_read() -> None:
 
 
 @pytest.mark.parametrize("sent", [[], ["a"] * 50])
-async def test_other_side_may_close(sent: list[str]) -> None:
+async def test_server_close_ends_the_conversation(sent: list[str]) -> None:
     async def brief(socket: ServerConnection) -> None:
         await socket.send("1")
         await socket.close(1011)
@@ -90,7 +90,7 @@ async def test_other_side_may_close(sent: list[str]) -> None:
         (b"not HTTP\r\n\r\n", "reset"),
     ],
 )
-async def test_refusal_has_a_status_if_the_service_gave_one(raw: bytes, how: str) -> None:
+async def test_refusal_has_the_status_of_the_service(raw: bytes, how: str) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(raw)
@@ -102,7 +102,7 @@ async def test_refusal_has_a_status_if_the_service_gave_one(raw: bytes, how: str
             await converse(origin, "/x", [], 0, PACE)
 
 
-async def test_handshake_may_hang() -> None:
+async def test_unanswered_handshake_is_a_hang() -> None:
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(3600)
 
@@ -110,7 +110,7 @@ async def test_handshake_may_hang() -> None:
         assert await shake_hands(Origin("127.0.0.1", port), "/", 0.2) == "hang"
 
 
-async def test_handshake_may_succeed_with_the_target_as_it_stands() -> None:
+async def test_handshake_sends_the_target_verbatim() -> None:
     seen: list[str] = []
 
     async def note(socket: ServerConnection) -> None:
@@ -122,7 +122,7 @@ async def test_handshake_may_succeed_with_the_target_as_it_stands() -> None:
     assert seen == ["//a/../b%2Fc?x=1"]
 
 
-async def test_nothing_listening_is_an_error() -> None:
+async def test_refused_connection_is_an_error() -> None:
     async with scripted(lambda reader, writer: asyncio.sleep(0)) as port:
         pass
     with pytest.raises(OSError, match=r".+"):

@@ -57,7 +57,7 @@ def stored(mode: Mode = "full") -> tuple[Sample, str]:
     return samples.sample(document, set()), json.dumps(document["content"])
 
 
-def test_differences_have_known_names_and_positions_are_shown() -> None:
+def test_differences_show_known_names_and_positions() -> None:
     sample, _ = stored()
     shown: dict[str, list[Any]] = {
         one.field: [side and side.value.get("value") for side in (one.legacy, one.native)] for one in sample.differences
@@ -70,13 +70,13 @@ def test_differences_have_known_names_and_positions_are_shown() -> None:
     }
 
 
-def test_redacted_report_holds_no_content() -> None:
+def test_redacted_report_contains_no_content() -> None:
     _, written = stored()
     assert not any(secret in written for secret in (PATIENT, AUDIO[:50], "patient"))
     assert '\\"hello\\"' in written
 
 
-def test_no_report_holds_audio() -> None:
+def test_unredacted_report_contains_no_audio() -> None:
     _, written = stored("off")
     assert PATIENT in written
     assert not any(secret in written for secret in (AUDIO[:50], TOKEN))

@@ -13,7 +13,7 @@ MOMENTS = st.floats(0, 5 * HOUR, allow_nan=False)
 
 
 @given(st.lists(st.tuples(ROUTES, MOMENTS)))
-def test_every_addition_is_in_one_slice(added: list[tuple[str, float]]) -> None:
+def test_additions_are_counted_in_one_slice(added: list[tuple[str, float]]) -> None:
     tally = CounterBatch()
     for route, at in added:
         tally.add(key("dropped", route=route), at)
@@ -43,7 +43,7 @@ def test_fields_over_the_bound_share_a_name_until_the_hour_ends() -> None:
     assert fields.admit("r", "body.new", HOUR) == "body.new"
 
 
-def test_unknown_names_at_one_place_are_told_apart_up_to_a_bound() -> None:
+def test_unknown_names_at_one_path_differ_up_to_a_bound() -> None:
     fields = Fields()
     names = [fields.admit("r", f"body.~{'b' * number}.age", 0) for number in range(1, 30)]
     assert len(set(names)) == MAX_UNKNOWN_NAMES + 1

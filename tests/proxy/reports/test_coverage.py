@@ -39,7 +39,7 @@ def test_every_remedy_is_of_a_reason() -> None:
         ("WS /transcribe", {"native": 3}, {"timeout": 3}, None),
     ],
 )
-def test_requests_that_only_native_may_serve_are_named(
+def test_native_only_requests_are_named(
     match: str, requests: dict[Backend, int], skipped: dict[Reason, int], expected: str | None
 ) -> None:
     assert native_only(RouteSummary("r", requests=requests, skipped=skipped), match) == expected

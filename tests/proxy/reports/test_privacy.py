@@ -153,7 +153,7 @@ def malformed() -> Iterator[bytes]:
     )
 
 
-async def test_patient_is_found_nowhere(routing: Path, mongodb_url: str, database: Database) -> None:
+async def test_patient_data_appear_in_no_output(routing: Path, mongodb_url: str, database: Database) -> None:
     leaky_apps.TOLD.clear()
     found: dict[str, str] = {}
     order, orders = CaptureJob.new(time.time() + 60, 50), CaptureJobs(database)

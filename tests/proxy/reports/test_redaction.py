@@ -57,14 +57,14 @@ def leaks(secret: str, told: str) -> list[str]:
 
 
 @given(values, values, st.sampled_from([CONTRACT, None]))
-def test_no_part_of_any_value_is_told(one: JSON, other: JSON, contract: Operation | None) -> None:
+def test_redacted_answer_contains_no_part_of_a_value(one: JSON, other: JSON, contract: Operation | None) -> None:
     told = redact(answered(one, sent=json.dumps(other).encode()), answered(other), contract)
     kept = {"notes", "body", "_id"}
     assert not [leak for text in (*texts(one), *texts(other)) if text not in kept for leak in leaks(text, told)]
 
 
 @given(secrets)
-def test_no_part_of_a_secret_is_told_wherever_it_stands(secret: str) -> None:
+def test_redacted_answer_contains_no_part_of_a_secret(secret: str) -> None:
     packed = {"content-encoding": "gzip", "x-patient": secret.encode().decode("latin-1")}
     places = [
         exchange(secret.encode(), "text/plain"),
@@ -85,7 +85,7 @@ def test_no_part_of_a_secret_is_told_wherever_it_stands(secret: str) -> None:
         assert not leaks(secret, told) + leaks(raw, told)
 
 
-def test_patient_survives_nowhere() -> None:
+def test_patient_data_survive_no_redaction() -> None:
     body: JSON = {"notes": [{"_id": object_id(1), "body": PATIENT, PATIENT: PATIENT}], "count": 9434765919}
     told = redact(answered(body, headers=[("x-name", PATIENT), (PATIENT.lower(), "1")]), answered({"notes": [PATIENT]}))
     assert "ghtin" not in told.lower()
@@ -93,7 +93,7 @@ def test_patient_survives_nowhere() -> None:
     assert object_id(1) not in told
 
 
-def test_shape_and_the_known_names_are_told() -> None:
+def test_redacted_answer_has_shape_and_known_names() -> None:
     told = Redactor(KEY, CONTRACT).answer(answered({"notes": [{"body": "four"}], "surname": None}))
     content = cast("dict[str, JSON]", told["body"])["content"]
     digest = Redactor(KEY).digest("four")
@@ -120,14 +120,14 @@ def test_shape_and_the_known_names_are_told() -> None:
     }
 
 
-def test_what_the_contract_shows_is_shown() -> None:
+def test_value_declared_as_shown_is_shown() -> None:
     told = redact(answered({"notes": [{"status": "active"}]}), answered({"notes": [{"status": "ended"}]}))
     assert '"value": "active"' in told
     assert '"value": "ended"' in told
     assert "active" not in redact(answered({"notes": [{"status": "active"}]}), answered({}), None)
 
 
-def test_value_is_shown_only_where_the_contract_has_the_answer() -> None:
+def test_value_is_shown_where_its_answer_is_declared_only() -> None:
     shown: JSON = {"msg": "in plain sight"}
     assert "in plain sight" in redact(answered(shown, status=404), answered(shown))
     assert "in plain sight" not in redact(answered(shown, status=500), answered(shown, status=500))
@@ -139,16 +139,16 @@ def test_field_below_a_shown_one_needs_its_own_declaration() -> None:
     assert PATIENT not in redact(answered({"msg": {"name": PATIENT}}), answered({"msg": [PATIENT]}))
 
 
-def test_long_shown_value_is_cut_and_an_odd_one_is_not_shown() -> None:
+def test_long_shown_value_is_cut_and_surrogates_are_hidden() -> None:
     assert "x" * 201 not in redact(answered({"msg": "x" * 999}), answered({"msg": "x" * 200}))
     assert '"value": "?"' not in redact(answered({"msg": "a"}), answered({"msg": "\ud800"}))
 
 
-def test_value_beyond_the_contract_is_not_shown() -> None:
+def test_undeclared_value_is_not_shown() -> None:
     assert PATIENT not in redact(answered({"msg": PATIENT}), answered({"msg": "active"}))
 
 
-def test_nothing_of_a_request_is_shown() -> None:
+def test_request_content_is_redacted() -> None:
     told = redact(
         answered({}, sent=b'{"body":"secret"}', sent_headers=((b"content-type", b"application/json"),)), answered({})
     )
@@ -156,7 +156,7 @@ def test_nothing_of_a_request_is_shown() -> None:
     assert '["body", {' in told
 
 
-def test_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
+def test_redacted_verdict_has_paths_types_and_declarations() -> None:
     legacy, native = answered({"notes": [{"body": "a"}]}), answered({"notes": [{"body": 1, "Agnes": 2}]})
     told = Redactor(KEY, CONTRACT).verdict(compare(legacy, native, CONTRACT), legacy, native)
     digest = Redactor(KEY).digest
@@ -196,7 +196,7 @@ def test_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
 
 
 @given(values)
-def test_no_part_of_what_a_dry_run_wrote_is_told(document: JSON) -> None:
+def test_redacted_dry_run_contains_no_part_of_a_value(document: JSON) -> None:
     writes: list[dict[str, JSON]] = [
         {"collection": "notes", "operation": "insert", "document": document},
         {"collection": "notes", "operation": "update", "filter": {"_id": document}, "update": {"$set": document}},
@@ -207,7 +207,7 @@ def test_no_part_of_what_a_dry_run_wrote_is_told(document: JSON) -> None:
     assert not [leak for text in texts(document) if text not in kept for leak in leaks(text, told)]
 
 
-def test_dry_run_writes_show_names_of_contract_and_mongodb() -> None:
+def test_dry_run_shows_names_of_contract_and_mongodb() -> None:
     write: dict[str, JSON] = {"collection": "notes", "operation": "update", "update": {"$set": {"body": 1, "Agnes": 2}}}
     digest = Redactor(KEY).digest
     [told] = Redactor(KEY, CONTRACT).writes([write])
@@ -220,7 +220,7 @@ def test_dry_run_writes_show_names_of_contract_and_mongodb() -> None:
     }
 
 
-def test_name_that_only_an_example_has_is_not_known() -> None:
+def test_name_from_an_example_only_is_unknown() -> None:
     schema: JSON = {"anyOf": [properties(body=True), {"enum": [{"properties": {"Agnes": 1}}]}]}
     write: dict[str, JSON] = {"collection": "notes", "operation": "insert", "document": {"body": 1, "Agnes": 2}}
     told = json.dumps(Redactor(KEY, operation(schema)).writes([write]))
@@ -244,12 +244,12 @@ def test_content_type_that_the_contract_lacks_is_not_quoted() -> None:
     assert "agnes" not in json.dumps(told).lower()
 
 
-def test_statuses_and_outcomes_are_no_secret() -> None:
+def test_statuses_and_outcomes_are_shown() -> None:
     assert '"value": "404"' in redact(answered({}), answered({}, status=404))
     assert '"value": "hang"' in redact(answered({}), exchange(outcome="hang"))
 
 
-def test_hidden_field_is_named_as_any_other() -> None:
+def test_hidden_field_is_named() -> None:
     contract = operation({"properties": {"count": {"x-compare": "ignore"}}})
     legacy, native = answered({"count": 1, "a": 1}), answered({"count": 2, "a": 1})
     told = Redactor(KEY, contract).verdict(compare(legacy, native, contract), legacy, native)
@@ -276,14 +276,14 @@ def test_short_key_is_refused() -> None:
         Redactor(b"short")
 
 
-def test_header_names_that_nobody_knows_are_data() -> None:
+def test_unknown_header_names_are_redacted() -> None:
     told = json.dumps(Redactor(KEY).answer(exchange(headers=[("x-agnes", "1"), ("etag", "2")])))
     assert "agnes" not in told
     assert '"etag"' in told
     assert all(name == name.lower() for name in HEADER_NAMES)
 
 
-def test_what_was_not_kept_is_told_by_length_and_digest() -> None:
+def test_truncated_body_is_redacted_to_length_and_digest() -> None:
     plain, body = exchange(), Body(b"", 999, (b"abcdef",))
     kept = {name: getattr(plain, name) for name in Exchange._fields}
     told = Redactor(KEY).answer(Exchange(**{**kept, "body": body}))

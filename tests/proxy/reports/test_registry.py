@@ -37,7 +37,7 @@ def observed(field: str = "body.a", revision: str | None = "one", at: float | No
     return Observation("notes.list", field, "value", time.time() if at is None else at, revision)
 
 
-async def test_one_of_several_processes_registers_a_new_difference(database: Database) -> None:
+async def test_concurrent_processes_register_a_difference_once(database: Database) -> None:
     processes = [DifferenceRegistry(database, refresh=0.0) for _ in range(4)]
     await processes[0].prepare(3600)
     results = await asyncio.gather(*(one.register([observed(), observed("body.b")]) for one in processes))
@@ -45,7 +45,7 @@ async def test_one_of_several_processes_registers_a_new_difference(database: Dat
     assert (await processes[0].register([observed()])).new == ()
 
 
-async def test_one_process_lets_a_fixed_difference_return(database: Database) -> None:
+async def test_concurrent_processes_return_a_fixed_difference_once(database: Database) -> None:
     processes = [DifferenceRegistry(database, refresh=0.0) for _ in range(4)]
     [new] = (await processes[0].register([observed()])).new
     await processes[0].mark(new.id, "fixed", Mark("fixed", time.time(), "Ada", revision="two"))
@@ -105,7 +105,7 @@ def only_difference(event: WebhookEvent) -> dict[str, Any]:
     return described  # type: ignore[has-type, no-any-return]
 
 
-async def test_writer_publishes_what_is_new_returned_or_drift(database: Database) -> None:
+async def test_writer_publishes_new_returned_and_drift_events(database: Database) -> None:
     published: list[WebhookEvent] = []
 
     def writer(revision: str) -> ReportWriter:

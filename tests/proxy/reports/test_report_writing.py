@@ -33,7 +33,7 @@ from tests.support.report_events import (
 from tests.support.waiting import HANG_TIMEOUT
 
 
-async def test_nothing_stored_holds_what_was_compared(database: Database, reports: ReportWriter) -> None:
+async def test_stored_reports_contain_no_compared_value(database: Database, reports: ReportWriter) -> None:
     secret = "Zoë Ångström-Ćwik"
     values: JSON = {"notes": [{"body": secret, "status": "active"}], secret: {secret: secret}}
     headers = [("x-" + secret.encode().decode("latin-1").lower(), secret.encode().decode("latin-1"))]
@@ -49,7 +49,7 @@ async def test_nothing_stored_holds_what_was_compared(database: Database, report
         assert json.dumps(part)[1:-1] not in stored
 
 
-async def test_documents_go_when_their_time_has_come(database: Database, reports: ReportWriter) -> None:
+async def test_documents_expire_after_the_retention(database: Database, reports: ReportWriter) -> None:
     await reports.flush()
     assert await lasting(database) == {
         "counts_by_minute": 7500,
@@ -86,7 +86,7 @@ async def test_comparisons_without_mongodb_are_dropped_and_counted(
     assert health.oldest is not None
 
 
-async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_writer_flushes_periodically_and_at_the_end(reports: ReportWriter, reading: ReportReader) -> None:
     await reports.start()
     async with asyncio.timeout(HANG_TIMEOUT):
         reports.record(differing())
@@ -106,7 +106,7 @@ async def test_reports_without_a_database_are_dropped(caplog: pytest.LogCaptureF
     assert caplog.text == ""
 
 
-async def test_without_a_key_unknown_names_are_one_field(database: Database, reading: ReportReader) -> None:
+async def test_unknown_names_without_a_key_are_one_field(database: Database, reading: ReportReader) -> None:
     for _ in range(2):
         reports = ReportWriter(database, Settings())
         reports.record(compared(answered({"zzz": 1}), answered({})))
@@ -115,7 +115,7 @@ async def test_without_a_key_unknown_names_are_one_field(database: Database, rea
     assert (field.field, field.count) == ("body.~", 2)
 
 
-async def test_fault_in_noting_stops_nothing(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_failing_entry_does_not_stop_the_writer(reports: ReportWriter, reading: ReportReader) -> None:
     fault, whole = metric("fault"), differing()
     broken = ComparisonEvent("notes.list", CONTRACT, "legacy", None, whole.legacy, whole.native)  # type: ignore[arg-type]
     reports.record(broken)
@@ -125,7 +125,7 @@ async def test_fault_in_noting_stops_nothing(reports: ReportWriter, reading: Rep
     assert route.dropped == 1
 
 
-async def test_more_than_can_be_counted_is_dropped(database: Database, reading: ReportReader) -> None:
+async def test_entries_over_the_capacity_are_dropped(database: Database, reading: ReportReader) -> None:
     reports, full = ReportWriter(database, SETTINGS, max_counts=3), metric("full")
     for number in range(9):
         reports.record(SkippedEvent(f"route {number}", "legacy", "timeout"))
@@ -135,7 +135,7 @@ async def test_more_than_can_be_counted_is_dropped(database: Database, reading: 
     assert sum(one.dropped for one in await reading.routes(recently())) == 7
 
 
-async def test_samples_that_mongodb_refuses_are_lost_alone(
+async def test_samples_refused_by_mongodb_are_dropped_alone(
     database: Database, reports: ReportWriter, reading: ReportReader
 ) -> None:
     await reports.flush()

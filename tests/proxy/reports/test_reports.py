@@ -74,7 +74,7 @@ async def test_long_span_adds_hours_and_days_up(database: Database, reading: Rep
         assert await reading.routes(span, trend=False) == (replace(notes, trend=()),)
 
 
-async def test_counts_are_told_apart_by_revision(database: Database, reading: ReportReader) -> None:
+async def test_counts_are_separated_by_revision(database: Database, reading: ReportReader) -> None:
     settings = Config.model_validate(
         {
             "legacy": {"url": "http://a"},
@@ -109,9 +109,7 @@ async def test_counts_of_several_processes_and_flushes_add_up(database: Database
     assert (route.mismatch, field.count) == (3, 3)
 
 
-async def test_what_was_long_ago_is_read_by_the_hour_and_by_the_day(
-    reports: ReportWriter, reading: ReportReader
-) -> None:
+async def test_old_counts_are_read_by_hour_and_by_day(reports: ReportWriter, reading: ReportReader) -> None:
     reports.record(differing())
     await reports.flush()
     for seconds, step in ((2 * HOUR, MINUTE), (3 * HOUR, HOUR), (30 * 86400, 86400)):
@@ -121,7 +119,7 @@ async def test_what_was_long_ago_is_read_by_the_hour_and_by_the_day(
     assert await reading.routes(Span(time.time() - 9 * HOUR, time.time() - 2 * HOUR)) == ()
 
 
-async def test_fields_are_told_with_kind_and_noise(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_fields_have_kind_and_noise(reports: ReportWriter, reading: ReportReader) -> None:
     for _ in range(2):
         reports.record(differing())
     reports.record(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
@@ -142,7 +140,7 @@ async def test_fields_are_told_with_kind_and_noise(reports: ReportWriter, readin
     assert (route.replays, route.noisy) == (2, 1)
 
 
-async def test_field_that_differs_in_many_items_is_one(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_field_differing_in_many_items_is_one_entry(reports: ReportWriter, reading: ReportReader) -> None:
     notes: JSON = [{"body": "a"}, {"body": "b"}, {"body": "c"}]
     others: JSON = [{"body": "x"}, {"body": 1}, {"body": "z"}]
     reports.record(compared(answered({"notes": notes}), answered({"notes": others})))
@@ -152,7 +150,7 @@ async def test_field_that_differs_in_many_items_is_one(reports: ReportWriter, re
     assert found[("body.notes.*.body", "type")] == (1, "breaking")
 
 
-async def test_divergences_seen_never_seen_and_no_longer_declared(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_divergences_are_observed_unobserved_or_removed(reports: ReportWriter, reading: ReportReader) -> None:
     reports.record(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
     await reports.flush()
     other = DIVERGENCE.model_copy(update={"id": "another"})
@@ -164,7 +162,7 @@ async def test_divergences_seen_never_seen_and_no_longer_declared(reports: Repor
     assert (stale.id, stale.count, stale.stale, stale.reason) == ("count-is-text", 1, True, "")
 
 
-async def test_drift_says_who_breaks_which_rule_where(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_drift_lists_backend_rule_and_location(reports: ReportWriter, reading: ReportReader) -> None:
     for _ in range(2):
         reports.record(compared(answered({"count": "x"}), answered({"count": 1})))
     reports.record(compared(answered({"count": 1}), exchange(b"x", f"text/{PATIENT.split()[0]}")))
@@ -177,7 +175,7 @@ async def test_drift_says_who_breaks_which_rule_where(reports: ReportWriter, rea
     assert await reading.drift(recently(), "other") == ()
 
 
-async def test_coverage_says_what_legacy_answered(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_coverage_counts_answers_of_legacy(reports: ReportWriter, reading: ReportReader) -> None:
     for legacy in (
         answered({}),
         answered({}),
@@ -200,7 +198,7 @@ async def test_coverage_says_what_legacy_answered(reports: ReportWriter, reading
     }
 
 
-async def test_data_as_names_does_not_fill_the_report(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_data_as_names_do_not_fill_the_report(reports: ReportWriter, reading: ReportReader) -> None:
     for number in range(50):
         reports.record(compared(answered({f"{PATIENT} {number}": 1}), answered({})))
     await reports.flush()

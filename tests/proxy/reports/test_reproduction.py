@@ -65,7 +65,7 @@ def sample(target: str = "/patients/Agnes?q=Agnes", **headers: str) -> Sample:
     return samples.sample(document, set())
 
 
-def test_recording_holds_no_value_and_says_what_was_replaced() -> None:
+def test_recording_has_no_value_and_lists_replacements() -> None:
     written = scenario(sample(authorization=f"Bearer {TOKEN}"))
     text = json.dumps(written)
     assert PATIENT not in text
@@ -74,7 +74,7 @@ def test_recording_holds_no_value_and_says_what_was_replaced() -> None:
     assert "the path's parameters, the credentials (a login is needed)" in str(written["about"])
 
 
-def test_login_comes_before_and_its_token_is_used() -> None:
+def test_login_precedes_and_its_token_is_used() -> None:
     recordings = json.dumps([{"scenario": "login", "steps": LOGIN}])
     written: Any = scenario(sample(authorization=f"Bearer {TOKEN}"), find_login(recordings, "login"))
     assert [step["name"] for step in written["steps"]] == ["register", "login", "request"]
@@ -86,9 +86,7 @@ def test_login_comes_before_and_its_token_is_used() -> None:
 
 
 @pytest.mark.parametrize(("only", "reproduced"), [(None, True), ("Agnes", False)])
-def test_recording_shows_the_difference_unless_values_matter(
-    only: str | None, reproduced: bool, tmp_path: Path
-) -> None:
+def test_recording_reproduces_differences_of_shape(only: str | None, reproduced: bool, tmp_path: Path) -> None:
     # Legacy answers `count` and native `total`, for every patient or for one alone.
     file, recorded = tmp_path / "sample.json", tmp_path / "recorded"
     file.write_text(json.dumps([scenario(sample())]))
@@ -113,7 +111,7 @@ def test_curl_command_sends_the_request(tmp_path: Path) -> None:
     assert '{"count":1}' in answer.stdout
 
 
-def test_request_that_cannot_be_anonymised_has_no_recording() -> None:
+def test_unanonymisable_request_has_no_recording() -> None:
     with pytest.raises(NotReproducible, match="cannot be anonymised"):
         scenario(replace(sample(), reproduction=None))
 
@@ -128,7 +126,7 @@ def test_conversation_has_no_recording() -> None:
         scenario(conversation("/records/{id}"))
 
 
-def test_curl_of_a_conversation_is_its_handshake() -> None:
+def test_curl_command_of_a_conversation_is_its_handshake() -> None:
     about, command = curl(conversation("/records/{id}")).split("\n")
     assert "the handshake only" in about
     assert "only type and length are stored" in about

@@ -35,7 +35,7 @@ def test_counters_that_have_expired_are_not_read(span: Span) -> None:
 
 
 @given(spans)
-def test_long_span_ends_by_hour_unless_it_ends_now(span: Span) -> None:
+def test_long_span_uses_days_unless_it_ends_now(span: Span) -> None:
     parts = segments(span, NOW)
     days = [part for part in parts if part.seconds == DAY]
     assert len(days) == (span.until - span.since > LONG)

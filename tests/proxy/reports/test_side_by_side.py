@@ -35,7 +35,7 @@ def told(found: tuple[SideBySideRow, ...]) -> list[tuple[str, int, str, str]]:
     return [(row.name, row.depth, row.legacy.mark, row.native.mark) for row in found]
 
 
-def test_field_missing_on_one_side_has_a_row_and_a_mark() -> None:
+def test_missing_field_has_a_marked_row() -> None:
     legacy: JSON = {"name": "a", "tags": []}
     found = rows(sample(answered(legacy), answered({"tags": [], "more": 1})))
     assert [row[:2] for row in told(found)][:4] == [("outcome", 0), ("status", 0), ("content-type", 0), ("body", 0)]
@@ -58,14 +58,14 @@ def test_items_are_paired_by_their_key_and_content() -> None:
     assert not any(row.marked for row in result if row.relation)
 
 
-def test_array_in_another_order_shows_which_items_moved() -> None:
+def test_reordered_array_marks_the_moved_items() -> None:
     legacy: JSON = {"list": ["a", "b", "c", "d"]}
     result = rows(sample(answered(legacy), answered({"list": ["a", "c", "b", "d"]})))
     moved = [(row.name, row.other_name) for row in result if row.relation == "moved"]
     assert moved == [("1", "2"), ("2", "1")]
 
 
-def test_moved_item_with_a_renamed_field_is_found_by_its_id() -> None:
+def test_moved_item_with_a_renamed_field_is_matched_by_id() -> None:
     ids = "600400000000000000000000", "600400000000000000000001"
     legacy: JSON = {"notes": [{"_id": ids[0], "body": "a text"}, {"_id": ids[1], "body": "another"}]}
     native: JSON = {"notes": [{"_id": ids[1], "text": "another"}, {"_id": ids[0], "text": "a text"}]}
@@ -74,7 +74,7 @@ def test_moved_item_with_a_renamed_field_is_found_by_its_id() -> None:
     assert related == [("1", "moved"), ("text", "renamed"), ("0", "moved"), ("text", "renamed")]
 
 
-def test_field_under_another_name_stands_in_one_row() -> None:
+def test_renamed_field_is_one_row() -> None:
     legacy: JSON = {"name": "Agnes", "tags": [], "flag": True}
     [renamed] = [
         row
@@ -101,7 +101,7 @@ trees = st.recursive(
 
 
 @given(trees, trees, st.dictionaries(st.integers(0, 4), st.integers(0, 4)))
-def test_each_entry_stands_in_one_row(legacy: Any, native: Any, hints: dict[int, int]) -> None:
+def test_entries_are_one_row_each(legacy: Any, native: Any, hints: dict[int, int]) -> None:
     for pairs, entries in ((pair_fields(legacy, native), "fields"), (pair_items(legacy, native, hints), "items")):
         for side, tree in (("legacy_step", legacy), ("native_step", native)):
             steps = [getattr(pair, side) for pair in pairs if getattr(pair, side) is not None]
@@ -114,7 +114,7 @@ def test_header_that_differs_is_marked() -> None:
     assert [(row.name, row.legacy.mark, row.native.mark) for row in marked] == [("location", "different", "different")]
 
 
-def test_only_what_is_near_a_difference_can_be_shown() -> None:
+def test_rows_far_from_a_difference_are_folded() -> None:
     legacy: JSON = {"name": "a", "tags": [str(number) for number in range(40)]}
     native: JSON = {"name": "a", "tags": [*(str(number) for number in range(39)), "x"]}
     found = rows(sample(answered(legacy), answered(native)))
@@ -124,7 +124,7 @@ def test_only_what_is_near_a_difference_can_be_shown() -> None:
     assert only_near(rows(sample(answered(legacy), answered(legacy)))) == ()
 
 
-def test_answer_that_never_came_has_no_body() -> None:
+def test_missing_answer_has_no_body() -> None:
     whole = sample(answered({"name": "a"}), answered({"name": "b"}))
     nothing = replace(whole.native, outcome="hang", status=0, headers=(), body=replace(whole.native.body, content=None))
     found = rows(replace(whole, native=nothing))

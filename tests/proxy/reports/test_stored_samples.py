@@ -40,7 +40,7 @@ async def test_sample_is_found_by_route_field_kind_and_verdict(reports: ReportWr
     assert await reading.samples(Span(0, time.time() - 60)) == ()
 
 
-async def test_sample_tells_both_answers_side_by_side(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_sample_contains_both_answers(reports: ReportWriter, reading: ReportReader) -> None:
     legacy = answered({"notes": [{"body": PATIENT, "status": "active"}], "count": "x"}, headers=[("etag", "1")])
     native = answered({"notes": [{"body": 5, "status": "ended"}], "count": "x"}, status=201)
     wrote: list[dict[str, JSON]] = [{"collection": "notes", "operation": "insert", "document": {"body": PATIENT}}]
@@ -107,7 +107,7 @@ async def test_pinned_sample_remains_until_it_is_unpinned(
     assert not await Storage(database).pin_sample(pinned, pinned=True)
 
 
-async def test_sample_stays_for_the_places_that_have_no_newer(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_sample_stays_where_no_newer_one_exists(reports: ReportWriter, reading: ReportReader) -> None:
     reports.record(differing())
     await reports.flush()
     reports.record(compared(answered({"notes": [{"body": "a"}], "count": 1}), answered({"notes": [{"body": "b"}]})))

@@ -84,18 +84,18 @@ def test_noise_suggests_a_rule_for_the_node(
         ("…", "value", "over the limit of a route"),
     ],
 )
-def test_noise_where_no_rule_can_be_says_why(written: tuple[Contract, Tree], field: str, kind: str, note: str) -> None:
+def test_unsuggestable_noise_has_a_remark(written: tuple[Contract, Tree], field: str, kind: str, note: str) -> None:
     found = suggest(differing(field, kind, noise=2), *written)
     assert (found.rule, found.where) == ("", "")
     assert note in found.remark
 
 
-def test_without_a_contract_nothing_can_be_named() -> None:
+def test_missing_contract_suggests_no_rule() -> None:
     assert "no operation for it" in suggest(differing("body.a")).remark
     assert "does not contain this field" in suggest(differing("body.a", noise=1)).remark
 
 
-def test_operation_that_the_file_no_longer_has(written: tuple[Contract, Tree], tmp_path: Path) -> None:
+def test_removed_operation_has_a_remark(written: tuple[Contract, Tree], tmp_path: Path) -> None:
     other = tmp_path / "openapi.yaml"
     other.write_text(OPENAPI.replace("/notes:", "/other:"))
     found = suggest(differing("body.notes", noise=1), written[0], read_tree(other))
@@ -113,11 +113,11 @@ def test_repeated_legacy_answer_suggests_a_divergence_to_finish(written: tuple[C
     assert found.remark == ""
 
 
-def test_unrepeated_header_suggests_a_divergence_and_no_rule(written: tuple[Contract, Tree]) -> None:
+def test_unrepeated_header_suggests_a_divergence(written: tuple[Contract, Tree]) -> None:
     assert suggest(differing("header.etag", "header", noise=3), *written).where == "divergences.yaml"
 
 
-def test_status_that_never_came_is_left_open(written: tuple[Contract, Tree]) -> None:
+def test_missing_status_is_omitted_from_the_suggestion(written: tuple[Contract, Tree]) -> None:
     [entry] = yaml.safe_load(suggest(differing("outcome", "outcome"), *written, statuses=(200, 0)).rule)
     assert entry["when"] == {"paths": ["outcome"]}
 
@@ -125,13 +125,13 @@ def test_status_that_never_came_is_left_open(written: tuple[Contract, Tree]) -> 
 @pytest.mark.parametrize(
     ("field", "note"), [("body.~bcdf", "hides every fault"), ("body.notes.*", "every difference below")]
 )
-def test_what_explains_too_much_says_so(written: tuple[Contract, Tree], field: str, note: str) -> None:
+def test_broad_suggestion_has_a_remark(written: tuple[Contract, Tree], field: str, note: str) -> None:
     found = suggest(differing(field, "missing"), *written, statuses=(200, 200))
     assert note in found.remark
     assert "~" not in found.rule
 
 
-def test_evidence_is_what_legacy_does_by_itself() -> None:
+def test_evidence_names_legacys_own_changes() -> None:
     assert evidence(differing("body.a", replays=0)).endswith(
         "no request of this route was sent to legacy twice (shadow.noise)"
     )

@@ -26,7 +26,7 @@ def fixed(revision: str | None, *before: str | None) -> TrackedDifference:
     return triage.mark(difference, "fixed", replace(BY, revision=revision))
 
 
-def test_id_tells_route_field_and_kind_apart() -> None:
+def test_id_depends_on_route_field_and_kind() -> None:
     ids = {
         difference_id("a", "b", "value"),
         difference_id("a", "b", "type"),
@@ -37,7 +37,7 @@ def test_id_tells_route_field_and_kind_apart() -> None:
     assert len(ids) == 5
 
 
-def test_difference_goes_through_all_states() -> None:
+def test_difference_passes_through_all_states() -> None:
     new = triage.begin(observed(1.0, "one"))
     known = triage.mark(new, "known", replace(BY, reason="dates differ", ticket="QA-7"))
     mended = triage.mark(known, "fixed", replace(BY, revision="two"))
@@ -67,7 +67,7 @@ def test_fixed_difference_returns_in_later_releases_only(
     assert triage.observe(fixed(revision, *before), observed(200.0, seen_in)).state == state
 
 
-def test_observation_before_the_mark_is_no_return() -> None:
+def test_observation_before_the_mark_is_not_a_return() -> None:
     assert triage.observe(fixed("two", "one"), observed(99.0, "two")).state == "fixed"
 
 
@@ -101,9 +101,7 @@ steps = st.lists(
 
 
 @given(revisions, steps)
-def test_stored_difference_reads_back_as_it_was(
-    revision: str | None, story: list[tuple[str, float, str | None]]
-) -> None:
+def test_stored_difference_reads_back(revision: str | None, story: list[tuple[str, float, str | None]]) -> None:
     difference = triage.begin(observed(1.0, revision))
     for step, at, where in story:
         if step == "observe":
