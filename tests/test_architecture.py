@@ -77,7 +77,7 @@ def test_every_module_of_the_proxy_is_in_a_layer() -> None:
     assert not [module for module in modules if not f"{module}.".startswith(layered)]
 
 
-def test_package_init_files_of_the_proxy_import_nothing_of_it() -> None:
+def test_package_inits_of_the_proxy_import_nothing_of_it() -> None:
     loading = [
         str(file.relative_to(ROOT))
         for file in (ROOT / "proxy").rglob("__init__.py")

@@ -128,7 +128,7 @@ def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.slow  # tests/test_planted_faults_end_to_end.py has more faults
-def test_report_names_only_what_is_broken_and_goes_quiet(stand: Stand) -> None:
+def test_report_names_the_broken_handler_only(stand: Stand) -> None:
     stand.warm()
     assert stand.ask(*OTHERS) == [200, 200, 200, 201, 200, 200]
     sound = stand.reported(lambda report: compared(report, "rest") >= len(OTHERS))
@@ -152,7 +152,7 @@ def test_report_names_only_what_is_broken_and_goes_quiet(stand: Stand) -> None:
 
 
 @pytest.mark.slow
-def test_nobody_logs_what_was_asked(stand: Stand) -> None:
+def test_queries_are_absent_from_the_log(stand: Stand) -> None:
     # Native requests codes from the terminology server with a client that logs whole URLs by default.
     assert stand.ask(get("/api/ai/search/clinicalcodes?name=ichthyosis", FOREVER)) == [200]
     deadline = time.monotonic() + HANG_TIMEOUT

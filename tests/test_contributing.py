@@ -60,11 +60,11 @@ def tables(page: Path) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_rows_of_a_table_have_as_many_cells_as_its_head(page: Path) -> None:
+def test_table_rows_have_as_many_cells_as_their_head(page: Path) -> None:
     assert [table for table in tables(page) if len(set(table)) > 1] == []
 
 
-def test_every_page_is_linked_from_another() -> None:
+def test_pages_are_all_linked() -> None:
     linked = {
         (page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in LINK.findall(page.read_text())
     }
@@ -81,7 +81,7 @@ def test_each_kind_of_change_names_a_test_to_copy() -> None:
         assert re.match(r"\d+\. Tests? to copy: `tests/", last), title
 
 
-def test_pages_for_readers_in_a_hurry_are_short() -> None:
+def test_introductory_pages_are_short() -> None:
     lengths = {page: len((ROOT / page).read_text().splitlines()) for page in ("README.md", "ARCHITECTURE.md")}
     assert lengths["README.md"] <= 120
     assert lengths["ARCHITECTURE.md"] <= 70

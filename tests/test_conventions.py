@@ -54,16 +54,16 @@ def test_functions_fit_a_screen(package: str) -> None:
     assert [module.where(each.line) for module, each in functions if each.length > MAX_FUNCTION] == []
 
 
-def test_no_test_module_is_imported() -> None:
+def test_test_modules_are_never_imported() -> None:
     assert list(imported_tests()) == []
 
 
-def test_no_attribute_is_patched() -> None:
+def test_attributes_are_not_patched() -> None:
     found = list(patches())
     assert len(found) <= PATCHES, found
 
 
-def test_no_private_name_is_used() -> None:
+def test_private_names_are_not_used() -> None:
     found = list(private_reads())
     assert len(found) <= PRIVATE_READS, found
 
@@ -77,7 +77,7 @@ def asserting() -> set[str]:
     return names
 
 
-def test_every_test_can_fail() -> None:
+def test_tests_can_all_fail() -> None:
     names = asserting()
     assert [each.name for each in functions() if each.name not in names] == []
 

@@ -51,7 +51,7 @@ def exposed() -> set[str]:
 
 
 @pytest.mark.parametrize("file", ["prometheus/alerts.yaml", "grafana/dashboards/scribe-proxy.json"])
-def test_every_metric_that_is_asked_for_exists(file: str) -> None:
+def test_metrics_of_alerts_and_dashboards_exist(file: str) -> None:
     asked = set(NAME.findall((DEPLOY / file).read_text()))
     assert asked
     assert asked <= exposed()
@@ -79,7 +79,7 @@ def test_every_command_of_the_runbook_exists() -> None:
     assert set(named) <= set(COMMANDS)
 
 
-def test_routing_file_of_the_config_map_is_sound() -> None:
+def test_routing_file_of_the_config_map_is_valid() -> None:
     (config_map,) = yaml.safe_load_all((DEPLOY / "kubernetes/routing.yaml").read_text())
     config = parse(config_map["data"]["routing.yaml"], {"LEGACY_URL": "http://legacy:4500"})
     assert all(route.share == 0 for route in config.routes)
@@ -91,7 +91,7 @@ def test_every_manifest_is_part_of_the_kustomization() -> None:
     assert set(listed) == there
 
 
-def test_what_the_deployments_mount_and_call_is_in_the_image() -> None:
+def test_files_used_by_the_deployments_are_in_the_image() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
     for source in re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
         assert all(f"!{name}" in ignored and (ROOT / name).exists() for name in source.split())
@@ -119,7 +119,7 @@ def references(place: Path) -> list[str]:
     return [one for one in found if not one.startswith("scribe-proxy:")]
 
 
-def test_every_image_is_pinned_and_pinned_anew(tmp_path: Path) -> None:
+def test_images_are_pinned_and_repinned(tmp_path: Path) -> None:
     before = [one.partition("@")[0] for one in references(ROOT)]
     assert len(before) == 5
     for digest in (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"):
@@ -128,13 +128,13 @@ def test_every_image_is_pinned_and_pinned_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:short", "; exit 1"])
-def test_nothing_is_pinned_to_what_is_no_digest(tmp_path: Path, digest: str) -> None:
+def test_malformed_digest_is_not_pinned(tmp_path: Path, digest: str) -> None:
     done = pinned(tmp_path, digest)
     assert (done.returncode, "pin-images: " in done.stderr) == (1, True)
     assert references(tmp_path) == references(ROOT)
 
 
-def test_dockerfiles_build_on_images_that_can_be_pinned() -> None:
+def test_dockerfiles_use_images_that_can_be_pinned() -> None:
     for name in IMAGES[:2]:
         text = (ROOT / name).read_text()
         bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
@@ -147,7 +147,7 @@ def manifest(name: str) -> dict[str, Any]:
     return document
 
 
-def test_compose_publishes_on_loopback_unless_asked() -> None:
+def test_compose_publishes_on_loopback_by_default() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     published = [port for service in services.values() for port in service.get("ports", ())]
     assert published
@@ -165,7 +165,7 @@ def mebibytes(text: str) -> int:
     return int(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
 
 
-def test_pod_has_memory_for_all_that_may_take_some() -> None:
+def test_pod_memory_covers_all_processes() -> None:
     # 400 MiB of a gateway whose buffers are full, the shadow process, and the files in /tmp.
     pod = manifest("deployment.yaml")["spec"]["template"]["spec"]
     resources = pod["containers"][0]["resources"]
@@ -174,7 +174,7 @@ def test_pod_has_memory_for_all_that_may_take_some() -> None:
     assert mebibytes(resources["requests"]["memory"]) >= 400 + temporary
 
 
-def test_network_policy_lets_out_what_the_gateway_asks_for() -> None:
+def test_network_policy_allows_the_gateways_targets() -> None:
     spec = manifest("network-policy.yaml")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     (legacy,) = re.findall(r"LEGACY_URL=http://([\w-]+):(\d+)", (DEPLOY / "README.md").read_text())
@@ -218,7 +218,7 @@ def nginx(place: Path, upstream: int, port: int) -> Iterator[None]:
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")
-async def test_nginx_in_front_passes_requests_on_as_they_are(tmp_path: Path) -> None:
+async def test_nginx_in_front_passes_requests_unchanged(tmp_path: Path) -> None:
     port = free_port()
     async with serving(echo) as upstream:
         with nginx(tmp_path, upstream, port):
@@ -257,7 +257,7 @@ async def test_callers_behind_nginx_spread_over_the_buckets(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")
-async def test_nginx_vouches_for_no_forged_origin(tmp_path: Path) -> None:
+async def test_nginx_removes_forged_forwarding_headers(tmp_path: Path) -> None:
     text = "legacy: {url: http://127.0.0.1:1}\ntrusted_proxies: 127.0.0.1"
     port = free_port()
     async with serving(Gateway(RoutingSnapshot.of(parse(text, {}), echo, None))) as upstream:

@@ -74,14 +74,14 @@ def inline() -> Iterator[tuple[str, str]]:
                 yield str(file.relative_to(ROOT)), quoted
 
 
-def test_every_block_names_its_language() -> None:
+def test_code_blocks_name_their_language() -> None:
     for file in (*DOCS, *OTHERS):
         assert "" not in {fence[1] for fence in FENCE.finditer(file.read_text())}, file
     assert len(blocks(*DOCS)) >= 9
 
 
 @pytest.mark.parametrize("block", blocks(*DOCS, *OTHERS), ids=lambda block: block.where)
-def test_shell_block_is_sound_shell(block: Block) -> None:
+def test_shell_block_is_valid_shell(block: Block) -> None:
     told = subprocess.run(["bash", "-n", "-c", block.text], text=True, capture_output=True, check=False)
     assert told.returncode == 0, told.stderr
 
@@ -93,7 +93,7 @@ def named() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "line"), [case for case in named() if case[1].startswith("make ")])
-def test_goals_of_make_exist(where: str, line: str) -> None:
+def test_make_targets_in_the_docs_exist(where: str, line: str) -> None:
     _, *arguments = shlex.split(line)
     goals = [argument for argument in arguments if "=" not in argument]
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -125,7 +125,7 @@ def assert_options_exist(words: list[str], where: str) -> None:
     assert asked <= known | {"-h", "--help"}, where
 
 
-def test_deployment_names_what_exists() -> None:
+def test_deployment_commands_name_existing_files() -> None:
     (block,) = blocks(ROOT / "deploy" / "README.md")
     assert (ROOT / re.findall(r"apply -k (\S+)", block.text)[0] / "kustomization.yaml").is_file()
     known = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)

@@ -127,7 +127,7 @@ def test_lock_whose_hash_is_wrong_or_absent_is_refused(index: Index, python: Pat
     assert installed(python) == set()
 
 
-def test_nothing_else_installs_packages() -> None:
+def test_packages_are_installed_by_one_script_only() -> None:
     for name in ("Makefile", "Dockerfile", ".ci/run", ".ci/audit"):
         text = (ROOT / name).read_text()
         installs = [line for line in text.splitlines() if "pip install" in line]
@@ -201,13 +201,13 @@ def test_locks_agree(name: str) -> None:
     assert {package: own[package] for package in shared} == {package: dev[package] for package in shared}
 
 
-def test_what_is_installed_here_is_what_is_locked() -> None:
+def test_installed_versions_equal_the_locked_ones() -> None:
     locked = pins("requirements-dev.lock")
     assert {package: metadata.version(package) for package in locked} == locked
 
 
 @pytest.mark.parametrize(("required", "code"), [("", 0), ("0", 0), ("1", 1)])
-def test_audit_that_reaches_no_advisories_says_so(required: str, code: int) -> None:
+def test_audit_without_advisories_reports_so(required: str, code: int) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}/v1/query"
     env = {**os.environ, "OSV_URL": nowhere, "NO_PROXY": "*", "PYTHON": sys.executable, "AUDIT_REQUIRED": required}
     done = subprocess.run([ROOT / ".ci" / "audit"], env=env, text=True, capture_output=True, check=False)

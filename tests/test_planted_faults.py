@@ -95,7 +95,7 @@ def test_planted_fault_is_named_beside_generated_values(fault: PlantedFault) -> 
         (("log",), f"created {object_id(9)} at 2026-11-22T19:41:09.120Z", ("body.log", "value")),
     ],
 )
-def test_stored_and_generated_values_are_told_apart_in_writes(
+def test_stored_and_generated_values_are_distinguished_in_writes(
     path: tuple[Any, ...], value: str, expected: tuple[str, str]
 ) -> None:
     legacy, native = (made_by(sound("note"), *made) for made in ((1, 100), (2, 120)))
@@ -106,7 +106,7 @@ def test_stored_and_generated_values_are_told_apart_in_writes(
     assert in_dry_runs(legacy, native) == {expected}
 
 
-def test_no_fault_is_found_in_a_sound_answer() -> None:
+def test_valid_answers_have_no_differences() -> None:
     for kind in ("note", "page", "error"):
         assert in_reads(sound(kind), sound(kind)) == in_recordings(sound(kind), sound(kind)) == set()
     legacy, native = (made_by(sound("note"), *made) for made in ((1, 100), (2, 120)))
@@ -114,7 +114,7 @@ def test_no_fault_is_found_in_a_sound_answer() -> None:
     assert in_reads(legacy, native) == {("body.made._id", "value"), ("body.made.at", "value"), ("body.log", "value")}
 
 
-def test_table_leaves_the_sound_answer_alone() -> None:
+def test_planted_faults_leave_the_original_unchanged() -> None:
     before = copy.deepcopy(note())
     assert json.loads(compact(note())) == before
     assert len(FAULTS) >= 45

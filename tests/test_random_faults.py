@@ -103,7 +103,7 @@ def check_fault(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 @settings(REPEATABLE)
 @given(data=st.data())
-def test_random_fault_is_named_where_it_is(name: str, data: st.DataObject) -> None:
+def test_random_fault_is_named_at_its_location(name: str, data: st.DataObject) -> None:
     check_fault(name, data)
 
 
@@ -111,14 +111,14 @@ def test_random_fault_is_named_where_it_is(name: str, data: st.DataObject) -> No
 @pytest.mark.parametrize("name", FAULTS)
 @settings(REPEATABLE, derandomize=False, max_examples=examples(100))
 @given(data=st.data())
-def test_any_random_fault_is_named_where_it_is(name: str, data: st.DataObject) -> None:
+def test_every_random_fault_is_named_at_its_location(name: str, data: st.DataObject) -> None:
     check_fault(name, data)
 
 
 @pytest.mark.parametrize("equivalent", EQUIVALENTS, ids=lambda each: each.name)
 @settings(REPEATABLE)
 @given(data=st.data())
-def test_change_without_a_meaning_is_no_difference(equivalent: Equivalent, data: st.DataObject) -> None:
+def test_equivalent_change_is_not_a_difference(equivalent: Equivalent, data: st.DataObject) -> None:
     legacy = data.draw(st.sampled_from(ANSWERS))
     native = equivalent.change(data.draw, legacy)
     assume(native is not None)
@@ -129,7 +129,7 @@ def test_change_without_a_meaning_is_no_difference(equivalent: Equivalent, data:
 
 @settings(REPEATABLE)
 @given(data=st.data())
-def test_values_that_each_side_generates_are_no_difference(data: st.DataObject) -> None:
+def test_generated_values_are_not_a_difference(data: st.DataObject) -> None:
     # Ids and dates of the exchange replace any number of recorded ones, each the same everywhere.
     recorded_answer = data.draw(st.sampled_from([each for each in JSON_ANSWERS if VOLATILE.search(text_of(each))]))
     texts = sorted({match.group() for match in VOLATILE.finditer(text_of(recorded_answer)) if is_made(match)})
@@ -159,7 +159,7 @@ def generated(answer: Exchange, texts: list[str], side: int) -> Exchange:
 
 @settings(REPEATABLE)
 @given(data=st.data())
-def test_one_byte_of_a_large_body_is_named(data: st.DataObject) -> None:
+def test_changed_byte_of_a_large_body_is_named(data: st.DataObject) -> None:
     body = json.dumps([data.draw(st.text(max_size=20)) for _ in range(3)] * 20).encode()
     index = data.draw(st.integers(0, len(body) - 1))
     flipped = body[:index] + bytes([body[index] ^ data.draw(st.integers(1, 255))]) + body[index + 1 :]
@@ -168,6 +168,6 @@ def test_one_byte_of_a_large_body_is_named(data: st.DataObject) -> None:
     assert compare(legacy, exceeding(body, limit=10)).name == "match"
 
 
-def test_recordings_hold_enough_to_search() -> None:
+def test_recordings_suffice_for_the_search() -> None:
     assert len(FAULTS) >= 30
     assert len(JSON_ANSWERS) >= 50

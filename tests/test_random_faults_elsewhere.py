@@ -129,5 +129,5 @@ def test_random_fault_elsewhere_is_named(place: str, data: st.DataObject) -> Non
 @pytest.mark.parametrize(("place", "name"), CASES)
 @settings(REPEATABLE, derandomize=False, max_examples=examples(50))
 @given(data=st.data())
-def test_any_random_fault_elsewhere_is_named(place: str, name: str, data: st.DataObject) -> None:
+def test_every_random_fault_elsewhere_is_named(place: str, name: str, data: st.DataObject) -> None:
     check_fault(place, name, data)

@@ -93,7 +93,7 @@ def test_gateway_answers_all_recordings_as_legacy_alone(environment: RecordingEn
 
 
 @pytest.mark.slow  # the gateway and the native app are each played alone
-def test_with_everything_native_only_what_is_declared_differs(environment: RecordingEnvironment) -> None:
+def test_native_differs_in_declared_differences_only(environment: RecordingEnvironment) -> None:
     with legacy(environment) as url, gateway(environment, url, EVERYTHING) as base_url:
         report = asyncio.run(play(base_url, environment, declared=True))
     assert describe_differences(report) == ""

@@ -127,7 +127,7 @@ async def fleet(directory: Path, mongod: Mongod) -> AsyncIterator[list[Replica]]
         yield [Replica(*(await each), client) for each in started]
 
 
-async def test_what_one_learns_the_others_follow_and_none_is_lost(tmp_path: Path) -> None:
+async def test_replicas_follow_each_other_and_lose_no_change(tmp_path: Path) -> None:
     if find_mongod() is None:
         pytest.skip("no mongod of its own to restart")
     async with Mongod(tmp_path / "data") as mongod, fleet(tmp_path, mongod) as replicas:

@@ -47,7 +47,7 @@ def assert_sound(account: Account, *, requests: int) -> None:
 
 
 @pytest.mark.slow
-def test_v1_keeps_what_its_openapi_says(mongodb_url: str) -> None:
+def test_v1_satisfies_its_openapi(mongodb_url: str) -> None:
     taken = {  # an address that is taken is a 400
         "include-name": "POST /api/v1/users/register",
         "checks": {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, "400"]}},
@@ -77,7 +77,7 @@ def _allow(responses: dict[str, Any], status: str, description: str) -> None:
         responses[status] = {"description": known["description"], **content}
 
 
-def test_legacy_surface_answers_as_its_contract_says(mongodb_url: str) -> None:
+def test_legacy_api_satisfies_its_contract(mongodb_url: str) -> None:
     declared = divergences.load(ROOT / "contracts" / "divergences.yaml")
     contract = as_native_answers(read_contract(ROOT / "contracts" / "openapi.yaml"), declared)
     del contract["paths"]["/transcription-stream"]  # a WebSocket

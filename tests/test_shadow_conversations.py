@@ -323,7 +323,7 @@ async def test_planted_fault_is_named_alone(stand: Stand, fault: str) -> None:
     assert event.verdict.is_mismatch is bool(expected)
 
 
-async def test_text_that_came_late_from_legacy_is_declared(stand: Stand) -> None:
+async def test_late_text_of_legacy_is_declared(stand: Stand) -> None:
     # Legacy transcribes the parts and the whole at once, native one after the other.
     stand.native.fault = unchanged
     served = read_conversation(stand.raw, 100)

@@ -145,7 +145,7 @@ def scenarios() -> Recordings:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("routes", [LEGACY, NATIVE] if WHOLE else [MIXED + LEGACY])
 @shows("dry-run-model")
-async def test_only_what_is_declared_differs(
+async def test_recordings_in_the_shadow_differ_as_declared_only(
     routes: str, environment: RecordingEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played = await play(environment, scenarios(), routes, monkeypatch)

@@ -35,7 +35,7 @@ async def gateway(mongodb_url: str, text: str) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-async def test_health_is_v1s_by_a_route_of_its_own_alone(mongodb_url: str) -> None:
+async def test_health_belongs_to_v1_by_its_own_route_only(mongodb_url: str) -> None:
     async with gateway(mongodb_url, LEGACY) as client:
         assert (await client.get("/health")).text == "legacy"
     async with gateway(mongodb_url, LEGACY + EVERYTHING) as client:
@@ -46,7 +46,7 @@ async def test_health_is_v1s_by_a_route_of_its_own_alone(mongodb_url: str) -> No
         assert "Cannot POST /health" in (await client.post("/health")).text
 
 
-async def test_shipped_file_gives_v1_its_own_paths_and_shows_it(mongodb_url: str) -> None:
+async def test_shipped_file_routes_v1_and_documents_it(mongodb_url: str) -> None:
     docs = load(ROUTING, {}).docs
     assert docs is not None
     assert docs.native == OPENAPI

@@ -69,7 +69,7 @@ def test_name_is_split_into_its_words(name: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("package", ["common", "proxy", "handlers"])
-def test_identifiers_use_no_dropped_word(package: str) -> None:
+def test_identifiers_contain_no_dropped_word(package: str) -> None:
     assert dropped(package) == []
 
 
@@ -80,13 +80,13 @@ def test_class_names_are_unique_in_a_package(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", ["common", "proxy", "handlers", "demo", "bench", "tests"])
-def test_no_sentence_of_a_docstring_begins_with_what(package: str) -> None:
+def test_docstrings_contain_no_subordinate_sentence(package: str) -> None:
     texts = [(module.where(line), text) for module in modules(package) for line, text in module.texts]
     assert [place for place, text in texts if SUBORDINATE.search(text)] == []
 
 
 @pytest.mark.parametrize("package", ["common", "proxy", "handlers", "demo", "bench", "tests"])
-def test_docstrings_have_no_word_of_the_earlier_style(package: str) -> None:
+def test_docstrings_contain_no_dialect(package: str) -> None:
     texts = [(module.where(line), text) for module in modules(package) for line, text in module.texts]
     assert [place for place, text in texts if DIALECT.search(text)] == []
 
@@ -104,7 +104,7 @@ def test_docstrings_of_functions_begin_with_a_verb(package: str) -> None:
     assert [module.where(each.line) for module, each in functions if NOT_A_VERB.match(each.docstring)] == []
 
 
-def test_name_of_a_test_is_its_docstring() -> None:
+def test_tests_have_no_docstring() -> None:
     tests = [
         (module, each) for module in modules("tests") for each in module.functions if each.name.startswith("test_")
     ]

@@ -30,7 +30,7 @@ def failure() -> Exception:
         return error
 
 
-def test_formatter_hides_messages_of_any_exception() -> None:
+def test_formatter_hides_messages_of_exceptions() -> None:
     error = failure()
     record = logging.LogRecord(
         "app", logging.ERROR, "", 0, "%s failed", ("x",), (type(error), error, error.__traceback__)
@@ -40,7 +40,7 @@ def test_formatter_hides_messages_of_any_exception() -> None:
     assert json.loads(line)["exception"] == trace_of(error)
 
 
-async def test_failed_task_is_reported_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failed_task_is_logged_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
     async def fail() -> None:
         raise failure()
 
@@ -64,7 +64,7 @@ async def test_failed_task_is_reported_without_its_message(caplog: pytest.LogCap
     ],
     ids=["process", "thread", "finaliser", "log"],
 )
-def test_uncaught_error_is_reported_without_its_message(fault: str) -> None:
+def test_uncaught_error_is_logged_without_its_message(fault: str) -> None:
     program = (
         "from proxy.observability.log_writer import configure_logging\nconfigure_logging()\n"
         f"secret = ''.join(reversed({CANARY[::-1]!r}))\n{fault}\n"
@@ -74,6 +74,6 @@ def test_uncaught_error_is_reported_without_its_message(fault: str) -> None:
     assert CANARY not in done.stderr
 
 
-def test_no_module_logs_an_exception_with_its_message() -> None:
+def test_modules_never_log_exception_messages() -> None:
     found = [path.name for path in SOURCES if re.search(r"logger\.exception|exc_info=(?!None)", path.read_text())]
     assert found == []

@@ -26,7 +26,7 @@ def queue_with_clock() -> tuple[FairQueue, Clock]:
     return FairQueue(asyncio.get_running_loop(), clock), clock
 
 
-async def test_client_with_much_work_waits_for_the_others() -> None:
+async def test_client_of_much_work_waits_for_the_others() -> None:
     queue, _ = queue_with_clock()
     done: list[str] = []
     for client in ("many", "many", "many", "one", "other"):
@@ -46,7 +46,7 @@ async def test_large_work_ends_its_pass() -> None:
         assert done == list(range(passes))
 
 
-async def test_work_that_takes_its_time_ends_its_pass() -> None:
+async def test_long_work_ends_its_pass() -> None:
     queue, clock = queue_with_clock()
     done: list[int] = []
 
@@ -62,7 +62,7 @@ async def test_work_that_takes_its_time_ends_its_pass() -> None:
     assert len(done) == 2
 
 
-async def test_work_that_fails_leaves_the_rest_in_the_queue() -> None:
+async def test_failing_work_leaves_the_rest_in_the_queue() -> None:
     queue, _ = queue_with_clock()
     failures: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))
@@ -91,7 +91,7 @@ async def test_turn_is_immediate_while_passes_are_short() -> None:
         turn.send(None)
 
 
-async def test_turns_of_a_client_that_waits_come_one_in_a_pass() -> None:
+async def test_waiting_client_gets_one_turn_a_pass() -> None:
     queue, clock = queue_with_clock()
     begun: list[str] = []
 
@@ -109,7 +109,7 @@ async def test_turns_of_a_client_that_waits_come_one_in_a_pass() -> None:
     assert begun.index("b") <= 3
 
 
-async def test_turn_of_a_cancelled_waiter_goes_to_the_next() -> None:
+async def test_turn_of_a_cancelled_waiter_passes_to_the_next() -> None:
     queue, _ = queue_with_clock()
     first, second = (asyncio.create_task(queue.wait("a")) for _ in range(2))
     await asyncio.sleep(0)

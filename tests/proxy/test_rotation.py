@@ -9,7 +9,7 @@ from proxy.rotation import Rotation
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30))
-def test_clients_take_turns_and_items_keep_their_order(clients: list[str]) -> None:
+def test_clients_alternate_and_items_keep_their_order(clients: list[str]) -> None:
     rotation = Rotation[tuple[str, int]]()
     for number, client in enumerate(clients):
         rotation.add(client, (client, number))
@@ -27,7 +27,7 @@ def test_clients_take_turns_and_items_keep_their_order(clients: list[str]) -> No
         assert client not in rotation
 
 
-def test_client_that_was_served_waits_behind_the_others() -> None:
+def test_served_client_moves_to_the_end() -> None:
     rotation = Rotation[int]()
     for client, item in (("a", 1), ("a", 2), ("b", 3)):
         rotation.add(client, item)

@@ -17,16 +17,16 @@ from proxy.wording import closest, counted, did_you_mean
         (1204, "replay", ",", "1,204 replays"),
     ],
 )
-def test_noun_follows_its_number(number: int, noun: str, spec: str, expected: str) -> None:
+def test_noun_is_singular_or_plural_by_number(number: int, noun: str, spec: str, expected: str) -> None:
     assert counted(number, noun, spec) == expected
 
 
 @pytest.mark.parametrize(("word", "expected"), [("chekc", "check"), ("status", "status"), ("zzz", None), ("", None)])
-def test_closest_word_is_the_one_that_was_meant(word: str, expected: str | None) -> None:
+def test_closest_word_is_found(word: str, expected: str | None) -> None:
     assert closest(word, ("check", "status")) == expected
 
 
-def test_suggestion_is_shown_only_where_a_word_is_close() -> None:
+def test_suggestion_requires_a_close_word() -> None:
     assert did_you_mean("chekc", ("check", "status")) == "; did you mean check?"
     assert did_you_mean("chekc", ("check",), "`{}`".format) == "; did you mean `check`?"
     assert did_you_mean("zzz", ("check",)) == ""

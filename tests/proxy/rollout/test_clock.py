@@ -132,7 +132,7 @@ async def test_bake_time_that_begins_in_the_future_starts_again() -> None:
     assert await process.after(1.0, -DAY) == ["gate", "start"]
 
 
-def test_clock_follows_the_store_and_tells_its_jumps() -> None:
+def test_clock_follows_the_store_and_reports_jumps() -> None:
     steady = [0.0]
     clock = Clock(lambda: 500.0, lambda: steady[0])
     clock.set(1000.0)

@@ -18,7 +18,7 @@ from proxy.types import BasisPoints
 from tests.support.rollout_replica import PLAIN, STAGED, config, recorded, replica, running
 
 
-async def test_native_that_fails_is_capped_when_it_is_looked_at() -> None:
+async def test_failing_native_is_capped_at_the_evaluation() -> None:
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         assert (one.share(), one.limits) == (5000, {})
@@ -32,7 +32,7 @@ async def test_native_that_fails_is_capped_when_it_is_looked_at() -> None:
         await recorded(one, change.by.reason)
 
 
-async def test_nothing_is_capped_without_legacy_or_native_callers() -> None:
+async def test_route_without_legacy_or_native_callers_is_not_capped() -> None:
     one = replica(config(PLAIN, "{name: b, match: GET /b, native: 0%, guard: {}}"), MemoryStore())
     async with running(one):
         one.legacy_down = True
@@ -55,7 +55,7 @@ async def test_failed_health_checks_cap_a_share_without_traffic() -> None:
         assert one.share("b") == 500  # no guard is configured
 
 
-async def test_rollout_rises_to_its_end_but_not_without_evidence() -> None:
+async def test_rollout_promotes_to_its_end_with_evidence_only() -> None:
     one = replica(config(STAGED), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
@@ -73,7 +73,7 @@ async def test_rollout_rises_to_its_end_but_not_without_evidence() -> None:
         assert one.limits == {}
 
 
-async def test_missed_gate_begins_the_hold_anew() -> None:
+async def test_failed_gate_restarts_the_bake_time() -> None:
     one = replica(config(STAGED.replace("200ms", "10s")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
@@ -89,7 +89,7 @@ async def test_missed_gate_begins_the_hold_anew() -> None:
         assert standing.state.missed is not None
 
 
-async def test_people_take_the_wheel() -> None:
+async def test_operator_actions_take_effect() -> None:
     one = replica(config(STAGED.replace("200ms", "1d")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
@@ -120,9 +120,7 @@ async def test_people_take_the_wheel() -> None:
         ("a", "amara", "\n", "a reason is required"),
     ],
 )
-async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(
-    name: str, actor: str, reason: str, text: str
-) -> None:
+async def test_action_requires_a_route_an_actor_and_a_reason(name: str, actor: str, reason: str, text: str) -> None:
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         with pytest.raises(Refused, match=text):
@@ -163,7 +161,7 @@ async def test_acknowledged_cap_is_released_after_its_cooldown() -> None:
         assert one.share() == 5000  # what was seen before does not count again
 
 
-async def test_clock_that_jumps_moves_nothing() -> None:
+async def test_jump_of_the_clock_promotes_nothing() -> None:
     wall = [1.8e9]
     store, clock = MemoryStore(Clock(lambda: wall[0])), Clock(lambda: wall[0])
     one = replica(config(STAGED.replace("200ms", "1h")), store, clock=clock)
@@ -180,7 +178,7 @@ async def test_clock_that_jumps_moves_nothing() -> None:
         assert one.share() == 1000
 
 
-async def test_changed_file_is_followed_and_noted() -> None:
+async def test_changed_file_is_applied_and_recorded() -> None:
     one = replica(config(PLAIN, STAGED.replace("name: a, match: GET /a", "name: b, match: GET /b")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share("b") == 1000)

@@ -64,7 +64,7 @@ async def databases(mongodb_url: str) -> AsyncIterator[Stores]:
         await each.close()
 
 
-async def test_what_one_replica_caps_the_other_has_within_two_seconds(databases: Stores) -> None:
+async def test_cap_reaches_another_replica_within_two_seconds(databases: Stores) -> None:
     one, other = replica(config(PLAIN), databases()), replica(config(PLAIN), databases())
     async with running(one, other):
         one.serve(status=500)
@@ -131,7 +131,7 @@ async def test_cap_survives_a_restart_but_not_another_revision(databases: Stores
         assert again.share() == 5000
 
 
-async def test_what_legacy_showed_survives_a_restart(databases: Stores) -> None:
+async def test_baseline_survives_a_restart(databases: Stores) -> None:
     one = replica(config(PLAIN), databases())
     async with running(one):
         one.serve(100, status=401, backend="legacy")
@@ -144,7 +144,7 @@ async def test_what_legacy_showed_survives_a_restart(databases: Stores) -> None:
         assert again.share() == 5000
 
 
-async def test_controller_without_mongodb_caps_and_promotes_nothing(mongodb_url: str, databases: Stores) -> None:
+async def test_unreachable_mongodb_allows_caps_and_no_promotion(mongodb_url: str, databases: Stores) -> None:
     text = config(STAGED, PLAIN.replace("name: a, match: GET /a", "name: b, match: GET /b"))
     other = replica(text, databases())
     async with Relay(mongodb_url) as relay:
@@ -174,7 +174,7 @@ async def test_controller_without_mongodb_caps_and_promotes_nothing(mongodb_url:
         assert told == [("a", "rollback"), ("a", "start"), ("b", "cap")]  # each once
 
 
-async def test_of_two_that_cap_apart_from_each_other_the_lower_stays(mongodb_url: str, databases: Stores) -> None:
+async def test_separate_caps_merge_to_the_lower(mongodb_url: str, databases: Stores) -> None:
     other = replica(config(PLAIN), databases())
     async with Relay(mongodb_url) as relay:
         await relay.mend()
@@ -254,7 +254,7 @@ async def test_history_has_the_share_in_force_before_and_after(
     assert [(entry.kind, entry.before, entry.after) for entry in history if entry.kind != "config"] == shown
 
 
-async def test_history_holds_the_difference_of_each_revision() -> None:
+async def test_history_contains_the_diff_of_each_revision() -> None:
     texts = ["routes:\n  - native: 50%\n", "routes:\n  - native: 30%\n"]
     one = replica(config(PLAIN), MemoryStore(), text=lambda: texts[0])
     async with running(one):

@@ -13,7 +13,7 @@ from proxy.config.route_models import Guard
 WINDOW = int(Guard().window)
 
 
-async def test_healthy_minutes_with_bursts_cap_nothing() -> None:
+async def test_healthy_minutes_with_bursts_cause_no_cap() -> None:
     async with simulation(seed=3, pool=WARM_UP) as simulated:
         healthy = simulated.healthy(600, bursts=45)
     assert (healthy.alarm, healthy.seconds, healthy.bursts > 2) == ("", 600, True)
@@ -30,7 +30,7 @@ async def test_same_seed_simulates_the_same_traffic() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 103))
-async def test_healthy_hours_with_bursts_cap_nothing(seed: int) -> None:
+async def test_healthy_hours_with_bursts_cause_no_cap(seed: int) -> None:
     healthy = await healthy_time(seed, seconds=3600)
     assert (healthy.alarm, healthy.seconds) == ("", 3600)
 

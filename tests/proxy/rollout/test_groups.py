@@ -69,7 +69,7 @@ class Process:
         return other
 
 
-async def test_guard_that_fails_on_one_route_caps_its_group() -> None:
+async def test_guard_failing_on_one_route_caps_its_group() -> None:
     process = Process()
     process.serve("create", 500)
     process.evaluator.evaluate(time.monotonic())
@@ -82,7 +82,7 @@ async def test_guard_that_fails_on_one_route_caps_its_group() -> None:
 
 
 @pytest.mark.parametrize("name", ["list", "create", "notes"])
-async def test_rollback_by_route_or_group_holds_for_the_group(name: str) -> None:
+async def test_rollback_by_route_or_group_applies_to_the_group(name: str) -> None:
     process = Process()
     route = process.shares.route(name)
     state = await carry_out(
@@ -92,7 +92,7 @@ async def test_rollback_by_route_or_group_holds_for_the_group(name: str) -> None
     assert process.shares_now() == {"list": 100, "create": 100, "other": 500}
 
 
-async def test_evidence_of_a_group_is_that_of_all_its_routes() -> None:
+async def test_evidence_of_a_group_is_the_sum_of_its_routes() -> None:
     text = config(
         f"{LIST}, group: notes",
         f"{CREATE}, group: notes",
@@ -113,7 +113,7 @@ async def test_evidence_of_a_group_is_that_of_all_its_routes() -> None:
     assert change.route == "notes"
 
 
-async def test_capped_route_takes_its_cap_into_a_group_and_out_of_it() -> None:
+async def test_cap_moves_with_a_route_into_and_out_of_a_group() -> None:
     alone = config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%")
     process = Process(alone)
     process.serve("list", 500)
@@ -125,7 +125,7 @@ async def test_capped_route_takes_its_cap_into_a_group_and_out_of_it() -> None:
     assert process.shares_now() == {"list": 0, "create": 0}
 
 
-async def test_group_without_a_state_starts_with_those_of_its_routes() -> None:
+async def test_new_group_starts_with_the_states_of_its_routes() -> None:
     alone = Process(config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%"))
     alone.serve("list", 500)
     alone.evaluator.evaluate(time.monotonic())
@@ -137,7 +137,7 @@ async def test_group_without_a_state_starts_with_those_of_its_routes() -> None:
     assert process.shares_now() == {"list": 5000, "create": 5000, "other": 500}
 
 
-async def test_cap_of_vanished_routes_is_logged_and_returns_with_them(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cap_of_removed_routes_is_logged_and_returns_with_them(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     process.serve("list", 500)
     process.evaluator.evaluate(time.monotonic())
@@ -166,7 +166,7 @@ def test_group_has_the_lowest_cap_and_stage_of_its_routes() -> None:
     assert merged_state(route, []) == initial_state(route)
 
 
-def test_leader_of_a_group_is_pinned_only_with_all_others() -> None:
+def test_leader_of_a_group_is_pinned_with_all_routes_only() -> None:
     text = config(f"{LIST}, group: notes, pin: legacy", f"{CREATE}, group: notes")
     leaders = RouteGroups(text.routes).leaders()
     assert [route.name for route in leaders] == ["create"]

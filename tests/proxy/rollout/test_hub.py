@@ -85,7 +85,7 @@ async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
             assert [limit and limit.cap for limit in limits] == [share] * 4
 
 
-async def test_actions_of_many_workers_at_once_end_in_one_state(path: Path) -> None:
+async def test_concurrent_actions_of_workers_end_in_one_state(path: Path) -> None:
     async with running(path, 4) as (_, stores), workers(stores) as found:
         outcomes = await asyncio.gather(
             *(
@@ -106,14 +106,14 @@ async def test_worker_that_starts_later_has_the_present_state(path: Path) -> Non
             assert later.limits["all"].cap == 0
 
 
-async def test_worker_that_does_not_apply_delays_others_briefly(path: Path) -> None:
+async def test_worker_without_an_acknowledgement_delays_others_briefly(path: Path) -> None:
     async with running(path, 2, apply_timeout=0.2) as (_, (store, stuck)), stuck.following() as changes:
         assert await store.replace(FIRST)
         assert await anext(changes) == FIRST  # and is never applied, as far as the supervisor knows
         assert await store.replace(next_of(FIRST))
 
 
-async def test_worker_that_falls_too_far_behind_is_disconnected(path: Path) -> None:
+async def test_worker_far_behind_is_disconnected(path: Path) -> None:
     async with running(path, 2, apply_timeout=0.0, max_unapplied=5) as (_, (store, stuck)):
         async with stuck.following() as changes:
             for number in range(8):
@@ -124,7 +124,7 @@ async def test_worker_that_falls_too_far_behind_is_disconnected(path: Path) -> N
         assert len(await stuck.states()) == 8  # connected again
 
 
-async def test_supervisor_that_is_gone_is_unavailable(path: Path) -> None:
+async def test_stopped_supervisor_is_unavailable(path: Path) -> None:
     with pytest.raises(Unavailable):
         await HubStore(path).states()
     async with running(path, 1) as (hub, (store,)):
@@ -152,7 +152,7 @@ async def test_message_over_the_bound_closes_that_connection_alone(path: Path) -
         assert await other.states() == {}
 
 
-async def test_hub_leaves_nothing_behind(path: Path) -> None:
+async def test_stopped_hub_removes_its_socket_and_thread(path: Path) -> None:
     async with running(path, 1) as (_, (store,)):
         await store.states()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -161,7 +161,7 @@ async def test_hub_leaves_nothing_behind(path: Path) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_rollback_holds_in_all_workers_and_in_replacements(
+async def test_rollback_applies_to_all_workers_and_replacements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPS_TOKEN", TOKEN)

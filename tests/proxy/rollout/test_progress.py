@@ -45,7 +45,7 @@ def waits(
     return found.waits
 
 
-def test_stage_rises_after_gates_hold_for_the_whole_bake_time() -> None:
+def test_stage_rises_once_gates_held_for_the_bake_time() -> None:
     assert waits() == "nothing"
     assert waits(now=DAY - 1) == "bake_time"
 
@@ -64,30 +64,30 @@ def test_remaining_bake_time_is_never_negative() -> None:
         ({"paused": MARK}, "paused"),
     ],
 )
-def test_cap_or_a_person_keeps_it(change: dict[str, Cap | Attribution], expected: str) -> None:
+def test_cap_and_pause_block_the_promotion(change: dict[str, Cap | Attribution], expected: str) -> None:
     assert waits(replace(FIRST, **change)) == expected  # type: ignore[arg-type]
 
 
-def test_failed_gate_keeps_the_stage_and_chance_alone_fails_none() -> None:
+def test_failed_gate_blocks_and_possible_chance_waits() -> None:
     assert waits(seen=replace(GOOD, native_errors=50)) == "gate"
     assert waits(seen=replace(GOOD, differing=40)) == "gate"
     assert waits(seen=replace(GOOD, native_errors=8)) == "evidence"  # above, and perhaps by chance
     assert waits(seen=replace(GOOD, native_errors=50, legacy_errors=50)) == "nothing"  # legacy's callers err as much
 
 
-def test_too_little_seen_keeps_it() -> None:
+def test_missing_evidence_blocks_the_promotion() -> None:
     assert waits(seen=Evidence()) == "evidence"
     assert waits(seen=replace(GOOD, native=99, native_errors=0)) == "evidence"
     assert waits(seen=replace(GOOD, compared=99)) == "evidence"
 
 
-def test_usual_legacy_rate_counts_where_legacy_has_no_requests() -> None:
+def test_baseline_is_used_where_legacy_has_no_requests() -> None:
     alone = replace(GOOD, native_errors=500, legacy=0, legacy_errors=0)
     assert waits(seen=alone) == "gate"
     assert waits(seen=alone, usual=FailureRatio(100, 1000)) == "nothing"
 
 
-def test_route_that_is_not_compared_has_no_gate_of_mismatches() -> None:
+def test_uncompared_route_has_no_mismatch_gate() -> None:
     assert waits(seen=replace(GOOD, compared=0), chosen=route(shadow=0)) == "nothing"
 
 
@@ -101,18 +101,18 @@ def test_route_that_is_not_compared_has_no_gate_of_mismatches() -> None:
         ("GET /a", 0, False),
     ],
 )
-def test_what_is_compared(match: str, shadow: object, expected: bool) -> None:
+def test_comparable_routes_depend_on_method_and_shadow(match: str, shadow: object, expected: bool) -> None:
     assert is_compared(match.partition(" ")[0], route(match=match, shadow=shadow).shadow) is expected
 
 
-def test_file_is_the_limit_where_it_allows_no_higher_share() -> None:
+def test_file_limit_blocks_the_promotion() -> None:
     assert waits(chosen=route(native="0.5%")) == "file"
     assert waits(chosen=route(native="1%")) == "file"
     assert waits(chosen=route(pin="legacy")) == "file"
     assert waits(chosen=route(native="2%")) == "nothing"
 
 
-def test_person_must_agree_where_that_is_wanted() -> None:
+def test_promotion_requires_an_approval_where_configured() -> None:
     assert ROUTE.rollout is not None
     assert (
         waits(chosen=ROUTE.model_copy(update={"rollout": ROUTE.rollout.model_copy(update={"approve": True})}))
@@ -120,19 +120,19 @@ def test_person_must_agree_where_that_is_wanted() -> None:
     )
 
 
-def test_at_the_last_stage_it_is_complete_and_watches_on() -> None:
+def test_last_stage_is_completed_and_still_gated() -> None:
     last = promote(ROUTE, FIRST, MARK)
     assert waits(last, now=9 * DAY) == "completed"
     assert waits(last, replace(GOOD, differing=400), now=9 * DAY) == "gate"
 
 
-def test_without_a_rollout_there_is_no_progress() -> None:
+def test_route_without_a_rollout_has_no_progress() -> None:
     plain = route(rollout=None, native="5%")
     assert progress(plain, initial_state(plain), GOOD, None, DAY) is None
     assert progress(ROUTE, initial_state(ROUTE), GOOD, None, DAY) is None
 
 
-def test_timetable_gives_each_stage_its_earliest_time() -> None:
+def test_timetable_has_the_earliest_time_of_each_stage() -> None:
     assert ROUTE.rollout is not None
     assert list(timetable(ROUTE.rollout, 1000.0)) == [(100, 1000.0), (5000, 1000.0 + DAY)]
 
@@ -145,7 +145,7 @@ def scheduled(**rollout: object) -> Route:
     return route(shadow=0, rollout={"stages": ["1%", "50%", "100%"], "bake_time": "1d", **rollout})
 
 
-def test_stages_may_have_bake_times_of_their_own() -> None:
+def test_stages_can_have_their_own_bake_times() -> None:
     chosen = scheduled(stages=["1%", {"share": "50%", "bake_time": "3d"}, "100%"])
     assert chosen.rollout is not None
     assert list(timetable(chosen.rollout, 0.0)) == [(100, 0.0), (5000, DAY), (FULL, 4 * DAY)]
@@ -168,7 +168,7 @@ def test_rollout_waits_for_its_window(hours: float, expected: str, left: float) 
     assert found.left == pytest.approx(left)
 
 
-def test_timetable_skips_what_is_outside_the_window() -> None:
+def test_timetable_skips_times_outside_the_window() -> None:
     chosen = scheduled(window=WINDOW)
     assert chosen.rollout is not None
     times = [at for _, at in timetable(chosen.rollout, MONDAY - DAY)]

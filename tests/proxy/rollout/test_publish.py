@@ -21,7 +21,7 @@ def change(kind: Kind, before: int = 2500, after: int = 0) -> AuditEntry:
     return AuditEntry(kind, BY, BasisPoints(before), BasisPoints(after), "notes.list", "r2")
 
 
-def test_notice_says_what_became_of_a_share_and_why() -> None:
+def test_event_describes_the_share_and_its_reason() -> None:
     notice = publish.webhook_event(change("cap"))
     assert notice is not None
     assert json.loads(notice.body()) == {
@@ -58,7 +58,7 @@ def test_webhook_gets_every_change_of_a_share_or_rollout(made: AuditEntry, kind:
     assert (event.type if event is not None else None) == kind
 
 
-def test_prometheus_has_both_shares_and_who_is_with_cap() -> None:
+def test_metrics_contain_shares_and_caps_by_actor() -> None:
     route = Route.model_validate({"name": "told.route", "match": "GET /told", "native": "50%"})
     publish.show(route, Effective(ZERO, "cap", "capped at 0%", cap=ZERO))
     publish.count(AuditEntry("cap", BY, BasisPoints(5000), ZERO, "told.route"))

@@ -81,7 +81,7 @@ async def store(request: pytest.FixtureRequest, mongodb_url: str, hub: HubStore)
             yield MongoStore(database)
 
 
-async def test_state_comes_back_as_it_was(store: Store) -> None:
+async def test_state_reads_back(store: Store) -> None:
     state = guard_failed(ROUTE, next_of(FIRST), "errors 40%", 30.0)
     assert state is not None
     for each in (FIRST, next_of(FIRST), state):
@@ -91,7 +91,7 @@ async def test_state_comes_back_as_it_was(store: Store) -> None:
     assert await store.state("other") is None
 
 
-async def test_only_the_next_version_takes_a_states_place(store: Store) -> None:
+async def test_state_is_replaced_by_the_next_version_only(store: Store) -> None:
     assert await store.replace(FIRST)
     assert not await store.replace(FIRST)
     second = next_of(FIRST)
@@ -101,7 +101,7 @@ async def test_only_the_next_version_takes_a_states_place(store: Store) -> None:
     assert await store.state("notes.list") == second
 
 
-async def test_of_many_that_promote_at_once_one_does(store: Store) -> None:
+async def test_concurrent_promotions_succeed_once(store: Store) -> None:
     await store.replace(FIRST)
     done = await asyncio.gather(*(store.replace(next_of(FIRST, 20.0 + turn)) for turn in range(20)))
     assert sum(done) == 1
@@ -119,7 +119,7 @@ async def test_history_has_every_change_once_newest_first(store: Store) -> None:
     assert (await store.history(1))[0].revision == "abc"
 
 
-async def test_entry_that_a_dead_replica_left_out_is_made_up_for(database: Database) -> None:
+async def test_entry_missing_after_a_crash_is_added(database: Database) -> None:
     store = MongoStore(database)
     await database.collection("states").insert_one(FIRST.document())
     assert await store.history(10) == ()
@@ -127,7 +127,7 @@ async def test_entry_that_a_dead_replica_left_out_is_made_up_for(database: Datab
     assert [change.kind for change in await store.history(10)] == ["start"]
 
 
-async def test_evidence_adds_up_and_goes_with_its_epoch(store: Store) -> None:
+async def test_evidence_adds_up_and_expires_with_its_epoch(store: Store) -> None:
     await store.replace(FIRST)
     await store.add({FIRST.epoch: Evidence(10, 1, 20, 2, 3, 1)})
     await store.add({FIRST.epoch: Evidence(1, 1, 1, 1, 1, 1), "b#1": Evidence(5)})
@@ -136,7 +136,7 @@ async def test_evidence_adds_up_and_goes_with_its_epoch(store: Store) -> None:
     assert await store.evidence([FIRST.epoch, "b#1"]) == {"b#1": Evidence(5)}
 
 
-async def test_file_is_adopted_by_one_replica(store: Store) -> None:
+async def test_configuration_is_announced_by_one_replica(store: Store) -> None:
     first = AnnouncedConfig("r1", {"notes.list": BasisPoints(100)}, ("notes.list",), "routes: []")
     assert await store.announce(first) == AnnouncedConfig()
     assert await store.announce(first) is None
@@ -168,7 +168,7 @@ async def test_history_is_filtered_and_paged(store: Store) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-async def test_pages_have_changes_of_one_moment_once(store: Store, size: int) -> None:
+async def test_pages_contain_simultaneous_changes_once(store: Store, size: int) -> None:
     times = [1.0, 2.0, 2.0, 2.0, 2.0, 3.0]  # a file that changes many shares records them at one time
     for number, at in enumerate(times):
         await store.record(AuditEntry("share", Attribution("routing.yaml", "", at), ZERO, ZERO, f"{number}"))
@@ -179,7 +179,7 @@ async def test_pages_have_changes_of_one_moment_once(store: Store, size: int) ->
     assert shown == ["5", "4", "3", "2", "1", "0"]
 
 
-async def test_history_of_a_group_has_the_files_that_changed_it(store: Store) -> None:
+async def test_history_of_a_group_includes_configuration_changes(store: Store) -> None:
     by = Attribution("routing.yaml", "revision 2 follows 1", 1.0)
     await store.record(AuditEntry("config", by, ZERO, ZERO, "", "2", "-a\n+b", routes=("notes", "users")))
     (entry,) = await store.history(9, HistoryQuery("notes"))
@@ -187,7 +187,7 @@ async def test_history_of_a_group_has_the_files_that_changed_it(store: Store) ->
     assert await store.history(9, HistoryQuery("prompts")) == ()
 
 
-async def test_what_legacy_last_showed_is_kept_for_a_restart(database: Database) -> None:
+async def test_baselines_are_stored_for_a_restart(database: Database) -> None:
     store, tally = MongoStore(database), RequestStats(100, 5, 1, {7: 60, 40: 40})
     await store.set_baselines({"notes.list": tally, "b": RequestStats(1)})
     await store.set_baselines({"notes.list": tally})
@@ -195,7 +195,7 @@ async def test_what_legacy_last_showed_is_kept_for_a_restart(database: Database)
     assert await store.baselines() == {"notes.list": tally, "b": RequestStats(1)}
 
 
-async def test_process_on_its_own_keeps_no_more_than_it_must() -> None:
+async def test_memory_store_is_bounded() -> None:
     store = MemoryStore()
     await store.set_baselines({"a": RequestStats(1)})
     assert await store.baselines() == {}
@@ -227,7 +227,7 @@ async def follow(store: Store) -> tuple[asyncio.Queue[RouteState | Exception], a
     return changes, task
 
 
-async def test_changes_are_heard_of_at_once(database: Database) -> None:
+async def test_changes_are_followed_at_once(database: Database) -> None:
     store = MongoStore(database)
     changes, task = await follow(store)
     for state in (FIRST, next_of(FIRST)):
@@ -261,7 +261,7 @@ def standalone(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_where_there_are_no_change_streams_states_are_polled(standalone: str, driver: DriverName) -> None:
+async def test_standalone_server_is_polled_for_changes(standalone: str, driver: DriverName) -> None:
     database = Database(standalone, DATABASE, timeout=10.0, driver=driver)
     store = MongoStore(database, poll_interval=0.02)
     assert await store.replace(FIRST)
@@ -274,7 +274,7 @@ async def test_where_there_are_no_change_streams_states_are_polled(standalone: s
     await database.close()
 
 
-async def test_stream_that_ends_is_told(database: Database) -> None:
+async def test_dropped_collection_is_reported_to_followers(database: Database) -> None:
     store = MongoStore(database)
     await store.replace(FIRST)
     changes, task = await follow(store)
@@ -284,7 +284,7 @@ async def test_stream_that_ends_is_told(database: Database) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_outage_is_told(mongodb_url: str, driver: DriverName) -> None:
+async def test_outage_is_reported_to_followers(mongodb_url: str, driver: DriverName) -> None:
     async with Relay(mongodb_url) as relay:
         await relay.mend()
         database = Database(relay.url, DATABASE, timeout=0.2, driver=driver)
@@ -303,7 +303,7 @@ async def test_outage_is_told(mongodb_url: str, driver: DriverName) -> None:
 
 
 @pytest.mark.parametrize("read", ["snapshots", "history"])
-async def test_page_waits_for_no_store_known_as_unreachable(read: str) -> None:
+async def test_unreachable_store_fails_pages_at_once(read: str) -> None:
     database = Database("mongodb://127.0.0.1:9", DATABASE, timeout=0.2)
     with pytest.raises(Unavailable):
         await database.reach()

@@ -66,7 +66,7 @@ def test_rollout_starts_at_its_first_stage_and_rises_to_its_last() -> None:
         promote(route(), state, by())
 
 
-def test_before_it_has_begun_nobody_is_native() -> None:
+def test_unstarted_rollout_has_a_share_of_zero() -> None:
     assert share(route(), None) == share(route(), initial_state(route())) == 0
     with pytest.raises(Refused, match="not started"):
         promote(route(), initial_state(route()), by())
@@ -77,19 +77,19 @@ def test_cappable_routes_stay_on_legacy_until_the_state_is_read() -> None:
         assert effective(chosen, None, read=False).share == expected
 
 
-def test_file_is_a_ceiling_and_a_pin_stands_above_all() -> None:
+def test_file_is_a_ceiling_and_a_pin_precedes_all() -> None:
     assert share(route(native="5%"), at(1000)) == 500
     assert effective(route(native="5%"), at(1000), read=True).by == "file"
     assert share(route(pin="native"), None) == FULL
     assert effective(route(pin="legacy"), at(1000), read=False).by == "pin"
 
 
-def test_stages_that_changed_in_the_file_are_followed_downwards() -> None:
+def test_changed_stages_are_applied_downwards_only() -> None:
     assert share(route(rollout={"stages": ["5%", "25%"]}), at(1000)) == 500
     assert share(route(rollout={"stages": ["20%", "25%"]}), at(1000)) == 2000
 
 
-def test_failure_leaves_share_0_and_resets_to_the_first_stage() -> None:
+def test_failure_sets_share_0_and_the_first_stage() -> None:
     state = guard_failed(route(), at(5000), "errors 40%", 100.0)
     assert state is not None
     assert (share(route(), state), state.stage) == (0, 100)
@@ -99,7 +99,7 @@ def test_failure_leaves_share_0_and_resets_to_the_first_stage() -> None:
     assert guard_failed(route(), state, "again", 101.0) is None
 
 
-def test_failure_may_leave_the_previous_stage_each_time() -> None:
+def test_failure_can_step_back_one_stage() -> None:
     state = at(5000, BACK)
     for expected, stage in ((1000, 1000), (100, 100), (0, 100)):
         after = guard_failed(BACK, state, "slow", 100.0)
@@ -130,7 +130,7 @@ def test_cap_needs_an_acknowledgement_and_its_cooldown() -> None:
     )
 
 
-def test_who_takes_the_wheel_need_not_wait() -> None:
+def test_explicit_release_skips_the_cooldown() -> None:
     state = guard_failed(route(), at(5000), "errors", 100.0)
     assert state is not None
     free = acknowledge(route(), state, by(101.0, "a false alarm"), at_once=True)
@@ -148,14 +148,14 @@ def test_manual_rollback_stays_until_acknowledged() -> None:
         assert share(chosen, up) == (100 if chosen.rollout else 2500)
 
 
-def test_rollback_may_leave_a_stage() -> None:
+def test_rollback_can_leave_a_stage() -> None:
     down = roll_back(route(), at(5000), BasisPoints(1000), by())
     assert (share(route(), down), down.stage) == (1000, 1000)
     with pytest.raises(Refused, match="capped at 10% by amara; ack it first"):
         promote(route(), down, by())
 
 
-def test_rollback_only_goes_down() -> None:
+def test_rollback_never_raises_a_share() -> None:
     for chosen, state, text in (
         (PLAIN, initial_state(PLAIN), "is at 25% already: the file's share"),
         (route(), at(1000), "is at 10% already: the rollout is at 10%"),
@@ -165,7 +165,7 @@ def test_rollback_only_goes_down() -> None:
             roll_back(chosen, state, BasisPoints(5000), by())
 
 
-def test_person_can_hold_a_rollout_and_let_it_go_on() -> None:
+def test_rollout_is_paused_and_resumed() -> None:
     state = pause(route(), at(1000), by())
     assert share(route(), state) == 1000
     with pytest.raises(Refused, match="paused already, by amara: because"):
@@ -192,7 +192,7 @@ def test_failed_gate_or_new_file_share_restarts_the_bake_time() -> None:
     assert share_changed(route(), state, by(600.0)).passing == 600.0
 
 
-def test_another_revision_is_another_native_side() -> None:
+def test_revisions_have_separate_states() -> None:
     assert state_key(route()) == "a"
     assert state_key(route(revision="2026-11")) == "a@2026-11"
 

@@ -66,7 +66,7 @@ def by_config_map(path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("change", [in_place, by_rename, by_config_map])
-async def test_change_comes_into_force(file: Path, change: Callable[[Path, str], None]) -> None:
+async def test_changed_file_is_applied(file: Path, change: Callable[[Path, str], None]) -> None:
     change(file, config_text("http://one"))
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
@@ -80,7 +80,7 @@ async def test_change_comes_into_force(file: Path, change: Callable[[Path, str],
     assert watcher.config.legacy.url == "http://six"
 
 
-async def test_change_of_equal_size_and_time_is_seen(file: Path) -> None:
+async def test_change_of_equal_size_and_time_is_detected(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     before = file.stat()
@@ -90,7 +90,7 @@ async def test_change_of_equal_size_and_time_is_seen(file: Path) -> None:
     assert adoption.urls == ["http://two"]
 
 
-async def test_faulty_file_changes_nothing_and_says_why(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_invalid_file_changes_nothing_and_is_logged(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     before = watcher.config
@@ -109,7 +109,7 @@ async def test_faulty_file_changes_nothing_and_says_why(file: Path, caplog: pyte
     assert (watcher.applied, watcher.refused, adoption.urls) == (0, 1, [None])
 
 
-async def test_file_put_right_clears_the_problems(file: Path) -> None:
+async def test_corrected_file_clears_the_problems(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("[")
@@ -120,7 +120,7 @@ async def test_file_put_right_clears_the_problems(file: Path) -> None:
     assert adoption.urls == [None, "http://one"]
 
 
-async def test_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> None:
+async def test_deleted_file_keeps_the_running_configuration(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.unlink()
@@ -132,7 +132,7 @@ async def test_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> Non
     assert (watcher.problems, adoption.urls) == ((), [None, "http://two"])
 
 
-async def test_moment_without_the_file_is_no_change(file: Path) -> None:
+async def test_briefly_missing_file_is_not_a_change(file: Path) -> None:
     watcher = ConfigWatcher(file, {}, AppliedConfigs())
     aside = file.rename(file.with_suffix(".bak"))
     assert not await watcher.check()
@@ -141,7 +141,7 @@ async def test_moment_without_the_file_is_no_change(file: Path) -> None:
     assert (watcher.problems, watcher.refused) == ((), 0)
 
 
-async def test_half_written_file_waits_for_its_other_half(file: Path) -> None:
+async def test_half_written_file_waits_for_its_rest(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     with file.open("w") as half:
@@ -164,7 +164,7 @@ async def test_half_written_file_is_refused_and_its_completion_applied(file: Pat
     assert adoption.urls == [None, "http://two"]
 
 
-async def test_comments_alone_change_nothing(file: Path) -> None:
+async def test_changed_comments_apply_nothing(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("# hello\n" + file.read_text())
@@ -172,7 +172,7 @@ async def test_comments_alone_change_nothing(file: Path) -> None:
     assert (adoption.urls, watcher.applied) == ([], 0)
 
 
-async def test_change_that_cannot_be_put_in_place_is_refused(file: Path) -> None:
+async def test_inapplicable_change_is_refused(file: Path) -> None:
     def refuse(config: Config | None) -> None:
         if config is not None:
             raise RuntimeError("no room")
@@ -184,7 +184,7 @@ async def test_change_that_cannot_be_put_in_place_is_refused(file: Path) -> None
     assert watcher.problems[0].message.startswith("could not be applied: RuntimeError at ")
 
 
-async def test_change_between_start_up_and_watching_is_not_missed(file: Path) -> None:
+async def test_change_before_the_first_check_is_applied(file: Path) -> None:
     loaded = load_config(file, {})
     file.write_text(config_text("http://two"))
     adoption = AppliedConfigs()
@@ -194,7 +194,7 @@ async def test_change_between_start_up_and_watching_is_not_missed(file: Path) ->
     assert adoption.urls == ["http://two"]
 
 
-async def test_configuration_in_force_is_not_put_in_place_again(file: Path) -> None:
+async def test_running_configuration_is_not_applied_again(file: Path) -> None:
     adoption = AppliedConfigs()
     watcher = ConfigWatcher(file, {}, adoption, load_config(file, {}))
     await settle(watcher)
@@ -207,7 +207,7 @@ def test_faulty_file_at_the_start_is_fatal(file: Path) -> None:
         ConfigWatcher(file, {}, AppliedConfigs())
 
 
-async def test_watching_outlives_whatever_happens(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_watcher_survives_unexpected_errors(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     calls: list[str | None] = []
 
     def fail_over_refusals(config: Config | None) -> None:
@@ -224,7 +224,7 @@ async def test_watching_outlives_whatever_happens(file: Path, caplog: pytest.Log
     assert "could not be read" in caplog.text
 
 
-async def test_last_two_valid_texts_and_the_refused_one_are_kept(file: Path) -> None:
+async def test_valid_texts_and_the_refused_one_are_stored(file: Path) -> None:
     watcher = ConfigWatcher(file, {}, lambda _: None)
 
     def refused() -> str | None:
@@ -264,7 +264,7 @@ async def started(file: Path, content: str = WHOLE, delay: float = 10.0) -> tupl
 
 
 @pytest.mark.parametrize("lines", range(5))
-async def test_writer_that_stalls_at_a_line_end_changes_nothing(file: Path, lines: int) -> None:
+async def test_writer_pausing_at_a_line_end_changes_nothing(file: Path, lines: int) -> None:
     watcher, adoption = await started(file)
     new = WHOLE.replace("http://one", "http://two").splitlines(keepends=True)
     with file.open("w") as half:
@@ -294,7 +294,7 @@ async def test_writer_that_never_closes_is_reported_once(file: Path) -> None:
 
 
 @pytest.mark.parametrize("lines", [3, 4])
-async def test_beginning_of_the_running_text_written_in_place_waits(file: Path, lines: int) -> None:
+async def test_truncated_text_written_in_place_waits(file: Path, lines: int) -> None:
     watcher, adoption = await started(file, WHOLE.replace("routes:", "x-more:\nroutes:"), delay=0.1)
     file.write_text("".join(file.read_text().splitlines(keepends=True)[: lines + 2]))
     await settle(watcher)
@@ -313,7 +313,7 @@ async def test_beginning_of_the_running_text_by_rename_is_applied(file: Path) ->
 
 
 @pytest.mark.parametrize("left", ["", "routes: []\n"])
-async def test_file_that_leaves_no_route_is_refused(file: Path, left: str) -> None:
+async def test_file_without_the_previous_routes_is_refused(file: Path, left: str) -> None:
     watcher, adoption = await started(file)
     by_rename(file, config_text("http://two") + left)
     await settle(watcher)
@@ -325,7 +325,7 @@ async def test_file_that_leaves_no_route_is_refused(file: Path, left: str) -> No
 
 
 @pytest.mark.parametrize("special", ["fifo", "directory", "device"])
-async def test_file_that_is_none_is_refused_without_waiting(file: Path, special: str) -> None:
+async def test_special_file_is_refused_without_waiting(file: Path, special: str) -> None:
     watcher, adoption = await started(file)
     file.unlink()
     if special == "fifo":
@@ -342,7 +342,7 @@ async def test_file_that_is_none_is_refused_without_waiting(file: Path, special:
     assert adoption.urls == [None, "http://one"]
 
 
-async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_hanging_read_is_reported_once_and_survived(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     # Reading a FIFO as the contract hangs, as does a file on an unavailable network file system.
     file.write_text(WHOLE)
     (file.parent / "contracts").mkdir()
@@ -364,7 +364,7 @@ async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog:
     assert len(readers) < 20  # bounded, however long it hung
 
 
-async def test_watcher_that_is_stopped_while_a_read_hangs_ends_at_once(file: Path) -> None:
+async def test_watcher_stopped_during_a_hanging_read_ends_at_once(file: Path) -> None:
     watcher = ConfigWatcher(file, {}, AppliedConfigs(), timings=WatchTimings(interval=0.01))
     (file.parent / "contracts").mkdir()
     os.mkfifo(file.parent / "contracts" / "openapi.yaml")

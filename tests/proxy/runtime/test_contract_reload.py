@@ -64,7 +64,7 @@ def test_faulty_contracts_are_fatal_at_the_start(file: Path, tmp_path: Path) -> 
         ConfigWatcher(file, {}, AppliedConfigs())
 
 
-async def test_what_cannot_be_put_in_place_leaves_the_contracts_before(file: Path, tmp_path: Path) -> None:
+async def test_inapplicable_change_keeps_the_previous_contracts(file: Path, tmp_path: Path) -> None:
     def refuse(config: Config | None) -> None:
         if config is not None:
             raise RuntimeError("not now")

@@ -11,13 +11,13 @@ from proxy.runtime.daemon_thread import DaemonThreads
 from tests.support.waiting import HANG_TIMEOUT
 
 
-async def test_calls_in_turn_share_one_thread() -> None:
+async def test_sequential_calls_share_one_thread() -> None:
     threads = DaemonThreads("test-reuse")
     assert len({await threads.run(threading.get_ident, HANG_TIMEOUT) for _ in range(5)}) == 1
     assert threads.running == 0
 
 
-async def test_errors_are_raised_and_the_thread_goes_on() -> None:
+async def test_error_is_raised_and_the_thread_continues() -> None:
     threads = DaemonThreads("test-errors")
 
     def fail() -> None:
@@ -40,12 +40,12 @@ async def test_hanging_call_is_abandoned_and_others_run() -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_calls_at_once_run_in_threads_of_their_own() -> None:
+async def test_concurrent_calls_run_in_separate_threads() -> None:
     threads, barrier = DaemonThreads("test-at-once"), threading.Barrier(3)
     await asyncio.gather(*(threads.run(lambda: barrier.wait(HANG_TIMEOUT), HANG_TIMEOUT) for _ in range(3)))
 
 
-async def test_thread_that_may_not_idle_runs_each_first_call() -> None:
+async def test_disabled_idling_starts_a_thread_per_call() -> None:
     threads = DaemonThreads("test-hasty", idle_timeout=0.0)
     assert [await threads.run(lambda: 1, HANG_TIMEOUT) for _ in range(100)] == [1] * 100
 

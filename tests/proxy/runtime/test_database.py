@@ -35,11 +35,11 @@ def timed(command: str, result: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def test_without_a_url_there_is_none() -> None:
+def test_empty_url_gives_no_database() -> None:
     assert Database.of(MongoSettings(url=SecretStr(""))) is None
 
 
-async def test_routing_yaml_names_it(mongodb_url: str) -> None:
+async def test_settings_name_the_database(mongodb_url: str) -> None:
     database = Database.of(MongoSettings(url=SecretStr(mongodb_url), database="named"))
     assert database
     assert database.name == "named"
@@ -55,7 +55,7 @@ def test_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_so_is_a_name_that_no_database_has() -> None:
+def test_invalid_database_name_is_refused() -> None:
     with pytest.raises(InvalidDatabaseUrl, match="database name"):
         Database("mongodb://127.0.0.1:1", "a b")
 
@@ -81,7 +81,7 @@ def test_unknown_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         Database("mongodb://127.0.0.1:1", "x")
 
 
-def test_pymongo_alone_imports_no_motor() -> None:
+def test_pymongo_driver_imports_no_motor() -> None:
     # Neither the gateway nor the native app imports the other driver.
     code = (
         "import sys, proxy.runtime.process, proxy.cli.serve, proxy.shadow.worker, handlers.app\n"
@@ -103,7 +103,7 @@ async def test_available_from_the_first_answer_on(database: Database) -> None:
     assert database.available
 
 
-async def test_what_is_there_already_is_a_conflict(database: Database) -> None:
+async def test_duplicate_key_is_a_conflict(database: Database) -> None:
     things = database.collection("things")
     with database.translate_errors():
         await things.insert_one({"_id": 1})
@@ -113,7 +113,7 @@ async def test_what_is_there_already_is_a_conflict(database: Database) -> None:
         await things.bulk_write([InsertOne({"_id": 1}), InsertOne({"_id": 2})])
 
 
-async def test_what_is_refused_is_told_by_its_code(database: Database) -> None:
+async def test_refused_command_is_reported_by_its_code(database: Database) -> None:
     things = database.collection("things")
     with pytest.raises(DatabaseError, match="code 59"):
         await database.command({"nonsense": 1})
@@ -125,7 +125,7 @@ async def test_what_is_refused_is_told_by_its_code(database: Database) -> None:
     assert "Agnes" not in str(caught.value)
 
 
-async def test_what_takes_too_long_is_told_as_that(database: Database) -> None:
+async def test_slow_operation_is_reported_as_a_timeout(database: Database) -> None:
     things = database.collection("things")
     with database.translate_errors():
         await things.insert_many([{} for _ in range(300)])
@@ -151,7 +151,7 @@ async def test_commands_are_timed(database: Database) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_name_that_dns_does_not_know_is_away(driver: DriverName) -> None:
+async def test_unknown_host_is_unavailable(driver: DriverName) -> None:
     database = Database("mongodb+srv://nowhere.invalid/", "x", driver=driver)
     with pytest.raises(Unavailable):
         await database.reach()
@@ -160,7 +160,7 @@ async def test_name_that_dns_does_not_know_is_away(driver: DriverName) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_away_at_first_then_there_then_away_again(mongodb_url: str, driver: DriverName) -> None:
+async def test_outages_before_and_after_a_connection_are_reported(mongodb_url: str, driver: DriverName) -> None:
     async with Relay(mongodb_url) as relay:
         database = Database(relay.url, "test_away", timeout=0.6, driver=driver)
         with pytest.raises(Unavailable):
@@ -191,7 +191,7 @@ class CountingDatabase(Database):
         await super().reach()
 
 
-async def test_unreachable_server_is_asked_once_for_many_pages(mongodb_url: str) -> None:
+async def test_unreachable_server_is_probed_once_for_many_pages(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
         database = CountingDatabase(relay.url, "test_database", reach_timeout=0.2)
         assert [await database.is_reachable() for _ in range(20)] == [False] * 20
@@ -204,7 +204,7 @@ async def test_unreachable_server_is_asked_once_for_many_pages(mongodb_url: str)
         collect_abandoned_sockets()
 
 
-async def test_server_known_as_unreachable_costs_a_page_no_request() -> None:
+async def test_known_outage_fails_a_page_without_a_request() -> None:
     database = CountingDatabase("mongodb://127.0.0.1:9", "test_database", timeout=0.2)
     with pytest.raises(Unavailable):
         await database.reach()
@@ -241,7 +241,7 @@ async def test_long_request_of_a_page_waits_while_pings_are_answered() -> None:
     await database.close()
 
 
-async def test_page_does_not_wait_for_a_server_that_hangs() -> None:
+async def test_hanging_server_does_not_delay_a_page() -> None:
     database, ended = PingedDatabase(answers=False), asyncio.Event()
 
     async def request() -> None:
@@ -261,7 +261,7 @@ async def test_page_does_not_wait_for_a_server_that_hangs() -> None:
     await database.close()
 
 
-async def test_cancelled_page_and_its_errors_stay_what_they_are() -> None:
+async def test_cancellation_and_errors_of_a_page_pass_through() -> None:
     database = PingedDatabase(answers=True)
 
     async def fail() -> None:

@@ -55,14 +55,14 @@ def test_missing_file_is_replaced_by_the_saved_one(file: Path, saved: LastGood) 
     assert load_config(file, ENV, saved).config.legacy.url == "http://one"
 
 
-def test_faulty_contracts_are_replaced_by_the_saved_ones(file: Path, saved: LastGood) -> None:
+def test_invalid_contracts_are_replaced_by_the_saved_ones(file: Path, saved: LastGood) -> None:
     (file.parent / "contracts" / "openapi.yaml").write_text("nonsense")
     loaded = load_config(file, ENV, saved)
     assert loaded.agreement.contract is not None
     assert {problem.where for problem in loaded.problems} == {"contracts"}
 
 
-def test_valid_file_wins_over_the_saved_one(file: Path, saved: LastGood) -> None:
+def test_valid_file_precedes_the_saved_one(file: Path, saved: LastGood) -> None:
     file.write_text(config_text("http://two"))
     loaded = load_config(file, ENV, saved)
     assert (loaded.config.legacy.url, loaded.saved_at, loaded.problems) == ("http://two", None, ())
@@ -78,13 +78,13 @@ def test_values_of_the_environment_are_not_saved(file: Path, saved: LastGood) ->
         load_config(file, {}, saved)  # the saved text needs a variable that is not set
 
 
-def test_saved_file_is_readable_by_its_owner_alone(saved: LastGood) -> None:
+def test_saved_file_is_readable_by_its_owner_only(saved: LastGood) -> None:
     assert stat.S_IMODE(saved.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(saved.path.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("damage", ["other writers", "no JSON", "no text", "a directory", "nothing"])
-def test_damaged_saved_file_is_not_used_and_hides_no_problem(file: Path, saved: LastGood, damage: str) -> None:
+def test_damaged_saved_file_is_ignored_and_hides_no_problem(file: Path, saved: LastGood, damage: str) -> None:
     if damage == "other writers":
         saved.path.chmod(0o666)
     elif damage == "a directory":
@@ -99,12 +99,12 @@ def test_damaged_saved_file_is_not_used_and_hides_no_problem(file: Path, saved: 
         load_config(file, ENV, saved)
 
 
-def test_each_path_has_a_saved_file_of_its_own(tmp_path: Path) -> None:
+def test_paths_have_separate_saved_files(tmp_path: Path) -> None:
     paths = {LastGood(tmp_path, tmp_path / name).path for name in ("a.yaml", "b.yaml", "c/../a.yaml")}
     assert len(paths) == 3
 
 
-def test_directory_that_cannot_be_written_is_reported_once(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unwritable_directory_is_reported_once(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     last_good = LastGood(file, file)  # a file is where the directory should be
     for _ in range(3):
         last_good.save(file.read_bytes(), file.parent)
@@ -120,7 +120,7 @@ def test_unchanged_text_is_not_written_again(file: Path, saved: LastGood) -> Non
     assert saved.path.stat().st_ino != before
 
 
-async def test_watcher_saves_what_it_applies_and_nothing_else(file: Path, tmp_path: Path) -> None:
+async def test_watcher_saves_applied_configurations_only(file: Path, tmp_path: Path) -> None:
     last_good = LastGood(tmp_path / "state", file)
     watcher = ConfigWatcher(file, ENV, AppliedConfigs(), last_good=last_good)
     file.write_text(config_text("http://two"))
@@ -160,7 +160,7 @@ def test_state_directory_follows_systemd_then_xdg(env: dict[str, str], expected:
     assert default_state_directory(env) == Path(expected)
 
 
-def test_umask_does_not_widen_the_saved_file(file: Path, tmp_path: Path) -> None:
+def test_saved_file_ignores_the_umask(file: Path, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         last_good = LastGood(tmp_path / "open", file)

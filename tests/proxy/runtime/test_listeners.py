@@ -28,13 +28,13 @@ from tests.support.sockets import OwnLoopServer
         (("127.0.0.1", 8001), None, False),
     ],
 )
-def test_listener_knows_its_connections(
+def test_listener_counts_its_connections(
     bound: tuple[str, int], local: tuple[str, int | None] | None, expected: bool
 ) -> None:
     assert ListenerAddress(*bound).accepted(local) is expected
 
 
-async def test_one_port_on_two_addresses_leads_to_two_apps() -> None:
+async def test_one_port_on_two_addresses_serves_two_apps() -> None:
     ops = socket.create_server(("127.0.0.2", 0))
     public = socket.create_server(("127.0.0.1", ops.getsockname()[1]))
     app = ListenerDispatcher(PlainTextResponse("public"), PlainTextResponse("ops"), ListenerAddress.of(ops))

@@ -50,7 +50,7 @@ async def test_messages_arrive_whole_and_in_order() -> None:
 
 
 @given(st.lists(st.integers(1, 60), min_size=1))
-async def test_pieces_of_any_size_make_up_the_messages(sizes: list[int]) -> None:
+async def test_split_bytes_are_read_as_messages(sizes: list[int]) -> None:
     heard: list[Any] = []
     link = MessageChannel[Any, Any](heard.append)
     messages = [Ping(), RequestSnapshot.of(exchange(b"text"), ARRIVAL), Compared(7, "skipped", "changed")]
@@ -63,7 +63,7 @@ async def test_pieces_of_any_size_make_up_the_messages(sizes: list[int]) -> None
     assert heard == messages
 
 
-async def test_what_is_sent_waits_for_the_end_of_the_turn() -> None:
+async def test_messages_are_sent_at_the_end_of_the_turn() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)
@@ -78,7 +78,7 @@ async def test_what_is_sent_waits_for_the_end_of_the_turn() -> None:
         await link.closed.wait()
 
 
-async def test_messages_are_batched_and_an_urgent_one_flushes_them() -> None:
+async def test_messages_are_batched_until_an_urgent_one() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)
@@ -97,7 +97,7 @@ async def test_messages_are_batched_and_an_urgent_one_flushes_them() -> None:
         assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(4)]
 
 
-async def test_gathered_messages_go_when_their_time_has_come() -> None:
+async def test_batched_messages_are_sent_after_their_delay() -> None:
     heard: list[Any] = []
     one, other = await linked(heard.append, gather=0.01)
     for number in range(3):
@@ -109,7 +109,7 @@ async def test_gathered_messages_go_when_their_time_has_come() -> None:
     await other.closed.wait()
 
 
-async def test_nothing_is_sent_over_a_closed_link() -> None:
+async def test_closed_channel_sends_nothing() -> None:
     one, other = await linked(lambda _: None)
     other.close()
     await one.closed.wait()
@@ -119,7 +119,7 @@ async def test_nothing_is_sent_over_a_closed_link() -> None:
     one.close()
 
 
-def test_nothing_of_a_request_shows_in_a_traceback() -> None:
+def test_request_content_is_absent_from_tracebacks() -> None:
     told = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
     asked = RequestSnapshot.of(told, ARRIVAL)
     for message in (

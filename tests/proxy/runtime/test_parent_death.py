@@ -32,7 +32,7 @@ def ended(pipe: int) -> bool:
     return bool(ready) and os.read(pipe, 1) == b""
 
 
-def test_it_goes_with_its_parent() -> None:
+def test_child_ends_with_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.read(1) == b"."
@@ -40,6 +40,6 @@ def test_it_goes_with_its_parent() -> None:
         assert ended(parent.stdout.fileno())
 
 
-def test_it_goes_at_once_where_its_parent_is_gone_already() -> None:
+def test_orphaned_child_ends_at_once() -> None:
     child = subprocess.run([sys.executable, "-c", CHILD, "1"], capture_output=True, timeout=10, check=False)
     assert (child.returncode, child.stdout) == (-signal.SIGTERM, b"")

@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "routing.yaml"
 
 
-async def test_each_port_has_its_own_app(file: Path) -> None:
+async def test_ports_have_separate_apps(file: Path) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port))
         async with process(file) as (public, ops):
@@ -51,7 +51,7 @@ async def test_change_of_share_moves_traffic(file: Path) -> None:
             await until(public, b"native")
 
 
-async def test_faulty_change_changes_nothing_and_shows(file: Path) -> None:
+async def test_invalid_change_applies_nothing_and_is_shown(file: Path) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port))
         async with process(file) as (public, ops):
@@ -68,7 +68,7 @@ async def test_faulty_change_changes_nothing_and_shows(file: Path) -> None:
             assert b"scribe_proxy_config_valid 1.0" in (await get(ops, "/metrics"))[1]
 
 
-async def test_change_of_legacy_is_followed(file: Path) -> None:
+async def test_changed_legacy_is_applied(file: Path) -> None:
     async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother")
@@ -81,7 +81,7 @@ async def test_change_of_legacy_is_followed(file: Path) -> None:
             await until(public, b"other")
 
 
-async def test_another_native_app_waits_for_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_changed_native_app_needs_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port))
         async with process(file) as (public, _):
@@ -90,7 +90,7 @@ async def test_another_native_app_waits_for_a_restart(file: Path, caplog: pytest
             assert "takes effect at a restart" in caplog.text
 
 
-async def test_another_mongodb_waits_for_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_changed_mongodb_needs_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port, extra="mongodb: {url: ''}"))
         async with process(file) as (public, _):
@@ -117,14 +117,14 @@ def test_faulty_file_is_fatal_at_the_start(file: Path) -> None:
         GatewayProcess(file, {})
 
 
-async def test_native_app_that_cannot_start_is_fatal(file: Path) -> None:
+async def test_failed_start_of_native_is_fatal(file: Path) -> None:
     file.write_text(config(1).replace(":native\n", ":missing\n"))
     with pytest.raises(NativeUnavailable):
         async with GatewayProcess(file, {}).running():
             pass
 
 
-async def test_without_a_native_app_everything_is_legacys(file: Path) -> None:
+async def test_missing_native_app_leaves_all_to_legacy(file: Path) -> None:
     async with scripted(legacy) as port:
         file.write_text(f"legacy: {{url: http://127.0.0.1:{port}}}")
         async with process(file) as (public, ops):
@@ -132,7 +132,7 @@ async def test_without_a_native_app_everything_is_legacys(file: Path) -> None:
             assert (await status(ops))["native"] is False
 
 
-def test_watcher_looks_often_enough() -> None:
+def test_watch_interval_allows_two_checks_in_two_seconds() -> None:
     assert 2 * WatchTimings().interval < 2
 
 
@@ -152,7 +152,7 @@ async def test_refused_file_is_reported_to_the_webhook_in_force(tmp_path: Path) 
     assert told["data"]["problems"][0].startswith("routing.yaml:4:45: routes[all].native: must be a percentage")
 
 
-async def test_changed_header_timeout_holds_for_new_connections(file: Path) -> None:
+async def test_changed_header_timeout_applies_to_new_connections(file: Path) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port))
         async with process(file) as (public, _):
@@ -161,7 +161,7 @@ async def test_changed_header_timeout_holds_for_new_connections(file: Path) -> N
             assert (await exchange(public, b"GET / HT")).startswith(b"HTTP/1.1 408 ")
 
 
-async def test_body_that_stops_is_a_408_and_leaves_its_slot(file: Path) -> None:
+async def test_stalled_body_is_408_and_releases_its_slot(file: Path) -> None:
     raw = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"
 
     async def reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -91,7 +91,7 @@ async def busy(process: GatewayProcess, file: Path, text: Callable[..., str]) ->
         pytest.param(busy, "hub", marks=pytest.mark.slow),
     ],
 )
-async def test_stopped_process_leaves_nothing_behind(
+async def test_stopped_process_leaves_no_thread_task_or_socket(
     tmp_path: Path, mongodb_url: str, life: Callable[..., Awaitable[None]], store: str
 ) -> None:
     file = tmp_path / "routing.yaml"

@@ -61,7 +61,7 @@ async def _all_saved(directory: Path) -> bool:
     return bool(list((directory / "state").glob("*.json")))
 
 
-async def test_dead_worker_does_not_leave_its_metrics_behind(tmp_path: Path) -> None:
+async def test_metrics_of_a_dead_worker_are_removed(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as port:
         file.write_text(config(port))
@@ -75,7 +75,7 @@ async def test_dead_worker_does_not_leave_its_metrics_behind(tmp_path: Path) -> 
 
 
 @pytest.mark.slow  # a dead and a hanging worker are replaced below
-async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path) -> None:
+async def test_workers_killed_at_their_start_are_replaced(tmp_path: Path) -> None:
     # A ping tells the supervisor that a worker serves; one may be killed before that.
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as port:
@@ -93,7 +93,7 @@ async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path)
 
 
 @pytest.mark.slow
-async def test_group_whose_workers_never_restart_ends_with_an_error(tmp_path: Path) -> None:
+async def test_group_of_failing_workers_ends_with_an_error(tmp_path: Path) -> None:
     # The native app's module is removed while the gateway runs, so no replacement can start.
     package = tmp_path / "vanishing.py"
     package.write_text("from tests.support.gateway_process import native\n")
@@ -142,7 +142,7 @@ def test_failures_in_a_row_are_retried_later_each_time() -> None:
     assert slot.failures > MAX_FAILURES
 
 
-def test_worker_that_served_for_long_is_replaced_at_once() -> None:
+def test_worker_that_ran_for_long_is_replaced_at_once() -> None:
     slot = WorkerState()
     slot.record_end(1.0)
     slot.ready_at = 10.0

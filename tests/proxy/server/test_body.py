@@ -60,7 +60,7 @@ def chunked_bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @given(chunked_bodies(), pieces)
-def test_chunked_body_ends_where_it_ends(body: tuple[bytes, bytes], sizes: list[int]) -> None:
+def test_chunked_body_ends_at_its_last_chunk(body: tuple[bytes, bytes], sizes: list[int]) -> None:
     raw, content = body
     assert read(raw + NEXT, sizes) == (content, len(raw), True)
 
@@ -149,7 +149,7 @@ def test_extensions_and_trailers_have_nodes_limits(body: bytes, status: int | No
 
 
 @given(st.binary(min_size=1, max_size=60), st.binary(max_size=10), pieces)
-def test_sized_body_takes_its_length_and_no_more(body: bytes, rest: bytes, sizes: list[int]) -> None:
+def test_sized_body_consumes_its_length_only(body: bytes, rest: bytes, sizes: list[int]) -> None:
     sized, raw, content, turn = SizedBody(len(body)), body + rest, b"", 0
     while not sized.complete:
         part, used = sized.feed(raw[: sizes[turn % len(sizes)]])

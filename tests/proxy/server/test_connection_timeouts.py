@@ -13,7 +13,7 @@ from tests.support.sockets import exchange, serving
 
 
 @pytest.mark.parametrize("raw", [b"", b"GET /a HTTP/1.1\r\nHost: a\r\n", b"\r\n"])
-async def test_head_that_does_not_come_is_a_timeout(raw: bytes) -> None:
+async def test_missing_head_is_a_timeout(raw: bytes) -> None:
     app, _ = with_timeouts(App(), ClientTimeouts(header=0.2))
     async with serving(app, lifespan="on") as port:
         assert await exchange(port, raw) == TIMEOUT
@@ -36,7 +36,7 @@ async def test_body_that_stops_is_a_timeout_and_a_disconnect(raw: bytes) -> None
         await inner.gone.wait()
 
 
-async def test_body_that_stops_after_the_answer_began_interrupts_it() -> None:
+async def test_stalled_body_interrupts_a_started_answer() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
@@ -49,7 +49,7 @@ async def test_body_that_stops_after_the_answer_began_interrupts_it() -> None:
     assert answer.endswith(b"\r\n\r\nbegun")
 
 
-async def test_time_for_a_request_does_not_limit_its_answer() -> None:
+async def test_request_timeout_does_not_limit_the_answer() -> None:
     inner = App()
     app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=0.2, header=0.2, request=0.2))
     async with serving(app, lifespan="on") as port, connected(port) as (reader, writer), limit():
@@ -70,7 +70,7 @@ async def test_head_in_pieces_is_in_time() -> None:
         assert (await reader.read()).endswith(b"\r\n\r\nok")
 
 
-async def test_connection_at_rest_is_closed_in_silence() -> None:
+async def test_idle_connection_is_closed_silently() -> None:
     inner = App()
     inner.proceed.set()
     app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=0.2))
@@ -79,7 +79,7 @@ async def test_connection_at_rest_is_closed_in_silence() -> None:
         assert (await reader.read()).endswith(b"\r\n\r\nok")
 
 
-async def test_rest_between_requests_is_not_cut_short() -> None:
+async def test_keep_alive_timeout_is_waited_for_in_full() -> None:
     inner = App()
     inner.proceed.set()
     app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=60.0, header=0.3, request=0.3))
@@ -90,7 +90,7 @@ async def test_rest_between_requests_is_not_cut_short() -> None:
             await asyncio.sleep(0.5)
 
 
-async def test_new_limits_hold_for_new_connections() -> None:
+async def test_new_limits_apply_to_new_connections() -> None:
     app, holder = with_timeouts(App(), ClientTimeouts(header=60))
     async with serving(app, lifespan="on") as port, connected(port) as (old, _):
         await asyncio.sleep(0.05)
@@ -99,7 +99,7 @@ async def test_new_limits_hold_for_new_connections() -> None:
         assert not old.at_eof()
 
 
-async def test_slow_app_is_not_blamed_on_its_client() -> None:
+async def test_slow_app_causes_no_timeout_of_its_client() -> None:
     inner = App(read=False)
     app, _ = with_timeouts(inner, ClientTimeouts(request=1.0))
     body = b"x" * 4_000_000

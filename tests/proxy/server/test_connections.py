@@ -59,7 +59,7 @@ async def test_endless_pipeline_is_bounded() -> None:
         app.proceed.set()
 
 
-async def test_shutdown_finishes_what_runs_and_closes_what_rests() -> None:
+async def test_shutdown_finishes_requests_and_closes_idle_connections() -> None:
     app = App()
     async with stoppable(app) as (port, server, task), limit():
         async with connected(port) as (resting, _), connected(port) as (busy, writer):
@@ -73,7 +73,7 @@ async def test_shutdown_finishes_what_runs_and_closes_what_rests() -> None:
         await task
 
 
-async def test_request_arriving_as_its_connection_closes_is_not_served() -> None:
+async def test_request_on_a_closing_connection_is_not_served() -> None:
     # The client sees a close without an answer, and may send the request again (RFC 9110 §9.2.2).
     app = App()
     async with stoppable(app) as (port, server, _), limit(), connected(port) as (reader, writer):

@@ -34,7 +34,7 @@ async def test_early_answer_reaches_a_client_that_still_sends(size: int, chunked
         assert app.paths == ["/a", "/last"]
 
 
-async def test_early_answer_to_a_large_upload_is_read_in_spite_of_it() -> None:
+async def test_early_answer_to_a_large_upload_is_received() -> None:
     # The client writes everything before it reads. Closing with its bytes unread would reset the connection.
     app = App(read=False)
     app.proceed.set()
@@ -63,7 +63,7 @@ async def test_answer_before_the_body_announced_by_expect_closes() -> None:
     assert app.paths == ["/a"]
 
 
-async def test_app_is_called_before_the_body_comes() -> None:
+async def test_app_is_called_before_the_body_arrives() -> None:
     app = App()
     async with serving(app) as port, connected(port) as (reader, writer), limit():
         writer.write(b"POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n")
@@ -77,7 +77,7 @@ async def test_app_is_called_before_the_body_comes() -> None:
     assert app.received[0] == {"type": "http.request", "body": b"ab", "more_body": False}
 
 
-async def test_continue_is_sent_once_the_app_wants_the_body() -> None:
+async def test_continue_is_sent_when_the_app_receives() -> None:
     app = App()
     async with serving(app) as port, connected(port) as (reader, writer), limit():
         writer.write(

@@ -40,7 +40,7 @@ def connected(port: int, address: str) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), 5, source_address=(address, 0))
 
 
-async def test_client_with_many_requests_does_not_delay_another() -> None:
+async def test_client_of_many_requests_does_not_delay_another() -> None:
     app = SlowApp()
     async with serving(app) as port:
         many = [await asyncio.to_thread(connected, port, "127.0.0.1") for _ in range(20)]
@@ -55,7 +55,7 @@ async def test_client_with_many_requests_does_not_delay_another() -> None:
     assert app.clients.index("127.0.0.2") <= 4
 
 
-async def test_client_with_a_long_pipeline_does_not_delay_another() -> None:
+async def test_client_of_a_long_pipeline_does_not_delay_another() -> None:
     app = SlowApp()
     async with serving(app) as port, asyncio.timeout(HANG_TIMEOUT):
         many, one = [await asyncio.to_thread(connected, port, address) for address in ("127.0.0.1", "127.0.0.2")]

@@ -162,7 +162,7 @@ async def test_trailers_have_nodes_limit(size: int, status: bytes) -> None:
     assert answer.startswith(b"HTTP/1.1 " + status + b"\r\n")
 
 
-async def test_pipelined_body_before_half_a_head_is_no_large_head() -> None:
+async def test_pipelined_body_before_half_a_head_is_not_a_large_head() -> None:
     raw = post("Content-Length: 20000", body=b"x" * 20_000) + INNOCENT
     async with serving(echo) as port:
         answer = await deliver(port, [raw[:-20], raw[-20:]], asyncio.Semaphore())

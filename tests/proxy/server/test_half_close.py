@@ -10,7 +10,7 @@ from tests.support.http_app import BAD, GET, App, connected, limit
 from tests.support.sockets import serving
 
 
-async def test_half_closed_client_gets_its_whole_answer() -> None:
+async def test_half_closed_client_receives_its_whole_answer() -> None:
     app = App()
     async with serving(app) as port, connected(port) as (reader, writer), limit():
         writer.write(GET)
@@ -33,7 +33,7 @@ async def test_half_closed_pipeline_is_answered_whole() -> None:
         assert (await reader.read()).count(b"\r\n\r\nok") == 5
 
 
-async def test_half_closed_client_that_stays_is_not_taken_for_gone() -> None:
+async def test_half_closed_waiting_client_stays_connected() -> None:
     app = App()
     async with serving(app) as port, connected(port) as (reader, writer), limit():
         writer.write(GET)
@@ -55,7 +55,7 @@ async def test_client_of_http_1_0_gets_no_interim_response() -> None:
         assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_client_that_leaves_is_reported_before_the_answer() -> None:
+async def test_disconnect_is_reported_before_the_answer() -> None:
     app = App()
     async with serving(app) as port, limit():
         async with connected(port) as (_, writer):
@@ -64,7 +64,7 @@ async def test_client_that_leaves_is_reported_before_the_answer() -> None:
         await app.gone.wait()
 
 
-async def test_pipelining_client_that_leaves_leaves_nothing_behind() -> None:
+async def test_disconnect_of_a_pipelining_client_leaks_nothing() -> None:
     app = App()
     async with serving(app) as port, limit():
         async with connected(port) as (_, writer):
@@ -92,7 +92,7 @@ async def test_request_cut_short_is_a_bad_request(raw: bytes) -> None:
             await app.gone.wait()
 
 
-async def test_silent_client_that_half_closes_gets_nothing() -> None:
+async def test_silent_half_closed_client_is_closed() -> None:
     async with serving(App()) as port, connected(port) as (reader, writer), limit():
         writer.write_eof()
         assert await reader.read() == b""

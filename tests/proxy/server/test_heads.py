@@ -57,7 +57,7 @@ WELL_FORMED = [
 
 @pytest.mark.parametrize("raw", WELL_FORMED)
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
-def test_head_ends_where_it_ends(raw: bytes, size: int) -> None:
+def test_head_ends_at_its_empty_line(raw: bytes, size: int) -> None:
     head, rest = read(raw + NEXT, size)
     assert head is not None
     assert rest == NEXT
@@ -137,7 +137,7 @@ def test_faulty_head_is_a_bad_request(headers: list[str]) -> None:
 
 
 @pytest.mark.parametrize("host", ["a", "a:", "a:80", "127.0.0.1:80", "[::1]:8000", "a_b.c-d", "", "EXAMPLE.org"])
-def test_host_that_is_well_formed_passes(host: str) -> None:
+def test_well_formed_host_is_accepted(host: str) -> None:
     assert list(understood(f"Host: {host}").headers) == [(b"host", host.encode())]
 
 
@@ -181,7 +181,7 @@ def test_expectations_are_nodes(expectation: str, version: str, expects: bool, r
         assert (b"expect" in dict(head.headers)) is (version == "1.1")
 
 
-def test_expectation_without_a_body_waits_for_nothing() -> None:
+def test_expectation_without_a_body_is_ignored() -> None:
     assert not understood("Host: a", "Expect: 100-continue").expects_continue
 
 
@@ -219,7 +219,7 @@ def test_persistence_follows_version_and_connection(version: str, headers: list[
         (["Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked"], False),
     ],
 )
-def test_only_a_websocket_is_an_upgrade(headers: list[str], offered: bool) -> None:
+def test_websocket_offer_is_recognised_as_an_upgrade(headers: list[str], offered: bool) -> None:
     assert understood("Host: a", *headers).websocket is offered
 
 
@@ -277,5 +277,5 @@ def test_size_of_a_head_is_counted_as_node_counts(counted: int, passes: bool, si
 @pytest.mark.parametrize(
     "endless", [b"GET /" + b"a" * 70_000, b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000, b"\r\n" * 35_000]
 )
-def test_head_that_does_not_end_is_bounded(endless: bytes) -> None:
+def test_endless_head_is_bounded(endless: bytes) -> None:
     assert status_of(endless, 1000) == 431

@@ -90,7 +90,7 @@ def read(parser: HeadParser, pieces: list[bytes]) -> Outcome:
 
 
 @given(st.lists(HEADS, min_size=1, max_size=6), st.lists(st.integers(0, 600), max_size=6))
-def test_known_head_is_read_as_the_parser_reads_it(heads: list[bytes], cuts: list[int]) -> None:
+def test_known_head_reads_as_by_the_parser(heads: list[bytes], cuts: list[int]) -> None:
     known = KnownHeads()
     for head in (*heads, *heads):  # each alone, on a connection of its own
         assert read(HeadParser(known), [head]) == read(HeadParser(), [head])
@@ -101,7 +101,7 @@ def test_known_head_is_read_as_the_parser_reads_it(heads: list[bytes], cuts: lis
 
 
 @given(HEADS, st.data())
-def test_head_that_differs_in_one_byte_is_another(head: bytes, data: st.DataObject) -> None:
+def test_head_of_one_different_byte_is_parsed_anew(head: bytes, data: st.DataObject) -> None:
     known = KnownHeads()
     remember(known, head)
     at = data.draw(st.integers(0, len(head) - 1))
@@ -109,7 +109,7 @@ def test_head_that_differs_in_one_byte_is_another(head: bytes, data: st.DataObje
     assert read(HeadParser(known), [other]) == read(HeadParser(), [other])
 
 
-def test_known_head_needs_no_parser_whatever_its_request_line() -> None:
+def test_known_headers_match_any_request_line() -> None:
     known = KnownHeads()
     remember(known, head_of("GET /a HTTP/1.1", ["Host: a", "X: 1"]))
     body = b"{}"
@@ -134,7 +134,7 @@ def test_large_block_is_not_remembered() -> None:
     assert known.find(head) is None
 
 
-def test_block_is_remembered_once_it_has_come_twice() -> None:
+def test_block_is_cached_at_its_second_use() -> None:
     known = KnownHeads()
     head = head_of("GET /a HTTP/1.1", ["Host: a"])
     read(HeadParser(known), [head])

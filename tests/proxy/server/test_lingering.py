@@ -88,6 +88,6 @@ async def upload(follow: Callable[[Uploader], Awaitable[None]]) -> None:
 
 
 @pytest.mark.parametrize("follow", [outlasts_the_answer, silent_is_cut_off, endless_is_cut_off])
-def test_client_still_sending_is_given_time(follow: Callable[[Uploader], Awaitable[None]]) -> None:
+def test_client_still_sending_is_waited_for(follow: Callable[[Uploader], Awaitable[None]]) -> None:
     with asyncio.Runner(loop_factory=AdvancedLoop) as runner:
         runner.run(upload(follow))

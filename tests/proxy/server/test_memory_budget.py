@@ -31,7 +31,7 @@ class Holder:
         self.evicted = True
 
 
-def test_largest_idle_holder_goes_first() -> None:
+def test_largest_idle_holder_is_evicted_first() -> None:
     budget = MemoryBudget(100)
     small, large, active = Holder(budget, 20, 9), Holder(budget, 30, 9), Holder(budget, 40)
     assert active.account.acquire(20)
@@ -39,7 +39,7 @@ def test_largest_idle_holder_goes_first() -> None:
     assert budget.used == 80
 
 
-def test_holder_that_asks_for_more_goes_where_none_is_idle() -> None:
+def test_requesting_holder_is_evicted_where_none_is_idle() -> None:
     budget = MemoryBudget(100)
     other, active = Holder(budget, 60), Holder(budget, 40)
     assert not active.account.acquire(1)
@@ -57,7 +57,7 @@ def test_holder_in_use_is_not_idle() -> None:
     assert not budget.open(lambda: None).acquire(1)
 
 
-def test_idle_holders_go_until_the_limit_holds() -> None:
+def test_idle_holders_are_evicted_down_to_the_limit() -> None:
     budget = MemoryBudget(100)
     holders = [Holder(budget, 10, 9) for _ in range(10)]
     budget.limit = 50
@@ -112,7 +112,7 @@ async def until_used(budget: MemoryBudget, used: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_stalled_uploads_give_way_to_a_new_one() -> None:
+async def test_new_upload_evicts_stalled_ones() -> None:
     async with running(5_000_000, idle_after=0.2) as (port, budget, streams):
         for number in range(1, 5):
             streams.append(await upload(port, 1_000_000 + number, 2_000_000))
@@ -152,7 +152,7 @@ async def hoarder(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "text": "held"})
 
 
-async def test_idle_websocket_goes_first_for_what_its_app_holds() -> None:
+async def test_idle_websocket_is_evicted_for_its_apps_messages() -> None:
     budget = MemoryBudget(5_000, idle_after=0.2)
     async with (
         serving(with_state(hoarder, {BUDGET_KEY: budget}), lifespan="on") as port,

@@ -52,12 +52,12 @@ async def test_malformed_requests_are_refused_and_never_served(raw: bytes) -> No
 
 
 @pytest.mark.parametrize("padding", [17_000, 200_000])
-async def test_head_too_large_is_refused(padding: int) -> None:
+async def test_oversized_head_is_refused(padding: int) -> None:
     assert await ask(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * padding + b"\r\n\r\n") == TOO_LARGE
     assert await ask(b"GET /" + b"a" * padding + b" HTTP/1.1\r\nHost: a\r\n\r\n") == TOO_LARGE
 
 
-async def test_head_too_large_is_refused_before_it_ends() -> None:
+async def test_oversized_head_is_refused_before_its_end() -> None:
     async with serving(target) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n")
@@ -68,7 +68,7 @@ async def test_head_too_large_is_refused_before_it_ends() -> None:
         writer.close()
 
 
-async def test_large_body_does_not_count_as_head() -> None:
+async def test_large_body_is_not_counted_as_head() -> None:
     body = b"x" * 100_000
     head = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
     last = b"GET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -82,11 +82,11 @@ async def test_large_body_does_not_count_as_head() -> None:
 
 
 @pytest.mark.parametrize("wanted", [b"/a?", b"//a//b", b"*", b"http://b/c?d", b"http://b", b"/a#b", b"/%ff%00"])
-async def test_target_is_kept_exactly(wanted: bytes) -> None:
+async def test_target_is_passed_verbatim(wanted: bytes) -> None:
     answer = await ask(b"GET " + wanted + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer.endswith(b"\r\n\r\n" + wanted)
 
 
-async def test_nothing_is_added_to_an_answer() -> None:
+async def test_answer_is_sent_without_additions() -> None:
     answer = await ask(b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n/a"

@@ -52,7 +52,7 @@ def test_malformed_header_is_refused(data: bytes) -> None:
 
 
 @given(st.ip_addresses().map(str), ports)
-def test_both_versions_say_the_same(source: str, port: int) -> None:
+def test_both_versions_parse_alike(source: str, port: int) -> None:
     six = ":" in source
     target = "::1" if six else "127.0.0.1"
     line = f"PROXY TCP{6 if six else 4} {source} {target} {port} 443\r\n".encode()
@@ -64,7 +64,7 @@ def test_both_versions_say_the_same(source: str, port: int) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", SIGNATURE, b"PROXY ", b"PROXY TCP4 ", SIGNATURE + b"\x21\x11"]))
-def test_any_bytes_are_a_header_or_refused_within_the_limit(data: bytes, start: bytes) -> None:
+def test_random_bytes_are_a_header_or_refused_within_the_limit(data: bytes, start: bytes) -> None:
     given_bytes = (start + data).ljust(1, b"x")
     try:
         header = parse_header(given_bytes)

@@ -81,20 +81,20 @@ def trusting() -> ProxyProtocolPolicy:
 
 
 @pytest.mark.parametrize(("header", "client"), [(V1, "203.0.113.7:4711"), (V2, "2001:db8::7:4711")])
-async def test_client_is_the_one_the_header_names(header: bytes, client: str) -> None:
+async def test_client_is_the_one_named_by_the_header(header: bytes, client: str) -> None:
     async with listening(trusting()) as port:
         answer = await exchange(port, header + REQUEST)
         assert answer.endswith(client.encode())
 
 
 @pytest.mark.parametrize("header", [LOCAL, b"PROXY UNKNOWN\r\n", v2(family=0x00, payload=TLV)])
-async def test_proxy_that_speaks_for_itself_is_the_client(header: bytes) -> None:
+async def test_local_command_names_the_proxy_itself(header: bytes) -> None:
     async with listening(trusting()) as port:
         assert b"\r\n\r\n127.0.0.1:" in await exchange(port, header + REQUEST)
 
 
 @pytest.mark.parametrize("header", [V1, V2])
-async def test_header_may_come_byte_by_byte(header: bytes) -> None:
+async def test_header_can_arrive_byte_by_byte(header: bytes) -> None:
     async with listening(trusting()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for byte in header + REQUEST:
@@ -126,7 +126,7 @@ async def test_connection_without_a_header_is_closed_unanswered(data: bytes) -> 
     assert answer == b""
 
 
-async def test_header_that_never_ends_is_not_waited_for() -> None:
+async def test_endless_header_is_closed() -> None:
     async with listening(ProxyProtocolPolicy(TrustedProxies(["127.0.0.1"]), header_timeout=0.2)) as port:
         for begun in (b"", V1[:-1], V2[:20]):
             try:
@@ -135,7 +135,7 @@ async def test_header_that_never_ends_is_not_waited_for() -> None:
                 continue
 
 
-async def test_others_are_not_asked_for_a_header() -> None:
+async def test_untrusted_peer_needs_no_header() -> None:
     policy = ProxyProtocolPolicy(TrustedProxies(["192.0.2.1"]))
     async with listening(policy) as port:
         assert b"\r\n\r\n127.0.0.1:" in await exchange(port, REQUEST)
@@ -158,13 +158,13 @@ def configured(directory: Path) -> Path:
     return file
 
 
-async def test_gateway_reads_it_on_the_public_listener_alone(tmp_path: Path) -> None:
+async def test_gateway_reads_the_header_on_the_public_port_only(tmp_path: Path) -> None:
     async with process(configured(tmp_path)) as (public, ops):
         assert (await exchange(public, V1 + FORGED)).endswith(b"203.0.113.7 203.0.113.7")
         assert b'"ok"' in (await get(ops, "/healthz"))[1]
 
 
-async def test_served_process_reads_it_on_uvloop(tmp_path: Path) -> None:
+async def test_served_process_reads_the_header_under_uvloop(tmp_path: Path) -> None:
     async with served(configured(tmp_path), patience=120.0) as (_, public, _):
         answers = await asyncio.gather(*(exchange(public, header + FORGED) for header in (V1, V2) * 8))
         assert {answer.rpartition(b"\r\n")[2] for answer in answers} == {

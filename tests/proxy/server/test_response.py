@@ -26,7 +26,7 @@ def length(number: int) -> RawHeaders:
     return [(b"content-length", b"%d" % number)]
 
 
-def test_body_with_a_length_is_sent_as_it_is() -> None:
+def test_body_of_known_length_is_sent_verbatim() -> None:
     framer = frame(headers=[(b"Content-Type", b"text/plain"), *length(5)])
     assert framer.head == b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n"
     assert framer.frame(b"abc", more=True) + framer.frame(b"de", more=False) == b"abcde"
@@ -34,28 +34,28 @@ def test_body_with_a_length_is_sent_as_it_is() -> None:
     assert not framer.broken
 
 
-def test_body_without_a_length_goes_in_chunks() -> None:
+def test_body_of_unknown_length_is_chunked() -> None:
     framer = frame()
     assert framer.head.endswith(b"transfer-encoding: chunked\r\n\r\n")
     parts = framer.frame(b"abc", more=True), framer.frame(b"", more=True), framer.frame(b"d" * 17, more=False)
     assert parts == (b"3\r\nabc\r\n", b"", b"11\r\n" + b"d" * 17 + b"\r\n0\r\n\r\n")
 
 
-def test_http_1_0_has_no_chunks_and_ends_with_the_connection() -> None:
+def test_http_1_0_answer_without_a_length_closes() -> None:
     framer = frame(version="1.0")
     assert framer.head == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
     assert framer.frame(b"abc", more=False) == b"abc"
     assert not framer.keep_alive
 
 
-def test_http_1_0_keep_alive_is_echoed_where_a_length_is_known() -> None:
+def test_http_1_0_keep_alive_is_echoed_for_a_known_length() -> None:
     framer = frame(headers=length(3), version="1.0")
     assert b"\r\nconnection: keep-alive\r\n" in framer.head
     assert framer.keep_alive
 
 
 @pytest.mark.parametrize("status", [200, 299, 304, 404, 599, 600, 755, 999])
-def test_any_final_status_passes(status: int) -> None:
+def test_final_status_is_encoded(status: int) -> None:
     assert frame(status).head.startswith(b"HTTP/1.1 %d " % status)
 
 
@@ -68,7 +68,7 @@ def test_status_that_is_not_final_is_refused(status: int) -> None:
 @pytest.mark.parametrize(
     ("method", "status", "kept"), [("HEAD", 200, True), ("GET", 304, True), ("HEAD", 304, True), ("GET", 204, False)]
 )
-def test_response_without_a_body_sends_none_of_it(method: str, status: int, kept: bool) -> None:
+def test_bodiless_response_sends_no_body(method: str, status: int, kept: bool) -> None:
     framer = frame(status, length(5), method=method)
     assert (b"content-length: 5\r\n" in framer.head) is kept
     assert b"transfer-encoding" not in framer.head
@@ -78,7 +78,7 @@ def test_response_without_a_body_sends_none_of_it(method: str, status: int, kept
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("status", [204, 304])
-def test_status_without_a_body_needs_no_close(status: int, version: str) -> None:
+def test_bodiless_status_keeps_the_connection(status: int, version: str) -> None:
     assert frame(status, version=version).keep_alive
 
 
@@ -88,13 +88,13 @@ def test_upgrade_header_of_426_is_kept_and_listed() -> None:
     assert b"connection: upgrade\r\n" in head
 
 
-def test_close_of_the_app_is_kept() -> None:
+def test_connection_close_of_the_app_is_respected() -> None:
     framer = frame(headers=[(b"connection", b"Close"), *length(0)])
     assert framer.head.count(b"connection: close\r\n") == 1
     assert not framer.keep_alive
 
 
-def test_framing_headers_of_the_app_do_not_decide() -> None:
+def test_framing_headers_of_the_app_are_ignored() -> None:
     head = frame(headers=[(b"transfer-encoding", b"gzip"), (b"connection", b"keep-alive"), *length(2)]).head
     assert head == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -112,7 +112,7 @@ def test_line_breaks_in_headers_are_refused(before: bytes, after: bytes, bad: by
 
 
 @pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"\xe9", b"(x)"])
-def test_header_name_that_is_no_token_is_refused(name: bytes) -> None:
+def test_invalid_header_name_is_refused(name: bytes) -> None:
     with pytest.raises(InvalidResponse):
         frame(headers=[(name, b"x")])
 
@@ -123,12 +123,12 @@ def test_faulty_content_length_is_refused(values: list[bytes]) -> None:
         frame(headers=[(b"content-length", value) for value in values])
 
 
-def test_equal_lengths_are_one() -> None:
+def test_repeated_equal_lengths_are_merged() -> None:
     assert frame(headers=[*length(3), *length(3)]).head.count(b"content-length") == 1
 
 
 @given(st.integers(0, 20), st.lists(st.binary(max_size=8), min_size=1, max_size=5))
-def test_body_never_exceeds_its_length_and_a_wrong_one_closes(announced: int, parts: list[bytes]) -> None:
+def test_body_never_exceeds_its_length_and_a_mismatch_closes(announced: int, parts: list[bytes]) -> None:
     framer = frame(headers=length(announced))
     sent = b""
     for index, part in enumerate(parts):

@@ -31,13 +31,13 @@ async def test_unusual_status_reaches_the_client(status: int) -> None:
     "first",
     [start(42), start(101), start(200, (b"x", b"a\r\nb: c")), start(200, (b"x\n", b"a")), part(b"x")],
 )
-async def test_answer_that_cannot_be_sent_is_a_500(first: Message) -> None:
+async def test_invalid_answer_is_a_500(first: Message) -> None:
     answer = await answer_of(first, part(b"x"))
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert b"gateway_failed" in answer
 
 
-async def test_app_that_never_answers_is_a_500() -> None:
+async def test_missing_answer_is_a_500() -> None:
     assert (await answer_of()).startswith(b"HTTP/1.1 500 ")
 
 
@@ -50,7 +50,7 @@ async def test_body_of_a_wrong_length_closes_the_connection(body: bytes, sent: b
     assert answer.endswith(b"\r\n\r\n" + sent)
 
 
-async def test_answer_broken_off_has_no_last_chunk() -> None:
+async def test_interrupted_answer_has_no_last_chunk() -> None:
     answer = await answer_of(start(), part(b"abc", more=True), raw=GET)
     assert answer.endswith(b"\r\n\r\n3\r\nabc\r\n")
 
@@ -71,7 +71,7 @@ async def test_first_bytes_do_not_wait_for_the_body() -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_http_1_0_keeps_the_connection_where_a_length_is_known(known: bool) -> None:
+async def test_http_1_0_connection_persists_for_a_known_length(known: bool) -> None:
     headers = [(b"content-length", b"1")] if known else []
     raw = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n"
     answer = await answer_of(start(200, *headers), part(b"x"), raw=raw)

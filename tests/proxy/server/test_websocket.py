@@ -17,7 +17,7 @@ from tests.support.websocket_apps import ACCEPTED, Recorder, raising, sending
 from tests.support.websocket_client import frame, raw_client
 
 
-async def test_messages_reach_the_app_and_come_back() -> None:
+async def test_messages_reach_the_app_and_return() -> None:
     app = Recorder()
     async with serving(app) as port, connect(f"ws://127.0.0.1:{port}/", proxy=None, max_size=None) as client:
         for message in ("text", "", b"bytes", b"", "é" * 100_000):
@@ -28,7 +28,7 @@ async def test_messages_reach_the_app_and_come_back() -> None:
     assert app.received[3] == {"type": "websocket.receive", "bytes": b"bytes"}
 
 
-async def test_starlette_runs_on_it() -> None:
+async def test_starlette_websockets_are_served() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
         await websocket.accept(subprotocol="json")
@@ -44,7 +44,7 @@ async def test_starlette_runs_on_it() -> None:
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "x"), (3000, ""), (4321, "é" * 61), (4999, "bye")])
-async def test_clients_close_frame_reaches_the_app(code: int, reason: str) -> None:
+async def test_clients_close_code_reaches_the_app(code: int, reason: str) -> None:
     app = Recorder()
     async with serving(app) as port:
         async with connect(f"ws://127.0.0.1:{port}/", proxy=None) as client:
@@ -52,7 +52,7 @@ async def test_clients_close_frame_reaches_the_app(code: int, reason: str) -> No
         assert await app.end() == {"type": "websocket.disconnect", "code": code, "reason": reason}
 
 
-async def test_close_without_a_code_is_1005_and_no_close_frame_1006() -> None:
+async def test_close_without_a_code_is_1005_and_a_lost_one_1006() -> None:
     for farewell, code in ((frame(8), 1005), (b"", 1006)):
         app = Recorder()
         async with serving(app) as port, raw_client(port) as client:
@@ -85,7 +85,7 @@ async def test_apps_close_reaches_the_client(code: int, reason: str, seen: tuple
 
 
 @pytest.mark.parametrize(("app", "code"), [(sending(ACCEPTED), 1000), (raising(ValueError(), ACCEPTED), 1011)])
-async def test_app_that_leaves_an_open_socket_closes_it(app: ASGIApp, code: int) -> None:
+async def test_returning_app_closes_an_open_socket(app: ASGIApp, code: int) -> None:
     async with serving(app) as port, raw_client(port) as client:
         assert await client.read_close() == (code, "")
 
@@ -106,7 +106,7 @@ async def test_app_that_leaves_an_open_socket_closes_it(app: ASGIApp, code: int)
         (frame(2, b"x" * 1000, fin=False) + frame(0, b"x" * 100), 1009),
     ],
 )
-async def test_client_that_breaks_the_rules_is_told_which(data: bytes, code: int) -> None:
+async def test_protocol_violation_is_closed_with_its_code(data: bytes, code: int) -> None:
     app = Recorder()
     async with serving(app, ws_max_size=1024) as port, raw_client(port) as client:
         client.writer.write(frame(1, b"before"))
@@ -134,7 +134,7 @@ async def test_ping_is_answered() -> None:
         (b"", b""),
     ],
 )
-async def test_app_answers_what_came_before_the_clients_end(ending: bytes, answer: bytes) -> None:
+async def test_messages_before_the_clients_close_are_answered(ending: bytes, answer: bytes) -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)
@@ -149,7 +149,7 @@ async def test_app_answers_what_came_before_the_clients_end(ending: bytes, answe
         assert await client.read_rest() == frame(1, b"one", masked=False) + frame(1, b"two", masked=False) + answer
 
 
-async def test_client_that_closes_does_not_wait_for_an_idle_app() -> None:
+async def test_client_close_does_not_wait_for_an_idle_app() -> None:
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)
@@ -169,7 +169,7 @@ async def test_client_that_closes_does_not_wait_for_an_idle_app() -> None:
         [{"type": "websocket.http.response.start", "status": 400}, ACCEPTED],
     ],
 )
-async def test_message_out_of_turn_is_the_apps_fault(messages: list[Message]) -> None:
+async def test_message_in_the_wrong_state_raises_in_the_app(messages: list[Message]) -> None:
     faults: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -185,7 +185,7 @@ async def test_message_out_of_turn_is_the_apps_fault(messages: list[Message]) ->
     assert "was due" in faults[0]
 
 
-async def test_sending_to_a_client_that_left_is_an_os_error() -> None:
+async def test_send_to_a_lost_client_is_an_os_error() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)

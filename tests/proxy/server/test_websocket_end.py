@@ -20,7 +20,7 @@ from tests.support.websocket_client import frame, handshake, raw_client
 from tests.support.websocket_server import stoppable, with_state
 
 
-async def test_client_that_answers_no_pings_is_dropped() -> None:
+async def test_client_that_answers_no_ping_is_dropped() -> None:
     app = Recorder()
     async with pinging(app) as port, raw_client(port) as client:
         assert (await client.read_frame())[0] == 9
@@ -36,7 +36,7 @@ async def test_client_whose_cable_was_pulled_is_dropped() -> None:
         assert (await app.end())["code"] == 1006
 
 
-async def test_pings_can_be_turned_off() -> None:
+async def test_pings_can_be_disabled() -> None:
     app = Recorder()
     async with pinging(app, 3600.0) as port, raw_client(port) as client:
         with pytest.raises(TimeoutError):
@@ -75,7 +75,7 @@ async def test_shutdown_closes_with_1001_and_waits_for_the_answer() -> None:
         assert await client.read_rest() == b""
 
 
-async def test_shutdown_lets_a_handshake_finish() -> None:
+async def test_shutdown_waits_for_a_handshake() -> None:
     app = Recorder()
     go, asked = asyncio.Event(), asyncio.Event()
 
@@ -98,7 +98,7 @@ async def test_shutdown_lets_a_handshake_finish() -> None:
         writer.close()
 
 
-async def test_shutdown_that_takes_too_long_drops_the_socket() -> None:
+async def test_slow_shutdown_drops_the_socket() -> None:
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)

@@ -16,7 +16,7 @@ from tests.support.websocket_client import frame, raw_client
 from tests.support.websocket_server import with_state
 
 
-async def test_pings_of_a_client_that_reads_nothing_are_not_hoarded() -> None:
+async def test_pongs_for_a_client_that_does_not_read_are_bounded() -> None:
     # Only the latest pong is retained, as RFC 6455 §5.5.3 allows; all of them would be 10 MB.
     app = Recorder()
     ping = frame(9, b"x" * 125)
@@ -31,7 +31,7 @@ async def test_pings_of_a_client_that_reads_nothing_are_not_hoarded() -> None:
         assert pongs < 60_000
 
 
-async def test_app_that_takes_its_time_holds_the_client_back() -> None:
+async def test_slow_app_pauses_its_client() -> None:
     taken = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +87,7 @@ async def budgeted(app: ASGIApp, size: int) -> AsyncIterator[tuple[int, Budget]]
         yield port, budget
 
 
-async def test_held_messages_take_from_the_budget_and_give_back() -> None:
+async def test_held_messages_are_charged_and_released() -> None:
     async with budgeted(Recorder(), 3_000_000) as (port, budget), raw_client(port) as client:
         for _ in range(3):
             client.writer.write(frame(2, b"x" * 1_000_000) + frame(2, b"y", fin=False))
@@ -100,7 +100,7 @@ async def test_held_messages_take_from_the_budget_and_give_back() -> None:
         assert budget.taken == 0
 
 
-async def test_message_over_the_budget_is_1013_for_its_client_alone() -> None:
+async def test_message_over_the_budget_is_1013_for_its_client() -> None:
     async with budgeted(Recorder(), 1_000_000) as (port, budget), raw_client(port) as other, raw_client(port) as client:
         client.writer.write(frame(1, b"before") + frame(2, b"x" * 2_000_000))
         assert await client.read_frame() == (1, b"before")
@@ -110,7 +110,7 @@ async def test_message_over_the_budget_is_1013_for_its_client_alone() -> None:
         assert budget.taken == 0
 
 
-async def test_client_that_leaves_amid_a_message_gives_its_part_back() -> None:
+async def test_disconnect_within_a_message_releases_its_part() -> None:
     app = Recorder()
     async with budgeted(app, 1_000_000) as (port, budget):
         async with raw_client(port) as client:
@@ -122,7 +122,7 @@ async def test_client_that_leaves_amid_a_message_gives_its_part_back() -> None:
         assert budget.taken == 0
 
 
-async def test_several_tasks_of_an_app_may_send() -> None:
+async def test_concurrent_sends_of_an_app_are_allowed() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)
@@ -140,7 +140,7 @@ async def test_several_tasks_of_an_app_may_send() -> None:
         assert (await client.read_close())[0] == 1000
 
 
-async def test_many_small_fragments_are_held_as_what_they_are_worth() -> None:
+async def test_many_small_fragments_are_charged_by_size() -> None:
     app = Recorder()
     async with serving(app) as port, raw_client(port) as client:
         client.writer.write(frame(1, b"a", fin=False) + frame(0, b"b", fin=False) * 10_000 + frame(0, b"c"))

@@ -17,7 +17,7 @@ from tests.support.websocket_client import ACCEPT, KEY, frame, handshake, raw_cl
 from tests.support.websocket_legacy import legacy_server
 
 
-async def test_acceptance_says_what_ws_says_and_nothing_else() -> None:
+async def test_acceptance_has_the_headers_of_ws_only() -> None:
     async with serving(Recorder()) as port, raw_client(port) as client:
         assert client.head == (
             b"HTTP/1.1 101 Switching Protocols\r\n"
@@ -33,7 +33,7 @@ async def test_acceptance_has_the_subprotocol_and_the_apps_headers() -> None:
         assert client.head.endswith(b"Sec-WebSocket-Protocol: v2\r\nset-cookie: a\r\nset-cookie: b\r\n\r\n")
 
 
-async def test_scope_holds_the_request_as_it_came() -> None:
+async def test_scope_contains_the_raw_request() -> None:
     app = Recorder()
     request = handshake(
         "/a%2Fb/%C3%A9/../x?q=%20+&?",
@@ -61,7 +61,7 @@ async def test_scope_holds_the_request_as_it_came() -> None:
         assert set(scope["extensions"]) == {"websocket.http.response", "proxy.relay", "proxy.memory"}
 
 
-async def test_long_head_passes() -> None:
+async def test_long_head_is_accepted() -> None:
     app = Recorder()
     target = "/?" + "x" * 9000
     async with serving(app) as port, raw_client(port, handshake(target, *[f"X-{n}: {n}" for n in range(200)])):
@@ -81,7 +81,7 @@ async def test_long_head_passes() -> None:
         ("Upgrade: websocket\r\nConn", "Upgrade: websocket\r\nUpgrade: websocket\r\nConn"),
     ],
 )
-async def test_faulty_handshake_is_refused_as_ws_refuses_it(old: str, new: str) -> None:
+async def test_invalid_handshake_is_refused_as_by_ws(old: str, new: str) -> None:
     request = handshake().replace(old.encode(), new.encode())
     async with serving(Recorder()) as port, legacy_server() as legacy:
         ours, theirs = await exchange(port, request), await exchange(legacy.port, request)
@@ -96,7 +96,7 @@ async def test_version_8_and_other_spellings_are_accepted(version: str) -> None:
         assert client.head.startswith(b"HTTP/1.1 101 ")
 
 
-async def test_compression_is_not_taken_up() -> None:
+async def test_compression_is_not_negotiated() -> None:
     async with (
         serving(Recorder()) as port,
         connect(f"ws://127.0.0.1:{port}/", proxy=None, compression="deflate") as client,
@@ -104,7 +104,7 @@ async def test_compression_is_not_taken_up() -> None:
         assert client.protocol.extensions == []
 
 
-async def test_early_frames_wait_until_the_client_is_accepted() -> None:
+async def test_early_frames_wait_for_the_acceptance() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.05)
         await echo(scope, receive, send)
@@ -121,7 +121,7 @@ async def test_early_frames_wait_until_the_client_is_accepted() -> None:
         writer.transport.abort()
 
 
-async def test_frame_in_one_piece_with_the_handshake_is_kept_too() -> None:
+async def test_frame_with_the_handshake_is_received() -> None:
     async with serving(Recorder()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(handshake() + frame(1, b"early"))
@@ -130,7 +130,7 @@ async def test_frame_in_one_piece_with_the_handshake_is_kept_too() -> None:
         writer.transport.abort()
 
 
-async def test_handshake_split_anywhere_is_answered_the_same() -> None:
+async def test_split_handshake_is_answered_alike() -> None:
     stream = handshake() + frame(1, b"early") + frame(1, b"bird")
     echoes = frame(1, b"early", masked=False) + frame(1, b"bird", masked=False)
     boundaries = [*range(1, len(handshake()), 9), *range(len(handshake()) - 4, len(stream))]

@@ -17,7 +17,7 @@ from tests.support.websocket_apps import raising, sending
 from tests.support.websocket_client import handshake, raw_client
 
 
-async def test_refusal_goes_out_as_it_is() -> None:
+async def test_refusal_is_sent_verbatim() -> None:
     start = {
         "type": "websocket.http.response.start",
         "status": 418,
@@ -31,7 +31,7 @@ async def test_refusal_goes_out_as_it_is() -> None:
     )
 
 
-async def test_refusal_of_a_length_nobody_told_is_told_or_chunked() -> None:
+async def test_refusal_without_a_length_gets_one_or_is_chunked() -> None:
     start = {"type": "websocket.http.response.start", "status": 403}
     whole = sending(start, {"type": "websocket.http.response.body", "body": b"no"})
     parts = sending(
@@ -46,7 +46,7 @@ async def test_refusal_of_a_length_nobody_told_is_told_or_chunked() -> None:
         assert (await exchange(port, handshake())).endswith(b"transfer-encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n")
 
 
-async def test_refusal_that_breaks_off_has_no_last_chunk() -> None:
+async def test_interrupted_refusal_has_no_last_chunk() -> None:
     start = {"type": "websocket.http.response.start", "status": 403}
     app = sending(start, {"type": "websocket.http.response.body", "body": b"no", "more_body": True})
     async with serving(app) as port:
@@ -70,7 +70,7 @@ async def test_long_refusal_waits_for_a_slow_client() -> None:
         assert (await client.read_rest()).count(b"x") == 400 * 65536
 
 
-async def test_client_that_leaves_during_a_long_refusal_ends_it() -> None:
+async def test_disconnect_ends_a_long_refusal() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.http.response.start", "status": 403})
@@ -102,7 +102,7 @@ async def test_close_before_an_acceptance_is_403() -> None:
         (sending(), 500, "gateway_failed"),
     ],
 )
-async def test_app_that_fails_before_it_answers_is_answered_for(
+async def test_failing_app_is_answered_with_its_status(
     app: ASGIApp, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(app) as port:

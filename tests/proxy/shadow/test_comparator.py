@@ -89,7 +89,7 @@ def fields(verdict: Verdict) -> list[str]:
     return [one.field for one in verdict.unexplained]
 
 
-async def test_match_is_not_asked_again() -> None:
+async def test_match_is_not_repeated() -> None:
     room = Room()
     room.stage.tell("native", {"a": 1})
     assert (await room.read({"a": 1})).name == "match"
@@ -97,7 +97,7 @@ async def test_match_is_not_asked_again() -> None:
     assert [type(one) for one in room.noted] == [ComparisonEvent]
 
 
-async def test_difference_that_does_not_repeat_was_a_change_in_between() -> None:
+async def test_unrepeatable_difference_is_skipped() -> None:
     room = Room()
     room.stage.tell("native", {"a": 2})
     room.stage.tell("legacy", {"a": 2})
@@ -107,7 +107,7 @@ async def test_difference_that_does_not_repeat_was_a_change_in_between() -> None
     assert [type(one) for one in room.noted] == [ComparisonEvent]
 
 
-async def test_only_repeated_differences_without_noise_are_reported() -> None:
+async def test_repeated_differences_without_noise_are_reported() -> None:
     room = Room()
     room.stage.tell("native", {"a": 2, "b": 2})
     room.stage.tell("legacy", {"a": 1, "b": 2})
@@ -117,14 +117,14 @@ async def test_only_repeated_differences_without_noise_are_reported() -> None:
     assert fields(replay.verdict) == ["body.b"]
 
 
-async def test_what_differs_each_time_elsewhere_is_told_as_it_was() -> None:
+async def test_changing_field_beside_a_difference_is_omitted() -> None:
     room = Room()
     room.stage.tell("native", {"a": 2, "b": 1}, {"a": 1, "b": 2})
     room.stage.tell("legacy", {"a": 1, "b": 1})
     assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
 
 
-async def test_what_was_confirmed_is_believed_for_a_while() -> None:
+async def test_confirmed_difference_is_cached() -> None:
     room = Room()
     room.stage.tell("native", {"a": 2, "b": 1})
     room.stage.tell("legacy", {"a": 1, "b": 1})
@@ -138,7 +138,7 @@ async def test_what_was_confirmed_is_believed_for_a_while() -> None:
     assert len(room.stage.requested) == 7 + 3
 
 
-async def test_side_that_cannot_be_asked_again_leaves_the_difference() -> None:
+async def test_failed_repetition_keeps_the_difference() -> None:
     room = Room()
     room.stage.tell("native", {"a": 2})
     room.stage.tell("legacy", "timeout")
@@ -158,7 +158,7 @@ async def test_request_the_other_backend_cannot_get_is_skipped() -> None:
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(0, 0), (2500, 5), (10_000, 20)])
-async def test_share_of_what_was_compared_is_asked_of_legacy_again(noise: int, expected: int) -> None:
+async def test_configured_share_of_reads_is_replayed_on_legacy(noise: int, expected: int) -> None:
     room = Room(noise)
     room.stage.tell("native", {"a": 1})
     room.stage.tell("legacy", {"a": 2})
@@ -169,7 +169,7 @@ async def test_share_of_what_was_compared_is_asked_of_legacy_again(noise: int, e
     assert all(isinstance(one, ReplayEvent) and fields(one.verdict) == ["body.a"] for one in replays)
 
 
-async def test_first_read_of_each_route_is_among_them() -> None:
+async def test_first_read_of_each_route_is_replayed() -> None:
     room = Room(noise=100)
     for backend in ("native", "legacy"):
         room.stage.tell(backend, {"a": 1})
@@ -178,7 +178,7 @@ async def test_first_read_of_each_route_is_among_them() -> None:
     assert [one.route for one in room.noted_as(ReplayEvent)] == ["r", "s"]
 
 
-async def test_legacy_that_did_not_answer_is_not_asked_again() -> None:
+async def test_unanswered_read_is_not_replayed() -> None:
     room = Room(noise=10_000)
     room.stage.tell("native", exchange(outcome="hang"))
     assert (await room.read(exchange(outcome="hang"))).name == "match"
@@ -189,13 +189,13 @@ OLD: dict[str, JSON] = {"title": "t", "count": 1}
 NEW: dict[str, JSON] = {"title": "t", "count": 2}
 
 
-async def test_dry_run_that_matches_is_not_repeated() -> None:
+async def test_matching_dry_run_is_not_repeated() -> None:
     room = Room()
     assert (await room.write({"_id": object_id(1)}, {"_id": object_id(2)})).name == "match"
     assert room.stage.requested == []
 
 
-async def test_dry_run_that_matches_when_repeated_met_another_write() -> None:
+async def test_dry_run_matching_when_repeated_is_skipped() -> None:
     room = Room()
     room.stage.tell("native", {**NEW})
     verdict = await room.write({**NEW}, {**OLD}, {"title": "t"})
@@ -203,7 +203,7 @@ async def test_dry_run_that_matches_when_repeated_met_another_write() -> None:
     assert [entry.verdict.reason for entry in room.noted if isinstance(entry, ComparisonEvent)] == ["changed"]
 
 
-async def test_dry_run_that_differs_again_is_a_mismatch() -> None:
+async def test_dry_run_differing_again_is_a_mismatch() -> None:
     room = Room()
     room.stage.tell("native", {"title": "t", "count": 9})
     assert fields(await room.write({**NEW}, {**OLD})) == ["body.count"]
@@ -219,13 +219,13 @@ async def test_dry_run_that_differs_again_is_a_mismatch() -> None:
         ({"_id": object_id(1)}, {"_id": object_id(2, NOW - 9999)}, {}),
     ],
 )
-async def test_stale_answer_to_a_write_is_no_other_write(legacy: JSON, native: JSON, sent: JSON) -> None:
+async def test_stale_answer_to_a_write_is_a_mismatch(legacy: JSON, native: JSON, sent: JSON) -> None:
     room = Room()
     room.stage.tell("native", legacy)
     assert (await room.write(legacy, native, sent)).name == "mismatch"
 
 
-async def test_difference_that_vanishes_each_time_is_no_other_write() -> None:
+async def test_difference_vanishing_each_time_is_a_mismatch() -> None:
     room = Room()
     room.stage.tell("native", {**NEW})
     assert [(await room.write({**NEW}, {**OLD})).name for _ in range(3)] == ["skipped", "mismatch", "mismatch"]

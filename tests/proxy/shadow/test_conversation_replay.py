@@ -102,7 +102,7 @@ async def echo(session: Session, text: str) -> None:
     await session.say(text)
 
 
-async def test_messages_come_back_in_their_places() -> None:
+async def test_messages_keep_their_positions() -> None:
     app = App(echo)
     assert await opened(ECHOED, app) == [("hello", 0), ("a", 1), ("bytes", 2)]
     types = [message["type"] for message in app.session.received]
@@ -120,7 +120,7 @@ async def test_scope_is_that_of_the_original_websocket() -> None:
     assert 0 < extension["deadline"] <= 5
 
 
-async def test_app_answers_where_the_model_did() -> None:
+async def test_app_answers_after_the_recorded_model_call() -> None:
     async def answer(session: Session, text: str) -> None:
         async def later() -> None:
             await session.extension["until"](3)
@@ -144,7 +144,7 @@ async def test_message_waits_for_an_app_that_is_busy() -> None:
     assert await opened(served, App(answer)) == [("hello", 0), ("one", 1), ("two", 1), ("one", 2), ("two", 2)]
 
 
-async def test_missing_messages_delay_a_replay_only_once() -> None:
+async def test_missing_messages_delay_a_replay_once() -> None:
     async def answer(session: Session, text: str) -> None:
         if text != "0":
             await session.say(text)
@@ -163,7 +163,7 @@ async def test_missing_messages_delay_a_replay_only_once() -> None:
     [(4000, False, Ending("server", 4000, "", 1)), (None, True, Ending("server", 1011, "", 1))],
     ids=["close", "failure"],
 )
-async def test_apps_own_end_is_recorded(code: int | None, raises: bool, expected: Ending) -> None:
+async def test_close_by_the_app_is_recorded(code: int | None, raises: bool, expected: Ending) -> None:
     async def answer(session: Session, text: str) -> None:
         if raises:
             raise RuntimeError("secret")
@@ -195,7 +195,7 @@ async def test_client_that_breaks_the_protocol_is_closed() -> None:
     ("behaviour", "expected"),
     [("decline", "write_not_allowed"), ("hang", "timeout"), ("flood", "body_too_large"), ("raise", "reset")],
 )
-async def test_app_that_cannot_be_compared(behaviour: str, expected: str) -> None:
+async def test_incomparable_app_is_skipped(behaviour: str, expected: str) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if behaviour == "decline":
             scope["extensions"]["proxy.dry_run"]["report"](None)

@@ -28,14 +28,14 @@ async def test_conversation_is_sent_in_parts() -> None:
     assert all(sum(chunk.cost for chunk in each) <= PART_SIZE for each in chunks)
 
 
-async def test_conversation_no_longer_pending_is_not_completed() -> None:
+async def test_removed_conversation_is_not_completed() -> None:
     sent: list[ConversationPart | CompareConversation] = []
     ConversationSender(sent.append, lambda number: not sent).submit(JOB)
     await asyncio.sleep(0.05)
     assert [type(each) for each in sent] == [ConversationPart]
 
 
-async def test_sender_that_is_cancelled_sends_nothing_more() -> None:
+async def test_cancelled_sender_sends_nothing_more() -> None:
     sent: list[ConversationPart | CompareConversation] = []
     sender = ConversationSender(sent.append, lambda number: True)
     sender.submit(JOB)

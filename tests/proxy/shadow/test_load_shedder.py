@@ -46,11 +46,11 @@ def test_share_halves_under_contention_and_recovers(ran: float, waited: float) -
     assert machine.run(ran=0.5, updates=60) == 1.0
 
 
-def test_limit_of_100_percent_admits_everything() -> None:
+def test_limit_of_100_percent_admits_all() -> None:
     assert Machine().run(ran=0.5, waited=0.5, limit=1.0, updates=5) == 1.0
 
 
-def test_unknown_times_admit_everything() -> None:
+def test_unknown_cpu_times_admit_all() -> None:
     shedder = CpuLoadShedder(lambda: None)
     for step in range(3):
         shedder.update(step * INTERVAL, 0.0)
@@ -58,7 +58,7 @@ def test_unknown_times_admit_everything() -> None:
 
 
 @given(st.floats(MIN_SHARE, 1.0), st.integers(1, 2000))
-def test_admits_its_share_evenly(share: float, number: int) -> None:
+def test_reduced_share_is_admitted_evenly(share: float, number: int) -> None:
     shedder = CpuLoadShedder(lambda: None)
     shedder.share = share
     admitted = [shedder.admits("r") for _ in range(number)]
@@ -81,14 +81,14 @@ def test_cpu_times_are_those_of_this_process() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"1 2\n", b"one two three\n"])
-def test_unreadable_times_are_none(content: bytes, tmp_path: Path) -> None:
+def test_unreadable_cpu_times_are_none(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "schedstat"
     assert load_shedder.cpu_times(file) is None
     file.write_bytes(content)
     assert load_shedder.cpu_times(file) is None
 
 
-def test_busy_route_takes_nothing_from_a_rare_one() -> None:
+def test_busy_route_does_not_displace_a_rare_one() -> None:
     shedder = CpuLoadShedder(lambda: None)
     shedder.share = 0.1
     admitted = [route for number in range(1000) for route in _due(number) if shedder.admits(route)]

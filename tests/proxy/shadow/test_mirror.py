@@ -71,7 +71,7 @@ def reading(sink: RecordingSink, *, messages: Sequence[Message] = (START, END), 
     return mirrored
 
 
-async def test_read_is_brought_with_how_it_came() -> None:
+async def test_read_is_submitted_with_its_arrival() -> None:
     sink = RecordingSink()
     mirrored = reading(sink, host="a")
     await mirrored.prepare()
@@ -83,7 +83,7 @@ async def test_read_is_brought_with_how_it_came() -> None:
     assert RequestSnapshot.of(exchange, arrival) == RequestSnapshot("GET", b"/x?q=1", ((b"host", b"a"),), b"", arrival)
 
 
-async def test_read_says_whether_its_body_was_read() -> None:
+async def test_read_records_whether_its_body_was_received() -> None:
     sink = RecordingSink()
     reading(sink, content_length="8").end("legacy", None)
     mirrored = reading(sink, content_length="8")
@@ -101,7 +101,7 @@ async def test_read_says_whether_its_body_was_read() -> None:
         ((), "legacy_unreachable", "backend_unavailable"),
     ],
 )
-async def test_what_has_no_answer_is_left(messages: Sequence[Message], failure: str | None, reason: str) -> None:
+async def test_unanswered_read_is_skipped(messages: Sequence[Message], failure: str | None, reason: str) -> None:
     sink = RecordingSink()
     reading(sink, messages=messages).end("legacy", failure)
     assert (sink.skipped, sink.reads) == ([reason], [])
@@ -124,7 +124,7 @@ async def after_dry_run(
     return mirrored, [await mirrored.receive() for _ in range(count)]
 
 
-async def test_write_is_dry_run_whole_and_legacy_receives_it_in_parts() -> None:
+async def test_write_is_dry_run_whole_and_forwarded_in_parts() -> None:
     sink = RecordingSink()
     mirrored, received = await after_dry_run(sink, b"one", b"two")
     assert received == [part(b"one", True), part(b"two", False)]
@@ -144,7 +144,7 @@ async def test_write_that_native_served_after_all_is_not_compared() -> None:
     assert (sink.discarded, sink.compared) == ([(7, "backend_unavailable")], [])
 
 
-async def test_write_that_was_not_dry_run_is_only_served() -> None:
+async def test_write_without_a_dry_run_is_only_served() -> None:
     sink = RecordingSink(number=None)
     mirrored, received = await after_dry_run(sink, b"one", b"two")
     mirrored.end("legacy", None)
@@ -160,7 +160,7 @@ async def test_write_that_was_not_dry_run_is_only_served() -> None:
         ((b"1",), True, {}, "client_gone"),
     ],
 )
-async def test_write_too_long_or_interrupted_passes_unchanged(
+async def test_long_or_interrupted_write_passes_unchanged(
     bodies: tuple[bytes, ...], gone: bool, headers: dict[str, str], reason: str
 ) -> None:
     sink = RecordingSink()
@@ -170,7 +170,7 @@ async def test_write_too_long_or_interrupted_passes_unchanged(
     assert (sink.skipped, sink.requests) == ([reason], [])
 
 
-async def test_length_that_says_too_long_spares_the_gathering() -> None:
+async def test_announced_length_over_the_limit_skips_at_once() -> None:
     sink = RecordingSink()
     never = asyncio.Event()
 

@@ -57,7 +57,7 @@ def split(data: bytes, size: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000], ids=["byte by byte", "in pieces", "glued"])
-async def test_messages_are_the_same_however_frames_come(size: int) -> None:
+async def test_messages_do_not_depend_on_the_splitting_of_frames(size: int) -> None:
     sink = ConversationRecorder()
     async with ends(sink) as (client, legacy):
         await deliver(client, legacy, split(QUESTION, size))
@@ -129,7 +129,7 @@ async def test_refused_handshake_is_submitted() -> None:
     ],
     ids=["size", "duration"],
 )
-async def test_conversation_beyond_a_limit_is_skipped_once(limits: ConversationLimits, reason: str) -> None:
+async def test_conversation_over_a_limit_is_skipped_once(limits: ConversationLimits, reason: str) -> None:
     sink = ConversationRecorder()
     async with ends(sink, limits) as (client, legacy):
         await deliver(client, legacy, [frame(2, b"x" * 500)])
@@ -140,7 +140,7 @@ async def test_conversation_beyond_a_limit_is_skipped_once(limits: ConversationL
     assert (sink.skipped, sink.submitted) == ([reason], [])
 
 
-async def test_held_bytes_are_bounded_over_all_conversations() -> None:
+async def test_buffers_of_all_conversations_are_bounded() -> None:
     budget = MemoryBudget(2000)
     sinks = ConversationRecorder(), ConversationRecorder()
     async with ends(sinks[0], None, budget) as one, ends(sinks[1], None, budget) as other:
@@ -155,7 +155,7 @@ async def test_held_bytes_are_bounded_over_all_conversations() -> None:
     assert budget.used == 0
 
 
-async def test_conversation_makes_room_for_those_who_are_served() -> None:
+async def test_conversation_is_dropped_for_a_served_request() -> None:
     sink, budget, evicted = ConversationRecorder(), MemoryBudget(2000), list[str]()
     served = budget.open(lambda: evicted.append("served"))
     assert served.acquire(1500)
@@ -166,7 +166,7 @@ async def test_conversation_makes_room_for_those_who_are_served() -> None:
     assert (sink.skipped, evicted, budget.used) == (["queue_full"], [], 1500)
 
 
-async def test_conversation_goes_before_those_who_are_served() -> None:
+async def test_conversation_is_evicted_before_served_requests() -> None:
     sink, budget, evicted = ConversationRecorder(), MemoryBudget(3000), list[str]()
     idle, busy = (budget.open(lambda: evicted.append("served")) for _ in range(2))
     assert idle.acquire(1500)
@@ -178,7 +178,7 @@ async def test_conversation_goes_before_those_who_are_served() -> None:
     assert (sink.skipped, evicted, budget.used) == (["queue_full"], [], 2500)
 
 
-async def test_mirror_that_fails_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failing_mirror_leaves_the_relay_intact(caplog: pytest.LogCaptureFixture) -> None:
     class FaultyBudget(MemoryBudget):
         def has_room(self, size: int) -> bool:
             raise RuntimeError("secret")

@@ -11,7 +11,7 @@ LIMIT = 4
 
 
 @given(st.lists(st.integers(0, MAX_PENDING_BYTES // 2) | st.none(), max_size=30))
-def test_number_and_bytes_stay_within_their_limits(steps: list[int | None]) -> None:
+def test_count_and_bytes_stay_within_their_limits(steps: list[int | None]) -> None:
     # A size adds a request, None removes the oldest one.
     table, expected = PendingTable(), dict[int, int]()
     for size in steps:
@@ -30,7 +30,7 @@ def test_number_and_bytes_stay_within_their_limits(steps: list[int | None]) -> N
         assert table.numbers() == list(expected)
 
 
-def test_pop_twice_returns_the_request_once() -> None:
+def test_second_pop_returns_nothing() -> None:
     table = PendingTable()
     number = table.add(PendingRequest("r", "legacy", 1), LIMIT)
     assert number is not None

@@ -35,7 +35,7 @@ async def answered(request: RequestSnapshot, within: Bounds | None = None) -> Ex
     return found
 
 
-async def test_request_is_the_one_that_came() -> None:
+async def test_replayed_request_equals_the_original() -> None:
     scopes: list[Scope] = []
     theirs = Timeouts(response=7.0)
 
@@ -61,18 +61,18 @@ async def test_question_and_answer_are_an_exchange() -> None:
     assert found.body.data == b'{"wrote":"text"}'
 
 
-async def test_app_that_goes_on_after_its_answer_has_answered() -> None:
+async def test_app_running_after_its_answer_is_cancelled() -> None:
     assert (await answered(snapshot("/linger"), bounds(0.05))).status == 200
 
 
-async def test_answer_that_does_not_come_in_time_is_none() -> None:
+async def test_late_answer_is_a_timeout() -> None:
     started = time.monotonic()
     assert await replay_request(plain, snapshot("/hang"), bounds(0.05)) == "timeout"
     assert time.monotonic() - started < PROMPT_TIMEOUT
     assert await replay_request(plain, snapshot("/hang"), bounds(-1)) == "timeout"
 
 
-async def test_answer_longer_than_the_served_one_is_not_read_whole() -> None:
+async def test_answer_over_the_size_limit_is_truncated() -> None:
     assert await replay_request(plain, snapshot("/huge"), bounds(ceiling=3_000_000)) == "body_too_large"
     whole = await answered(snapshot("/huge"), bounds(ceiling=100_000_000))
     assert (whole.body.length, whole.body.data, whole.body.truncated) == (100_000_000, b"", True)
@@ -88,9 +88,7 @@ async def test_answer_longer_than_the_served_one_is_not_read_whole() -> None:
         (asyncio.CancelledError(), "reset"),
     ],
 )
-async def test_app_that_raises_says_what_became_of_it(
-    error: BaseException, outcome: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_raising_app_has_an_outcome(error: BaseException, outcome: str, caplog: pytest.LogCaptureFixture) -> None:
     async def app(*_: Any) -> None:
         raise error
 
@@ -105,7 +103,7 @@ async def test_answer_that_breaks_off_is_a_reset() -> None:
     assert (found.outcome, found.status) == ("reset", 200)
 
 
-async def test_app_that_cannot_be_stopped_is_told() -> None:
+async def test_uncancellable_app_raises_an_error() -> None:
     go_on = asyncio.Event()
 
     async def app(*_: Any) -> None:
@@ -132,20 +130,18 @@ async def test_app_that_cannot_be_stopped_is_told() -> None:
         (((b"upgrade", b"h2c"),), b"", True, "streaming"),
     ],
 )
-def test_what_cannot_be_asked_again_as_it_was_says_why(
-    headers: Headers, sent: bytes, read: bool, reason: str | None
-) -> None:
+def test_unrepeatable_request_has_a_reason(headers: Headers, sent: bytes, read: bool, reason: str | None) -> None:
     told = exchange(sent=sent, sent_headers=headers)
     assert not_repeatable(told._replace(is_request_complete=read), RequestSnapshot.of(told, CONNECTION)) == reason
 
 
-def test_too_long_a_body_cannot_be_asked_again() -> None:
+def test_request_with_a_long_body_is_unrepeatable() -> None:
     told = exchange()
     long = told._replace(request_body=Body(b"", 7, (b"digest",)))
     assert not_repeatable(long, RequestSnapshot.of(told, CONNECTION)) == "body_too_large"
 
 
-async def test_dry_run_tells_what_would_have_been_written() -> None:
+async def test_dry_run_returns_the_writes() -> None:
     dry_run = DryRunExchange()
     found = await dry_run.run(with_dry_runs, snapshot(method="POST", body=b"text"), bounds(3))
     assert isinstance(found, Exchange)
@@ -159,17 +155,17 @@ async def test_dry_run_tells_what_would_have_been_written() -> None:
     assert 2 < document["deadline"] <= 3
 
 
-async def test_dry_run_that_writes_nothing_tells_of_nothing() -> None:
+async def test_dry_run_without_writes_returns_none() -> None:
     dry_run = DryRunExchange()
     assert isinstance(await dry_run.run(with_dry_runs, snapshot("/other", "POST"), bounds()), Exchange)
     assert dry_run.writes == ()
 
 
-async def test_app_may_decline_a_dry_run() -> None:
+async def test_app_can_decline_a_dry_run() -> None:
     assert await DryRunExchange().run(with_dry_runs, snapshot("/decline", "POST"), bounds()) == "write_not_allowed"
 
 
-async def test_dry_run_that_ends_when_cancelled_took_too_long() -> None:
+async def test_dry_run_ended_by_cancellation_is_a_timeout() -> None:
     async def app(scope: Scope, *_: Any) -> None:
         async with asyncio.timeout(scope["extensions"]["proxy.dry_run"]["deadline"]):
             await asyncio.sleep(10)
@@ -177,6 +173,6 @@ async def test_dry_run_that_ends_when_cancelled_took_too_long() -> None:
     assert await DryRunExchange().run(app, snapshot(method="POST"), bounds(0.05)) == "timeout"
 
 
-def test_only_what_is_true_is_a_declaration() -> None:
+def test_declaration_must_be_true() -> None:
     assert supports_dry_run({"proxy.dry_run": True})
     assert not any(supports_dry_run(state) for state in ({}, {"proxy.dry_run": False}, {"proxy.dry_run": "yes"}))

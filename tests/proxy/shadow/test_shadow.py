@@ -137,7 +137,7 @@ async def stand() -> AsyncIterator[Stand]:
         yield found
 
 
-async def test_reads_run_on_the_other_side_whichever_served(stand: Stand) -> None:
+async def test_reads_run_on_the_other_backend(stand: Stand) -> None:
     assert await stand.compared("/legacy/same?x=1") == ComparisonRecord("legacy", "legacy", "match")
     assert await stand.compared("/legacy/other") == ComparisonRecord("legacy", "legacy", "mismatch")
     assert await stand.compared("/native/same") == ComparisonRecord("native", "native", "match")
@@ -145,7 +145,7 @@ async def test_reads_run_on_the_other_side_whichever_served(stand: Stand) -> Non
     assert await stand.compared("/legacy/same", "HEAD") == ComparisonRecord("legacy", "legacy", "match")
 
 
-async def test_what_no_shadow_was_asked_for_runs_once(stand: Stand) -> None:
+async def test_unshadowed_route_runs_once(stand: Stand) -> None:
     before = len(stand.heard)
     await stand.ask("/aside/crash")
     await stand.ask("/aside/same", "POST", b"text")
@@ -162,7 +162,7 @@ async def test_what_no_shadow_was_asked_for_runs_once(stand: Stand) -> None:
         ("huge", "skipped", "body_too_large"),
     ],
 )
-async def test_answer_is_what_it_is_without_a_shadow_and_as_prompt(
+async def test_answer_is_equal_with_and_without_a_shadow(
     stand: Stand, path: str, verdict: str, reason: str | None
 ) -> None:
     alone = await stand.ask(f"/aside/{path}")
@@ -175,7 +175,7 @@ async def test_answer_is_what_it_is_without_a_shadow_and_as_prompt(
     assert (stand.heard[-1].verdict, stand.heard[-1].reason) == (verdict, reason)
 
 
-async def test_what_has_no_room_is_left_and_counted(stand: Stand) -> None:
+async def test_requests_over_the_limits_are_skipped_and_counted(stand: Stand) -> None:
     before, noted = len(stand.heard), len(stand.noted)
     await asyncio.gather(*(stand.ask("/legacy/hang") for _ in range(10)))
     assert stand.shadow.pending == 6
@@ -199,7 +199,7 @@ async def test_write_is_dry_run_on_native_and_served_by_legacy(stand: Stand) -> 
     ("path", "reason", "shortest"),
     [("hang", "timeout", 0.4), ("decline", "write_not_allowed", 0.0)],
 )
-async def test_dry_run_that_fails_leaves_the_answer_alone(
+async def test_failed_dry_run_leaves_the_answer_unchanged(
     stand: Stand, path: str, reason: str, shortest: float
 ) -> None:
     alone = await stand.ask("/aside/same", "PUT", b"text")
@@ -210,14 +210,14 @@ async def test_dry_run_that_fails_leaves_the_answer_alone(
     assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "skipped", reason)]  # type: ignore[arg-type]
 
 
-async def test_dry_runs_that_hang_do_not_queue(stand: Stand) -> None:
+async def test_hanging_dry_runs_do_not_queue(stand: Stand) -> None:
     before = len(stand.heard)
     await asyncio.gather(*(stand.ask("/writes/hang", "POST", b"x") for _ in range(8)))
     await stand.quiet()
     assert Counter(one.reason for one in stand.heard[before:]) == {"timeout": 2, "queue_full": 6}
 
 
-async def test_write_that_cannot_be_dry_run_is_served_and_counted(stand: Stand) -> None:
+async def test_write_without_a_dry_run_is_served_and_counted(stand: Stand) -> None:
     large = b"x" * 70_000
     for path, body, reason in (
         ("/native/same", b"x", "write_not_allowed"),  # never to legacy
@@ -243,7 +243,7 @@ async def test_share_of_callers_is_shadowed_on_either_backend(stand: Stand) -> N
     assert sampled == {"half": {0, 2}, "pinned": {0, 2}}
 
 
-async def test_process_that_stands_still_is_replaced() -> None:
+async def test_unresponsive_process_is_replaced() -> None:
     async with standing(timings=replace(SWIFT, heartbeat_timeout=1.0)) as stand:
         former = stand.shadow.pid
         assert await stand.ask("/legacy/busy") == await stand.ask("/aside/busy")
@@ -254,7 +254,7 @@ async def test_process_that_stands_still_is_replaced() -> None:
         assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "skipped", "worker_crashed")
 
 
-async def test_process_beyond_its_memory_limit_is_replaced_and_counted(stand: Stand) -> None:
+async def test_process_over_its_memory_limit_is_replaced_and_counted(stand: Stand) -> None:
     # The native app leaks 200 MB a request; the machine loses at most the limit and one request.
     await stand.ready()
     before, former = value_of(metrics.SHADOW_MEMORY_EXCEEDED), stand.shadow.pid
@@ -271,7 +271,7 @@ async def test_process_beyond_its_memory_limit_is_replaced_and_counted(stand: St
     assert (await stand.compared("/legacy/same")).verdict == "match"
 
 
-async def test_memory_of_a_process_that_is_gone_is_zero() -> None:
+async def test_memory_of_an_ended_process_is_zero() -> None:
     assert supervisor.resident_memory(2**22 + 1) == 0
 
 
@@ -289,7 +289,7 @@ async def test_killed_process_is_replaced_without_other_effects(stand: Stand) ->
     assert (await stand.compared("/legacy/same")).verdict == "match"
 
 
-async def test_crash_amid_a_dry_run_is_no_clients_business(stand: Stand) -> None:
+async def test_crash_during_a_dry_run_leaves_the_answer_unchanged(stand: Stand) -> None:
     await stand.ready()
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/crash", "POST", b"text") == alone

@@ -39,7 +39,7 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 120.0
             await asyncio.sleep(0.05)
 
 
-async def test_shadow_comes_with_the_file_and_dies_with_its_gateway(tmp_path: Path) -> None:
+async def test_shadow_starts_by_the_file_and_ends_with_its_gateway(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     async with serving(shadowed.legacy) as port:
         file.write_text(config(port, "0%"))

@@ -135,7 +135,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         yield found
 
 
-async def test_it_says_when_it_is_ready_and_what_its_app_declares(gateway: Gateway) -> None:
+async def test_ready_worker_reports_the_declarations_of_its_app(gateway: Gateway) -> None:
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
     async with linked("plain") as other:
@@ -152,12 +152,12 @@ async def test_every_verdict(gateway: Gateway) -> None:
     assert await gateway.verdict("huge") == Compared(1, "skipped", "body_too_large")
 
 
-async def test_what_native_served_runs_on_legacy(gateway: Gateway) -> None:
+async def test_requests_served_by_native_run_on_legacy(gateway: Gateway) -> None:
     assert await gateway.verdict("same", served_by="native") == Compared(1, "match")
     assert await gateway.verdict("other", b'{"a":2}', "native") == Compared(1, "mismatch")
 
 
-async def test_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> None:
+async def test_unreachable_legacy_is_skipped(gateway: Gateway) -> None:
     gateway.link.send(Configure(parse(config(9), {}), Path("nowhere")))
     found = Compared(1, "match")
     while found.verdict != "skipped":  # the new configuration takes a moment
@@ -174,7 +174,7 @@ async def test_deadline_counts_from_when_the_request_was_served(gateway: Gateway
     assert told == {*(Compared(number, "skipped", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
 
 
-async def test_dry_run_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:
+async def test_dry_run_is_compared_with_legacys_answer(gateway: Gateway) -> None:
     for body, verdict in ((b'{"wrote":"text"}', "match"), (b'{"wrote":"other"}', "mismatch")):
         gateway.dry_run("same")
         assert await gateway.next() == DryRunFinished(1)
@@ -185,14 +185,14 @@ async def test_dry_run_is_compared_with_what_legacy_then_did(gateway: Gateway) -
         assert found.verdict == verdict
 
 
-async def test_dry_runs_have_room_beside_reads_that_hang(gateway: Gateway) -> None:
+async def test_hanging_reads_leave_room_for_dry_runs(gateway: Gateway) -> None:
     for number in range(5, 9):
         gateway.read("hang", number=number)
     gateway.dry_run("same")
     assert await gateway.next() == DryRunFinished(1)
 
 
-async def test_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
+async def test_failed_dry_run_is_not_compared(gateway: Gateway) -> None:
     gateway.dry_run("decline")
     assert await gateway.next() == DryRunFinished(1, "write_not_allowed")
     gateway.dry_run("hang", 2, 0.05)
@@ -204,7 +204,7 @@ async def test_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
     assert await gateway.next() == Pong()
 
 
-async def test_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
+async def test_discarded_dry_run_is_cancelled(gateway: Gateway) -> None:
     gateway.dry_run("hang")
     gateway.link.send(Discard(1))
     gateway.link.send(LegacyServed(1, exchange()))
@@ -213,7 +213,7 @@ async def test_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("write", [False, True])
-async def test_app_that_cannot_be_stopped_ends_the_process(write: bool) -> None:
+async def test_uncancellable_app_ends_the_process(write: bool) -> None:
     shadowed.RELENTING.clear()
     async with linked(worker=Worker(cancel_timeout=0.05)) as gateway:
         await gateway.next()
@@ -226,14 +226,14 @@ async def test_app_that_cannot_be_stopped_ends_the_process(write: bool) -> None:
         shadowed.RELENTING.append(True)
 
 
-async def test_app_that_cannot_start_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failed_start_of_the_app_raises(caplog: pytest.LogCaptureFixture) -> None:
     async with linked("faulty") as gateway:
         assert gateway.working is not None
         with pytest.raises(NativeUnavailable, match="faulty"):
             await gateway.working
 
 
-async def test_faulty_contracts_leave_those_before_in_force(
+async def test_invalid_contracts_keep_the_previous_ones(
     gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "contracts" / "openapi.yaml").write_text("openapi: 7")
@@ -243,7 +243,7 @@ async def test_faulty_contracts_leave_those_before_in_force(
     assert await gateway.verdict("meant") == Compared(1, "declared")
 
 
-async def test_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
+async def test_large_answer_is_compared_by_digests(gateway: Gateway) -> None:
     body = shadowed.MEGABYTE * 100
     served = exchange(b"", "text/plain", target="/x/huge")
     digest = Body(b"", len(body), digests_of(body).blocks(), len(body))
@@ -251,7 +251,7 @@ async def test_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
     assert await gateway.next() == Compared(1, "match")
 
 
-async def test_what_it_asks_is_traced() -> None:
+async def test_requests_of_the_worker_are_traced() -> None:
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))

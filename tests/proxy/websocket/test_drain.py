@@ -29,7 +29,7 @@ def test_delays_are_spread_evenly() -> None:
     assert steps == {0.24}
 
 
-def test_without_a_drain_time_the_close_is_at_once() -> None:
+def test_missing_drain_time_closes_at_once() -> None:
     assert drain_delay(None, 0.9) == 0
 
 
@@ -60,7 +60,7 @@ class Connection:
         self.closes += 1
 
 
-def test_shutdown_closes_one_after_the_other() -> None:
+def test_shutdown_closes_connections_one_after_another() -> None:
     clock = Clock()
     fractions = iter(number / 10 for number in range(10))
     loop = cast("asyncio.AbstractEventLoop", clock)

@@ -40,7 +40,7 @@ def pieces(draw: st.DrawFn) -> Piece:
 
 
 @given(st.lists(pieces(), max_size=8), st.data())
-def test_all_but_our_pongs_passes_with_its_boundaries(frames: list[Piece], data: st.DataObject) -> None:
+def test_frames_except_own_pongs_pass_unchanged(frames: list[Piece], data: st.DataObject) -> None:
     stream = b"".join(piece.data for piece in frames)
     expected, boundaries = b"", {0}
     for piece in frames:
@@ -63,18 +63,18 @@ def test_all_but_our_pongs_passes_with_its_boundaries(frames: list[Piece], data:
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
-def test_bytes_that_are_no_frames_pass_unchanged(garbage: bytes, step: int) -> None:
+def test_bytes_outside_frames_pass_unchanged(garbage: bytes, step: int) -> None:
     frame_filter = FrameFilter(TOKEN)
     passed = b"".join(frame_filter.feed(garbage[at : at + step]) for at in range(0, len(garbage), step))
     assert passed == garbage
 
 
-def test_pong_passes_while_no_ping_was_sent() -> None:
+def test_unsolicited_pong_passes() -> None:
     frame_filter = FrameFilter(TOKEN)
     assert frame_filter.feed(frame(PONG, TOKEN)) == frame(PONG, TOKEN)
 
 
-def test_pong_that_never_ends_is_released_at_the_end() -> None:
+def test_endless_pong_is_released_at_the_end() -> None:
     frame_filter = FrameFilter(TOKEN)
     frame_filter.armed = True
     assert frame_filter.feed(frame(PONG, TOKEN)[:-1]) == b""

@@ -46,7 +46,7 @@ class Watch:
         self.heartbeat.received_at = at
 
 
-def test_quiet_end_is_pinged_and_then_dead_within_five_seconds() -> None:
+def test_silent_end_is_pinged_and_dead_within_five_seconds() -> None:
     watch = Watch()
     assert watch.check(watch.link()) is Action.PING
     assert watch.now == 2.0
@@ -54,7 +54,7 @@ def test_quiet_end_is_pinged_and_then_dead_within_five_seconds() -> None:
     assert watch.now == 4.0
 
 
-def test_count_begins_at_the_last_that_was_heard() -> None:
+def test_ping_interval_starts_at_the_last_received_byte() -> None:
     watch = Watch()
     watch.hear(1.9)
     assert watch.wait(watch.link()) == pytest.approx(1.9)
@@ -71,7 +71,7 @@ def test_answer_of_any_kind_is_a_sign_of_life() -> None:
     assert watch.check(watch.link()) is Action.PING
 
 
-def test_end_that_talks_is_never_pinged() -> None:
+def test_sending_end_is_never_pinged() -> None:
     watch = Watch()
     for _ in range(20):
         watch.hear(watch.next)
@@ -79,7 +79,7 @@ def test_end_that_talks_is_never_pinged() -> None:
     assert not watch.pings
 
 
-def test_ping_behind_data_that_is_slowly_taken_is_waited_for() -> None:
+def test_ping_behind_slowly_received_data_is_waited_for() -> None:
     watch = Watch()
     watch.written = 10_000_000
     assert watch.check(watch.link(delivered=1_000_000)) is Action.PING
@@ -89,7 +89,7 @@ def test_ping_behind_data_that_is_slowly_taken_is_waited_for() -> None:
     assert watch.check(watch.link()) is Action.DEAD
 
 
-def test_end_with_more_to_take_than_the_ping_lives_by_taking() -> None:
+def test_end_receiving_data_before_the_ping_is_alive() -> None:
     watch = Watch()
     watch.written = 10_000_000
     assert watch.check(watch.link()) is Action.PING
@@ -98,14 +98,14 @@ def test_end_with_more_to_take_than_the_ping_lives_by_taking() -> None:
         assert watch.check(watch.link(watch.written - 50_000)) == POLL_INTERVAL
 
 
-def test_frozen_end_whose_kernel_takes_all_at_once_is_dead() -> None:
+def test_frozen_end_with_acknowledged_bytes_is_dead() -> None:
     watch = Watch()
     assert watch.check(watch.link()) is Action.PING
     watch.written += 1000
     assert watch.check(watch.link(watch.written - 100, in_flight=100)) is Action.DEAD
 
 
-def test_end_that_takes_nothing_is_dead_after_its_stall() -> None:
+def test_end_receiving_nothing_is_dead_after_its_stall() -> None:
     watch = Watch(stall=30.0)
     watch.written = 1_000_000
     while watch.check(watch.link(delivered=100_000)) is not Action.DEAD:
@@ -128,7 +128,7 @@ def test_end_that_is_not_read_is_pinged_without_a_verdict() -> None:
     assert watch.pings == [float(second) for second in range(2, 61, 2)]
 
 
-def test_end_that_is_not_read_and_takes_nothing_is_dead() -> None:
+def test_unread_end_receiving_nothing_is_dead() -> None:
     watch = Watch(stall=10.0)
     watch.written = 1_000_000
     while watch.check(watch.link(delivered=100_000, reading=False)) is not Action.DEAD:
@@ -136,7 +136,7 @@ def test_end_that_is_not_read_and_takes_nothing_is_dead() -> None:
     assert watch.now == 12.0
 
 
-def test_look_that_comes_late_blames_nobody() -> None:
+def test_late_check_extends_the_deadline() -> None:
     watch = Watch()
     watch.check(watch.link())
     watch.now = 60.0
@@ -147,7 +147,7 @@ def test_look_that_comes_late_blames_nobody() -> None:
 
 
 @given(st.lists(st.floats(0.01, 1.9), min_size=1, max_size=30))
-def test_end_that_answers_in_time_lives_and_is_checked_again(delays: list[float]) -> None:
+def test_answered_ping_restarts_the_interval(delays: list[float]) -> None:
     watch = Watch()
     for delay in delays:
         while (verdict := watch.check(watch.link())) is not Action.PING:

@@ -35,7 +35,7 @@ EVENTS: list[Event] = [PingReceived(b"between"), "one é", b"", b"x" * 300, Clos
 
 
 @given(st.integers(1, 500))
-def test_messages_are_the_same_however_they_are_split(step: int) -> None:
+def test_split_messages_are_read_alike(step: int) -> None:
     reader = MessageReader(100_000)
     parts = (CONVERSATION[at : at + step] for at in range(0, len(CONVERSATION), step))
     assert [event for part in parts for event in reader.feed(part)] == EVENTS
@@ -61,7 +61,7 @@ def test_messages_are_the_same_however_they_are_split(step: int) -> None:
         (frame(2, b"x" * 60, fin=False) + frame(0, length=41), 1009),
     ],
 )
-def test_fault_follows_what_came_before_it(data: bytes, code: int) -> None:
+def test_protocol_error_follows_the_messages_before_it(data: bytes, code: int) -> None:
     stream = frame(1, b"before") + data + frame(1, b"after")
     for pieces in every_split(stream):
         reader = MessageReader(100)
@@ -89,7 +89,7 @@ LONG = ("Zoë ist da. " * 40_000).encode()
 
 @pytest.mark.parametrize("step", [7_001, STEP - 1, STEP, 3 * STEP])
 @pytest.mark.parametrize("opcode", [1, 2])
-def test_long_message_is_whole_however_it_is_split(opcode: int, step: int) -> None:
+def test_long_split_message_is_read_whole(opcode: int, step: int) -> None:
     reader = MessageReader(10 * STEP)
     stream = frame(opcode, LONG[:90_000], fin=False) + frame(0, LONG[90_000:]) + frame(opcode, b"next")
     parts = (stream[at : at + step] for at in range(0, len(stream), step))

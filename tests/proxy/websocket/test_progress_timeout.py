@@ -46,14 +46,14 @@ def case() -> Case:
     return Case()
 
 
-def test_it_expires_once_without_progress(case: Case) -> None:
+def test_timeout_expires_once_without_progress(case: Case) -> None:
     case.timeout.start()
     case.timer.elapse()
     case.timer.elapse()
     assert case.expired == 1
 
 
-def test_progress_extends_it(case: Case) -> None:
+def test_progress_extends_the_timeout(case: Case) -> None:
     case.timeout.start()
     case.progress = 1
     case.timer.elapse()
@@ -62,14 +62,14 @@ def test_progress_extends_it(case: Case) -> None:
     assert case.expired == 1
 
 
-def test_progress_before_the_start_does_not_count(case: Case) -> None:
+def test_progress_before_the_start_is_ignored(case: Case) -> None:
     case.progress = 7
     case.timeout.start()
     case.timer.elapse()
     assert case.expired == 1
 
 
-def test_cancelled_one_does_not_expire(case: Case) -> None:
+def test_cancelled_timeout_does_not_expire(case: Case) -> None:
     case.timeout.start()
     case.timeout.cancel()
     case.timer.elapse()

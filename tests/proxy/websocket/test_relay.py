@@ -54,7 +54,7 @@ async def next_frame(end: RawSocket) -> tuple[int, bytes]:
         return await end.read_frame()
 
 
-async def test_both_quiet_ends_are_pinged_and_their_pongs_taken_out() -> None:
+async def test_both_silent_ends_are_pinged_and_pongs_removed() -> None:
     async with relayed() as ends:
         for end, masked in ((ends.client, True), (ends.legacy, False)):
             opcode, payload = await next_frame(end)
@@ -86,7 +86,7 @@ async def test_ping_waits_for_the_end_of_a_frame() -> None:
         assert (2, b"x" * 1000) in frames
 
 
-async def test_ping_finds_its_place_in_a_stream_without_pauses() -> None:
+async def test_ping_is_inserted_into_a_continuous_stream() -> None:
     stream = frame(2, b"y" * 5000, masked=False) * 20_000
 
     async def pour(legacy: RawSocket) -> None:
@@ -106,7 +106,7 @@ async def test_ping_finds_its_place_in_a_stream_without_pauses() -> None:
         assert pings
 
 
-async def test_shutdown_lets_the_clients_last_messages_through() -> None:
+async def test_shutdown_relays_the_clients_last_messages() -> None:
     async with stopping() as (client, legacy, stop):
         stop()
         assert await next_frame(client) == (CLOSE, b"\x03\xe9")
@@ -134,7 +134,7 @@ async def test_shutdown_waits_for_the_end_of_a_frame() -> None:
         assert await client.read_rest() == b""
 
 
-async def test_end_without_a_close_frame_follows_the_bytes_before_it() -> None:
+async def test_end_without_a_close_frame_follows_its_bytes() -> None:
     async with relayed(interval=60.0) as ends:
         ends.client.writer.write(frame(1, b"before") + frame(1, b"unfinished")[:9])
         ends.client.writer.write_eof()
@@ -144,7 +144,7 @@ async def test_end_without_a_close_frame_follows_the_bytes_before_it() -> None:
         assert await ends.client.read_rest() == frame(1, b"still", masked=False)
 
 
-def test_ping_that_waits_for_a_frames_end_blames_nobody() -> None:
+def test_ping_waiting_for_a_frames_end_has_no_deadline() -> None:
     heartbeat = Heartbeat(2.0, 2.0, 4.0, 0.0)
     assert heartbeat.check(2.0, LinkState(0, 0, 0, reading=True)) is Action.PING
     waiting = LinkState(0, 0, 0, reading=True, ping_waits=True)
@@ -153,7 +153,7 @@ def test_ping_that_waits_for_a_frames_end_blames_nobody() -> None:
     assert heartbeat.ping_written(50.0, 6) == 2.0
 
 
-def test_end_that_takes_nothing_of_an_unfinished_frame_is_dead() -> None:
+def test_end_stuck_within_a_frame_is_dead() -> None:
     heartbeat = Heartbeat(2.0, 2.0, 4.0, 0.0)
     now, stuck = 0.0, LinkState(1000, 500, 0, reading=True, ping_waits=True)
     verdict: Action | float = heartbeat.check(now, stuck)
@@ -164,6 +164,6 @@ def test_end_that_takes_nothing_of_an_unfinished_frame_is_dead() -> None:
     assert now == pytest.approx(4.0, abs=0.3)
 
 
-def test_filter_that_is_not_armed_holds_nothing() -> None:
+def test_unarmed_filter_holds_nothing() -> None:
     frame_filter = FrameFilter(b"12345678")
     assert frame_filter.feed(b"\x8a") == b"\x8a"

@@ -15,7 +15,7 @@ from proxy.websocket.send_queue import measure
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
 
-def test_what_the_other_end_does_not_take_waits_and_does_not_fly() -> None:
+def test_unacknowledged_and_unsent_bytes_are_measured() -> None:
     with connected() as (writer, reader):
         assert measure(writer.fileno()) == (0, 0)
         sent = fill(writer)
@@ -30,7 +30,7 @@ def test_what_the_other_end_does_not_take_waits_and_does_not_fly() -> None:
             assert reader.recv(1 << 20)
 
 
-def test_nothing_is_known_of_what_is_no_tcp_socket() -> None:
+def test_other_descriptors_measure_zero() -> None:
     with socket.socket() as closed:
         pass
     assert measure(closed.fileno()) == (0, 0)

@@ -32,38 +32,38 @@ def outcomes(
     return {finding.trigger: finding.outcome for finding in judgement.findings}
 
 
-def test_native_as_good_as_legacy_passes() -> None:
+def test_native_equal_to_legacy_passes() -> None:
     found = outcomes(tally(500, 5, 0, 0.01, 0.02), tally(500, 5, 0, 0.01, 0.02))
     assert found == {"errors": "pass", "server_errors": "pass", "latency": "pass"}
 
 
-def test_errors_of_natives_own_fail_it() -> None:
+def test_excess_errors_of_native_fail() -> None:
     assert outcomes(tally(100, 0, 10), tally(100))["server_errors"] == "fail"
     assert outcomes(tally(100, 30), tally(100))["errors"] == "fail"
     assert outcomes(tally(100, 30), tally(100))["server_errors"] == "pass"
 
 
-def test_what_legacy_shows_as_well_is_not_natives_fault() -> None:
+def test_errors_shared_with_legacy_pass() -> None:
     assert outcomes(tally(1000, 300), tally(1000, 290))["errors"] == "pass"
     assert outcomes(tally(1000, 0, 200), tally(1000, 0, 210))["server_errors"] == "pass"  # both lack their database
     assert outcomes(tally(1000, 300))["errors"] == "fail"  # nothing to compare with: the limit alone counts
 
 
-def test_little_of_legacys_does_not_hide_what_native_does() -> None:
+def test_small_sample_of_legacy_does_not_excuse_native() -> None:
     assert outcomes(tally(1000, 300), tally(49, 15))["errors"] == "fail"
 
 
-def test_at_a_full_share_what_legacy_last_showed_counts() -> None:
+def test_full_share_uses_the_baseline_of_legacy() -> None:
     assert outcomes(tally(1000, 100), None, tally(400, 40))["errors"] == "pass"
     assert outcomes(tally(1000, 300), None, tally(400, 40))["errors"] == "fail"
 
 
-def test_too_few_requests_tell_nothing_however_bad() -> None:
+def test_too_few_requests_are_unknown() -> None:
     found = outcomes(tally(49, 0, 49, 9.0), tally(500, 0, 0, 0.01))
     assert set(found.values()) == {"unknown"}
 
 
-def test_what_may_be_chance_is_unknown() -> None:
+def test_possible_chance_is_unknown() -> None:
     assert outcomes(tally(50, 3), tally(500))["errors"] == "unknown"  # 6% where 5% are allowed
     assert outcomes(tally(50, 0, 1), tally(500))["server_errors"] == "unknown"
     assert outcomes(tally(5000, 400), tally(5000))["errors"] == "fail"
@@ -77,7 +77,7 @@ def test_slow_native_fails_unless_legacy_has_the_same_tail() -> None:
     assert outcomes(tally(200, 0, 0, *spread), tally(200, 0, 0, *spread))["latency"] == "pass"
 
 
-def test_without_legacys_latencies_there_is_no_ratio() -> None:
+def test_latency_without_legacys_is_unknown() -> None:
     assert outcomes(tally(200, 0, 0, 9.0), tally(200))["latency"] == "unknown"
     assert outcomes(tally(200, 0, 0, 9.0), None, tally(200, 0, 0, 0.1))["latency"] == "fail"
 
@@ -90,7 +90,7 @@ def test_mismatches_count_where_a_limit_is_set() -> None:
     assert analyse(GUARD, seen, None, healthy=True).outcome == "unknown"
 
 
-def test_health_checks_that_fail_fail_it_without_any_traffic() -> None:
+def test_failing_health_checks_fail_without_traffic() -> None:
     judgement = analyse(GUARD, WindowBucket(), None, healthy=False)
     assert judgement.outcome == "fail"
     assert judgement.reason == "native fails its health checks"
@@ -102,7 +102,7 @@ def test_worst_finding_is_the_outcome() -> None:
     assert Analysis((MetricResult("errors", "pass"), MetricResult("server_errors", "pass"))).outcome == "pass"
 
 
-def test_what_fails_is_told_in_numbers() -> None:
+def test_failed_analysis_has_its_figures() -> None:
     reason = analyse(GUARD, WindowBucket(tally(400, 4, 0, 0.01), tally(402, 0, 50, 0.04)), None, healthy=True).reason
     assert reason == (
         "errors 12.44% of 402 (legacy 1%, allowed 5% more);"
@@ -126,7 +126,7 @@ def test_what_fails_is_told_in_numbers() -> None:
         (MetricResult("mismatch", "pass", 0.001, 0.0, None, 1200), "mismatches 0% of 1,200 (limit 0.1%)"),
     ],
 )
-def test_findings_are_told_in_words(finding: MetricResult, told: str) -> None:
+def test_finding_has_a_description(finding: MetricResult, told: str) -> None:
     assert finding.description == told
 
 
@@ -141,7 +141,7 @@ def test_few_failures_suffice_where_legacy_has_none() -> None:
 
 
 @given(st.integers(0, 2000), st.integers(0, 2000), st.data())
-def test_nothing_fails_below_its_limit_or_below_legacy(whole: int, other_whole: int, data: st.DataObject) -> None:
+def test_failed_finding_exceeds_its_limit_and_legacy(whole: int, other_whole: int, data: st.DataObject) -> None:
     native = FailureRatio(data.draw(st.integers(0, whole)), whole)
     legacy = FailureRatio(data.draw(st.integers(0, other_whole)), other_whole)
     finding = exceeding("errors", native, legacy, 0.05, 50)
@@ -161,7 +161,7 @@ def test_nothing_fails_below_its_limit_or_below_legacy(whole: int, other_whole: 
         (0.05, None, 3),
     ],
 )
-def test_false_alarms_are_rare_and_true_ones_prompt(usual: float, legacy: FailureRatio | None, alarms: int) -> None:
+def test_false_alarms_are_rare_and_faults_are_found(usual: float, legacy: FailureRatio | None, alarms: int) -> None:
     # 400 windows of 300 requests: native fails at the rate `usual`, and 5% are allowed.
     draw = random.Random(11)
 

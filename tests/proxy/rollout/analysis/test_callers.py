@@ -49,7 +49,7 @@ class Traffic:
             self.second()
 
 
-def test_expired_tokens_of_one_caller_roll_nobody_back() -> None:
+def test_expired_tokens_of_one_caller_cause_no_rollback() -> None:
     traffic = Traffic()
     traffic.healthy_minute()
     for _ in range(150):
@@ -68,7 +68,7 @@ def test_min_callers_must_fail_for_a_trigger(failing: int, status: int) -> None:
     assert (traffic.second().outcome == "fail") is (failing >= 3)
 
 
-def test_with_one_caller_as_the_minimum_one_is_enough() -> None:
+def test_one_caller_suffices_as_the_minimum() -> None:
     traffic = Traffic(Guard.model_validate({"min_callers": "1"}))
     for _ in range(60):
         traffic.serve(500, 1)
@@ -97,7 +97,7 @@ def test_noisy_caller_without_a_failure_does_not_hide_a_fault(backend: str) -> N
     assert "server errors" in traffic.second().reason
 
 
-def test_slow_requests_of_one_caller_are_not_a_slow_native() -> None:
+def test_slow_requests_of_one_caller_pass() -> None:
     traffic = Traffic()
     traffic.healthy_minute()
     for _ in range(100):
@@ -108,7 +108,7 @@ def test_slow_requests_of_one_caller_are_not_a_slow_native() -> None:
     assert "p95" in traffic.second().reason
 
 
-def test_differences_of_one_caller_are_not_a_mismatch() -> None:
+def test_differences_of_one_caller_pass() -> None:
     traffic = Traffic(Guard.model_validate({"mismatch": "1%"}))
     for caller in range(100):
         traffic.registry.compared(ComparisonRecord("a", "legacy", "match", caller=caller))
@@ -119,7 +119,7 @@ def test_differences_of_one_caller_are_not_a_mismatch() -> None:
     assert "mismatches" in traffic.second().reason
 
 
-def test_declared_refusal_is_no_error() -> None:
+def test_declared_refusal_is_not_an_error() -> None:
     traffic = Traffic()
     for caller in range(100):
         values = {name: getattr(SERVED, name) for name in SERVED.__slots__}
@@ -140,13 +140,13 @@ def test_errors_of_one_caller_count_once_for_a_gate(failing: list[int | None], e
     assert (evidence.native, evidence.native_errors) == (len(failing) + 1, expected)
 
 
-def test_callers_that_are_not_known_count_as_independent() -> None:
+def test_unknown_callers_count_as_independent() -> None:
     assert independent(FailureRatio(10, 100), {}, {}, 2) == FailureRatio(10, 100)
     assert independent(FailureRatio(10, 100), {1: 4}, {1: 20}, 2) == FailureRatio(6, 100)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=SLOTS), st.integers(0, 5))
-def test_what_is_tested_is_never_more_than_there_is(counts: list[tuple[int, int]], ignored: int) -> None:
+def test_adjusted_counts_never_exceed_the_observed(counts: list[tuple[int, int]], ignored: int) -> None:
     failures = {slot: failed for slot, (failed, _) in enumerate(counts) if failed}
     requests = {slot: failed + passed for slot, (failed, passed) in enumerate(counts) if failed + passed}
     total = FailureRatio(sum(failures.values()), sum(requests.values()))
@@ -158,13 +158,13 @@ def test_what_is_tested_is_never_more_than_there_is(counts: list[tuple[int, int]
         assert tested.part == 0
 
 
-def test_design_effect_is_one_where_callers_fail_alike() -> None:
+def test_design_effect_is_one_for_callers_failing_alike() -> None:
     alike, bursts = [(1, 10)] * 20, [(10, 10)] * 2 + [(0, 10)] * 18
     assert design_effect(20, 200, alike) == 1.0
     assert design_effect(20, 200, bursts) == pytest.approx(10, rel=0.1)
 
 
-def test_counts_by_caller_are_bounded_and_leave_with_their_slice() -> None:
+def test_counts_by_caller_are_bounded_and_expire_by_slice() -> None:
     window = Window(12.0, 0.0)
     for caller in range(100_000):
         window.now.native.requests += 1
@@ -218,7 +218,7 @@ def _burst(chance: random.Random, stats: RequestStats) -> None:
     _fail(stats, slot, measure, times)
 
 
-def test_thousand_healthy_bursty_hours_roll_nothing_back() -> None:
+def test_thousand_healthy_bursty_hours_cause_no_rollback() -> None:
     # Hours consist of minutes that are drawn beforehand; a window is judged while it contains a burst. There are two
     # bursts an hour, half of them of several callers within one minute.
     chance = random.Random(14)

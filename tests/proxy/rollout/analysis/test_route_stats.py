@@ -31,7 +31,7 @@ def seen(stats: StatsRegistry, name: str = "a") -> WindowBucket:
     return stats.of(name).window.total()
 
 
-def test_each_side_has_its_own_counts(stats: StatsRegistry) -> None:
+def test_backends_have_separate_counts(stats: StatsRegistry) -> None:
     for observation in (SEEN, replace(SEEN, status=404), replace(SEEN, status=502), replace(SEEN, backend="legacy")):
         stats(observation)
     native, legacy = seen(stats).native, seen(stats).legacy
@@ -44,7 +44,7 @@ def test_interrupted_answer_is_an_error_whatever_its_status(stats: StatsRegistry
     assert seen(stats).native.server_errors == 1
 
 
-def test_client_gone_counts_against_the_backend_it_waited_for(stats: StatsRegistry) -> None:
+def test_client_disconnect_counts_at_the_awaited_backend(stats: StatsRegistry) -> None:
     stats(replace(SEEN, status=499))
     assert seen(stats).native.client_errors == 1
 
@@ -58,12 +58,12 @@ def test_client_gone_counts_against_the_backend_it_waited_for(stats: StatsRegist
         replace(SEEN, reason="override"),
     ],
 )
-def test_what_says_nothing_of_a_side_is_left_out(stats: StatsRegistry, observation: RequestRecord) -> None:
+def test_records_without_a_backends_outcome_are_ignored(stats: StatsRegistry, observation: RequestRecord) -> None:
     stats(observation)
     assert not seen(stats)
 
 
-def test_answer_in_natives_place_is_natives_error(stats: StatsRegistry) -> None:
+def test_fallback_answer_counts_as_natives_error(stats: StatsRegistry) -> None:
     stats(replace(SEEN, backend="legacy", reason="native-error"))
     assert (seen(stats).native.server_errors, seen(stats).legacy.requests) == (1, 0)
 
@@ -73,7 +73,7 @@ def test_websocket_has_no_latency(stats: StatsRegistry) -> None:
     assert (seen(stats).native.requests, seen(stats).native.timed) == (1, 0)
 
 
-def test_comparisons_count_unless_nothing_was_compared(stats: StatsRegistry) -> None:
+def test_comparisons_count_except_skipped_ones(stats: StatsRegistry) -> None:
     for verdict in ("match", "declared", "mismatch", "violation"):
         stats.compared(ComparisonRecord("a", "legacy", verdict))
     stats.compared(ComparisonRecord("a", "legacy", "skipped", "timeout"))
@@ -90,7 +90,7 @@ def test_route_without_a_guard_is_watched_but_not_judged(stats: StatsRegistry) -
     assert judgement.outcome == "unknown"
 
 
-def test_what_legacy_last_showed_is_remembered(stats: StatsRegistry) -> None:
+def test_baseline_keeps_legacys_last_counts(stats: StatsRegistry) -> None:
     for _ in range(10):
         stats(replace(SEEN, backend="legacy", status=401))
     stats.advance(0.5)
@@ -101,7 +101,7 @@ def test_what_legacy_last_showed_is_remembered(stats: StatsRegistry) -> None:
     assert (baseline.requests, baseline.client_errors) == (10, 10)
 
 
-def test_neither_an_outage_nor_too_little_becomes_what_is_usual(stats: StatsRegistry) -> None:
+def test_outage_or_few_requests_set_no_baseline(stats: StatsRegistry) -> None:
     for _ in range(9):
         stats(replace(SEEN, backend="legacy"))
     stats.advance(0.5)
@@ -111,7 +111,7 @@ def test_neither_an_outage_nor_too_little_becomes_what_is_usual(stats: StatsRegi
     assert stats.of("a").baseline is None
 
 
-def test_bucket_is_taken_once_and_only_after_its_end(stats: StatsRegistry) -> None:
+def test_bucket_is_taken_once_after_its_end(stats: StatsRegistry) -> None:
     watch = stats.of("a")
     stats(SEEN)
     stats.advance(0.9)
@@ -121,7 +121,7 @@ def test_bucket_is_taken_once_and_only_after_its_end(stats: StatsRegistry) -> No
     assert not watch.take()
 
 
-def test_reload_keeps_what_is_still_true(stats: StatsRegistry) -> None:
+def test_reload_keeps_unaffected_counts(stats: StatsRegistry) -> None:
     stats(SEEN)
     stats.set_routes([route(native="75%")], 1.0)
     assert seen(stats).native.requests == 1
@@ -134,7 +134,7 @@ def test_reload_keeps_what_is_still_true(stats: StatsRegistry) -> None:
         stats.of("b")
 
 
-def test_forgetting_keeps_what_is_usual_for_legacy(stats: StatsRegistry) -> None:
+def test_reset_keeps_the_baseline(stats: StatsRegistry) -> None:
     for _ in range(10):
         stats(replace(SEEN, backend="legacy"))
     stats.advance(1.5)

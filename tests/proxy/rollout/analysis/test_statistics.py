@@ -62,13 +62,13 @@ def test_certainties(part: int, whole: int, share: float, tail: float) -> None:
     assert clopper_pearson_lower(0, 0, 0.001) == 0.0
 
 
-def test_many_requests_neither_overflow_nor_take_long() -> None:
+def test_many_requests_are_computed_without_overflow() -> None:
     assert binomial_tail(51_000, 1_000_000, 0.05) == pytest.approx(2.4e-6, rel=0.1)
     assert binomial_tail(900_000, 1_000_000, 0.05) == 0.0
     assert fisher_one_sided(51_000, 1_000_000, 50_000, 1_000_000) < 0.001
 
 
-def test_test_errs_no_more_often_than_its_level_says() -> None:
+def test_false_positive_rate_is_within_the_level() -> None:
     draw = random.Random(5)
     alarms = sum(binomial_tail(sum(draw.random() < 0.05 for _ in range(200)), 200, 0.05) < 0.01 for _ in range(3000))
     assert alarms < 45  # of 3,000 at 1%: 30 expected at most, 45 happen once in 200 times

@@ -32,7 +32,7 @@ def tally(*latencies: float) -> RequestStats:
 
 
 @given(seconds)
-def test_bucket_holds_what_its_edges_say(latency: float) -> None:
+def test_latency_lies_within_its_buckets_edges(latency: float) -> None:
     index = bucket(latency)
     assert 0 <= index <= LAST
     if index < LAST:
@@ -42,14 +42,14 @@ def test_bucket_holds_what_its_edges_say(latency: float) -> None:
 
 
 @given(st.lists(st.floats(1e-3, 60), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
-def test_percentile_is_right_within_a_bucket(latencies: list[float], part: float) -> None:
+def test_percentile_is_exact_within_a_bucket(latencies: list[float], part: float) -> None:
     exact = sorted(latencies)[math.ceil(part * len(latencies)) - 1]
     found = tally(*latencies).percentile(part)
     assert found is not None
     assert exact * (1 - 1e-9) <= found <= exact * 2 ** (1 / 8) * (1 + 1e-9)
 
 
-def test_without_latencies_there_is_no_percentile() -> None:
+def test_percentile_without_latencies_is_none() -> None:
     assert RequestStats(requests=5).percentile(0.95) is None
     assert RequestStats(requests=5).percentiles(0.5, 0.95) == (None, None)
 
@@ -62,7 +62,7 @@ def test_percentiles_together_are_those_of_each(latencies: list[float]) -> None:
     assert counted.percentiles(0.0, 1.0) == (edge(bucket(ranked[0])), edge(bucket(ranked[-1])))
 
 
-def test_ended_slices_have_percentiles_and_sums_no_callers() -> None:
+def test_ended_slices_have_percentiles_and_no_callers() -> None:
     window = Window(60, 0.0)
     window.now.native.add(tally(0.1, 0.2))
     window.now.native.count(Measure.REQUESTS, 7)
@@ -73,14 +73,14 @@ def test_ended_slices_have_percentiles_and_sums_no_callers() -> None:
 
 
 @given(st.lists(seconds, max_size=100), st.floats(FIRST_EDGE, 200))
-def test_slower_counts_only_what_surely_is(latencies: list[float], limit: float) -> None:
+def test_slower_counts_certain_requests_only(latencies: list[float], limit: float) -> None:
     counted = tally(*latencies).slower(limit)
     assert counted <= sum(latency >= limit * (1 - 1e-9) for latency in latencies)
     assert counted >= sum(latency > limit * 2 ** (1 / 8) for latency in latencies if latency < 100)
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 3)), max_size=60))
-def test_window_holds_the_last_seconds_and_no_others(steps: list[tuple[float, int]]) -> None:
+def test_window_contains_its_last_seconds(steps: list[tuple[float, int]]) -> None:
     # Compared with a list of all requests. Those up to a twelfth older than the window may be missing.
     window, now = Window(60, 0.0), 0.0
     everything: list[float] = []
@@ -95,7 +95,7 @@ def test_window_holds_the_last_seconds_and_no_others(steps: list[tuple[float, in
     assert seen <= sum(now - at <= 60 for at in everything)
 
 
-def test_each_slice_that_ends_is_given_once() -> None:
+def test_ended_slices_are_yielded_once() -> None:
     window = Window(12, 100.0)
     window.now.compared = 2
     assert list(window.advance(100.5)) == []
@@ -106,7 +106,7 @@ def test_each_slice_that_ends_is_given_once() -> None:
     assert window.total() == WindowBucket()
 
 
-def test_long_silence_empties_it() -> None:
+def test_long_silence_empties_the_window() -> None:
     window = Window(60, 0.0)
     window.now.legacy.requests = 1
     assert len(list(window.advance(86_400))) == 1
@@ -114,7 +114,7 @@ def test_long_silence_empties_it() -> None:
     assert len(window.slices()) == SLICES - 1
 
 
-def test_what_was_seen_can_be_forgotten() -> None:
+def test_cleared_window_is_empty() -> None:
     window = Window(60, 0.0)
     window.now.native.add(tally(0.1, 0.2))
     list(window.advance(10))
@@ -124,7 +124,7 @@ def test_what_was_seen_can_be_forgotten() -> None:
     assert not window.total()
 
 
-def test_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
+def test_halted_or_reversed_clock_changes_nothing() -> None:
     window = Window(60, 50.0)
     window.now.native.requests = 7
     assert list(window.advance(50.0)) == list(window.advance(3.0)) == []
@@ -152,7 +152,7 @@ def test_fastest_share_a_bucket(latency: float) -> None:
 
 
 @pytest.mark.parametrize(("span", "count"), [(0.5, 1), (1.0, 1), (6.0, 6), (6.5, 6), (12.0, 12), (300.0, 12)])
-def test_slices_are_no_shorter_than_the_time_between_two_looks(span: float, count: int) -> None:
+def test_slices_are_no_shorter_than_the_evaluation_interval(span: float, count: int) -> None:
     window = Window(span, 0.0)
     assert window.seconds == pytest.approx(span / count)
     for second in range(1, count + 1):
