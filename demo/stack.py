@@ -253,7 +253,7 @@ _INTRODUCTION = """\
 
 [bold]Try[/]
   1. Open {page_url}, register, and write a prompt.
-  2. In {config}, give prompts.list and prompts.create `native: 100%`, and save.
+  2. In {config}, change `prompts: {{native: 0%}}` to `prompts: {{native: 100%}}`, and save.
   3. Write another prompt: the page looks the same, and {ops_url} shows which backend answered.
   The same without a browser; the header x-served-by names the backend:
      curl -i '{url}/users/users/checkEmail?email=amara@clinic.example'

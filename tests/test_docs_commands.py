@@ -26,6 +26,8 @@ from demo.services import ROOT
 from demo.stack import Ports
 from demo.stack import command as demo_command
 from proxy.cli.main import main
+from proxy.config.loading import parse
+from proxy.config.quantities import FULL
 from tests.support.shipped import ROUTING
 
 DOCS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -123,6 +125,17 @@ def assert_options_exist(words: list[str], where: str) -> None:
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     asked = {word.partition("=")[0].rstrip(",") for word in words if word.startswith("-") and word != "-"}
     assert asked <= known | {"-h", "--help"}, where
+
+
+@pytest.mark.parametrize("file", ["README.md", "demo/stack.py"])
+def test_proposed_edit_of_routing_yaml_is_valid(file: str) -> None:
+    text = (ROOT / file).read_text().replace("{{", "{").replace("}}", "}")
+    ((old, new),) = re.findall(r"change `([^`]+)` to `([^`]+)`", text)
+    shipped = ROUTING.read_text()
+    assert shipped.count(old) == 1
+    group = old.partition(":")[0]
+    config = parse(shipped.replace(old, new), {})
+    assert {route.native for route in config.routes if route.group == group} == {FULL}
 
 
 def test_deployment_commands_name_existing_files() -> None:

@@ -78,9 +78,13 @@ def _notes(route: Route, share: BasisPoints, first: bool) -> str:
     assert route.rollout is not None
     if share > route.native:
         return f"not reached: `native` is {show_share(route.native)}"
-    if first:
-        return f"bake time {show_duration(route.rollout.bake_time_of(share))}"
-    return "waits for `scribe-proxy promote`" if route.rollout.approve else ""
+    bake_time = route.rollout.bake_time_of(share)
+    notes = []
+    if not first and route.rollout.approve:
+        notes.append("waits for `scribe-proxy promote`")
+    if first or (bake_time != route.rollout.bake_time and share != route.rollout.stages[-1]):
+        notes.append(f"bake time {show_duration(bake_time)}")
+    return ", ".join(notes)
 
 
 def _shown(at: float) -> str:

@@ -31,8 +31,12 @@ NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class ProgressView:
-    """Progress of a rollout. `left`: seconds of the bake time, then those until its window opens."""
+    """Progress of a rollout. `left`: seconds until the next stage at the earliest.
 
+    Before it has `started`, `stage` is the share that precedes its first stage.
+    """
+
+    started: bool
     stage: float
     following: float | None
     waits: WaitReason
@@ -45,7 +49,7 @@ class ProgressView:
         if progress is None:
             return None
         following = progress.following / 100 if progress.following is not None else None
-        return cls(progress.stage / 100, following, progress.waits, progress.left, progress.gates)
+        return cls(progress.started, progress.stage / 100, following, progress.waits, progress.left, progress.gates)
 
 
 @dataclass(frozen=True, slots=True)

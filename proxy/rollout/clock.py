@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
+
+
+class ClockJump(NamedTuple):
+    """Seconds by which the store's clock has deviated from a monotonic one, with readings at most `within` s apart."""
+
+    seconds: float = 0.0
+    within: float = 0.0
 
 
 class Clock:
@@ -16,19 +24,22 @@ class Clock:
         self._steady = steady
         self._offset = wall() - steady()
         self._known = False  # the store's time
-        self._jump = 0.0
+        self._read_at = steady()
+        self._jump = ClockJump()
 
     def now(self) -> float:
         return self._steady() + self._offset
 
     def set(self, now: float) -> None:
         """Set the time to the store's, `now`."""
+        before, self._read_at = self._read_at, self._steady()
         if self._known:
-            self._jump += now - self.now()
-        self._offset = now - self._steady()
+            jump = self._jump
+            self._jump = ClockJump(jump.seconds + now - self.now(), max(jump.within, self._read_at - before))
+        self._offset = now - self._read_at
         self._known = True
 
-    def take_jump(self) -> float:
-        """Return the seconds by which the store's clock has jumped since the last call."""
-        jump, self._jump = self._jump, 0.0
+    def take_jump(self) -> ClockJump:
+        """Return the jump of the store's clock since the last call."""
+        jump, self._jump = self._jump, ClockJump()
         return jump

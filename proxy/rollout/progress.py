@@ -19,8 +19,12 @@ from proxy.types import BasisPoints
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of a rollout. `left`: remaining seconds of the bake time, then until the window opens."""
+    """Progress of a rollout. `left`: seconds until the next stage at the earliest, by its bake time and its window.
 
+    Before it has `started`, `stage` is the share that precedes its first stage.
+    """
+
+    started: bool
     stage: BasisPoints
     following: BasisPoints | None
     waits: WaitReason
@@ -42,22 +46,37 @@ def progress(
     *,
     compared: bool | None = None,
 ) -> Progress | None:
-    """Return the progress of a route's rollout; None where it has none, or has not started.
+    """Return the progress of a route's rollout; None where it has none.
 
     `evidence` is that of all replicas since the bake time began. `usual` is legacy's error ratio, used where the
     evidence has too few requests of legacy. `compared`: requests of the group run in the shadow; by default, those of
     the route.
     """
-    if route.rollout is None or state.stage is None:
+    if route.rollout is None:
         return None
+    if state.stage is None:
+        return _before_start(route, state, route.rollout, now)
     stage = reached(route, state)
     compared = is_compared(route.pattern.method, route.shadow) if compared is None else compared
     results = gates(route.rollout, evidence, usual, compared=compared)
-    left = max(0.0, state.passing + route.rollout.bake_time_of(stage) - now)
-    opens = opening(route.rollout, now)
+    baking = max(0.0, state.passing + route.rollout.bake_time_of(stage) - now)
+    left = opening(route.rollout, now + baking) - now
     follows = following(route, stage)
-    waits = _waits(route, state, follows, left, results, is_open=opens == now)
-    return Progress(stage, follows, waits, left or opens - now, results)
+    waits = _waits(route, state, follows, baking, results, is_open=not left)
+    return Progress(True, stage, follows, waits, left, results)
+
+
+def _before_start(route: Route, state: RouteState, rollout: Schedule, now: float) -> Progress:
+    """Return the progress of a rollout that has not started, which needs neither evidence nor approval."""
+    left = start_of(rollout, now) - now
+    waits: WaitReason = "window" if left else "nothing"
+    if state.paused is not None:
+        waits = "paused"
+    if route.pin is not None:
+        waits = "file"
+    if state.cap is not None:
+        waits = "cap"
+    return Progress(False, reached(route, state), rollout.first, waits, left, ())
 
 
 def gates(
@@ -80,9 +99,14 @@ def opening(rollout: Schedule, at: float) -> float:
     return opens if opens is not None else at + HORIZON * 86_400.0
 
 
+def start_of(rollout: Schedule, at: float) -> float:
+    """Return the first time at or after `at` at which a rollout starts: with `start_at`, its window does not count."""
+    return at if rollout.start_at is not None else opening(rollout, at)
+
+
 def timetable(rollout: Schedule, start: float) -> Iterator[tuple[BasisPoints, float]]:
     """Yield each stage with its earliest time, for a rollout that starts at `start` and passes all gates."""
-    yield from _times(rollout, rollout.first, opening(rollout, start) if rollout.start_at is None else start)
+    yield from _times(rollout, rollout.first, start_of(rollout, start))
 
 
 def end_of(rollout: Schedule, stage: BasisPoints, at: float) -> float:
@@ -101,7 +125,7 @@ def _waits(
     route: Route,
     state: RouteState,
     follows: BasisPoints | None,
-    left: float,
+    baking: float,
     results: tuple[MetricResult, ...],
     *,
     is_open: bool,
@@ -114,7 +138,7 @@ def _waits(
         "completed": follows is None,
         "paused": state.paused is not None,
         "file": effective(route, state, read=True).by in ("file", "pin"),
-        "bake_time": left > 0,
+        "bake_time": baking > 0,
         "evidence": "unknown" in outcomes,
         "approval": route.rollout.approve,
         "window": not is_open,

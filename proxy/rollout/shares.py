@@ -42,7 +42,9 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
         return Effective(cap.share, "cap", reason, stage, cap.share)
     cap_share = cap.share if cap is not None else FULL
     if stage < route.native:
-        return Effective(stage, "stage", f"the rollout is at {show_share(stage)}", stage, cap_share)
+        has_started = state is not None and state.stage is not None
+        reason = f"the rollout is at {show_share(stage)}" if has_started else "the rollout has not started"
+        return Effective(stage, "stage", reason, stage, cap_share)
     return Effective(route.native, "file", "the file's share", stage, cap_share)
 
 

@@ -16,20 +16,21 @@ from typing import Final
 from proxy.config.field_types import ZERO, show_duration, show_share
 from proxy.config.models import Config, Route
 from proxy.rollout.announcer import ChangeAnnouncer, log_change
+from proxy.rollout.clock import ClockJump
 from proxy.rollout.evidence import EvidenceCollector
 from proxy.rollout.groups import changed_settings, setting_digests
 from proxy.rollout.in_force import SharesInForce, logged_errors
 from proxy.rollout.model import FILE, SCHEDULE, AnnouncedConfig, Attribution, AuditEntry, RouteState, ceiling
-from proxy.rollout.progress import opening
+from proxy.rollout.progress import start_of
 from proxy.rollout.shares import share_before
 from proxy.rollout.store import Store
 from proxy.rollout.transitions import (
     continue_rollout,
     gate_failed,
     initial_state,
+    move_cooldown,
     promote,
     release_if_due,
-    restart_cooldown,
     share_changed,
     start_rollout,
 )
@@ -38,7 +39,7 @@ from proxy.types import BasisPoints
 logger = logging.getLogger("scribe_proxy.state")
 
 MAX_JUMP: Final = 60.0
-"""Maximum seconds by which the store's clock may deviate from the expected time without restarting a bake time."""
+"""Maximum seconds by which the store's clock may deviate from the expected time without counting as a jump."""
 
 
 class StateSynchroniser:
@@ -60,7 +61,7 @@ class StateSynchroniser:
         self._baseline_interval: Final = baseline_interval
         self._announcer: Final = announcer
         self._announced: Config | None = None  # the configuration announced last
-        self._jump = 0.0  # seconds by which the store's clock deviated from this process's
+        self._jump = ClockJump()  # of the store's clock
 
     async def run(self) -> None:
         """Synchronise every `interval` seconds, and at once when woken, until cancelled."""
@@ -162,8 +163,9 @@ class StateSynchroniser:
     def _due(self, route: Route, *, may_start: bool) -> RouteState | None:
         """Return the state that is due now without a person's action; None where none is due."""
         state, now = self._shares.cache.state(route), self._shares.clock.now()
-        if state.cap is not None and state.cap.cooldown and clock_jumped(state.cap.by.at, now, self._jump):
-            return restart_cooldown(route, state, now)
+        if state.cap is not None and state.cap.cooldown and clock_jumped(state.change.by.at, now, self._jump.seconds):
+            is_measured = self._jump.within <= MAX_JUMP  # else another replica may have moved it before
+            return move_cooldown(route, state, now, state.cap.by.at + self._jump.seconds if is_measured else now)
         released = release_if_due(route, state, now)
         if released is not None or route.rollout is None or route.pin is not None:
             return released
@@ -171,9 +173,10 @@ class StateSynchroniser:
         if running is not None:
             return continue_rollout(route, state, running, now)
         if state.stage is None:
-            is_open = route.rollout.start_at is not None or opening(route.rollout, now) == now
-            return start_rollout(route, state, now) if may_start and is_open else None
-        if clock_jumped(state.passing, now, self._jump):
+            is_held = state.paused is not None or state.cap is not None
+            is_due = may_start and not is_held and start_of(route.rollout, now) == now
+            return start_rollout(route, state, now) if is_due else None
+        if clock_jumped(state.passing, now, self._jump.seconds):
             return gate_failed(route, state, "the clock jumped, so the bake time starts again", now)
         progress = self._evidence.progress(route, state, now)
         if progress is None or progress.waits not in ("gate", "nothing"):

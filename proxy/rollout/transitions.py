@@ -50,7 +50,7 @@ def promote(route: Route, state: RouteState, by: Attribution) -> RouteState:
             f"{route.domain} is capped at {show_share(state.cap.share)} by {state.cap.by.actor}; ack it first"
         )
     if state.stage is None:
-        raise Refused(f"the rollout of {route.domain} has not started yet")
+        raise Refused(f"the rollout of {route.domain} has not started yet; with `start_at` it starts at once")
     stage = following(route, reached(route, state))
     if stage is None:
         raise Refused(f"{route.domain} is at its last stage")
@@ -109,7 +109,8 @@ def roll_back(route: Route, state: RouteState, share: BasisPoints, by: Attributi
     if route.pin is not None:
         raise Refused(f"{route.domain} is pinned to {route.pin} in the file, which takes precedence over every share")
     now_at = effective(route, state, read=True)
-    if not lowers(route, state, share):
+    would_start = route.rollout is not None and state.stage is None and state.cap is None
+    if not would_start and not lowers(route, state, share):
         raise Refused(f"{route.domain} is at {show_share(now_at.share)} already: {now_at.reason}")
     return _with_cap(route, state, share, "rollback", by, 0.0)
 
@@ -135,19 +136,23 @@ def release_if_due(route: Route, state: RouteState, now: float) -> RouteState | 
     return _released(route, state, "release", Attribution(GUARD, "acknowledged, and its cooldown has passed", now))
 
 
-def restart_cooldown(route: Route, state: RouteState, now: float) -> RouteState:
-    """Start the cooldown of a guard's cap again, because a clock that jumped cannot tell how much of it has passed."""
+def move_cooldown(route: Route, state: RouteState, now: float, began: float) -> RouteState:
+    """Let a guard's cap have begun at `began`, at the latest `now`, because the clock that timed it has jumped."""
     assert state.cap is not None
-    cap = replace(state.cap, by=replace(state.cap.by, at=now), until=now + state.cap.cooldown)
-    by = Attribution(GUARD, "the clock jumped, so the cooldown starts again", now)
-    return _changed(route, state, "cap", by, cap=cap, since=now)
+    began = min(began, now)
+    until = began + state.cap.cooldown
+    cap = replace(state.cap, by=replace(state.cap.by, at=began), until=until)
+    left = show_duration(float(max(1, round(until - now))))
+    by = Attribution(GUARD, f"the clock jumped; {left} of the cooldown are left", now)
+    return _changed(route, state, "cap", by, cap=cap, since=began)
 
 
 def _with_cap(
     route: Route, state: RouteState, share: BasisPoints, kind: Kind, by: Attribution, cooldown: float
 ) -> RouteState:
     """Add a cap. A rollout falls back to a stage below the cap, and continues there after the cap is removed."""
-    stage = at_most(route, share) if route.rollout is not None else state.stage
+    has_started = route.rollout is not None and state.stage is not None
+    stage = at_most(route, share) if has_started else state.stage
     cap = Cap(share, by, by.at + cooldown)
     return _changed(route, state, kind, by, cap=cap, stage=stage, since=by.at, passing=by.at)
 

@@ -160,7 +160,7 @@ async def roll_out(staged: Stage) -> None:
     controller = staged.controller
     prompts = staged.stats.of("prompts.list").route
     await controller.start()
-    await _until(lambda: controller.describe(prompts).progress is not None)
+    await _until(lambda: controller.describe(prompts).state.stage is not None)
     await controller.act("prompts.list", promote, "Grace", "all quiet since Monday")
     await controller.act("notes.create", rollback(), "Ada", "notes came out twice, see the incident of this morning")
     serve_a_minute(staged.stats, time.monotonic())

@@ -19,7 +19,7 @@ from proxy.ops.board.lines import GroupLine, NeededEvidence, NextStep, State
 from proxy.ops.rollout_views import CapView
 from proxy.reports.models import RouteSummary
 from proxy.rollout.model import Evidence, RouteState, ceiling
-from proxy.rollout.progress import Progress, end_of
+from proxy.rollout.progress import Progress, end_of, timetable
 from proxy.rollout.shares import Effective
 
 MINIMUM: Final = 100
@@ -118,14 +118,14 @@ def _step_of_comparing(facts: GroupFacts) -> NextStep:
 
 def _step_of_rollout(facts: GroupFacts) -> NextStep:
     progress, route = facts.progress, facts.leader
-    if route.rollout is None:
+    if route.rollout is None or progress is None:
         return NextStep("raise `native`, or add a `rollout`")
-    if progress is None:
-        return NextStep(f"starts at {show_share(route.rollout.first)}", 0.0)
-    following = show_share(progress.following) if progress.following is not None else "the last stage"
-    needed = _needed(facts, route.rollout.minimum)
-    if progress.waits in ("bake_time", "window"):
+    following = _following(progress)
+    needed = _needed(facts, route.rollout.minimum) if progress.started else ()
+    if progress.waits == "bake_time":
         return NextStep(following, progress.left, needed=needed)
+    if progress.waits == "window":
+        return NextStep(following, progress.left, blocked="its window is closed")
     if progress.waits == "nothing":
         return NextStep(following, 0.0)
     if progress.waits == "paused" and facts.state.paused is not None:
@@ -145,6 +145,12 @@ def _step_of_rollout(facts: GroupFacts) -> NextStep:
     return NextStep(following, blocked=progress.waits.replace("_", " "))
 
 
+def _following(progress: Progress) -> str:
+    if progress.following is None:
+        return "the last stage"
+    return f"{'' if progress.started else 'starts at '}{show_share(progress.following)}"
+
+
 def _needed(facts: GroupFacts, minimum: int) -> tuple[NeededEvidence, ...]:
     """Return the evidence that is still missing."""
     required = [NeededEvidence("requests", facts.evidence.native, minimum)]
@@ -160,7 +166,8 @@ def _end(facts: GroupFacts, state: State, now: float) -> float | None:
         return now
     if rollout is None or state == "pinned" or ceiling(facts.leader) < FULL or rollout.stages[-1] < FULL:
         return None
-    if progress is None:
-        return end_of(rollout, rollout.first, now)
-    follows = [stage for stage in rollout.stages if stage > progress.stage]
-    return end_of(rollout, follows[0], now + progress.left) if follows else now + progress.left
+    if progress is None or not progress.started:
+        return max(at for _, at in timetable(rollout, now))
+    if progress.following is None:
+        return now + progress.left
+    return end_of(rollout, progress.following, now + progress.left)

@@ -64,7 +64,7 @@ async def live_view(situation: ProcessView, route: Route) -> RouteLive:
         route=route_now(now, await situation.fleet.read()),
         group=tuple(member.name for member in controller.groups.members(state_key(route))),
         stages=stages,
-        bake_time=rollout.bake_time_of(now.progress.stage if now.progress else rollout.stages[0]) if rollout else None,
+        bake_time=rollout.bake_time_of(now.progress.stage) if rollout and now.progress else None,
         approve=rollout.approve if rollout else False,
         chart=share_chart(changes, now.effective.share / 100, stages, time.time()),
         changes=changes,

@@ -60,6 +60,9 @@ def seen(match: int, mismatch: int = 0) -> RouteSummary:
     return RouteSummary("notes", match=match, mismatch=mismatch, requests={"legacy": match + mismatch})
 
 
+WINDOWED = (
+    "rollout: {stages: [10%, 50%, 100%], bake_time: 2h, window: {hours: '09:00-17:00', zone: UTC}}"  # NOW is 08:00
+)
 ENOUGH = Evidence(native=500, compared=500)
 CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
     (facts("native: 0%"), "not compared", "set `shadow`", None, "", ""),
@@ -75,6 +78,20 @@ CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
     (facts("shadow: 5%", summary=seen(999)), "clean", "raise `native`, or add a `rollout`", None, "", ""),
     (facts("native: 25%"), "rolling out", "raise `native`, or add a `rollout`", None, "", ""),
     (facts(ROLLOUT), "rolling out", "starts at 10%", 0.0, "", ""),
+    (facts(WINDOWED), "rolling out", "starts at 10%", HOUR, "its window is closed", ""),
+    (
+        facts(WINDOWED, paused=ADA),
+        "rolling out",
+        "resume, then starts at 10%",
+        None,
+        f"paused by Ada: {ADA.reason}",
+        "",
+    ),
+    (facts(WINDOWED, stage=1000, age=HOUR), "rolling out", "50%", HOUR, "", "0 of 100 requests"),
+    (
+        facts(WINDOWED, stage=1000, age=3 * HOUR, evidence=ENOUGH),
+        *("rolling out", "50%", HOUR, "its window is closed", ""),
+    ),
     (facts(ROLLOUT, stage=1000, age=HOUR), "rolling out", "50%", HOUR, "", "0 of 100 requests"),
     (facts(ROLLOUT, stage=1000, age=3 * HOUR), "rolling out", "50%", None, "too little evidence", "0 of 100 requests"),
     (facts(ROLLOUT, stage=1000, age=3 * HOUR, evidence=ENOUGH), "rolling out", "50%", 0.0, "", ""),

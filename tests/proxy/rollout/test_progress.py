@@ -129,7 +129,6 @@ def test_last_stage_is_completed_and_still_gated() -> None:
 def test_route_without_a_rollout_has_no_progress() -> None:
     plain = route(rollout=None, native="5%")
     assert progress(plain, initial_state(plain), GOOD, None, DAY) is None
-    assert progress(ROUTE, initial_state(ROUTE), GOOD, None, DAY) is None
 
 
 def test_timetable_has_the_earliest_time_of_each_stage() -> None:
@@ -166,6 +165,40 @@ def test_rollout_waits_for_its_window(hours: float, expected: str, left: float) 
     assert found is not None
     assert found.waits == expected
     assert found.left == pytest.approx(left)
+
+
+@pytest.mark.parametrize(
+    ("more", "fields", "expected"),
+    [
+        ({}, {}, ("nothing", 0.0, 0)),
+        ({"window": WINDOW}, {}, ("window", 9 * HOUR, 0)),
+        ({"window": WINDOW, "start_at": "50%"}, {}, ("nothing", 0.0, 5000)),
+        ({"window": WINDOW}, {"paused": MARK}, ("paused", 9 * HOUR, 0)),
+        ({}, {"cap": Cap(ZERO, MARK, 0.0)}, ("cap", 0.0, 0)),
+        ({"approve": True}, {}, ("nothing", 0.0, 0)),
+    ],
+    ids=("due", "window", "start_at", "paused", "capped", "approval"),
+)
+def test_progress_before_the_start_says_when_it_starts(
+    more: dict[str, object], fields: dict[str, object], expected: tuple[str, float, int]
+) -> None:
+    chosen = scheduled(**more)
+    assert chosen.rollout is not None
+    state = replace(initial_state(chosen), **fields)  # type: ignore[arg-type]
+    found = progress(chosen, state, Evidence(), None, MONDAY)
+    assert found is not None
+    assert (found.waits, found.left, found.stage) == expected
+    assert (found.started, found.following, found.gates) == (False, chosen.rollout.first, ())
+
+
+@pytest.mark.parametrize("baked", [0.0, 0.5, 1.0], ids=("began", "half", "over"))
+def test_time_left_of_a_bake_time_lasts_until_the_window_opens(baked: float) -> None:
+    chosen = scheduled(window=WINDOW)
+    began = MONDAY + 16 * HOUR  # the bake time ends on a date on which nothing is promoted
+    found = progress(chosen, start_rollout(chosen, initial_state(chosen), began), GOOD, None, began + baked * DAY)
+    assert found is not None
+    assert found.left == (41 - 24 * baked) * HOUR
+    assert found.waits == ("bake_time" if baked < 1 else "window")
 
 
 def test_timetable_skips_times_outside_the_window() -> None:

@@ -177,6 +177,16 @@ def test_rollout_is_paused_and_resumed() -> None:
     assert promote(route(), state, by()).paused is not None  # a person may go on and still hold it there
 
 
+def test_rollback_before_the_start_prevents_the_start_only() -> None:
+    before = initial_state(route())
+    state = roll_back(route(), before, ZERO, by())
+    assert (share(route(), state), state.stage) == (0, None)
+    with pytest.raises(Refused, match="at 0% already"):
+        roll_back(route(), state, ZERO, by())
+    lifted = acknowledge(route(), state, by(), at_once=False)
+    assert (lifted.cap, lifted.stage, share(route(), lifted)) == (None, None, 0)
+
+
 def test_routes_without_rollout_or_cap_refuse_the_actions() -> None:
     for asked in (promote, pause):
         with pytest.raises(Refused, match="no rollout"):
