@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Scope
 from common.failure_trace import trace_of
 from proxy.gateway.client_connection import ClientConnection
 from proxy.gateway.errors import Failure, error_response
+from proxy.server.client_output import ClientOutput
 from proxy.server.memory_budget import MemoryAccount
 from proxy.server.request_head import RequestHead
 from proxy.server.response import InvalidResponse, ResponseFramer, whole_response
@@ -41,14 +42,12 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 class ExchangeConnection(ClientConnection, Protocol):
     """The client's connection, as used by an exchange."""
 
-    write_paused: bool
+    output: ClientOutput
     scopes: ScopeTemplate
 
-    def write(self, data: bytes) -> None: ...
     def call_soon(self, flush: Any) -> None: ...
     def create_task(self, work: Coroutine[Any, Any, None]) -> None: ...
     def open_account(self) -> MemoryAccount | None: ...
-    async def drain(self) -> None: ...
     def body_taken(self) -> None: ...
     def may_persist(self, exchange: ServedExchange) -> bool: ...
     def answered(self, exchange: ServedExchange) -> None: ...
@@ -139,7 +138,7 @@ class ServedExchange:
         """Return the next part of the body, or the disconnect. ASGI `receive`."""
         if self.continue_owed and not self.begun:
             self.continue_owed = False
-            self.connection.write(_CONTINUE)
+            self.connection.output.write(_CONTINUE)
         while not (self.disconnected or self.over or self._body or (self._whole and not self._end_reported)):
             if not self._whole and self.waiting_since is None:
                 self.waiting_since = asyncio.get_running_loop().time()
@@ -182,11 +181,11 @@ class ServedExchange:
     @property
     def is_alone(self) -> bool:
         """True where nothing follows the head, and an immediate answer can be written at once."""
-        return self._whole and not self.connection.write_paused
+        return self._whole and not self.connection.output.is_paused
 
     def may_respond(self, size: int) -> bool:
         """Return True where an answer with a body of `size` bytes can be written at once."""
-        return size <= WRITE_STEP and not self.connection.write_paused
+        return size <= WRITE_STEP and not self.connection.output.is_paused
 
     def respond(self, status: int, headers: HeaderFields, added: HeaderFields, body: bytes) -> None:
         """Send a complete answer in one write; drop it for a disconnected client. Headers: see `ResponseFramer`."""
@@ -202,7 +201,7 @@ class ServedExchange:
         else:
             framer = ResponseFramer(head.method, head.version, status, headers, keep_alive=keep_alive, added=added)
             self._framer, whole = framer, framer.head + framer.frame(body, more=False)
-        connection.write(whole)
+        connection.output.write(whole)
         self.begun = self.over = True
         connection.answered(self)
 
@@ -238,8 +237,8 @@ class ServedExchange:
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer. It is dropped where the client has disconnected. ASGI `send`."""
-        if self.connection.write_paused and not self.disconnected:
-            await self.connection.drain()
+        if self.connection.output.is_paused and not self.disconnected:
+            await self.connection.output.drain()
         if self.disconnected:
             return
         kind = message["type"]
@@ -275,8 +274,8 @@ class ServedExchange:
         while len(rest) > WRITE_STEP and not self.disconnected:
             self._send_body(framer, bytes(rest[:WRITE_STEP]), more=True)
             rest = rest[WRITE_STEP:]
-            if self.connection.write_paused:
-                await self.connection.drain()
+            if self.connection.output.is_paused:
+                await self.connection.output.drain()
         return bytes(rest)
 
     def _start(self, message: Message) -> None:
@@ -289,13 +288,13 @@ class ServedExchange:
     def _flush(self) -> None:
         held, self._held = self._held, b""
         if held and not self.disconnected:
-            self.connection.write(held)
+            self.connection.output.write(held)
 
     def _send_body(self, framer: ResponseFramer, body: bytes, *, more: bool) -> None:
         framed = framer.frame(body, more=more)
         held, self._held = self._held, b""
         if held or framed:
-            self.connection.write(held + framed)
+            self.connection.output.write(held + framed)
         if more and not framer.broken:
             return
         self.over = True

@@ -3,10 +3,12 @@
     bytes ─▶ HeadParser ─▶ RequestHead ─┬─▶ ServedExchange ─▶ app        one at a time; pipelined requests wait
          └─▶ BodyDecoder ───────────────┤
                                         └─▶ WebSocketProtocol      with the remaining bytes
+    bytes ◀─ ClientOutput ◀─ ServedExchange
 
 uvicorn opens the sockets and creates an instance of this class per connection; it uses `connections`, `tasks` and
-`shutdown`. Requests are parsed as by Node (`head_parser`, `request_head`, `body`), and refused with Node's answers. The
-connection is closed so that the client can read the answer first (`linger`).
+`shutdown`. Requests are parsed as by Node (`head_parser`, `request_head`, `body`), and refused with Node's answers. A
+client that sends too slowly is refused (`request_deadline`), one that receives too slowly disconnected
+(`client_output`).
 """
 
 from __future__ import annotations
@@ -24,18 +26,16 @@ from uvicorn.server import ServerState
 from proxy.fair_queue import LARGE, fair_queue_of
 from proxy.read_flow import ReadFlow
 from proxy.server.body import BodyDecoder, decoder
-from proxy.server.deadline import Deadline
+from proxy.server.client_output import ClientOutput
 from proxy.server.exchange import BeginRequest, ServedExchange, begin_of
 from proxy.server.half_close import start_probes
 from proxy.server.head_parser import HeadParser
 from proxy.server.known_heads import KNOWN_HEADS_KEY
-from proxy.server.linger import LingeringClose
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
-from proxy.server.minimum_rate import MinimumRate
 from proxy.server.refusal import RefusedRequest, refusal
+from proxy.server.request_deadline import RequestDeadline
 from proxy.server.request_head import RequestHead
 from proxy.server.scopes import ScopeTemplate
-from proxy.server.slow_reader import SlowReaderWatch
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
 from proxy.server.websocket_handover import hand_over
 
@@ -51,12 +51,8 @@ _OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
 class HttpProtocol(asyncio.Protocol):
     """One client connection."""
 
-    write_paused = False
     _in_task = _reads_large = _advancing = False
     evicted_for: str | None = None
-    _body_rate: MinimumRate
-    _write_paused_at = 0.0
-    _lingering: LingeringClose | None = None
 
     def __init__(
         self,
@@ -73,40 +69,35 @@ class HttpProtocol(asyncio.Protocol):
         self._app = cast("ASGIApp", config.loaded_app)
         self._begin_request: BeginRequest | None = None
         self._timeouts = timeouts_in_force(app_state)
-        self._deadline = Deadline(self._loop, self._expire)
+        self._deadline = RequestDeadline(self._loop, self._timeouts, self._expire)
         self._heads = HeadParser(app_state.get(KNOWN_HEADS_KEY))
         self._body: BodyDecoder | None = None
         self._exchange: ServedExchange | None = None
         self._rest = b""
-        self._request_began = 0.0
         self._dropped = 0
         self._transport: asyncio.Transport
-        self._reader: SlowReaderWatch
         self._input: ReadFlow
+        self.output: ClientOutput
         self.scopes: ScopeTemplate
-        self._writable: asyncio.Event | None = None
         self._half_closed = self._closing = self._leaving = False
 
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._reader = SlowReaderWatch(self._loop, self._transport, self._timeouts)
+        self.output = ClientOutput(self._loop, self._transport, self._timeouts)
         cast("set[object]", self._server_state.connections).add(self)
         state = {key: value for key, value in self._app_state.items() if key not in _OWN_STATE}
         self.scopes = ScopeTemplate(self._transport, self._config, state)
         client = self.scopes.client
-        self._input = ReadFlow(
-            self._loop, self._transport, client and client[0], self._proceed, self._restart_body_rate
-        )
+        self._input = ReadFlow(self._loop, self._transport, client and client[0], self._proceed, self._restart_body)
         self._begin_request = begin_of(self._app, self.scopes.server)
-        self._deadline.set(self._timeouts.header)
+        self._deadline.await_head()
 
     def data_received(self, data: bytes) -> None:
         self._reads_large = len(data) >= LARGE
         if self._closing:
-            if self._lingering is not None:
-                self._lingering.bytes_received()
+            self.output.input_received()
             if self._reads_large:
                 self._input.resume_by_queue(large=True)
             return
@@ -120,13 +111,13 @@ class HttpProtocol(asyncio.Protocol):
         """Continue without further bytes: a pending answer is still sent."""
         self._half_closed = True
         if self._closing:
-            self._transport.close()
+            self.output.close()
         elif self._body is not None or self._heads.begun:
             self._refuse(HTTPStatus.BAD_REQUEST)
         elif self._exchange is None:
             self._close()
         else:
-            start_probes(self._loop, self.write, functools.partial(self._waits_for_answer, self._exchange))
+            start_probes(self._loop, self.output.write, functools.partial(self._waits_for_answer, self._exchange))
         return True
 
     def _waits_for_answer(self, exchange: ServedExchange) -> bool:
@@ -141,24 +132,16 @@ class HttpProtocol(asyncio.Protocol):
         self.resume_writing()
 
     def pause_writing(self) -> None:
-        self.write_paused = True
-        self._write_paused_at = self._loop.time()
-        self._reader.begin()
-        if self._writable is None:
-            self._writable = asyncio.Event()
-        self._writable.clear()
+        self.output.pause()
 
     def resume_writing(self) -> None:
-        self.write_paused = False
-        if self._writable is not None:
-            self._writable.set()
+        self.output.resume()
 
     def shutdown(self) -> None:
         """Complete the current request, if any, and close. uvicorn's graceful shutdown."""
         self._leaving = True
-        if self._lingering is not None:
-            self._lingering.shutdown()
-        elif self._exchange is None and not self._closing:
+        self.output.shutdown()
+        if self._exchange is None and not self._closing:
             self._close()
 
     # -- reading
@@ -172,7 +155,7 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(refused.status)
         else:
             if self._body is not None and not self._closing:
-                self._set_body_deadline(self._loop.time())
+                self._deadline.await_body()
         finally:
             self._advancing = False
 
@@ -188,24 +171,19 @@ class HttpProtocol(asyncio.Protocol):
                     self._input.pause()
                 return
 
-    def _set_body_deadline(self, now: float) -> None:
-        self._deadline.set(min(self._request_began + self._timeouts.request, self._body_rate.deadline) - now)
-
-    def _restart_body_rate(self) -> None:
-        """Restore the client's grace for a body that was not read for a while."""
+    def _restart_body(self) -> None:
         if self._body is not None and not self._closing:
-            self._body_rate.restart(self._loop.time())
-            self._set_body_deadline(self._loop.time())
+            self._deadline.restart_body()
 
     def _read_head(self) -> None:
         begins = not self._heads.begun
         if begins:
-            self._request_began = self._loop.time()
+            self._deadline.begin_request()
         head, used = self._heads.feed(self._rest)
         self._rest = self._rest[used:] if used < len(self._rest) else b""
         if head is None:
             if begins:
-                self._deadline.set(self._timeouts.header)
+                self._deadline.await_head()
             return
         if head.websocket:
             self._become_websocket(head)
@@ -217,7 +195,7 @@ class HttpProtocol(asyncio.Protocol):
         exchange = self._exchange = ServedExchange(self, head, whole=body is None)
         self._deadline.clear()
         if body is not None:
-            self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
+            self._deadline.begin_body()
         exchange.begin(self._app, None if self._in_task else self._begin_request)
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> None:
@@ -239,7 +217,7 @@ class HttpProtocol(asyncio.Protocol):
     def _read_body(self, body: BodyDecoder) -> None:
         content, used = body.feed(self._rest)
         self._rest = self._rest[used:] if used < len(self._rest) else b""
-        self._body_rate.add(used, self._loop.time())
+        self._deadline.body_received(used)
         if body.complete:
             self._body = None
             self._deadline.clear()
@@ -265,18 +243,8 @@ class HttpProtocol(asyncio.Protocol):
 
     # -- the exchange's connection
 
-    def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._reader.written += len(data)
-            self._transport.write(data)
-
     def call_soon(self, flush: Callable[[], None]) -> None:
         self._loop.call_soon(flush)
-
-    async def drain(self) -> None:
-        """Wait until the client has received enough of the written bytes."""
-        if self._writable is not None:
-            await self._writable.wait()
 
     def body_taken(self) -> None:
         if self._input.is_paused and self._reads_large:
@@ -309,7 +277,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _rest_for_next(self) -> None:
         """Wait for the next request, which may have arrived already."""
-        self._deadline.set(self._timeouts.keep_alive)
+        self._deadline.await_next_request()
         if self._rest and self._queue.pass_is_long:
             self._input.resume_by_queue(large=False)
         elif not self._advancing:  # else `_read_requests` goes on: a pipeline of refusals must not nest
@@ -327,15 +295,15 @@ class HttpProtocol(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.disconnect()
         self._closing = True
-        self._transport.close()
+        self.output.close()
 
     # -- closing
 
     def _expire(self) -> None:
         """End a connection whose client took too long to send a head, a body, or another request."""
         if self._input.is_stopped or self._is_continue_owed:
-            self._deadline.set(self._timeouts.request)  # the app is slow, not the client
-        elif self._body is not None or self._heads.begun or not self._request_began:
+            self._deadline.await_app()
+        elif self._body is not None or self._heads.begun or not self._deadline.is_connection_used:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         else:
             self._close()
@@ -349,16 +317,16 @@ class HttpProtocol(asyncio.Protocol):
             self._close()  # the answer was sent early
         elif exchange is not None and exchange.begun:
             self._closing = True
-            self._transport.close()
+            self.output.close()
         else:
-            self._transport.write(refusal(status))
+            self.output.write(refusal(status))
             self._linger()
 
     @property
     def _is_continue_owed(self) -> bool:
         """True where the client waits for a 100 Continue, within the timeout of its request."""
         owed = self._exchange is not None and self._exchange.continue_owed
-        return owed and self._loop.time() < self._request_began + self._timeouts.request
+        return owed and self._deadline.is_within_request
 
     def _close(self) -> None:
         """Close once everything is written; linger where the client may still be sending."""
@@ -366,28 +334,26 @@ class HttpProtocol(asyncio.Protocol):
             self._linger()
         else:
             self._closing = True
-            self._reader.begin()
-            self._transport.close()
+            self.output.close()
 
     def _linger(self) -> None:
         """Close, and drop what the client sends until it has closed too."""
         self._closing = True
         self._rest = b""
         self._deadline.close()
-        self._reader.begin()
         self._input.resume()
-        if self._half_closed or not self._transport.can_write_eof():
-            self._transport.close()
+        if self._half_closed:
+            self.output.close()
         else:
-            self._lingering = LingeringClose(self._loop, self._transport, at_exit=self._leaving)
+            self.output.linger(at_exit=self._leaving)
 
     # -- slow readers, and limits
 
     @property
     def stalled_since(self) -> float | None:
         """The loop's time since which the request waits for the client; None while it does not."""
-        if self.write_paused:
-            return self._write_paused_at
+        if self.output.is_paused:
+            return self.output.paused_at
         return self._exchange.waiting_since if self._exchange is not None else None
 
     def evict(self, limit: str) -> None:
@@ -403,7 +369,5 @@ class HttpProtocol(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._deadline.close()
-        self._reader.stop()
-        if self._lingering is not None:
-            self._lingering.cancel()
+        self.output.stop()
         cast("set[object]", self._server_state.connections).discard(self)
