@@ -1,4 +1,4 @@
-/** Elements without a framework: build one, show an icon. */
+/** Build elements and icons without a framework. */
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -12,7 +12,7 @@ const PLACES = [
   ["#/research", "Research", "search"],
 ];
 
-/** `element`, and `show(page, {focus})`, which puts a page into it. */
+/** Returns `element`, and `show(page, {focus})`, which shows a page in it. */
 export function frame(logOut) {
   const main = h("main", { class: "main" });
   const links = PLACES.map(([address, name, drawing]) => h("a", { href: address }, icon(drawing), h("span", {}, name)));

@@ -73,7 +73,7 @@ export class Transcript {
     }
   }
 
-  /** Saves texts one after the other, so that none overwrites a later one. */
+  /** Saves texts one after the other, so that an earlier text never overwrites a later one. */
   #save(text) {
     const saved = this.#saving.then(() => this.#put(text));
     this.#saving = saved.catch(() => null);

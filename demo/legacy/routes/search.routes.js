@@ -22,7 +22,8 @@ searchRouter.post("/search", async (req, res) => {
 searchRouter.get("/search/clinicalcodes", async (req, res) => {
   try {
     const codes = await expand(req.query.name);
-    // The first match answers; the second one finds the answer sent and ends the loop. Without a match there is no answer.
+    // The first match is the answer. The second one throws, because an answer was sent, which ends the loop. Without a
+    // match there is no answer.
     codes.forEach((item) => {
       res.json({ name: item.display, code: item.code, url: item.system });
     });

@@ -9,8 +9,8 @@ const { toImageUrl } = require("../services/images");
 
 const summaryRouter = express.Router();
 
-// The part of a failure that a caller gets. A stack names the directory in which the legacy is deployed, wherever this
-// checkout is, and the legacy's own line: a recording shows that `analyze` destructures its body in line 77 of this file.
+// The part of a failure that a caller gets. A stack has the directory and the line of the deployed legacy, not of this
+// checkout: in a recording, `analyze` destructures its body in line 77 of this file.
 const ROOT = path.resolve(__dirname, "..");
 const DEPLOYED_AT = "/srv/legacy";
 
