@@ -81,9 +81,9 @@ async def test_redoc_lists_both_apis_and_searches_locally(browser: Browsing) -> 
     async with reading(browser, "/redoc") as reader:
         note = reader.page.get_by_role("heading", name="Write a note on a consultation")
         await expect(note.first).to_be_visible()
-        legacy = reader.page.get_by_role("heading", name="Tell whether an email address is free")
+        legacy = reader.page.get_by_role("heading", name="Report whether an email address is free")
         await expect(legacy.first).to_be_visible()
         await reader.page.get_by_placeholder("Search...").fill("transcript")
-        found = reader.page.get_by_role("search").get_by_text("Tie a prompt to a transcript").first
+        found = reader.page.get_by_role("search").get_by_text("Link a prompt to a transcript").first
         await expect(found).to_be_visible()
         reader.assert_content()
