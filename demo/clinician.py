@@ -68,7 +68,7 @@ class ActionCounts:
 
 
 def dig(value: object, *keys: str) -> Any:
-    """Return the value below some keys of JSON, None where a key is missing."""
+    """Return the value below some keys of JSON, None if a key is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -63,7 +63,7 @@ class ManagedProcess:
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
-        """Start the program. Raises ManagedProcessError where it cannot be run."""
+        """Start the program. Raises ManagedProcessError if it cannot be run."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log, _deferred_signals():
             try:

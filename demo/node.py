@@ -21,7 +21,7 @@ class NodeError(Exception):
 
 
 def find_node() -> Path:
-    """Return the `node` on PATH. Raises NodeError where it is absent, broken, or older than Node 20."""
+    """Return the `node` on PATH. Raises NodeError if it is absent, broken, or older than Node 20."""
     found = shutil.which("node")
     if found is None:
         raise NodeError(f"Node.js {OLDEST} or newer is needed for the demo's legacy, and there is no `node` on PATH")

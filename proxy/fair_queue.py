@@ -45,7 +45,7 @@ class FairQueue:
 
     @property
     def pass_is_long(self) -> bool:
-        """True where this pass of the loop has lasted longer than `PASS_TIME`; the first call of a pass begins it."""
+        """True if this pass of the loop has lasted longer than `PASS_TIME`; the first call of a pass begins it."""
         if self._pass_began is None:
             self._pass_began = self._clock()
             self._loop.call_soon(self._end_pass)

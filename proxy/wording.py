@@ -13,13 +13,13 @@ def counted(number: int, noun: str, spec: str = "") -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that a mistyped one resembles most; None where it resembles none."""
+    """Return the known word that a mistyped one resembles most; None if it resembles none."""
     import difflib  # whose import takes longer than most commands have to spare
 
     return next(iter(difflib.get_close_matches(word, list(known), 1)), None)
 
 
 def did_you_mean(word: str, known: Iterable[str], shown: Callable[[str], str] = str) -> str:
-    """Return `; did you mean X?` for the closest known word as `shown`; empty where there is none."""
+    """Return `; did you mean X?` for the closest known word as `shown`; empty if there is none."""
     close = closest(word, known)
     return f"; did you mean {shown(close)}?" if close else ""

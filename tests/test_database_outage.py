@@ -96,7 +96,7 @@ async def until_capped(ops: int, name: str) -> None:
 
 
 def cap(ops: int, name: str) -> object:
-    """Return the cap of a route, None where it has none."""
+    """Return the cap of a route, None if it has none."""
     with urllib.request.urlopen(f"http://127.0.0.1:{ops}/routes/{name}/live.json", timeout=30) as answer:
         view: dict[str, Any] = json.load(answer)
     return view["route"]["cap"]

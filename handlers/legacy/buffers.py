@@ -19,7 +19,7 @@ _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 def from_value(value: Value, limit: int) -> bytes:
     """Return the bytes of a JSON value: a text as base64, a list as its members, an object as Node converts it.
 
-    Raises `JavaScriptTypeError` where Node does, and `JavaScriptRangeError` for an object that declares more than
+    Raises `JavaScriptTypeError` if Node does, and `JavaScriptRangeError` for an object that declares more than
     `limit` bytes (Node would allocate them).
     """
     if isinstance(value, str):

@@ -180,7 +180,7 @@ def expand_url(api_url: str, term: str | Sequence[str] | None) -> str:
 
     `api_url` is the FHIR base or the URL of the operation itself, each with or without a trailing slash. Parameters
     in its query are retained, except those that the search sets itself; a fragment is dropped. Raises
-    `TerminologyUnreachableError` where `api_url` is not a URL.
+    `TerminologyUnreachableError` if `api_url` is not a URL.
     """
     try:
         parts = urlsplit(api_url)

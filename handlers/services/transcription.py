@@ -51,7 +51,7 @@ class Memory(Protocol):
     """The memory budget of the process, as used by one connection. Sizes are in bytes."""
 
     def retain(self, size: int) -> bool:
-        """Reserve bytes; return False where the server closes the connection instead."""
+        """Reserve bytes; return False if the server closes the connection instead."""
 
     def release(self, size: int) -> None:
         """Return bytes to the budget."""
@@ -223,7 +223,7 @@ class Recorder:
         await self._tasks.stop()
 
     def _account(self) -> bool:
-        """Reserve the bytes held now; return False where the server closes the connection."""
+        """Reserve the bytes held now; return False if the server closes the connection."""
         before, self._retained = self._retained, self._stored_bytes()
         if self._retained > before:
             return self._memory.retain(self._retained - before)

@@ -17,7 +17,7 @@ from handlers.storage.indexes import Indexes
 COLLECTION: Final = "rate_limits"
 INDEXES: Final[Indexes] = {COLLECTION: [IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0)]}
 
-_HAS_EXPIRED: Final = {"$lt": ["$expireAt", "$$NOW"]}  # also where there is no count yet
+_HAS_EXPIRED: Final = {"$lt": ["$expireAt", "$$NOW"]}  # also if there is no count yet
 
 
 class Counters:

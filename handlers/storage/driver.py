@@ -5,7 +5,7 @@
     async with await driver.start_session() as session:
         await session.start_transaction()
 
-`motor` runs PyMongo in threads, and is imported only where it is used; `pymongo` is PyMongo's own
+`motor` runs PyMongo in threads, and is imported only if it is used; `pymongo` is PyMongo's own
 client for asyncio. Their databases, collections and cursors have the same methods as far as the store uses them; a
 `Driver` covers the differences. It translates no errors.
 """

@@ -21,4 +21,4 @@ INDEXES: Final[Indexes] = {
         IndexModel([("is_shareable", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
     ],
 }
-"""Indexes for the product's queries; created in the background at start-up, and left unchanged where they exist."""
+"""Indexes for the product's queries; created in the background at start-up, and left unchanged if they exist."""

@@ -201,7 +201,7 @@ class Store:
         """Execute all operations of the `with` block in a transaction that is always aborted.
 
         Operations take no longer than the rest of `seconds`. An abort that takes `max_abort_duration` (seconds) or
-        longer counts as uncertain. Raises `UnavailableError`, or `NoTransactionsError` where MongoDB has no
+        longer counts as uncertain. Raises `UnavailableError`, or `NoTransactionsError` if MongoDB has no
         transactions.
         """
         deadline = time.monotonic() + seconds

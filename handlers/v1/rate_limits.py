@@ -70,7 +70,7 @@ class RateLimiter:
         await self._admit(self._limiter.hit, limit, (action, _digest(actor)))
 
     async def check(self, limit: RateLimitItem, action: str, actor: str) -> None:
-        """Raise `TooManyAttemptsError` where the limit is reached, or `UnavailableError`; count nothing."""
+        """Raise `TooManyAttemptsError` if the limit is reached, or `UnavailableError`; count nothing."""
         await self._admit(self._limiter.test, limit, (action, _digest(actor)))
 
     async def _admit(self, admits: Callable[..., Awaitable[bool]], limit: RateLimitItem, key: tuple[str, str]) -> None:
@@ -102,7 +102,7 @@ def client_of(request: Request) -> str:
 
 
 def host_of(request: Request) -> str:
-    """Return the client's address, empty where the connection has none."""
+    """Return the client's address, empty if the connection has none."""
     return request.client.host if request.client else ""
 
 

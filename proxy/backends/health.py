@@ -25,7 +25,7 @@ class HealthChecks:
 
     @property
     def failing(self) -> bool:
-        """True where at least `health.failures` checks failed in a row."""
+        """True if at least `health.failures` checks failed in a row."""
         return self._settings is not None and self.failures >= self._settings.failures
 
     async def start(self) -> None:

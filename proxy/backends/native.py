@@ -14,7 +14,7 @@ from uvicorn.lifespan.on import LifespanOn
 
 
 class NativeUnavailable(RuntimeError):
-    """Raised where the native app cannot be imported or fails to start. The message gives the reason."""
+    """Raised if the native app cannot be imported or fails to start. The message gives the reason."""
 
 
 def import_app(import_string: str) -> ASGIApp:

@@ -77,7 +77,7 @@ class CaptureAgent:
                 logger.error("an exchange on %s could not be captured: %s", entry.route, type(error).__name__)
 
     def reproduce(self, comparison: ComparisonEvent) -> dict[str, JSON] | None:
-        """Return the request and legacy's answer with new pseudonyms; None where they cannot be anonymised."""
+        """Return the request and legacy's answer with new pseudonyms; None if they cannot be anonymised."""
         job = CaptureJob.new(0.0, 1)
         terms = AnonymizerTerms(self._template(comparison), comparison.operation)
         try:

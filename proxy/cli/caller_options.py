@@ -31,7 +31,7 @@ class Caller:
     tokens: ClaimsReader | None = None
 
     def has_value(self, source: KeySource, tokens: ClaimsReader | None) -> bool:
-        """Return True where the caller has a value that a target of this source could match."""
+        """Return True if the caller has a value that a target of this source could match."""
         return has_value(source, self.headers, self.client, tokens)
 
 

@@ -51,7 +51,7 @@ def _matching(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
 
 
 def _names(ctx: click.Context, *kinds: str) -> dict[str, str]:
-    """Return names with their kind, `group` or `route`, from the file; empty where it is no YAML."""
+    """Return names with their kind, `group` or `route`, from the file; empty if it is no YAML."""
     from proxy.config import yaml_nodes
     from proxy.config.loading import decode, read
     from proxy.config.problems import ConfigError
@@ -72,7 +72,7 @@ def _names(ctx: click.Context, *kinds: str) -> dict[str, str]:
 
 
 def _entry(node: Any, key: str) -> Any:
-    """Return the value of a key of a mapping node; None where there is none."""
+    """Return the value of a key of a mapping node; None if there is none."""
     _, value = getattr(node, "entries", {}).get(key, (0, None))
     return value
 

@@ -46,7 +46,7 @@ class DatabaseOptions:
     config_file: Path
 
     def resolve(self) -> DatabaseTarget:
-        """Return the database. Raises click.UsageError where no MongoDB is named."""
+        """Return the database. Raises click.UsageError if no MongoDB is named."""
         config = _config(self.config_file)
         url = self.mongodb_url or (config.mongodb.url.get_secret_value() if config else os.environ.get("MONGODB_URL"))
         if not url:

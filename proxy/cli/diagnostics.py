@@ -73,7 +73,7 @@ def _escaped(text: str, more: str = "") -> str:
 
 
 def _text(file: str) -> str:
-    """Return the text of a file; empty where it has none."""
+    """Return the text of a file; empty if it has none."""
     try:
         return Path(file).read_text(encoding="utf-8-sig")
     except (OSError, ValueError):

@@ -53,7 +53,7 @@ def _meant(module: str) -> str:
 
 
 def _names(spec: ModuleSpec) -> set[str] | None:
-    """Return the names that a module defines at its top level; None where its source does not show them."""
+    """Return the names that a module defines at its top level; None if its source does not show them."""
     if spec.origin is None or not spec.origin.endswith(".py"):
         return None
     try:

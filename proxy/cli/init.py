@@ -85,7 +85,7 @@ def init(
 
 
 def _relative(contracts: Path | None, directory: Path) -> str | None:
-    """Return the key `contracts` of the file, None where its default is right."""
+    """Return the key `contracts` of the file, None if its default is right."""
     if contracts is None or contracts.resolve() == (directory / "contracts").resolve():
         return None
     return os.path.relpath(contracts, directory)

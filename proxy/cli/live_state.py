@@ -23,7 +23,7 @@ class LiveState:
 
 
 def live_state(ops_url: str, route: Route | None) -> LiveState:
-    """Return the live state of a route. Raises ClickException where there is none to read."""
+    """Return the live state of a route. Raises ClickException if there is none to read."""
     with ops_client(ops_url) as client:
         live = read(
             client, fetch(client, "/live.json", {"q": route.name if route is not None else "-"}), dict[str, Any]

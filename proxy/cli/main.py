@@ -149,7 +149,7 @@ def _meant(name: str) -> str:
 
 
 def _imported(name: str, lazy: Lazy) -> click.Command:
-    """Import a command. Raises ClickException where it, or a package that it needs, is missing."""
+    """Import a command. Raises ClickException if it, or a package that it needs, is missing."""
     module, _, attribute = lazy.where.partition(":")
     defer_metadata()
     try:

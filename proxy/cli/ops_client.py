@@ -38,7 +38,7 @@ ops_url_option: Callable[[Command], Command] = click.option(
 
 @dataclass(frozen=True, slots=True)
 class OpsClient:
-    """A client of the listener at a URL; `token` is empty where none is sent."""
+    """A client of the listener at a URL; `token` is empty if none is sent."""
 
     base_url: str
     token: str = ""
@@ -99,7 +99,7 @@ def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) 
 
 
 def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:
-    """Return a response as a view. Raises ClickException where it is none of this version."""
+    """Return a response as a view. Raises ClickException if it is none of this version."""
     from pydantic import TypeAdapter, ValidationError
 
     try:

@@ -117,7 +117,7 @@ def serve(
 
 
 def _ops_tokens(port: int, ops_host: str, ops_port: int) -> tuple[str | None, str | None]:
-    """Return OPS_TOKEN and OPS_VIEWER_TOKEN. Raises click.UsageError where they leave the ops listener open."""
+    """Return OPS_TOKEN and OPS_VIEWER_TOKEN. Raises click.UsageError if they leave the ops listener open."""
     token, viewer_token = (os.environ.get(name) or None for name in ("OPS_TOKEN", "OPS_VIEWER_TOKEN"))
     _refuse_open_ops(port, ops_host, ops_port, token)
     _refuse_viewer_token(ops_host, token, viewer_token)
@@ -139,7 +139,7 @@ def _uvicorn_config(app: Callable[[], ASGIApp], workers: int, grace: int) -> uvi
 
 
 def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None) -> None:
-    """Raise UsageError where the ops pages would be open to more than operators."""
+    """Raise UsageError if the ops pages would be open to more than operators."""
     if port == ops_port and port != 0:
         raise click.UsageError(f"--port and --ops-port are both {port}: the ops pages need a port of their own")
     if _is_loopback(ops_host):
@@ -151,7 +151,7 @@ def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None)
 
 
 def _refuse_viewer_token(ops_host: str, token: str | None, viewer_token: str | None) -> None:
-    """Raise UsageError where the viewer's token would protect nothing."""
+    """Raise UsageError if the viewer's token would protect nothing."""
     if viewer_token is None:
         return
     if token is None:

@@ -11,6 +11,6 @@ UNUSABLE: Final = 2
 
 
 class Unusable(click.ClickException):
-    """Raised where a command cannot use what it needs; reported in one line."""
+    """Raised if a command cannot use what it needs; reported in one line."""
 
     exit_code = UNUSABLE

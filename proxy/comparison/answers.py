@@ -22,7 +22,7 @@ from proxy.types import JSON
 class DecodedAnswer:
     """One answer. Header names are in lower case; values of one name are joined by `, `, cookies by line breaks.
 
-    `body` is empty where it is too large to be parsed; then `blocks` are the digests of its content (of its coded bytes
+    `body` is empty if it is too large to be parsed; then `blocks` are the digests of its content (of its coded bytes
     where `is_coded`) and `length` is its size in bytes. `is_broken`: the content coding could not be undone. `clock` is
     the time of the exchange in seconds since the epoch for a comparison by role, else None.
     """
@@ -51,7 +51,7 @@ class DecodedAnswer:
     def decoded(self, limit: int = LIMIT) -> DecodedAnswer:
         """Return an answer as it was sent with its content coding undone; digests where that is larger than `limit`.
 
-        Raises OversizeError where it is too large even for digests.
+        Raises OversizeError if it is too large even for digests.
         """
         codings = self.headers.get("content-encoding", "")
         if not codings or not self.body:  # an answer to HEAD has the header of one to GET
@@ -66,7 +66,7 @@ class DecodedAnswer:
 
     @property
     def content_type(self) -> str:
-        """Return the header, empty where there is none."""
+        """Return the header, empty if there is none."""
         return self.headers.get("content-type", "")
 
     @property
@@ -86,7 +86,7 @@ class DecodedAnswer:
 
     @property
     def is_compact(self) -> bool:
-        """Return True where the body is as one serialiser writes its value, so that equal values have equal texts."""
+        """Return True if the body is as one serialiser writes its value, so that equal values have equal texts."""
         with suppress(ValueError, RecursionError):  # lone surrogates, deep nesting
             return self.body == to_json(self.content.as_json)
         return False

@@ -17,7 +17,7 @@ from proxy.comparison.volatile import mask
 from proxy.types import JSON
 
 MayCorrespond: TypeAlias = Callable[[str, str], bool]
-"""Returns True where two ids can correspond to each other."""
+"""Returns True if two ids can correspond to each other."""
 Pair: TypeAlias = tuple[int | None, int | None]
 
 _KEYS: Final = ("_id", "id")
@@ -28,7 +28,7 @@ _IDENTIFYING: Final = frozenset((str, int))
 class Alignment:
     """Index pairs in legacy's order, then the items that only native has.
 
-    `moved` is set where the same items have another order.
+    `moved` is set if the same items have another order.
     """
 
     pairs: tuple[Pair, ...]
@@ -78,14 +78,14 @@ def _identifying_key(legacy: Sequence[JSON], native: Sequence[JSON]) -> str | No
 
 
 def _fields(items: Sequence[JSON]) -> set[str]:
-    """Return the fields that every item has; none where one is not an object."""
+    """Return the fields that every item has; none if one is not an object."""
     if not items or not all(isinstance(item, dict) for item in items):
         return set()
     return set.intersection(*(set(item) for item in items if isinstance(item, dict)))
 
 
 def _values(items: Sequence[JSON], key: str) -> set[Hashable] | None:
-    """Return the values of a field, None where they do not identify the items."""
+    """Return the values of a field, None if they do not identify the items."""
     values = [item.get(key) if isinstance(item, dict) else None for item in items]
     if not _IDENTIFYING.issuperset(map(type, values)):
         return None
@@ -94,7 +94,7 @@ def _values(items: Sequence[JSON], key: str) -> set[Hashable] | None:
 
 
 def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
-    """Return True where the sides have no item in common, for example because each has created its own."""
+    """Return True if the sides have no item in common, for example because each has created its own."""
     if len(legacy) != len(native):
         return False
     ours, theirs = ({_identity(item, key) for item in items} for items in (legacy, native))
@@ -102,7 +102,7 @@ def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
 
 
 def _only_keys_differ(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
-    """Return True where items at the same index differ only in the key, and no other order has that property."""
+    """Return True if items at the same index differ only in the key, and no other order has that property."""
     if len(legacy) != len(native) or any(map(ne, _without(legacy, key), _without(native, key))):
         return False
     return sorted(map(repr, legacy)) != sorted(map(repr, native))
@@ -118,7 +118,7 @@ def _identity(item: JSON, key: str) -> Hashable:
 
 
 def _may_be_same(one: JSON, other: JSON, key: str, may_correspond: MayCorrespond) -> bool:
-    """Return True where items with different keys may be the same: both lack a key, or their keys can correspond."""
+    """Return True if items with different keys may be the same: both lack a key, or their keys can correspond."""
     ours, theirs = (item.get(key) if isinstance(item, dict) else None for item in (one, other))
     if isinstance(ours, str) and isinstance(theirs, str):
         return may_correspond(ours, theirs)

@@ -54,7 +54,7 @@ def read(data: bytes, content_type: str) -> Content:
 
 @lru_cache(maxsize=256)
 def media(content_type: str) -> tuple[str, str]:
-    """Return the media type and the charset in lower case; the charset is empty where none is given."""
+    """Return the media type and the charset in lower case; the charset is empty if none is given."""
     kind, _, parameters = content_type.partition(";")
     charset = _parameter(parameters, "charset") if parameters else ""
     return kind.strip().lower(), charset.lower()

@@ -17,11 +17,11 @@ _ZLIB_METHOD: Final = 8
 
 
 class CodingError(ValueError):
-    """Raised where the bytes do not match `Content-Encoding`, are truncated, or the coding is unknown."""
+    """Raised if the bytes do not match `Content-Encoding`, are truncated, or the coding is unknown."""
 
 
 class OversizeError(ValueError):
-    """Raised where the decoded body exceeds the limit."""
+    """Raised if the decoded body exceeds the limit."""
 
 
 def decode(data: bytes, codings: str, limit: int = LIMIT) -> bytes:
@@ -42,7 +42,7 @@ def decode(data: bytes, codings: str, limit: int = LIMIT) -> bytes:
 class StreamDecoder:
     """Undoes all codings of a `Content-Encoding` value, from the last to the first.
 
-    Raises `CodingError` where a coding is unknown.
+    Raises `CodingError` if a coding is unknown.
     """
 
     def __init__(self, codings: str, limit: int) -> None:
@@ -61,7 +61,7 @@ class StreamDecoder:
             yield piece
 
     def finish(self) -> None:
-        """Raise `CodingError` where a coding has not ended."""
+        """Raise `CodingError` if a coding has not ended."""
         if not all(decoder.is_complete for decoder in self._decoders):
             raise CodingError("cut short")
 

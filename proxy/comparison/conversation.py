@@ -98,8 +98,8 @@ class Conversation:
 
     The handshake has no extensions, because they concern only the connection.
 
-    `ending` is None where the record stops before the end. `violation` is the code with which a server closes because
-    the client broke the protocol after its last message (RFC 6455 §7.4.1), None where it did not.
+    `ending` is None if the record stops before the end. `violation` is the code with which a server closes because
+    the client broke the protocol after its last message (RFC 6455 §7.4.1), None if it did not.
     """
 
     handshake: Exchange

@@ -138,7 +138,7 @@ class _ConversationComparison:
 
     @cached_property
     def _native_closed_first(self) -> bool:
-        """Return True where native closed and legacy did not. Later messages are then not reported as missing."""
+        """Return True if native closed and legacy did not. Later messages are then not reported as missing."""
         legacy, native = self._legacy.ending, self._native.ending
         if native is None or native.by == "client" or legacy is None:
             return False
@@ -147,11 +147,11 @@ class _ConversationComparison:
         return self._last_paired[0] < len(self._legacy.received) - 1 or self._had_time(native.after)
 
     def _should_have_come(self, native: int) -> bool:
-        """Return True where legacy had the time to send a message that native sent."""
+        """Return True if legacy had the time to send a message that native sent."""
         return native < self._last_paired[1] or self._had_time(self._native.received[native].after)
 
     def _had_time(self, after: int) -> bool:
-        """Return True where legacy had the time to answer that number of client messages.
+        """Return True if legacy had the time to answer that number of client messages.
 
         Its answers are those that native gave to as many: legacy's own position may be that of later messages.
         """

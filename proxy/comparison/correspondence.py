@@ -89,7 +89,7 @@ class Correspondence:
         self._natives[legacy] = native
 
     def counterpart(self, legacy: str) -> str | None:
-        """Return native's value for one of legacy's, None where none is known."""
+        """Return native's value for one of legacy's, None if none is known."""
         return self._natives.get(legacy)
 
     def may_correspond(self, legacy: str, native: str) -> bool:
@@ -174,16 +174,16 @@ class Correspondence:
         return True
 
     def _may_part(self, partner: _Partner, native: int, name: str) -> bool:
-        """Return True where one date of legacy may be two of native: two events that coincided by chance."""
+        """Return True if one date of legacy may be two of native: two events that coincided by chance."""
         return self._is_near(partner, native, name) and (partner.step == self.step or partner.name != name)
 
     def _is_near(self, partner: _Partner, moment: int, name: str) -> bool:
-        """Return True where two dates of one side may be one date of the other: dates of one request, or by chance."""
+        """Return True if two dates of one side may be one date of the other: dates of one request, or by chance."""
         slow = self.answer_time if self._may_be_of_one_request(partner, name) else 0
         return abs(partner.moment - moment) <= max(self.coincidence, slow)
 
     def _may_be_of_one_request(self, partner: _Partner, name: str) -> bool:
-        """Return True where a date may have been made by the request that made the partner's.
+        """Return True if a date may have been made by the request that made the partner's.
 
         One answer shows dates of one request. Stored documents show those of any; so may a later answer, by another
         name.

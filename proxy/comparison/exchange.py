@@ -52,12 +52,12 @@ class Body(NamedTuple):
 
     @property
     def truncated(self) -> bool:
-        """Return True where only length and digests are available."""
+        """Return True if only length and digests are available."""
         return bool(self.blocks)
 
     @property
     def digest(self) -> str | None:
-        """Return one hexadecimal digest of all blocks, None where the whole body is available."""
+        """Return one hexadecimal digest of all blocks, None if the whole body is available."""
         return hashlib.sha256(b"".join(self.blocks)).hexdigest() if self.blocks else None
 
     @classmethod
@@ -114,7 +114,7 @@ class Account(Protocol):
     """One holder's account in a memory budget. Sizes are in bytes."""
 
     def acquire(self, size: int) -> bool:
-        """Reserve bytes; return False where the holder must drop the bytes that it retains."""
+        """Reserve bytes; return False if the holder must drop the bytes that it retains."""
 
     def release(self, size: int) -> None:
         """Return bytes to the budget."""

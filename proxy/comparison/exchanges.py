@@ -77,12 +77,12 @@ def _is_catch_all(case: Case) -> bool:
 
 
 def unanswered(outcome: Outcome) -> Reason | None:
-    """Return the reason why an exchange of such an outcome cannot be compared; None where it can."""
+    """Return the reason why an exchange of such an outcome cannot be compared; None if it can."""
     return _UNANSWERED.get(outcome)
 
 
 def incomparable(exchange: Exchange) -> Reason | None:
-    """Return the reason why an exchange cannot be compared with any other; None where it can."""
+    """Return the reason why an exchange cannot be compared with any other; None if it can."""
     reason = unanswered(exchange.outcome)
     if reason is not None:
         return reason
@@ -93,7 +93,7 @@ def incomparable(exchange: Exchange) -> Reason | None:
 
 
 def _are_equal(legacy: Exchange, native: Exchange) -> bool:
-    """Return True where two answers to a read are equal as sent, apart from ignored headers."""
+    """Return True if two answers to a read are equal as sent, apart from ignored headers."""
     if legacy.body != native.body or legacy.status != native.status or legacy.outcome != native.outcome:
         return False
     ours, theirs = (
@@ -120,7 +120,7 @@ class AnswerComparison:
         self._mode, self._names = mode, names
 
     def findings(self) -> ValueFindings | None:
-        """Return the differences; None where the bodies are too large and nothing else differs."""
+        """Return the differences; None if the bodies are too large and nothing else differs."""
         ours, theirs = self.legacy, self.native
         if ours.outcome != theirs.outcome:
             return ValueFindings([_whole("outcome", "outcome", _outcome(ours), _outcome(theirs))])
@@ -138,7 +138,7 @@ class AnswerComparison:
         return ValueFindings(result.differences + bodies.differences, bodies.hidden)
 
     def is_fully_hidden(self, findings: ValueFindings) -> bool:
-        """Return True where rules hide differences and leave nothing that could differ."""
+        """Return True if rules hide differences and leave nothing that could differ."""
         hints = self._hints
         if findings.differences or not findings.hidden or hints is None:
             return False
@@ -328,7 +328,7 @@ def _occurrence(comparison: AnswerComparison, request: Exchange) -> Occurrence:
 
 
 def _is_meant(violation: ContractViolation, declared: Iterable[Difference]) -> bool:
-    """Return True where a declared difference causes native's violation of the contract, which describes legacy."""
+    """Return True if a declared difference causes native's violation of the contract, which describes legacy."""
     return any(_leads_to(one, violation.path) for one in declared)
 
 

@@ -85,7 +85,7 @@ class HeaderComparison:
         return not self.names().compare_text(legacy, native, name) if by_role else legacy == native
 
     def _tags_agree(self, legacy: str, native: str) -> bool:
-        """Return True where entity tags match their bodies, which contain ids and dates of each side."""
+        """Return True if entity tags match their bodies, which contain ids and dates of each side."""
         if not self.mode.strict:
             return legacy == native if self.same_body else legacy.startswith("W/") == native.startswith("W/")
         names, body = self.names(), self.legacy.body

@@ -39,7 +39,7 @@ def text_kind(legacy: str, native: str) -> TextKind:
 
 
 def is_same_value(legacy: str, native: str) -> bool:
-    """Return True where two texts are the same time, the same id, or the same characters in other Unicode forms."""
+    """Return True if two texts are the same time, the same id, or the same characters in other Unicode forms."""
     if len(legacy) <= _LONGEST_DATE and len(native) <= _LONGEST_DATE:
         moment = moment_of(legacy)
         if moment is not None:
@@ -52,7 +52,7 @@ def is_same_value(legacy: str, native: str) -> bool:
 
 
 def is_same_number(legacy: JSON, native: JSON) -> bool:
-    """Return True where two values of different types are the same number (1 and 1.0); booleans are not numbers."""
+    """Return True if two values of different types are the same number (1 and 1.0); booleans are not numbers."""
     return {type(legacy), type(native)} == {int, float} and legacy == native
 
 

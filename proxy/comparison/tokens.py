@@ -20,13 +20,13 @@ class Token(NamedTuple):
 
     @property
     def issued(self) -> int | None:
-        """The time of issue in seconds since the epoch, None where the claims have none."""
+        """The time of issue in seconds since the epoch, None if the claims have none."""
         issued = self.claims.get("iat") if isinstance(self.claims, dict) else None
         return issued if isinstance(issued, int) and not isinstance(issued, bool) else None
 
     @property
     def is_reproducible(self) -> bool:
-        """True where the same header and claims have one signature only: HMAC and RSA with PKCS #1 (RFC 7518 §3)."""
+        """True if the same header and claims have one signature only: HMAC and RSA with PKCS #1 (RFC 7518 §3)."""
         algorithm = self.header.get("alg") if isinstance(self.header, dict) else None
         return isinstance(algorithm, str) and algorithm.startswith(("HS", "RS"))
 
@@ -39,7 +39,7 @@ class Token(NamedTuple):
 
 
 def decode_token(token: str) -> Token | None:
-    """Return a token's header and claims, None where the text is not a JSON Web Token."""
+    """Return a token's header and claims, None if the text is not a JSON Web Token."""
     try:
         header, claims = (json.loads(_unpadded(part)) for part in token.split(".")[:2])
     except (ValueError, RecursionError):

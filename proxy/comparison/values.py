@@ -25,7 +25,7 @@ from proxy.types import JSON, DifferenceKind, ValuePath
 HintsAt: TypeAlias = Callable[[ValuePath], Hints]
 """Returns the contract's hints for a path in the body."""
 Names: TypeAlias = Callable[[], Correspondence]
-"""Returns the correspondence of this comparison; called only where values are compared by role."""
+"""Returns the correspondence of this comparison; called only if values are compared by role."""
 Strictness: TypeAlias = Literal["literal", "generated", "instant", "text"]
 
 MAX_DIFFERENCES: Final = 1000
@@ -66,7 +66,7 @@ def compare_values(
 ) -> ValueFindings:
     """Return every difference of two values; `root` is their path. `names` returns the same object every time.
 
-    Raises TooDeepError, and RecursionError where the stack is nearly full.
+    Raises TooDeepError, and RecursionError if the stack is nearly full.
     """
     rules = _Rules(hints, root) if hints else None
     own = Correspondence()
@@ -166,7 +166,7 @@ class _ValueWalk:
                 self._pair(name, name, one, other, below)
 
     def _generated_texts(self, name: str, legacy: str, native: str) -> None:
-        """Compare the texts of one member by role, with a step into it only where they differ."""
+        """Compare the texts of one member by role, with a step into it only if they differ."""
         differences = self._names().compare_text(legacy, native, name)
         if differences:
             for path in (self._legacy_path, self._native_path, self._shape):
@@ -186,7 +186,7 @@ class _ValueWalk:
         self._record(Difference(path, kind, grade(kind, path), *spots))
 
     def _is_settled(self, name: str, value: JSON) -> bool:
-        """Return True where an equal scalar needs no comparison by role; an equal id may still contradict another."""
+        """Return True if an equal scalar needs no comparison by role; an equal id may still contradict another."""
         if type(value) not in _SCALARS:
             return False
         if not self._by_role:
@@ -317,7 +317,7 @@ class _ValueWalk:
 
 
 def _is_lenient(strictness: Strictness, legacy: str, native: str) -> bool:
-    """Return True where a rule accepts two unequal texts."""
+    """Return True if a rule accepts two unequal texts."""
     if strictness == "instant":
         return is_same_value(legacy, native)
     return strictness == "text" and legacy.split() == native.split()
@@ -347,7 +347,7 @@ def _in_symmetric_order(
 
 
 def _is_identical(legacy: JSON, native: JSON) -> bool:
-    """Return True where equal values have equal types (1 is not true) and names in the same order.
+    """Return True if equal values have equal types (1 is not true) and names in the same order.
 
     Their marshal format before version 3 depends on nothing else.
     """

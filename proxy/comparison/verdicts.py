@@ -92,7 +92,7 @@ class Verdict:
     `name` is the worst of its parts. A `mismatch` may also violate the contract, so count `is_mismatch` and
     `is_violation` separately. `declared` are the ids of divergences that explain `differences`, `unexplained` the other
     differences. `violations` exclude those of native that a divergence declares. `hidden` are the fields in which
-    `x-compare: ignore` hid a difference. `reason` is set where nothing was compared.
+    `x-compare: ignore` hid a difference. `reason` is set if nothing was compared.
     """
 
     name: Name
@@ -115,7 +115,7 @@ class Verdict:
 
     @property
     def is_violation(self) -> bool:
-        """Return True where an answer violates the contract, also where the answers differ."""
+        """Return True if an answer violates the contract, also if the answers differ."""
         return bool(self.violations)
 
 

@@ -77,7 +77,7 @@ def _masked(match: re.Match[str]) -> str:
 
 
 def timestamp_of(kind: str, text: str) -> int | None:
-    """Return the time of an id, date or stamp in ms since the epoch; None where it has none."""
+    """Return the time of an id, date or stamp in ms since the epoch; None if it has none."""
     if kind == "id":
         return int(text[:8], 16) * 1000
     if kind in ("stamp", "epoch"):

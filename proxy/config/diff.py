@@ -47,7 +47,7 @@ class RouteChange:
 
     @property
     def moves_callers(self) -> bool:
-        """Return True where callers move, or may move because they are included or excluded."""
+        """Return True if callers move, or may move because they are included or excluded."""
         return bool(self.to_native or self.to_legacy or self.retargeted)
 
 
@@ -121,7 +121,7 @@ def _change(
 
 
 def _retargeted(was: Route | None, now: Route | None) -> bool:
-    """Return True where the targets differ, and a pin does not overrule them both before and after."""
+    """Return True if the targets differ, and a pin does not overrule them both before and after."""
     if was is not None and now is not None and was.pin is not None and now.pin is not None:
         return False
     return _targets(was) != _targets(now)

@@ -39,7 +39,7 @@ class ServiceEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class DraftRoute:
-    """One route of the draft; `group` is None where no other route shares its resource."""
+    """One route of the draft; `group` is None if no other route shares its resource."""
 
     name: str
     match: Pattern

@@ -18,14 +18,14 @@ class SubstitutionError(ValueError):
 
 
 def references(text: str) -> bool:
-    """Return True where a part of the text comes from the environment."""
+    """Return True if a part of the text comes from the environment."""
     return any(token[0] != "$$" for token in _TOKEN.finditer(text))
 
 
 def substitute(text: str, env: Mapping[str, str]) -> str:
     """Replace the references; `$$` becomes `$`, and a single `$` stays. Raises SubstitutionError.
 
-    As in a shell, `:-` applies its default also where the variable is set but empty.
+    As in a shell, `:-` applies its default also if the variable is set but empty.
     """
     return _TOKEN.sub(lambda token: _value(token, env), text)
 

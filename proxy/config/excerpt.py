@@ -14,7 +14,7 @@ GUTTER: Final = 5
 def excerpt(text: str, problem: Problem) -> tuple[str, ...]:
     """Return the line of a problem with its secrets masked, and a caret below its column.
 
-    Return nothing where the text has no such line, or one that cannot be printed.
+    Return nothing if the text has no such line, or one that cannot be printed.
     """
     line = masked_line(text, problem.line) if problem.column else None
     if line is None or not line.replace("\t", "").isprintable():

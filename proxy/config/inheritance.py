@@ -44,7 +44,7 @@ def inherited(
 
 
 def is_compared(method: str, shadow: RouteShadow) -> bool:
-    """Return True where requests of a method can run in the shadow; `*` is any method, `WS` a WebSocket."""
+    """Return True if requests of a method can run in the shadow; `*` is any method, `WS` a WebSocket."""
     some = method in SAFE or method in (ANY, WEBSOCKET) or shadow.writes == "dry_run"
     return shadow.share > 0 and some
 

@@ -53,7 +53,7 @@ class LegacyTls(Section):
     def _ca_is_readable(cls, path: str | None) -> str | None:
         if path is not None:
             read_file(path)
-            import ssl  # imported only where the section is used: it takes as long as all models
+            import ssl  # imported only if the section is used: it takes as long as all models
 
             try:
                 ssl.create_default_context(cafile=path)

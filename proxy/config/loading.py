@@ -16,7 +16,7 @@ MAX_BYTES: Final = 1 << 20
 
 
 def load(path: Path, env: Mapping[str, str]) -> Config:
-    """Load a file. Raises ConfigError also where it cannot be opened, is too large, or is not text."""
+    """Load a file. Raises ConfigError also if it cannot be opened, is too large, or is not text."""
     return parse(decode(read(path), str(path)), env, str(path), lists=list_reader(path.parent))
 
 

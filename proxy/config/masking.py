@@ -36,7 +36,7 @@ _KEY: Final = re.compile(r"[ \t]*(?:- +)?([\w.-]+):(?=\s|$)", re.ASCII)
 _COMMENT: Final = re.compile(r"(?:(?<=\s)|^)#.*", re.MULTILINE)
 
 _Meaning = Any
-"""The models' annotation of a position; `_FREE` below `x-…`, where anything is allowed; None where nothing is."""
+"""The models' annotation of a position; `_FREE` below `x-…`, where anything is allowed; None if nothing is."""
 _FREE: Final = object()
 Span = tuple[int, int]
 
@@ -51,7 +51,7 @@ class Masked:
 
 @lru_cache(maxsize=4)
 def masked(text: str) -> Masked | None:
-    """Return the text with its secrets masked; None where it is not valid YAML."""
+    """Return the text with its secrets masked; None if it is not valid YAML."""
     walk = _SecretScanner()
     return _shown(text, walk) if walk.read(text) else None
 
@@ -114,7 +114,7 @@ class _SecretScanner:
     position: int = 0
 
     def read(self, text: str) -> bool:
-        """Take all events of a text. Return False where it is not valid YAML."""
+        """Take all events of a text. Return False if it is not valid YAML."""
         try:
             for event in yaml.parse(text, Loader=_Loader):
                 self.take(event)

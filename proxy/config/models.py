@@ -204,7 +204,7 @@ class Route(Section):
 
     @cached_property
     def targeted(self) -> bool:
-        """True where `native` includes or excludes callers by target."""
+        """True if `native` includes or excludes callers by target."""
         return self.native_traffic.has_targets
 
     @property

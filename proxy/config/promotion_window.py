@@ -104,7 +104,7 @@ class PromotionWindow(Section):
     _listed = field_validator("never_on", mode="before")(split_list)
 
     def next_open(self, at: float) -> float | None:
-        """Return the first open time at or after `at`, in seconds since the epoch; None where there is none."""
+        """Return the first open time at or after `at`, in seconds since the epoch; None if there is none."""
         zone = ZoneInfo(self.zone)
         today = datetime.fromtimestamp(at, zone).date()
         for offset in range(HORIZON):
@@ -116,7 +116,7 @@ class PromotionWindow(Section):
         return None
 
     def is_open(self, at: float) -> bool:
-        """Return True where a rollout may be promoted at a time."""
+        """Return True if a rollout may be promoted at a time."""
         return self.next_open(at) == at
 
 

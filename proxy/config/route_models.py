@@ -80,7 +80,7 @@ class NativeTraffic(ShareSection):
 
     @property
     def has_targets(self) -> bool:
-        """True where targets include or exclude callers regardless of the share."""
+        """True if targets include or exclude callers regardless of the share."""
         return bool(self.include or self.exclude)
 
     @model_validator(mode="after")

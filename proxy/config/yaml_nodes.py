@@ -56,7 +56,7 @@ Node = Scalar | Sequence | Mapping
 def read(text: str, max_depth: int = MAX_DEPTH) -> tuple[Node | None, tuple[Problem, ...]]:
     """Return the document's root (None for empty text) and its duplicate keys.
 
-    Raises ConfigError where the text is not one YAML document within the limits.
+    Raises ConfigError if the text is not one YAML document within the limits.
     """
     composer = _Composer(_events(text), max_depth)
     try:

@@ -57,7 +57,7 @@ def load_named_bundle(file: Path, config: Config) -> ContractBundle:
 
 
 def fingerprint(directory: Path) -> Stamp:
-    """Return a value that changes with the files of a directory; empty where there is no directory."""
+    """Return a value that changes with the files of a directory; empty if there is no directory."""
     try:
         entries = [(entry.name, entry.stat()) for entry in os.scandir(directory) if entry.is_file()]
     except OSError:

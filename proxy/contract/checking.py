@@ -34,7 +34,7 @@ class CoverageRow:
 
     `samples` were recorded; `declared` says whether the contract has the status; `media` are the content types that
     came. `status` is a status code, `hang` or `reset` for requests without an answer, `open` for WebSockets. `live`
-    counts answers in live traffic, None where live traffic was not read.
+    counts answers in live traffic, None if live traffic was not read.
     """
 
     operation: Operation

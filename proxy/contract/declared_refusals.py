@@ -1,6 +1,6 @@
 """Refusals (4xx) of native that a declared divergence describes, which do not count as errors. Pure.
 
-Bodies are not read here. A divergence with a condition on a body therefore counts only where it names one operation:
+Bodies are not read here. A divergence with a condition on a body therefore counts only if it names one operation:
 one for many operations (`{method} /api/{a}`) would hide every refusal of that status.
 """
 

@@ -37,12 +37,12 @@ class NodeSlot:
         return name in self.node
 
     def get(self, name: str) -> NodeSlot | None:
-        """Return the mapping of a name, or the one it refers to; None where there is none."""
+        """Return the mapping of a name, or the one it refers to; None if there is none."""
         below = self.node.get(name)
         return self.files.follow(replace(self, node=below)) if isinstance(below, MutableMapping) else None
 
     def make(self, name: str) -> NodeSlot:
-        """Return the mapping of a name; an empty one is added where there is none."""
+        """Return the mapping of a name; an empty one is added if there is none."""
         mapping = self.get(name)
         if mapping is None:
             self.put(name, {})
@@ -77,7 +77,7 @@ class Files:
         self._before: dict[Path, str] = {}
 
     def root(self, file: Path | None = None) -> NodeSlot:
-        """Return a file's mapping, empty where the file does not exist. Raises ContractError."""
+        """Return a file's mapping, empty if the file does not exist. Raises ContractError."""
         path = file or self.main
         if path not in self._roots:
             self._roots[path] = _load(path) if path.exists() else CommentedMap()

@@ -30,7 +30,7 @@ class Field:
 
     @property
     def required(self) -> bool:
-        """True where every message had it."""
+        """True if every message had it."""
         return self.absent == 0
 
 

@@ -74,7 +74,7 @@ def _operations(file: Path, paths: dict[str, JSON], base: str) -> Iterator[Outli
 
 
 def _path_item(file: Path, declared: JSON) -> dict[str, JSON]:
-    """Return a path item, following `$ref: users.yaml#/~1login` (RFC 6901); empty where it cannot be followed."""
+    """Return a path item, following `$ref: users.yaml#/~1login` (RFC 6901); empty if it cannot be followed."""
     item = declared
     reference = declared.get("$ref") if isinstance(declared, dict) else None
     if isinstance(reference, str):

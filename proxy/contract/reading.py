@@ -147,7 +147,7 @@ class _ContractReader:
         return frozenset(called for where, called in given if where == "query")
 
     def _parameter(self, tree: Tree, name: str) -> set[tuple[str, str]]:
-        """Return a parameter's location and name; nothing where they are missing."""
+        """Return a parameter's location and name; nothing if they are missing."""
         where, called = (entry.value if (entry := tree.get(key)) else None for key in ("in", "name"))
         if where not in _PARAMETER_LOCATIONS or not isinstance(called, str):
             self._fault(tree, f"a parameter needs a `name`, and `in`: one of {', '.join(_PARAMETER_LOCATIONS)}", name)

@@ -35,7 +35,7 @@ MAX_RECENT_VIOLATIONS: Final = 20
 
 
 class Schema:
-    """A JSON Schema 2020-12 without references. Raises ValueError where it is invalid."""
+    """A JSON Schema 2020-12 without references. Raises ValueError if it is invalid."""
 
     def __init__(self, schema: JSON) -> None:
         self.schema: Final = schema
@@ -48,7 +48,7 @@ class Schema:
 
     @cached_property
     def hides(self) -> bool:
-        """True where `x-compare: ignore` applies to any value."""
+        """True if `x-compare: ignore` applies to any value."""
         return _has_ignored(self.schema)
 
     def body_violations(
@@ -56,7 +56,7 @@ class Schema:
     ) -> tuple[ContractViolation, ...]:
         """Return every violation in a body, whose value `read` returns; a recent body is not read again.
 
-        Raises PayloadError where `read` does.
+        Raises PayloadError if `read` does.
         """
         key = content_type.encode() + sha256(body).digest()
         known = self._recent.get(key)
@@ -77,7 +77,7 @@ class Schema:
             yield ContractViolation((), "depth", "is nested too deep to be checked")
 
     def hints(self, path: ValuePath) -> Hints:
-        """Return the hints of the node at a path; none where the schema does not know the path."""
+        """Return the hints of the node at a path; none if the schema does not know the path."""
         general = tuple(0 if isinstance(step, int) else step for step in path)
         if general not in self._hints:
             if len(self._hints) > 10_000:  # paths come from live answers
@@ -94,7 +94,7 @@ def _errors(validator: Draft202012Validator, value: JSON) -> list[ValidationErro
 
 
 def compile_fault(schema: JSON) -> tuple[ValuePath, str] | None:
-    """Return the path and the reason why a value is not a schema; None where it is one."""
+    """Return the path and the reason why a value is not a schema; None if it is one."""
     try:
         _compile(schema)
     except ValueError as error:

@@ -92,7 +92,7 @@ class _Reader:
         self._expanded: dict[int, Tree] = {}
 
     def root(self, path: Path) -> yaml_nodes.Node:
-        """Return a file's root. Raises ContractError where the file cannot be read."""
+        """Return a file's root. Raises ContractError if the file cannot be read."""
         known = self._resolved.get(path)
         if known is None:
             known = self._resolved[path] = path.resolve()

@@ -49,7 +49,7 @@ class OpenAPI:
             return self._made[1]
 
     async def _fetch_native(self) -> dict[str, Any]:
-        """Return native's document; empty where it is not available."""
+        """Return native's document; empty if it is not available."""
         if self._native is None or self._path is None:
             return {}
         import httpx
@@ -69,7 +69,7 @@ class OpenAPI:
 
 
 def read_contract(file: Path) -> dict[str, Any]:
-    """Return the contract for publication; empty where it is missing or invalid."""
+    """Return the contract for publication; empty if it is missing or invalid."""
     if not file.exists():
         return {}
     try:

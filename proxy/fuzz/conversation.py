@@ -43,7 +43,7 @@ class FuzzFrame:
 
     @property
     def value(self) -> JSON:
-        """Return the value of a whole text frame as a recording has it, None where a recording has none for it."""
+        """Return the value of a whole text frame as a recording has it, None if a recording has none for it."""
         if (self.opcode, self.fin, self.masked, self.reserved) != (TEXT, True, True, 0):
             return None
         try:
@@ -184,6 +184,6 @@ def read_frames(data: bytes, after: int) -> tuple[list[ServerFrame], bytes]:
 
 
 def recorded_frames(frames: Sequence[FuzzFrame]) -> list[JSON] | None:
-    """Return frames as a recording has them, None where one of them has no form there."""
+    """Return frames as a recording has them, None if one of them has no form there."""
     values = [frame.value for frame in frames]
     return None if any(value is None for value in values) else values

@@ -58,7 +58,7 @@ class _Connection:
             self.writer.write(FuzzFrame(PONG, ping.payload.decode("latin-1")).encode())
 
     async def read_head(self, timeout: float) -> list[str] | None:
-        """Return the lines of the handshake's answer; None where there is none."""
+        """Return the lines of the handshake's answer; None if there is none."""
         while b"\r\n\r\n" not in self.data:
             if not await self._read(timeout):
                 return None
@@ -89,7 +89,7 @@ async def converse(
 ) -> PlayedConversation:
     """Play a conversation on a connection of its own; `like` is the other backend's.
 
-    Raises OSError where nothing accepts the connection.
+    Raises OSError if nothing accepts the connection.
     """
     reader, writer = await asyncio.open_connection(origin.host, origin.port, ssl=origin.secure or None)
     connection = _Connection(reader, writer)

@@ -38,7 +38,7 @@ class ConversationEnd:
     async def play(
         self, conversation: FuzzConversation, pace: ConversationPace, like: PlayedConversation | None = None
     ) -> PlayedConversation:
-        """Play a conversation, from no outside calls on. Raises OSError where nothing accepts the connection."""
+        """Play a conversation, from no outside calls on. Raises OSError if nothing accepts the connection."""
         if self.calls:
             await self.calls.clear()
         return await converse(self.origin, conversation, pace, like)

@@ -117,7 +117,7 @@ class Differential:
         return Execution(scenario, tuple(results))
 
     async def confirm(self, execution: Execution) -> Execution | None:
-        """Play an execution again; return native's results now, or None where legacy does not repeat its answers.
+        """Play an execution again; return native's results now, or None if legacy does not repeat its answers.
 
         Without a database, an execution cannot be repeated from the same state and is returned unchanged.
         """

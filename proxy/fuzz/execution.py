@@ -25,7 +25,7 @@ _WORD: Final = re.compile(r"[a-z][a-z-]*\Z")
 class Execution:
     """The recording of legacy, and all results of playing it to the native app.
 
-    The scenario of a `conversation` has no steps. Legacy answered its handshake with `handshake_status`, None where the
+    The scenario of a `conversation` has no steps. Legacy answered its handshake with `handshake_status`, None if the
     connection ended instead, and sent the frames `received`.
     """
 
@@ -68,7 +68,7 @@ class Execution:
         }
 
     def as_conversation(self) -> JSON:
-        """Return the conversation in the format of `ws.json`; None where a frame has no form there."""
+        """Return the conversation in the format of `ws.json`; None if a frame has no form there."""
         sent = None if self.conversation is None else recorded_frames(self.conversation.frames)
         if self.conversation is None or sent is None or self.conversation.headers:
             return None

@@ -95,7 +95,7 @@ class Search:
     _refusal: SideEffectsError | None = None
 
     def run(self, first_seed: int, max_findings: int) -> None:
-        """Run rounds with consecutive seeds. Raises `SideEffectsError` where MongoDB rejects all documents."""
+        """Run rounds with consecutive seeds. Raises `SideEffectsError` if MongoDB rejects all documents."""
         number = first_seed
         while not self._is_over() and len(self.findings) < max_findings:
             stateful = self.has_links and (number - first_seed) % STATEFUL_SHARE == STATEFUL_SHARE - 1
@@ -194,7 +194,7 @@ class Search:
             reject()
 
     def _is_over(self) -> bool:
-        """Return True where the time or the number of sequences is used up. Shrinking continues beyond that."""
+        """Return True if the time or the number of sequences is used up. Shrinking continues beyond that."""
         if self._best is not None:
             return time.monotonic() > self._shrink_until
         tried = self.counts.executions + self.counts.refused

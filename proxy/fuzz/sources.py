@@ -39,7 +39,7 @@ Drawn = tuple[Documents, Sequence[FuzzRequest]] | FuzzConversation
 class Sources:
     """Sources of requests and documents; `cases` are strategies for Schemathesis cases by operation.
 
-    `conversations` is None where neither recordings nor plug-in have any.
+    `conversations` is None if neither recordings nor plug-in have any.
     """
 
     cases: dict[str, st.SearchStrategy[Any]]

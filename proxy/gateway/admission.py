@@ -58,7 +58,7 @@ class LimitUsage:
 
     @property
     def reached(self) -> bool:
-        """True where the limit is full, or refused a request in the last minute."""
+        """True if the limit is full, or refused a request in the last minute."""
         return self.used >= self.limit > 0 or self.refused > 0
 
     def __str__(self) -> str:

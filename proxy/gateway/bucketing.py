@@ -109,7 +109,7 @@ def decide(
 
 
 def settled_decision(route: Route | None, config: Config, limit: Limit) -> Decision | None:
-    """Return the decision that all callers of a route share; None where it depends on the request."""
+    """Return the decision that all callers of a route share; None if it depends on the request."""
     pinned = _pinned(route, config)
     if pinned is not None:
         sampled = route is not None and route.shadow.share not in _CERTAIN
@@ -127,7 +127,7 @@ def share_in_force(route: Route, limit: Limit) -> BasisPoints:
 
 
 def is_shadowed(route: Route, bucket_number: int | None) -> bool:
-    """Return True where a caller's requests also run in the shadow: those with the highest buckets.
+    """Return True if a caller's requests also run in the shadow: those with the highest buckets.
 
     Native serves the lowest buckets, so callers that have not moved are compared first, and writes are still on legacy.
     """
@@ -165,7 +165,7 @@ def overridden(overrides: Overrides, headers: HeaderFields) -> Backend | None:
 
 
 def _pinned(route: Route | None, config: Config) -> tuple[Backend, Reason] | None:
-    """Return the backend that the configuration alone selects, and the reason; None where the request matters."""
+    """Return the backend that the configuration alone selects, and the reason; None if the request matters."""
     if config.native is None:
         return "legacy", "no-native"
     if config.pin is not None:
@@ -174,7 +174,7 @@ def _pinned(route: Route | None, config: Config) -> tuple[Backend, Reason] | Non
 
 
 def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple[Backend, Reason] | None:
-    """Return the backend selected by a rule that precedes the share, and the reason; None where the share decides."""
+    """Return the backend selected by a rule that precedes the share, and the reason; None if the share decides."""
     pinned = _pinned(route, config)
     if pinned is not None:
         return pinned
@@ -185,7 +185,7 @@ def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple
 def _targeted(
     route: Route, headers: HeaderFields, client: Client, limit: Limit, tokens: ClaimsReader | None
 ) -> tuple[Backend, Reason] | None:
-    """Return the backend of a caller in the route's targets; None where the share decides.
+    """Return the backend of a caller in the route's targets; None if the share decides.
 
     Includes have no effect where a cap, or a rollout that has not started, leaves native no share.
     """

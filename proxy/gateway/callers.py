@@ -23,7 +23,7 @@ class CallerIdentity:
         self._claims: Final = tuple(source.name for source in sources if source.kind == "jwt")
 
     def identify(self, headers: HeaderFields, address: str | None) -> int | None:
-        """Return a number for the caller of a request; None where it has neither a verified claim nor an address.
+        """Return a number for the caller of a request; None if it has neither a verified claim nor an address.
 
         `address` is the client's IPv4 address, or the /64 of its IPv6 address.
         """

@@ -42,7 +42,7 @@ _PAIRS: Final = re.compile(_PAIR, re.ASCII)
 class ResolvedClient:
     """The client of one request.
 
-    `address` is its IP address in canonical text, None where it is unknown (a Unix socket without a recorded client).
+    `address` is its IP address in canonical text, None if it is unknown (a Unix socket without a recorded client).
     `behind_proxy`: the peer is trusted, so its forwarding headers are valid. `scheme` is the scheme that it recorded,
     `http` or `https`, or None.
     """
@@ -66,7 +66,7 @@ class TrustedProxies:
         return self._unix or bool(self._networks)
 
     def trusts_peer(self, peer: str | None) -> bool:
-        """Return True where a connection's peer is a trusted proxy; None is a peer on a Unix socket."""
+        """Return True if a connection's peer is a trusted proxy; None is a peer on a Unix socket."""
         if peer is None:
             return self._unix
         if not self._networks:

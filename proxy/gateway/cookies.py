@@ -14,7 +14,7 @@ OPS_COOKIE: Final = "scribe_ops"
 
 
 def cookie_value(headers: Iterable[Header], name: str) -> str | None:
-    """Return the first value of a cookie, without quotes; None where the request has none."""
+    """Return the first value of a cookie, without quotes; None if the request has none."""
     wanted = name.encode()
     for header, value in headers:
         if header == b"cookie":
@@ -42,7 +42,7 @@ def without_cookies(headers: HeaderFields, names: Collection[bytes]) -> HeaderFi
 
 
 def _without(value: bytes, names: Collection[bytes]) -> bytes:
-    """Return the value of a `Cookie` header without the named cookies, unchanged where it has none of them."""
+    """Return the value of a `Cookie` header without the named cookies, unchanged if it has none of them."""
     pairs = value.split(b";")
     passed = [pair for pair in pairs if pair.partition(b"=")[0].strip() not in names]
     return value if len(passed) == len(pairs) else b";".join(passed).strip()

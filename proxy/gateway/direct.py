@@ -82,7 +82,7 @@ class DirectRequest:
         self._gateway, self._tracker, self._exchange = gateway, tracker, exchange
 
     def start(self, start: StartRequest) -> bool:
-        """Send the request; return False where legacy has no idle connection."""
+        """Send the request; return False if legacy has no idle connection."""
         return start(self._tracker.backend_id, self._progressed) is not None
 
     def _progressed(self, started: StartedRequest) -> None:

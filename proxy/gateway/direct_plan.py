@@ -44,7 +44,7 @@ class DirectPlanner:
         self._recurring: Final = lru_cache(maxsize=CACHED)(self._plan)
 
     def plan(self, head: RequestHead, peer: str | None, scheme: str, root_path: str = "") -> DirectPlan | None:
-        """Return the plan of a request without a body; None where legacy may not answer it at once.
+        """Return the plan of a request without a body; None if legacy may not answer it at once.
 
         `peer` is the address of the connection's peer, None on a Unix socket; `root_path` precedes the target's path.
         """

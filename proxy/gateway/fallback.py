@@ -18,7 +18,7 @@ FORCED_REASONS = frozenset(("pin", "pin-all", "override", "no-native", "exclude"
 
 
 def native_may(route: Route | None, decision: Decision, limit: Limit, *, preflight: bool = False) -> bool:
-    """Return True where native takes over if legacy is unreachable; for a preflight, wherever native has callers."""
+    """Return True if native takes over if legacy is unreachable; for a preflight, wherever native has callers."""
     if route is None or decision.reason in FORCED_REASONS:
         return False
     if preflight and share_in_force(route, limit):

@@ -131,7 +131,7 @@ class Gateway:
         return prepare(tracker.method, exchange.head.target, tracker.scope["headers"], context.timeouts)
 
     def _is_direct(self, tracker: RequestTracker) -> bool:
-        """Return True where a request involves only legacy, apart from a shadow for which it does not wait."""
+        """Return True if a request involves only legacy, apart from a shadow for which it does not wait."""
         if tracker.decision.backend != "legacy" or tracker.slot is None or tracker.trace is not None:
             return False
         return tracker.sticky_cookie is None and (tracker.method in SAFE or not self._may_mirror(tracker))
@@ -235,7 +235,7 @@ class Gateway:
         return self.admission.used("http") + self.websockets
 
     def _may_mirror(self, tracker: RequestTracker) -> bool:
-        """Return True where a request may also run on the other backend."""
+        """Return True if a request may also run on the other backend."""
         return self._shadow is not None and tracker.match is not None and tracker.match.may_shadow
 
     def _mirror(self, tracker: RequestTracker, receive: Receive) -> None:
@@ -246,7 +246,7 @@ class Gateway:
                 tracker.mirrored = shadow.mirror(match.route, tracker.decision, tracker, receive)
 
     def _sticky_cookie(self, tracker: RequestTracker, scope: Scope) -> bytes | None:
-        """Return the `Set-Cookie` value for a caller without a sticky cookie; None where none is set."""
+        """Return the `Set-Cookie` value for a caller without a sticky cookie; None if none is set."""
         config, match, decision = tracker.snapshot.config, tracker.match, tracker.decision
         cookie = config.bucketing.cookie
         if cookie is None or match is None or match.preflight or scope["type"] != "http":
@@ -264,7 +264,7 @@ class Gateway:
     def _set_request_ids(self, tracker: RequestTracker, origin: RequestOrigin) -> None:
         """Set the request's ids for the log and for the backends.
 
-        Backends get the client's `X-Request-Id` where it is a plain token. The log gets it only where it is a UUID or
+        Backends get the client's `X-Request-Id` where it is a plain token. The log gets it only if it is a UUID or
         32 hexadecimal digits, because other ids might identify a person.
         """
         tracker.request_id = origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
@@ -346,7 +346,7 @@ class Gateway:
         await tracker.send({"type": f"{prefix}.body", "body": body, "more_body": False})
 
     def _refuse_at_once(self, tracker: RequestTracker, exchange: ServedExchange, headers: HeaderFields) -> bool:
-        """Answer a request beyond a limit without a task; return False where it is not refused, or needs a task."""
+        """Answer a request beyond a limit without a task; return False if it is not refused, or needs a task."""
         failure = tracker.refusal
         if failure is None or not exchange.may_respond(0):
             return False

@@ -24,7 +24,7 @@ _MEANINGLESS: Final = re.compile(rb"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-
 class RequestOrigin(NamedTuple):
     """The client of a request, as recorded by trusted proxies, and the headers that identify it.
 
-    `address`: the client's, None where it is unknown. `scheme`: `http` or `https`. `headers`: the request's, with the
+    `address`: the client's, None if it is unknown. `scheme`: `http` or `https`. `headers`: the request's, with the
     gateway's forwarding headers; `passed`: those that backends receive. `key`: the client's `client_key`. `request_id`:
     the client's own `X-Request-Id` where it is a plain token; `logged_id`: the same, where it may be logged.
     """
@@ -58,7 +58,7 @@ class OriginResolver:
         self._recurring: Final = lru_cache(maxsize=CACHED)(self._resolve)
 
     def resolve(self, headers: HeaderFields, peer: str | None, scheme: str) -> RequestOrigin:
-        """Return the origin of a request, cached where `headers` is a tuple. `peer` is None on a Unix socket."""
+        """Return the origin of a request, cached if `headers` is a tuple. `peer` is None on a Unix socket."""
         known = isinstance(headers, tuple)
         return self._recurring(headers, peer, scheme) if known else self._resolve(headers, peer, scheme)
 

@@ -76,7 +76,7 @@ class Pattern:
         return self.method, folded, self.rest
 
     def takes(self, path: str) -> bool:
-        """Return True where the pattern matches a path, whatever the method."""
+        """Return True if the pattern matches a path, whatever the method."""
         trie = Trie()
         trie.add(self, 0)
         segments = self.fold(path).encode()[1:].split(b"/")
@@ -91,7 +91,7 @@ class Pattern:
 
 
 def answers(declared: str, method: str) -> bool:
-    """Return True where a route with one method accepts a request with another (GET accepts HEAD)."""
+    """Return True if a route with one method accepts a request with another (GET accepts HEAD)."""
     if declared == method:
         return True
     if WEBSOCKET in (declared, method):

@@ -37,7 +37,7 @@ class RequestContext:
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """Return a scope's context; it is added where it is missing."""
+    """Return a scope's context; it is added if it is missing."""
     context: RequestContext | None = scope.get(CONTEXT)
     if context is None:
         context = scope[CONTEXT] = RequestContext()

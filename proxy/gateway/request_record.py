@@ -19,8 +19,8 @@ CLIENT_CLOSED_REQUEST = 499
 class RequestRecord:
     """One request as it went. Holds nothing of its content: no path, query, header or body.
 
-    `route` and `template` are None where no route matched, `bucket` where none was needed. `failure` is the code of an
-    `errors.Failure`, and `cause` the connection fault behind it, also where native took over. `dependency` is the
+    `route` and `template` are None if no route matched, `bucket` where none was needed. `failure` is the code of an
+    `errors.Failure`, and `cause` the connection fault behind it, also if native took over. `dependency` is the
     failed dependency that native reports: `database`, `model` or `terminology`. `head` and `total` are seconds until
     the answer began and ended. `caller` is the caller's identity on routes with a guard, see `callers`. `declared`: a
     declared divergence describes native's 4xx.

@@ -177,7 +177,7 @@ class RequestTracker:
         )
 
     def _is_declared(self) -> bool:
-        """Return True where a declared divergence describes native's 4xx."""
+        """Return True if a declared divergence describes native's 4xx."""
         is_guarded = self.match is not None and self.match.route.guard is not None
         if not self.begun or self.decision.backend != "native" or not is_guarded:
             return False

@@ -28,7 +28,7 @@ class Match:
 
     @property
     def may_shadow(self) -> bool:
-        """True where the request may also run on the other backend."""
+        """True if the request may also run on the other backend."""
         return bool(self.route.shadow.share) and not self.preflight
 
     @property

@@ -70,7 +70,7 @@ class RoutingSnapshot:
         return self._match(method, raw_path)
 
     def settled_decision(self, route: Route | None, limit: bucketing.Limit) -> bucketing.Decision | None:
-        """Return the decision that all callers of a route share; None where it depends on the request."""
+        """Return the decision that all callers of a route share; None if it depends on the request."""
         key = route.name if route is not None else None, limit
         try:
             return self._settled[key]

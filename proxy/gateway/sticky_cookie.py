@@ -34,7 +34,7 @@ def set_cookie(cookie: StickyCookie, value: str, *, secure: bool) -> bytes:
 
 
 def is_private(status: int, headers: Iterable[Header]) -> bool:
-    """Return True where an answer may set the cookie: caches must not give it to others (RFC 9111 §3.5, §5.2.2)."""
+    """Return True if an answer may set the cookie: caches must not give it to others (RFC 9111 §3.5, §5.2.2)."""
     directives = b",".join(value for name, value in headers if name == b"cache-control").lower()
     shared = {directive.partition(b"=")[0].strip() for directive in directives.split(b",")}
     return status != 304 and shared.isdisjoint((b"public", b"s-maxage"))

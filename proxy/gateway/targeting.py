@@ -56,7 +56,7 @@ def _met(
 
 
 def has_value(source: KeySource, headers: HeaderFields, client: Client, tokens: ClaimsReader | None) -> bool:
-    """Return True where a request has a value that a target of this source could match."""
+    """Return True if a request has a value that a target of this source could match."""
     if source.kind == "client-ip":
         return client is not None
     if source.kind == "jwt":

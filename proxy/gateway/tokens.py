@@ -30,7 +30,7 @@ class ClaimsReader(Protocol):
     """Reads the claims that a request may be trusted to have."""
 
     def claims(self, headers: HeaderFields) -> Claims | None:
-        """Return the claims of a request; None where it has none that are trusted."""
+        """Return the claims of a request; None if it has none that are trusted."""
 
 
 class TokenVerifier:
@@ -77,7 +77,7 @@ class TokenVerifier:
 
 
 def bearer(headers: HeaderFields) -> bytes | None:
-    """Return a request's token as sent; None where there is none in three parts."""
+    """Return a request's token as sent; None if there is none in three parts."""
     for name, value in headers:
         if name == b"authorization":
             words = value.split(b" ", 2) if len(value) <= MAX_TOKEN else ()

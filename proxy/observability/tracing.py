@@ -30,11 +30,11 @@ _CARRIED: Final = (b"traceparent", b"tracestate")
 
 
 class TracingUnavailable(RuntimeError):
-    """Raised where traces are configured and the SDK is not installed."""
+    """Raised if traces are configured and the SDK is not installed."""
 
 
 def is_requested(env: Mapping[str, str]) -> bool:
-    """Return True where the environment configures traces. Raises `TracingUnavailable` without the SDK."""
+    """Return True if the environment configures traces. Raises `TracingUnavailable` without the SDK."""
     if not any(env.get(name) for name in ENDPOINTS) or env.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if find_spec("opentelemetry.sdk") is None or find_spec("opentelemetry.exporter") is None:

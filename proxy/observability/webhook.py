@@ -119,7 +119,7 @@ class WebhookSender:
         self._arrived.set()
 
     async def _run(self) -> None:
-        import httpx  # takes 0.25 s: imported only where a webhook is configured
+        import httpx  # takes 0.25 s: imported only if a webhook is configured
 
         async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT, follow_redirects=False) as client:
             while True:

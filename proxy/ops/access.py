@@ -48,7 +48,7 @@ class Principal:
     """The client of a request. `name` is the name that a person entered at `/login`, None for a machine.
 
     `may_triage`: set the states of differences and pin samples. `may_change`: change shares, too. `session` is the
-    session of a person. `same_origin` is set for one whom a trusted proxy has signed in: True where the browser says
+    session of a person. `same_origin` is set for one whom a trusted proxy has signed in: True if the browser says
     that the request comes from these pages.
     """
 
@@ -166,7 +166,7 @@ def too_many_attempts(error: TooManyAttemptsError) -> Response:
 
 
 def _is_same_origin(connection: HTTPConnection) -> bool:
-    """Return True where a browser says that a request comes from a page of this listener (Fetch Metadata, Origin)."""
+    """Return True if a browser says that a request comes from a page of this listener (Fetch Metadata, Origin)."""
     site = connection.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"

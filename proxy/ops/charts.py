@@ -55,7 +55,7 @@ class ChartLine:
 
 
 def bar(parts: Sequence[tuple[str, float]]) -> tuple[BarSegment, ...]:
-    """Return segments that fill the bar; none where all values are zero."""
+    """Return segments that fill the bar; none if all values are zero."""
     whole = sum(value for _, value in parts)
     pieces, x = [], 0.0
     for name, value in parts:

@@ -28,7 +28,7 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Filters. `last` is the name of a span up to now, None where the URL gives both ends."""
+    """Filters. `last` is the name of a span up to now, None if the URL gives both ends."""
 
     span: Span
     last: str | None = USUAL

@@ -17,7 +17,7 @@ _HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?", 
 
 
 def is_own_host(host: str, names: Collection[str]) -> bool:
-    """Return True where a `Host` header is an address, `localhost`, or one of the names (in lower case)."""
+    """Return True if a `Host` header is an address, `localhost`, or one of the names (in lower case)."""
     match = _HOST.fullmatch(host)
     if match is None:
         return False

@@ -40,7 +40,7 @@ class ProcessView(Protocol):
 
     @property
     def database(self) -> Database | None:
-        """The database of comparisons and shares; None where they are neither stored nor shared."""
+        """The database of comparisons and shares; None if they are neither stored nor shared."""
 
     @property
     def controller(self) -> RolloutController:

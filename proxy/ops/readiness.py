@@ -25,7 +25,7 @@ class LegacyProbe:
         self._dialers: dict[str, Dialer] = {}
 
     async def reachable(self, url: str) -> bool:
-        """Return True where a connection to `url` was accepted within the last `CACHE_TIME`."""
+        """Return True if a connection to `url` was accepted within the last `CACHE_TIME`."""
         probed_at, outcome = self._results.get(url, (-CACHE_TIME, False))
         if time.monotonic() - probed_at < CACHE_TIME:
             return outcome

@@ -150,7 +150,7 @@ def _html(text: str, status: int = 200) -> Response:
 
 
 def wants_json(request: Request) -> bool:
-    """Return True where the path or `Accept` selects JSON."""
+    """Return True if the path or `Accept` selects JSON."""
     accept = request.headers.get("accept", "")
     return request.url.path.endswith(".json") or ("application/json" in accept and "text/html" not in accept)
 

@@ -46,7 +46,7 @@ class RevokedSessions:
             await self._store(self._database, key, expires)
 
     async def is_revoked(self, session_id: str) -> bool:
-        """Return True where a session was revoked, here or elsewhere."""
+        """Return True if a session was revoked, here or elsewhere."""
         key = _key(session_id)
         if key in self._expiries or (self._directory is not None and (self._directory / key).exists()):
             return True

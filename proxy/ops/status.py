@@ -47,7 +47,7 @@ class Status:
 
     @property
     def ready(self) -> bool:
-        """True where a backend is available. A refused file does not matter: the last good one is in force."""
+        """True if a backend is available. A refused file does not matter: the last good one is in force."""
         return self.legacy or self.native
 
 

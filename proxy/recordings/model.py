@@ -60,7 +60,7 @@ class Scenario:
 
     `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those put there before
     the first step (an addition to what the legacy's recordings hold), and those left behind. `calls` went to
-    outside services. `moment` is an estimate of the time of its recording, in ms; None where no date shows it.
+    outside services. `moment` is an estimate of the time of its recording, in ms; None if no date shows it.
     `answer_time` is the time of the slowest recorded answer in ms, 0 where it is unknown.
     """
 
@@ -282,7 +282,7 @@ def _documents(value: JSON) -> dict[str, list[JSON]]:
 
 
 def _recorded_at(steps: JSON) -> int | None:
-    """Return the time of the last answer with a `Date` header in ms; None where no answer has one."""
+    """Return the time of the last answer with a `Date` header in ms; None if no answer has one."""
     answers = [step.get("response") for step in _list(steps) if isinstance(step, dict)]
     headers = [answer.get("headers") for answer in answers if isinstance(answer, dict)]
     dates = [value for each in headers if isinstance(each, dict) and isinstance(value := each.get("date"), str)]

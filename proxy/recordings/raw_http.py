@@ -47,7 +47,7 @@ class Origin:
 
 
 async def reach(origin: Origin, timeout: float) -> None:
-    """Raise OSError where no connection is accepted within `timeout` seconds."""
+    """Raise OSError if no connection is accepted within `timeout` seconds."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout):
         transport, _ = await loop.create_connection(asyncio.Protocol, origin.host, origin.port)
@@ -57,7 +57,7 @@ async def reach(origin: Origin, timeout: float) -> None:
 async def exchange(origin: Origin, request: RecordedRequest, timeout: float) -> DecodedAnswer:
     """Send one request on a connection of its own.
 
-    `timeout` is the time for the whole answer, in seconds. Raises OSError where nothing accepts the connection; any
+    `timeout` is the time for the whole answer, in seconds. Raises OSError if nothing accepts the connection; any
     later failure is an outcome.
     """
     loop = asyncio.get_running_loop()
@@ -147,7 +147,7 @@ class _Reception(asyncio.Protocol):
             self._finish(DecodedAnswer("reset"))
 
     def _process(self, event: object) -> bool:
-        """Process a parser's event; return False where more data must come first."""
+        """Process a parser's event; return False if more data must come first."""
         if isinstance(event, h11.Response):
             self._head = event
         elif isinstance(event, h11.Data):

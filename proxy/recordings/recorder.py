@@ -43,7 +43,7 @@ class Script:
 
     @classmethod
     def read(cls, value: JSON) -> Script:
-        """Read a scenario. Raises KeyError, TypeError or ValueError where it is malformed or refers to a later step."""
+        """Read a scenario. Raises KeyError, TypeError or ValueError if it is malformed or refers to a later step."""
         if not isinstance(value, dict):
             raise TypeError("a scenario is an object")
         entry = copy.deepcopy(value)

@@ -128,7 +128,7 @@ class OutsideCalls:
 async def open_side_effects(
     mongodb_url: str | None, database: str | None, calls_url: str | None
 ) -> AsyncIterator[tuple[StoredDocuments | None, OutsideCalls | None]]:
-    """Open the database and the list of outside calls; each is None where it is not named.
+    """Open the database and the list of outside calls; each is None if it is not named.
 
     Raises SideEffectsError, ValueError.
     """
@@ -149,7 +149,7 @@ def is_local(url: str) -> bool:
 
 
 def database_of(url: str) -> str | None:
-    """Return the database that a MongoDB URL names, None where it names none. Raises ValueError for other URLs."""
+    """Return the database that a MongoDB URL names, None if it names none. Raises ValueError for other URLs."""
     plain = url.replace(_BY_DNS, "mongodb://", 1) if url.startswith(_BY_DNS) else url
     return cast("str | None", _parse(plain)["database"])
 

@@ -28,7 +28,7 @@ class HandshakeRefused(Exception):
 
 
 async def shake_hands(origin: Origin, target: str, timeout: float) -> str:
-    """Return `open`, or the reason why the handshake failed. Raises OSError where nothing accepts connections."""
+    """Return `open`, or the reason why the handshake failed. Raises OSError if nothing accepts connections."""
     try:
         socket = await _connect(origin, target, timeout)
     except HandshakeRefused as refusal:
@@ -41,7 +41,7 @@ async def converse(origin: Origin, target: str, sent: Sequence[JSON], expected: 
     """Return the frames received: JSON parsed, other text as it is, a binary frame as `{"$bytes": hex}`.
 
     Ends `pace.grace` seconds after the last of `expected` frames, after `pace.timeout` seconds without a frame, or when
-    the service closes. Raises HandshakeRefused, and OSError where nothing accepts connections.
+    the service closes. Raises HandshakeRefused, and OSError if nothing accepts connections.
     """
     socket = await _connect(origin, target, pace.timeout)
     received: list[JSON] = []

@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
     @property
     def differs_in_step(self) -> bool:
-        """Return True where both have the entry, under two names or at two indexes."""
+        """Return True if both have the entry, under two names or at two indexes."""
         return None not in (self.legacy_step, self.native_step) and self.legacy_step != self.native_step
 
 

@@ -35,7 +35,7 @@ def key(what: What, **particulars: Particular) -> Key:
 
 
 def of_revision(key: Key, revision: str | None) -> Key:
-    """Return the key for one revision of native; unchanged where it is unknown, or has no part in the count."""
+    """Return the key for one revision of native; unchanged if it is unknown, or has no part in the count."""
     return key if revision is None or key[0][1] not in _OF_NATIVE else (*key, ("revision", revision))
 
 

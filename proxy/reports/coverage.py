@@ -31,7 +31,7 @@ FULL_COVERAGE: Final = 0.95
 class Coverage:
     """The comparisons of a route that were requested and made.
 
-    `cause` and `remedy` are those of the most frequent reason, empty where nothing was skipped for lack of capacity.
+    `cause` and `remedy` are those of the most frequent reason, empty if nothing was skipped for lack of capacity.
     """
 
     requested: int
@@ -41,7 +41,7 @@ class Coverage:
 
     @property
     def share(self) -> float | None:
-        """Return the share (0 to 1) of the requested comparisons that were made; None where none was requested."""
+        """Return the share (0 to 1) of the requested comparisons that were made; None if none was requested."""
         return self.compared / self.requested if self.requested else None
 
     @property

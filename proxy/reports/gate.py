@@ -43,7 +43,7 @@ class RouteResult:
 
     @property
     def skipped(self) -> bool:
-        """Return True where nothing was compared and nothing had to be."""
+        """Return True if nothing was compared and nothing had to be."""
         return not self.compared and not self.reasons
 
 
@@ -71,7 +71,7 @@ def _is_to_be_compared(route: RouteSummary, required: Collection[str]) -> bool:
 
 
 def exceeds(route: RouteSummary, share: BasisPoints) -> bool:
-    """Return True where more than a share of a route's comparisons differ."""
+    """Return True if more than a share of a route's comparisons differ."""
     return route.failed * FULL > share * route.compared
 
 

@@ -122,7 +122,7 @@ class RouteSummary(VerdictCounts):
 
 @dataclass(frozen=True, slots=True)
 class RevisionSummary(VerdictCounts):
-    """The comparisons of one revision of native; `revision` is None where it was not known.
+    """The comparisons of one revision of native; `revision` is None if it was not known.
 
     `first` and `last` are the times of its first and last comparison within the span.
     """
@@ -277,7 +277,7 @@ class Sample:
     """One comparison in full, redacted by the mode `redaction`.
 
     `reproduction` is a step of a recording: the request and legacy's answer with anonymised values in all modes; None
-    where they cannot be anonymised.
+    if they cannot be anonymised.
 
     `declared` are ids of divergences, `hidden` fields in which an `ignore` hid a difference; `writes` is None unless it
     was a dry run.
@@ -341,8 +341,8 @@ class Drift:
 class ReportCoverage:
     """Legacy's compared answers of one operation, status and media type.
 
-    `operation` is the contract's id, None where no operation matches the request. `status` is a status, or `hang` or
-    `reset` where no answer came. `media` is None where there was none, `other` where neither the contract nor the
+    `operation` is the contract's id, None if no operation matches the request. `status` is a status, or `hang` or
+    `reset` where no answer came. `media` is None if there was none, `other` where neither the contract nor the
     registry of media types has it.
     """
 

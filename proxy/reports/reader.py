@@ -114,7 +114,7 @@ class ReportReader:
             return tuple([samples.head(one) async for one in result])
 
     async def sample(self, identity: str) -> Sample | None:
-        """Return one sample in full, None where it does not exist any more."""
+        """Return one sample in full, None if it does not exist any more."""
         with self._database.translate_errors():
             result = await self._database.collection(SAMPLES).find_one({"_id": identity})
         if result is None:
@@ -123,7 +123,7 @@ class ReportReader:
         return samples.sample(result, {row["field"] for row in noise})
 
     async def newest_sample_instead(self, identity: str) -> str | None:
-        """Return the id of the newest sample of the same difference as a removed one, None where there is none."""
+        """Return the id of the newest sample of the same difference as a removed one, None if there is none."""
         difference = samples.difference_of(identity)
         registered = await self._registry.find(difference) if difference else None
         if registered is None:
@@ -132,7 +132,7 @@ class ReportReader:
         return newest[0].id if newest else None
 
     async def difference(self, identity: str) -> TrackedDifference | None:
-        """Return a difference with its state by its id, None where it was not observed."""
+        """Return a difference with its state by its id, None if it was not observed."""
         return await self._registry.find(identity)
 
     async def differences(self, span: Span, route: str | None = None) -> dict[str, TrackedDifference]:

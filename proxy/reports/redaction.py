@@ -1,7 +1,7 @@
 """Reduce an exchange to what a report may store: paths, types, lengths and keyed digests. Pure.
 
 Answers hold medical data, so in the mode `full` values are redacted unless the contract says `x-report: show`. Names of
-fields and headers are stored only where the contract, native's code or HTTP knows them, because others may be data
+fields and headers are stored only if the contract, native's code or HTTP knows them, because others may be data
 themselves (an object keyed by patients' names). The mode `values` stores all names; `off`, for staging, values too,
 except credentials. A digest is an HMAC: with the same key equal values have equal digests; without the key
 nobody can test guessed values. Digests consist of consonants, which form no words and no numbers.

@@ -77,7 +77,7 @@ class DifferenceRegistry:
         return Registered(tuple(new), tuple(returned))
 
     async def find(self, identity: str) -> TrackedDifference | None:
-        """Return a difference, None where none has the id."""
+        """Return a difference, None if none has the id."""
         return next(iter(await self._find({"_id": identity})), None)
 
     async def find_all(self, span: Span, route: str | None = None) -> dict[str, TrackedDifference]:

@@ -18,7 +18,7 @@ MAX_LENGTH: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """The revision of each route: its own, or that of the image; None where neither is set."""
+    """The revision of each route: its own, or that of the image; None if neither is set."""
 
     image: str | None = None
     routes: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def revision_lines(
 
 
 def gone_since(lines: Sequence[RevisionLine]) -> GoneSince | None:
-    """Return since which revision a difference is gone; None where the newest has it, or none had it."""
+    """Return since which revision a difference is gone; None if the newest has it, or none had it."""
     after = max((index for index, line in enumerate(lines) if line.count), default=None)
     later = lines[after + 1 :] if after is not None else ()
     compared = sum(line.compared for line in later)

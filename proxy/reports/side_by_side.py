@@ -22,7 +22,7 @@ NEAR: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The value of one backend; None where it has none. `kind` is that of the difference."""
+    """The value of one backend; None if it has none. `kind` is that of the difference."""
 
     value: Tree | None
     mark: Mark = ""

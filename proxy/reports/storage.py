@@ -71,7 +71,7 @@ class Storage:
                 await self._trim(route, (field_kind[0], field_kind[1]), each)
 
     async def pin_sample(self, identity: str, *, pinned: bool) -> bool:
-        """Let a sample remain until it is unpinned, or let it expire again; return False where it does not exist."""
+        """Let a sample remain until it is unpinned, or let it expire again; return False if it does not exist."""
         now = datetime.now(UTC)
         change: Document = {"$set": {"pinned": pinned} if pinned else {"pinned": pinned, "expire_from": now}}
         if pinned:

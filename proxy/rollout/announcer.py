@@ -42,7 +42,7 @@ class ChangeAnnouncer:
         await self._claim_all()
 
     async def announce(self, state: RouteState, *, log: bool = True) -> None:
-        """Announce a change of this process once the store is reachable. `log` is False where it was logged already."""
+        """Announce a change of this process once the store is reachable. `log` is False if it was logged already."""
         self._add(state, log=log)
         with contextlib.suppress(DatabaseError):
             await self._claim_all()

@@ -136,7 +136,7 @@ class RolloutController:
 
     @property
     def unreachable(self) -> bool:
-        """True where the last access to the store failed."""
+        """True if the last access to the store failed."""
         return self._shares.unreachable
 
     @property

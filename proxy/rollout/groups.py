@@ -25,7 +25,7 @@ class RouteGroups:
             self._members.setdefault(state_key(route), []).append(route)
 
     def members(self, key: str) -> Sequence[Route]:
-        """Return the routes of a state key; empty where there is none."""
+        """Return the routes of a state key; empty if there is none."""
         return self._members.get(key, ())
 
     def leaders(self) -> list[Route]:
@@ -33,7 +33,7 @@ class RouteGroups:
         return [next((each for each in members if each.pin is None), members[0]) for members in self._members.values()]
 
     def find(self, name: str) -> Route | None:
-        """Return the route with a name, or the leader of the group with that name; None where there is neither."""
+        """Return the route with a name, or the leader of the group with that name; None if there is neither."""
         named = {each.name: each for members in self._members.values() for each in members}
         return named.get(name) or next((each for each in self.leaders() if each.domain == name), None)
 
@@ -54,7 +54,7 @@ def setting_digests(routes: Iterable[Route]) -> dict[str, str]:
 
 
 def changed_settings(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the groups and routes whose digests differ; none where no digests of `before` are known."""
+    """Return the groups and routes whose digests differ; none if no digests of `before` are known."""
     names = dict.fromkeys((*after, *before)) if before else {}
     return tuple(name for name in names if before.get(name) != after.get(name))
 

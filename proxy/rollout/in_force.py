@@ -139,7 +139,7 @@ class SharesInForce:
         self.wake.set()
 
     def record(self, state: RouteState) -> bool:
-        """Apply a stored state; return False where it is not newer or belongs to no route.
+        """Apply a stored state; return False if it is not newer or belongs to no route.
 
         Statistics of another cap or bake time are discarded.
         """

@@ -77,7 +77,7 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty where none applies.
+    """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty if none applies.
 
     `route` is the name of a group where a change applies to all its routes. `revision` is the route's, or for `config`
     the file's; `difference` is then a unified diff to the previous text, without secrets, and `routes` are the routes
@@ -117,7 +117,7 @@ class HistoryQuery:
     skip: int = 0
 
     def matches(self, entry: AuditEntry) -> bool:
-        """Return True where an entry is one of the choice, `skip` aside."""
+        """Return True if an entry is one of the choice, `skip` aside."""
         return (
             (not self.route or self.route in (entry.route, *entry.routes))
             and self.kind in ("", entry.kind)

@@ -49,7 +49,7 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
 
 
 def lowers(route: Route, state: RouteState, share: BasisPoints) -> bool:
-    """Return True where a cap at a share takes callers away from native, included ones among them."""
+    """Return True if a cap at a share takes callers away from native, included ones among them."""
     now = effective(route, state, read=True)
     if share < now.share:
         return True

@@ -91,7 +91,7 @@ class RouteStateCache:
         self.loaded = True
 
     def record(self, state: RouteState) -> bool:
-        """Record one state of the store. Return False where its version is not newer."""
+        """Record one state of the store. Return False if its version is not newer."""
         known = self._stored.get(state.key)
         if known is not None and known.version >= state.version:
             return False

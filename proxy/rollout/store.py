@@ -26,7 +26,7 @@ HISTORY: Final = 1000
 class Store(Protocol):
     """Storage of states, evidence and history. Every coroutine may raise `DatabaseError`.
 
-    `shared`: True where other replicas use the same contents and a restart preserves them.
+    `shared`: True if other replicas use the same contents and a restart preserves them.
     """
 
     @property
@@ -42,7 +42,7 @@ class Store(Protocol):
         """Return an iterator of states as they change, beginning when the context is entered."""
 
     async def state(self, key: str) -> RouteState | None:
-        """Return one state; None where the key is unknown."""
+        """Return one state; None if the key is unknown."""
 
     async def replace(self, after: RouteState) -> bool:
         """Replace a state's previous version and append its change to the history; False if it was replaced already."""

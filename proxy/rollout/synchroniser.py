@@ -161,7 +161,7 @@ class StateSynchroniser:
         self._shares.hooks.changed(entry)
 
     def _due(self, route: Route, *, may_start: bool) -> RouteState | None:
-        """Return the state that is due now without a person's action; None where none is due."""
+        """Return the state that is due now without a person's action; None if none is due."""
         state, now = self._shares.cache.state(route), self._shares.clock.now()
         if state.cap is not None and state.cap.cooldown and clock_jumped(state.change.by.at, now, self._jump.seconds):
             is_measured = self._jump.within <= MAX_JUMP  # else another replica may have moved it before
@@ -188,7 +188,7 @@ class StateSynchroniser:
 
 
 def clock_jumped(began: float, now: float, jump: float) -> bool:
-    """Return True where a time since `began` is unreliable: that is before a clock jump, or in the future."""
+    """Return True if a time since `began` is unreliable: that is before a clock jump, or in the future."""
     before_jump = abs(jump) > MAX_JUMP and abs(now - began) > MAX_JUMP
     return before_jump or began > now + MAX_JUMP
 

@@ -16,7 +16,7 @@ from proxy.types import BasisPoints
 
 
 class Refused(Exception):
-    """Raised where the current state does not allow an action; the message gives the reason."""
+    """Raised if the current state does not allow an action; the message gives the reason."""
 
 
 def initial_state(route: Route) -> RouteState:
@@ -85,7 +85,7 @@ def share_changed(route: Route, state: RouteState, by: Attribution) -> RouteStat
 
 
 def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> RouteState | None:
-    """Cap a route whose native fails, at 0% or the previous stage. None where the share is not above that."""
+    """Cap a route whose native fails, at 0% or the previous stage. None if the share is not above that."""
     assert route.guard is not None
     now_at = effective(route, state, read=True).share
     share = below(route, now_at) if route.guard.on_failure == "previous" else 0
@@ -95,7 +95,7 @@ def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> Ro
 
 
 def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteState | None:
-    """Apply a local cap to the store's newer state. None where the share there is not above the cap."""
+    """Apply a local cap to the store's newer state. None if the share there is not above the cap."""
     assert own.cap is not None
     cap = own.cap
     if not lowers(route, state, cap.share):
@@ -129,7 +129,7 @@ def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bo
 
 
 def release_if_due(route: Route, state: RouteState, now: float) -> RouteState | None:
-    """Remove an acknowledged cap whose cooldown has passed; None where no removal is due."""
+    """Remove an acknowledged cap whose cooldown has passed; None if no removal is due."""
     cap = state.cap
     if cap is None or cap.acknowledged is None or now < cap.until:
         return None

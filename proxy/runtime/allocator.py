@@ -15,7 +15,7 @@ def map_long_buffers() -> bool:
     """Keep glibc from raising its limit, by default up to 32 MiB with each long buffer that is freed.
 
     Buffers below that limit share a heap, which cannot shrink below the last one in use: a process that held the bodies
-    of many clients once would never return their memory. Return False where the allocator has no such setting.
+    of many clients once would never return their memory. Return False if the allocator has no such setting.
     """
     if sys.platform != "linux":
         return False

@@ -81,7 +81,7 @@ class _Readings:
         return self._last is not None and self._last.version == self.judged
 
     def add(self, state: FileState) -> float | None:
-        """Add a reading. Return for how many seconds the state is unchanged; None where it has changed."""
+        """Add a reading. Return for how many seconds the state is unchanged; None if it has changed."""
         now = time.monotonic()
         if state == self._last:
             return now - self._since
@@ -157,7 +157,7 @@ class ConfigWatcher:
             logger.error("%s: could not be read (%s); the configuration in force stays", self.path, trace_of(error))
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
-        """Run a function that reads files. Raises TimeoutError where it hangs, or where too many calls hang already."""
+        """Run a function that reads files. Raises TimeoutError if it hangs, or where too many calls hang already."""
         hanging = self._threads.running
         if hanging >= MAX_HANGING:
             raise TimeoutError
@@ -185,7 +185,7 @@ class ConfigWatcher:
         return True
 
     async def _judge(self, state: FileState, unchanged_for: float) -> bool:
-        """Apply or refuse a settled change. Return False where it needs to be unchanged for longer."""
+        """Apply or refuse a settled change. Return False if it needs to be unchanged for longer."""
         self._readings.judged = state.version
         try:
             loaded = await self._in_thread(partial(load_content, state.content, self.path, self._env))
@@ -261,7 +261,7 @@ def log_problems(path: Path, problems: Iterable[Problem], text: str) -> None:
 
 
 def _snapshot(content: Content, at: float) -> ConfigSnapshot | None:
-    """Return the text that was read; None where it is not text."""
+    """Return the text that was read; None if it is not text."""
     try:
         return ConfigSnapshot(decode(content, "routing.yaml"), at) if isinstance(content, bytes) else None
     except ConfigError:

@@ -75,7 +75,7 @@ class _CallingThread:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def submit(self, call: Call) -> bool:
-        """Run a call; return False where the thread runs another or has ended."""
+        """Run a call; return False if the thread runs another or has ended."""
         with self._lock:
             if self.is_calling or self.has_ended:
                 return False

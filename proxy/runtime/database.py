@@ -59,15 +59,15 @@ _UNREACHABLE: Final = "MongoDB cannot be reached"
 
 
 class DatabaseError(Exception):
-    """Raised where MongoDB rejects a request. The message contains neither data nor credentials."""
+    """Raised if MongoDB rejects a request. The message contains neither data nor credentials."""
 
 
 class Unavailable(DatabaseError):
-    """Raised where MongoDB is unreachable or too slow."""
+    """Raised if MongoDB is unreachable or too slow."""
 
 
 class Conflict(DatabaseError):
-    """Raised where a document with the same key exists."""
+    """Raised if a document with the same key exists."""
 
 
 class InvalidDatabaseUrl(DatabaseError):
@@ -122,12 +122,12 @@ class Database:
 
     @property
     def _known_unreachable(self) -> bool:
-        """True where no server is known and the last attempt failed. The driver retries every second. No I/O."""
+        """True if no server is known and the last attempt failed. The driver retries every second. No I/O."""
         servers = self._driver.topology.server_descriptions().values()
         return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)
 
     async def is_reachable(self) -> bool:
-        """Return True where a server is known or answers within `reach_timeout`. A failure is cached for that long."""
+        """Return True if a server is known or answers within `reach_timeout`. A failure is cached for that long."""
         if time.monotonic() < self._unreachable_until:
             return False
         if self.available:
@@ -206,7 +206,7 @@ class Database:
             return await self._driver.watch(self.collection(name), stages)
 
     async def reach(self) -> None:
-        """Ping MongoDB. Raises `DatabaseError` where it does not answer in time."""
+        """Ping MongoDB. Raises `DatabaseError` if it does not answer in time."""
         await self.command({"ping": 1})
 
     @contextmanager

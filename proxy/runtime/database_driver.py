@@ -3,7 +3,7 @@
     driver = PyMongoDriver(url, {"connect": False})
     await driver.aggregate(driver.database("scribe_proxy")["hours"], [{"$match": {}}])
 
-`motor` runs PyMongo in threads, and is imported only where it is used (motor_driver.py); `pymongo` is PyMongo's own
+`motor` runs PyMongo in threads, and is imported only if it is used (motor_driver.py); `pymongo` is PyMongo's own
 client for asyncio. Their collections have the same methods as far as the stores use them; a `DatabaseDriver` covers
 the differences. Errors are PyMongo's.
 """

@@ -25,7 +25,7 @@ class FileState:
 
     `inode` is (device, inode), `modified` is in nanoseconds; both are 0 after a failure.
 
-    `open_for_writing`: a process on this machine has the file open for writing. Always False where the file belongs to
+    `open_for_writing`: a process on this machine has the file open for writing. Always False if the file belongs to
     another user or its file system has no leases. `contracts`: the stamp of the contracts and value lists that the file
     names.
     """

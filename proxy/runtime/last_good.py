@@ -122,7 +122,7 @@ class LastGood:
         self._failing = False
 
     def load(self) -> SavedConfig | None:
-        """Return the saved configuration; None where none exists or another user could have written it."""
+        """Return the saved configuration; None if none exists or another user could have written it."""
         try:
             with self.path.open("rb") as file:
                 status = os.fstat(file.fileno())

@@ -31,7 +31,7 @@ class ListenerAddress:
         return cls(host, port)
 
     def accepted(self, local: tuple[str, int | None] | None) -> bool:
-        """Return True where this listener accepted a connection with that local address (`scope["server"]`)."""
+        """Return True if this listener accepted a connection with that local address (`scope["server"]`)."""
         if local is None or local[1] != self.port:
             return False
         return ip_address(self.host).is_unspecified or read_address(local[0]) == read_address(self.host)

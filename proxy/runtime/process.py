@@ -81,7 +81,7 @@ class GatewayProcess:
     """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin.
 
     `loaded`: its content, where it has just been read.
-    Starts with the last good configuration where the file is refused. Raises ConfigError where there is none.
+    Starts with the last good configuration where the file is refused. Raises ConfigError if there is none.
     """
 
     def __init__(
@@ -248,7 +248,7 @@ def _report_loaded(file: Path, loaded: LoadedConfig) -> None:
 
 
 def _text_of(file: Path) -> str:
-    """Return the text of a file; empty where it cannot be read."""
+    """Return the text of a file; empty if it cannot be read."""
     try:
         return decode(read(file), str(file))
     except ConfigError:

@@ -40,7 +40,7 @@ MAX_FAILURES: Final = 4
 
 @dataclass(slots=True)
 class WorkerState:
-    """Supervision state of one worker. Times are monotonic; `ready_at` and `restart_at` are None where not applicable.
+    """Supervision state of one worker. Times are monotonic; `ready_at` and `restart_at` are None if not applicable.
 
     `gave_up`: the worker exited with an error rather than by a signal.
     """

@@ -35,7 +35,7 @@ class BodyDecoder(Protocol):
 
 
 def decoder(length: int | None) -> BodyDecoder | None:
-    """Return the decoder of a body of `length` bytes, chunked where it is None; None for an empty body."""
+    """Return the decoder of a body of `length` bytes, chunked if it is None; None for an empty body."""
     if length is None:
         return ChunkedBody()
     return SizedBody(length) if length else None
@@ -101,7 +101,7 @@ class ChunkedBody:
             raise RefusedRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def _may_become_line(self) -> bool:
-        """Return True where an incomplete line may still be valid, so that an invalid one is refused early."""
+        """Return True if an incomplete line may still be valid, so that an invalid one is refused early."""
         if self._after_chunk:
             return self._line == b"\r"
         if self._in_trailers:

@@ -90,7 +90,7 @@ class HeadParser:
         return position + len(_END) if position >= 0 else len(data)
 
     def _is_ordinary(self, data: bytes) -> bool:
-        """Return True where the data are one complete HTTP head: its only empty line ends it."""
+        """Return True if the data are one complete HTTP head: its only empty line ends it."""
         end = data.find(b"\r")
         return data[end - 9 : end - 1] == b" HTTP/1." and data.find(_END) == len(data) - len(_END)
 

@@ -56,7 +56,7 @@ class KnownHeads(RecurringValues[bytes, _Meaning]):
         self._whole: Final = WholeHeads(size)
 
     def find(self, data: bytes) -> tuple[RequestHead, int] | None:
-        """Return the head at the start of `data` with its size in bytes; None where it is not cached."""
+        """Return the head at the start of `data` with its size in bytes; None if it is not cached."""
         known = self._whole.find(data)
         if known is None:
             known = self._find_block(data)

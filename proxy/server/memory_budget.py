@@ -42,13 +42,13 @@ class MemoryBudget:
         return MemoryAccount(self, evict, expendable=expendable)
 
     def has_room(self, size: int) -> bool:
-        """Return True where `size` more bytes fit without ending a holder."""
+        """Return True if `size` more bytes fit without ending a holder."""
         return self.used + size <= self.limit
 
     def make_room(self, account: MemoryAccount) -> bool:
         """End holders until the limit is met: expendable, then idle ones, the largest first.
 
-        Return False where `account` itself must end.
+        Return False if `account` itself must end.
         """
         while self.used > self.limit:
             idle_before = time.monotonic() - self._idle_after
@@ -75,11 +75,11 @@ class MemoryAccount:
         self.changed_at = 0.0
 
     def is_idle_since(self, time: float) -> bool:
-        """Return True where nothing has changed since a time of the monotonic clock, and the app waits."""
+        """Return True if nothing has changed since a time of the monotonic clock, and the app waits."""
         return not self.in_use and self.changed_at <= time
 
     def acquire(self, size: int) -> bool:
-        """Charge `size` bytes; return False where the holder must end itself."""
+        """Charge `size` bytes; return False if the holder must end itself."""
         if self._closed:
             return False
         budget = self._budget

@@ -121,7 +121,7 @@ class HttpProtocol(asyncio.Protocol):
         return True
 
     def _waits_for_answer(self, exchange: ServedExchange) -> bool:
-        """Return True where the client may receive an interim response to a request."""
+        """Return True if the client may receive an interim response to a request."""
         return exchange is self._exchange and not exchange.begun and exchange.head.version == "1.1"
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -253,7 +253,7 @@ class HttpProtocol(asyncio.Protocol):
             self._input.resume()
 
     def may_persist(self, exchange: ServedExchange) -> bool:
-        """Return True where another request may follow an answer that begins now."""
+        """Return True if another request may follow an answer that begins now."""
         if not exchange.head.keep_alive or self._leaving or (self._half_closed and not self._rest):
             return False
         # A client whose body was not requested may or may not send it (RFC 9110 §10.1.1).
@@ -324,7 +324,7 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def _is_continue_owed(self) -> bool:
-        """True where the client waits for a 100 Continue, within the timeout of its request."""
+        """True if the client waits for a 100 Continue, within the timeout of its request."""
         owed = self._exchange is not None and self._exchange.continue_owed
         return owed and self._deadline.is_within_request
 

@@ -29,12 +29,12 @@ _TCP4, _TCP6 = 0x11, 0x21
 
 
 class MalformedHeaderError(ValueError):
-    """Raised where a connection does not begin with a PROXY header."""
+    """Raised if a connection does not begin with a PROXY header."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """A header. `source`: the client's address and port, None where the proxy connects for itself or does not know it.
+    """A header. `source`: the client's address and port, None if the proxy connects for itself or does not know it.
 
     `length` is its size in bytes; the client's bytes follow.
     """

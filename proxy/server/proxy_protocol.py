@@ -53,7 +53,7 @@ class ProxyProtocolPolicy:
         self.exempt = exempt
 
     def expects_header(self, peer: PeerAddress, local: LocalAddress) -> bool:
-        """Return True where a connection of that peer to that local address begins with a header."""
+        """Return True if a connection of that peer to that local address begins with a header."""
         if self.trusted is None or self.exempt(local):
             return False
         return self.trusted.trusts_peer(peer[0] if peer is not None else None)

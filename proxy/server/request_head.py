@@ -33,7 +33,7 @@ class RequestHead:
     """A request that will be served, without its body. Compared by identity: a head that recurs is one object.
 
     `headers` have lower-case names; a tuple where they recur, a list otherwise. `length` is the body's size in
-    bytes, None where it is chunked. `websocket`: it offers an upgrade to a WebSocket; all other upgrades are ignored
+    bytes, None if it is chunked. `websocket`: it offers an upgrade to a WebSocket; all other upgrades are ignored
     (RFC 9110 §7.8). `recurs`: it belongs to several requests, and its consequences are worth caching.
     """
 

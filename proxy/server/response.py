@@ -45,7 +45,7 @@ class ResponseFramer:
         keep_alive: bool,
         added: Iterable[Header] = (),
     ) -> None:
-        """Encode the head. Lines of `headers` are cached where they are a tuple; those of `added` are not.
+        """Encode the head. Lines of `headers` are cached if they are a tuple; those of `added` are not.
 
         `added` has no header about framing. Raises `InvalidResponse` for a status that is not final, or a header that
         would corrupt the head.
@@ -83,7 +83,7 @@ class ResponseFramer:
         return [b"connection: %b\r\n" % b", ".join(names)] if names else []
 
     def frame(self, body: bytes, *, more: bool) -> bytes:
-        """Return the encoded next part of the body; nothing where the response has no body.
+        """Return the encoded next part of the body; nothing if the response has no body.
 
         Bytes beyond the announced length are cut off. In that case, or where bytes are missing at the end, `broken`
         becomes True and `keep_alive` False.
@@ -107,7 +107,7 @@ class ResponseFramer:
 def whole_response(status: int, headers: Iterable[Header], added: Iterable[Header], body: bytes) -> bytes | None:
     """Return the bytes of a complete response on an HTTP/1.1 connection that persists, to another method than `HEAD`.
 
-    Return None where its recurring headers do not say just that: the response needs a `ResponseFramer`.
+    Return None if its recurring headers do not say just that: the response needs a `ResponseFramer`.
     """
     if not isinstance(headers, tuple):
         return None
@@ -150,7 +150,7 @@ _recurring_lines: Final = functools.lru_cache(maxsize=1024)(_encode_headers)
 
 
 def _join_lines(lines: list[bytes]) -> bytes:
-    """Return the joined lines. Raises `InvalidResponse` where one contains a line break."""
+    """Return the joined lines. Raises `InvalidResponse` if one contains a line break."""
     joined, expected = b"".join(lines), len(lines)
     if joined.count(b"\n") != expected or joined.count(b"\r") != expected or b"\0" in joined:
         raise InvalidResponse("a header contains CR, LF or NUL")

@@ -135,7 +135,7 @@ class ShadowClient:
     def mirror(
         self, route: Route, decision: bucketing.Decision, request: ServedRequest, receive: Receive
     ) -> MirroredRequest | None:
-        """Begin to mirror a request or a WebSocket. Return None where it is not sampled or is skipped."""
+        """Begin to mirror a request or a WebSocket. Return None if it is not sampled or is skipped."""
         if not bucketing.is_shadowed(route, decision.bucket):
             return None
         kind = _kind_of(request)
@@ -175,7 +175,7 @@ class ShadowClient:
             self._sender.submit(CompareConversation(number, route, connection, raw, now + seconds))
 
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
-        """Run a write dry and wait for its end. Return its number; None where nothing will be compared."""
+        """Run a write dry and wait for its end. Return its number; None if nothing will be compared."""
         result: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
         caller = request.connection.caller
         pending = PendingRequest(route, "legacy", len(request.body), result=result, caller=caller)
@@ -227,7 +227,7 @@ class ShadowClient:
             self._supervisor.request_stop()
 
     def _skip_reason(self, route: Route, served: Backend, kind: Kind) -> Reason | None:
-        """Return the reason for not mirroring a request, before any cost; None where it is mirrored."""
+        """Return the reason for not mirroring a request, before any cost; None if it is mirrored."""
         if kind != "read" and (served == "native" or (kind == "write" and route.shadow.writes == "never")):
             return "write_not_allowed"
         ready = self._supervisor.ready
@@ -262,7 +262,7 @@ class ShadowClient:
             self._publish(message.event)
 
     def _resolve(self, pending: PendingRequest | None, reason: Reason | None) -> bool:
-        """Resolve an awaited dry run; return False where nothing awaits it."""
+        """Resolve an awaited dry run; return False if nothing awaits it."""
         if pending is None or pending.result is None or pending.result.done():
             return False
         pending.result.set_result(reason)

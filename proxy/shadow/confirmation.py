@@ -45,7 +45,7 @@ class ConfirmationCache:
         self._second, self._remaining = 0, MAX_CONFIRMATIONS
 
     def needs_confirmation(self, event: ComparisonEvent) -> bool:
-        """Return True where a difference is not confirmed and the rate limit allows a confirmation."""
+        """Return True if a difference is not confirmed and the rate limit allows a confirmation."""
         now = self._clock()
         if all(self._expiries.get(key, 0.0) > now for key in _difference_keys(event)):
             return False
@@ -83,7 +83,7 @@ class ChangeLimiter:
 
 
 def shows_own_write(event: ComparisonEvent) -> bool:
-    """Return True where legacy's side of a difference is the request's own write: a sent field, or a new id or date.
+    """Return True if legacy's side of a difference is the request's own write: a sent field, or a new id or date.
 
     Native then answered with the state before the write; no other writer is involved.
     """
@@ -93,7 +93,7 @@ def shows_own_write(event: ComparisonEvent) -> bool:
 
 
 def repeated(first: Verdict, second: Verdict) -> Verdict:
-    """Return the first verdict without the differences that the second lacks; unchanged where it has none of them."""
+    """Return the first verdict without the differences that the second lacks; unchanged if it has none of them."""
     again = {(one.path, one.kind) for one in second.unexplained}
     unexplained = tuple(one for one in first.unexplained if (one.path, one.kind) in again)
     if not unexplained:

@@ -56,7 +56,7 @@ _INTERNAL_ERROR: Final = 1011
 
 
 def supports_conversations(state: Mapping[str, Any]) -> bool:
-    """Return True where an app's lifespan state declares support for dry runs of WebSockets."""
+    """Return True if an app's lifespan state declares support for dry runs of WebSockets."""
     return state.get(DECLARATION) is True
 
 

@@ -7,7 +7,7 @@ scope of a dry run has
 
 The app answers as usual within `deadline` seconds, stores nothing and calls no outside service. Before its answer it
 calls `report` with the writes that it would make, as mappings of `collection`, `operation` (`insert`, `update`,
-`delete`) and `document`, `filter` or `update`; or with None where it declines the dry run.
+`delete`) and `document`, `filter` or `update`; or with None if it declines the dry run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Writes = Sequence[Mapping[str, JSON]]
 
 
 def supports_dry_run(state: Mapping[str, Any]) -> bool:
-    """Return True where an app's lifespan state declares support for dry runs."""
+    """Return True if an app's lifespan state declares support for dry runs."""
     return state.get(EXTENSION) is True
 
 

@@ -78,7 +78,7 @@ class CpuLoadShedder:
             self.share = min(1.0, self.share + STEP)
 
     def admits(self, route: str) -> bool:
-        """Return True where a route's next request is admitted; the admitted `share` is evenly spread."""
+        """Return True if a route's next request is admitted; the admitted `share` is evenly spread."""
         credit = self._credits.get(route, 0.0) + self.share
         admitted = credit >= 1.0
         self._credits[route] = credit - 1.0 if admitted else credit
@@ -95,7 +95,7 @@ class RouteFloors:
         self._second, self._remaining = 0, MAX_FLOORS
 
     def is_due(self, route: str) -> bool:
-        """Return True where a route had no admitted request for `FLOOR_INTERVAL`, within the limit on floors."""
+        """Return True if a route had no admitted request for `FLOOR_INTERVAL`, within the limit on floors."""
         now = self._clock()
         if now - self._admitted_at.get(route, -inf) < FLOOR_INTERVAL:
             return False

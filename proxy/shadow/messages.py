@@ -141,14 +141,14 @@ class Ready(NamedTuple):
 
 
 class DryRunFinished(NamedTuple):
-    """The end of a dry run; `reason` is set where its result cannot be compared."""
+    """The end of a dry run; `reason` is set if its result cannot be compared."""
 
     number: int
     reason: Reason | None = None
 
 
 class Compared(NamedTuple):
-    """The verdict on one request; `reason` is set where the verdict is `skipped`."""
+    """The verdict on one request; `reason` is set if the verdict is `skipped`."""
 
     number: int
     verdict: CountName

@@ -34,7 +34,7 @@ class ShadowSink(Protocol):
         """Submit a read that `served` has answered for comparison."""
 
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
-        """Run a write dry and wait for the end; return its number, None where nothing will be compared."""
+        """Run a write dry and wait for the end; return its number, None if nothing will be compared."""
 
     def submit_legacy_answer(self, number: int, exchange: Exchange) -> None:
         """Submit the exchange with legacy of a write that ran dry."""
@@ -47,7 +47,7 @@ class ShadowSink(Protocol):
 
 
 class ServedRequest(Protocol):
-    """A request as its mirror reads it. Its scope may be created only where it is used."""
+    """A request as its mirror reads it. Its scope may be created only if it is used."""
 
     kind: Literal["http", "websocket"]
     method: str
@@ -69,8 +69,8 @@ class WholeAnswerRecorder(Protocol):
 class MirroredRequest(Protocol):
     """A request to compare: wraps `receive` and observes the answer while a backend serves it.
 
-    `capture` records the messages that the backend sends; None where they are not needed.
-    `direct_recorder` records the whole answer to a request that is served without a task; None where the request needs
+    `capture` records the messages that the backend sends; None if they are not needed.
+    `direct_recorder` records the whole answer to a request that is served without a task; None if the request needs
     a task.
     """
 
@@ -96,7 +96,7 @@ class RequestMirror(Protocol):
     def mirror(
         self, route: Route, decision: bucketing.Decision, request: ServedRequest, receive: Receive
     ) -> MirroredRequest | None:
-        """Begin to mirror a request or a WebSocket. Return None where it is not sampled or is skipped."""
+        """Begin to mirror a request or a WebSocket. Return None if it is not sampled or is skipped."""
 
 
 class MirroredRead:
@@ -225,7 +225,7 @@ def _opener(scope: Scope) -> OpenAccount | None:
 
 
 def budget_of(scope: Scope) -> MemoryBudget | None:
-    """Return the memory budget of the process; None where it has none."""
+    """Return the memory budget of the process; None if it has none."""
     budget: MemoryBudget | None = scope.get("state", {}).get(BUDGET_KEY)
     return budget
 

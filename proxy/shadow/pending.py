@@ -48,7 +48,7 @@ class PendingTable:
         return len(self._requests)
 
     def add(self, request: PendingRequest, limit: int) -> int | None:
-        """Add a request and return its number; None where `limit` requests or too many bytes are pending already."""
+        """Add a request and return its number; None if `limit` requests or too many bytes are pending already."""
         if not self.has_room(request.route, limit) or self._size + request.size > MAX_PENDING_BYTES:
             return None
         number = next(self._next_number)
@@ -58,15 +58,15 @@ class PendingTable:
         return number
 
     def has_room(self, route: str, limit: int) -> bool:
-        """Return True where another request of a route may be pending; a route without any may use the reserve."""
+        """Return True if another request of a route may be pending; a route without any may use the reserve."""
         return len(self._requests) < (limit if self._by_route[route] else limit + RESERVED)
 
     def get(self, number: int) -> PendingRequest | None:
-        """Return the request with a number, None where it is not pending."""
+        """Return the request with a number, None if it is not pending."""
         return self._requests.get(number)
 
     def pop(self, number: int) -> PendingRequest | None:
-        """Remove the request with a number and return it, None where it is not pending."""
+        """Remove the request with a number and return it, None if it is not pending."""
         request = self._requests.pop(number, None)
         if request is not None:
             self._size -= request.size

@@ -78,7 +78,7 @@ async def replay_request(
 
 
 def not_repeatable(exchange: Exchange, request: RequestSnapshot) -> Reason | None:
-    """Return the reason why a request cannot be repeated; None where it can."""
+    """Return the reason why a request cannot be repeated; None if it can."""
     if exchange.request_body.blocks:
         return "body_too_large"
     unread = not exchange.is_request_complete and _has_body(request.headers)

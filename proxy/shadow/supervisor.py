@@ -77,7 +77,7 @@ class WorkerSupervisor:
         await self._tasks.stop()
 
     def send(self, message: ToShadow, *, urgent: bool = False) -> None:
-        """Send a message to the process; dropped where there is none."""
+        """Send a message to the process; dropped if there is none."""
         if self._channel is not None:
             self._channel.send(message, urgent=urgent)
 

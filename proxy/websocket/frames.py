@@ -81,13 +81,13 @@ class FrameFilter:
         self.armed = False
         """True once a ping with the payload `token` was sent."""
         self.boundary: int | None = 0
-        """Offset of the last frame boundary in the last result of `feed`; None where it contains none."""
+        """Offset of the last frame boundary in the last result of `feed`; None if it contains none."""
         self.close_passed = False
         """True once a complete close frame has passed: no frame may follow it (§5.5.1)."""
 
     @property
     def between_frames(self) -> bool:
-        """True where the bytes passed so far end at a frame boundary."""
+        """True if the bytes passed so far end at a frame boundary."""
         return not self._remaining and not self._head
 
     def feed(self, data: bytes) -> bytes:

@@ -24,7 +24,7 @@ class InflationLimitError(ValueError):
 def read_deflate(header: str) -> frozenset[str] | None:
     """Return the names of the parameters of permessage-deflate in an answer's Sec-WebSocket-Extensions.
 
-    None where another extension is agreed on.
+    None if another extension is agreed on.
     """
     name, *parameters = (part.partition("=")[0].strip().lower() for part in header.split(";"))
     return frozenset(parameters) if name == "permessage-deflate" and "," not in header else None

@@ -53,7 +53,7 @@ class BufferBudget(Protocol):
     """Bytes that all connections of a process may hold together."""
 
     def acquire(self, size: int) -> bool:
-        """Reserve `size` bytes; return False where fewer are left."""
+        """Reserve `size` bytes; return False if fewer are left."""
 
     def release(self, size: int) -> None:
         """Return `size` bytes to the budget."""
@@ -301,7 +301,7 @@ class Peer(asyncio.Protocol):
     # -- memory
 
     def _account(self) -> bool:
-        """Reserve the bytes held now; return False where the budget is exhausted."""
+        """Reserve the bytes held now; return False if the budget is exhausted."""
         held = self._inbox_size + self._messages.buffered
         difference = held - self._acquired
         if difference > 0 and not self._budget.acquire(difference):

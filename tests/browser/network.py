@@ -128,7 +128,7 @@ def _without_audio(frame: JSON) -> JSON:
 
 
 def _run(frame: JSON) -> str:
-    """Return the key of frames whose number may differ; empty where each frame counts."""
+    """Return the key of frames whose number may differ; empty if each frame counts."""
     if not isinstance(frame, dict):
         return ""
     return "audio" if "audioData" in frame else "partial" if frame.get("isPartial") is True else ""

@@ -68,7 +68,7 @@ class Row:
 
     @property
     def passed(self) -> bool | None:
-        """Return True where the value is within its bound."""
+        """Return True if the value is within its bound."""
         if self.bound is None or isinstance(self.value, str):
             return None
         return self.value <= self.bound

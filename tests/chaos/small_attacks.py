@@ -60,7 +60,7 @@ async def _reached(target: Target, limit: str) -> str:
 
 
 async def _is_idle(target: Target) -> bool:
-    """Return True where nothing of a limit is used."""
+    """Return True if nothing of a limit is used."""
     status = (await target.client.get(f"http://127.0.0.1:{target.ops}/status.json")).json()
     return all(limit["used"] == 0 for limit in status["limits"])
 

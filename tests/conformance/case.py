@@ -64,7 +64,7 @@ class Case:
 
     @property
     def waits(self) -> bool:
-        """True where the outcome comes only at a timeout of the proxy."""
+        """True if the outcome comes only at a timeout of the proxy."""
         stops = self.unfinished and not (self.half_closes or self.leaves or self.early)
         return stops or (self.broken and not self.closes)
 

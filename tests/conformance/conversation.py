@@ -23,7 +23,7 @@ LEAVING: Final = 0.02
 class Conversation:
     """The answers that a client received to one delivery.
 
-    `answers`: those to the case. `follower`: the answer to the innocent request on the same connection, None where the
+    `answers`: those to the case. `follower`: the answer to the innocent request on the same connection, None if the
     connection had ended. `fresh`: the one on a new connection. `timely`: something came within the time. `malformed`:
     the reason where the client could not read what came.
     """

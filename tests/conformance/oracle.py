@@ -44,7 +44,7 @@ class ServerView:
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """Node's client on the bytes of one answer; `status` is 0 and `error` set where it refuses them."""
+    """Node's client on the bytes of one answer; `status` is 0 and `error` set if it refuses them."""
 
     status: int
     body: bytes
@@ -81,7 +81,7 @@ class Oracle:
 
 @contextmanager
 def node_oracle() -> Iterator[Oracle | None]:
-    """Run the oracle; None where Node is not installed."""
+    """Run the oracle; None if Node is not installed."""
     if NODE is None:
         yield None
         return

@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).with_name("library_oracle.js")
 
 
 class Refused(Exception):
-    """Raised where a library throws; the message is the library's."""
+    """Raised if a library throws; the message is the library's."""
 
 
 class Libraries:

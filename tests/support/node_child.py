@@ -54,7 +54,7 @@ class Node:
 
 
 class Thrown(Exception):
-    """Raised where Node throws; the message is `name: message`."""
+    """Raised if Node throws; the message is `name: message`."""
 
 
 def spell(value: object) -> object:

@@ -7,7 +7,7 @@ from typing import Final
 from hypothesis import settings
 
 IS_QUICK: Final = settings.get_current_profile_name() == "quick"
-"""True where a matrix of cases and ways to deliver them is sampled: each case and each way is in it, not each pair."""
+"""True if a matrix of cases and ways to deliver them is sampled: each case and each way is in it, not each pair."""
 
 
 def examples(number: int) -> int:

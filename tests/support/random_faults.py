@@ -1,7 +1,7 @@
 """Random faults in recorded answers, each with the path that a comparison must name.
 
 A fault is a function of hypothesis's `draw` and an exchange. It returns the changed exchange and the path at, above or
-below which every difference must be, or None where the exchange has nothing to change.
+below which every difference must be, or None if the exchange has nothing to change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _DrawnError(Exception):
 
 
 def applies(plant: Plant, exchange: Exchange) -> bool:
-    """Return True where an exchange has something that a fault can change."""
+    """Return True if an exchange has something that a fault can change."""
 
     def draw(strategy: object) -> None:
         raise _DrawnError
@@ -129,7 +129,7 @@ def _in_other_encoding(draw: Draw, data: bytes) -> bytes:
 
 
 def value_of(exchange: Exchange) -> Any:
-    """Return the JSON object or array of an exchange's answer, None where it has none."""
+    """Return the JSON object or array of an exchange's answer, None if it has none."""
     kind = dict(exchange.headers).get(b"content-type", b"")
     if not kind.startswith(b"application/json") or not exchange.body.data:
         return None

@@ -29,7 +29,7 @@ def recorded() -> list[Exchange]:
 
 
 def is_related(path: ValuePath, planted: ValuePath) -> bool:
-    """Return True where a difference is at, above or below the planted one."""
+    """Return True if a difference is at, above or below the planted one."""
     return all(one == other or "*" in (one, other) for one, other in zip(path, planted, strict=False))
 
 

@@ -23,7 +23,7 @@ class Response:
     closes: bool = False
     method: str = "GET"
     nginx: bool = True
-    """True where nginx 1.22 answers with the same status. It passes interim responses for final ones, ambiguous lengths
+    """True if nginx 1.22 answers with the same status. It passes interim responses for final ones, ambiguous lengths
     (later versions refuse them) and lines without a colon."""
 
 

@@ -92,7 +92,7 @@ class Request:
     `target` is the request line's, `path` the pathname below the current router, `params` the route's parameters,
     `body` the JSON parser's result (`UNDEFINED` where it did not run), `user_id` the token's claim (any JSON value)
     and `token` the token. `url` is Node's `req.url` below the current router, or None for a plain target. `path` is
-    empty where the target has no pathname.
+    empty if the target has no pathname.
     """
 
     __slots__ = (
@@ -173,7 +173,7 @@ class Request:
 
     @property
     def client_host(self) -> str:
-        """Return the client's address, empty where it is unknown."""
+        """Return the client's address, empty if it is unknown."""
         client = self._scope.get("client")
         return str(client[0]) if client else ""
 

@@ -17,7 +17,7 @@ _BLANK: Final = " \t\n\v\f\r\xa0"
 
 
 class MediaType(NamedTuple):
-    """A type in lower case, and its charset, in lower case and empty where absent."""
+    """A type in lower case, and its charset, in lower case and empty if absent."""
 
     name: str
     charset: str

@@ -38,7 +38,7 @@ class Cors:
         )
 
     def preface(self, origin: bytes) -> Headers:
-        """Return the first headers of every answer; `origin` is empty where the request has none."""
+        """Return the first headers of every answer; `origin` is empty if the request has none."""
         return self._allowed.get(origin, self._others)
 
     def preflight(self, origin: bytes) -> Headers:

@@ -166,7 +166,7 @@ class ConsultationRoutes:
 
 
 def text_of(document: Document, field: str) -> str | None:
-    """Return a text field, None where it is absent, null or empty."""
+    """Return a text field, None if it is absent, null or empty."""
     value = document.get(field)
     return value if isinstance(value, str) and value else None
 

@@ -14,6 +14,6 @@ def endpoint_of(legacy: Legacy) -> Endpoint:
 
 
 def upstream_of(legacy: Legacy) -> Upstream:
-    """Return the legacy backend. Raises OSError where a certificate has become unreadable since its validation."""
+    """Return the legacy backend. Raises OSError if a certificate has become unreadable since its validation."""
     limits = PoolLimits(legacy.max_connections, legacy.keep_alive, legacy.connection_max_age)
     return Upstream(endpoint_of(legacy), Timeouts(**legacy.timeouts.model_dump()), limits)

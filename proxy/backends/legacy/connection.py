@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
             await self._write_pause.wait()
 
     async def continues(self, seconds: float) -> bool:
-        """Return True where the body may follow: after a 100, or after `seconds` without an answer."""
+        """Return True if the body may follow: after a 100, or after `seconds` without an answer."""
         if not (self.response.continued or self.has_head or self.closed):
             await self.progress.wait_before_body(seconds)
         return not (self.has_head or self.closed)
@@ -107,14 +107,14 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """True where the exchange is complete and another may follow on this connection."""
+        """True if the exchange is complete and another may follow on this connection."""
         response = self.response
         head = response.head
         return response.complete and head is not None and head.keep_alive and not self.closed and self.error is None
 
     @property
     def quiet(self) -> bool:
-        """True where the socket has nothing to read: no stray bytes and no end that no event has reported yet."""
+        """True if the socket has nothing to read: no stray bytes and no end that no event has reported yet."""
         if self._readable is None:
             self._readable = select.poll()
             self._readable.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)

@@ -39,7 +39,7 @@ async def resolve(endpoint: Endpoint) -> Sequence[tuple[int, Address]]:
 
 
 class Dialer:
-    """Opens connections to one endpoint. Raises OSError or ssl.SSLError where a file of `endpoint.tls` is unusable."""
+    """Opens connections to one endpoint. Raises OSError or ssl.SSLError if a file of `endpoint.tls` is unusable."""
 
     def __init__(self, endpoint: Endpoint, resolve: Resolve = resolve) -> None:
         self.endpoint = endpoint
@@ -168,7 +168,7 @@ def cause_of(error: OSError) -> str:
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    """Return a client's context. Raises OSError or ssl.SSLError where a file cannot be read or is no certificate."""
+    """Return a client's context. Raises OSError or ssl.SSLError if a file cannot be read or is no certificate."""
     context = ssl.create_default_context(cafile=settings.ca)
     if settings.client_cert is not None:
         context.load_cert_chain(settings.client_cert, settings.client_key, password="")

@@ -72,7 +72,7 @@ class RecurringHeads(RecurringValues[tuple[bytes, bool, bool], ResponseHead]):
         super().__init__(size)
 
     def find(self, head: bytes, head_only: bool, upgrade: bool) -> ResponseHead | None:
-        """Return a parsed head, given without its empty line; None where it is not cached."""
+        """Return a parsed head, given without its empty line; None if it is not cached."""
         return self._values.get((head, head_only, upgrade))
 
     def add(self, head: bytes, head_only: bool, upgrade: bool, meaning: ResponseHead) -> None:
@@ -121,7 +121,7 @@ class ResponseReader:
             self.body.append(data)
 
     def end(self) -> bool:
-        """Return True where the response is complete now that the connection has ended."""
+        """Return True if the response is complete now that the connection has ended."""
         if self.head is not None and self.head.framing == "close":
             self.complete = True
         return self.complete
@@ -285,7 +285,7 @@ class ResponseReader:
 
 
 def _is_plain(head: bytes, breaks: int) -> bool:
-    """Return True where a head has no control characters other than its `breaks` line ends."""
+    """Return True if a head has no control characters other than its `breaks` line ends."""
     return head.count(b"\n") == breaks and head.count(b"\r") == breaks and b"\0" not in head
 
 

@@ -26,7 +26,7 @@ class Lifetime:
         self._idle_limit = max(idle_limit - IDLE_MARGIN, 0.0)
 
     def rest(self, now: float, keep_alive: float, max_age: float) -> bool:
-        """Begin to be idle, for at most `keep_alive` seconds; return False where the connection has its `max_age`."""
+        """Begin to be idle, for at most `keep_alive` seconds; return False if the connection has its `max_age`."""
         retired_at = self._opened_at + max_age
         if now >= retired_at:
             return False

@@ -37,7 +37,7 @@ class RequestBody:
         self.complete = length == 0
 
     def frame(self, data: bytes, *, last: bool) -> bytes:
-        """Return the bytes to send for the next part. Raises `BodyMismatch` where the length does not match."""
+        """Return the bytes to send for the next part. Raises `BodyMismatch` if the length does not match."""
         if self._left is None:
             self.complete = last
             chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
@@ -56,7 +56,7 @@ class EncodedHeaders(NamedTuple):
     """The header lines of a request as sent to legacy.
 
     The line of `X-Request-Id` is inserted between `lines` and `coding`, the line of the transfer codings, if any.
-    `length`: the body's bytes, None where it is chunked. `expects_continue`: the client sends its body only after a 100
+    `length`: the body's bytes, None if it is chunked. `expects_continue`: the client sends its body only after a 100
     (RFC 9110 §10.1.1).
     """
 

@@ -24,7 +24,7 @@ BUFFER: Final = 32 * 1024
 
 
 class ClientGone(Exception):
-    """Raised where the client has disconnected, so that no answer can be delivered."""
+    """Raised if the client has disconnected, so that no answer can be delivered."""
 
 
 class UnfinishedBodies:
@@ -63,7 +63,7 @@ class UnfinishedBodies:
             body.end()
 
     async def _take_slot(self, body: BufferedBody | None, client: str | None, timeout: float) -> bool:
-        """Return True with a slot, False where the body, which is read meanwhile, becomes whole before."""
+        """Return True with a slot, False if the body, which is read meanwhile, becomes whole before."""
         if self._has_slot(client):
             self._clients[client] += 1
             return True

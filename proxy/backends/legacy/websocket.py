@@ -55,7 +55,7 @@ class WebSocketUpstream:
             await _end(opening)
 
     async def _is_awaited(self, opening: asyncio.Future[Any], receive: Receive) -> bool:
-        """Wait for legacy's answer; return False where the client disconnects first."""
+        """Wait for legacy's answer; return False if the client disconnects first."""
         leaving = asyncio.ensure_future(receive())
         try:
             await asyncio.wait((leaving, opening), return_when=asyncio.FIRST_COMPLETED)

@@ -26,7 +26,7 @@ class WritePause:
         self._paused = True
 
     def end(self) -> None:
-        """Resume, also where the connection was lost."""
+        """Resume, also if the connection was lost."""
         self._paused = False
         if self._resumed is not None and not self._resumed.done():
             self._resumed.set_result(None)

@@ -56,7 +56,7 @@ class BackendsHealth:
 
     @property
     def different_files(self) -> bool:
-        """True where processes have different revisions in force, though all have had the time to apply the same."""
+        """True if processes have different revisions in force, though all have had the time to apply the same."""
         settled = self.revision_age is None or self.revision_age >= SETTLE_TIME
         return settled and len(set(self.revisions)) > 1
 
@@ -83,7 +83,7 @@ class BackendsHealth:
         return f"fails its health checks{self._within(self.native_failing)}" if self.native_failing else "started"
 
     def _within(self, number: int, preposition: str = "in") -> str:
-        """Return ` in 1 of 3 processes`; nothing where it is all of them."""
+        """Return ` in 1 of 3 processes`; nothing if it is all of them."""
         return f" {preposition} {number} of {self.processes} processes" if number < self.processes else ""
 
 
@@ -208,7 +208,7 @@ class Banner:
 
 
 def banner(caps: Sequence[Cap]) -> Banner | None:
-    """Return the banner of the groups with these caps; None where there are none."""
+    """Return the banner of the groups with these caps; None if there are none."""
     if not caps:
         return None
     latest = max(caps, key=lambda cap: cap.by.at)

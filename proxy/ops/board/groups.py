@@ -160,7 +160,7 @@ def _needed(facts: GroupFacts, minimum: int) -> tuple[NeededEvidence, ...]:
 
 
 def _end(facts: GroupFacts, state: State, now: float) -> float | None:
-    """Return the earliest time at which native answers everything; None where the file does not plan it."""
+    """Return the earliest time at which native answers everything; None if the file does not plan it."""
     rollout, progress = facts.leader.rollout, facts.progress
     if state == "done":
         return now

@@ -32,7 +32,7 @@ class NeededEvidence:
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The next step of a group, and when it is due: `left` seconds from now, None where it has no time.
+    """The next step of a group, and when it is due: `left` seconds from now, None if it has no time.
 
     `blocked` is the reason why it does not happen by itself; `problem` marks one that needs attention.
     """
@@ -62,7 +62,7 @@ class GroupLine:
 
     @property
     def severity(self) -> Literal["bad", "warn", ""]:
-        """The severity of its problem; empty where it has none."""
+        """The severity of its problem; empty if it has none."""
         if self.state == "rolled back":
             return "bad"
         return "warn" if self.step.problem else ""

@@ -14,7 +14,7 @@ class Migration:
     """Progress of the migration. `traffic` is native's part of the requests at the shares in force, in percent.
 
     It is None without requests; `requests` is their number. `routes` are those that native answers alone. `ends` is
-    the earliest end (seconds since the epoch) of the groups whose rollouts reach 100%, None where there is none;
+    the earliest end (seconds since the epoch) of the groups whose rollouts reach 100%, None if there is none;
     `unplanned` are the groups without such a rollout, `waiting` those whose rollout does not continue by itself.
     """
 

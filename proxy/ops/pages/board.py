@@ -163,12 +163,12 @@ def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers)
 
 
 def current_banner(situation: ProcessView) -> Banner | None:
-    """Return the banner of all pages; None where no group is rolled back."""
+    """Return the banner of all pages; None if no group is rolled back."""
     return banner(situation.controller.caps())
 
 
 def has(line: GroupLine, query: str) -> bool:
-    """Return True where the group, one of its routes or its state contains the text."""
+    """Return True if the group, one of its routes or its state contains the text."""
     return any(query.lower() in text.lower() for text in (line.name, *line.routes, line.state))
 
 

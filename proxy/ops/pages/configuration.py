@@ -53,7 +53,7 @@ class ConfigDifference:
 class Configuration:
     """routing.yaml. `at`: since when the text is in force (seconds since the epoch); None in the first second.
 
-    `refused` are the lines near errors of the file on disk, none where it is in force or cannot be shown. `pending` is
+    `refused` are the lines near errors of the file on disk, none if it is in force or cannot be shown. `pending` is
     the difference between that file and the text in force, `last` between that and the one before.
     """
 
@@ -107,7 +107,7 @@ def _near(lines: Sequence[ConfigLine]) -> Iterator[ConfigLine]:
 
 
 def _difference(before: ConfigSnapshot, after: ConfigSnapshot) -> ConfigDifference | None:
-    """Return the difference; None where one of the texts cannot be shown."""
+    """Return the difference; None if one of the texts cannot be shown."""
     old, new = masked(before.text), masked(after.text)
     if old is None or new is None:
         return None

@@ -65,7 +65,7 @@ def divergences(situation: ProcessView) -> Endpoint:
 
 
 class _DeclaredIn:
-    """Cache of the divergences of a file; empty where the file is missing or invalid."""
+    """Cache of the divergences of a file; empty if the file is missing or invalid."""
 
     def __init__(self) -> None:
         self._known: tuple[Path, float, tuple[Divergence, ...]] = (Path(), 0.0, ())

@@ -32,7 +32,7 @@ LISTED: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class RouteLine:
-    """A route. `route` is None where the file no longer has it, and for `-`: requests that match no route."""
+    """A route. `route` is None if the file no longer has it, and for `-`: requests that match no route."""
 
     name: str
     route: RouteStatus | None

@@ -20,7 +20,7 @@ UNKNOWN: str = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class ReleasesView:
-    """The revisions of a route in the span, in order; `comparison` is None where there are fewer than two."""
+    """The revisions of a route in the span, in order; `comparison` is None if there are fewer than two."""
 
     route: str
     span: Span

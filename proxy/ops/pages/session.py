@@ -23,7 +23,7 @@ NAME: Final = 64
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
-    """Return the fields of a URL-encoded form; none where it is invalid or longer than `FORM`."""
+    """Return the fields of a URL-encoded form; none if it is invalid or longer than `FORM`."""
     data = b""
     async for piece in request.stream():
         data += piece

@@ -45,7 +45,7 @@ Trigger = Literal["errors", "server_errors", "latency", "mismatch", "dependencie
 class MetricResult:
     """Outcome of one trigger. `native`, `legacy` and `limit` are ratios from 0 to 1; for latency, seconds.
 
-    They are None where there are no data. `least` is the lower confidence bound of native's ratio, where it fails.
+    They are None if there are no data. `least` is the lower confidence bound of native's ratio, where it fails.
     """
 
     trigger: Trigger
@@ -75,7 +75,7 @@ class Analysis:
 
     @property
     def reason(self) -> str:
-        """Descriptions of the failing triggers; empty where none fails."""
+        """Descriptions of the failing triggers; empty if none fails."""
         return "; ".join(finding.description for finding in self.findings if finding.outcome == "fail")
 
 
@@ -195,7 +195,7 @@ def _latency(native: RequestStats, legacy: RequestStats | None, guard: Guard) ->
 
 
 def slow_limit(legacy: RequestStats | None, guard: Guard) -> float | None:
-    """Return the seconds beyond which a request of native is slow; None where legacy has too few requests."""
+    """Return the seconds beyond which a request of native is slow; None if legacy has too few requests."""
     if legacy is None or legacy.timed < guard.minimum:
         return None
     usual = legacy.percentile(1 - TAIL)

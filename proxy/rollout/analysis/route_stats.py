@@ -159,7 +159,7 @@ class StatsRegistry:
         return iter(self._stats.values())
 
     def of(self, route: str) -> RouteStats:
-        """Return the statistics of one route. Raises KeyError where there is none."""
+        """Return the statistics of one route. Raises KeyError if there is none."""
         return self._stats[route]
 
     def of_group(self, route: Route) -> Sequence[RouteStats]:
@@ -168,6 +168,6 @@ class StatsRegistry:
 
 
 def _is_another(before: Route, after: Route) -> bool:
-    """Return True where the counts of a route are no evidence about the changed route."""
+    """Return True if the counts of a route are no evidence about the changed route."""
     window = (before.guard or DEFAULT_GUARD).window != (after.guard or DEFAULT_GUARD).window
     return window or before.revision != after.revision or before.match != after.match

@@ -101,7 +101,7 @@ class RequestStats:
         return sum(count for index, count in self.latencies.items() if index and EDGES[index - 1] >= seconds)
 
     def add(self, other: RequestStats, sign: int = 1, *, by_caller: bool = True) -> None:
-        """Add another's counts, or subtract them (`sign` -1); those by caller only where `by_caller` is True."""
+        """Add another's counts, or subtract them (`sign` -1); those by caller only if `by_caller` is True."""
         self.requests += sign * other.requests
         self.client_errors += sign * other.client_errors
         self.server_errors += sign * other.server_errors
@@ -151,7 +151,7 @@ class WindowBucket:
         return bool(self.legacy.requests or self.native.requests or self.native.dependency_failures or self.compared)
 
     def add(self, other: WindowBucket, sign: int = 1, *, by_caller: bool = True) -> None:
-        """Add another's counts, or subtract them (`sign` -1); those by caller only where `by_caller` is True."""
+        """Add another's counts, or subtract them (`sign` -1); those by caller only if `by_caller` is True."""
         self.legacy.add(other.legacy, sign, by_caller=by_caller)
         self.native.add(other.native, sign, by_caller=by_caller)
         self.compared += sign * other.compared
@@ -207,11 +207,11 @@ class Window:
 
     @property
     def is_empty(self) -> bool:
-        """True where nothing was counted within the span."""
+        """True if nothing was counted within the span."""
         return not self._sum and not self.now
 
     def is_due(self, at: float) -> bool:
-        """Return True where a slice has ended at the time `at`."""
+        """Return True if a slice has ended at the time `at`."""
         return at - self._started >= self._length
 
     @property

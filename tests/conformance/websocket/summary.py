@@ -38,7 +38,7 @@ class Comparison:
 
     @property
     def is_equal(self) -> bool:
-        """Return True where neither end can detect the gateway."""
+        """Return True if neither end can detect the gateway."""
         return self.direct == self.gateway and self.direct.ending != "timeout"
 
 

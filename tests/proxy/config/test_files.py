@@ -71,7 +71,7 @@ def test_file_that_may_not_be_read_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def problems(text: str) -> tuple[Problem, ...] | None:
-    """Return the problems of a text, or None where it is valid."""
+    """Return the problems of a text, or None if it is valid."""
     try:
         parse(text, {})
     except ConfigError as error:

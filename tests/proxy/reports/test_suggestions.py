@@ -1,4 +1,4 @@
-"""A suggestion is the narrowest rule that would hold, with its line and evidence; none where no rule would."""
+"""A suggestion is the narrowest rule that would hold, with its line and evidence; none if no rule would."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ NEXT = b"GET / HTTP/1.1\r\n"
 
 
 class Oracle:
-    """The content of the first message as llhttp reads it, None where it refuses or waits for more."""
+    """The content of the first message as llhttp reads it, None if it refuses or waits for more."""
 
     def __init__(self, body: bytes) -> None:
         self.content = b""

@@ -256,7 +256,7 @@ class Conversation:
         self.sent.append(message)
 
     async def hold(self, application: ASGIApp) -> tuple[int, bytes] | None:
-        """Return the status and the body of the answer, or None where there is none."""
+        """Return the status and the body of the answer, or None if there is none."""
         await application(self.scope, self._receive, self._send)
         return (self.sent[0]["status"], self.sent[1]["body"]) if self.sent else None
 

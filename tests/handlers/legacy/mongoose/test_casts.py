@@ -16,7 +16,7 @@ HEX = "64b7f0f0f0f0f0f0f0f0f0f0"
 
 
 def refusal(cast: Any, value: Value) -> str | None:
-    """Return the name of the error behind a refusal, or None where the refusal has no reason."""
+    """Return the name of the error behind a refusal, or None if the refusal has no reason."""
     with pytest.raises(CastFailureError) as raised:
         cast(value)
     return raised.value.reason.name if raised.value.reason else None
