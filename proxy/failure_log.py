@@ -1,7 +1,7 @@
 """Log failures that no code handles as types, code locations and a fingerprint, without the messages of exceptions.
 
-A native app shares the process, and so asyncio's and Python's reports of uncaught exceptions: `hide_messages` changes
-all of them to the form of `common.failure_trace`.
+A native app runs in this process, so that asyncio and Python report its uncaught exceptions too. `hide_messages`
+changes all these reports to the form of `common.failure_trace`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""A fair share of the event loop: large work of clients is done piece by piece, with the clients in rotation.
+"""Share the event loop fairly: clients take turns with pieces of their large work.
 
     bytes ─▶ is the pass of the loop long already? ── no ─▶ read them now
                                                   └─ yes ─▶ queue; after a large read, the next one always queues
 
-One pass of the loop handles every connection that is ready. A client with many connections, or one that sends as fast
-as the socket takes it, would make the pass so long that others notice. `PASS_TIME` limits what a pass reads; the rest
-waits in a queue for each client, and each pass takes from one client after the other. Requests queue in the same way
-before native is called or legacy is dialled (`wait_if_contended`), because that is most of a pass. A client's next
-requests queue behind those that wait already, so that a pass begins one of them.
+One pass of the loop handles every connection that is ready. A client with many connections, or with a very fast one,
+would make a pass so long that others notice. `PASS_TIME` therefore limits the reads of a pass. Further reads wait in a
+queue per client, and each pass takes from the clients in turn. Requests queue in the same way before native is called
+or legacy is dialled (`wait_if_contended`), because these calls are most of a pass. A client's next requests queue
+behind its waiting ones, so that a pass begins only one of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from proxy.rotation import Rotation
 
 LARGE: Final = 64 * 1024
-"""Bytes of one read from which on the next read queues."""
+"""Bytes of a read after which the next read queues."""
 PASS_TIME: Final = 0.004
 """Seconds of a pass after which further reads queue."""
 QUEUE_TIME: Final = 0.001
@@ -56,18 +56,18 @@ class FairQueue:
         self._pass_began = None
 
     def enqueue(self, client: Hashable, work: Callable[[], None], *, large: bool = False) -> None:
-        """Do `work` in one of the next passes; no more follows it in a pass if it is `large`."""
+        """Do `work` in one of the next passes; `large` work is the last of its pass."""
         if not self._waiting:
             self._loop.call_soon(self._run_pass)
         self._waiting.add(client, (work, large))
 
     async def wait_if_contended(self, client: Hashable) -> None:
-        """Return at once while passes are short and the client has no work in the queue, else like `wait`."""
+        """Return immediately while passes are short and the client has no queued work; otherwise do as `wait`."""
         if client in self._waiting or self.pass_is_long:
             await self.wait(client)
 
     async def wait(self, client: Hashable) -> None:
-        """Return when the queue reaches the client, whose task then does its large work."""
+        """Return when it is the client's turn; its task then does the large work."""
         granted = self._loop.create_future()
         self.enqueue(client, partial(_grant, granted), large=True)
         await granted
@@ -82,7 +82,7 @@ class FairQueue:
                 self._loop.call_soon(self._run_pass)
 
     def _run_next(self) -> bool:
-        """Do the next client's first work; return whether it is large."""
+        """Do the first work of the next client; return whether it is large."""
         work, large = self._waiting.take()
         work()
         return large

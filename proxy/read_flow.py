@@ -1,4 +1,4 @@
-"""Stop reading from a connection while its bytes have no room, or while other clients come first in the fair queue.
+"""Stop reading from a connection while there is no room for its bytes, or until its turn in the fair queue.
 
 no room ──────▶ pause ──▶ resume ──▶ read
 much is read ─▶ resume_by_queue ──▶ FairQueue ──▶ on_reached, then read

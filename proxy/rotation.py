@@ -1,4 +1,4 @@
-"""Items that wait by client: the clients take turns, and the items of one client keep their order. Pure."""
+"""A queue in which clients take turns, and the items of one client stay in order. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Rotation(Generic[T]):
-    """The waiting items of all clients; false where none waits."""
+    """The waiting items of all clients; false if none waits."""
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, deque[T]] = {}

@@ -14,7 +14,7 @@ def counted(number: int, noun: str, spec: str = "") -> str:
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that a mistyped one resembles most; None if it resembles none."""
-    import difflib  # whose import takes longer than most commands have to spare
+    import difflib  # a slow import, which most commands do not need
 
     return next(iter(difflib.get_close_matches(word, list(known), 1)), None)
 

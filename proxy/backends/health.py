@@ -1,4 +1,4 @@
-"""Health checks of native: send the configured request within this process, and count failures in a row."""
+"""Health checks of native: send the configured request within this process, and count consecutive failures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class HealthChecks:
     """Checks `native` as the section `health` says. Without the section, or without native, no check fails."""
 
     def __init__(self, native: ASGIApp | None, config: Config) -> None:
-        self.failures = 0  # in a row
+        self.failures = 0  # consecutive
         self._native = native
         self._settings = config.health
         self._tasks = BackgroundTasks()
 
     @property
     def failing(self) -> bool:
-        """True if at least `health.failures` checks failed in a row."""
+        """True if at least `health.failures` consecutive checks failed."""
         return self._settings is not None and self.failures >= self._settings.failures
 
     async def start(self) -> None:
@@ -37,7 +37,7 @@ class HealthChecks:
         await self._tasks.stop()
 
     def apply_config(self, config: Config) -> None:
-        """Apply a changed configuration; other settings start a new row of failures."""
+        """Apply a changed configuration; changed settings reset the count of failures."""
         if config.health != self._settings:
             self._tasks.cancel()
             self._settings, self.failures = config.health, 0
@@ -59,7 +59,7 @@ class HealthChecks:
 
 
 async def probe(native: ASGIApp, path: str, timeout: float) -> str | None:
-    """Return the fault of native's answer to `GET path`: a 5xx status, or none within `timeout` seconds; else None."""
+    """Send `GET path`; return the fault (a 5xx status, or no answer within `timeout` seconds), or None."""
     import httpx  # takes 0.25 s: not imported at start-up
 
     transport = httpx.ASGITransport(native)

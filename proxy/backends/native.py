@@ -33,7 +33,7 @@ def find_app(import_string: str) -> None:
     module = import_string.partition(":")[0]
     try:
         exists = importlib.util.find_spec(module) is not None
-    except ImportError:  # of a package above it
+    except ImportError:  # raised by the import of a parent package
         exists = False
     except Exception as error:
         raise NativeUnavailable(f"native app {import_string}: {type(error).__name__}: {error}") from error
@@ -58,7 +58,7 @@ class Native:
         return self._state
 
     def load(self) -> None:
-        """Import the app, unless that has been done. Raises `NativeUnavailable`."""
+        """Import the app, unless it is imported already. Raises `NativeUnavailable`."""
         self._app = self._app or import_app(self.import_string)
 
     async def start(self) -> None:

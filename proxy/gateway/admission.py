@@ -22,12 +22,12 @@ Kind = Literal["http", "websocket"]
 STALL_GRACE: Final = 1.0
 """Seconds without progress of the client after which a full bulkhead may end its request."""
 SCAN_INTERVAL: Final = 0.1
-"""Seconds between two searches of a full bulkhead for stalled clients, whom new requests replace until the next."""
+"""Seconds between two searches of a full bulkhead for stalled clients; new requests replace those found."""
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """The slot of one request or WebSocket in flight. `client` is the key it counts by, None if it is not limited."""
+    """The slot of one request or WebSocket in flight. `client`: the key that it counts for; None if not limited."""
 
     bulkhead: Bulkhead
     client: str | None
@@ -38,7 +38,7 @@ class Slot:
         self.bulkhead.remove(self)
 
     def move(self, bulkhead: Bulkhead) -> None:
-        """Move to the bulkhead of another backend. Raises `Overloaded`, without moving, where that is full."""
+        """Move to another backend's bulkhead. Raises `Overloaded`, and does not move, if that is full."""
         bulkhead.add(self)
         self.bulkhead.remove(self)
         self.bulkhead = bulkhead
@@ -48,7 +48,7 @@ class Slot:
 class LimitUsage:
     """A limit, its current use, and the number of requests that it refused in the last minute.
 
-    `limit` is 0 where the use is unknown to this process.
+    `limit` is 0 if this process does not know the use.
     """
 
     name: str
@@ -169,7 +169,7 @@ class Admission:
         return sum(bulkhead.used for (_, each), bulkhead in self._bulkheads.items() if each == kind)
 
     def usage(self, refused: Mapping[str, int]) -> tuple[LimitUsage, ...]:
-        """Return every limit; `per_client` is of the client with most slots. `refused`: counts of the last minute."""
+        """Return every limit; `per_client` is for the client with most slots. `refused`: counts of the last minute."""
         whole = [LimitUsage(each.name, each.used, each.limit, refused.get(each.name, 0)) for each in self]
         client = max(self, key=lambda each: each.largest_client / each.per_client)
         one = LimitUsage("per_client", client.largest_client, client.per_client, refused.get("per_client", 0))

@@ -2,8 +2,9 @@
 
 A caller's key is hashed with the salt and the route's domain (its group, or its own name) into one of 10,000 buckets;
 native answers the buckets below the share. Raising a share therefore only moves callers from legacy to native, and the
-same salt and key give the same result on every replica, restart and release. These precede the share, in this order: no
-native app, SCRIBE_PROXY_PIN, the route's pin, an override header, no route, the route's targets.
+same salt and key give the same result on every replica, restart and release. The share applies only if none of these
+decides, in this order: no native app, SCRIBE_PROXY_PIN, the route's pin, an override header, no route, the route's
+targets.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def share_in_force(route: Route, limit: Limit) -> BasisPoints:
 
 
 def is_shadowed(route: Route, bucket_number: int | None) -> bool:
-    """Return True if a caller's requests also run in the shadow: those with the highest buckets.
+    """Return True if a caller's requests also run in the shadow, which samples the highest buckets.
 
     Native serves the lowest buckets, so callers that have not moved are compared first, and writes are still on legacy.
     """
@@ -136,7 +137,7 @@ def is_shadowed(route: Route, bucket_number: int | None) -> bool:
 
 
 def caller_key(bucketing: Bucketing, headers: HeaderFields, client: Client) -> str | None:
-    """Return the first configured key that the request has. Raises nothing, whatever the request contains."""
+    """Return the first configured key that the request has. Raises nothing, for any request."""
     for source in bucketing.sources:
         key = source_key(source, headers, client)
         if key:
@@ -198,7 +199,7 @@ def _targeted(
 
 
 def _certain_share(route: Route, limit: Limit) -> Decision | None:
-    """Return the decision where the share is nothing or everything, and no caller's bucket is needed."""
+    """Return the decision for a share of nothing or everything, which needs no bucket; None for any other."""
     meant = min(route.native, limit.stage)
     share = min(meant, limit.cap)
     if not _CERTAIN.issuperset((share, meant, route.shadow.share)):

@@ -1,7 +1,7 @@
-"""Identify the caller of a request as far as that is trustworthy: a claim of a verified token, else the address. Pure.
+"""Identify the caller of a request by trustworthy data: a claim of a verified token, or else the address. Pure.
 
-Used for statistics by caller, so forged tokens, headers or cookies do not count as another caller. An identity is a
-number that differs between processes and cannot be reversed.
+Statistics by caller use it, so that forged tokens, headers or cookies do not count as further callers. An identity is
+a number that differs between processes and cannot be reversed.
 """
 
 from __future__ import annotations

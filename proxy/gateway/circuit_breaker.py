@@ -79,7 +79,7 @@ class CircuitBreaker:
     def prepare(
         self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
     ) -> StartRequest | None:
-        """Prepare a request, which ends a row of faults once it is started; it does not start while open."""
+        """Prepare a request. Its start ends a row of faults; while the breaker is open, it does not start."""
         start = self._prepare(method, target, headers, timeouts) if self._prepare is not None else None
         if start is None:
             return None

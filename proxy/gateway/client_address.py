@@ -5,8 +5,8 @@ because each proxy appends on the right: the first address that is not a trusted
 not an address (malformed, obfuscated, `unknown`) ends the search at the proxy that reported it, because anyone may have
 written the entries further left.
 
-`X-Forwarded-For` is read where it is present, else `Forwarded` (RFC 7239). A proxy that writes only one of the two must
-remove the other from its clients' requests.
+`X-Forwarded-For` is read if it is present, otherwise `Forwarded` (RFC 7239). A proxy that writes only one of the two
+must remove the other from its clients' requests.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class TrustedProxies:
         return address is not None and self.trusts(address)
 
     def trusts(self, address: Address) -> bool:
-        """Return True for the address of a trusted proxy."""
+        """Return True if an address is a trusted proxy's."""
         return any(address.version == network.version and address in network for network in self._networks)
 
 
@@ -200,7 +200,7 @@ def _element_address(element: str) -> Address | None:
 
 
 def _scheme(headers: HeaderFields) -> str | None:
-    """Return the scheme that the nearest proxy recorded; `Forwarded` is used where its `for` is."""
+    """Return the scheme that the nearest proxy recorded, from `Forwarded` if its `for` gave the client."""
     recorded = _joined(headers, b"x-forwarded-proto")
     if recorded is None and _joined(headers, b"x-forwarded-for") is None:
         element = next(_entries(_joined(headers, b"forwarded") or "", quoted=True), "")

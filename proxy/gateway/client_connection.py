@@ -13,10 +13,10 @@ class ClientConnection(Protocol):
 
     @property
     def stalled_since(self) -> float | None:
-        """The loop's time since which the request waits for its client; None while it does not."""
+        """The loop's time since which the request has waited for its client; None if it does not wait."""
 
     def retain_body(self) -> None:
-        """Enter the current request's body in the memory budget, because its app may hold it until it has answered."""
+        """Charge the current request's body to the memory budget, because its app may hold it until it has answered."""
 
     def evict(self, limit: str) -> None:
-        """End the current request in favour of others: with a 503 where its answer has not begun."""
+        """End the current request in favour of others, with a 503 if its answer has not begun."""

@@ -1,4 +1,4 @@
-"""Requests that only legacy answers, without a task: from the parsed head to the written answer in two callbacks.
+"""Serve requests that only legacy answers without a task: two callbacks from the parsed head to the written answer.
 
     head parsed ─▶ Gateway.begin ─▶ legacy's `start` ─▶ (event loop) ─▶ answer whole ─▶ `respond` ─▶ observers, shadow
                                                               └─▶ anything else ─▶ Gateway.run in a task
@@ -38,7 +38,7 @@ class RequestRunner(Protocol):
 
 
 class PlannedRequest(RequestTracker):
-    """The tracker of a request with a plan; its scope is created only for a task."""
+    """The tracker of a request with a plan. The scope is created only if a task is needed."""
 
     _own_scope: Scope | None = None
 
@@ -50,7 +50,7 @@ class PlannedRequest(RequestTracker):
 
     @property
     def scope(self) -> Scope:
-        """The request's ASGI scope, as it is for requests without a plan."""
+        """The request's ASGI scope, the same as for requests without a plan."""
         if self._own_scope is None:
             scope = self._own_scope = self._exchange.scope()
             resolve_origin(scope, self.snapshot.resolver)
@@ -111,7 +111,7 @@ class DirectRequest:
             self._exchange.run_in_task(self._send(status, [*headers, *added], body))
 
     def _record(self, mirrored: MirroredRequest, status: int, headers: HeaderFields, body: bytes) -> None:
-        """Record the answer for the shadow, which gets it once it is written."""
+        """Record the answer for the shadow, which receives it after it is written to the client."""
         if mirrored.direct_recorder is not None:
             with MIRROR_ERRORS:
                 mirrored.direct_recorder.sent_whole(status, headers, body)

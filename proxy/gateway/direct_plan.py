@@ -1,4 +1,4 @@
-"""Plans of requests that only legacy answers: everything that follows from a head and the client's address.
+"""Plans of requests that only legacy answers. A plan holds all that depends on the head and the client's address only.
 
 A plan is made once for a head that recurs, and is used for all requests with it until a configuration or a share
 changes.
@@ -44,7 +44,7 @@ class DirectPlanner:
         self._recurring: Final = lru_cache(maxsize=CACHED)(self._plan)
 
     def plan(self, head: RequestHead, peer: str | None, scheme: str, root_path: str = "") -> DirectPlan | None:
-        """Return the plan of a request without a body; None if legacy may not answer it at once.
+        """Return the plan of a request without a body; None if it cannot be passed to legacy immediately.
 
         `peer` is the address of the connection's peer, None on a Unix socket; `root_path` precedes the target's path.
         """

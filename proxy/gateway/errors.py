@@ -61,7 +61,7 @@ class LegacyFailure(Failure):
 
 
 class NotConnected(LegacyFailure):
-    """There was no connection, so nothing was sent: another backend may take over, whatever the method."""
+    """There was no connection, so nothing was sent. Another backend may take over a request of any method."""
 
 
 class Unreachable(NotConnected):

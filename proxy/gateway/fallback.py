@@ -1,4 +1,4 @@
-"""Rules for the other backend to take over a failed request, and the handover itself.
+"""Decide whether the other backend takes over a failed request, and hand it over.
 
 No request is executed twice. Native takes over requests of any method that were never sent to legacy; legacy takes over
 reads that native did not answer. Neither applies where the backend was chosen explicitly (pin, override), and native
@@ -18,7 +18,7 @@ FORCED_REASONS = frozenset(("pin", "pin-all", "override", "no-native", "exclude"
 
 
 def native_may(route: Route | None, decision: Decision, limit: Limit, *, preflight: bool = False) -> bool:
-    """Return True if native takes over if legacy is unreachable; for a preflight, wherever native has callers."""
+    """Return True if native takes over when legacy is unreachable; for a preflight, if native has any callers."""
     if route is None or decision.reason in FORCED_REASONS:
         return False
     if preflight and share_in_force(route, limit):
@@ -29,7 +29,7 @@ def native_may(route: Route | None, decision: Decision, limit: Limit, *, preflig
 def legacy_may(
     route: Route | None, decision: Decision, scope: Scope, limit: Limit = UNLIMITED, *, preflight: bool = False
 ) -> bool:
-    """Return whether legacy takes the request if native does not answer it: a preflight wherever legacy has callers."""
+    """Return True if legacy takes over when native does not answer; for a preflight, if legacy has any callers."""
     if route is None or decision.reason in FORCED_REASONS or scope["type"] != "http":
         return False
     shared = preflight and share_in_force(route, limit) < FULL
@@ -39,7 +39,8 @@ def legacy_may(
 class ReplayableReceive:
     """A client's `receive` that stores the first message, so that a second backend can receive it too.
 
-    A backend receives no further message before it has connected or failed, and a request without a body has no other.
+    One message is enough: a backend receives no further one before it has connected or failed, and a request without a
+    body has only one.
     """
 
     __slots__ = ("_first", "_receive", "_taken")
@@ -62,7 +63,7 @@ class ReplayableReceive:
 
 
 class ServerErrorFilter:
-    """A `send` that forwards an answer unless it is a server error: that is dropped, and `failed` is True."""
+    """A `send` that forwards an answer unless it is a server error, which it drops; `failed` is then True."""
 
     __slots__ = ("_send", "failed")
 

@@ -1,10 +1,10 @@
 """Write the headers that identify the client and the original request. Pure.
 
     X-Forwarded-For, -Proto, -Host    always present
-    Forwarded, X-Real-IP              present where the request had them
+    Forwarded, X-Real-IP              present if the request had them
 
-They are extended where a trusted proxy sent them. From any other peer they are replaced by the connection's values, and
-every other `X-Forwarded-*` is removed, so that backends can trust what they receive.
+Headers of a trusted proxy are extended. Headers of any other peer are replaced by the connection's values, and its
+other `X-Forwarded-*` headers are removed, so that backends can trust all of them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _replaced(headers: list[Header], peer: str, scheme: str) -> list[Header]:
 
 @lru_cache(maxsize=4096)
 def _shown(peer: str, scheme: str) -> tuple[Header, Header]:
-    """Return the headers that depend on the connection only."""
+    """Return the headers that depend only on the connection."""
     return (b"x-forwarded-for", peer.encode()), (b"x-forwarded-proto", scheme.encode())
 
 

@@ -47,12 +47,12 @@ from proxy.types import Backend, HeaderFields
 logger = logging.getLogger("scribe_proxy")
 
 DEPENDENCY_FAILURE: Final = "proxy.dependency_failure"
-"""The ASGI extension by which native reports a failed dependency: a mapping in which it sets `dependency`."""
+"""The ASGI extension by which native reports a failed dependency, by setting `dependency` in the mapping."""
 DEPENDENCIES: Final = ("database", "model", "terminology")
 
 
 class Gateway:
-    """An ASGI app that routes by its `plan` and the routes' `limits`, either of which may be replaced at any time.
+    """An ASGI app that routes by its `plan` and the routes' `limits`. Both may be replaced at any time.
 
     `admission` holds the bulkheads.
     """
@@ -79,7 +79,7 @@ class Gateway:
         await self._run_mirrored(self._prepare(scope), scope, receive, send)
 
     def begin(self, exchange: ServedExchange) -> Awaitable[None] | None:
-        """Serve an HTTP request without a task where only legacy is involved or a limit is reached.
+        """Serve an HTTP request without a task if only legacy is involved or a limit is reached.
 
         Otherwise return the awaitable to run.
 
@@ -204,7 +204,7 @@ class Gateway:
                 observer(record)
             except Exception as error:
                 self._observer_failed(observer, error)
-        mirrored, tracker.mirrored = tracker.mirrored, None  # the mirrored request refers to the tracker
+        mirrored, tracker.mirrored = tracker.mirrored, None  # breaks a cycle of references
         if mirrored is not None:
             with MIRROR_ERRORS:
                 mirrored.end(tracker.decision.backend, tracker.failure)

@@ -24,9 +24,10 @@ _MEANINGLESS: Final = re.compile(rb"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-
 class RequestOrigin(NamedTuple):
     """The client of a request, as recorded by trusted proxies, and the headers that identify it.
 
-    `address`: the client's, None if it is unknown. `scheme`: `http` or `https`. `headers`: the request's, with the
-    gateway's forwarding headers; `passed`: those that backends receive. `key`: the client's `client_key`. `request_id`:
-    the client's own `X-Request-Id` where it is a plain token; `logged_id`: the same, where it may be logged.
+    `address`: the client's; None if unknown. `scheme`: `http` or `https`. `headers`: the request's, with the gateway's
+    forwarding headers. `passed`: the part of them that backends receive. `key`: the client's `client_key`.
+    `request_id`: the client's own `X-Request-Id` where it is a plain token; `logged_id`: the same, where it may be
+    logged.
     """
 
     address: str | None

@@ -1,7 +1,7 @@
-"""Parse `match:`, a method and a path template, and decide whether one pattern hides another.
+"""Parse `match:`, which is a method and a path template, and find patterns that hide others.
 
 HTTP patterns match like the same template in express 5 (router 2, path-to-regexp 8, default options): on the raw path,
-before percent-decoding; in either case; with an optional trailing slash; a parameter is one non-empty segment.
+before percent-decoding; case-insensitively; with an optional trailing slash; a parameter is one non-empty segment.
 WebSocket patterns match exactly, like the `path` option of the `ws` library. Used by table, validation and CLI; does no
 I/O.
 """
@@ -76,7 +76,7 @@ class Pattern:
         return self.method, folded, self.rest
 
     def takes(self, path: str) -> bool:
-        """Return True if the pattern matches a path, whatever the method."""
+        """Return True if the pattern matches a path; the method is ignored."""
         trie = Trie()
         trie.add(self, 0)
         segments = self.fold(path).encode()[1:].split(b"/")
@@ -181,7 +181,7 @@ def _method(word: str) -> str:
     if word in METHODS or word in (ANY, WEBSOCKET):
         return word
     known = [*sorted(METHODS), ANY, WEBSOCKET]
-    from proxy.wording import closest  # for a wrong method only
+    from proxy.wording import closest  # needed only for a wrong method
 
     close = word.upper() if word.upper() in known else closest(word.upper(), known)
     hint = f"; did you mean {close}?" if close else "; use an HTTP method, `*` for any of them, or WS"

@@ -1,8 +1,8 @@
 """CORS preflights: `OPTIONS` requests by which a browser asks for permission to send another request. Pure.
 
 A preflight follows the route of the announced request, so that it reaches the same backend. It carries no
-`Authorization`, no cookies and no headers of the page, so its caller's key is often missing or different. Both backends
-answer preflights alike; either may answer one while both have callers.
+`Authorization`, no cookies and no headers of the page, so its caller's key is often missing or different. That is
+harmless, because both backends answer preflights alike. While both have callers, either may answer.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ CLIENT_CLOSED_REQUEST = 499
 """The status recorded for a client that disconnected before an answer began (nginx's convention). It is never sent."""
 
 
-@dataclass(slots=True)  # not frozen: a frozen one of this size takes three times as long to create
+@dataclass(slots=True)  # not frozen, because creating a frozen one of this size takes three times as long
 class RequestRecord:
-    """One request as it went. Holds nothing of its content: no path, query, header or body.
+    """The result of one request, without its content: no path, query, header or body.
 
     `route` and `template` are None if no route matched, `bucket` where none was needed. `failure` is the code of an
     `errors.Failure`, and `cause` the connection fault behind it, also if native took over. `dependency` is the

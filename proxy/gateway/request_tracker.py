@@ -36,7 +36,7 @@ class RequestTracker:
     backends. Times are those of `time.perf_counter`.
     """
 
-    # defaults that most requests never change are class attributes
+    # for speed, defaults that most requests never change are class attributes
     match: Match | None = None
     decision: bucketing.Decision
     limit = bucketing.UNLIMITED
@@ -82,7 +82,7 @@ class RequestTracker:
         return snapshot_of(self.scope)
 
     def describe(self, scope: Scope) -> None:
-        """Write what backends and the shadow use of the tracker into a scope."""
+        """Write the tracker's data for backends and the shadow into a scope."""
         context = context_of(scope)
         context.request_id, context.caller = self.backend_id, self.caller
         context.client = self.slot.client if self.slot is not None else None
@@ -120,7 +120,7 @@ class RequestTracker:
         """Begin the response with the first message: a response, or an accepted or refused WebSocket."""
         kind = message["type"]
         if kind == "websocket.close":
-            self.begin_response(403, (), dated=False)  # the answer of ASGI servers to a close before an accept
+            self.begin_response(403, (), dated=False)  # ASGI servers answer a close before an accept with 403
             return
         status = 101 if kind == "websocket.accept" else message["status"]
         headers = self.begin_response(status, message.get("headers", ()), dated=kind == "http.response.start")

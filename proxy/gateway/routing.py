@@ -111,7 +111,7 @@ class _Table:
 
 
 def _pathname(raw_path: bytes) -> bytes:
-    """Return the path up to a `#`, where Node's `url.parse` ends it for express."""
+    """Return the path up to a `#`, at which Node's `url.parse` ends it for express."""
     return raw_path.partition(b"#")[0] if b"#" in raw_path else raw_path
 
 

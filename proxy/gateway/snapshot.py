@@ -1,4 +1,4 @@
-"""Everything a request uses that a reload may change, with caches of what many requests share."""
+"""The state that requests use and a reload replaces, with caches of results that many requests share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MATCHED_LENGTH: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class RoutingSnapshot:
-    """Everything a request uses that a reload may change.
+    """The state that requests use and a reload replaces.
 
     `timeouts`: those of routes with their own. `origins`: origins that may read the gateway's own answers.
     `trusted`: peers whose forwarding headers are trusted. `resolver` determines the clients of requests. `callers`

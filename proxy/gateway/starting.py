@@ -1,7 +1,7 @@
 """Requests that begin without a task: the interface of backends that support it. Pure.
 
 Besides being an ASGI app, a backend may have a method `prepare`, whose result starts a request: it sends the request
-and returns at once, or returns None if it cannot. It may be used again for the same request of another client.
+and returns immediately, or returns None if it cannot. It may be used again for the same request of another client.
 After a started request has made progress, its caller takes the answer, or calls the app with the started request in
 the scope's `RequestContext`.
 """

@@ -15,7 +15,7 @@ from typing import Final
 from proxy.config.models import StickyCookie
 
 MAX_DRAWS: Final = 4096
-"""Maximum number of ids to try; at a share of 0.1%, 98 of 100 callers of native stay on native."""
+"""Maximum number of ids to try. At a share of 0.1%, 98% of native's callers get an id that selects native."""
 
 Header = tuple[bytes, bytes]
 

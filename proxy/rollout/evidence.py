@@ -30,7 +30,7 @@ class EvidenceCollector:
         return self._shared.get(state.epoch, Evidence())
 
     def progress(self, route: Route, state: RouteState, now: float) -> Progress | None:
-        """Return the progress of a route's rollout at `now`; None where it has none."""
+        """Return the progress of a route's rollout at `now`; None if it has none."""
         members = self._stats.of_group(route)
         known = [stats.baseline for stats in members if stats.baseline is not None]
         usual = FailureRatio(sum(each.errors for each in known), sum(each.requests for each in known))

@@ -46,7 +46,7 @@ def progress(
     *,
     compared: bool | None = None,
 ) -> Progress | None:
-    """Return the progress of a route's rollout; None where it has none.
+    """Return the progress of a route's rollout; None if it has none.
 
     `evidence` is that of all replicas since the bake time began. `usual` is legacy's error ratio, used where the
     evidence has too few requests of legacy. `compared`: requests of the group run in the shadow; by default, those of

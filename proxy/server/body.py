@@ -23,7 +23,7 @@ _TRAILER: Final = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*+\r\n" % _TOKEN)
 
 
 class BodyDecoder(Protocol):
-    """Decoder of one body. `complete` is True after its last byte; `left` is the number of bytes known to follow."""
+    """Decoder of one body. `complete`: True after its last byte. `left`: number of further bytes, as far as known."""
 
     complete: bool
 

@@ -55,7 +55,7 @@ class ExchangeConnection(ClientConnection, Protocol):
 
 
 BeginRequest = Callable[["ServedExchange"], Awaitable[None] | None]
-"""Begins to serve a request. Returns an awaitable to run in a task, or None where the exchange is answered later."""
+"""Begins to serve a request. Returns an awaitable to run in a task, or None if the exchange is answered later."""
 
 
 def begin_of(app: ASGIApp, server: tuple[str, int | None] | None = None) -> BeginRequest | None:
@@ -80,9 +80,9 @@ class ServedExchange:
     disconnected = over = in_task = begun = _persists = False
     """`begun`: the answer has begun, also while its first bytes are held back."""
     retains_body = False
-    """True where the app counts as holding the body until it has answered."""
+    """True if the app may hold the body until it has answered, so that its memory stays charged."""
     waiting_since: float | None = None
-    """The loop's time since which the app waits for more of the body."""
+    """The loop's time since which the app has waited for more of the body."""
 
     def __init__(self, connection: ExchangeConnection, head: RequestHead, *, whole: bool) -> None:
         """`whole`: the request has no body."""
@@ -110,13 +110,13 @@ class ServedExchange:
 
     @property
     def keep_alive(self) -> bool:
-        """True where the answer, once begun, leaves the connection open."""
+        """True if the answer, once begun, leaves the connection open."""
         return self._framer.keep_alive if self._framer is not None else self._persists
 
     # -- the request's side
 
     def add_body(self, body: bytes, *, whole: bool) -> bool:
-        """Add a part of the body; `whole` with the last one. Return True where the app has enough for now."""
+        """Add a part of the body; `whole` with the last one. Return True if the app has enough for now."""
         self.continue_owed = False  # the client did not wait for it (RFC 9110 §10.1.1)
         if body:
             self._body.append(body)
@@ -164,7 +164,7 @@ class ServedExchange:
     # -- the answer's side
 
     def begin(self, app: ASGIApp, begin: BeginRequest | None) -> None:
-        """Serve the request with `begin` where the app has it, else with the app in a task."""
+        """Serve the request with `begin` if the app has it, otherwise with the app in a task."""
         try:
             work = begin(self) if begin is not None else app(self.scope(), self.receive, self.send)
         except Exception as error:
@@ -180,11 +180,11 @@ class ServedExchange:
 
     @property
     def is_alone(self) -> bool:
-        """True where nothing follows the head, and an immediate answer can be written at once."""
+        """True if nothing follows the head, so that an immediate answer can be written directly."""
         return self._whole and not self.connection.output.is_paused
 
     def may_respond(self, size: int) -> bool:
-        """Return True where an answer with a body of `size` bytes can be written at once."""
+        """Return True if an answer with a body of `size` bytes can be written in one step."""
         return size <= WRITE_STEP and not self.connection.output.is_paused
 
     def respond(self, status: int, headers: HeaderFields, added: HeaderFields, body: bytes) -> None:
@@ -206,7 +206,7 @@ class ServedExchange:
         connection.answered(self)
 
     async def _run(self, work: Awaitable[None]) -> None:
-        """Await the app, and complete what it leaves open."""
+        """Await the app, and complete an answer that it leaves incomplete."""
         try:
             await self._await(work)
         finally:
@@ -236,7 +236,7 @@ class ServedExchange:
         await self.send({"type": "http.response.body", "body": body})
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer. It is dropped where the client has disconnected. ASGI `send`."""
+        """Send a part of the answer; drop it if the client has disconnected. ASGI `send`."""
         if self.connection.output.is_paused and not self.disconnected:
             await self.connection.output.drain()
         if self.disconnected:
@@ -257,7 +257,7 @@ class ServedExchange:
             self._start(message)
 
     async def _send_large(self, framer: ResponseFramer, body: bytes) -> bytes:
-        """Send a large part, charged to the memory account meanwhile, except its last step; return that."""
+        """Send a large part, charged to the memory account, except its last step; return that step."""
         if self.account is None:
             return await self._send_steps(framer, body)
         if not self.account.acquire(len(body)):
@@ -305,6 +305,6 @@ class ServedExchange:
 
 
 def expect_message(kind: str, expected: str) -> None:
-    """Raise RuntimeError where an app sends an unexpected kind of message."""
+    """Raise RuntimeError if an app sends an unexpected kind of message."""
     if kind != expected:
         raise RuntimeError(f"{kind} where {expected} was due")

@@ -17,7 +17,7 @@ _PROBE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 def start_probes(
     loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None], is_waiting: Callable[[], bool]
 ) -> None:
-    """Write interim responses while the client `is_waiting`: the system of a disconnected one resets the connection.
+    """Write interim responses while the client `is_waiting`: a disconnected client's system then resets the connection.
 
     HTTP/1.1 clients must accept interim responses at any time (RFC 9110 §15.2).
     """

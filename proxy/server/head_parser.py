@@ -1,8 +1,8 @@
 """Parse request heads from a stream: llhttp for the syntax, Node's limit for the size.
 
-The parser receives one head at a time and no byte beyond it. Bodies are decoded elsewhere (`body`), because httptools
-skips the body of a request that offers an upgrade, reports trailers as headers and does not report where a message
-ends.
+The parser receives one head at a time, and no byte after it. Bodies are decoded elsewhere (`body`), because httptools
+skips the body of a request that offers an upgrade, reports trailers as headers and does not report the end of a
+message.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from proxy.types import RawHeaders
 _SPACE: Final = ord(" ")
 _END: Final = b"\r\n\r\n"
 _PROTOCOL_SIZE: Final = len(b" HTTP/1.1\r")
-"""Bytes at the end of a request line that contain its protocol."""
+"""Number of bytes at the end of a request line that contain its protocol."""
 _RAW_LIMIT: Final = 4 * HEAD_LIMIT
-"""Maximum bytes of an incomplete head. `a:CRLF` is the header with the smallest part that counts."""
+"""Maximum bytes of an incomplete head: of `a:CRLF`, the worst header, only one byte counts for Node's limit."""
 
 
 class HeadParser:
@@ -90,7 +90,7 @@ class HeadParser:
         return position + len(_END) if position >= 0 else len(data)
 
     def _is_ordinary(self, data: bytes) -> bool:
-        """Return True if the data are one complete HTTP head: its only empty line ends it."""
+        """Return True if the data are one complete HTTP head, which its only empty line ends."""
         end = data.find(b"\r")
         return data[end - 9 : end - 1] == b" HTTP/1." and data.find(_END) == len(data) - len(_END)
 

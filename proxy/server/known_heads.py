@@ -1,12 +1,12 @@
-"""Cache of parsed heads, and of header blocks: clients repeat theirs byte for byte, with other request lines. Pure.
+"""Cache of parsed heads and header blocks. Clients repeat their headers byte for byte with other targets. Pure.
 
     GET /a?b HTTP/1.1 CRLF Host: h CRLF CRLF
     └─ request line ─┘└────── block ──────┘
 
-A head is found here where its block has been parsed twice before, its method is a usual one and its target begins
-with a slash. All other heads go to the parser. The key of a block is the bytes after the target of a head that the
-parser accepted as one complete head. A whole head that was found before, and arrives alone, is one object for all of
-its requests.
+A head is found here if its block has been parsed twice before, its method is common and its target begins with a
+slash. All other heads go to the parser. A block's key is the bytes after the target, of a head that the parser
+accepted as one complete head. A whole head that recurs, and arrives without further bytes, is one object for all its
+requests.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class WholeHeads(RecurringValues[bytes, tuple[RequestHead, int]]):
     """The cached whole heads of one server, with their sizes."""
 
     def find(self, data: bytes) -> tuple[RequestHead, int] | None:
-        """Return a head where `data` are its bytes and no more."""
+        """Return the head of which `data` are all bytes; None if it is not cached."""
         return self._values.get(data)
 
     def add(self, data: bytes, head: RequestHead, size: int) -> None:
-        """Cache a head where `data` are its bytes and no more, if it came before."""
+        """Cache the head of which `data` are all bytes, if it came before."""
         if size == len(data) <= MAX_SIZE and self._recurs(data):
             head.recurs = True
             self._cache(data, (head, size))

@@ -11,15 +11,15 @@ from proxy.server.deadline import Deadline
 LINGER: Final = 30.0
 """Seconds for a client to send the rest of its request, read the last answer and close its end (RFC 9112 §9.6)."""
 LINGER_SILENCE: Final = 5.0
-"""Seconds without a byte from the client after which the connection is closed. Both are nginx's defaults."""
+"""Seconds without a byte from the client, after which the connection is closed. Both are nginx's defaults."""
 LINGER_AT_EXIT: Final = 1.0
-"""Seconds in place of `LINGER` while the process stops."""
+"""Seconds that replace `LINGER` while the process stops."""
 
 
 class LingeringClose:
     """A connection whose sending direction is closed, until the client has closed too or its time is over.
 
-    The owner continues to read and drops the bytes: closing a connection with unread bytes resets it, which may
+    The owner continues to read, and drops the bytes. Closing a connection with unread bytes would reset it, which may
     discard the answer (RFC 9112 §9.6). `at_exit`: the process is stopping.
     """
 

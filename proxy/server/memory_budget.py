@@ -1,9 +1,9 @@
-"""A limit on the bytes that a process buffers for all of its clients together.
+"""A limit on the bytes that a process buffers for all clients together.
 
-Accounts are charged for bodies that native received and has not answered, parts of answers that clients have not read,
-and messages of native WebSockets. Beyond the limit, the largest account that has been idle is ended first; if none is
-idle, the account that needs more. An account in use is not idle: its app would hold the bytes on. Runs on the event
-loop; does no I/O.
+Accounts are charged for bodies that native has received and not answered, parts of answers that clients have not read,
+and messages of native WebSockets. Beyond the limit, the holder of the largest idle account is ended first; if none is
+idle, the holder that needs more. An account in use is not idle, because its app would not release the bytes. Runs on
+the event loop; does no I/O.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MemoryBudget:
         return self.used + size <= self.limit
 
     def make_room(self, account: MemoryAccount) -> bool:
-        """End holders until the limit is met: expendable, then idle ones, the largest first.
+        """End holders until the limit is met: expendable ones first, then idle ones, the largest first.
 
         Return False if `account` itself must end.
         """
@@ -64,7 +64,7 @@ class MemoryBudget:
 
 
 class MemoryAccount:
-    """Bytes of one holder. A closed account accepts no more. `in_use`: the app works on what is held."""
+    """Bytes of one holder. A closed account accepts no more. `in_use`: the app works on these bytes."""
 
     __slots__ = ("_budget", "_closed", "changed_at", "evict", "expendable", "in_use", "size")
 

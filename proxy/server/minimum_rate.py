@@ -6,8 +6,8 @@ from __future__ import annotations
 class MinimumRate:
     """Deadline by which a client must have transferred more bytes.
 
-    A client may fall behind `rate` (bytes per second) by at most `grace` seconds, and gains nothing by being further
-    ahead than that. Times are the event loop's.
+    A client may fall behind `rate` (bytes per second) by at most `grace` seconds. Being ahead extends this by no more.
+    Times are the event loop's.
     """
 
     __slots__ = ("_grace", "_rate", "deadline")

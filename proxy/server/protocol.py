@@ -40,12 +40,12 @@ from proxy.server.timeouts import STATE_KEY, timeouts_in_force
 from proxy.server.websocket_handover import hand_over
 
 PIPELINE_BUFFER: Final = 64 * 1024
-"""Bytes behind the current request from which reading is paused."""
+"""Bytes after the current request at which reading is paused."""
 DRAIN_LIMIT: Final = 256 * 1024
-"""Bytes of a body that are read and dropped after an early answer; beyond that the connection is closed."""
+"""Maximum bytes of a body that are read and dropped after an early answer; with more, the connection is closed."""
 
 _OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
-"""Keys of the lifespan's state that are the listener's, and not for apps."""
+"""Keys of the lifespan's state that belong to the listener, and are hidden from apps."""
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -210,7 +210,7 @@ class HttpProtocol(asyncio.Protocol):
         return budget.open(lambda: self.evict("memory")) if budget is not None else None
 
     def retain_body(self) -> None:
-        """Enter the current request's body in the memory budget, because its app may hold it until it has answered."""
+        """Charge the current request's body to the memory budget, because its app may hold it until it has answered."""
         if self._exchange is not None:
             self._exchange.retains_body = True
 
@@ -238,7 +238,7 @@ class HttpProtocol(asyncio.Protocol):
     def _become_websocket(self, head: RequestHead) -> None:
         self._closing = True
         self._leave()
-        self._input.resume()  # the WebSocket protocol pauses by itself
+        self._input.resume()  # the WebSocket protocol has its own flow control
         hand_over(head, self._rest, self._transport, self._config, self._server_state, self._app_state)
 
     # -- the exchange's connection
@@ -270,7 +270,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._dropped = 0
         if self._body is None:
-            self._in_task = exchange.in_task  # still releasing its resources: the next request waits for a task, too
+            self._in_task = exchange.in_task  # still releasing resources: the next request needs a task, too
             self._rest_for_next()
             self._in_task = False
         self._input.resume()
@@ -280,18 +280,18 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.await_next_request()
         if self._rest and self._queue.pass_is_long:
             self._input.resume_by_queue(large=False)
-        elif not self._advancing:  # else `_read_requests` goes on: a pipeline of refusals must not nest
+        elif not self._advancing:  # otherwise `_read_requests` continues: a pipeline of refusals must not recurse
             self._proceed()
 
     def _proceed(self) -> None:
-        """Process the received bytes, and close where none can follow."""
+        """Process the received bytes, and close if none can follow."""
         if self._rest:
             self._advance()
         if self._half_closed and self._exchange is None and not (self._closing or self._input.is_queued):
             self._close() if not self._heads.begun else self._refuse(HTTPStatus.BAD_REQUEST)
 
     def break_off(self) -> None:
-        """Close within an answer."""
+        """Close during an answer, so that the client notices that it is incomplete."""
         if self._exchange is not None:
             self._exchange.disconnect()
         self._closing = True
@@ -309,7 +309,7 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer with `status` where no answer has begun, disconnect the app, and close."""
+        """Answer with `status` if no answer has begun, disconnect the app, and close."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.disconnect()
@@ -329,7 +329,7 @@ class HttpProtocol(asyncio.Protocol):
         return owed and self._deadline.is_within_request
 
     def _close(self) -> None:
-        """Close once everything is written; linger where the client may still be sending."""
+        """Close once everything is written; linger if the client may still be sending."""
         if self._body is not None or self._rest or self._leaving:
             self._linger()
         else:
@@ -337,7 +337,7 @@ class HttpProtocol(asyncio.Protocol):
             self.output.close()
 
     def _linger(self) -> None:
-        """Close, and drop what the client sends until it has closed too."""
+        """Close, and drop all bytes until the client has closed too."""
         self._closing = True
         self._rest = b""
         self._deadline.close()
@@ -351,13 +351,13 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def stalled_since(self) -> float | None:
-        """The loop's time since which the request waits for the client; None while it does not."""
+        """The loop's time since which the request has waited for the client; None if it does not wait."""
         if self.output.is_paused:
             return self.output.paused_at
         return self._exchange.waiting_since if self._exchange is not None else None
 
     def evict(self, limit: str) -> None:
-        """End the current request: with a 503 where its answer has not begun, else by closing the connection."""
+        """End the current request: with a 503 if its answer has not begun, otherwise by closing the connection."""
         self.evicted_for = limit
         if self._exchange is None or self._exchange.begun:
             if self._exchange is not None:

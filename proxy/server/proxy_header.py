@@ -34,7 +34,7 @@ class MalformedHeaderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """A header. `source`: the client's address and port, None if the proxy connects for itself or does not know it.
+    """A header. `source`: the client's address and port; None if the proxy connects for itself, or does not know them.
 
     `length` is its size in bytes; the client's bytes follow.
     """

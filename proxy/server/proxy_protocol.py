@@ -2,9 +2,9 @@
 
     bytes ─▶ parse_header ─▶ HttpProtocol, on a transport whose peer is the client that the header names
 
-All following layers see an ordinary connection, WebSockets included. A connection that must begin with a header and
-does not is closed without an answer, because guessing would let clients write their own. `ProxyProtocolPolicy` decides
-which connections must; the app passes it to the server through its lifespan state, under `STATE_KEY`.
+All later layers see an ordinary connection, WebSockets included. A connection that lacks a required header is closed
+without an answer. Optional headers would let clients write their own. `ProxyProtocolPolicy` decides which connections
+require one; the app passes it to the server through its lifespan state, under `STATE_KEY`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ LocalAddress = tuple[str, int | None] | None
 
 
 class ProxyProtocolPolicy:
-    """The rule in force: which new connections begin with a header.
+    """The rule in force for the connections that must begin with a header.
 
-    `trusted`: the peers whose connections do, None for no peers. `exempt` returns True for local addresses whose
-    connections never do. `header_timeout`: seconds for the header to arrive.
+    `trusted`: the peers whose connections must; None for no peers. `exempt` returns True for local addresses whose
+    connections never have one. `header_timeout`: seconds for the header to arrive.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ def create_protocol(
 
 
 class ProxyProtocol(asyncio.Protocol):
-    """One connection until its header has been read, or none is expected."""
+    """A connection until its header has been read, or until it is known to have none."""
 
     def __init__(
         self, http: Callable[[], asyncio.Protocol], policy: ProxyProtocolPolicy, server_state: ServerState
@@ -158,7 +158,7 @@ class _ProxiedTransport:
 
 
 class _ProxiedSocket:
-    """The socket of such a transport, from which uvicorn reads the peer."""
+    """The socket of a `_ProxiedTransport`, from which uvicorn reads the peer."""
 
     def __init__(self, wrapped: socket.socket, peer: tuple[str, int]) -> None:
         self._wrapped, self._peer = wrapped, peer

@@ -1,4 +1,4 @@
-"""Caches of what recurs. They take only keys whose bytes came before, so that others cost little. Pure."""
+"""Caches that store only recurring keys, so that keys that come once cost little. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ V = TypeVar("V")
 
 
 class Recurrence:
-    """The hashes of what came lately, the oldest forgotten first. Two with the same hash count as one."""
+    """The hashes of recent data; the oldest are dropped first. Data with equal hashes count as equal."""
 
     def __init__(self, size: int) -> None:
         self._size: Final = size
         self._hashes: Final[dict[int, None]] = {}
 
     def recurs(self, data: bytes) -> bool:
-        """Return whether these bytes came before, and remember them."""
+        """Return whether these bytes came before, and record them."""
         key = hash(data)
         if key in self._hashes:
             return True
@@ -28,9 +28,9 @@ class Recurrence:
 
 
 class RecurringValues(Generic[K, V]):
-    """Values by key, at most `size`; a full cache drops the one that was added first.
+    """Values by key, at most `size`; a full cache drops the oldest one.
 
-    A subclass reads `_values` itself, where a call would cost as much as the lookup.
+    For speed, subclasses may read `_values` directly: a call would cost as much as the lookup.
     """
 
     def __init__(self, size: int) -> None:
@@ -39,7 +39,7 @@ class RecurringValues(Generic[K, V]):
         self._recurrence: Final = Recurrence(4 * size)
 
     def _recurs(self, data: bytes) -> bool:
-        """Return whether what these bytes mean is to be cached: they came before."""
+        """Return whether to cache the value of these bytes: they came before."""
         return self._recurrence.recurs(data)
 
     def _cache(self, key: K, value: V) -> None:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 HEAD_LIMIT: Final = 16 * 1024
-"""Bytes of a target with all header names and values, or of trailers, from which Node refuses them."""
+"""Bytes at which Node refuses a request: of target, header names and values together, or of trailers."""
 
 
 class RefusedRequest(Exception):

@@ -1,7 +1,7 @@
-"""Request heads: their meaning for the connection, and the checks that refuse some. Pure.
+"""Request heads: their effect on the connection, and the checks after the parser's. Pure.
 
-llhttp has validated the syntax of a head. The checks here are those that RFC 9110 and RFC 9112 require in addition, or
-that Node's server makes after its parser.
+llhttp has validated the syntax of a head. RFC 9110 and RFC 9112 require the further checks in this module, or Node's
+server makes them after its parser.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RequestHead:
 
     `headers` have lower-case names; a tuple where they recur, a list otherwise. `length` is the body's size in
     bytes, None if it is chunked. `websocket`: it offers an upgrade to a WebSocket; all other upgrades are ignored
-    (RFC 9110 §7.8). `recurs`: it belongs to several requests, and its consequences are worth caching.
+    (RFC 9110 §7.8). `recurs`: it belongs to several requests, so that results for it are worth caching.
     """
 
     method: str

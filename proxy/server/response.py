@@ -85,7 +85,7 @@ class ResponseFramer:
     def frame(self, body: bytes, *, more: bool) -> bytes:
         """Return the encoded next part of the body; nothing if the response has no body.
 
-        Bytes beyond the announced length are cut off. In that case, or where bytes are missing at the end, `broken`
+        Bytes beyond the announced length are cut off. In that case, or if bytes are missing at the end, `broken`
         becomes True and `keep_alive` False.
         """
         if self._delimiter == "length":
@@ -105,9 +105,9 @@ class ResponseFramer:
 
 
 def whole_response(status: int, headers: Iterable[Header], added: Iterable[Header], body: bytes) -> bytes | None:
-    """Return the bytes of a complete response on an HTTP/1.1 connection that persists, to another method than `HEAD`.
+    """Return the bytes of a complete response on a persistent HTTP/1.1 connection, to a method other than `HEAD`.
 
-    Return None if its recurring headers do not say just that: the response needs a `ResponseFramer`.
+    Return None if its recurring headers do not fit that: the response then needs a `ResponseFramer`.
     """
     if not isinstance(headers, tuple):
         return None

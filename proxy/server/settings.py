@@ -9,7 +9,7 @@ from proxy.server.websocket import WebSocketProtocol
 
 
 def uvicorn_settings() -> dict[str, Any]:
-    """Return the `uvicorn.Config` arguments with which it behaves like Node and adds nothing to answers."""
+    """Return the `uvicorn.Config` arguments with which uvicorn behaves like Node and adds nothing to answers."""
     return {
         "http": create_protocol,
         "ws": WebSocketProtocol,

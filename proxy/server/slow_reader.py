@@ -10,7 +10,7 @@ from proxy.server.timeouts import ClientTimeouts
 from proxy.websocket.link import acknowledged
 
 CHECKS: Final = 8
-"""Number of checks of a slow reader within the time by which it may fall behind."""
+"""Number of checks within the time by which a slow reader may fall behind."""
 
 
 class SlowReaderWatch:

@@ -1,4 +1,4 @@
-"""Timeouts of client connections, and their location in the lifespan state.
+"""Timeouts of client connections, which the app passes to the server.
 
 The app passes a `ListenerTimeouts` to the server through its lifespan state, under `STATE_KEY`, and replaces `current`
 at a reload. A connection reads it once, when it opens. Without one, the defaults apply.

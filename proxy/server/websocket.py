@@ -1,9 +1,9 @@
 """A WebSocket protocol for uvicorn that answers handshakes like Node's `ws` and adds no headers of its own.
 
-It does not extend uvicorn's protocol, because nothing of that would remain: it loses a request's exact target,
+It does not extend uvicorn's protocol, of which nothing would remain. That protocol loses a request's exact target,
 compresses, adds `Date` and `Content-Type`, buffers the body of a refusal, logs the query, closes with 1012, reports
-every end as 1005, and treats a peer as dead whose pong it has not read. uvicorn's HTTP protocol only needs the methods
-here: they accept a head and a transport, and `shutdown`.
+every end as 1005, and treats a peer as dead while its pong is unread. uvicorn's HTTP protocol needs only the methods
+defined here.
 
     head ─▶ refused (400, 405) like an invalid handshake by `ws`
          └▶ app ─▶ refused (websocket.http.response, or 403 for a close)
@@ -45,7 +45,7 @@ from proxy.websocket.relay import Relay
 logger = logging.getLogger("scribe_proxy")
 
 MAX_EARLY_BYTES = 64 * 1024
-"""Bytes of a client before its acceptance from which reading is paused. RFC 6455 §4.1 forbids them."""
+"""Bytes of a client that is not accepted yet at which reading is paused. RFC 6455 §4.1 forbids such bytes."""
 _RANDOM = random.SystemRandom()
 REFUSAL_LINGER = 5.0
 """Seconds for a refused client to read its answer."""
@@ -54,7 +54,7 @@ REFUSAL_LINGER = 5.0
 class WebSocketProtocol(asyncio.Protocol):
     """One client connection, from its handshake on.
 
-    `random_fraction` returns a number in [0, 1), which decides when within the drain time it is closed.
+    `random_fraction` returns a number in [0, 1), which determines the time of its close within the drain time.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class WebSocketProtocol(asyncio.Protocol):
         }
 
     async def _run(self, scope: Scope) -> None:
-        """Await the app, and complete what it leaves open. A `Failure` is answered as by the gateway."""
+        """Await the app, and complete its answer. A `Failure` is answered as by the gateway."""
         try:
             await self._config.loaded_app(scope, self._receive, self._send)
         except PeerGone:
@@ -245,7 +245,7 @@ class WebSocketProtocol(asyncio.Protocol):
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
     async def _receive_message(self, peer: Peer) -> str | bytes | Closed:
-        """Return the next message; from then on the app uses what it holds, until it waits for another."""
+        """Return the next message. The app counts as using it until it waits for another."""
         if self._account is None:
             return await peer.receive()
         self._account.in_use = False

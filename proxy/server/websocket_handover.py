@@ -19,7 +19,7 @@ def hand_over(
     server_state: ServerState,
     app_state: dict[str, Any],
 ) -> None:
-    """Hand a connection over as uvicorn's protocol does: the head as bytes, then the following bytes."""
+    """Hand a connection over as uvicorn's protocol does: the head as bytes, then the bytes after it."""
     lines = [b"%b %b HTTP/1.1\r\n" % (head.method.encode(), head.target)]
     lines += [b"%b: %b\r\n" % header for header in head.headers]
     protocol = cast("Any", config.ws_protocol_class)(config=config, server_state=server_state, app_state=app_state)

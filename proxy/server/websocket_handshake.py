@@ -1,4 +1,4 @@
-"""Heads of a WebSocket handshake: reading a client's, checking it as `ws` does, writing the answer's."""
+"""Read the head of a client's WebSocket handshake, check it as `ws` does, and write the head of the answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from proxy.types import RawHeaders
 
 KEY: Final = re.compile(rb"[+/0-9A-Za-z]{22}==")
-"""16 bytes in base64."""
+"""A `Sec-WebSocket-Key`: 16 bytes in base64."""
 VERSION: Final = re.compile(rb"\+?0*(?:13|8)(?:\.0*)?")  # which `ws` reads as a number
 
 

@@ -87,7 +87,7 @@ class FrameFilter:
 
     @property
     def between_frames(self) -> bool:
-        """True if the bytes passed so far end at a frame boundary."""
+        """True if the forwarded bytes end at a frame boundary."""
         return not self._remaining and not self._head
 
     def feed(self, data: bytes) -> bytes:
@@ -119,7 +119,7 @@ class FrameFilter:
         return self.flush()
 
     def flush(self) -> bytes:
-        """Return the bytes that are held, and hold them no longer."""
+        """Return the held bytes, and stop holding them."""
         held, self._held = bytes(self._held), bytearray()
         return held
 

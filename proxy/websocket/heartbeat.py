@@ -3,7 +3,8 @@
 TCP reports a closed end, but takes minutes to report one that froze or lost its network. A quiet end is therefore
 pinged, and an unanswered ping means that it is dead. Four conditions must not count against an end:
 
-- Data is queued for a slow receiver, possibly with the ping in it. Any progress keeps it alive. It is dead after
+- Data is queued for a slow receiver, possibly with the ping in it. Any progress shows that it is alive. It is dead
+  after
   `stall` seconds without progress, or after `timeout` seconds with unacknowledged bytes in flight. Bytes that its
   kernel acknowledges at once are not progress, because the kernel of a frozen process does that too.
 - Reading from it is paused because the other leg is slow: its answer may wait in this process's socket buffer.
@@ -17,13 +18,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 MAX_LATENESS = 0.1
-"""Seconds behind schedule from which a check declares no end dead, because answers may wait unread."""
+"""Seconds behind schedule at which a check declares no end dead, because answers may wait unread."""
 POLL_INTERVAL = 0.25
 """Seconds between checks of a ping that is still queued or in flight."""
 
 
 class Action(Enum):
-    """The result of a check that is not simply a delay until the next check."""
+    """The result of a check, other than a delay until the next one."""
 
     PING = "ping"
     DEAD = "dead"

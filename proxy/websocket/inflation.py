@@ -1,6 +1,6 @@
 """Read messages from compressed frames (permessage-deflate, RFC 7692). Pure.
 
-The gateway relays such frames as they are and never offers the extension; only the shadow reads them.
+The gateway relays such frames unchanged and never offers the extension. Only the shadow reads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Timing of an open WebSocket and the state of its socket, for relayed and native connections."""
+"""Timeouts of an open WebSocket and the state of its socket, for relayed and native connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from proxy.websocket.heartbeat import LinkState
 from proxy.websocket.send_queue import measure
 
 DRAIN_SPREAD: Final = 0.8
-"""Part of the time for draining over which WebSockets are closed; the rest is for their closing handshakes."""
+"""Fraction of the drain time over which WebSockets are closed; the rest is for their closing handshakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Timing:
 
     @property
     def stall(self) -> float:
-        """Seconds without progress after which an end with a full buffer is dead: as long as a quiet end lives."""
+        """Seconds without progress after which an end with a full buffer is dead: the same as for a quiet end."""
         return self.ping_interval + self.ping_timeout
 
 
@@ -46,6 +46,6 @@ def acknowledged(transport: asyncio.Transport, written: int) -> int:
 def drain_delay(drain_time: float | None, fraction: float) -> float:
     """Return the seconds of a shutdown until a WebSocket is closed. `fraction`: random, of [0, 1).
 
-    Clients that are all closed at one moment all reconnect at one moment.
+    Clients that are all closed at once would all reconnect at once.
     """
     return (drain_time or 0.0) * DRAIN_SPREAD * fraction

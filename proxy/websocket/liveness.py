@@ -14,7 +14,7 @@ class LivenessMonitor:
     """The heartbeat of one connection, with its timer.
 
     `written` returns the bytes written to the connection so far. `send_ping` writes a ping and then calls
-    `ping_written`; where a frame is unfinished it may do so later. `dead` is called once, for a dead end.
+    `ping_written`, possibly later if a frame is unfinished. `dead` is called once, for a dead end.
     """
 
     __slots__ = (

@@ -42,7 +42,7 @@ INTERNAL_ERROR: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
 
 HIGH_WATER = 64 * 1024
-"""Bytes of messages not yet received by the app from which reading is paused."""
+"""Bytes of messages, not yet received by the app, at which reading is paused."""
 END_GRACE = 1.0
 """Seconds without progress that an app has to receive and answer the messages before the client's end."""
 JOIN_LIMIT = 64 * 1024
@@ -169,7 +169,7 @@ class Peer(asyncio.Protocol):
         if len(data) >= LARGE:
             self._input.resume_by_queue(large=True)
         if self._input_ended:
-            return  # closing a socket with unread bytes resets it, and the close frame is lost: read and drop
+            return  # read and drop: closing a socket with unread bytes resets it, and the close frame is lost
         try:
             for event in self._messages.feed(data):
                 if isinstance(event, PingReceived):
@@ -238,7 +238,7 @@ class Peer(asyncio.Protocol):
     # -- the end
 
     def _end_after_inbox(self, conclude: Callable[[], None]) -> None:
-        """Call `conclude` once the app has received all queued messages; Node's handlers run before the close too."""
+        """Call `conclude` once the app has received all queued messages: Node's handlers run before the close too."""
         if self._input_ended:
             return
         self._input_ended = True
@@ -335,5 +335,5 @@ class Peer(asyncio.Protocol):
 
 
 def _memory_of(message: Message) -> int:
-    """Return the bytes that a queued message takes, more than none for an empty one."""
+    """Return the bytes that a queued message takes; more than 0 even for an empty one."""
     return sys.getsizeof(message)

@@ -23,12 +23,12 @@ class ProgressTimeout:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start, or start again, from the present progress."""
+        """Start, or restart, from the present progress."""
         self.cancel()
         self._wait(self._progress())
 
     def cancel(self) -> None:
-        """Do not expire any more."""
+        """Stop, without expiring."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -59,7 +59,7 @@ class Relay:
     def observe(self, observe: Callable[[bool, bytes], None]) -> None:
         """Call `observe` with all bytes that pass, and True for the client's; with none at an end. Precedes `join`.
 
-        It must not raise. A relay that is not observed does nothing for it.
+        `observe` must not raise. Relays without an observer have no cost for it.
         """
         self._client.observe(partial(observe, True))
         self._legacy.observe(partial(observe, False))
@@ -110,7 +110,7 @@ class Relay:
             self.ended.set()
 
     def _progress(self) -> int:
-        """Return the acknowledged bytes: an end that still acknowledges earlier ones is not slow to close."""
+        """Return the acknowledged bytes, because an end that still acknowledges bytes is making progress."""
         return self._client.acknowledged() + self._legacy.acknowledged()
 
 

@@ -17,11 +17,11 @@ if sys.platform == "linux":
     import termios
 
     def measure(fd: int) -> tuple[int, int]:
-        """Return the bytes in the send queue of the TCP socket `fd`, and those of them that are on the network."""
+        """Return the bytes in the send queue of the TCP socket `fd`, and how many of them are on the network."""
         try:
             queued = _query(fd, termios.TIOCOUTQ)
             return queued, queued - _query(fd, UNSENT)
-        except (OSError, ValueError):  # closed meanwhile, or not a TCP socket
+        except (OSError, ValueError):  # a closed socket, or not TCP
             return 0, 0
 
     def _query(fd: int, request: int) -> int:

@@ -20,7 +20,7 @@ from proxy.gateway.errors import BadAnswer, Failure, Reset
 from proxy.types import HeaderFields
 
 HIGH_WATER = 256 * 1024
-"""Bytes of a response's body, not yet taken, from which reading is paused."""
+"""Bytes of a response's body, not yet taken, at which reading is paused."""
 
 
 class Connection(asyncio.Protocol):
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         response = self.response
         if response.complete:
-            self.close()  # no request is pending: for example a 408 for an idle connection
+            self.close()  # bytes without a pending request, such as a 408 for an idle connection
             return
         try:
             response.feed(data)

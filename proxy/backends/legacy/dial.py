@@ -85,7 +85,7 @@ class Dialer:
 
 
 def interleaved(addresses: Sequence[tuple[int, Address]]) -> list[tuple[int, Address]]:
-    """Return the addresses with alternating families, beginning with that of the first; otherwise in their order."""
+    """Return the addresses with alternating families, the first one's first; within a family, the order stays."""
     preferred = [each for each in addresses if each[0] == addresses[0][0]]
     others = [each for each in addresses if each[0] != addresses[0][0]]
     return [each for each in chain.from_iterable(zip_longest(preferred, others)) if each is not None]

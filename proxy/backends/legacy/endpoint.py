@@ -37,8 +37,8 @@ class TlsSettings:
 class Endpoint:
     """The address of the legacy.
 
-    `unix` is the path of a Unix domain socket, else empty. `base` has no trailing slash. `authority` is `Host` where
-    the client sent none. `host_header` is `preserve` (the client's), `upstream` (the authority), or a name of its own.
+    `unix`: the path of a Unix domain socket, or empty. `base` has no trailing slash. `authority`: the `Host` of a
+    request without one. `host_header` is `preserve` (the client's), `upstream` (the authority), or a name of its own.
     """
 
     host: str

@@ -1,8 +1,8 @@
 """Find the end of a response in the bytes of a connection (RFC 9112). Pure: bytes in, events as state.
 
-Requests and answers on a connection must stay in step, so a response is complete exactly at the byte that its framing
-gives. Bytes beyond that are `excess`, and their connection is not reused. A response with ambiguous framing is
-malformed, as in nginx: two lengths, a length with a transfer coding, `chunked` twice.
+A response is complete exactly at the byte that its framing gives, because the next request's answer follows there.
+Bytes beyond it are `excess`, and the connection is not reused. A response with ambiguous framing is malformed, as in
+nginx: two lengths, a length with a transfer coding, `chunked` twice.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class ResponseReader:
     requested 101 is complete with its head, and `excess` are the first bytes of the other protocol.
     """
 
-    # one object per response: defaults that most of them never change are class attributes
+    # one object per response; for speed, defaults that most responses never change are class attributes
     head: ResponseHead | None = None
     complete = continued = False
     excess = b""
@@ -121,7 +121,7 @@ class ResponseReader:
             self.body.append(data)
 
     def end(self) -> bool:
-        """Return True if the response is complete now that the connection has ended."""
+        """Return True if the end of the connection completes the response."""
         if self.head is not None and self.head.framing == "close":
             self.complete = True
         return self.complete
@@ -142,7 +142,7 @@ class ResponseReader:
         return data
 
     def _read_small(self, head: bytes) -> bool:
-        """Parse a final response's head where a quick check finds no irregularity; return False for any other."""
+        """Parse a final response's head that passes a quick check for irregularities; return False for any other."""
         if self._recurring is not None:
             known = self._recurring.find(head, self._head_only, self._upgrade)
             if known is not None:

@@ -1,4 +1,4 @@
-"""Select the headers that are forwarded. Pure; `proxy.gateway.forwarding` writes those about the client.
+"""Select the headers to forward. Pure; `proxy.gateway.forwarding` writes the headers about the client.
 
 Hop-by-hop headers (RFC 9110 §7.6.1) apply to one connection and are removed, as are the headers that `Connection`
 names. All others pass in their order, including duplicates.
@@ -87,6 +87,6 @@ def request_headers(scope: Scope, request_id: bytes) -> RawHeaders:
 
 
 def unidentified_headers(headers: HeaderFields) -> RawHeaders:
-    """Return the headers of a request that pass on, without `X-Request-Id`."""
+    """Return the headers of a request that are forwarded, without `X-Request-Id`."""
     dropped = dropped_names(headers)
     return [header for header in headers if header[0] not in dropped and header[0] != b"x-request-id"]

@@ -4,8 +4,8 @@
     client ◀── send ───── (6) body ◀─ (5) head ◀────── (4) wait: answer, 100, timeout, disconnect
 
 The head is sent once the body has begun (see `unfinished_bodies`), and the body as it arrives, while the answer may
-already be received. Each side's pace limits the other, and only a small buffer is held. A request fails (see `errors`)
-only before its answer has begun; a truncated answer is truncated for the client too, never completed.
+already be received. The slower side limits the pace, and only a small buffer is held. A request fails (see `errors`)
+only before its answer has begun. A truncated answer is truncated for the client too, and never completed.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from proxy.gateway.timeouts import Timeouts
 from proxy.types import HeaderFields
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
-"""Methods that may be sent again where an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
+"""Methods that may be sent again if an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
 _ANY_AGE = float("inf")
 DISCONNECT_WATCH_DELAY = 0.2
 """Seconds of waiting for an answer after which the client is watched for its disconnect."""
 
 UNFINISHED = 2
-"""One of this many connections may carry a request whose body has not ended."""
+"""Requests with an unfinished body may use one in this many connections."""
 UNFINISHED_PER_CLIENT = 8
-"""The same of one client."""
+"""Requests with an unfinished body of one client may use one in this many connections."""
 
 
 class HttpUpstream:
@@ -108,8 +108,8 @@ class HttpUpstream:
 class _Upload:
     """The request on its way to legacy: the head, then the body as the client sends it.
 
-    `complete` once all of it has been written, or there is no body; `waiting` while it waits for the client; `progress`
-    is the loop's time of the last part.
+    `complete`: all of it has been written, or there is no body. `waiting`: it waits for the client. `progress`: the
+    loop's time of the last part.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class _Upload:
         self._unsent = request.head
         self.complete = not request.encoded.has_body
 
-    # defaults that most requests, without a body and answered soon, never change
+    # for speed, class attributes: most requests have no body and are answered soon, and never change these
     client_gone = waiting = _slow = False
     progress = 0.0
     _task: asyncio.Task[None] | None = None
@@ -132,7 +132,7 @@ class _Upload:
         if not self.complete:
             self._task = asyncio.get_running_loop().create_task(self._run())
             if not request.expects_continue:
-                await asyncio.sleep(0)  # lets the task take its first step, which receives that part
+                await asyncio.sleep(0)  # lets the task that receives the available part run
             self._slow = not self._task.done()
         if self._unsent:
             self._write(b"")
@@ -204,7 +204,7 @@ class _Forwarding:
         self._sending = False
 
     async def run(self, started: StartedExchange | None = None) -> None:
-        """Run steps 2 to 6, and once more on a new connection where an idle one was closed during a safe request."""
+        """Run steps 2 to 6; repeat them once on a new connection if an idle one was closed during a safe request."""
         request = self._request.encoded
         safe = request.method in SAFE_METHODS and not request.has_body
         if started is not None:
@@ -238,7 +238,7 @@ class _Forwarding:
             self._pool.release(connection)
 
     def _supervise(self) -> None:
-        """End an exchange whose client has disconnected, or whose legacy makes no progress."""
+        """End an exchange if its client has disconnected, or if legacy makes no progress."""
         self._upload.watch()
         connection = self._connection
         limit = self._timeouts.idle if connection.has_head else self._timeouts.response

@@ -1,11 +1,11 @@
-"""How long a connection may stay open and idle. Pure; times are the event loop's."""
+"""Limits on the time that a connection may be open and idle. Pure; times are the event loop's."""
 
 from __future__ import annotations
 
 from typing import Final
 
 DEFAULT_IDLE_LIMIT: Final = 15.0
-"""Seconds for which a connection may be idle where legacy sends no `Keep-Alive: timeout`."""
+"""Seconds that a connection may be idle if legacy sends no `Keep-Alive: timeout`."""
 IDLE_MARGIN: Final = 1.0
 """Seconds before legacy's own limit at which an idle connection is no longer used."""
 
@@ -26,7 +26,7 @@ class Lifetime:
         self._idle_limit = max(idle_limit - IDLE_MARGIN, 0.0)
 
     def rest(self, now: float, keep_alive: float, max_age: float) -> bool:
-        """Begin to be idle, for at most `keep_alive` seconds; return False if the connection has its `max_age`."""
+        """Begin to be idle, for at most `keep_alive` seconds; return False if the connection has reached `max_age`."""
         retired_at = self._opened_at + max_age
         if now >= retired_at:
             return False

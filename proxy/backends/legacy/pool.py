@@ -131,7 +131,7 @@ class Pool:
             timer.cancel()
 
     def _give_back(self, waiter: asyncio.Future[Connection | None]) -> None:
-        """Pass on what a waiter received in the iteration in which it was cancelled."""
+        """Pass on the connection or slot that a waiter received in the iteration in which it was cancelled."""
         if not waiter.done() or waiter.cancelled() or waiter.exception() is not None:
             return
         connection = waiter.result()

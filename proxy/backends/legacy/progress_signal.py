@@ -1,4 +1,4 @@
-"""Wake those that wait for the progress of an exchange."""
+"""Wake the callers that wait for the progress of an exchange."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class ProgressSignal:
-    """The next progress of an exchange: for one caller that waits, or for `receiver`, and for its request's body."""
+    """A signal of an exchange's progress, for one waiting caller or `receiver`, and for the sender of the body."""
 
     __slots__ = ("_first", "_loop", "_next", "receiver")
 
@@ -27,7 +27,7 @@ class ProgressSignal:
             self._next = None
 
     async def wait_before_body(self, seconds: float) -> None:
-        """Return at the next progress, or after `seconds`. For the body, which another task sends."""
+        """Return at the next progress, or after `seconds`. Used by the task that sends the body."""
         self._first = self._loop.create_future()
         await asyncio.wait((self._first,), timeout=seconds)
 

@@ -1,6 +1,6 @@
-"""Encode a request for legacy: one head, and a body framed exactly as the head announces. Pure.
+"""Encode a request for legacy: the head, and a body with exactly the framing that the head announces. Pure.
 
-The server may deliver fewer or more bytes than the head announces. Such a request is never completed, because legacy
+The server may deliver fewer or more bytes than the head announces. Such a request is never completed. Otherwise legacy
 would read the next caller's request on that connection as a part of this body, or the reverse.
 """
 
@@ -47,7 +47,7 @@ class RequestBody:
             raise BodyMismatch
         self.complete = last
         if self._left == 0 and not last:
-            self._withheld += data  # legacy must not receive a complete request that may still turn out longer
+            self._withheld += data  # legacy must not receive a complete request of which more may follow
             return b""
         return self._withheld + data
 

@@ -1,6 +1,6 @@
-"""Requests without a body that were sent to legacy without a task, on an idle connection.
+"""Send requests without a body to legacy on an idle connection, without creating a task.
 
-Most answers arrive completely with their first bytes. A task takes an exchange over where the answer arrives in parts,
+Most answers arrive completely with their first bytes. A task takes over an exchange if the answer arrives in parts,
 the connection fails, or the client must be watched for its disconnect.
 """
 
@@ -59,7 +59,7 @@ class StartedExchange:
 
 
 class StartedExchanges:
-    """The exchanges of one pool without a task. Each makes progress at the latest after 2 * `delay` seconds."""
+    """The exchanges of one pool without a task. Each is answered or handed over within 2 * `delay` seconds."""
 
     def __init__(self, pool: Pool, delay: float) -> None:
         self.pool, self._delay = pool, delay
@@ -86,7 +86,7 @@ class StartedExchanges:
         return exchange
 
     def _end_waits(self) -> None:
-        """Hand over the exchanges that have waited for `delay`; one timer serves all."""
+        """Hand over the exchanges that have waited for `delay` seconds; one timer serves all."""
         loop = asyncio.get_running_loop()
         self._timer = None
         before = loop.time() - self._delay

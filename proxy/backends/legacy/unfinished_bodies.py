@@ -4,7 +4,7 @@ first part within `delay` ─▶ whole? ── yes ─▶ connect, send all
                                └─ no ──▶ a free slot? ── yes ─▶ connect, send what comes
                                               └─ no ──▶ buffer, until the body is whole or a slot is free
 
-Clients whose bodies do not come, or stop after the first byte, would otherwise hold the connections that others need.
+Without this limit, clients whose bodies stall would occupy the connections that others need.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.types import Message, Receive
 from proxy.gateway.errors import Overloaded
 
 BUFFER: Final = 32 * 1024
-"""Bytes of a body after which a request without a slot reads no more."""
+"""Buffered bytes of a body at which a request without a slot stops reading."""
 
 
 class ClientGone(Exception):
@@ -28,7 +28,7 @@ class ClientGone(Exception):
 
 
 class UnfinishedBodies:
-    """The slots of requests that legacy has without the end of their body.
+    """The slots of requests that legacy has received without the end of their body.
 
     There are `limit` slots, at most `per_client` for each client; a client without a key (None) has only the former.
     """
@@ -47,7 +47,7 @@ class UnfinishedBodies:
     async def body_of(
         self, receive: Receive, client: str | None, *, delay: float, timeout: float
     ) -> AsyncIterator[Receive]:
-        """Wait until legacy may get the request; give a `receive` of all of its body.
+        """Wait until the request may be sent to legacy; yield a `receive` of its whole body.
 
         `delay`: seconds to wait for the first part; 0 where the client may wait for a 100 Continue. `timeout`: seconds
         to wait for a slot while nothing is read. Raises `ClientGone`, or `Overloaded` without a slot.
@@ -63,7 +63,7 @@ class UnfinishedBodies:
             body.end()
 
     async def _take_slot(self, body: BufferedBody | None, client: str | None, timeout: float) -> bool:
-        """Return True with a slot, False if the body, which is read meanwhile, becomes whole before."""
+        """Return True with a slot; return False if the body, which is read meanwhile, is complete first."""
         if self._has_slot(client):
             self._clients[client] += 1
             return True
@@ -106,7 +106,7 @@ class UnfinishedBodies:
 
 
 class BufferedBody:
-    """A body of which the beginning is read before it is forwarded. `on_end` is called once, at its end."""
+    """A body whose beginning is read before it is forwarded. `on_end` is called once, at its end."""
 
     on_end: Callable[[], None] | None = None
 
