@@ -37,7 +37,7 @@ class _Work:
 
 
 class CaptureAgent:
-    """Captures for the jobs in a database. `config` has the routes' paths; without a database there are no jobs.
+    """Captures for the jobs in a database; without a database there are none. `config` has the routes' paths.
 
     `interval`: seconds between two checks for jobs. `max_pending`: maximum number of exchanges that wait to be stored,
     for each job.

@@ -1,8 +1,8 @@
 """Convert an exchange to an anonymised step of a recording. Pure.
 
-The output retains statuses, the paths, names and constants of the contract, and the kinds of values: null, booleans as
-false, the length of a list, an id as an id. Names that the contract does not contain are removed, because a name may be
-data itself; `AnonymizerTerms.named` retains them for a service without a contract.
+The output retains statuses, the paths, names and constants of the contract, and the kinds of values: null stays null,
+booleans become false, a list keeps its length, an id becomes another id. Names that the contract does not contain are
+removed, because a name may be data itself. For a service without a contract, `AnonymizerTerms.named` retains them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class AnonymizerTerms:
 
 
 class Unsuitable(Exception):
-    """Raised for an exchange that cannot be recorded, with the reason."""
+    """An exchange that cannot be recorded; the message is the reason."""
 
 
 def step(exchange: Exchange, terms: AnonymizerTerms, pseudonyms: Pseudonyms) -> dict[str, JSON]:

@@ -138,7 +138,7 @@ class CaptureJobs:
 
 
 def _bounded(captured: Sequence[CapturedExchange], each: int) -> list[CapturedExchange]:
-    """Return the first `each` of each operation and status; several processes may have captured more."""
+    """Return the first `each` of each operation and status: several processes together may have captured more."""
     left: dict[tuple[str, str], int] = {}
     result: list[CapturedExchange] = []
     for one in captured:

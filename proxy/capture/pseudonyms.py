@@ -24,7 +24,7 @@ _NO_DATE: Final = "2000-01-01T00:00:00.000Z"
 
 
 class Pseudonyms:
-    """The pseudonyms of one capture. `key` is secret; each capture has its own, and its own `shift` in ms."""
+    """The pseudonyms of one capture. Each capture has its own secret `key` and its own `shift` in ms."""
 
     def __init__(self, key: bytes, shift: int) -> None:
         self._key, self._shift = key, shift

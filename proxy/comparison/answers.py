@@ -1,4 +1,4 @@
-"""An answer as a client reads it: headers by name, the body's content coding undone, and its value. Pure."""
+"""Answers as a client reads them: headers by name, the body without its content coding, and its value. Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from proxy.types import JSON
 class DecodedAnswer:
     """One answer. Header names are in lower case; values of one name are joined by `, `, cookies by line breaks.
 
-    `body` is empty if it is too large to be parsed; then `blocks` are the digests of its content (of its coded bytes
-    where `is_coded`) and `length` is its size in bytes. `is_broken`: the content coding could not be undone. `clock` is
-    the time of the exchange in seconds since the epoch for a comparison by role, else None.
+    `body` is empty if it is too large to be parsed. Then `blocks` are the digests of its content (of its coded bytes
+    if `is_coded`), and `length` is its size in bytes. `is_broken`: the content coding could not be undone. `clock`:
+    the time of the exchange in seconds since the epoch for a comparison by role, otherwise None.
     """
 
     outcome: Outcome
@@ -49,12 +49,12 @@ class DecodedAnswer:
         return cls(*parts, blocks=body.blocks, length=length, is_coded=is_coded, clock=clock)
 
     def decoded(self, limit: int = LIMIT) -> DecodedAnswer:
-        """Return an answer as it was sent with its content coding undone; digests where that is larger than `limit`.
+        """Return a sent answer with its content coding undone, with digests in place of a body larger than `limit`.
 
         Raises OversizeError if it is too large even for digests.
         """
         codings = self.headers.get("content-encoding", "")
-        if not codings or not self.body:  # an answer to HEAD has the header of one to GET
+        if not codings or not self.body:  # an answer to HEAD has the header without the body
             return self
         try:
             return replace(self, body=decode(self.body, codings, limit))
@@ -76,28 +76,28 @@ class DecodedAnswer:
 
     @property
     def is_json(self) -> bool:
-        """Return whether the body claims to be JSON, of a coding that could be undone."""
+        """Return whether the content type is JSON and the content coding could be undone."""
         return not self.is_broken and is_json(media(self.content_type)[0])
 
     @cached_property
     def content(self) -> Content:
-        """Return the body as a value; as bytes where its coding could not be undone."""
+        """Return the body as a value, or as bytes if its coding could not be undone."""
         return Content("binary", self.body) if self.is_broken else read(self.body, self.content_type)
 
     @property
     def is_compact(self) -> bool:
-        """Return True if the body is as one serialiser writes its value, so that equal values have equal texts."""
+        """Return True if the body is what a standard serialiser writes, so that equal values have equal texts."""
         with suppress(ValueError, RecursionError):  # lone surrogates, deep nesting
             return self.body == to_json(self.content.as_json)
         return False
 
     @property
     def json_or_text(self) -> JSON:
-        """Return the value of a JSON body, else the text."""
+        """Return the value of a JSON body, otherwise the text."""
         return self.content.as_json if self.content.form == "json" else self.text
 
     def payload(self, content_type: str, body: bytes) -> JSON:
-        """Return the body as the contract reads it, reusing the parsed value where both readings agree."""
+        """Return the body as the contract reads it; reuse the parsed value if both readings agree."""
         content: Content | None = vars(self).get("content")
         if content is None and self.is_json:
             content = self.content
@@ -106,7 +106,7 @@ class DecodedAnswer:
         return read_payload(content_type, body)
 
     def digested(self) -> tuple[int, tuple[bytes, ...]]:
-        """Return the length and the digests of the body, which are computed where it is available."""
+        """Return the length and the digests of the body; compute them if the body is available."""
         if self.blocks:
             return self.length, self.blocks
         digests = content_digests(self.body, self.clock)

@@ -1,8 +1,8 @@
 """Align two arrays before their items are compared. Pure.
 
-Aligning first keeps the work linear, because nested arrays are compared only once. Items are paired by an identifying
-field, else by equality, else by equality except for ids and dates, else by index. Swapping the sides mirrors the
-result.
+Aligning first keeps the work linear, because nested arrays are compared only once. Items are paired by the first of
+these that works: an identifying field, equality, equality except for ids and dates, the index. Swapping the sides
+mirrors the result.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Alignment:
 def align(
     legacy: Sequence[JSON], native: Sequence[JSON], may_correspond: MayCorrespond, key: str | None, *, free: bool
 ) -> Alignment:
-    """Align two arrays. `key` is the field that a contract names; `free`: their order has no meaning."""
+    """Align two arrays. `key`: the identifying field that a contract names. `free`: their order has no meaning."""
     if not free and _is_unmoved(legacy, native):
         return _by_index(len(legacy), len(native))
     key = key or _identifying_key(legacy, native)
@@ -62,7 +62,7 @@ def _by_index(legacy: int, native: int) -> Alignment:
 
 
 def _is_unmoved(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
-    """Return whether at most one item differs from the one with its index, so that none can have moved."""
+    """Return whether at most one item differs from its counterpart by index, so that none can have moved."""
     return len(legacy) == len(native) and sum(map(ne, legacy, native)) < 2
 
 
@@ -78,14 +78,14 @@ def _identifying_key(legacy: Sequence[JSON], native: Sequence[JSON]) -> str | No
 
 
 def _fields(items: Sequence[JSON]) -> set[str]:
-    """Return the fields that every item has; none if one is not an object."""
+    """Return the fields that every item has; none if an item is not an object."""
     if not items or not all(isinstance(item, dict) for item in items):
         return set()
     return set.intersection(*(set(item) for item in items if isinstance(item, dict)))
 
 
 def _values(items: Sequence[JSON], key: str) -> set[Hashable] | None:
-    """Return the values of a field, None if they do not identify the items."""
+    """Return the values of a field; None if they do not identify the items."""
     values = [item.get(key) if isinstance(item, dict) else None for item in items]
     if not _IDENTIFYING.issuperset(map(type, values)):
         return None
@@ -102,7 +102,7 @@ def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
 
 
 def _only_keys_differ(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
-    """Return True if items at the same index differ only in the key, and no other order has that property."""
+    """Return True if items at the same index differ only in the key, which holds for no other order."""
     if len(legacy) != len(native) or any(map(ne, _without(legacy, key), _without(native, key))):
         return False
     return sorted(map(repr, legacy)) != sorted(map(repr, native))
@@ -132,7 +132,7 @@ class _Matching:
         self._unmatched_legacy, self._unmatched_native = list(range(len(legacy))), list(range(len(native)))
 
     def match(self, identify: Callable[[JSON], Hashable]) -> None:
-        """Match unmatched items of one identity in their order; None identifies nothing."""
+        """Match unmatched items of the same identity, in order; items of identity None are not matched."""
         if not self._unmatched_legacy or not self._unmatched_native:
             return
         candidates: dict[Hashable, deque[int]] = {}
@@ -145,7 +145,7 @@ class _Matching:
         self._drop_matched()
 
     def match_rest(self, may_match: Callable[[JSON, JSON], bool]) -> None:
-        """Match the remaining items in their order, where both may be the same item."""
+        """Match the remaining items in order, if two may be the same item."""
         for one, other in zip(self._unmatched_legacy, self._unmatched_native, strict=False):
             if may_match(self._legacy[one], self._native[other]):
                 self._partners[one] = other

@@ -46,7 +46,7 @@ class Content:
 
 
 def read(data: bytes, content_type: str) -> Content:
-    """Read a body, whose content coding is undone, by its `Content-Type`. Never fails."""
+    """Read a body without content coding by its `Content-Type`. Never fails."""
     if not data:
         return Content("none", None)
     return Content(*_read(data, content_type))

@@ -1,8 +1,8 @@
-"""Digests of a body that is too large to be retained, of its content rather than of its coded bytes. Pure.
+"""Digests of a body that is too large to be retained: of its content, not of its coded bytes. Pure.
 
-Content codings are undone as a stream. For a comparison by role, ids, dates and tokens that the backend may have made
-within the last hour are replaced first: ids by the number of their first appearance, all others by their layout. Equal
-digests then mean equal bodies but for those.
+Content codings are undone as a stream. For a comparison by role, ids, dates and tokens that the backend may have
+generated within the last hour are replaced first: ids by the number of their first appearance, all others by their
+layout. Equal digests then mean bodies that are equal except for those values.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAX_BLOCKS: Final = 1024
 MAX_CONTENT: Final = 16 * 1024 * 1024
 """Maximum size in bytes of a coded body's content; beyond it the digests are those of the coded bytes."""
 RECENT: Final = 3_600_000
-"""Age in ms up to which a backend may have made an id or a date for this answer."""
+"""Maximum age in ms of an id or a date that a backend may have generated for this answer."""
 MAX_IDS: Final = 50_000
-"""Maximum number of ids of one body that are told apart."""
+"""Maximum number of ids of one body that are distinguished."""
 
 _WINDOW: Final = 64 * 1024
 _SEPARATOR: Final = re.compile(rb'[", \n\r\t]')
@@ -55,7 +55,7 @@ class BlockDigests:
         self._remaining -= len(view)
 
     def blocks(self) -> tuple[bytes, ...]:
-        """Return the digests so far, that of an incomplete block included."""
+        """Return the digests so far, including that of an incomplete block."""
         return (*self._digests, self._current.digest()[:16])
 
 
@@ -69,7 +69,7 @@ def digests_of(data: bytes) -> BlockDigests:
 class BodyDigests:
     """Digests of one body as it passes.
 
-    `codings` is its `Content-Encoding`. `now` is in seconds since the epoch for a comparison by role, else None.
+    `codings`: its `Content-Encoding`. `now`: seconds since the epoch for a comparison by role, otherwise None.
     """
 
     def __init__(self, codings: str = "", now: float | None = None) -> None:
@@ -99,7 +99,7 @@ class BodyDigests:
         self._content.update(self._mask.feed(data) if self._mask is not None else data)
 
     def finish(self) -> BlockDigests:
-        """Return the digests of the content; where `is_content` is False then, those of the coded bytes."""
+        """Return the digests of the content, or of the coded bytes if `is_content` is False after the call."""
         if self._decoder is not None and self.is_content:
             try:
                 self._decoder.finish()
@@ -118,7 +118,7 @@ def content_digests(data: bytes, now: float | None) -> BlockDigests:
 
 
 class _RoleMask:
-    """Replaces what a backend may have made for this answer. Its output depends on the whole input, not on chunks."""
+    """Replaces values that a backend may have generated for this answer. The output does not depend on chunks."""
 
     def __init__(self, now: float) -> None:
         self._now = int(now * 1000)
@@ -170,7 +170,7 @@ class _RoleMask:
 
 
 def _prefixes(now: float) -> list[bytes]:
-    """Return how tokens, hashes and recent ids, dates and epochs begin, which is faster to search than a pattern."""
+    """Return prefixes of tokens, hashes and recent ids, dates and epochs, which are faster to search than a pattern."""
     moments = [now + offset for offset in (-RECENT / 1000, 0, RECENT / 1000)]
     ids = {f"{int(at):08x}"[:5] for at in moments}  # the last three digits are 4,096 s
     epochs = {str(int(at * 1000))[:6] for at in moments}  # the other seven digits are 10,000 s

@@ -17,11 +17,11 @@ _ZLIB_METHOD: Final = 8
 
 
 class CodingError(ValueError):
-    """Raised if the bytes do not match `Content-Encoding`, are truncated, or the coding is unknown."""
+    """The bytes do not match `Content-Encoding` or are truncated, or the coding is unknown."""
 
 
 class OversizeError(ValueError):
-    """Raised if the decoded body exceeds the limit."""
+    """The decoded body exceeds the limit."""
 
 
 def decode(data: bytes, codings: str, limit: int = LIMIT) -> bytes:

@@ -1,7 +1,7 @@
 """One WebSocket conversation, as relayed bytes and as the messages in them. Pure.
 
 The gateway holds references to the bytes (`RawConversation`); the shadow process parses them into a `Conversation`.
-Both record what each end had received when it sent something: positions, which can be compared between backends,
+Both record how much each end had received when it sent a message. Such positions can be compared between backends,
 unlike times.
 """
 
@@ -19,7 +19,7 @@ from proxy.websocket.inflation import InflatingReader, InflationLimitError, read
 from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation
 
 Data: TypeAlias = str | bytes
-"""A message: text, or bytes where its frame was binary."""
+"""A message: text, or bytes of a binary frame."""
 
 ABNORMAL: Final = 1006
 """The close code of an end without a close frame (RFC 6455 §7.4.1)."""
@@ -29,7 +29,7 @@ _EXTENSIONS: Final = b"sec-websocket-extensions"
 
 
 class Chunk(NamedTuple):
-    """Bytes that one end sent at once; none at its end. `at` is in monotonic seconds."""
+    """Bytes that one end sent at once; empty for the end of its stream. `at`: monotonic seconds."""
 
     from_client: bool
     at: float
@@ -37,7 +37,7 @@ class Chunk(NamedTuple):
 
     @property
     def cost(self) -> int:
-        """Return the number of bytes that it counts as."""
+        """Return the number of bytes that count for it."""
         return len(self.data) + CHUNK_COST
 
     def __repr__(self) -> str:
@@ -82,7 +82,7 @@ class ServerMessage:
 class Ending:
     """The end of a conversation: who closed first, the close frame's code and reason, and the position.
 
-    The code is 1005 where the frame had none, 1006 where there was no close frame.
+    The code is 1005 if the frame had none, 1006 if there was no close frame.
     """
 
     by: Literal["client", "server"]
@@ -94,12 +94,12 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The handshake as an HTTP exchange, of status 101 where it was accepted, and the messages of both ends.
+    """The handshake as an HTTP exchange (status 101 if it was accepted), and the messages of both ends.
 
     The handshake has no extensions, because they concern only the connection.
 
-    `ending` is None if the record stops before the end. `violation` is the code with which a server closes because
-    the client broke the protocol after its last message (RFC 6455 §7.4.1), None if it did not.
+    `ending`: None if the record stops before the end. `violation`: the code with which a server closes if the client
+    broke the protocol after its last message (RFC 6455 §7.4.1), otherwise None.
     """
 
     handshake: Exchange
@@ -119,7 +119,7 @@ class ConversationTooLargeError(ValueError):
 
 
 class UnreadableConversationError(ValueError):
-    """The frames are those of an extension other than permessage-deflate, or the server broke the protocol."""
+    """The frames use an extension other than permessage-deflate, or the server broke the protocol."""
 
 
 class HandshakeRecorder:
@@ -136,7 +136,7 @@ class HandshakeRecorder:
         return self._recorder.answered
 
     def sent(self, message: Message) -> None:
-        """Record a message of the backend; those after the answer are not part of the handshake."""
+        """Record a message of the backend; messages after the answer are not part of the handshake."""
         kind = message["type"]
         if self.answered:
             return
@@ -221,7 +221,7 @@ class _ConversationReader:
         self._violation: int | None = None
 
     def read(self, chunk: Chunk) -> None:
-        """Read the messages that end in a chunk; nothing counts after the first close."""
+        """Read the messages that end in a chunk; data after the first close are ignored."""
         at = chunk.at - self._raw.opened
         if self._ending is not None:
             return

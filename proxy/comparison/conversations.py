@@ -4,9 +4,9 @@ Messages are compared field by field, by the contract's `x-frames`, like answers
 generates correspond by their role. A message's position is the number of client messages before it:
 
 - *late*: native sent a message after more of them. The replay waits for each message, so this is not only slowness.
-- *early*: native sent a message after fewer of them. This is a difference where legacy sent it more than `PROMPT`
-  seconds after the last client message that native had received; otherwise legacy may have answered the same message.
-- Further messages of native are differences where legacy had the time to send them before the end.
+- *early*: native sent a message after fewer of them. This is a difference if legacy sent it more than `PROMPT` seconds
+  after the last client message that native had received; otherwise legacy may have answered the same message.
+- Further messages of native are differences if legacy had the time to send them before the end.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON, Backend
 
 PROMPT: Final = 2.0
-"""Seconds within which legacy is assumed to answer a message, except with a model, which the replay imitates."""
+"""Seconds within which legacy is assumed to answer a message, unless it calls a model, which the replay imitates."""
 BURST: Final = 0.05
-"""Seconds between two messages with which legacy answers one of the client's."""
+"""Maximum seconds between two messages with which legacy answers one client message."""
 MAX_NAMED: Final = 4096
-"""Length of a client's message up to which ids in it correspond to themselves."""
+"""Maximum length of a client's message whose ids correspond to themselves."""
 
 
 def compare_conversations(
@@ -153,7 +153,7 @@ class _ConversationComparison:
     def _had_time(self, after: int) -> bool:
         """Return True if legacy had the time to answer that number of client messages.
 
-        Its answers are those that native gave to as many: legacy's own position may be that of later messages.
+        The positions of native's answers decide, because legacy's own may be those of later messages.
         """
         ending = self._legacy.ending
         if ending is None or ending.by == "server":
@@ -208,9 +208,9 @@ def _moved(legacy: tuple[str | int, ...], native: tuple[str | int, ...], one: in
 
 
 def _correspondence(legacy: Conversation, native: Conversation) -> Correspondence:
-    """Return the correspondence of ids and dates, in which those that the client sent correspond to themselves.
+    """Return the correspondence of ids and dates. Those that the client sent correspond to themselves.
 
-    Legacy's dates are as far apart as the client made them, native's are all of the replay.
+    Legacy's dates are as far apart as the client's messages were; native's are all of the time of the replay.
     """
     longest = int(max(legacy.handshake.total, *(each.at for each in legacy.received), 0.0) * 1000)
     tolerance = UNKNOWN_CLOCK_TOLERANCE + longest

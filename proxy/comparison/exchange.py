@@ -3,9 +3,9 @@
     messages ─▶ ExchangeRecorder ─▶ Exchange ─▶ (shadow process) ─┬▶ RequestSnapshot   to be sent again
                                                                   └▶ DecodedAnswer     to be compared
 
-`Exchange` is the one form of a recorded exchange: bodies as transferred, or their length and digests where they are
-longer than a limit. `DecodedAnswer` (`answers`) is the one form of an answer whose content coding is undone, of live
-traffic and of recordings alike; `RequestSnapshot` (`shadow.messages`) that of a request to be sent again.
+`Exchange` is the only form of a recorded exchange: bodies as transferred, or their length and digests if they are
+longer than a limit. `DecodedAnswer` (`answers`) is the only form of an answer without content coding, in live traffic
+and recordings. `RequestSnapshot` (`shadow.messages`) is the only form of a request to be sent again.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
 
 
 class Body(NamedTuple):
-    """A body. Where it was longer than the limit, `data` is empty and `blocks` are its digests.
+    """A body. If it was longer than the limit, `data` is empty and `blocks` are its digests.
 
-    `length` counts all bytes of the body as transferred. The digests are those of `content_length` bytes of content,
-    or of the coded bytes where the content coding could not be undone: then `content_length` is None.
+    `length` counts all bytes of the body as transferred. The digests are those of `content_length` bytes of content.
+    If the content coding could not be undone, they are those of the coded bytes, and `content_length` is None.
     """
 
     data: bytes = b""
@@ -57,7 +57,7 @@ class Body(NamedTuple):
 
     @property
     def digest(self) -> str | None:
-        """Return one hexadecimal digest of all blocks, None if the whole body is available."""
+        """Return one hexadecimal digest of all blocks; None if the whole body is available."""
         return hashlib.sha256(b"".join(self.blocks)).hexdigest() if self.blocks else None
 
     @classmethod
@@ -71,7 +71,7 @@ class Exchange(NamedTuple):
 
     Header names are in lower case, in their order, with duplicates. `status` is 0 where no answer began. `outcome` is
     `response` for a complete answer, `hang` for none in time, `reset` for a truncated one or a crashed backend, `gone`
-    where the client disconnected first, `unasked` where the backend was unreachable. `started` is in seconds since the
+    if the client disconnected first, `unasked` if the backend was unreachable. `started` is in seconds since the
     epoch; `head` and `total` are seconds until the answer began and ended. `is_request_complete`: the whole request
     body has passed.
     """
@@ -130,9 +130,9 @@ OpenAccount: TypeAlias = Callable[[Callable[[], None]], Account]
 class ExchangeRecorder:
     """Records the messages between a client and one backend; call `received` and `sent` for each.
 
-    `open_account` opens an account for the bodies. Where the budget needs their bytes, digests replace them; `by_role`
-    makes them independent of what a backend generates, as a dry run needs them. `began`: the times at which the request
-    began, as `time.time` and `time.perf_counter` return them; by default now.
+    `open_account` opens an account for the bodies. If the budget needs their bytes, digests replace them. `by_role`:
+    the digests are independent of values that a backend generates, for a dry run. `began`: the times at which the
+    request began, as `time.time` and `time.perf_counter` return them; by default now.
     """
 
     __slots__ = (
@@ -189,7 +189,7 @@ class ExchangeRecorder:
             self._request_complete = not message.get("more_body", False)
 
     def sent(self, message: Message) -> None:
-        """Record a message to the client before it is forwarded; a disconnected client makes no difference."""
+        """Record a message to the client before it is forwarded, even if the client has disconnected."""
         kind = message["type"]
         if kind == "http.response.body":
             body = message.get("body", b"")
@@ -218,7 +218,7 @@ class ExchangeRecorder:
         return BodyDigests(codings.decode("latin-1"), self._wall if self._by_role else None)
 
     def close(self) -> None:
-        """Return the bytes to the memory budget; call this where `exchange` is not called."""
+        """Return the bytes to the memory budget; call this if `exchange` is not called."""
         if self._account is not None:
             self._account.close()
 

@@ -1,7 +1,7 @@
 """Compare two exchanges of one request, and classify the differences by divergences and contract. Pure.
 
-The first difference decides how far the comparison goes. Where a backend did not answer, that is the only difference.
-Statuses of different classes (200 and 404) are the only difference too. Otherwise headers and bodies are compared.
+If a backend did not answer, that is the only difference. Statuses of different classes (200 and 404) are the only
+difference too. Otherwise headers and bodies are compared.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from proxy.types import JSON, DifferenceKind, ValuePath
 CLOCK_TOLERANCE: Final = 2_000
 """Maximum distance (ms) between an id or date and the backend's clock to count as generated in the exchange."""
 UNKNOWN_CLOCK_TOLERANCE: Final = 60_000
-"""The same for a legacy without a `Date` header, whose clock may differ that much."""
+"""The same distance for a legacy without a `Date` header, whose clock may differ by as much."""
 
 _IGNORED_IN_READS: Final = frozenset(name.encode() for name in READ.ignored_headers)
 _MATCH: Final = Verdict("match")
@@ -67,7 +67,7 @@ def compare(
 
 
 def catch_all_divergences(divergences: Iterable[Divergence]) -> tuple[str, ...]:
-    """Return the ids of divergences that explain any difference of their operation, and so hide every fault."""
+    """Return the ids of divergences that explain any difference of their operation, and therefore hide every fault."""
     return tuple(one.id for one in divergences if any(_is_catch_all(case) for case in one.when))
 
 
@@ -77,7 +77,7 @@ def _is_catch_all(case: Case) -> bool:
 
 
 def unanswered(outcome: Outcome) -> Reason | None:
-    """Return the reason why an exchange of such an outcome cannot be compared; None if it can."""
+    """Return the reason why an exchange with this outcome cannot be compared; None if it can."""
     return _UNANSWERED.get(outcome)
 
 
@@ -167,7 +167,7 @@ class AnswerComparison:
         return comparison.differences()
 
     def _large_bodies(self) -> ValueFindings | None:
-        """Compare bodies by the digests of their blocks; None where those prove nothing."""
+        """Compare bodies by the digests of their blocks; None if these are inconclusive."""
         ours, theirs = self.legacy.digested(), self.native.digested()
         if ours == theirs and self.legacy.is_coded is self.native.is_coded:
             return ValueFindings()
@@ -196,7 +196,7 @@ class AnswerComparison:
         return result
 
     def _contents(self) -> tuple[Content, Content]:
-        """Return both bodies as values; as JSON where both are JSON and one content type does not say so."""
+        """Return both bodies as values; as JSON if both are JSON, even if one content type does not say so."""
         contents = self.legacy.content, self.native.content
         if contents[0].form == contents[1].form or self.legacy.content_type == self.native.content_type:
             return contents
@@ -212,7 +212,7 @@ class AnswerComparison:
             return compare_values(*texts, self._names, by_role=self._mode.by_role)
 
     def _other_spelling(self) -> list[Difference]:
-        """Compare the texts of equal JSON: spaces, escapes, 1.50 for 1.5, a name given twice."""
+        """Compare the texts of equal JSON values: spaces, escapes, 1.50 for 1.5, duplicate names."""
         if media(self.legacy.content_type) != media(self.native.content_type):
             return []
         texts = self.legacy.text, self.native.text
@@ -232,7 +232,7 @@ class AnswerComparison:
         return lambda path: operation.hints(path, status, content_type)
 
     def _other_form(self, legacy: Content, native: Content) -> Difference:
-        """Return the difference where one body is JSON and the other is not, or one is empty."""
+        """Return the difference if one body is JSON and the other is not, or if one is empty."""
         if legacy.form == "none":
             return _whole("body", "extra", None, native.value)
         return _whole("body", "missing" if native.form == "none" else "type", legacy.value, native.value)
@@ -293,7 +293,7 @@ def verdict_of(
     violations: Iterable[ContractViolation],
     hidden: tuple[ValuePath, ...],
 ) -> Verdict:
-    """Return the verdict on differences and violations, without native's violations that a declared one leads to."""
+    """Return the verdict on differences and violations. Violations that a declared difference causes do not count."""
     left = {id(one) for one in unexplained} if declared else None
     meant = [] if left is None else [one for one in differences if id(one) not in left]
     counted = tuple(one for one in violations if one.backend == "legacy" or not _is_meant(one, meant))
@@ -328,7 +328,7 @@ def _occurrence(comparison: AnswerComparison, request: Exchange) -> Occurrence:
 
 
 def _is_meant(violation: ContractViolation, declared: Iterable[Difference]) -> bool:
-    """Return True if a declared difference causes native's violation of the contract, which describes legacy."""
+    """Return True if a declared difference causes native's violation: the contract describes legacy."""
     return any(_leads_to(one, violation.path) for one in declared)
 
 

@@ -1,4 +1,4 @@
-"""Compare the headers of two answers as far as they matter to clients. Pure.
+"""Compare the headers of two answers as far as clients can notice. Pure.
 
 All headers are compared except the mode's `ignored_headers`. Lists without a meaningful order are compared as sets;
 entity tags follow the body; the contract's `x-compare` applies to headers too.
@@ -27,7 +27,7 @@ _NAME_SETS: Final = frozenset(("access-control-allow-headers", "access-control-e
 _METHOD_SETS: Final = frozenset(("access-control-allow-methods", "allow"))
 """Headers whose value is a set of methods, which are case-sensitive (RFC 9110 §9.1)."""
 _DELETED_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""An earlier expiry deletes a cookie or forbids caching; others are relative to the time of the answer."""
+"""The latest expiry that deletes a cookie or forbids caching; later ones are relative to the time of the answer."""
 
 
 class AnswerHead(Protocol):
@@ -75,7 +75,7 @@ class HeaderComparison:
         if name == "etag":
             return self._tags_agree(legacy, native)
         if name == "content-length" and (self.legacy.body or self.native.body):
-            return True  # each is framed by its own
+            return True  # framing is each server's own
         rule = self._rule(name)
         if rule == "instant":
             return is_same_value(legacy, native)
@@ -85,7 +85,7 @@ class HeaderComparison:
         return not self.names().compare_text(legacy, native, name) if by_role else legacy == native
 
     def _tags_agree(self, legacy: str, native: str) -> bool:
-        """Return True if entity tags match their bodies, which contain ids and dates of each side."""
+        """Return True if each entity tag matches its body, since the bodies contain each side's own ids and dates."""
         if not self.mode.strict:
             return legacy == native if self.same_body else legacy.startswith("W/") == native.startswith("W/")
         names, body = self.names(), self.legacy.body
@@ -94,7 +94,7 @@ class HeaderComparison:
         coded = "content-encoding" in self.legacy.headers or "content-encoding" in self.native.headers
         if body and not coded and legacy == entity_tag(body):
             return native == entity_tag(self.native.body)
-        if body:  # another algorithm made it, or it is that of coded bytes, or the recorded text was edited since
+        if body:  # of another algorithm or of coded bytes, or the recorded text was edited
             return legacy.startswith("W/") == native.startswith("W/")
         return native == known if known else legacy.partition("-")[0] == native.partition("-")[0]
 
@@ -148,7 +148,7 @@ def _media_type(value: str) -> tuple[tuple[str, str], set[str]]:
 
 
 def _cookies(value: str, by_role: bool) -> list[tuple[str, ...]]:
-    """Return cookies by name, domain and path; those with the same ones in their order, because the last one counts.
+    """Return cookies by name, domain and path; those of the same identity in order, because the last one counts.
 
     By role, a value that is an id, a date or a token is replaced by its kind.
     """

@@ -1,7 +1,7 @@
 """Pair the messages of two servers in one conversation. Pure.
 
-Both sent them in an order, so that pairs do not cross: the pairing with the least cost has the most messages of one
-kind and content beside each other. Messages of one kind that are left over on both sides have moved.
+Both servers sent their messages in an order, so pairs do not cross. The pairing with the least cost pairs the most
+messages of equal kind and content. Unpaired messages of the same kind on both sides have moved.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 MAX_CELLS: Final = 40_000
-"""Maximum product of both numbers of messages that are paired by cost; beyond it, they are paired by their index."""
+"""Maximum product of both numbers of messages for pairing by cost; beyond it, they are paired by index."""
 _OTHER_CONTENT, _GAP, _OTHER_KIND = 1, 4, 6
 
 
@@ -65,7 +65,7 @@ def _align(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[tup
 
 
 def _costs(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[list[int]]:
-    """Return the least costs of pairing so many first messages of both."""
+    """Return the least cost of pairing the first i and j messages, for all i and j."""
     table = [[_GAP * column for column in range(len(native) + 1)]]
     for row, one in enumerate(legacy, 1):
         above, current = table[-1], [_GAP * row]

@@ -23,13 +23,13 @@ from proxy.contract.payloads import PayloadError, parse_json
 from proxy.types import JSON, DifferenceKind, ValuePath
 
 PAYLOAD: Final = 1024
-"""Characters of a text without white space from which it is a payload."""
+"""Minimum characters of a text without white space that counts as a payload."""
 _WHITE_SPACE: Final = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
 class ReadMessage:
-    """A message and its value: JSON without payloads, other text as it is, the digest of a binary frame."""
+    """A message and its value: JSON without payloads, other text unchanged, the digest of a binary frame."""
 
     data: Data = field(repr=False)
 
@@ -48,7 +48,7 @@ class ReadMessage:
 
     @cached_property
     def signature(self) -> Signature:
-        """Return the property by which a message is paired: a JSON message's `type`, else its names."""
+        """Return the property by which a message is paired: a JSON message's `type`, or else its names."""
         value = self.value
         if self.form != "json":
             kind = self.form
@@ -130,7 +130,7 @@ def _other_spelling(legacy: ReadMessage, native: ReadMessage, indexes: tuple[int
 
 
 def _at_index(difference: Difference, index: int) -> Difference:
-    """Return a difference whose path on native's side leads to its own message there."""
+    """Return a difference with the index of native's own message in the path on native's side."""
     spot = difference.native
     if spot is None:
         return difference

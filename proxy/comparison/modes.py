@@ -1,8 +1,8 @@
 """Strictness of comparisons. Pure.
 
-Both answers to a read describe the same stored documents, so reads are compared literally. In writes and recordings
-each backend generates its own ids, dates and tokens, which are matched by role: each must correspond to the same one
-throughout.
+Both answers to a read describe the same stored documents, so reads are compared literally. In writes and recordings,
+each backend generates its own ids, dates and tokens. These are matched by role: a value must correspond to the same
+one of the other side everywhere.
 """
 
 from __future__ import annotations

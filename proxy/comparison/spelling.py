@@ -13,7 +13,7 @@ from proxy.comparison.volatile import volatile_kind
 from proxy.types import JSON
 
 TextKind = Literal["format", "value", "type"]
-"""`format` is the same value in another spelling, `type` a text of another kind (an id, a date, any other text)."""
+"""`format`: the same value in another spelling. `type`: a text of another kind (an id, a date, any other text)."""
 
 _ISO_DATE: Final = re.compile(
     r"\d{4}-\d\d-\d\d([Tt ]\d\d:?\d\d(:?\d\d([.,]\d{1,9})?)?)? ?([Zz]|[+-]\d\d(:?\d\d)?|UTC)?", re.ASCII

@@ -46,8 +46,8 @@ class _TooManyError(Exception):
 class ValueFindings:
     """The differences of two values.
 
-    `hidden` are fields in which `x-compare: ignore` hid a difference. `lenient`: another rule, or a match by role,
-    accepted unequal values, so that comparing the spelling of the whole text is meaningless.
+    `hidden`: fields in which `x-compare: ignore` hid a difference. `lenient`: another rule, or a match by role,
+    accepted unequal values. Comparing the spelling of the whole text is then meaningless.
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -166,7 +166,7 @@ class _ValueWalk:
                 self._pair(name, name, one, other, below)
 
     def _generated_texts(self, name: str, legacy: str, native: str) -> None:
-        """Compare the texts of one member by role, with a step into it only if they differ."""
+        """Compare the texts of one member by role; step into it only if they differ."""
         differences = self._names().compare_text(legacy, native, name)
         if differences:
             for path in (self._legacy_path, self._native_path, self._shape):
@@ -186,7 +186,7 @@ class _ValueWalk:
         self._record(Difference(path, kind, grade(kind, path), *spots))
 
     def _is_settled(self, name: str, value: JSON) -> bool:
-        """Return True if an equal scalar needs no comparison by role; an equal id may still contradict another."""
+        """Return True if an equal scalar needs no comparison by role; an equal id may still contradict another pair."""
         if type(value) not in _SCALARS:
             return False
         if not self._by_role:
@@ -333,7 +333,7 @@ def _present(
 def _in_symmetric_order(
     pairs: Iterable[tuple[int | None, int | None]], legacy: list[JSON], native: list[JSON]
 ) -> list[tuple[int | None, int | None]]:
-    """Return pairs in an order that is independent of the sides, so that swapping them learns the same names."""
+    """Return pairs in an order that does not depend on the sides, so that swapping them learns the same names."""
 
     def rank(pair: tuple[int | None, int | None]) -> tuple[int, int, list[str]]:
         here, there = pair

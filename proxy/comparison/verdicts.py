@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Severity = Literal["breaking", "major", "minor"]
 Name = Literal["match", "declared", "mismatch", "violation", "skipped"]
 CountName = Literal["match", "declared", "mismatch", "violation", "both", "skipped"]
-"""A verdict as it is counted: `both` is a mismatch in which an answer violates the contract, too."""
+"""A verdict as it is counted. `both`: a mismatch in which an answer also violates the contract."""
 Reason = Literal[
     "body_too_large",
     "changed",
@@ -33,11 +33,12 @@ Reason = Literal[
 ]
 """The reason why two answers were not compared.
 
-`shed`: the CPU is contended. `changed`: the answers differed, and agreed when both backends were asked again, because a
-write happened in between. `hidden`: a rule hides everything that could be compared. `worker_crashed`: the shadow
-process ended. `backend_unavailable`: a backend was unreachable. `body_too_large`: a request body beyond the limit, an
-answer too large for digests, or one of an unknown or broken content coding that is too large to be parsed. `streaming`:
-an answer without an end, a request whose body the served backend did not read, or another protocol.
+`shed`: the CPU is contended. `changed`: the answers differed, but agreed when the request was repeated on both
+backends, so that a write had happened in between. `hidden`: a rule hides everything that could be compared.
+`worker_crashed`: the shadow process ended. `backend_unavailable`: a backend was unreachable. `body_too_large`: the
+request body is beyond the limit, or the answer is too large for digests, or it has an unknown or broken content coding
+and is too large to be parsed. `streaming`: an answer without an end, a request whose body the served backend did not
+read, or another protocol.
 """
 
 _MIRRORED: dict[DifferenceKind, DifferenceKind] = {"missing": "extra", "extra": "missing"}
@@ -58,7 +59,7 @@ class Difference(NamedTuple):
 
     `path` is the same for all nodes of a kind: `*` for an index, the kind (`<id>`) for an id or date within a name.
     `missing` exists only on legacy's side, `extra` only on native's. `format` is the same value in another spelling.
-    Severity says who is affected: `breaking` a client's code, `major` its user, `minor` hardly anyone.
+    The severity: `breaking` affects a client's code, `major` its user, `minor` hardly anyone.
     """
 
     path: ValuePath
@@ -74,7 +75,7 @@ class Difference(NamedTuple):
 
     @property
     def location(self) -> str:
-        """Return the exact path in dots on legacy's side (native's for `extra`): `body.notes.0._id`."""
+        """Return the exact path in dots on legacy's side (on native's for `extra`): `body.notes.0._id`."""
         spot = self.legacy or self.native
         return ".".join(map(str, spot.path if spot else self.path))
 
@@ -115,7 +116,7 @@ class Verdict:
 
     @property
     def is_violation(self) -> bool:
-        """Return True if an answer violates the contract, also if the answers differ."""
+        """Return True if an answer violates the contract, even if the answers also differ."""
         return bool(self.violations)
 
 

@@ -15,9 +15,9 @@ VOLATILE = re.compile(
     r"|(?P<epoch>(?<=1)(?<!\d1)\d{12}(?!\d)))",
     re.ASCII,
 )
-"""Matches one volatile part; its kind is the name of the last group, which begins after the first character.
+"""Matches one volatile part. Its kind is the name of the last group, which begins after the first character.
 
-All alternatives begin with one set of characters, so that `re` skips others without trying the alternatives.
+All alternatives begin with the same set of characters, so that `re` skips other characters without trying them.
 """
 SHORTEST = 13
 """Minimum length of an id, date or token, in characters."""
@@ -37,13 +37,13 @@ class Segment(NamedTuple):
 
 
 def match_volatile(text: str) -> Segment | None:
-    """Return the segment of a text that is volatile as a whole, else None."""
+    """Return the segment of a text that is volatile as a whole, otherwise None."""
     match = VOLATILE.fullmatch(text) if len(text) >= SHORTEST else None
     return Segment(match.lastgroup or "", text) if match else None
 
 
 def volatile_kind(text: str) -> str | None:
-    """Return the kind of a text that is volatile as a whole, else None."""
+    """Return the kind of a text that is volatile as a whole, otherwise None."""
     if len(text) == _ID_LENGTH and _ID.fullmatch(text):  # several times as fast as the whole pattern
         return "id"
     match = VOLATILE.fullmatch(text) if len(text) >= SHORTEST else None

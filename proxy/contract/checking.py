@@ -32,9 +32,9 @@ class SampleViolation:
 class CoverageRow:
     """Samples of one operation and status.
 
-    `samples` were recorded; `declared` says whether the contract has the status; `media` are the content types that
-    came. `status` is a status code, `hang` or `reset` for requests without an answer, `open` for WebSockets. `live`
-    counts answers in live traffic, None if live traffic was not read.
+    `samples`: number of recorded ones. `declared`: the contract has the status. `media`: the content types of answers.
+    `status`: a status code, `hang` or `reset` for requests without an answer, `open` for WebSockets. `live`: number of
+    answers in live traffic, None if that was not read.
     """
 
     operation: Operation

@@ -1,7 +1,7 @@
 """Refusals (4xx) of native that a declared divergence describes, which do not count as errors. Pure.
 
-Bodies are not read here. A divergence with a condition on a body therefore counts only if it names one operation:
-one for many operations (`{method} /api/{a}`) would hide every refusal of that status.
+Bodies are not read here. A divergence with a condition on a body therefore counts only if it names one operation. One
+for many operations (`{method} /api/{a}`) would hide every refusal of that status.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decide which names and values of a message may be stored: those that the contract knows. Others may be data. Pure."""
+"""Decide which names and values of a message may be stored: only those of the contract, as others may be data. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DisclosurePolicy(Protocol):
 
 
 class KnownNames:
-    """Discloses every name that the contract has for an operation, anywhere in a message, and no values."""
+    """Discloses every name that the contract has for an operation, anywhere in a message, but no values."""
 
     def __init__(self, operation: Operation | None) -> None:
         answers = operation.answers.values() if operation else ()
@@ -84,7 +84,7 @@ class FieldPolicy:
 
     @classmethod
     def of_request(cls, exchange: Exchange, operation: Operation | None) -> FieldPolicy:
-        """Return the policy for a request, of which no values are shown."""
+        """Return the policy for a request, whose values are never shown."""
         media = joined(exchange.request_headers).get("content-type", "").partition(";")[0].strip().lower()
         body_schema = operation.requests.get(media) if operation else None
         return cls(body_schema.schema if body_schema else None, None, exchange, "")
@@ -125,7 +125,7 @@ class FieldPolicy:
 
 
 def media_name(media: str, operation: Operation | None) -> str | None:
-    """Return a media type where the contract or the registry has it, else None: a header may hold anything."""
+    """Return a media type that the contract or the registry has, otherwise None, as a header may contain data."""
     answers = operation.answers.values() if operation else ()
     declared = any(media in answer.media for answer in answers) or (operation and media in operation.requests)
     return media if declared or media in _MEDIA_TYPES else None

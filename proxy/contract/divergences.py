@@ -6,16 +6,16 @@
       operation: POST /users/login            # METHOD /template; WS /template; STORE collection; CALLS
       legacy: never answers                   # what each backend does, for people
       native: answers 200 wrong credentials
-      reason: a client that waits for ever learns nothing
+      reason: a client that waits for ever gets no result
       since: 0.1.0
-      when:                                   # how to recognise it; a list of cases where one is not enough
+      when:                                   # how to recognise it; a list if there are several cases
         legacy: {outcome: hang}
         native: {status: 200, body: {msg: wrong credentials}}
 
 A case may also have `operation` (for consequences in another operation), `request` (`headers`, `body`), `scenario`
-(globs of recorded scenarios; only `verify` has scenarios). It explains the differences at `paths` (globs, as
-`body.data.*`; by default all), of `kinds` and with a `value` on legacy's side, or on native's alone, where these are
-given. All conditions that are given must hold.
+(globs of recorded scenarios; only `verify` has scenarios). It explains the differences at `paths` (globs such as
+`body.data.*`; by default all), of these `kinds`, and with this `value` on legacy's side, or on native's if legacy has
+none. All given conditions must hold.
 
 Patterns: an object matches objects with at least its names, a list matches lists of the same length, `"*"` matches any
 value that exists, `"/…/"` matches text in which the regular expression is found, null matches a header that is absent,

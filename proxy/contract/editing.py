@@ -1,4 +1,4 @@
-"""Edit a contract's files in place: comments, order, quotes and untouched parts stay as they are."""
+"""Edit a contract's files in place; comments, order, quotes and other parts stay unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from proxy.types import JSON
 
 Node = MutableMapping[str, Any]
 _WIDTH: Final = 4096  # long lines are not wrapped
-_SHORT: Final = 80  # characters of a mapping or list that stands on one line
+_SHORT: Final = 80  # maximum characters of a mapping or list on one line
 _AMBIGUOUS: Final = frozenset(("yes", "no", "on", "off", "y", "n"))  # booleans to readers of YAML 1.1
 
 
@@ -37,12 +37,12 @@ class NodeSlot:
         return name in self.node
 
     def get(self, name: str) -> NodeSlot | None:
-        """Return the mapping of a name, or the one it refers to; None if there is none."""
+        """Return the mapping of a name, or the one that it refers to; None if there is none."""
         below = self.node.get(name)
         return self.files.follow(replace(self, node=below)) if isinstance(below, MutableMapping) else None
 
     def make(self, name: str) -> NodeSlot:
-        """Return the mapping of a name; an empty one is added if there is none."""
+        """Return the mapping of a name; add an empty one if there is none."""
         mapping = self.get(name)
         if mapping is None:
             self.put(name, {})
@@ -85,7 +85,7 @@ class Files:
         return NodeSlot(self, path, self._roots[path])
 
     def follow(self, slot: NodeSlot) -> NodeSlot:
-        """Return the mapping that a reference leads to, or the mapping itself where it is not a reference."""
+        """Return the mapping that a reference leads to, or the mapping itself if it is not a reference."""
         for _ in range(100):
             reference = slot.node.get("$ref")
             if not isinstance(reference, str):

@@ -21,7 +21,7 @@ class Fault:
 
 
 class ContractError(Exception):
-    """A contract or a file beside it is unusable; `faults` has every fault, in file order."""
+    """A contract, or a file beside it, that is unusable; `faults` has every fault, in file order."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__(faults)

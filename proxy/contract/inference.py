@@ -1,4 +1,4 @@
-"""Infer the OpenAPI operation that samples show, as plain values."""
+"""Infer OpenAPI operations from samples, as plain values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRANSPORT: Final = frozenset(
     ("connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "proxy-connection",
      "server", "te", "trailer", "transfer-encoding", "upgrade", "via", "x-request-id", "x-served-by")
 )  # fmt: skip
-"""Response headers that belong to the connection, the moment or a gateway; `content` says the content type."""
+"""Response headers of the connection, the moment or a gateway, and the content type, which `content` describes."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class ObservedAnswer:
 
 @dataclass(slots=True)
 class ObservedRequest:
-    """All accepted requests; where none was accepted, all that were not refused with 401."""
+    """All accepted requests; if none was accepted, all that were not refused with 401."""
 
     path: dict[str, InferredSchema]
     query: dict[str, Field]

@@ -18,7 +18,7 @@ from proxy.types import JSON
 MAX_TEXTS: Final = 8
 _WORD: Final = re.compile(r"[A-Za-z][\w-]{0,31}", re.ASCII)
 _ENUM: Final = range(2, 6)
-_REPEATED: Final = 3  # times that each word must have been seen
+_REPEATED: Final = 3  # minimum occurrences of each word
 _ORDER: Final = ("object", "array", "string", "integer", "number", "boolean", "null")
 
 
@@ -73,7 +73,7 @@ class InferredSchema:
 
     @property
     def enum(self) -> list[str]:
-        """The words that all texts are, where they are few and repeated; else empty."""
+        """The words that occur as texts, if they are few and repeated; otherwise empty."""
         few = not self.overflown and len(self.texts) in _ENUM
         worded = all(_WORD.fullmatch(text) and times >= _REPEATED for text, times in self.texts.items())
         return list(self.texts) if few and worded else []

@@ -1,7 +1,7 @@
-"""Merge what samples show into a contract, and change nothing else.
+"""Merge the results of samples into a contract, and change nothing else.
 
-New operations, statuses, content types, headers, parameters and fields are added. An existing part is changed only
-where a sample contradicts it, and only as far as necessary: an absent field becomes optional, null is allowed, an enum
+New operations, statuses, content types, headers, parameters and fields are added. An existing part is changed only if
+a sample contradicts it, and only as far as necessary: an absent field becomes optional, null is allowed, an enum
 grows, a format is removed. Other content (descriptions, examples, `x-compare`, `x-report`, stricter rules that hold)
 is not touched. A rule that no longer holds and cannot be loosened here stays, and `contracts check` reports it.
 """
@@ -99,7 +99,7 @@ class _Merging:
         declared = {called.lower(): called for called in known.node} if known else {}
         new = {called: one for called, one in answer.headers.items() if called not in declared}
         for called, header in new.items():
-            header.absent += 1  # earlier samples had none
+            header.absent += 1  # earlier samples did not have the header
             yield f"added {name} {inference.title(called)}"
         self._describe_headers(there, new)
         for called, written_as in declared.items():

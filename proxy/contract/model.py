@@ -35,7 +35,7 @@ class DeclaredAnswer:
     media: Mapping[str, Schema] = field(default_factory=dict)
 
     def body(self, content_type: str) -> Schema | None:
-        """Return the schema for a content type; `text/*` and `*/*` apply where nothing more specific does."""
+        """Return the schema for a content type; `text/*` and `*/*` apply if nothing more specific does."""
         media = media_type(content_type)
         ranges = (media, f"{media.partition('/')[0]}/*", "*/*")
         return next((self.media[one] for one in ranges if one in self.media), None)
@@ -96,8 +96,8 @@ class Operation:
     ) -> tuple[ContractViolation, ...]:
         """Return every violation in an answer.
 
-        Header names are in lower case; the body's content coding (gzip, br) is undone. `read` lets a caller that has
-        parsed the body already supply its value.
+        Header names are in lower case; the body's content coding (gzip, br) is undone. A caller that has parsed the
+        body supplies its value through `read`.
         """
         declared = self.declared(status)
         if declared is None:
@@ -123,7 +123,7 @@ class Operation:
             return (ContractViolation(("request",), "content-type", str(error)),)
 
     def frame_violations(self, direction: str, frame: JSON) -> tuple[ContractViolation, ...]:
-        """Return every violation in a WebSocket frame (parsed JSON, else text)."""
+        """Return every violation in a WebSocket frame (parsed JSON, or else text)."""
         schema = self.frames.get(direction)
         return tuple(_within("frame", schema.violations(frame))) if schema else ()
 
@@ -143,9 +143,9 @@ class Contract:
             self._cuts = max(self._cuts, len(pattern.segments) + 1)
 
     def operation(self, method: str, raw_path: str | bytes) -> Operation | None:
-        """Return the operation of a request, `WS` for a WebSocket; else `otherwise`, or None.
+        """Return the operation of a request (`WS` for a WebSocket), or else `otherwise`, or None.
 
-        The path is as sent, not decoded; a query is ignored. HEAD belongs to GET's operation where it has none of its
+        The path is as sent, not decoded; a query is ignored. HEAD belongs to GET's operation if it has none of its
         own.
         """
         raw = raw_path.encode("latin-1", "replace") if isinstance(raw_path, str) else raw_path

@@ -1,4 +1,4 @@
-"""List the operations of any OpenAPI or Swagger document, also of one that is not a contract.
+"""List the operations of any OpenAPI or Swagger document, even of one that is not a contract.
 
 The contract itself must be OpenAPI 3.1 (`proxy.contract.reading`). Documents of other versions still name their paths.
 """
@@ -18,7 +18,7 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 class OutlineError(Exception):
-    """A file that is not an OpenAPI document; the message says what is wrong with it."""
+    """A file that is not an OpenAPI document; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _path_item(file: Path, declared: JSON) -> dict[str, JSON]:
 
 
 def _base_path(document: dict[str, JSON]) -> str:
-    """Return the path that goes before every template: `basePath` of Swagger, else that of the first server."""
+    """Return the path before every template: `basePath` of Swagger, or else the path of the first server."""
     base = document.get("basePath")
     servers = document.get("servers")
     if isinstance(servers, list) and servers and isinstance(servers[0], dict):

@@ -13,11 +13,11 @@ from proxy.types import JSON
 
 _DIGITS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _MANY_DIGITS: Final = b"0" * 200
-"""A number of fewer digits is too great for a float only with an exponent of three digits."""
+"""Number of digits from which a number may be too great for a float without an exponent of three digits."""
 
 
 class PayloadError(ValueError):
-    """A body does not match its content type; the message holds nothing of the body."""
+    """A body that does not match its content type. The message contains nothing of the body."""
 
 
 def media_type(content_type: str) -> str:
@@ -31,7 +31,7 @@ def is_json(media: str) -> bool:
 
 
 def read_payload(content_type: str, body: bytes) -> JSON:
-    """Return the value of a body whose content coding is undone. Raises PayloadError."""
+    """Return the value of a body without content coding. Raises PayloadError."""
     text = _decode(content_type, body)
     return parse_json(text) if is_json(media_type(content_type)) else text
 
@@ -74,7 +74,7 @@ def parse_json(text: str, *, unique_names: bool = False) -> JSON:
 
 
 def _may_overflow(text: str) -> bool:
-    """Return whether a text may hold a number too great for a float, which the fast parser returns as infinity."""
+    """Return whether a text may contain a number too great for a float, which the fast parser reads as infinity."""
     digits = text.encode("utf-8", "replace").translate(_DIGITS)
     return b"0e000" in digits or b"0e+000" in digits or _MANY_DIGITS in digits
 

@@ -56,7 +56,7 @@ class _ContractReader:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
-        self._faultless: set[int] = set()  # ids of the values of schemas; the tree that is read holds them
+        self._faultless: set[int] = set()  # ids of valid schemas; the tree keeps these objects alive
 
     def contract(self, root: Tree) -> Contract | None:
         if not self._mapping(root, "document"):
@@ -130,7 +130,7 @@ class _ContractReader:
         return {side: self._schema(one, name) for side, one in tree.entries()} if self._mapping(tree, "frames") else {}
 
     def _parameters(self, template: str, tree: Tree, item: Tree, name: str) -> frozenset[str]:
-        """Return the names in queries, and check that those in paths are those of the template."""
+        """Return the names of query parameters, and check that the path parameters are those of the template."""
         given: set[tuple[str, str]] = set()
         for holder in (item, tree):
             parameters = holder.get("parameters")
@@ -206,7 +206,7 @@ class _ContractReader:
         return collected
 
     def _schema(self, tree: Tree, name: str) -> Schema:
-        """Return a schema; one that several places refer to is checked once, unless it has faults."""
+        """Return a schema. One that is referred to several times is checked once, unless it has faults."""
         if id(tree.value) not in self._faultless:
             faults = tuple(schema_faults(tree, name))
             self.faults += faults

@@ -1,4 +1,4 @@
-"""Check schemas for hints that are misspelt, inapplicable or contradictory, which schema libraries do not check."""
+"""Check schemas for misspelt, inapplicable or contradictory hints, which schema libraries do not check."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def schema_faults(tree: Tree, name: str) -> Iterator[Fault]:
 
 
 def hiding_faults(tree: Tree, name: str) -> Iterator[Fault]:
-    """Yield a fault where a body's schema leaves nothing to compare."""
+    """Yield a fault if a body's schema leaves nothing to compare."""
     compare = tree.get("x-compare")
     if compare is not None and compare.value == "ignore":
         yield compare.fault("x-compare: ignore hides the whole body", name)
@@ -74,7 +74,7 @@ def _hint_faults(node: Tree, name: str) -> Iterator[Fault]:
 
 
 def _is_closed(node: Tree) -> bool:
-    """Return whether the schema itself lists its values; of booleans and null there are no others."""
+    """Return whether the schema lists its values, or is of booleans or null, which have no others."""
     types = _types(node)
     return bool(node.get("const") or node.get("enum") or (types and types <= {"boolean", "null"}))
 

@@ -1,4 +1,4 @@
-"""Recorded exchanges by the operation that they are samples of."""
+"""Recorded exchanges, grouped by their operation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ObservedSample:
 
     @property
     def status(self) -> str:
-        """The status, or `hang` or `reset` where no answer came."""
+        """The status, or `hang` or `reset` if no answer came."""
         return str(self.answer.status) if self.answer.outcome == "response" else self.answer.outcome
 
 
@@ -49,7 +49,7 @@ class Observed:
 
 
 def observe(recordings: Recordings, operations: Contract) -> list[Observed]:
-    """Return every recorded exchange by operation; those without one are under `otherwise`.
+    """Return every recorded exchange by operation; exchanges without one are under `otherwise`.
 
     Only ids, methods and templates of `operations` are used.
     """
@@ -86,9 +86,9 @@ def routed(routes: Iterable[tuple[str, Pattern]]) -> Contract:
 
 
 def learned(recordings: Recordings) -> Contract:
-    """Return the operations that recordings show by themselves; ids become parameters.
+    """Return the operations that follow from recordings alone; ids become parameters.
 
-    Paths that were only refused, and preflights, are left out, since such paths need not exist.
+    Preflights, and paths that were only refused, are omitted, since such paths need not exist.
     """
     endpoints, socket = Endpoints.learn(recordings), dict[str, set[int]]()
     for sample in samples(recordings):
@@ -102,7 +102,7 @@ def learned(recordings: Recordings) -> Contract:
 
 
 def joined(first: Contract, second: Contract) -> Contract:
-    """Return the operations of both; where both have one, that of the first."""
+    """Return the operations of both contracts; the first one's if both have an operation."""
     shapes = {Pattern.parse(operation.name).shape for operation in first.operations}
     new = [one for one in second.operations if Pattern.parse(one.name).shape not in shapes]
     return Contract([*first.operations, *new])

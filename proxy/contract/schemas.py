@@ -29,9 +29,9 @@ _EXPRESSIONS: Final = {name: re.compile(pattern, re.ASCII) for name, pattern in 
 
 
 MAX_RECENT: Final = 256
-"""Maximum number of bodies, by digest, whose violations a schema remembers."""
+"""Maximum number of bodies, by digest, whose violations a schema caches."""
 MAX_RECENT_VIOLATIONS: Final = 20
-"""Maximum number of violations that are remembered of one body."""
+"""Maximum number of cached violations of one body."""
 
 
 class Schema:
@@ -54,7 +54,7 @@ class Schema:
     def body_violations(
         self, content_type: str, body: bytes, read: Callable[[str, bytes], JSON]
     ) -> tuple[ContractViolation, ...]:
-        """Return every violation in a body, whose value `read` returns; a recent body is not read again.
+        """Return every violation in a body. `read` returns its value; a recent body is not read again.
 
         Raises PayloadError if `read` does.
         """
@@ -77,7 +77,7 @@ class Schema:
             yield ContractViolation((), "depth", "is nested too deep to be checked")
 
     def hints(self, path: ValuePath) -> Hints:
-        """Return the hints of the node at a path; none if the schema does not know the path."""
+        """Return the hints of the node at a path; none if the schema does not have the path."""
         general = tuple(0 if isinstance(step, int) else step for step in path)
         if general not in self._hints:
             if len(self._hints) > 10_000:  # paths come from live answers
@@ -119,7 +119,7 @@ def _compile(schema: JSON) -> Draft202012Validator:
 
 
 def _with_patterns(schema: JSON) -> JSON:
-    """Replace formats unknown to the library by patterns: a Python callback for each id costs five times the rest."""
+    """Replace formats that the library does not know by patterns: callbacks for ids would cost five times the rest."""
     if isinstance(schema, list):
         return [_with_patterns(one) for one in schema]
     if not isinstance(schema, dict):
@@ -133,7 +133,7 @@ def _with_patterns(schema: JSON) -> JSON:
 
 
 def _refuse(uri: str) -> NoReturn:
-    """Refuse to fetch anything."""
+    """Refuse to fetch a reference."""
     raise ValueError(f"{uri} is not part of the contract")
 
 

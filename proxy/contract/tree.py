@@ -1,4 +1,4 @@
-"""Read YAML files as one tree of values with file and line, every `$ref` replaced by its target.
+"""Read YAML files as one tree of values with file and line, in which targets replace every `$ref`.
 
 References are relative paths with JSON pointers (`users.yaml#/~1users~1login`), as in OpenAPI. A schema that contains
 itself is refused, so that validators and comparisons have nothing to resolve.
@@ -32,7 +32,7 @@ _NO_TREES: Final[Mapping[str | int, Tree]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A value, the file and line where it is (for a mapping's value the line of its key), and the trees below it."""
+    """A value, its file and line (for a mapping's value the line of its key), and the trees below it."""
 
     value: JSON
     file: Path
@@ -41,7 +41,7 @@ class Tree:
     size: int = 1
 
     def at(self, *steps: str | int) -> Tree:
-        """Return the deepest tree on the path, where a fault of something missing below it is reported."""
+        """Return the deepest existing tree on the path, at which a missing value below it is reported."""
         tree = self
         for step in steps:
             target = tree.below.get(step)

@@ -1,4 +1,4 @@
-"""Values that a contract gives to those who use it: hints on fields, and violations. Pure."""
+"""Values that users of a contract get: hints on fields, and violations. Pure."""
 
 from __future__ import annotations
 

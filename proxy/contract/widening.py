@@ -10,18 +10,18 @@ from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.schemas import FORMATS
 
 _RULES: Final = ("type", "enum", "const", "format", "properties", "required", "items", "additionalProperties")
-_OPAQUE: Final = ("allOf", "anyOf", "oneOf", "not", "if")  # logic written by people
+_OPAQUE: Final = ("allOf", "anyOf", "oneOf", "not", "if")  # written by people: not changed
 
 
 def widen(schema: NodeSlot, shape: InferredSchema) -> Iterator[str]:
-    """Change `schema` where the values in `shape` contradict it, and yield a line for each change, ` path: what`."""
+    """Change `schema` where the values in `shape` contradict it; yield a line ` path: change` for each change."""
     yield from _widen(schema, shape, "")
 
 
 def _widen(schema: NodeSlot, shape: InferredSchema, path: str) -> Iterator[str]:
     if any(keyword in schema for keyword in _OPAQUE) or not shape.kinds:
         return
-    if not any(keyword in schema for keyword in _RULES):  # accepts everything, intentionally
+    if not any(keyword in schema for keyword in _RULES):  # a schema without rules accepts everything intentionally
         return
     yield from _widen_types(schema, shape, path)
     yield from _widen_texts(schema, shape, path)

@@ -56,7 +56,7 @@ def case_strategies(schema: BaseSchema) -> dict[str, st.SearchStrategy[Any]]:
 def _cases(operation: Any) -> st.SearchStrategy[Any]:
     valid: st.SearchStrategy[Any] = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
     if not (operation.body or operation.query or operation.path_parameters or operation.headers or operation.cookies):
-        return valid  # nothing to mutate
+        return valid  # there is nothing to mutate
     mutated = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
     return st.integers(0, 3).flatmap(lambda number: valid if number else mutated)
 

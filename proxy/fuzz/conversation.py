@@ -1,4 +1,4 @@
-"""WebSocket conversations as they are drawn, with every freedom that a client has, and as they were played. Pure."""
+"""WebSocket conversations as drawn, which may do all that a client can, and as played. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FuzzFrame:
 
     @property
     def value(self) -> JSON:
-        """Return the value of a whole text frame as a recording has it, None if a recording has none for it."""
+        """Return the value of a whole text frame in the form of a recording; None if recordings have no form for it."""
         if (self.opcode, self.fin, self.masked, self.reserved) != (TEXT, True, True, 0):
             return None
         try:
@@ -93,7 +93,7 @@ class ServerFrame:
 
     @property
     def value(self) -> JSON:
-        """Return the frame for a comparison: JSON parsed, other text as it is, anything else by its kind."""
+        """Return the value to compare: parsed JSON, other text unchanged, the kind of any other frame."""
         if self.opcode == CLOSE:
             code = int.from_bytes(self.payload[:2], "big") if len(self.payload) > 1 else None
             return {"$close": [code, self.payload[2:].decode(errors="replace")]}
@@ -138,20 +138,20 @@ class PlayedConversation:
 
 @dataclass
 class ExpectedFrames:
-    """The number of frames to wait for after each frame of the client: the other backend's, without those missing.
+    """The number of frames to wait for after each client frame: that of the other backend, less the missing ones.
 
-    A frame that did not come in time is waited for once, and not again after every later frame.
+    A frame that did not come in time is waited for only once, not again after every later frame.
     """
 
     like: PlayedConversation | None
     _missing: int = 0
 
     def after(self, sent: int) -> int:
-        """Return how many frames to wait for once the client has sent so many."""
+        """Return how many frames to wait for after the client has sent `sent` frames."""
         return self._count(sent) - self._missing
 
     def received(self, sent: int, count: int) -> None:
-        """Record how many frames have come by the end of that wait."""
+        """Record the number of frames that have come by the end of that wait."""
         self._missing = max(self._count(sent) - count, 0)
 
     def _count(self, sent: int) -> int:
@@ -161,7 +161,7 @@ class ExpectedFrames:
 def compare_conversations(
     legacy: PlayedConversation, native: PlayedConversation, names: Correspondence
 ) -> list[Difference]:
-    """Return every difference: of the handshakes, else of the frames, of their positions and of the end."""
+    """Return every difference: of the handshakes, or if they agree, of frames, positions and the end."""
     names.step += 1
     return (
         compare_recorded_values(legacy.handshake, native.handshake, names, "handshake")
@@ -184,6 +184,6 @@ def read_frames(data: bytes, after: int) -> tuple[list[ServerFrame], bytes]:
 
 
 def recorded_frames(frames: Sequence[FuzzFrame]) -> list[JSON] | None:
-    """Return frames as a recording has them, None if one of them has no form there."""
+    """Return frames in the form of a recording; None if a frame has no form there."""
     values = [frame.value for frame in frames]
     return None if any(value is None for value in values) else values

@@ -1,6 +1,7 @@
-"""Play a drawn conversation to one service, byte for byte, and give it time to answer each frame.
+"""Play a drawn conversation to one service, byte for byte, with time to answer each frame.
 
-Answers of one backend give the other's pace: it is waited for until it has sent as many frames, or takes too long.
+The answers of one backend give the pace of the other: the client waits until it has sent as many frames, or takes too
+long.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class ConversationPace:
 
 @dataclass
 class _Connection:
-    """The bytes of a service as they arrive. Its pings are answered, and are no part of a conversation."""
+    """The bytes of a service as they arrive. Its pings are answered, and are not part of a conversation."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -46,7 +47,7 @@ class _Connection:
     frames: list[ServerFrame] = field(default_factory=list)
 
     async def read_answers(self, after: int, expected: int, pace: ConversationPace) -> None:
-        """Read until no bytes arrive any more and `expected` frames have, or the service closes or takes too long."""
+        """Read until `expected` frames and no more bytes arrive, or the service closes or takes too long."""
         self._take_frames(after)
         while not self.closed and await self._read(pace.answer if len(self.frames) < expected else pace.silence):
             self._take_frames(after)

@@ -1,7 +1,7 @@
-"""Run one conversation on two backends, one after the other: compare handshakes, frames, their positions and the end.
+"""Run one conversation on two backends in turn, and compare handshakes, frames, their positions and the end.
 
-The order of frames relative to the client's depends on the speed of outside services: a conversation that differs is
-repeated with more time for each frame, and with more again, before that counts.
+The order of frames relative to the client's depends on the speed of outside services. A conversation that differs is
+therefore repeated twice, with more time for each frame, before the difference counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAME: Final = "fuzz-conversation"
 
 @dataclass(frozen=True)
 class ConversationEnd:
-    """One backend: its address, and its calls to outside services where they can be read."""
+    """One backend: its address, and its calls to outside services if they can be read."""
 
     origin: Origin
     calls: OutsideCalls | None
@@ -38,7 +38,7 @@ class ConversationEnd:
     async def play(
         self, conversation: FuzzConversation, pace: ConversationPace, like: PlayedConversation | None = None
     ) -> PlayedConversation:
-        """Play a conversation, from no outside calls on. Raises OSError if nothing accepts the connection."""
+        """Clear the outside calls and play a conversation. Raises OSError if nothing accepts the connection."""
         if self.calls:
             await self.calls.clear()
         return await converse(self.origin, conversation, pace, like)
@@ -56,7 +56,7 @@ class ConversationDifferential:
         self._divergences = divergences
 
     async def run(self, conversation: FuzzConversation) -> Execution:
-        """Play a conversation to both; where they differ, again and slower each time."""
+        """Play a conversation to both; if they differ, repeat it more slowly."""
         execution = await self._run(conversation, ConversationPace())
         for factor in SLOWER:
             if not execution.differing:

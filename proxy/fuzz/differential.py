@@ -3,8 +3,8 @@
     async with Differential.between(legacy, native, settings) as differential:
         execution = await differential.run(documents, requests)
 
-Both backends start from the same documents where their databases are named. The comparison is that of
-`scribe-proxy verify`, so that an execution is also the recording that reproduces it.
+If their databases are named, both backends start from the same documents. The comparison is that of `scribe-proxy
+verify`, so that an execution is also the recording that reproduces it.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Differential:
         return Execution(scenario, tuple(results))
 
     async def confirm(self, execution: Execution) -> Execution | None:
-        """Play an execution again; return native's results now, or None if legacy does not repeat its answers.
+        """Play an execution again; return native's new results, or None if legacy does not repeat its answers.
 
         Without a database, an execution cannot be repeated from the same state and is returned unchanged.
         """

@@ -25,8 +25,8 @@ _WORD: Final = re.compile(r"[a-z][a-z-]*\Z")
 class Execution:
     """The recording of legacy, and all results of playing it to the native app.
 
-    The scenario of a `conversation` has no steps. Legacy answered its handshake with `handshake_status`, None if the
-    connection ended instead, and sent the frames `received`.
+    The scenario of a `conversation` has no steps. `handshake_status`: legacy's answer to the handshake, None if the
+    connection ended instead. `received`: the frames that legacy sent.
     """
 
     scenario: Scenario

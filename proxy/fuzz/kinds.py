@@ -1,4 +1,4 @@
-"""Kinds of differences, by which executions are grouped and compared with those already reported. Pure."""
+"""Kinds of differences, by which executions are grouped, and new ones are distinguished from reported ones. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INDEX = re.compile(r"\d+")
 class DifferenceKind(NamedTuple):
     """The subject and endpoint of a difference, its path without indexes and ids, and its kind.
 
-    `values` are both values where the kind is `status` or `outcome`, of which there are few.
+    `values`: both values for the kinds `status` and `outcome`, which have few.
     """
 
     subject: str

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FuzzBackend:
-    """One backend: URL, database, list of outside calls. Those that are None are neither reset nor compared."""
+    """One backend: URL, database, list of outside calls. The latter are neither reset nor compared if None."""
 
     url: str
     mongodb_url: str | None = None

@@ -6,7 +6,7 @@ authentication. It may define these names:
     HEADERS      strategy for headers `((name, value), …)` that are added to requests drawn from the contract
     REQUESTS     strategy for a `FuzzRequest`, drawn in addition to contract and dictionary
     DOCUMENTS    strategy for the documents that both databases start from
-    SEQUENCES    strategy for `(documents, [FuzzRequest, …])`, where requests depend on documents
+    SEQUENCES    strategy for `(documents, [FuzzRequest, …])`, if requests depend on documents
     CONVERSATIONS  strategy for a `FuzzConversation`, drawn in addition to those of recordings
 """
 
@@ -31,7 +31,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class PluginError(ValueError):
-    """Raised for a plug-in that cannot be imported or that defines something other than strategies."""
+    """A plug-in that cannot be imported, or that defines something other than strategies."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One run: everything that a search needs, opened from its options and closed again."""
+"""Open and close the parts of a search by its options."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def open_search(
         opened = Differential.between(legacy, native, settings, hang_after=options.hang_after)
         differential = runner.run(opened.__aenter__())
         try:
-            runner.run(differential.run({}, []))  # both databases and lists of calls can be used
+            runner.run(differential.run({}, []))  # checks that both databases and lists of calls are usable
             search = Search(runner, differential, contract, schema, sources, time.monotonic() + options.seconds)
             search.max_executions = options.max_sequences
             search.on_execution = lambda: on_execution(search)

@@ -1,4 +1,4 @@
-"""The search: rounds of sequences until the time is over. Each round ends with a new kind of difference, shrunk.
+"""The search: rounds of sequences until the time is over. A round ends with a new kind of difference, which is shrunk.
 
 A reported kind is skipped for the rest of the run, so that others are reported. A difference counts once it is
 confirmed: legacy repeats its own recording, and the native app differs again.

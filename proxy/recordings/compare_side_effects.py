@@ -115,7 +115,7 @@ def _fields(query: str) -> JSON:
 
 
 def _filled(expected: JSON, actual: JSON) -> JSON:
-    """Return the recorded value with the actual text wherever the recording abridges instructions as `<…>`."""
+    """Return the recorded value with the actual text in place of instructions that the recording abridges as `<…>`."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         return {name: _filled(value, actual.get(name)) for name, value in expected.items()}
     if isinstance(expected, list) and isinstance(actual, list):

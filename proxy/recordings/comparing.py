@@ -1,4 +1,4 @@
-"""Compare a service with its recording, by the engine that compares live traffic. Pure."""
+"""Compare a service with its recording, with the engine that compares live traffic. Pure."""
 
 from __future__ import annotations
 

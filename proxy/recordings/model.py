@@ -1,9 +1,9 @@
 """Recorded exchanges: requests to a service, its answers, and the side effects of a scenario.
 
 A directory holds `http.json`, a list of scenarios, and `ws.json`, a list of conversations and of connection attempts;
-either may be absent. Further scenarios are in `http-*.json`: counterexamples that a search found, with odd documents
-and requests, which are played like the others, but from which no contract is inferred. Everything is read and checked
-before anything is played, so that a malformed step is reported at once.
+either may be absent. Further scenarios are in `http-*.json`: counterexamples that a search found, with unusual
+documents and requests. They are played like the others, but no contract is inferred from them. All files are read and
+checked before the first step is played, so that a malformed step is reported immediately.
 """
 
 import json
@@ -36,7 +36,7 @@ class RecordingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as it is sent; `target` is the raw request target, never normalised. `version` is HTTP's."""
+    """A request as it is sent. `target`: the raw request target, never normalised. `version`: of HTTP."""
 
     method: str
     target: str
@@ -56,12 +56,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Requests that build on each other, from an empty database on.
+    """Requests that build on each other, starting with an empty database.
 
-    `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those put there before
-    the first step (an addition to what the legacy's recordings hold), and those left behind. `calls` went to
-    outside services. `moment` is an estimate of the time of its recording, in ms; None if no date shows it.
-    `answer_time` is the time of the slowest recorded answer in ms, 0 where it is unknown.
+    `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those inserted before the first
+    step, and those that are stored after the last one. `calls`: the calls to outside services. `moment` is an estimate
+    of the time of its recording, in ms; None if no date shows it. `answer_time` is the time of the slowest recorded
+    answer in ms, 0 where it is unknown.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class RecordedConversation:
-    """WebSocket frames sent and received: text as it is, anything else as a JSON text frame."""
+    """WebSocket frames sent and received: text unchanged, any other value as a JSON text frame."""
 
     name: str
     target: str
@@ -107,7 +107,7 @@ class Recordings:
 
 
 def load(directory: Path, *, counterexamples: bool = True) -> Recordings:
-    """Return the recordings in `directory`; without `counterexamples` those of `http.json` and `ws.json` alone.
+    """Return the recordings in `directory`; without `counterexamples`, only those of `http.json` and `ws.json`.
 
     Raises RecordingError naming the file and the place of the first fault.
     """
@@ -141,7 +141,7 @@ def scenario(value: JSON) -> Scenario:
 
 
 def select(recordings: Recordings, patterns: Sequence[str]) -> Recordings:
-    """Return the part that any of the glob patterns names; everything where there are none.
+    """Return the recordings that match any of the glob patterns; all of them without a pattern.
 
     A pattern names scenarios and conversations, or a request as `METHOD target`: its whole scenario is kept, since
     steps build on each other.
@@ -185,7 +185,7 @@ def _each(file: Path, entries: Iterable[JSON], parse: Callable[[JSON], T]) -> tu
 def _sockets(
     file: Path, entries: list[JSON]
 ) -> tuple[tuple[RecordedConversation, ...], tuple[RecordedConnection, ...]]:
-    """Read conversations and connections; one without a `path` has the first path that could be connected to."""
+    """Read conversations and connections; the default `path` is the first one that accepted a connection."""
     attempts = [entry for entry in entries if isinstance(entry, dict) and "connect" in entry]
     connections = _each(file, attempts, _connection)
     opened = (one.target.partition("?")[0] for one in connections if one.result == OPEN)

@@ -1,7 +1,7 @@
 """Play recordings against a service and compare each step with its record.
 
-Scenarios are played one after the other, since all share a database: each begins on an empty one, every request waits
-for its answer, and the ids, tokens and dates of earlier answers replace the recorded ones in later requests.
+Scenarios are played one after the other, since all share a database, which is emptied before each. Every request waits
+for its answer. The ids, tokens and dates of earlier answers replace the recorded ones in later requests.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ OnResult = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class PlayerSettings:
-    """How recordings are played.
+    """Settings for playing recordings.
 
     `hang_after` seconds without an answer are a hang. `accepted` gives, for a recorded hang or reset, the status that
     is accepted in its place, as a gateway's 504 for a hang. `restart_timeout` is in seconds.
@@ -61,7 +61,7 @@ class PlayerSettings:
 
 
 class Player:
-    """Plays recordings against one service; documents and outside calls are compared where they can be reached."""
+    """Plays recordings against one service; compares documents and outside calls if they can be reached."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Player:
         self._endpoints = Endpoints()
 
     async def play(self, recordings: Recordings, on_result: OnResult = lambda result: None) -> Report:
-        """Play everything in the recorded order; `on_result` is called with each result at once.
+        """Play everything in the recorded order; call `on_result` with each result immediately.
 
         Raises:
             ServiceUnreachable: the service accepts no connections.
@@ -170,7 +170,7 @@ class Player:
         return accepted is not None and actual.outcome == "response" and actual.status == accepted
 
     async def _compare_side_effects(self, scenario: Scenario, names: Correspondence) -> list[Result]:
-        """Compare side effects; where they differ once more after `SETTLE_DELAY`."""
+        """Compare side effects; if they differ, compare them once more after `SETTLE_DELAY`."""
         results = await self._side_effects(scenario, copy.deepcopy(names))
         if any(result.differences for result in results):
             await asyncio.sleep(SETTLE_DELAY)

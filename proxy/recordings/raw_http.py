@@ -1,7 +1,7 @@
-"""Send one HTTP/1.1 or 1.0 request as it is written, and return the outcome.
+"""Send one HTTP/1.1 or 1.0 request exactly as written, and return the outcome.
 
-HTTP clients normalise and escape paths, add headers and retry. A recording is played exactly: this module writes the
-request's bytes itself and leaves only the answer to a parser (h11).
+HTTP clients normalise and escape paths, add headers and retry. A recording must be played exactly, so this module
+writes the request's bytes itself. Only the answer is left to a parser (h11).
 """
 
 import asyncio
@@ -164,7 +164,7 @@ class _Reception(asyncio.Protocol):
 
 
 def _decoded(sent: DecodedAnswer) -> DecodedAnswer:
-    """Return an answer with its content coding undone, as it was sent where that is too large."""
+    """Return an answer with its content coding undone, or as sent if that is too large."""
     try:
         return sent.decoded(MAX_CONTENT)
     except OversizeError:

@@ -1,8 +1,9 @@
 """Play scenarios against a live service and record its answers, in the format that `model.py` reads.
 
 A scenario is written as in `http.json`, with or without answers. Values of earlier answers are put into later requests:
-where there are old answers, new ids and tokens replace the old ones; and `{{login:/token}}` in a request stands for the
-value at that JSON pointer (RFC 6901) in the JSON answer of the step `login`, for the whole answer without a pointer.
+new ids and tokens replace those of old answers, if there are any; and `{{login:/token}}` in a request stands for the
+value at that JSON pointer (RFC 6901) in the JSON answer of the step `login`, or without a pointer for the whole
+answer.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def read_scripts(path: Path) -> list[Script]:
 
 
 class Recorder:
-    """Records one service, with the documents and outside calls that scenarios leave behind where it can reach them."""
+    """Records one service, with the documents and outside calls of scenarios if it can reach them."""
 
     def __init__(
         self,
@@ -145,7 +146,7 @@ def encode_recordings(entries: Sequence[JSON]) -> bytes:
     """Return the text of an `http.json`."""
     try:
         return (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode()
-    except UnicodeEncodeError:  # lone surrogates, which only an escape can write
+    except UnicodeEncodeError:  # lone surrogates, which can only be written as escapes
         return (json.dumps(entries, indent=1) + "\n").encode()
 
 

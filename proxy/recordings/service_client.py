@@ -26,7 +26,7 @@ class ServiceUnreachable(Exception):
 
 
 class ServiceClient:
-    """A client of one service; requests without an answer within `hang_after` seconds are hangs."""
+    """A client of one service. A request without an answer within `hang_after` seconds is a hang."""
 
     def __init__(self, base_url: str, hang_after: float, restart_timeout: float = RESTART_TIMEOUT) -> None:
         self.origin = Origin.parse(base_url)

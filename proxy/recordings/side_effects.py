@@ -142,7 +142,7 @@ async def open_side_effects(
 
 
 def is_local(url: str) -> bool:
-    """Return whether every host of a MongoDB URL is this machine by the URL alone. Raises ValueError for other URLs."""
+    """Return whether every host of a MongoDB URL is this machine; names are not resolved. Raises ValueError."""
     if url.startswith(_BY_DNS):
         return False
     return all(is_loopback(host) for host, _ in _parse(url)["nodelist"])

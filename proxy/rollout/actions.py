@@ -1,7 +1,7 @@
 """Actions of a person on a route's share: `promote`, `pause`, `resume`, `rollback`, `ack`, with actor and reason.
 
-Shared by the command line and the ops pages. Each action is a step from the current state to the next one, stored only
-if the state has not changed meanwhile.
+The command line and the ops pages share this module. Each action is a step from the current state to the next one. It
+is stored only if the state has not changed in between.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def rollback(share: BasisPoints = ZERO) -> Step:
 
 
 def ack(*, at_once: bool = False) -> Step:
-    """Return the step that acknowledges a cap: the share may rise after the cooldown, or `at_once`."""
+    """Return the step that acknowledges a cap: the share may rise after the cooldown, or immediately with `at_once`."""
     return partial(acknowledge, at_once=at_once)
 
 
@@ -80,7 +80,7 @@ async def _stored(store: Store, members: Sequence[Route]) -> RouteState:
 
 
 def require_actor(actor: str) -> str:
-    """Return the actor's name on one line. Raises `Refused` where it is empty."""
+    """Return the actor's name as one line. Raises `Refused` if it is empty."""
     name = " ".join(actor.split())[:MAX_LENGTH]
     if not name:
         raise Refused("an actor is required: give your name")
@@ -88,7 +88,7 @@ def require_actor(actor: str) -> str:
 
 
 def require_reason(reason: str) -> str:
-    """Return the reason on one line. Raises `Refused` where it is empty."""
+    """Return the reason as one line. Raises `Refused` if it is empty."""
     reason = " ".join(reason.split())[:MAX_LENGTH]
     if not reason:
         raise Refused("a reason is required")

@@ -1,4 +1,4 @@
-"""Announce changes of states: in the log of every replica, and from one replica in metrics and webhook."""
+"""Announce changes of states: every replica logs them, and one replica sends them to metrics and webhook."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ChangeAnnouncer:
         self._claiming: Final = asyncio.Lock()
 
     async def follow(self, state: RouteState) -> None:
-        """Apply a stored state. Announce its change where it is new to this process and not part of the first read.
+        """Apply a stored state. Announce its change if it is new to this process and not part of the first read.
 
         Raises `DatabaseError`; the change is then announced with the next one.
         """
@@ -42,7 +42,7 @@ class ChangeAnnouncer:
         await self._claim_all()
 
     async def announce(self, state: RouteState, *, log: bool = True) -> None:
-        """Announce a change of this process once the store is reachable. `log` is False if it was logged already."""
+        """Announce a change of this process once the store is reachable. `log`: False if it was logged already."""
         self._add(state, log=log)
         with contextlib.suppress(DatabaseError):
             await self._claim_all()

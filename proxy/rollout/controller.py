@@ -1,12 +1,13 @@
 """Rollout controller of one process: evaluates guards, applies caps, promotes stages.
 
-    GuardEvaluator      each second    evaluates guards; caps what fails, here at once
+    GuardEvaluator      each second    evaluates guards; caps failing routes, in this process immediately
     StateSynchroniser   each 2 s       stores local caps; exchanges evidence; promotes and releases
-    StateFollower       on changes     applies what other replicas and people stored
+    StateFollower       on changes     applies the changes that other replicas and people stored
             │ all work on
     SharesInForce                      configuration, cached states, effective shares
 
-While the store is unreachable a process continues with the states it knows: guards still cap, nothing is promoted.
+While the store is unreachable, a process continues with the states it knows: guards still cap, and no rollout is
+promoted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from proxy.runtime.database import Unavailable
 
 
 class ControllerIntervals(NamedTuple):
-    """Seconds between two evaluations, synchronisations, and stored baselines; `start` bounds the first read."""
+    """Seconds between two evaluations, synchronisations and stores of baselines. `start`: limit of the first read."""
 
     evaluate: float = 1.0
     synchronise: float = 2.0
@@ -106,7 +107,7 @@ class RolloutController:
         self._shares.apply_config(config)
 
     def evaluate(self, now: float | None = None) -> None:
-        """Evaluate all guards at a time, by default now (monotonic seconds), and cap what fails."""
+        """Evaluate all guards at a time (monotonic seconds, by default now), and cap failing routes."""
         self._evaluator.evaluate(time.monotonic() if now is None else now)
 
     def effective(self, route: Route) -> Effective:
@@ -129,7 +130,7 @@ class RolloutController:
         return self._shares.stats
 
     def caps(self) -> list[Cap]:
-        """Return the caps in force, one of each group that has one."""
+        """Return the caps in force, one for each capped group."""
         leaders = [leader for leader in self.groups.leaders() if self.effective(leader).by == "cap"]
         caps = [self._shares.cache.state(leader).cap for leader in leaders]
         return [cap for cap in caps if cap is not None]
@@ -150,7 +151,7 @@ class RolloutController:
         return self._shares.hooks.healthy()
 
     def describe(self, route: Route) -> RouteRollout:
-        """Return everything that is known of a route."""
+        """Return all that the ops pages show of a route."""
         shares, state = self._shares, self._shares.cache.state(route)
         stats = shares.stats.of(route.name)
         progress = self._evidence.progress(route, state, shares.clock.now())
@@ -163,8 +164,8 @@ class RolloutController:
         """Carry out a person's action on a route or group (see `actions`), and apply it here.
 
         Raises `Refused`, `DatabaseError`.
-        While the store is unreachable a route can still be rolled back: in this process alone, until the store is
-        reachable again.
+        While the store is unreachable, a route can still be rolled back. This process alone applies that, until the
+        store is reachable again.
         """
         shares = self._shares
         route = shares.route(name)

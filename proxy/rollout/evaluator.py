@@ -31,7 +31,7 @@ class GuardEvaluator:
     def evaluate(self, now: float) -> None:
         """Advance the statistics to `now` (monotonic seconds) and cap failing routes.
 
-        None is capped while legacy is down, which leaves no fallback.
+        No route is capped while legacy is down, because callers could not be moved there.
         """
         shares, hooks = self._shares, self._shares.hooks
         shares.stats.advance(now)

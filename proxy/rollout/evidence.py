@@ -1,4 +1,4 @@
-"""Evidence of all replicas for current bake times, and baselines of legacy that survive a restart."""
+"""Evidence of all replicas for current bake times, and stored baselines of legacy, which survive a restart."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class EvidenceCollector:
         self._shared = await self._store.evidence(epochs) if epochs else {}
 
     async def store_baselines(self, interval: float) -> None:
-        """Store legacy's baselines at most every `interval` seconds; after a restart legacy may get no requests."""
+        """Store legacy's baselines at most every `interval` seconds: after a restart, legacy may get no requests."""
         if time.monotonic() - self._baselines_stored_at < interval:
             return
         self._baselines_stored_at = time.monotonic()

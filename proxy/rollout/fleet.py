@@ -71,11 +71,11 @@ class RouteTraffic:
 
 @dataclass(frozen=True, slots=True)
 class ProcessHealth:
-    """The health of both backends as one process finds it.
+    """The health of both backends as observed by one process.
 
-    `legacy_down`: its circuit breaker is open. `limits` has a sentence for each limit reached. `revision` is that of
-    its configuration in force, for `revision_age` seconds, None where that is not known. `refused` is the first problem
-    of its file, empty where that is valid.
+    `legacy_down`: the circuit breaker is open. `limits`: a sentence for each limit that is reached. `revision`: that
+    of the configuration in force since `revision_age` seconds (None if unknown). `refused`: the first problem of the
+    file, empty if it is valid.
     """
 
     legacy_down: bool = False
@@ -89,7 +89,7 @@ class ProcessHealth:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSnapshot:
-    """One process of the fleet, `age` seconds ago; `name` is its host and process id.
+    """The state of one process of the fleet, `age` seconds ago; `name` is its host and process id.
 
     Requests in flight, failures of legacy by code in the last minute, traffic and the guard's analysis by route.
     """

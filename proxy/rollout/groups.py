@@ -1,4 +1,4 @@
-"""Groups of routes with one state: equal `group` and `revision`, else each route separately. Pure.
+"""Groups of routes with one state: those with equal `group` and `revision`. A route without a group is its own. Pure.
 
 All routes of a group have the same share and rollout (`check` rejects others), so any of them represents the group in a
 transition.
@@ -29,7 +29,7 @@ class RouteGroups:
         return self._members.get(key, ())
 
     def leaders(self) -> list[Route]:
-        """Return one route of each group, one that is not pinned where there is one."""
+        """Return one route of each group, preferably one that is not pinned."""
         return [next((each for each in members if each.pin is None), members[0]) for members in self._members.values()]
 
     def find(self, name: str) -> Route | None:
@@ -38,7 +38,7 @@ class RouteGroups:
         return named.get(name) or next((each for each in self.leaders() if each.domain == name), None)
 
     def missing(self, name: str) -> str:
-        """Return `no route or group NAME`, and the similar name that may be meant."""
+        """Return `no route or group NAME`, and a suggestion of a similar name."""
         routes = [route for members in self._members.values() for route in members]
         known = dict.fromkeys(known for route in routes for known in (route.name, route.domain))
         return f"no route or group {name}{did_you_mean(name, known)}"
@@ -48,13 +48,13 @@ def setting_digests(routes: Iterable[Route]) -> dict[str, str]:
     """Return a digest of all settings of each group or single route, inherited ones included, by its name."""
     hashes: dict[str, hashlib._Hash] = {}
     for route in routes:
-        settings = route.model_dump_json(exclude_defaults=True)  # a release that adds a default changes no digest
+        settings = route.model_dump_json(exclude_defaults=True)  # new defaults change no digest
         hashes.setdefault(route.domain, hashlib.sha256()).update(settings.encode())
     return {name: settings.hexdigest()[:16] for name, settings in hashes.items()}
 
 
 def changed_settings(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the groups and routes whose digests differ; none if no digests of `before` are known."""
+    """Return the groups and routes whose digests differ; none if `before` is empty."""
     names = dict.fromkeys((*after, *before)) if before else {}
     return tuple(name for name in names if before.get(name) != after.get(name))
 

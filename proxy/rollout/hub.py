@@ -1,4 +1,4 @@
-"""States of a gateway's workers without a MongoDB: the supervisor stores them, all workers share them.
+"""Share states among a gateway's workers without a MongoDB: the supervisor stores them.
 
     worker ── HubStore ──┐                      ┌── StateHub ── Memory        in the supervisor, until it ends
     worker ── HubStore ──┴── Unix socket, 0700 ─┘
@@ -298,7 +298,7 @@ class HubStore:
         closing = asyncio.create_task(_end(channel, changes))
         try:
             while (changed := await changes.get()) is not None:
-                yield changed.state  # the caller requests the next one after it has applied this one
+                yield changed.state  # the caller requests the next state when it has applied this one
                 channel.send(Applied(changed.number), urgent=True)
             raise Unavailable("the supervisor has closed the connection")
         finally:

@@ -1,6 +1,6 @@
 """The shares in force in this process, shared by guard evaluator, synchroniser and follower.
 
-A state comes from the store or from this process itself: a cap that the guard or a person sets here is in force before
+A state comes from the store or from this process: a cap that is set here, by the guard or a person, is in force before
 it is stored.
 """
 
@@ -33,9 +33,9 @@ logger = logging.getLogger("scribe_proxy.state")
 class ControllerHooks(NamedTuple):
     """Callbacks of a controller.
 
-    `apply` receives the limits of all routes that have any, `changed` each change that this process announces,
-    `in_force` a route with its share whenever that changes. `healthy` and `legacy_down` return the health of the
-    backends, `config_text` the text of the routing.yaml in force without secrets.
+    `apply` receives the limits of all routes that have any. `changed` receives each change that this process
+    announces. `in_force` receives a route and its share whenever that changes. `healthy` and `legacy_down` return the
+    health of the backends, and `config_text` the text of the routing.yaml in force without secrets.
     """
 
     apply: Callable[[Mapping[str, Limit]], None]
@@ -85,7 +85,7 @@ class SharesInForce:
         self.refresh()
 
     def _continue_running(self, before: Mapping[str, Route]) -> None:
-        """Let rollouts that were added continue at the shares in force, so that adding one moves few callers."""
+        """Continue rollouts that were added at the shares in force, so that adding one moves few callers."""
         for route in self.config.routes:
             former = before.get(route.name)
             if route.rollout is None:
@@ -117,7 +117,7 @@ class SharesInForce:
         return self._effective[route.name]
 
     def route(self, name: str) -> Route:
-        """Return a route by its name, or one of the group of that name. Raises `Refused` where there is neither."""
+        """Return the route of a name, or one route of the group of that name. Raises `Refused` if there is neither."""
         route = self.cache.groups.find(name)
         if route is None:
             raise Refused(f"there is no route or group {name}")

@@ -71,7 +71,7 @@ class Cap:
 
     @property
     def cooldown(self) -> float:
-        """Its minimum duration in seconds; 0 for that of a person, who may lift it at any time."""
+        """Its minimum duration in seconds; 0 for a person's cap, which may be lifted at any time."""
         return max(0.0, self.until - self.by.at)
 
 
@@ -96,7 +96,7 @@ class AuditEntry:
 
     @property
     def movement(self) -> str:
-        """Its shares in words: `from 25% to 10%`, or `at 10%` where the share stays."""
+        """Its shares in words: `from 25% to 10%`, or `at 10%` if the share stays."""
         if self.before == self.after:
             return f"at {show_share(self.after)}"
         return f"from {show_share(self.before)} to {show_share(self.after)}"
@@ -104,10 +104,10 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """A choice of entries of the history; an empty value chooses all.
+    """A query of the history; an empty value matches all entries.
 
-    `route` is a route without a group, or a group. `until` (seconds since the epoch) is the latest time; of the entries
-    at exactly that time, the newest `skip` are left out, so that a next page begins where the last one ended.
+    `route` is a route without a group, or a group. `until` (seconds since the epoch) is the latest time. Of the
+    entries at exactly that time, the newest `skip` are omitted, so that the next page begins where the last one ended.
     """
 
     route: str = ""
@@ -117,7 +117,7 @@ class HistoryQuery:
     skip: int = 0
 
     def matches(self, entry: AuditEntry) -> bool:
-        """Return True if an entry is one of the choice, `skip` aside."""
+        """Return True if an entry matches; `skip` is ignored."""
         return (
             (not self.route or self.route in (entry.route, *entry.routes))
             and self.kind in ("", entry.kind)
@@ -154,8 +154,8 @@ class RouteState:
     """State of one revision of a route, or of a group of routes.
 
     `version` increases by one with each change; `change` is the latest. `stage` is the share that the rollout reached
-    at `since` (None: not started, or no rollout). `passing` is the start of the current bake time, since which no gate
-    has failed. `missed` is the gate that failed last. `paused` is set while a person has paused the rollout.
+    at `since` (None: not started, or no rollout). `passing` is the start of the current bake time; no gate has failed
+    since. `missed` is the gate that failed last. `paused` is set while a person has paused the rollout.
     """
 
     key: str
@@ -195,7 +195,7 @@ class Evidence:
     """Counts of all replicas during a bake time.
 
     Requests of both backends with their errors (statuses of 400 and above), and shadow comparisons with mismatches.
-    Where callers are known, errors of one caller within a few seconds count once.
+    If callers are known, errors of one caller within a few seconds count once.
     """
 
     native: int = 0

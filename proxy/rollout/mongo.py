@@ -4,11 +4,11 @@
     history     all changes, by state key and version                                written after the state
     evidence    counts since a bake time began, by its epoch; replicas add to it
     baselines   legacy's latest statistics of a route
-    processes   numbers of each process, for some seconds
+    processes   published snapshots of each process, which expire after some seconds
     files       one document: the routing.yaml in force
 
-A state and its history entry are two writes. The state contains its last change, so that the next reader of all states
-adds an entry that is missing because a replica ended between the two writes.
+A state and its history entry are two writes. The state contains its last change. If a replica ends between the two
+writes, the next reader of all states adds the missing entry.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class MongoStore:
         return await self._database.answer(self._read_history(chosen, query.skip, limit))
 
     async def _read_history(self, chosen: Document, skip: int, limit: int) -> tuple[AuditEntry, ...]:
-        newest_first = [("by.at", DESCENDING), ("_id", DESCENDING)]  # a total order: pages neither repeat nor omit
+        newest_first = [("by.at", DESCENDING), ("_id", DESCENDING)]  # a total order: pages do not overlap
         with self._database.translate_errors():
             cursor = self._history.find(chosen, {"_id": 0}).sort(newest_first).skip(skip).limit(limit)
             return tuple([change_of(document) async for document in cursor])
@@ -245,7 +245,7 @@ def _entry(state: RouteState) -> UpdateOne:
 
 def _flat(stats: RequestStats) -> Document:
     values = asdict(stats)
-    del values["dependency_failures"], values["by_caller"]  # legacy has none, and callers are those of a window
+    del values["dependency_failures"], values["by_caller"]  # the first are native's only, the second a window's
     return {**values, "latencies": [list(pair) for pair in stats.latencies.items()]}
 
 

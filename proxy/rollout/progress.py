@@ -1,4 +1,4 @@
-"""Progress of a rollout: its bake time, its gates, the reason why it waits, and its earliest timetable. Pure."""
+"""Progress of a rollout: its bake time, its gates, the reason for waiting, and its earliest timetable. Pure."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def timetable(rollout: Schedule, start: float) -> Iterator[tuple[BasisPoints, fl
 
 
 def end_of(rollout: Schedule, stage: BasisPoints, at: float) -> float:
-    """Return the earliest time of the last stage, where `stage` is reached at `at` and all gates pass."""
+    """Return the earliest time of the last stage, if `stage` is reached at `at` and all gates pass."""
     return max(time for _, time in _times(rollout, stage, opening(rollout, at)))
 
 

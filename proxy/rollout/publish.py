@@ -25,7 +25,7 @@ def show(route: Route, share: Effective) -> None:
 
 
 def webhook_event(change: AuditEntry) -> WebhookEvent | None:
-    """Return the webhook event for a change; its shares are in percent. None for one of the configuration alone."""
+    """Return the webhook event for a change, with shares in percent; None for a change of the configuration alone."""
     if change.kind == "config":
         return None
     data = {

@@ -27,8 +27,8 @@ class Effective:
 def effective(route: Route, state: RouteState | None, *, read: bool) -> Effective:
     """Return the share in force. `read`: the shared states have been read since this process started.
 
-    Before that, a route that may have a cap or a stage stays on legacy, because a restart during an outage of MongoDB
-    must not lift a cap.
+    Until then, a route that may have a cap or a stage stays on legacy: a restart during an outage of MongoDB must not
+    lift a cap.
     """
     if route.pin is not None:
         return Effective(ceiling(route), "pin", f"the route is pinned to {route.pin}")
@@ -49,7 +49,7 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
 
 
 def lowers(route: Route, state: RouteState, share: BasisPoints) -> bool:
-    """Return True if a cap at a share takes callers away from native, included ones among them."""
+    """Return True if a cap at a share moves any callers away from native, targeted callers included."""
     now = effective(route, state, read=True)
     if share < now.share:
         return True
@@ -65,7 +65,7 @@ def share_before(state: RouteState, former: BasisPoints, *, had_rollout: bool) -
 def reached(route: Route, state: RouteState | None) -> BasisPoints:
     """Return the rollout's stage: before the start `start_at` or 0; 10,000 without a rollout.
 
-    Where the stages have changed since, return the highest stage not above the stored one, else the first.
+    If the stages have changed since, return the highest stage not above the stored one, or else the first.
     """
     if route.rollout is None:
         return FULL
@@ -75,7 +75,7 @@ def reached(route: Route, state: RouteState | None) -> BasisPoints:
 
 
 def at_most(route: Route, share: BasisPoints) -> BasisPoints:
-    """Return the highest stage not above a share, else the first."""
+    """Return the highest stage not above a share, or else the first."""
     assert route.rollout is not None
     stages = route.rollout.stages
     return max((stage for stage in stages if stage <= share), default=stages[0])

@@ -27,7 +27,7 @@ class RouteStateCache:
         self._running: dict[str, BasisPoints] = {}  # shares of routes when a rollout was added
 
     def state(self, route: Route) -> RouteState:
-        """Return the state in force: the local, else the stored, else the initial one."""
+        """Return the state in force: the local one, or else the stored one, or else the initial one."""
         key = state_key(route)
         _, local = self._local.get(key, (None, None))
         return local or self.stored(route) or initial_state(route)
@@ -77,7 +77,7 @@ class RouteStateCache:
         return [state_key(route), *former_keys(self.groups.members(state_key(route)))]
 
     def effective(self, route: Route) -> Effective:
-        """Return the share in force: the lower one where the local and the stored state differ."""
+        """Return the share in force: the lower one if the local and the stored state differ."""
         key = state_key(route)
         stored = effective(route, self.stored(route), read=self.loaded)
         if key in self._local:
@@ -114,7 +114,7 @@ class RouteStateCache:
         self.record(own)
 
     def rebase_local(self, own: RouteState, stored: RouteState) -> None:
-        """Record the store's newer state; the local cap stays on top of it where it is lower."""
+        """Record the store's newer state; the local cap still applies if it is lower."""
         route, _ = self._local.pop(own.key)
         self.record(stored)
         rebased = rebase_local_cap(route, stored, own)

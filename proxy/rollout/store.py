@@ -1,7 +1,7 @@
 """The interface of stores for rollout states, and an in-memory store for a single process.
 
-A state is replaced only by its next version (compare-and-set): where two replicas make the same change at the same
-time, one succeeds and the other receives the result.
+A state is replaced only by its next version (compare-and-set). If two replicas make the same change at the same time,
+one succeeds and the other receives the result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import ENTIRE_HISTORY, AnnouncedConfig, AuditEntry, Evidence, HistoryQuery, RouteState
 
 SNAPSHOT_LIFETIME: Final = 12.0
-"""Seconds for which a process's published numbers count."""
+"""Seconds for which a process's published snapshot is valid."""
 HISTORY: Final = 1000
 """Maximum number of changes in the in-memory store."""
 
@@ -59,8 +59,8 @@ class Store(Protocol):
     async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
         """Announce the routing.yaml in force.
 
-        Returns the previous one to the first replica that announces a revision (an empty one where there was none), and
-        None to all others.
+        The first replica that announces a revision gets the previous one (an empty one if there was none), and all
+        others get None.
         """
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
@@ -70,10 +70,10 @@ class Store(Protocol):
         """Return the evidence of the given epochs that have any."""
 
     async def publish(self, snapshot: ProcessSnapshot) -> None:
-        """Publish the numbers of a process; they expire after `SNAPSHOT_LIFETIME`."""
+        """Publish the snapshot of a process, which expires after `SNAPSHOT_LIFETIME`."""
 
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
-        """Return the unexpired numbers of all processes."""
+        """Return the unexpired snapshots of all processes."""
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Store legacy's baselines by the routes' state keys."""

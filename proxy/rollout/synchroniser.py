@@ -64,7 +64,7 @@ class StateSynchroniser:
         self._jump = ClockJump()  # of the store's clock
 
     async def run(self) -> None:
-        """Synchronise every `interval` seconds, and at once when woken, until cancelled."""
+        """Synchronise every `interval` seconds, and immediately when woken, until cancelled."""
         shares = self._shares
         while True:
             with contextlib.suppress(TimeoutError):
@@ -140,7 +140,7 @@ class StateSynchroniser:
         return True
 
     async def _announce_share(self, route: Route, former: BasisPoints, by: Attribution, *, had_rollout: bool) -> None:
-        """Record a change of the share in force that the file made. `former`: the share that it allowed before."""
+        """Record a change of the share in force by the file. `former`: the share that the file allowed before."""
         cache = self._shares.cache
         state, allowed = cache.state(route), ceiling(route)
         before = share_before(state, former, had_rollout=had_rollout)
@@ -148,7 +148,7 @@ class StateSynchroniser:
             cache.set_running(route, before)
             self._shares.refresh()
         if cache.continues_at(route) is not None:
-            return  # the start of the rollout records it
+            return  # recorded by the start of the rollout
         after = self._shares.effective(route).share
         by = Attribution(by.actor, _reason(former, allowed, route), by.at)
         if state.stage is not None and route.rollout is not None:
@@ -161,7 +161,7 @@ class StateSynchroniser:
         self._shares.hooks.changed(entry)
 
     def _due(self, route: Route, *, may_start: bool) -> RouteState | None:
-        """Return the state that is due now without a person's action; None if none is due."""
+        """Return the next state if it is due now without a person's action; None otherwise."""
         state, now = self._shares.cache.state(route), self._shares.clock.now()
         if state.cap is not None and state.cap.cooldown and clock_jumped(state.change.by.at, now, self._jump.seconds):
             is_measured = self._jump.within <= MAX_JUMP  # else another replica may have moved it before
@@ -188,7 +188,7 @@ class StateSynchroniser:
 
 
 def clock_jumped(began: float, now: float, jump: float) -> bool:
-    """Return True if a time since `began` is unreliable: that is before a clock jump, or in the future."""
+    """Return True if the time since `began` is unreliable: `began` is before a clock jump, or in the future."""
     before_jump = abs(jump) > MAX_JUMP and abs(now - began) > MAX_JUMP
     return before_jump or began > now + MAX_JUMP
 

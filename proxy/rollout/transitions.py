@@ -16,7 +16,7 @@ from proxy.types import BasisPoints
 
 
 class Refused(Exception):
-    """Raised if the current state does not allow an action; the message gives the reason."""
+    """An action that the current state does not allow; the message gives the reason."""
 
 
 def initial_state(route: Route) -> RouteState:
@@ -80,12 +80,12 @@ def gate_failed(route: Route, state: RouteState, reason: str, now: float) -> Rou
 
 
 def share_changed(route: Route, state: RouteState, by: Attribution) -> RouteState:
-    """Record that the file allows another share; the bake time starts again, as evidence is about the former."""
+    """Record that the file allows another share; the bake time starts again, because evidence is about the former."""
     return _changed(route, state, "share", by, passing=by.at)
 
 
 def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> RouteState | None:
-    """Cap a route whose native fails, at 0% or the previous stage. None if the share is not above that."""
+    """Cap a route whose native fails, at 0% or the previous stage; None if the share is not above that."""
     assert route.guard is not None
     now_at = effective(route, state, read=True).share
     share = below(route, now_at) if route.guard.on_failure == "previous" else 0
@@ -95,7 +95,7 @@ def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> Ro
 
 
 def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteState | None:
-    """Apply a local cap to the store's newer state. None if the share there is not above the cap."""
+    """Apply a local cap to the store's newer state; None if the share there is not above the cap."""
     assert own.cap is not None
     cap = own.cap
     if not lowers(route, state, cap.share):
@@ -116,7 +116,7 @@ def roll_back(route: Route, state: RouteState, share: BasisPoints, by: Attributi
 
 
 def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bool) -> RouteState:
-    """Acknowledge the cap. Remove it now if its cooldown has passed or `at_once` is set, else when it has."""
+    """Acknowledge the cap. Remove it now if its cooldown has passed or `at_once` is set, otherwise later."""
     cap = state.cap
     if cap is None:
         raise Refused(f"{route.domain} is not capped")

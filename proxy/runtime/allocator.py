@@ -1,4 +1,4 @@
-"""The C library's allocator: long buffers are returned to the system when they are freed."""
+"""Settings of the C library's allocator: long buffers are returned to the system when they are freed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 from typing import Final
 
 MAPPED_FROM: Final = 512 * 1024
-"""Bytes from which an allocation has memory of its own. Longer ones are extended without a copy, too."""
+"""Size from which an allocation has its own memory mapping, which can also grow without a copy."""
 _M_MMAP_THRESHOLD: Final = -3  # malloc.h of glibc
 
 
 def map_long_buffers() -> bool:
-    """Keep glibc from raising its limit, by default up to 32 MiB with each long buffer that is freed.
+    """Stop glibc from raising its limit (to at most 32 MiB) whenever a long buffer is freed.
 
-    Buffers below that limit share a heap, which cannot shrink below the last one in use: a process that held the bodies
-    of many clients once would never return their memory. Return False if the allocator has no such setting.
+    Buffers below the limit share a heap, which cannot shrink below the last one in use. A process that once held the
+    bodies of many clients would never return their memory. Return False if the allocator has no such setting.
     """
     if sys.platform != "linux":
         return False

@@ -8,7 +8,7 @@ A change is applied or refused once it has settled, so that a half-written file 
 
     two readings agree          in bytes, inode and modification time
     no process is writing       according to the kernel (`file_state`); a writer that never closes is reported
-    not a prefix                a beginning of the running text, written in place, has to be stable for `prefix_delay`
+    not a prefix                a beginning of the running text, written in place, must be stable for `prefix_delay`
     some routes are left        a file that removes the last route is refused
 
 Reading and validation run in separate threads. A read that hangs is counted and logged, and another one is started, so
@@ -57,9 +57,10 @@ class ConfigSnapshot:
 class WatchTimings:
     """Times of a watcher in seconds.
 
-    `interval`: between two readings while a change settles; twice as long otherwise. `read_timeout`: until a read
-    counts as hanging; doubled for each read that already hangs. `prefix_delay`: for which a prefix of the running text
-    has to be unchanged. `writer_timeout`: after which a file that is still open for writing is reported.
+    `interval`: between two readings while a change settles; otherwise twice as long. `read_timeout`: until a read
+    counts as hanging; doubled for each read that already hangs. `prefix_delay`: a prefix of the running text is
+    applied only after it is unchanged for this long. `writer_timeout`: until a file that is still open for writing is
+    reported.
     """
 
     interval: float = 0.5
@@ -81,7 +82,7 @@ class _Readings:
         return self._last is not None and self._last.version == self.judged
 
     def add(self, state: FileState) -> float | None:
-        """Add a reading. Return for how many seconds the state is unchanged; None if it has changed."""
+        """Add a reading. Return the seconds for which the state is unchanged; None if it has changed."""
         now = time.monotonic()
         if state == self._last:
             return now - self._since
@@ -128,7 +129,7 @@ class ConfigWatcher:
         return self.path.parent / self.config.contracts
 
     async def run(self) -> None:
-        """Watch until cancelled. No state of the file ends it."""
+        """Watch until cancelled; no state of the file ends this."""
         if not self.problems:
             await self._guarded(self._save)
         while True:
@@ -157,7 +158,7 @@ class ConfigWatcher:
             logger.error("%s: could not be read (%s); the configuration in force stays", self.path, trace_of(error))
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
-        """Run a function that reads files. Raises TimeoutError if it hangs, or where too many calls hang already."""
+        """Run a function that reads files. Raises TimeoutError if it hangs, or if too many calls hang already."""
         hanging = self._threads.running
         if hanging >= MAX_HANGING:
             raise TimeoutError
@@ -185,7 +186,7 @@ class ConfigWatcher:
         return True
 
     async def _judge(self, state: FileState, unchanged_for: float) -> bool:
-        """Apply or refuse a settled change. Return False if it needs to be unchanged for longer."""
+        """Apply or refuse a settled change. Return False if it must be unchanged for longer."""
         self._readings.judged = state.version
         try:
             loaded = await self._in_thread(partial(load_content, state.content, self.path, self._env))

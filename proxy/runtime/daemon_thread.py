@@ -1,4 +1,4 @@
-"""Blocking calls that may never return, such as reading a file from a hung network file system.
+"""Run blocking calls that may never return, such as reading a file from a hung network file system.
 
 `asyncio.to_thread` is unsuitable: its few threads are shared, and the process waits for all of them at exit.
 """
@@ -14,10 +14,10 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 Call = Callable[[], Callable[[], None]]
-"""A call, which returns its result's delivery."""
+"""A call that returns a function, which delivers the result."""
 
 IDLE_TIMEOUT: Final = 1.5
-"""Seconds for which a thread waits for its next call: a new thread costs an idle process more than the call."""
+"""Seconds for which a thread waits for its next call, because starting a thread costs more than a call."""
 
 
 class DaemonThreads:
@@ -60,7 +60,7 @@ class DaemonThreads:
 
 
 class _CallingThread:
-    """A thread that runs one call at a time, and ends where none comes for `idle_timeout` seconds.
+    """A thread that runs one call at a time, and ends if none comes for `idle_timeout` seconds.
 
     It starts with its first call: on a busy machine the time could pass before a call is submitted.
     """
@@ -71,7 +71,7 @@ class _CallingThread:
         self._idle_timeout = idle_timeout
         self._calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._calls.put(first)
-        self._lock = threading.Lock()  # of a submission and the thread's end
+        self._lock = threading.Lock()  # held during a submission and the thread's end
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def submit(self, call: Call) -> bool:

@@ -50,7 +50,7 @@ REACH_TIMEOUT: Final = 0.8
 PING_AFTER: Final = 0.3
 """Seconds after which a ping accompanies a page's request."""
 PING_TICKS: Final = 10
-"""Ticks of `TICK` seconds that a page waits for its request or the ping: they take longer in a process without CPU."""
+"""Ticks of `TICK` seconds that a page waits for its request or the ping. A process that gets no CPU ticks later."""
 TICK: Final = 0.05
 HANG_CACHED: Final = 2.0
 """Seconds for which a server that answered no ping counts as unreachable."""
@@ -63,11 +63,11 @@ class DatabaseError(Exception):
 
 
 class Unavailable(DatabaseError):
-    """Raised if MongoDB is unreachable or too slow."""
+    """MongoDB is unreachable or too slow."""
 
 
 class Conflict(DatabaseError):
-    """Raised if a document with the same key exists."""
+    """A document with the same key exists."""
 
 
 class InvalidDatabaseUrl(DatabaseError):
@@ -148,9 +148,9 @@ class Database:
             raise Unavailable(_UNREACHABLE)
 
     async def answer(self, work: Awaitable[Result]) -> Result:
-        """Return the result of a page's requests. Raises `Unavailable` where the server does not even answer a ping.
+        """Return the result of a page's requests. Raises `Unavailable` if the server does not even answer a ping.
 
-        A server that hangs keeps its connections, and the driver notices after seconds; a large request may take them.
+        Without the ping, the driver would notice a server that hangs, and keeps its connections, only after seconds.
         """
         async with asyncio.timeout(None) as limit:
             watching = asyncio.create_task(self._watch(limit))
@@ -164,7 +164,7 @@ class Database:
                 watching.cancel()
 
     async def _watch(self, limit: asyncio.Timeout) -> None:
-        """End the time of a request that takes long where a ping is not answered either."""
+        """End a request that takes long if a ping is not answered either."""
         await asyncio.sleep(PING_AFTER)
         ping = asyncio.create_task(self._answers())
         try:

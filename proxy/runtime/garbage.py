@@ -11,7 +11,7 @@ from collections.abc import Iterator
 def without_collection() -> Iterator[None]:
     """Run a block that imports modules or reads a file of bounded size without garbage collections.
 
-    Nearly all that it creates stays, and each collection would visit all of it: a fifth of a gateway's start.
+    Nearly all objects of such a block stay, and each collection would visit all of them: a fifth of a gateway's start.
     """
     was_enabled = gc.isenabled()
     gc.disable()

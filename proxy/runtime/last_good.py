@@ -1,7 +1,7 @@
 """The last good configuration on disk, so that a restart does not depend on the current state of the file.
 
     file is valid     ─▶ it is used, and saved once the process runs with it
-    file is refused   ─▶ the saved one is used: logged, `scribe_proxy_config_valid` 0, errors on the ops page
+    file is refused   ─▶ the saved one is used: logged, `scribe_proxy_config_valid` is 0, errors on the ops page
     nothing is saved  ─▶ fatal, with the same message as `scribe-proxy check`
 
 The text of routing.yaml and of its contracts is saved. Values from the environment are not part of the text and are
@@ -36,7 +36,7 @@ CONTRACT_FILES: Final = ("openapi.yaml", "divergences.yaml")
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A valid configuration with its contracts, and the text it was read from.
+    """A valid configuration with its contracts, and the text from which it was read.
 
     `saved_at`: seconds since the epoch at which a last good configuration was saved; None for the current file.
     `problems` are those of the current file.
@@ -61,7 +61,7 @@ class SavedConfig:
 
 
 def load_config(path: Path, env: Mapping[str, str], last_good: LastGood | None = None) -> LoadedConfig:
-    """Load a file or its last good version. Raises ConfigError with the file's problems where neither is valid."""
+    """Load a file or its last good version. Raises ConfigError with the file's problems if neither is valid."""
     try:
         return load_content(read_state(path, path.parent).content, path, env)
     except ConfigError as error:

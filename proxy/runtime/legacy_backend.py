@@ -21,7 +21,7 @@ class LegacyBackend:
         self.breaker = self._create_breaker(config.legacy)
 
     def apply_config(self, config: Config) -> None:
-        """Replace upstream and breaker where `legacy` has changed; requests in flight end on the former ones."""
+        """Replace upstream and breaker if `legacy` has changed; requests in flight end on the former ones."""
         if config.legacy == self._settings:
             return
         former, self._upstream = self._upstream, upstream_of(config.legacy)

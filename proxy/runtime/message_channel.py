@@ -1,6 +1,6 @@
 """Pickled messages between two processes of one gateway, over a socket, in length-prefixed batches.
 
-Sending is deferred to the end of the event loop's iteration, so that answers to clients are sent first. Under load it
+Sending is deferred to the end of the event loop's iteration, so that answers to clients are sent first. Under load, it
 is deferred until `gather` seconds after the last batch, because waking the other process costs more than a message.
 Urgent messages are sent without delay. The queue has no bound of its own: senders bound the number and size of
 outstanding messages. A batch longer than `max_batch` closes the channel.

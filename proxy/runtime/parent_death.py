@@ -12,7 +12,7 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 def exit_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
-    """Have the kernel send this process a signal when its parent ends, at once where it already has. Linux only."""
+    """Have the kernel send this process a signal when its parent ends, or now if it already has. Linux only."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)

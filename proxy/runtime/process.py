@@ -80,8 +80,8 @@ class BackgroundService(Protocol):
 class GatewayProcess:
     """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin.
 
-    `loaded`: its content, where it has just been read.
-    Starts with the last good configuration where the file is refused. Raises ConfigError if there is none.
+    `loaded`: its content, if it has just been read.
+    The process starts with the last good configuration if the file is refused. Raises ConfigError if there is none.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class GatewayProcess:
             self.notices.publish(notice)
 
     def _apply_config(self, config: Config | None) -> None:
-        """Apply a changed configuration; None for a refused one, in which case the last good one stays in force."""
+        """Apply a changed configuration; None for a refused one, for which the last good one stays in force."""
         metrics.RELOADS.labels("refused" if config is None else "applied").inc()
         metrics.CONFIG_VALID.set(config is not None)
         if config is None:
@@ -272,7 +272,7 @@ def create_app(
     if process.native is not None:
         with without_collection():
             process.native.load()
-        gc.freeze()  # before the native app's start-up collects garbage
+        gc.freeze()  # excludes the objects so far from collections during the native app's start-up
     process.listeners.proxy_protocol.exempt = ops_listener.accepted
 
     @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Everything that observes each request of one process: the access log, metrics, guards, recent failures, traces."""
+"""The observers of all requests of one process: access log, metrics, guards, recent failures, traces."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RequestObservation:
         self._access_log.enabled = config.access_log
 
     async def close(self) -> None:
-        """Write what is collected, for at most `FLUSH_TIMEOUT` seconds."""
+        """Write the collected lines and traces, for at most `FLUSH_TIMEOUT` seconds."""
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         self._access_log.flush()

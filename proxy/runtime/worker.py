@@ -32,7 +32,7 @@ driver's threads: the slowest answers are a sixth faster, at the same throughput
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Arguments of a worker; picklable. `hub` is the supervisor's socket where there are several workers."""
+    """Arguments of a worker; picklable. `hub`: the supervisor's socket, if there are several workers."""
 
     file: Path
     ops_listener: ListenerAddress
@@ -43,9 +43,9 @@ class WorkerSettings:
 
 
 def create_worker_app(settings: WorkerSettings, loaded: LoadedConfig | None = None) -> ListenerDispatcher:
-    """Set up this process and return its app. `loaded`: the configuration, where this process has read it.
+    """Set up this process and return its app. `loaded`: the configuration, if this process has read it.
 
-    Exits where the file is refused and no last good one exists, and where the native app cannot be imported.
+    The process exits if the file is refused and no last good one exists, or if the native app cannot be imported.
     """
     configure_logging()
     redirect_standard_streams()

@@ -2,9 +2,9 @@
 
     starting ──ready──▶ serving ──dies, or does not answer for HANG_TIMEOUT──▶ ended ──after a delay──▶ starting
 
-A worker that ends early is replaced with a growing delay, so that a fault common to all workers never becomes a busy
-loop. The group ends with an error where the first workers cannot start, and where every worker has failed several times
-in a row: a supervisor without workers would hold the ports and accept connections that no worker serves.
+A worker that ends early is replaced after a growing delay, so that a fault of all workers never becomes a busy loop.
+The group ends with an error if the first workers cannot start, or if every worker has failed several times in a row.
+Without that, a supervisor without workers would hold the ports and accept connections that no worker serves.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ logger = logging.getLogger("scribe_proxy.workers")
 HANG_TIMEOUT: Final = 60.0
 """Seconds without an answer to a ping after which a worker is killed."""
 START_TIMEOUT: Final = 120.0
-"""The same before its first answer, because starting takes long on a loaded machine."""
+"""The same limit before the first answer, because starting takes long on a loaded machine."""
 MIN_UPTIME: Final = 10.0
-"""Seconds of serving after which the end of a worker starts a new series of failures."""
+"""Seconds of serving after which the end of a worker counts as the first failure of a series."""
 RETRY_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until a worker is replaced, by the number of failures in a row; the last value repeats."""
 MAX_FAILURES: Final = 4
@@ -95,7 +95,7 @@ class WorkerGroup(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Check every worker once; called twice a second."""
         if self.should_exit.is_set() or self.signal_queue:
-            return  # workers may have received the signal themselves
+            return  # stopping: workers may have received the signal themselves
         now = time.monotonic()
         for index, process in enumerate(tuple(self.processes)):
             slot = self._slots.setdefault(process, WorkerState())
@@ -120,7 +120,7 @@ class WorkerGroup(Multiprocess):
         logger.error("worker %s %s; it is replaced in %.1f s", process.pid, cause, delay)
 
     def _hangs(self, process: Process, slot: WorkerState, now: float) -> bool:
-        """Ping the worker without waiting, and read its last answer, which says whether its server is ready."""
+        """Ping the worker without waiting, and read its last answer, which tells if its server is ready."""
         try:
             if slot.pinged and process.parent_conn.poll(0):
                 ready: bool = process.parent_conn.recv()

@@ -4,7 +4,7 @@
     mirror.py        records a request and its answer (a WebSocket: `mirrored_conversation.py`)
     __init__.py      submits it, within limits  ── message_channel ─▶  backends.py     sends it to the other backend
     pending.py       requests without a verdict yet                    comparator.py   compares, confirms mismatches
-    load_shedder.py  the share that the CPU has capacity for
+    load_shedder.py  reduces the share while the CPU is contended
     counts.py        verdicts, for metrics and observers               reports/        stores the results
     supervisor.py    starts and restarts the process
 
@@ -65,7 +65,7 @@ from proxy.types import Backend
 Kind: TypeAlias = Literal["read", "write", "conversation"]
 
 REPLAYS: Final = 3
-"""Multiple of `shadow.deadline` after which a conversation counts as lost: one to wait, and two for its replays."""
+"""Multiple of `shadow.deadline` after which a conversation expires: one to wait, and two for its replays."""
 
 
 class ShadowClient:
@@ -213,7 +213,7 @@ class ShadowClient:
             self.skip(pending.route, pending.served, reason)
 
     def skip(self, route: str, served: Backend, reason: Reason) -> None:
-        """Count a request that is not compared and that the worker does not have."""
+        """Count a request that is not compared and was not sent to the worker."""
         self._counts.add_skipped(route, served, reason)
 
     @property
@@ -227,7 +227,7 @@ class ShadowClient:
             self._supervisor.request_stop()
 
     def _skip_reason(self, route: Route, served: Backend, kind: Kind) -> Reason | None:
-        """Return the reason for not mirroring a request, before any cost; None if it is mirrored."""
+        """Return the reason for not mirroring a request, before any work is done for it; None if it is mirrored."""
         if kind != "read" and (served == "native" or (kind == "write" and route.shadow.writes == "never")):
             return "write_not_allowed"
         ready = self._supervisor.ready
@@ -262,7 +262,7 @@ class ShadowClient:
             self._publish(message.event)
 
     def _resolve(self, pending: PendingRequest | None, reason: Reason | None) -> bool:
-        """Resolve an awaited dry run; return False if nothing awaits it."""
+        """Resolve an awaited dry run; return False if no request awaits it."""
         if pending is None or pending.result is None or pending.result.done():
             return False
         pending.result.set_result(reason)

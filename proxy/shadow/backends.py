@@ -84,9 +84,9 @@ class ShadowBackends:
         return contract.operation(method, target) if contract is not None else None
 
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
-        """Return the bounds of a replay, so that an answer is read no further than it can still equal `other`'s.
+        """Return the bounds of a replay: an answer is read only as far as it can still equal that of `other`.
 
-        A coded answer may be equal to one of any length.
+        A compressed answer may equal one of any length.
         """
         limit = self.settings.max_body
         longest = max(limit, other.body.length) if other is not None else limit

@@ -1,8 +1,8 @@
 """Comparison of both backends' answers, confirmation of mismatches, and sampling of noise.
 
-A read with a mismatch is sent to both backends once more. Where they then agree, a write happened between the two
-answers, and the read is skipped (`changed`). Where they differ again, the differences common to both rounds are
-reported. A write with a mismatch runs dry on native once more: see `confirmation.py`.
+A read with a mismatch is sent to both backends once more. If they then agree, a write happened between the two
+answers, and the read is skipped (`changed`). If they differ again, the differences common to both rounds are reported.
+A write with a mismatch runs dry on native once more: see `confirmation.py`.
 
 A share of all reads is also sent to legacy a second time: fields that differ between its own answers are noise.
 """

@@ -1,9 +1,9 @@
-"""Decide which mismatches need a second request, and which of those a concurrent write explains.
+"""Decide which mismatches are confirmed by a second request, and which ones a concurrent write explains.
 
-A difference counts as confirmed for `CONFIRMATION_TTL`. A dry run is repeated after legacy has written, so a stale
-answer of native could be mistaken for a concurrent write. A difference is therefore not attributed to other writers
-where it contains what the request itself wrote, or where it vanishes in more than `MAX_CHANGED_SHARE` of a route's dry
-runs.
+A difference counts as confirmed for `CONFIRMATION_TTL`. A dry run is repeated after legacy has written, so that a
+stale answer of native could be mistaken for a concurrent write. A difference is therefore not attributed to other
+writers if it contains values that the request itself wrote, or if it vanishes in more than `MAX_CHANGED_SHARE` of a
+route's dry runs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from proxy.types import JSON, DifferenceKind, ValuePath
 CONFIRMATION_TTL: Final = 10.0
 """Seconds for which a confirmed difference needs no further confirmation."""
 MAX_CONFIRMATIONS: Final = 10
-"""Maximum number of requests per second that are repeated to confirm a mismatch."""
+"""Maximum number of requests per second that are repeated to confirm mismatches."""
 MAX_CONFIRMED: Final = 10_000
 """Maximum number of cached confirmed differences."""
 MAX_CHANGED_SHARE: Final = 0.05
@@ -93,7 +93,7 @@ def shows_own_write(event: ComparisonEvent) -> bool:
 
 
 def repeated(first: Verdict, second: Verdict) -> Verdict:
-    """Return the first verdict without the differences that the second lacks; unchanged if it has none of them."""
+    """Return the first verdict with only the differences that the second has too; unchanged if there are none."""
     again = {(one.path, one.kind) for one in second.unexplained}
     unexplained = tuple(one for one in first.unexplained if (one.path, one.kind) in again)
     if not unexplained:

@@ -1,7 +1,7 @@
 """Comparison of conversations with legacy and their replays on native.
 
-A replay with a mismatch is repeated with more time for each message: what differs in one of two replays only was the
-replay's own pace.
+A replay with a mismatch is repeated with more time for each message. A difference in only one of the two replays is
+due to the pace of the replay.
 """
 
 from __future__ import annotations

@@ -196,9 +196,9 @@ class ConversationReplay:
         self._changed.set()
 
     def _record_return(self, task: asyncio.Future[None]) -> None:
-        """Record the close that a server sends where the app has ended without one (ASGI: 1000, or 1011 for an error).
+        """Record the close that a server sends if the app has ended without one (ASGI: 1000, or 1011 for an error).
 
-        After the client's disconnect nothing is sent any more.
+        After the client's disconnect, nothing is sent.
         """
         if self._ending is None and task.done() and not self._is_disconnected and self._handshake.opened:
             failed = task.cancelled() or task.exception() is not None
@@ -209,7 +209,7 @@ class ConversationReplay:
     async def _receive(self) -> Message:
         await self._be_idle(lambda: bool(self._inbox))
         message = self._inbox[0]
-        if message["type"] != "websocket.disconnect":  # an app that asks again gets the same answer
+        if message["type"] != "websocket.disconnect":  # a repeated call gets the same message
             self._inbox.popleft()
         return message
 

@@ -1,4 +1,4 @@
-"""Hand-over of conversations to the shadow process, in parts that do not hold up the gateway's event loop."""
+"""Send conversations to the shadow process, in parts that do not block the gateway's event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SendMessage: TypeAlias = Callable[[ConversationPart | CompareConversation], None
 
 
 class ConversationSender:
-    """Sends conversations by `send`, as long as `is_pending` says that their number is awaited."""
+    """Sends conversations by `send`, as long as `is_pending` returns True for their number."""
 
     def __init__(self, send: SendMessage, is_pending: Callable[[int], bool]) -> None:
         self._send, self._is_pending = send, is_pending

@@ -26,8 +26,8 @@ from proxy.types import Backend
 class ConnectionInfo(NamedTuple):
     """The parts of an ASGI scope that are not part of the request itself.
 
-    `client` and `server` are addresses as in the scope; `template` is the path pattern of the matched route, `caller`
-    the identity of the caller where a guard needs it.
+    `client` and `server`: addresses as in the scope. `template`: the path pattern of the matched route. `caller`: the
+    identity of the caller, if a guard needs it.
     """
 
     scheme: str
@@ -89,7 +89,7 @@ class ConversationPart(NamedTuple):
 
 
 class CompareConversation(NamedTuple):
-    """A WebSocket conversation with legacy that is over: replay it on native and compare both.
+    """A finished WebSocket conversation with legacy: replay it on native and compare both.
 
     The bytes of `raw` have been sent before, as `ConversationPart`.
     """

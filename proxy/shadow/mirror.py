@@ -47,7 +47,7 @@ class ShadowSink(Protocol):
 
 
 class ServedRequest(Protocol):
-    """A request as its mirror reads it. Its scope may be created only if it is used."""
+    """A request as its mirror reads it. The scope may be created at its first use."""
 
     kind: Literal["http", "websocket"]
     method: str
@@ -102,7 +102,7 @@ class RequestMirror(Protocol):
 class MirroredRead:
     """A read, submitted for comparison once its answer is complete."""
 
-    # most reads are served without a task
+    # a class attribute, because most reads are served without a task
     _recorder: ExchangeRecorder | None = None
     _answer: tuple[int, HeaderFields, bytes] | None = None
     _answered_at = 0.0
@@ -125,7 +125,7 @@ class MirroredRead:
         return self
 
     def sent_whole(self, status: int, headers: HeaderFields, body: bytes) -> None:
-        """Record a complete answer, which is not charged to the memory budget because `end` follows."""
+        """Record a complete answer. It is not charged to the memory budget, because `end` follows immediately."""
         if len(body) <= self._limit:
             self._answer, self._answered_at = (status, headers, body), time.perf_counter()
         else:
@@ -253,7 +253,7 @@ def connection_info_of(scope: Scope) -> ConnectionInfo:
 class _MirrorErrors:
     """A context manager that logs errors of mirroring, which do not affect the request.
 
-    A class instead of a generator, which would cost each request some microseconds.
+    It is a class because a generator would cost each request some microseconds.
     """
 
     def __enter__(self) -> None:

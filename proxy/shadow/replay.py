@@ -27,7 +27,7 @@ CANCEL_TIMEOUT: Final = 5.0
 
 
 class UncancellableAppError(RuntimeError):
-    """An app ignores its cancellation, so that its task would occupy a slot for ever."""
+    """An app that ignores its cancellation. Its task would occupy a slot for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def _unanswered(capture: ExchangeRecorder, error: BaseException | None, deadline
     if error is not None:
         logger.error("the app raised %s", type(error).__name__)
         return capture.exchange("native_failed")
-    return capture.exchange("legacy_reset")  # the answer broke off
+    return capture.exchange("legacy_reset")  # the answer is incomplete
 
 
 def _error_of(task: asyncio.Future[None]) -> BaseException | None:
@@ -173,4 +173,4 @@ async def end_app(task: asyncio.Future[None], timeout: float = CANCEL_TIMEOUT) -
         await asyncio.wait({task}, timeout=timeout)
     if not task.done():
         raise UncancellableAppError
-    _error_of(task)  # retrieves the error, which asyncio logs otherwise
+    _error_of(task)  # retrieves the error, which asyncio would otherwise log

@@ -61,7 +61,7 @@ class WorkerSupervisor:
         self._last_message = 0.0
 
     def ensure_running(self, configure: Configure) -> None:
-        """Start the process where there is none, and apply a configuration to it."""
+        """Start the process if there is none, and apply a configuration to it."""
         self._configure = configure
         if self._tasks.running:
             self.send(configure)
@@ -69,7 +69,7 @@ class WorkerSupervisor:
             self._tasks.start(self._run())
 
     def request_stop(self) -> None:
-        """Begin to stop the process; returns at once."""
+        """Begin to stop the process, without waiting."""
         self._tasks.cancel()
 
     async def stop(self) -> None:
@@ -77,7 +77,7 @@ class WorkerSupervisor:
         await self._tasks.stop()
 
     def send(self, message: ToShadow, *, urgent: bool = False) -> None:
-        """Send a message to the process; dropped if there is none."""
+        """Send a message to the process; drop it if there is no process."""
         if self._channel is not None:
             self._channel.send(message, urgent=urgent)
 
@@ -112,14 +112,14 @@ class WorkerSupervisor:
                 process.kill()
         finally:
             if self.ready is None:
-                process.kill()  # nothing has started that would need a shutdown
+                process.kill()  # it has started nothing that needs a shutdown
             self._channel = self.ready = self.pid = None
             channel.close()
             await _reap(process)
             self._on_exit()
 
     async def _monitor(self, channel: WorkerChannel, pid: int) -> str | None:
-        """Return None once the process has ended by itself, or the reason why it is to be killed."""
+        """Return None once the process has ended by itself, or the reason to kill it."""
         while time.monotonic() - self._last_message < self._silence_limit:
             if self._configure is not None and resident_memory(pid) > self._configure.config.shadow.max_memory:
                 metrics.SHADOW_MEMORY_EXCEEDED.inc()
@@ -167,7 +167,7 @@ def _spawn(end: socket.socket, niceness: int) -> subprocess.Popen[bytes]:
 
 
 async def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a process; kill it after `SHUTDOWN_TIMEOUT`, or at once where the wait is cancelled."""
+    """Wait for the end of a process; kill it after `SHUTDOWN_TIMEOUT`, or immediately if the wait is cancelled."""
     waiting = asyncio.ensure_future(asyncio.to_thread(_wait, process))
     try:
         await asyncio.shield(waiting)

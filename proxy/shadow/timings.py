@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class ShadowTimings:
     """Seconds between two actions of the gateway's side of the shadow, and the niceness of the shadow process.
 
-    `ping_interval`: between two health checks of the process. `heartbeat_timeout`: without a message, after which a
-    ready process counts as hung. `retry_delays`: before a restart, the first delay and the longest. `publish_delay`:
-    at most, between a count and its publication. `niceness`: see nice(2).
+    `ping_interval`: between two pings. `heartbeat_timeout`: silence after which a ready process counts as hung.
+    `retry_delays`: before a restart, the shortest and the longest. `publish_delay`: maximum between a count and its
+    publication. `niceness`: see nice(2).
     """
 
     ping_interval: float = 1.0

@@ -77,7 +77,7 @@ GC_THRESHOLD: Final = 10_000
 """Generation-0 threshold of the garbage collector, raised because comparisons allocate many objects."""
 
 STATE_KEY: Final = "proxy.shadow"
-"""The key of the lifespan's state that a native app finds in the shadow process: no client waits for its answers."""
+"""The key of the lifespan's state by which a native app knows that it runs in the shadow, where no client waits."""
 
 DryRunResult = tuple[DryRun, Exchange, Writes]
 """A dry run, native's answer, and the writes that it reported."""
@@ -294,7 +294,8 @@ async def _within(seconds: float, work: Awaitable[None]) -> None:
 def yield_cpu() -> None:
     """Let a process that waits for this CPU run first, instead of after this process's time slice (sched_yield(2)).
 
-    Linux lets even a process of low priority finish its slice of some milliseconds, for which a gateway would wait.
+    Linux lets even a process of low priority finish its time slice of some milliseconds, and a gateway would wait for
+    it.
     """
     if hasattr(os, "sched_yield"):
         os.sched_yield()
@@ -303,7 +304,7 @@ def yield_cpu() -> None:
 def lower_priority(niceness: int) -> None:
     """Lower this process's CPU and memory priority, and make it end with its parent.
 
-    Where the system has it, the batch policy keeps the process from preempting others when it wakes up (sched(7)).
+    The batch policy, if the system has it, stops the process from preempting others when it wakes up (sched(7)).
     """
     os.nice(niceness)
     if hasattr(os, "SCHED_BATCH"):

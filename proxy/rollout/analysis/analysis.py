@@ -6,15 +6,15 @@ A failure ratio is tested in two steps, because native is not responsible for er
     1. it is above its limit *on top of legacy's own ratio*, by more than chance (binomial test), and
     2. it is above legacy's ratio by more than chance (Fisher's exact test),
 
-each at the significance level `LEVEL`. Where native is beyond doubt worse than legacy (2. holds at `CERTAIN`), it has a
-fault of its own, and `LENIENT_LEVEL` suffices for 1: a window with few failures by chance does not hide it. Latency is
-tested the same way, by the ratio of native's requests that are slower than a multiple of legacy's 95th percentile: 5%
-of them are expected. Both tests are exact, see `statistics`. A ratio not above its limit passes. One that is above it,
-possibly by chance, is unknown, as is any with fewer than the minimum of requests. Failures are tested by caller, see
-`callers`, so that a few noisy callers do not fail a ratio.
+each at the significance level `LEVEL`. If native is worse than legacy beyond doubt (2. holds at `CERTAIN`), it has a
+fault of its own. `LENIENT_LEVEL` then suffices for 1, so that a window that happens to have few failures does not hide
+the fault. Latency is tested the same way, by the ratio of native's requests that are slower than a multiple of
+legacy's 95th percentile; 5% are expected to be. Both tests are exact, see `statistics`. A ratio within its limit
+passes. A ratio that may be above it by chance is unknown, and so is one of fewer than the minimum of requests.
+Failures are tested by caller, see `callers`, so that a few noisy callers do not fail a ratio.
 
-Legacy's ratio is that of its requests in the window where there are enough, else of its `baseline`: at a share of 100%
-legacy gets no requests, while the callers' own errors continue.
+Legacy's ratio is that of its requests in the window if there are enough, and otherwise that of its `baseline`. At a
+share of 100% legacy gets no requests, while the callers' own errors continue.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Trigger = Literal["errors", "server_errors", "latency", "mismatch", "dependencie
 class MetricResult:
     """Outcome of one trigger. `native`, `legacy` and `limit` are ratios from 0 to 1; for latency, seconds.
 
-    They are None if there are no data. `least` is the lower confidence bound of native's ratio, where it fails.
+    They are None without data. `least` is the lower confidence bound of native's ratio, if it fails.
     """
 
     trigger: Trigger
@@ -154,7 +154,7 @@ def exceeding(
     least: int,
     tested: tuple[FailureRatio, FailureRatio | None] | None = None,
 ) -> MetricResult:
-    """Test whether native's ratio is more than `limit` above legacy's; each needs `least` requests at least.
+    """Test whether native's ratio is more than `limit` above legacy's; each backend needs at least `least` requests.
 
     `tested`: the independent failures of both that are tested in place of the ratios, see `callers`.
     """

@@ -1,6 +1,6 @@
-"""Failure ratios by caller, so that one noisy caller does not decide. Pure.
+"""Failure ratios by caller, so that one noisy caller does not determine the result. Pure.
 
-Requests of one caller fail together: an expired token fails all of them. A ratio is therefore tested
+Requests of one caller fail together, for example because of an expired token. A ratio is therefore tested
 
     1. with the failures of the callers that fail most, one fewer than the minimum number of callers, counted up to
        those of the next one, so that fewer callers cannot reach a trigger, and
@@ -23,7 +23,7 @@ SLOTS: Final = 64
 """Number of slots for callers, in each period and backend."""
 MAX_WEIGHT: Final = 4
 """Maximum weight of one caller's requests, as a multiple of the median."""
-ROUNDING: Final = 1e-9  # a sum of weighted failures may be this much below a whole number
+ROUNDING: Final = 1e-9  # maximum error of a sum of weighted failures
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Statistics of all routes in this process: updated by requests and comparisons, read by guards and ops pages.
 
-Recording costs a dict access and a few additions; all other work is done in `advance`, once a second. Call `reset`
-after a change of a share, because earlier requests are no evidence about the new one.
+Recording costs a dict access and a few additions; all other work is done in `advance`, once per second. Call `reset`
+after a change of a share, because earlier requests are not evidence about the new share.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from proxy.rollout.analysis.callers import slot_of
 from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowBucket, bucket
 
 DEFAULT_GUARD: Final = Guard()
-"""Default guard, whose window applies to routes without one, for the ops pages."""
+"""Default guard. Its window applies to routes without a guard, for the ops pages."""
 DIFFERING: Final = frozenset(("mismatch", "violation", "both"))
 GATEWAY_FAILURES: Final = frozenset(("gateway_overloaded",))  # failures of neither backend
 
@@ -36,7 +36,7 @@ class RouteStats:
         self.pending = WindowBucket()
         self.slow_after = math.inf
         self._advanced: object = None  # contents of the window at the last `advance`
-        self._analysed: tuple[object, RequestStats | None, Analysis] | None = None  # of a mark and a baseline
+        self._analysed: tuple[object, RequestStats | None, Analysis] | None = None  # mark, baseline, result
 
     def advance(self, now: float) -> None:
         """Advance the window to `now` (monotonic seconds)."""
@@ -91,7 +91,7 @@ class StatsRegistry:
     def __call__(self, observation: RequestRecord) -> None:
         stats = self._stats.get(observation.route or "")
         if stats is None or observation.failure in GATEWAY_FAILURES or observation.reason == "override":
-            return  # a request with an override is not a caller's
+            return  # a request with an override is a test, not a caller's
         now = stats.window.now
         if observation.dependency is not None:
             now.native.dependency_failures += 1
@@ -168,6 +168,6 @@ class StatsRegistry:
 
 
 def _is_another(before: Route, after: Route) -> bool:
-    """Return True if the counts of a route are no evidence about the changed route."""
+    """Return True if the counts of a route are not evidence about the changed route."""
     window = (before.guard or DEFAULT_GUARD).window != (after.guard or DEFAULT_GUARD).window
     return window or before.revision != after.revision or before.match != after.match

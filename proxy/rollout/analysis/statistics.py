@@ -1,8 +1,9 @@
 """Exact tests of counts, whose significance level holds for small counts too. Pure.
 
-Ratios near zero are tested from about fifty requests on. There the usual approximations (normal, Wilson's score) accept
-three errors among fifty as proof at the 0.1% level that more than 1% fail, which happens by chance in 1.4% of cases.
-The binomial test and Fisher's test do not. Both return 1 where a count is not above its expected value.
+Ratios near zero are tested from about fifty requests on. With so few, the usual approximations (normal, Wilson's
+score) are wrong: for three errors among fifty they claim at the 0.1% level that more than 1% fail, although that
+happens by chance in 1.4% of cases. The binomial test and Fisher's test do not claim this. Both return 1 if a count is
+not above its expected value.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-NEGLIGIBLE: Final = 1e-9  # relative to the sum: smaller terms do not change it
+NEGLIGIBLE: Final = 1e-9  # relative to the sum; smaller terms are ignored
 
 
 def binomial_tail(part: int, whole: int, share: float) -> float:

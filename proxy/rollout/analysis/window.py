@@ -36,7 +36,7 @@ def edge(index: int) -> float:
 
 
 class Measure(IntEnum):
-    """Requests counted by caller: all, those with 4xx, with 5xx, slow ones, failures of a dependency.
+    """The kinds of requests counted by caller: all, with 4xx, with 5xx, slow ones, failures of a dependency.
 
     `COMPARED` and `DIFFERING` are shadow comparisons.
     """
@@ -77,7 +77,7 @@ class RequestStats:
 
     @property
     def distinct_errors(self) -> int:
-        """Number of errors, counting those of one caller slot once."""
+        """Number of errors; all errors of one caller slot count once."""
         failures = self.counts_of(Measure.CLIENT_ERRORS, Measure.SERVER_ERRORS)
         return self.errors - sum(failures.values()) + len(failures)
 
@@ -101,7 +101,7 @@ class RequestStats:
         return sum(count for index, count in self.latencies.items() if index and EDGES[index - 1] >= seconds)
 
     def add(self, other: RequestStats, sign: int = 1, *, by_caller: bool = True) -> None:
-        """Add another's counts, or subtract them (`sign` -1); those by caller only if `by_caller` is True."""
+        """Add another's counts, or subtract them (`sign` -1); counts by caller only if `by_caller` is True."""
         self.requests += sign * other.requests
         self.client_errors += sign * other.client_errors
         self.server_errors += sign * other.server_errors
@@ -151,7 +151,7 @@ class WindowBucket:
         return bool(self.legacy.requests or self.native.requests or self.native.dependency_failures or self.compared)
 
     def add(self, other: WindowBucket, sign: int = 1, *, by_caller: bool = True) -> None:
-        """Add another's counts, or subtract them (`sign` -1); those by caller only if `by_caller` is True."""
+        """Add another's counts, or subtract them (`sign` -1); counts by caller only if `by_caller` is True."""
         self.legacy.add(other.legacy, sign, by_caller=by_caller)
         self.native.add(other.native, sign, by_caller=by_caller)
         self.compared += sign * other.compared
@@ -186,11 +186,11 @@ class Window:
         self._started = started
         self._ended: deque[EndedSlice] = self._no_slices()
         self._sum = WindowBucket()
-        self._changes = 0  # of slices, by `advance` and `clear`
+        self._changes = 0  # changes of slices by `advance` and `clear`
 
     @property
     def mark(self) -> tuple[int, ...]:
-        """A value that differs whenever the counts do."""
+        """A value that changes whenever the counts do."""
         now = self.now
         return (
             *(self._changes, now.legacy.requests, now.native.requests),
