@@ -56,8 +56,8 @@ ProgressCallback = Callable[[int, int], None]
     help="Only this route; may be repeated.",
 )
 @click.option(
-    "--keep-names",
-    "named",
+    "--undeclared-names",
+    "undeclared_names",
     is_flag=True,
     help="Write names of fields that the contract lacks. Only where names are never data.",
 )
@@ -68,7 +68,7 @@ def capture(
     per_operation: int,
     max_total: int,
     routes: tuple[str, ...],
-    named: bool,
+    undeclared_names: bool,
 ) -> None:
     """Write anonymized recordings of live traffic.
 
@@ -80,7 +80,7 @@ def capture(
         raise click.UsageError("--for: at most 24h")
     target_database = database.resolve()
     _refuse_unknown(routes, target_database.routes)
-    job = CaptureJob.new(time.time() + duration, per_operation, routes, named=named)
+    job = CaptureJob.new(time.time() + duration, per_operation, routes, named=undeclared_names)
     with _progress(max_total) as report_progress:
         captured = run_query(target_database, lambda db: _capture(CaptureJobs(db), job, max_total, report_progress))
     if not captured:

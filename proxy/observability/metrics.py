@@ -53,8 +53,8 @@ MONGODB_SECONDS = Histogram(
 REPORTS_DROPPED = Counter(
     "scribe_proxy_reports_dropped", "Comparisons and requests missing from the reports, by reason", ("reason",)
 )
-DIFFERENCE_NOTICES = Counter(
-    "scribe_proxy_difference_notices", "Webhook events about new, drifting or returned differences", ("type",)
+DIFFERENCE_EVENTS = Counter(
+    "scribe_proxy_difference_events", "Webhook events about new, drifting or returned differences", ("type",)
 )
 COMPARISONS = Counter(
     "scribe_proxy_comparisons", "Requests chosen for comparison, by verdict", ("route", "served", "verdict")

@@ -115,7 +115,7 @@ class Report:
             "subjects": {name: _counts(count) for name, count in self.by_subject().items()},
             "endpoints": {name: _counts(count) for name, count in self.by_endpoint().items()},
             "results": [_plain(result) for result in self.results if result.verdict != "equal"],
-            "divergences_not_seen": list(self.unseen),
+            "unobserved_divergences": list(self.unseen),
         }
 
 

@@ -258,7 +258,7 @@ class ShadowClient:
         elif isinstance(message, ReportsDropped):
             metrics.REPORTS_DROPPED.labels(message.reason).inc(message.number)
         elif isinstance(message, Notice):
-            metrics.DIFFERENCE_NOTICES.labels(message.event.type).inc()
+            metrics.DIFFERENCE_EVENTS.labels(message.event.type).inc()
             self._publish(message.event)
 
     def _resolve(self, pending: PendingRequest | None, reason: Reason | None) -> bool:

@@ -17,6 +17,9 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 PUBLIC: Final = frozenset({"_replace", "_asdict", "_fields", "_make", "_exit"})
 """Documented names of named tuples and of `os` that begin with an underscore."""
+METRICS: Final = frozenset({"Counter", "Gauge", "Histogram"})
+CODES: Final = frozenset({"cause", "code", "kind", "reason"})
+"""Arguments whose values users read in logs, metrics and JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,10 @@ class Import:
 
 @dataclass(slots=True)
 class SourceModule:
-    """A module's path and parts; `identifiers` are all names that it gives, `texts` its docstrings and their lines."""
+    """A module's path and parts; `identifiers` are all names that it gives, `texts` its docstrings and their lines.
+
+    `published` are names in strings: members of JSON, values of literal types, metrics and labels, options, codes.
+    """
 
     path: Path
     lines: int
@@ -51,6 +57,7 @@ class SourceModule:
     classes: list[str] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     identifiers: set[str] = field(default_factory=set)
+    published: set[str] = field(default_factory=set)
     texts: list[tuple[int, str]] = field(default_factory=list)
     patches: list[int] = field(default_factory=list)
     private_reads: list[int] = field(default_factory=list)
@@ -86,6 +93,7 @@ def _read(path: Path) -> SourceModule:
     for node in ast.walk(ast.parse(source)):
         _add_definition(module, node)
         _add_name(module, node)
+        _add_published(module, node)
         _add_use(module, node)
     return module
 
@@ -110,6 +118,26 @@ def _add_name(module: SourceModule, node: ast.AST) -> None:
         module.identifiers.add(node.arg)
     elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
         module.identifiers.add(node.attr)
+
+
+def _add_published(module: SourceModule, node: ast.AST) -> None:
+    parts: list[ast.expr | None] = []
+    if isinstance(node, ast.Dict):
+        parts += node.keys
+    elif isinstance(node, ast.Subscript) and _last_name(node.value) == "Literal":
+        parts += node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    elif isinstance(node, ast.Call) and _last_name(node.func) in METRICS:
+        parts += [part for argument in node.args for part in getattr(argument, "elts", [argument])]
+    elif isinstance(node, ast.Call) and _last_name(node.func) == "option":
+        parts += node.args
+    elif isinstance(node, ast.keyword) and node.arg in CODES:
+        parts.append(node.value)
+    values = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    module.published.update(value for value in values if " " not in value)
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _add_use(module: SourceModule, node: ast.AST) -> None:

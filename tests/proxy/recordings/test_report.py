@@ -103,7 +103,7 @@ def test_json_lists_all_unequal_results() -> None:
                 ],
             }
         ],
-        "divergences_not_seen": ["unused"],
+        "unobserved_divergences": ["unused"],
     }
 
 
