@@ -24,8 +24,9 @@ stalling clients, with small limits.
 
 - `p99 of others, ratio` is the p99 of other clients during the attack, divided by the p99 before it (at least 10 ms).
   It is meaningful only on an idle machine.
-- Attackers run in a separate process that gets a core only while no other process needs it (SCHED_IDLE), because real
-  attackers use the cores of other machines. Before the attack, such a process occupies one core as well.
+- Attackers run in a separate process that gets a core only while no other process needs it (SCHED_IDLE in a session
+  of its own with nice 19), because real attackers use the cores of other machines. Before the attack, such a process
+  occupies one core as well.
 - `attack's MiB` are the bytes that the attackers sent in spite of that.
 - A request without an answer counts with the time that it has waited.
 - `loop lag` is CPU time of the loop's thread.
