@@ -15,8 +15,14 @@ class ClientConnection(Protocol):
     def stalled_since(self) -> float | None:
         """The loop's time since which the request has waited for its client; None if it does not wait."""
 
-    def retain_body(self) -> None:
-        """Charge the current request's body to the memory budget, because its app may hold it until it has answered."""
+    def retain_body(self, received: int = 0) -> None:
+        """Charge the current request's body to the memory budget, because its app may hold it until it has answered.
+
+        `received`: bytes that the app has received before.
+        """
+
+    def release_body(self) -> None:
+        """Release the body's charge: the app forwards what it receives from now on."""
 
     def evict(self, limit: str) -> None:
         """End the current request in favour of others, with a 503 if its answer has not begun."""

@@ -71,7 +71,7 @@ class ServedExchange:
     """One request and its answer."""
 
     # defaults that most requests never change are class attributes
-    _retained: MemoryAccount | None = None
+    _account: MemoryAccount | None = None
     _awaited: asyncio.Event | None = None
     _framer: ResponseFramer | None = None
     _held = b""
@@ -79,8 +79,8 @@ class ServedExchange:
     _end_reported = False
     disconnected = over = in_task = begun = _persists = False
     """`begun`: the answer has begun, also while its first bytes are held back."""
-    retains_body = False
-    """True if the app may hold the body until it has answered, so that its memory stays charged."""
+    _retains_body = False
+    _retained_size = _charged = 0
     waiting_since: float | None = None
     """The loop's time since which the app has waited for more of the body."""
 
@@ -104,9 +104,9 @@ class ServedExchange:
     @property
     def account(self) -> MemoryAccount | None:
         """The memory account of the request, or None."""
-        if self._retained is None:
-            self._retained = self.connection.open_account()
-        return self._retained
+        if self._account is None:
+            self._account = self.connection.open_account()
+        return self._account
 
     @property
     def keep_alive(self) -> bool:
@@ -123,7 +123,7 @@ class ServedExchange:
             self._size += len(body)
         self._whole = whole
         self._wake()
-        return self._size > BODY_BUFFER
+        return self._size > BODY_BUFFER and self._charge_body()
 
     def disconnect(self) -> None:
         """Report the client's disconnect to the app."""
@@ -148,12 +148,40 @@ class ServedExchange:
             return {"type": "http.disconnect"}
         body, self._body, self._size = b"".join(self._body), [], 0
         self._end_reported = self._whole
-        if self.retains_body and body and self.account is not None and not self.account.acquire(len(body)):
-            self.connection.evict("memory")
+        if self._retains_body:
+            self._retained_size += len(body)
+        if not self._charge_body():
             return {"type": "http.disconnect"}
         if not self._whole:
             self.connection.body_taken()
         return {"type": "http.request", "body": body, "more_body": not self._whole}
+
+    def retain_body(self, received: int) -> None:
+        """Count the body as held by the app: the `received` bytes that it has, and what it receives from now on."""
+        self._retains_body = True
+        self._retained_size += received
+        self._charge_body()
+
+    def release_body(self) -> None:
+        """Count nothing of the body as held by the app."""
+        self._retains_body, self._retained_size = False, 0
+        self._charge_body()
+
+    def _charge_body(self) -> bool:
+        """Charge to the memory account what the app holds, and what waits for it, if that is more than `BODY_BUFFER`.
+
+        Return False if the budget has no room, so that the request was ended.
+        """
+        size = self._retained_size + (self._size if self._size > BODY_BUFFER else 0)
+        more, self._charged = size - self._charged, size
+        if not more or self.account is None:
+            return True
+        if more < 0:
+            self.account.release(-more)
+        elif not self.account.acquire(more):
+            self.connection.evict("memory")
+            return False
+        return True
 
     async def _wait(self) -> None:
         if self._awaited is None:
@@ -210,8 +238,8 @@ class ServedExchange:
         try:
             await self._await(work)
         finally:
-            if self._retained is not None:
-                self._retained.close()
+            if self._account is not None:
+                self._account.close()
 
     async def _await(self, work: Awaitable[None]) -> None:
         try:

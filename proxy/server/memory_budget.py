@@ -1,9 +1,10 @@
 """A limit on the bytes that a process buffers for all clients together.
 
-Accounts are charged for bodies that native has received and not answered, parts of answers that clients have not read,
-and messages of native WebSockets. Beyond the limit, the holder of the largest idle account is ended first; if none is
-idle, the holder that needs more. An account in use is not idle, because its app would not release the bytes. Runs on
-the event loop; does no I/O.
+Accounts are charged for bodies that native has received and not answered, bodies that wait for a connection to legacy,
+bodies that no backend has received (from 64 KiB), parts of answers that clients have not read, and messages of native
+WebSockets. Beyond the limit, the holder of the largest idle account is ended first; if none is idle, the holder that
+needs more. An account in use is not idle, because its app would not release the bytes. Runs on the event loop; does no
+I/O.
 """
 
 from __future__ import annotations

@@ -209,10 +209,13 @@ class HttpProtocol(asyncio.Protocol):
         budget: MemoryBudget | None = self._app_state.get(BUDGET_KEY)
         return budget.open(lambda: self.evict("memory")) if budget is not None else None
 
-    def retain_body(self) -> None:
-        """Charge the current request's body to the memory budget, because its app may hold it until it has answered."""
+    def retain_body(self, received: int = 0) -> None:
         if self._exchange is not None:
-            self._exchange.retains_body = True
+            self._exchange.retain_body(received)
+
+    def release_body(self) -> None:
+        if self._exchange is not None:
+            self._exchange.release_body()
 
     def _read_body(self, body: BodyDecoder) -> None:
         content, used = body.feed(self._rest)

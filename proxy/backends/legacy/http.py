@@ -26,7 +26,7 @@ from proxy.backends.legacy.started import StartedExchange, StartedExchanges
 from proxy.backends.legacy.unfinished_bodies import ClientGone, UnfinishedBodies
 from proxy.fair_queue import fair_queue_of
 from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
-from proxy.gateway.request_context import context_of
+from proxy.gateway.request_context import RequestContext, context_of
 from proxy.gateway.scope import request_target
 from proxy.gateway.starting import StartRequest
 from proxy.gateway.timeouts import Timeouts
@@ -67,7 +67,7 @@ class HttpUpstream:
         request = started.request if started is not None else self._encode(scope, context.request_id)  # 1
         timeouts = context.timeouts or self._timeouts
         has_body = started is None and request.encoded.has_body
-        body = self._body_of(request.encoded, receive, context.client, timeouts) if has_body else nullcontext(receive)
+        body = self._body_of(request.encoded, receive, context, timeouts) if has_body else nullcontext(receive)
         try:
             async with body as receive_body:
                 if started is None:
@@ -77,10 +77,12 @@ class HttpUpstream:
             return
 
     def _body_of(
-        self, request: EncodedRequest, receive: Receive, client: str | None, timeouts: Timeouts
+        self, request: EncodedRequest, receive: Receive, context: RequestContext, timeouts: Timeouts
     ) -> AbstractAsyncContextManager[Receive]:
         delay = 0.0 if request.expects_continue else timeouts.body_delay
-        return self._unfinished_bodies.body_of(receive, client, delay=delay, timeout=timeouts.response)
+        return self._unfinished_bodies.body_of(
+            receive, context.client, context.connection, delay=delay, timeout=timeouts.response
+        )
 
     def prepare(
         self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None

@@ -4,7 +4,8 @@ first part within `delay` ─▶ whole? ── yes ─▶ connect, send all
                                └─ no ──▶ a free slot? ── yes ─▶ connect, send what comes
                                               └─ no ──▶ buffer, until the body is whole or a slot is free
 
-Without this limit, clients whose bodies stall would occupy the connections that others need.
+Without this limit, clients whose bodies stall would occupy the connections that others need. A body is charged to the
+memory budget from its wait for a slot until its last buffered part is forwarded.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 
 from starlette.types import Message, Receive
 
+from proxy.gateway.client_connection import ClientConnection
 from proxy.gateway.errors import Overloaded
 
 BUFFER: Final = 32 * 1024
@@ -45,14 +47,21 @@ class UnfinishedBodies:
 
     @asynccontextmanager
     async def body_of(
-        self, receive: Receive, client: str | None, *, delay: float, timeout: float
+        self,
+        receive: Receive,
+        client: str | None,
+        connection: ClientConnection | None = None,
+        *,
+        delay: float,
+        timeout: float,
     ) -> AsyncIterator[Receive]:
         """Wait until the request may be sent to legacy; yield a `receive` of its whole body.
 
-        `delay`: seconds to wait for the first part; 0 where the client may wait for a 100 Continue. `timeout`: seconds
-        to wait for a slot while nothing is read. Raises `ClientGone`, or `Overloaded` without a slot.
+        `connection`: the client's, if it has a memory budget. `delay`: seconds to wait for the first part; 0 where the
+        client may wait for a 100 Continue. `timeout`: seconds to wait for a slot while nothing is read. Raises
+        `ClientGone`, or `Overloaded` without a slot.
         """
-        body = BufferedBody(receive)
+        body = BufferedBody(receive, connection)
         if delay:
             await body.read_first(delay)
         if not body.whole and await self._take_slot(body if delay else None, client, timeout):
@@ -106,12 +115,16 @@ class UnfinishedBodies:
 
 
 class BufferedBody:
-    """A body whose beginning is read before it is forwarded. `on_end` is called once, at its end."""
+    """A body whose beginning is read before it is forwarded. `on_end` is called once, at its end.
+
+    From `read_until` on, until all that was read is forwarded, the body is charged to the client's `connection`.
+    """
 
     on_end: Callable[[], None] | None = None
+    _is_charged = False
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, receive: Receive, connection: ClientConnection | None = None) -> None:
+        self._receive, self._connection = receive, connection
         self._read: deque[Message] = deque()
         self._size = 0
         self.whole = False
@@ -124,6 +137,9 @@ class BufferedBody:
 
     async def read_until(self, stop: asyncio.Future[None]) -> None:
         """Read until all has been read, the buffer is full, or `stop` is done. Raises `ClientGone`."""
+        if self._connection is not None:
+            self._is_charged = True
+            self._connection.retain_body(self._size)
         now = asyncio.get_running_loop().time
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as limit:
@@ -149,6 +165,9 @@ class BufferedBody:
     async def receive(self) -> Message:
         """Return the next part: what was read, then what follows. ASGI `receive`."""
         message = self._read.popleft() if self._read else await self._receive()
+        if self._is_charged and self._connection is not None and not self._read:
+            self._is_charged = False
+            self._connection.release_body()
         if not message.get("more_body", False):
             self.end()
         return message

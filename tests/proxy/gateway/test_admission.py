@@ -124,7 +124,8 @@ class StalledClient:
     def __init__(self, stalled_since: float) -> None:
         self.stalled_since: float | None = stalled_since
 
-    def retain_body(self) -> None: ...
+    def retain_body(self, received: int = 0) -> None: ...
+    def release_body(self) -> None: ...
 
     def evict(self, limit: str) -> None:
         self.evicted_for = limit

@@ -19,7 +19,10 @@ class Connection:
     evicted_for: str | None = None
     evictions: list[str] = field(default_factory=list)
 
-    def retain_body(self) -> None:
+    def retain_body(self, received: int = 0) -> None:
+        """Do nothing."""
+
+    def release_body(self) -> None:
         """Do nothing."""
 
     def evict(self, limit: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from starlette.types import Receive, Scope, Send
 
 from proxy.gateway.request_context import context_of
+from proxy.server.exchange import BODY_BUFFER
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
@@ -123,6 +124,24 @@ async def test_new_upload_evicts_stalled_ones() -> None:
         assert (await streams[3][0].readline()).split()[1] == b"503"
         for _, writer in streams:
             writer.transport.abort()
+        await until_used(budget, 0)
+
+
+async def test_body_that_the_app_does_not_receive_is_charged() -> None:
+    budget, receiving = MemoryBudget(), asyncio.Event()
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await receiving.wait()
+        await app(scope, receive, send)
+
+    async with serving(with_state(late, {BUDGET_KEY: budget}), lifespan="on") as port:
+        reader, writer = await upload(port, 1_000_000, 1_000_000)
+        async with asyncio.timeout(HANG_TIMEOUT):
+            while budget.used <= BODY_BUFFER:
+                await asyncio.sleep(0.01)
+            receiving.set()
+            assert (await reader.readline()).split()[1] == b"200"
+        writer.transport.abort()
         await until_used(budget, 0)
 
 
