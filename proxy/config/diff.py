@@ -1,8 +1,8 @@
 """The effect of a changed routing.yaml on callers: which routes change, and how many callers move. Pure.
 
 Routes are compared by the requests that they match, not by name, so that a renamed, split or merged route is compared
-with the route that matched its requests before. The shares are exact while buckets stay; where salt, key or domain
-change, every caller gets a new bucket and the shares are expectations.
+with the route that matched its requests before. The shares are exact as long as buckets stay the same. If salt, key or
+domain change, every caller gets a new bucket, and the shares are expectations.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Lookup:
             self._cover.add(route.pattern, index)
 
     def taking(self, route: Route) -> Route | None:
-        """Return the route of the same shape, else the first that covers it, else None."""
+        """Return the route of the same shape, or else the first that covers it, or None."""
         same = self.by_shape.get(route.pattern.shape)
         index = None if same else self._cover.covering(route.pattern)
         return self._routes[index] if index is not None else same
@@ -121,7 +121,7 @@ def _change(
 
 
 def _retargeted(was: Route | None, now: Route | None) -> bool:
-    """Return True if the targets differ, and a pin does not overrule them both before and after."""
+    """Return True if the targets differ, unless a pin overrules them both before and after."""
     if was is not None and now is not None and was.pin is not None and now.pin is not None:
         return False
     return _targets(was) != _targets(now)
@@ -137,7 +137,7 @@ def _share(config: Config, route: Route | None) -> BasisPoints:
 
 
 def _continued(was: Route | None, now: Route | None, before: BasisPoints, after: BasisPoints) -> BasisPoints:
-    """Return the share after a rollout was added, which continues at the highest stage of at most the running share."""
+    """Return the share after a rollout is added: the highest stage that is not above the running share."""
     if not _gains_rollout(was, now):
         return after
     assert now is not None
@@ -195,7 +195,7 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
 
 
 def _rollout_notes(was: Route | None, now: Route | None, before: BasisPoints, after: BasisPoints) -> Iterator[str]:
-    """Yield how a rollout that was added begins, and the setting that would keep the callers who move to legacy."""
+    """Yield the first share of an added rollout, and the setting with which no callers would move to legacy."""
     if not _gains_rollout(was, now):
         return
     assert now is not None

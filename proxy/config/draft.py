@@ -1,4 +1,4 @@
-"""Draft a routing.yaml for the endpoints of a service. Pure."""
+"""Write a draft of routing.yaml for the endpoints of a service. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ legacy:
 
 @dataclass(frozen=True, slots=True)
 class ServiceEndpoint:
-    """A method, a path template, and the name that its description gives it (may be empty)."""
+    """A method, a path template, and the name from its description (may be empty)."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class ServiceEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class DraftRoute:
-    """One route of the draft; `group` is None if no other route shares its resource."""
+    """One route of the draft; `group` is None if no other route has its resource."""
 
     name: str
     match: Pattern
@@ -108,9 +108,7 @@ def render(
 
 def _native_sections(groups: list[str]) -> str:
     """Return `defaults` and `groups`: nothing goes to native, and all reads are compared."""
-    text = (
-        "\n# For routes and groups that say nothing else. Reads also run on native, and the two answers are compared.\n"
-    )
+    text = "\n# For routes and groups without own settings. Reads also run on native, and both answers are compared.\n"
     text += "defaults:\n  native: 0%\n  shadow: 100%\n"
     if groups:
         text += "\n# Routes of a group move together. The first step of a migration is `native: 1%` here.\ngroups:\n"
@@ -130,12 +128,12 @@ def _name(name: str) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Return a YAML scalar: plain where that is unambiguous, else quoted, with `$$` for `$`."""
+    """Return a YAML scalar: plain if that is unambiguous, otherwise quoted; `$` becomes `$$`."""
     return text if re.fullmatch(r"[A-Z-]+ /[\w\-./{}~+]*", text, re.ASCII) else json.dumps(text.replace("$", "$$"))
 
 
 def _rank(pattern: Pattern) -> tuple[object, ...]:
-    """Order by path, literals before parameters before `*`, and HEAD before the GET that would take it too."""
+    """Order by path, literals before parameters before `*`, and HEAD before a GET that would match it too."""
     segments = [(1, "") if isinstance(segment, Parameter) else (0, segment.lower()) for segment in pattern.segments]
     if pattern.rest:
         segments.append((2, ""))
@@ -143,7 +141,7 @@ def _rank(pattern: Pattern) -> tuple[object, ...]:
 
 
 def _resource(pattern: Pattern) -> str | None:
-    """Return the first segment that names something: not `api`, not a version, not a parameter."""
+    """Return the first segment that names a resource: not `api`, not a version, not a parameter."""
     for segment in pattern.segments:
         if isinstance(segment, Parameter):
             return None

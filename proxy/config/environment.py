@@ -25,7 +25,7 @@ def references(text: str) -> bool:
 def substitute(text: str, env: Mapping[str, str]) -> str:
     """Replace the references; `$$` becomes `$`, and a single `$` stays. Raises SubstitutionError.
 
-    As in a shell, `:-` applies its default also if the variable is set but empty.
+    As in a shell, `:-` also applies its default if the variable is set but empty.
     """
     return _TOKEN.sub(lambda token: _value(token, env), text)
 

@@ -28,7 +28,7 @@ def is_unknown(error: ErrorDetails) -> bool:
 
 
 def meant_by(location: Location) -> Location | None:
-    """Return the location of the key that an unknown one was renamed to, or resembles."""
+    """Return the location of the key that replaces an unknown key, or resembles it."""
     new = renamed.new_key(location)
     if new is not None:
         sibling = (*location[:-1], new.rpartition(".")[2])
@@ -53,7 +53,7 @@ def message(error: ErrorDetails, location: Location) -> str:
 
 
 def _form_hint(error: ErrorDetails, location: Location) -> str:
-    """Return the suggestion for a value where a section or a list belongs: `guard: true`, `stages: 10%`."""
+    """Return the suggestion for a value in place of a section or a list: `guard: true`, `stages: 10%`."""
     value, key = error["input"], location[-1] if location else ""
     if not isinstance(value, str) or "\n" in value or len(value) > 40:
         return ""
@@ -77,7 +77,7 @@ def section_keys(location: Location) -> list[str]:
 def all_keys() -> tuple[str, ...]:
     """Return every key of the file as a dotted path such as `legacy.timeouts.connect`.
 
-    Keys of `defaults` and `groups` are left out: they are those of `routes`.
+    Keys of `defaults` and `groups` are omitted, because they are those of `routes`.
     """
     return tuple(key for key in _keys_below(RoutingFile, "") if not key.startswith(("defaults.", "groups.")))
 

@@ -1,4 +1,4 @@
-"""The line of a problem with a caret below it, as `check` and the log show it. Pure."""
+"""Show the line of a problem with a caret below it, for `check` and the log. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GUTTER: Final = 5
 def excerpt(text: str, problem: Problem) -> tuple[str, ...]:
     """Return the line of a problem with its secrets masked, and a caret below its column.
 
-    Return nothing if the text has no such line, or one that cannot be printed.
+    Return nothing if the text has no such line, or if it cannot be printed.
     """
     line = masked_line(text, problem.line) if problem.column else None
     if line is None or not line.replace("\t", "").isprintable():
@@ -26,8 +26,8 @@ def excerpt(text: str, problem: Problem) -> tuple[str, ...]:
 
 
 def _shown_column(line: str, shown: str, column: int) -> int:
-    """Return the column of a masked line where a column of the line is; of a masked part, the mask's. Both from 0."""
-    hidden = 0  # characters that masks have in place of others, before the column
+    """Return the column in the masked line for a column of the line; for a masked part, the mask's. Both from 0."""
+    hidden = 0  # difference in length of the masks before the column
     first, *others = shown.split(MASK)
     at = len(first)
     for visible in others:

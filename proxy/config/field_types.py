@@ -1,7 +1,7 @@
 """Field types of routing.yaml: every scalar in the file is text, which its key's type parses.
 
-YAML's own type guesses (`no` for false, `1:30` for ninety, dates) are not used. Each function also accepts a value of
-its own result type, so that models can be built in Python. All raise ValueError.
+YAML's type guesses (`no` is false, `1:30` is ninety, dates) are not used. Each function also accepts a value of its
+result type, so that models can be built in Python. All raise ValueError.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SIZE: Final = re.compile(r"(\d{1,9}) ?(B|KiB|MiB)", re.ASCII)
 _BYTES: Final = {"B": 1, "KiB": 1024, "MiB": 1 << 20}
 _LARGEST: Final = 16 << 20
 _PATH: Final = re.compile(r"/[!$%&'()*+,\-./0-9:;=@A-Z_a-z~]*")
-_SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, because a header carries it
+_SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, because it is part of a header
 _HOST_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _SWITCHES: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -142,7 +142,7 @@ def read_url(value: object) -> str:
 
 
 def read_legacy_url(value: object) -> str:
-    """Return `http://host:port`, with a base path or without, or `unix:/path`, without a trailing slash."""
+    """Return `http://host:port`, optionally with a base path, or `unix:/path`, without a trailing slash."""
     text = _text(value, "a URL")
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
@@ -175,7 +175,7 @@ def read_endpoint(value: object) -> SecretStr:
 
 
 def read_off(value: object) -> object:
-    """Return `off` as text: YAML reads it as false."""
+    """Return `off` as text, because YAML reads it as false."""
     return "off" if value is False else value
 
 

@@ -35,7 +35,7 @@ def problems(
 
 
 def notes(routes: Sequence[Placed], groups: Mapping[str, GroupSettings], locate: Locate) -> Iterator[Problem]:
-    """Yield warnings: a group of one route that `groups` does not name, and a pin on a part of a group."""
+    """Yield warnings about a group of one route that `groups` does not name, and a pin on a part of a group."""
     members = _members(routes)
     for group, placed in members.items():
         index, _ = placed[0]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 def indentation_hint(text: str, line: int) -> str:
-    """Return a hint where a line's indentation fits no open mapping or list; empty otherwise.
+    """Return a hint if a line's indentation fits no open mapping or list; otherwise an empty text.
 
-    `line` counts from 1; the parser reports the line itself, or the one after it.
+    `line` counts from 1; the parser may report the line itself or the one after it.
     """
     lines = text.splitlines()
     for number in (line, line - 1):

@@ -1,9 +1,9 @@
 """Settings that a route inherits from its group and from `defaults`. Pure.
 
-The nearest setting applies as a whole: the route's own, else its group's, else the one in `defaults`. Settings without
-effect on a route are not inherited: a write is never repeated on legacy. A WebSocket inherits no shadow either, because
-its frames are held until it ends. A rollout is limited by the share at its own level or nearer to the route; otherwise
-it may reach 100%.
+The nearest setting applies as a whole: the route's own, or else its group's, or else the one in `defaults`. Settings
+without effect on a route are not inherited; for example, a write is never repeated on legacy. A WebSocket inherits no
+shadow either, because its frames would be held in memory until it ends. A rollout is limited by a share at its own
+level or nearer to the route; without one, it may reach 100%.
 """
 
 from __future__ import annotations

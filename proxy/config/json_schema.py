@@ -1,6 +1,6 @@
-"""The JSON Schema of routing.yaml (draft 7, which editors support), derived from its models. Pure.
+"""Derive the JSON Schema of routing.yaml (draft 7, which editors support) from its models. Pure.
 
-It describes the text in the file: `25%`, `2s`, `GET /a`. Rules about two keys or two routes are only in `check`.
+It describes the text in the file: `25%`, `2s`, `GET /a`. Only `check` has the rules about two keys or two routes.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def _nearest(path: Path) -> str:
 class LegacyTls(Section):
     """Trusted authorities instead of the system's, the server name to verify, and the gateway's client certificate.
 
-    Paths are of PEM files, relative to the working directory. `client_cert` holds the certificate with its chain, and
-    the private key where `client_key` does not.
+    Paths are of PEM files, relative to the working directory. `client_cert` contains the certificate with its chain,
+    and without `client_key` also the private key.
     """
 
     ca: Text | None = None
@@ -53,7 +53,7 @@ class LegacyTls(Section):
     def _ca_is_readable(cls, path: str | None) -> str | None:
         if path is not None:
             read_file(path)
-            import ssl  # imported only if the section is used: it takes as long as all models
+            import ssl  # a slow import, only for files with this section
 
             try:
                 ssl.create_default_context(cafile=path)

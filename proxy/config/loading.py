@@ -16,7 +16,7 @@ MAX_BYTES: Final = 1 << 20
 
 
 def load(path: Path, env: Mapping[str, str]) -> Config:
-    """Load a file. Raises ConfigError also if it cannot be opened, is too large, or is not text."""
+    """Load a file. Raises ConfigError, also if it cannot be opened, is too large, or is not text."""
     return parse(decode(read(path), str(path)), env, str(path), lists=list_reader(path.parent))
 
 
@@ -58,7 +58,7 @@ def decode(data: bytes, source: str) -> str:
 
 
 def _problem_at(before: str, message: str) -> Problem:
-    """Return a problem of the character that follows a text."""
+    """Return a problem at the character after a text."""
     return Problem(before.count("\n") + 1, "", message, column=len(before) - before.rfind("\n"))
 
 

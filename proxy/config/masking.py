@@ -1,8 +1,8 @@
-"""Mask what may be secret in routing.yaml, comments included. Pure.
+"""Mask possible secrets in routing.yaml, in comments too. Pure.
 
-A value is shown where the models know its key and do not declare it a secret. Any other value (of a misspelt key, or
-misplaced) may be a secret, and is shown only if it is as short and plain as `5%`. Of a secret only a reference
-(`${NAME}`) is shown. Of a text that is not valid YAML no more than a line is shown. Line numbers stay the same.
+A value is shown if the models know its key and do not declare it a secret. Any other value (misplaced, or of a
+misspelt key) may be a secret, and is shown only if it is as short and plain as `5%`. Of a secret, only a reference
+(`${NAME}`) is shown. Of a text that is not valid YAML, at most one line is shown. Line numbers stay the same.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REVEALING: Final = re.compile(
 )
 """A comment that contains a setting, which may be a secret."""
 _OPAQUE: Final = re.compile(r"\w{20}|://")
-"""A part of a line that may be a secret after a known key, where the parser could not read it."""
+"""A part of a line, unreadable for the parser, that may be a secret after a known key."""
 _KEYS: Final = re.compile(r"""(?:^[\s\[{-]*|[{,]\s*)["']?([\w.-]+)["']?\s*(?::\s|:?$)""", re.ASCII)
 _KEY: Final = re.compile(r"[ \t]*(?:- +)?([\w.-]+):(?=\s|$)", re.ASCII)
 _COMMENT: Final = re.compile(r"(?:(?<=\s)|^)#.*", re.MULTILINE)
@@ -63,9 +63,9 @@ def _shown(text: str, walk: _SecretScanner) -> Masked:
 
 
 def masked_line(text: str, number: int) -> str | None:
-    """Return a line (from 1) with its secrets masked, also of a text that is not valid YAML; None without such a line.
+    """Return a line (from 1) with its secrets masked, even of an invalid text; None without such a line.
 
-    Where the parser could not read the line and it may contain a secret, only a known key is shown.
+    If the parser could not read the line and it may contain a secret, only a known key is shown.
     """
     lines = text.splitlines()
     if not 0 < number <= len(lines):
@@ -83,7 +83,7 @@ def masked_line(text: str, number: int) -> str | None:
 
 
 def _is_plain(line: str) -> bool:
-    """Return True for a line that has known keys only, none of them a secret's, or no words."""
+    """Return True for a line with only known keys, none of them a secret's, or without words."""
     keys = _KEYS.findall(line)
     words = bool(keys) or not re.search(r"\w", line)
     return words and _KNOWN.issuperset(keys) and not _OPAQUE.search(line)
@@ -91,7 +91,7 @@ def _is_plain(line: str) -> bool:
 
 @dataclass(slots=True)
 class _Level:
-    """A mapping or list being parsed. `key`: a mapping's next scalar is a key; `value`: the next value's meaning."""
+    """A mapping or list during parsing. `key`: its next scalar is a key. `value`: the meaning of its next value."""
 
     meaning: _Meaning
     mapping: bool
@@ -114,7 +114,7 @@ class _SecretScanner:
     position: int = 0
 
     def read(self, text: str) -> bool:
-        """Take all events of a text. Return False if it is not valid YAML."""
+        """Process all events of a text. Return False if it is not valid YAML."""
         try:
             for event in yaml.parse(text, Loader=_Loader):
                 self.take(event)

@@ -190,7 +190,7 @@ class Route(Section):
     @model_validator(mode="before")
     @classmethod
     def _all_to_the_rollout(cls, data: Any) -> Any:
-        """Set `native` to 100% where only a rollout is given, because `native` limits its stages."""
+        """Set `native` to 100% if only a rollout is given, because `native` limits its stages."""
         if not isinstance(data, dict) or none_if_off(data.get("rollout")) is None:
             return data
         native = data.get("native")
@@ -198,7 +198,7 @@ class Route(Section):
             return {**data, "native": FULL}
         if isinstance(native, dict) and native.get("share") is None:
             return {**data, "native": {**native, "share": FULL}}
-        if isinstance(native, NativeTraffic) and "share" not in native.model_fields_set:  # a group's
+        if isinstance(native, NativeTraffic) and "share" not in native.model_fields_set:  # inherited from a group
             return {**data, "native": native.model_copy(update={"share": FULL})}
         return data
 

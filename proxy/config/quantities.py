@@ -1,4 +1,4 @@
-"""Shares and durations as text, and the bounds of shares. Loads nothing but types, for commands that must be quick."""
+"""Format shares and durations as text. Imports only types, for commands that must start quickly."""
 
 from __future__ import annotations
 

@@ -46,10 +46,10 @@ class ConfigReader:
         self._root: Final = root
         self._env: Final = env
         self._lines: dict[Location, int] = {(): root.line}
-        self._columns: dict[Location, int] = {}  # of the value where it begins on the line of its key, else of the key
+        self._columns: dict[Location, int] = {}  # of the value if it is on the line of its key, else of the key
         self._key_columns: dict[Location, int] = {}
         self._filled: set[Location] = set()  # values from the environment: never quoted
-        self._lacking: set[Location] = set()  # values whose variable is not set: reported once
+        self._lacking: set[Location] = set()  # values whose variable is not set, reported once
         self._origins: dict[Location, Location] = {}  # locations at which inherited settings are written
         self._inherited_at: dict[Problem, Location] = {}
         self._problems: list[Problem] = []
@@ -86,7 +86,7 @@ class ConfigReader:
         return Config.model_construct(set(values), **values)  # each value is validated already
 
     def _mongodb(self, head: RoutingFile) -> MongoSettings:
-        """Return the section in the file, else the MongoDB of the environment."""
+        """Return the section in the file, or else the MongoDB of the environment."""
         url = self._env.get(MONGODB_VARIABLE, "")
         if "url" in head.mongodb.model_fields_set or not url:
             return head.mongodb
@@ -127,13 +127,13 @@ class ConfigReader:
         return (warning for warning in number if number[warning] >= heirs[self._inherited_at.get(warning, ())])
 
     def _outlines(self) -> list[rules.Outline]:
-        """Return name, pattern and group of every route where they are readable."""
+        """Return name, pattern and group of every route, as far as they are readable."""
         listed = self._data.get("routes")
         items = enumerate(listed if isinstance(listed, list) else ())
         return [rules.Outline.of(index, item) for index, item in items if isinstance(item, dict)]
 
     def _head(self) -> RoutingFile | None:
-        """Validate all sections except `routes`; include `routes` where it is not a list, to report that."""
+        """Validate all sections except `routes`; include `routes` if it is not a list, to report that."""
         if isinstance(self._data.get("routes"), list):
             return self._validated(RoutingFile, {**self._data, "routes": []}, ())
         return self._validated(RoutingFile, self._data, ())
@@ -153,14 +153,14 @@ class ConfigReader:
             if written in self._lacking and not error_messages.is_unknown(error):
                 continue
             if error["type"] == "missing":
-                if location not in meant:  # else the misspelt key is reported already
+                if location not in meant:  # otherwise the misspelt key is already reported
                     yield self._locate("is missing", *location)
                 continue
             message = error_messages.message(error, location)
             yield self._locate(message + self._quoted(error, message, written), *written)
 
     def _quoted(self, error: ErrorDetails, message: str, written: Location) -> str:
-        """Return the rejected value for the message, unless it is secret or the message has it."""
+        """Return the rejected value for the message, unless it is secret or already in the message."""
         value = error["input"]
         if not isinstance(value, str) or error_messages.is_unknown(error):
             return ""
@@ -202,7 +202,7 @@ class ConfigReader:
             return node.text
 
     def _locate(self, message: str, *at: int | str) -> Problem:
-        """Return a problem at a location; for an inherited setting, at the one where it is written."""
+        """Return a problem at a location; for an inherited setting, at the location where it is written."""
         origin = self._origins.get(at[:3])
         if origin is not None:
             at = (*origin, *at[3:])

@@ -1,4 +1,4 @@
-"""Former keys and values of routing.yaml, so that `check` names the present one.
+"""Former keys and values of routing.yaml, for which `check` names the present ones.
 
 A row has no effect while the model still accepts the former key or value.
 """

@@ -134,8 +134,8 @@ def read_stage(value: object) -> object:
 class Schedule(Section):
     """The stages of a rollout. Each lasts until its gates have held for its bake time.
 
-    `minimum`: native requests, and shadow comparisons where there are any, that a gate needs. `start_at`: the first
-    stage unless another one is given. `window`: the times at which the rollout starts and is promoted.
+    `minimum`: native requests, and shadow comparisons if there are any, that a gate needs. `start_at`: the stage at
+    which the rollout starts, by default the first. `window`: the times at which the rollout starts and is promoted.
     """
 
     steps: Annotated[tuple[Annotated[Stage, BeforeValidator(read_stage)], ...], NotEmpty] = Field(alias="stages")
@@ -173,9 +173,10 @@ class Schedule(Section):
         return self.start_at if self.start_at is not None else self.steps[0].share
 
     def continuing(self, running: BasisPoints) -> BasisPoints | None:
-        """Return the stage at which a rollout continues that is added to a route with a running share.
+        """Return the stage at which a rollout continues when it is added to a route with a running share.
 
-        It is the highest of at most that share; None with `start_at`, and below the first stage.
+        It is the highest stage not above that share. Return None with `start_at`, or if the share is below the first
+        stage.
         """
         stages = self.stages if self.start_at is None else ()
         return max((stage for stage in stages if stage <= running), default=None)

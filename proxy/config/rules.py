@@ -1,7 +1,7 @@
 """Rules about two keys or two routes: duplicates, unreachable routes, contradictions.
 
-Rules yield all problems, also in a file that has others. Notes are warnings about valid settings with an unexpected
-effect.
+Rules yield all problems, even in a file that has other problems. Notes are warnings about valid settings with an
+unexpected effect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Placed = tuple[int, Route]  # a route and its index in the file's list
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The properties of a route that can conflict with other routes, as far as they are readable."""
+    """The readable properties of a route that can conflict with other routes."""
 
     index: int
     name: str | None

@@ -34,7 +34,7 @@ class Section(BaseModel):
 def section_default(section: type[S]) -> S:
     """Return a section with its defaults alone, as a field's default.
 
-    Nothing is validated: importing the models builds no validator, which would take longer than reading a file.
+    Nothing is validated, so that importing the models builds no validator, which would take longer than reading a file.
     """
     return section.model_construct()
 

@@ -102,12 +102,12 @@ TargetMap = Annotated[
 
 
 def list_files(text: str) -> tuple[str, ...]:
-    """Return the names of the value lists that a routing.yaml may refer to, also if it is otherwise invalid."""
+    """Return the names of the value lists that a routing.yaml may refer to, even if it is otherwise invalid."""
     return tuple(sorted(set(_FILES.findall(text))))
 
 
 def contradiction(include: Mapping[KeySource, TargetValues], exclude: Mapping[KeySource, TargetValues]) -> str | None:
-    """Return why an include has no effect because the same callers are excluded; None if all have one."""
+    """Return the reason why an include has no effect (the same callers are excluded); None if all have an effect."""
     for source, included in include.items():
         excluded = exclude.get(source)
         if excluded is None:

@@ -1,7 +1,7 @@
-"""Read YAML text as a tree of nodes with line numbers, within limits.
+"""Read YAML text into a tree of nodes with line numbers, within limits.
 
-Built from the parser's events, because PyYAML's constructors discard lines, let a later key silently replace an earlier
-one, guess types, and follow nesting and aliases without limit. Every scalar stays text.
+The tree is built from the parser's events. PyYAML's constructors discard lines, let a later key silently replace an
+earlier one, guess types, and follow nesting and aliases without limit. Every scalar stays text.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
 
 
 def _position(line: int, column: int, text: str) -> tuple[int, int]:
-    """Return a position from 1; one after the text is the end of its last line that is not blank."""
+    """Return a position from 1; a position after the text becomes the end of its last line that is not blank."""
     written = text.rstrip()
     last = written.count("\n") + 1
     return (line, column) if line <= last else (last, len(written) - written.rfind("\n"))
@@ -150,7 +150,7 @@ class _Composer:
         return items
 
     def entries(self, depth: int, columns: dict[str, int]) -> dict[str, tuple[int, Node]]:
-        """Return the entries of a mapping, and put the columns of its keys into `columns`."""
+        """Return the entries of a mapping, and store the columns of its keys in `columns`."""
         entries: dict[str, tuple[int, Node]] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):

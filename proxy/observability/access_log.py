@@ -1,6 +1,6 @@
 """The access log: one JSON line for each request, without content of the request.
 
-Lines are rendered and passed to the writer together, at most `FLUSH_AFTER` seconds late: one call for many requests.
+For speed, lines are rendered and passed to the writer together, at most `FLUSH_AFTER` seconds late.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FLUSH_AT = 200
 class AccessLog:
     """An `Observer` that passes lines to `write`, which must not block. Call `flush` at shutdown.
 
-    Records are gathered as they are; `flush` renders them. While not `enabled`, records are dropped.
+    Records are collected unrendered; `flush` renders them. While not `enabled`, records are dropped.
     """
 
     def __init__(self, write: Callable[[str], object]) -> None:
@@ -55,7 +55,7 @@ class AccessLog:
 def render(record: RequestRecord, now: float) -> str:
     """Return the line of one request that ended at `now` (seconds since the epoch). Times are in milliseconds.
 
-    The values that need escaping are encoded once and cached; the others are numbers and the request id.
+    Values that need escaping are encoded once and cached; the others are numbers and the request id.
     """
     line = _LINE % (
         timestamp(now),

@@ -1,4 +1,4 @@
-"""Log output that never blocks and never raises: a bounded queue and a thread that writes it.
+"""Write log output without ever blocking or raising: a bounded queue, and a thread that writes it.
 
 Writing to a pipe that nobody reads blocks; writing to a closed pipe or a full disk fails. Both drop log lines, which
 are counted in `scribe_proxy_log_lines_dropped_total`, and neither affects a request.
@@ -53,13 +53,13 @@ class LogWriter:
         self._size = 0  # bytes pending and being written
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._deadline: float | None = None  # of the shutdown, once it has begun
+        self._deadline: float | None = None  # of a shutdown that has begun
         self._cut = False  # the last line was written partially
-        self._dropped = 0  # lines, since the last report
+        self._dropped = 0  # lines since the last report
         self._reported = -_REPORT_INTERVAL
 
     def write(self, text: str) -> None:
-        """Queue lines, each with its newline. Where the queue is full or the writer closed, drop and count them."""
+        """Queue lines, each with its newline. If the queue is full or the writer closed, drop and count them."""
         data = text.encode("utf-8", "backslashreplace")
         with self._changed:
             closed = self._deadline is not None
@@ -160,7 +160,7 @@ class LogWriter:
 
 
 def _chunk_size(descriptor: int) -> int:
-    """Return the maximum bytes of a write that does not block: PIPE_BUF, without a limit for a regular file."""
+    """Return the maximum bytes of a write that does not block: PIPE_BUF, or no limit for a regular file."""
     try:
         is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
     except OSError:

@@ -14,7 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from proxy.observability import request_metrics
 
 BUFFERED = Gauge(
-    "scribe_proxy_buffered_bytes", "Bytes buffered for clients, of limits.memory", multiprocess_mode="livesum"
+    "scribe_proxy_buffered_bytes", "Bytes buffered for clients, limited by limits.memory", multiprocess_mode="livesum"
 )
 MEMORY_EVICTIONS = Counter(
     "scribe_proxy_memory_evictions", "Requests and WebSockets that were ended beyond limits.memory"
@@ -83,9 +83,9 @@ OBSERVER_FAILURES = Counter(
 
 
 def expose() -> bytes:
-    """Return the text exposition of this process, or of all workers where they share files.
+    """Return the text exposition of this process, or of all workers if they share files.
 
-    Requests of other workers may be missing for a second.
+    Requests of other workers appear up to a second late.
     """
     request_metrics.flush()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

@@ -1,6 +1,6 @@
 """Metrics of a process, sampled once a second: requests and WebSockets in flight, memory, CPU time.
 
-Sampling costs requests nothing and stays correct when workers start and end.
+Sampling has no cost per request, and stays correct when workers start and end.
 """
 
 from __future__ import annotations

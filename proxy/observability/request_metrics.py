@@ -1,4 +1,4 @@
-"""Counts of served requests, gathered in plain numbers and added to Prometheus's own from time to time.
+"""Count served requests in plain numbers, and add them to Prometheus's metrics from time to time.
 
 A counter of prometheus_client takes a lock and several calls for each step, a histogram three times as many. Here a
 request costs one lookup and three additions; `flush` adds the sums: once a second, and before each scrape.
@@ -21,10 +21,10 @@ BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 
 class SummedHistogram(Histogram):
-    """A histogram that takes the sums of many observations at once."""
+    """A histogram to which many observations are added at once."""
 
     def add(self, counts: Sequence[int], total: float) -> None:
-        """Add observations: their number in each bucket, the one above all bounds last, and the sum of their values."""
+        """Add observations: their number in each bucket (last the one above all bounds) and the sum of their values."""
         self._sum.inc(total)
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
@@ -98,7 +98,7 @@ class RequestMetrics:
 
 
 def flush() -> None:
-    """Add what has been counted to the metrics that Prometheus reads. Safe to call from every thread."""
+    """Add the counts to the metrics that Prometheus reads. Safe to call from any thread."""
     with _FLUSHING:
         for sums in tuple(_SUMS.values()):
             sums.flush()

@@ -1,9 +1,9 @@
 """OpenTelemetry traces, enabled by OTEL_EXPORTER_OTLP_ENDPOINT. Without it, the SDK is not imported.
 
-A request has three spans: the gateway's (a child of the caller's `traceparent`, W3C Trace Context), the decision, and
-the backend that answers. The backend receives its own span's `traceparent` instead of the caller's, so that spans of
-legacy or native, and the shadow's, become its children. Without tracing, the caller's header passes unchanged. Spans
-hold methods, path templates, backends and statuses; no path, query, header or body.
+A request has three spans: the gateway's (a child of the caller's `traceparent`, W3C Trace Context), the decision's,
+and that of the backend that answers. The backend receives the `traceparent` of its own span instead of the caller's,
+so that the spans of legacy, native and the shadow become its children. Without tracing, the caller's header passes
+unchanged. Spans contain methods, path templates, backends and statuses, but no path, query, header or body.
 
 The SDK reads the other OTEL_ variables itself: sampler, service name, headers, timeouts.
 """
@@ -30,7 +30,7 @@ _CARRIED: Final = (b"traceparent", b"tracestate")
 
 
 class TracingUnavailable(RuntimeError):
-    """Raised if traces are configured and the SDK is not installed."""
+    """Traces are configured, but the SDK is not installed."""
 
 
 def is_requested(env: Mapping[str, str]) -> bool:

@@ -1,7 +1,7 @@
 """Webhook events: each change of a share or its rollout, a refused routing.yaml, new differences.
 
 Requests follow Standard Webhooks 1.0: `{"type": …, "timestamp": …, "data": {…}}` with the headers `webhook-id`,
-`webhook-timestamp` and, where a secret is set, `webhook-signature: v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
+`webhook-timestamp` and, if a secret is set, `webhook-signature: v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
 All attempts of one event have the same id, so that a receiver can discard repetitions. Publishing never blocks and
 never raises: events are queued and retried with growing delays; after the last attempt they are dropped, counted and
 logged.
@@ -142,7 +142,7 @@ class WebhookSender:
         logger.error("webhook: the event %s could not be delivered: %s", notice.type, reason)
 
     async def _attempt(self, client: httpx.AsyncClient, notice: WebhookEvent) -> str | None:
-        """Return the error of a failed attempt, or None. The error does not quote the URL, which may hold secrets."""
+        """Return the error of a failed attempt, or None. It does not quote the URL, which may contain secrets."""
         import httpx
 
         try:

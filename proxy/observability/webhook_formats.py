@@ -1,7 +1,7 @@
 """Bodies of webhook requests: a Standard Webhooks event, or a message for Slack or Teams. Pure.
 
-A message is one sentence for each event, with a link to the ops pages where `ops.url` is set. Both show the sentence
-as plain text: names of fields contain `*` and `_`, which are formatting in their markup.
+A message is one sentence for each event, with a link to the ops pages if `ops.url` is set. Both services show the
+sentence as plain text, because names of fields contain `*` and `_`, which are formatting in their markup.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pair the entries of two redacted trees: fields by name, items by content. Pure.
+"""Pair the entries of two redacted trees: fields by name, array items by content. Pure.
 
 A field that only legacy has and one that only native has, with the same content, may be one field under two names. An
 item that both have at different indexes has moved.
@@ -18,7 +18,7 @@ ID_FIELDS: Final = ("_id", "id")
 
 
 class Pair(NamedTuple):
-    """Entries that belong together: the step to each, None on the side that lacks it, and their trees."""
+    """Entries that belong together: the step to each (None on the side that lacks it), and their trees."""
 
     legacy_step: Step | None
     native_step: Step | None
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
     @property
     def differs_in_step(self) -> bool:
-        """Return True if both have the entry, under two names or at two indexes."""
+        """Return True if both sides have the entry, but under two names or at two indexes."""
         return None not in (self.legacy_step, self.native_step) and self.legacy_step != self.native_step
 
 
@@ -46,8 +46,8 @@ def pair_fields(legacy: Tree | None, native: Tree | None) -> list[Pair]:
 def pair_items(legacy: Tree | None, native: Tree | None, hints: Mapping[int, int]) -> list[Pair]:
     """Pair the items of two arrays: legacy's in their order, then those that only native has.
 
-    Equal items belong together, first those at the same index; then those of `hints` (legacy's index to native's) and
-    those of one id, then what is left by index.
+    These are paired, in this order: equal items (first at the same index), those of `hints` (legacy's index to
+    native's), those of one id, and the rest by index.
     """
     one, other = list(_items(legacy)), list(_items(native))
     matches = _matches(one, other, hints)
@@ -84,7 +84,7 @@ def _matches(one: Sequence[Tree], other: Sequence[Tree], hints: Mapping[int, int
 
 
 def _of_one_id(one: Sequence[Tree], other: Sequence[Tree]) -> Iterator[tuple[int, int]]:
-    """Yield the indexes of items with an id that one item of each array has, as the comparison pairs them."""
+    """Yield the indexes of items with an id that exactly one item of each array has, as the comparison does."""
     for key in ID_FIELDS:
         ours, theirs = ([dict(_fields(tree)).get(key) for tree in items] for items in (one, other))
         for mine, value in enumerate(ours):
@@ -93,7 +93,7 @@ def _of_one_id(one: Sequence[Tree], other: Sequence[Tree]) -> Iterator[tuple[int
 
 
 def _renamed(one: Mapping[str, Tree], other: Mapping[str, Tree]) -> dict[str, str]:
-    """Return the native names of fields that legacy alone has, where exactly one field of equal content fits."""
+    """Return native's names for fields that only legacy has, if exactly one field of equal content fits."""
     missing = [name for name in one if name not in other]
     extra = [name for name in other if name not in one]
     result = {}

@@ -1,4 +1,4 @@
-"""Collect the names that native's source code contains: such a name is no data, even if the contract lacks it."""
+"""Collect the names in native's source code. Such a name is not data, even if the contract lacks it."""
 
 from __future__ import annotations
 

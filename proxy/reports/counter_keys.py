@@ -81,7 +81,7 @@ def of_observation(observation: RequestRecord) -> Key:
 
 
 def differing_fields(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> list[tuple[str, FieldKind]]:
-    """Return the fields and kinds that a comparison is a sample of, the unexplained first."""
+    """Return the fields and kinds that a comparison is a sample of, unexplained ones first."""
     fields = summarize_fields(comparison.verdict, comparison.legacy, comparison.native, redactor)
     fields.sort(key=lambda one: (one.declared, -_SEVERITIES.index(one.severity)))
     pairs: list[tuple[str, FieldKind]] = [(admit(one.field), one.kind) for one in fields]

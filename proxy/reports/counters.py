@@ -21,7 +21,7 @@ KEYS: Final = 5000
 FIELDS: Final = 200
 """Maximum number of different fields of one route within an hour; further ones are counted as OTHERS."""
 MAX_UNKNOWN_NAMES: Final = 10
-"""Maximum number of names unknown to the contract at one path: more of them are data, not names."""
+"""Maximum number of names unknown to the contract at one path. With more, they are probably data, not names."""
 OTHERS: Final = "…"
 """The field that stands for all fields over the limit."""
 
@@ -35,7 +35,7 @@ def key(what: What, **particulars: Particular) -> Key:
 
 
 def of_revision(key: Key, revision: str | None) -> Key:
-    """Return the key for one revision of native; unchanged if it is unknown, or has no part in the count."""
+    """Return the key for one revision of native; unchanged if it is unknown or irrelevant for the count."""
     return key if revision is None or key[0][1] not in _OF_NATIVE else (*key, ("revision", revision))
 
 
@@ -97,7 +97,7 @@ class Fields:
 
 
 def _folded(field: str, known: set[str]) -> str:
-    """Return the field without its digests if too many known fields differ in those alone."""
+    """Return the field without its digests if too many known fields differ only in these."""
     folded = _DIGESTED_NAME.sub("~", field)
     if folded == field or sum(_DIGESTED_NAME.sub("~", one) == folded for one in known) < MAX_UNKNOWN_NAMES:
         return field

@@ -1,7 +1,7 @@
-"""The share of the requested comparisons that were made, and what to change where it is small. Pure.
+"""The share of the requested comparisons that were made, and the remedy if it is small. Pure.
 
-Requests that cannot be compared by their nature (event streams, clients that left, writes without a dry run) do not
-count as requested; those that the machine or a backend had no capacity for do.
+Requests that cannot be compared by their nature (event streams, disconnected clients, writes without a dry run) do not
+count as requested. Requests that were skipped for lack of capacity of the machine or a backend do.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ REMEDIES: Final[Mapping[Reason, tuple[str, str]]] = {
 }
 """Causes and remedies of requests that were not compared for lack of capacity, by reason."""
 FULL_COVERAGE: Final = 0.95
-"""Share of the requested comparisons from which on nothing is reported."""
+"""Share of the requested comparisons at which no warning is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """The comparisons of a route that were requested and made.
 
-    `cause` and `remedy` are those of the most frequent reason, empty if nothing was skipped for lack of capacity.
+    `cause` and `remedy` are those of the most frequent reason; empty if nothing was skipped for lack of capacity.
     """
 
     requested: int
@@ -46,7 +46,7 @@ class Coverage:
 
     @property
     def is_partial(self) -> bool:
-        """Return whether notably fewer comparisons were made than requested."""
+        """Return whether considerably fewer comparisons were made than requested."""
         return self.share is not None and self.share < FULL_COVERAGE
 
 
@@ -60,7 +60,7 @@ def coverage_of(summary: RouteSummary) -> Coverage:
 
 
 def native_only(summary: RouteSummary, match: str) -> str | None:
-    """Return `writes` or `conversations` where some were not compared because native served them, else None.
+    """Return `writes` or `conversations` if some were not compared because native served them, otherwise None.
 
     `match` is the route's in routing.yaml. Legacy cannot run dry, so sending them to it would store them twice.
     """

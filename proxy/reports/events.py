@@ -1,6 +1,6 @@
 """Events of live traffic: a comparison, a skipped request, a replay on legacy.
 
-Events hold unredacted exchanges with patient data; `ReportWriter` redacts them before it stores anything.
+Events contain unredacted exchanges with patient data. `ReportWriter` redacts them before it stores anything.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ComparisonEvent:
 
 @dataclass(frozen=True, slots=True)
 class SkippedEvent:
-    """Requests that were not compared because one of the two exchanges was never made."""
+    """Requests that were not compared because one of the two exchanges did not take place."""
 
     route: str
     served: Backend

@@ -1,4 +1,4 @@
-"""Reports for machines: JSON, CSV, and JUnit XML for CI. Pure."""
+"""Export reports for programs: JSON, CSV, and JUnit XML for CI. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fields_csv(fields: Sequence[FieldSummary]) -> str:
 def junit(results: Sequence[RouteResult], ops_url: str = "") -> str:
     """Return a test case for each route: failed for the reasons of the gate, skipped without comparisons.
 
-    A failure lists the differing fields with the ids of the differences, and links to them where `ops_url` is given.
+    A failure lists the differing fields with the ids of the differences, and links to them if `ops_url` is given.
     """
     failed = sum(bool(one.reasons) for one in results)
     skipped = sum(one.skipped for one in results)

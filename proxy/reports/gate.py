@@ -1,4 +1,4 @@
-"""The gate of CI: which routes fail, and why. Pure."""
+"""The gate for CI: the routes that fail, with reasons. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from proxy.types import BasisPoints
 class Gate:
     """The conditions for each route.
 
-    `max_mismatch` is the share of comparisons that may be a mismatch or a violation, in basis points, None for any;
-    `min_compared` the number of comparisons that a route needs of whose requests some were to be compared.
+    `max_mismatch`: the share of comparisons that may be a mismatch or a violation, in basis points; None for any.
+    `min_compared`: the number of comparisons that a route needs, if any of its requests should have been compared.
     """
 
     max_mismatch: BasisPoints | None = None

@@ -1,12 +1,12 @@
-"""The values that reports consist of, for pages, the command line and JSON. Pure.
+"""The values of reports, for pages, the command line and JSON. Pure.
 
-Everything here is redacted (`redaction.py`): names of fields that no contract knows are `~` and a digest, values are
+All of them are redacted (`redaction.py`): names of fields that no contract knows are `~` and a digest, and values are
 trees of types, lengths and digests. Times are seconds since the epoch (UTC); counts are of comparisons unless stated
 otherwise. A `Tree` describes one value:
 
     {"type": "string", "length": 4, "digest": "bcdf…"}      any text, number, id, date or token
     {"type": "boolean"}, {"type": "null"}                   without a digest
-    {"type": "string", "value": "active"}                   where the contract says `x-report: show`; also statuses
+    {"type": "string", "value": "active"}                   if the contract says `x-report: show`; also statuses
     {"type": "object", "length": 2, "fields": [["name", Tree], …]}
     {"type": "array", "length": 2, "items": [Tree, …]}
     {"type": "object", "length": 90, "cut": true}           beyond the limits; lists may also end early
@@ -38,7 +38,7 @@ class Span:
     """A time range: from `since` until before `until`, in seconds since the epoch.
 
     Counters exist by minute for two hours and by hour for the retention of the reports. A span that begins within the
-    last two hours is read to the minute, any other to the hour; the slices at its ends count as a whole.
+    last two hours is read to the minute, any other to the hour. The slices at its ends count as a whole.
     """
 
     since: float
@@ -48,8 +48,8 @@ class Span:
 class VerdictCounts:
     """Numbers of comparisons by verdict.
 
-    `mismatch` are those with undeclared differences, `violation` those in which an answer violates the contract; `both`
-    are among each of the two.
+    `mismatch`: those with undeclared differences. `violation`: those in which an answer violates the contract. `both`:
+    those that count as both.
     """
 
     __slots__ = ()
@@ -95,9 +95,9 @@ class TimeSlice(VerdictCounts):
 class RouteSummary(VerdictCounts):
     """One route, or the requests that matched no route (`-`).
 
-    `requests` are those served, by backend; `statuses` the same by backend and class of status. `replays` are safe
-    reads that were sent to legacy twice (see `FieldSummary.noise`), `noisy` those of them that differed. `dropped` were
-    compared but are in none of the other numbers, because MongoDB was unavailable or slow.
+    `requests`: served requests by backend. `statuses`: the same by backend and class of status. `replays`: safe reads
+    that were sent to legacy twice (see `FieldSummary.noise`). `noisy`: those of them that differed. `dropped`:
+    comparisons that are missing from the other numbers, because MongoDB was unavailable or slow.
     """
 
     route: str
@@ -185,7 +185,7 @@ class StoredValue:
 
 @dataclass(frozen=True, slots=True)
 class StoredDifference:
-    """One difference of a sample. `declared`: a divergence explains it. `noise`: legacy does not repeat this field."""
+    """One difference of a sample. `declared`: a divergence explains it. `noise`: legacy's own answers differ in it."""
 
     field: str
     kind: DifferenceKind
@@ -211,7 +211,7 @@ class StoredBody:
     """A body. `length` is in bytes as transferred.
 
     `form` is `json`, `form`, `multipart`, `text`, `html`, `binary`, `none`, `frames` for the messages of a WebSocket,
-    or `truncated` where it was over the limit.
+    or `truncated` if it was over the limit.
     """
 
     form: str
@@ -221,7 +221,7 @@ class StoredBody:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request. `template` is the contract's path, `path` the one of the request. Header names are in lower case."""
+    """A request. `template`: the contract's path. `path`: the request's own. Header names are in lower case."""
 
     method: str
     template: str | None
@@ -233,7 +233,7 @@ class StoredRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer. `outcome` as in `Exchange`; `status` 0 where none began. `head` and `total` in milliseconds."""
+    """An answer. `outcome`: as in `Exchange`. `status`: 0 if no answer began. `head`, `total`: milliseconds."""
 
     outcome: str
     status: int
@@ -254,10 +254,10 @@ class StoredWrite:
 
 @dataclass(frozen=True, slots=True)
 class SampleHead:
-    """A sample as a list shows it. `statuses` are legacy's and native's, 0 where no answer began.
+    """A sample as a list shows it. `statuses` are legacy's and native's; 0 if no answer began.
 
-    `fields` are the first of its differences and violations, as pairs of field and kind. A `pinned` one remains until
-    it is unpinned. `revision` is that of native, where it is known.
+    `fields` are its first differences and violations, as pairs of field and kind. A `pinned` sample remains until it
+    is unpinned. `revision` is that of native, if known.
     """
 
     id: str
@@ -305,7 +305,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class DivergenceSummary:
-    """A declared divergence and the number of comparisons that it explained; `first` and `last` are None for none.
+    """A declared divergence and the number of comparisons that it explained (none: `first` and `last` are None).
 
     `stale`: observed, but no longer in divergences.yaml; then all texts but `id` are empty.
     """
@@ -341,9 +341,9 @@ class Drift:
 class ReportCoverage:
     """Legacy's compared answers of one operation, status and media type.
 
-    `operation` is the contract's id, None if no operation matches the request. `status` is a status, or `hang` or
-    `reset` where no answer came. `media` is None if there was none, `other` where neither the contract nor the
-    registry of media types has it.
+    `operation`: the contract's id, None if no operation matches the request. `status`: a status, or `hang` or `reset`
+    if no answer came. `media`: None if there was none, `other` if neither the contract nor the registry of media types
+    has it.
     """
 
     route: str

@@ -17,7 +17,7 @@ MAX_LISTED: Final = 20
 def events(registered: Registered, legacy_violations: Collection[str]) -> Iterator[WebhookEvent]:
     """Yield one event for each type that applies.
 
-    `legacy_violations` are the ids of the differences in which legacy's answers violate the contract: they are drift.
+    `legacy_violations`: the ids of the differences in which legacy's answers violate the contract, which is drift.
     """
     drift = [one for one in registered.new if one.id in legacy_violations]
     new = [one for one in registered.new if one.id not in legacy_violations]

@@ -1,4 +1,4 @@
-"""Decide which header values a report shows: those that consist of words of HTTP and of frameworks only. Pure."""
+"""Decide which header values a report shows: only those that consist of words of HTTP and of frameworks. Pure."""
 
 from __future__ import annotations
 

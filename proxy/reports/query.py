@@ -47,9 +47,9 @@ class ReportQuery:
 class QueryResult:
     """The result of a query.
 
-    `routes` and `fields` match the filters; `all_routes` and `all_fields` are the names without the filters. `selected`
-    are the routes regardless of `verdict`, which changes no sums. `differences` are those of the span, by id.
-    `sample_instead` is the id of a removed sample that was requested, in whose place `sample` is.
+    `routes` and `fields` match the filters; `all_routes` and `all_fields` are the names without the filters.
+    `selected` are the routes regardless of `verdict`, which does not affect sums. `differences` are those of the span,
+    by id. `sample_instead` is the id of the requested sample if that was removed; `sample` then replaces it.
     """
 
     routes: tuple[RouteSummary, ...]
@@ -125,7 +125,7 @@ async def suggestions(
 def warnings(findings: QueryResult, bundle: ContractBundle) -> list[str]:
     """Return warnings on misleading numbers: few comparisons, rules that hide everything, dropped comparisons."""
     result = [
-        f"divergence {name} explains any difference of its operation, and so hides every fault"
+        f"divergence {name} explains any difference of its operation and hides every fault"
         for name in catch_all_divergences(bundle.divergences)
     ]
     for route in findings.routes:

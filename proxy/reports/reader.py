@@ -58,7 +58,7 @@ class ReportReader:
     ) -> tuple[RouteSummary, ...]:
         """Return every route with a record, by name; with `revision`, without legacy's replays and drops.
 
-        Without `trend` their trends are empty, and the database sums up far fewer rows; see `trends`.
+        Without `trend`, the trends are empty, and the database adds up far fewer rows; see `trends`.
         """
         step = trend_step(span, time.time()) if trend else None
         by = ("route", "what", "backend", "status", "noisy")
@@ -114,7 +114,7 @@ class ReportReader:
             return tuple([samples.head(one) async for one in result])
 
     async def sample(self, identity: str) -> Sample | None:
-        """Return one sample in full, None if it does not exist any more."""
+        """Return one sample in full; None if it does not exist any more."""
         with self._database.translate_errors():
             result = await self._database.collection(SAMPLES).find_one({"_id": identity})
         if result is None:
@@ -123,7 +123,7 @@ class ReportReader:
         return samples.sample(result, {row["field"] for row in noise})
 
     async def newest_sample_instead(self, identity: str) -> str | None:
-        """Return the id of the newest sample of the same difference as a removed one, None if there is none."""
+        """Return the id of the newest sample of the same difference as a removed sample; None if there is none."""
         difference = samples.difference_of(identity)
         registered = await self._registry.find(difference) if difference else None
         if registered is None:
@@ -132,11 +132,11 @@ class ReportReader:
         return newest[0].id if newest else None
 
     async def difference(self, identity: str) -> TrackedDifference | None:
-        """Return a difference with its state by its id, None if it was not observed."""
+        """Return a difference with its state by its id; None if it was not observed."""
         return await self._registry.find(identity)
 
     async def differences(self, span: Span, route: str | None = None) -> dict[str, TrackedDifference]:
-        """Return the differences that were observed within a span or since, by id."""
+        """Return the differences that were observed within a span or later, by id."""
         return await self._registry.find_all(span, route)
 
     async def field_revisions(

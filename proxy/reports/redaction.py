@@ -1,10 +1,10 @@
-"""Reduce an exchange to what a report may store: paths, types, lengths and keyed digests. Pure.
+"""Reduce an exchange to the data that a report may store: paths, types, lengths and keyed digests. Pure.
 
-Answers hold medical data, so in the mode `full` values are redacted unless the contract says `x-report: show`. Names of
-fields and headers are stored only if the contract, native's code or HTTP knows them, because others may be data
-themselves (an object keyed by patients' names). The mode `values` stores all names; `off`, for staging, values too,
-except credentials. A digest is an HMAC: with the same key equal values have equal digests; without the key
-nobody can test guessed values. Digests consist of consonants, which form no words and no numbers.
+Answers contain medical data, so in the mode `full` values are redacted unless the contract says `x-report: show`.
+Names of fields and headers are stored only if the contract, native's code or HTTP has them, because others may be data
+themselves (an object keyed by patients' names). The mode `values` stores all names. The mode `off`, for staging, also
+stores values, except credentials. A digest is an HMAC: with the same key, equal values have equal digests; without the
+key, nobody can test guessed values. Digests consist of consonants, which form neither words nor numbers.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DEPTH = 60
 SHOWN = 200
 """Maximum number of characters of a shown text."""
 SHOWN_UNREDACTED = 2000
-"""The same where nothing is redacted."""
+"""Maximum number of characters of a shown text if nothing is redacted."""
 Mode = Literal["full", "values", "off"]
 
 _MASKS = frozenset(("<id>", "<stamp>", "<epoch>", "<token>", "<hash>"))
@@ -50,7 +50,7 @@ _CREDENTIALS = ("token", "hash")
 _CREDENTIAL_HEADERS = frozenset(
     ("authorization", "cookie", "proxy-authorization", "sec-websocket-protocol", "set-cookie")
 )
-"""A page's WebSocket can carry a token in no other header than that of its subprotocols."""
+"""The header of the subprotocols, the only one in which a page's WebSocket can send a token."""
 _WRITES = ("insert", "update", "delete")
 _CONTENTS = ("document", "filter", "update")
 _COLLECTION = re.compile(r"[a-z_]{1,40}", re.ASCII)
@@ -59,8 +59,8 @@ _COLLECTION = re.compile(r"[a-z_]{1,40}", re.ASCII)
 class Redactor:
     """Redacts exchanges of one operation. `key` is secret, at least 16 bytes, shared by all processes.
 
-    `fleeting`: the key belongs to this process alone. Then unknown names are `~` in a `field`, without a digest,
-    because two processes would name the same field differently. `names` are those of native's code.
+    `fleeting`: the key belongs to this process alone. Unknown names are then `~` in a `field`, without a digest,
+    because two processes would name the same field differently. `names`: those of native's code.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Redactor:
         return hmac.digest(self._key, kind + b"\0" + data, "sha256")[:10].hex().translate(_LETTERS)
 
     def step(self, path: ValuePath, names: DisclosurePolicy) -> str:
-        """Return the last step of a path: an index or a known name as it is, `~` and a digest for an unknown name."""
+        """Return the last step of a path: an index or a known name unchanged, an unknown name as `~` and a digest."""
         step = path[-1]
         if isinstance(step, int) or step == "*" or len(path) == 1:
             return str(step)
@@ -201,7 +201,7 @@ class Redactor:
             return None
         policy = FieldPolicy.of(exchange, self._operation)
         value: JSON
-        if located.path[0] in ("status", "outcome") or _is_position(located):  # holds no data
+        if located.path[0] in ("status", "outcome") or _is_position(located):  # contains no data
             value = {"type": "string", "value": str(located.value)}
         else:
             value = self._value(located.value, located.path, _ValueRedactor(self, policy))
@@ -317,5 +317,5 @@ def _shown(value: JSON, limit: int = SHOWN) -> JSON:
 
 
 def message_of(violation: ContractViolation) -> str:
-    """Return a violation's message, without the media type that a header has: it may hold anything."""
+    """Return a violation's message without the media type of a header, which may contain data."""
     return "is not a content type of this status" if violation.rule == "content-type" else violation.message

@@ -1,7 +1,7 @@
 """The registry of differences: which were observed, and the state of each, in MongoDB.
 
-Every process registers what it observes; exactly one of them creates a difference or lets a fixed one return, and so
-sends the notice. A difference that stays `new` expires with the reports after its last observation; states that a
+Every process registers its observations. Exactly one process creates a difference, or changes a fixed one to returned,
+and sends the notice. A difference that stays `new` expires with the reports after its last observation. States that a
 person has set remain.
 """
 
@@ -25,7 +25,7 @@ from proxy.runtime.database_driver import Document
 
 DIFFERENCES: Final = "report_differences"
 REFRESH: Final = 5.0
-"""Seconds for which a process relies on a state that it has read, and the longest delay until a return is noticed."""
+"""Seconds for which a process uses a state that it has read: the maximum delay until a return is noticed."""
 MAX_ATTEMPTS: Final = 5
 
 
@@ -58,7 +58,7 @@ class DifferenceRegistry:
             await differences.create_index([("expires", ASCENDING)], expireAfterSeconds=0)
 
     async def register(self, observations: Iterable[Observation]) -> Registered:
-        """Register observations; those of a difference within `refresh` seconds of the last are not written again."""
+        """Register observations, each difference at most once in `refresh` seconds."""
         now = time.monotonic()
         due = {one.id: one for one in observations if self._refreshed.get(one.id, 0.0) <= now}
         if not due:
@@ -77,7 +77,7 @@ class DifferenceRegistry:
         return Registered(tuple(new), tuple(returned))
 
     async def find(self, identity: str) -> TrackedDifference | None:
-        """Return a difference, None if none has the id."""
+        """Return a difference; None if none has the id."""
         return next(iter(await self._find({"_id": identity})), None)
 
     async def find_all(self, span: Span, route: str | None = None) -> dict[str, TrackedDifference]:

@@ -1,7 +1,7 @@
 """Write a sample's request, with anonymised values, as a recording or as a curl command. Pure.
 
-A recording is played on legacy (`record`) and then on native (`verify`). It shows the difference of the sample where
-the replaced values do not matter; `about` lists them for the case that it does not.
+A recording is played on legacy (`record`) and then on native (`verify`). It shows the difference of the sample unless
+that depends on the replaced values, which `about` lists.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONVERSATION: Final = (
 )
 """The reason why a sample of a WebSocket is not reproducible."""
 NAME: Final = "sample "
-"""The beginning of the names of these scenarios."""
+"""The prefix of the names of these scenarios."""
 _UPGRADE: Final = {
     "connection": "Upgrade",
     "upgrade": "websocket",
@@ -35,13 +35,13 @@ Steps = Sequence[Mapping[str, JSON]]
 
 
 class NotReproducible(ValueError):
-    """A sample whose request cannot be written; the text is for a person."""
+    """A sample whose request cannot be written; the message is for a person."""
 
 
 def scenario(sample: Sample, login: Steps = ()) -> dict[str, JSON]:
     """Return a scenario that sends the sample's request, after the steps of a login if given.
 
-    With a login, the request has the token that its steps answer. Raises NotReproducible.
+    With a login, the request has the token from the answers of its steps. Raises NotReproducible.
     """
     step = _step(sample)
     prelude, reference = _until_token(login) if login else ([], None)
@@ -66,7 +66,7 @@ def _fields(sample: Sample) -> str:
 def curl(sample: Sample) -> str:
     """Return a curl command for the request; $BASE_URL and $TOKEN are the caller's. Raises NotReproducible.
 
-    Of a WebSocket conversation it is the handshake, which shows a refusal.
+    For a WebSocket conversation it is the handshake, which shows a refusal.
     """
     if _is_conversation(sample):
         return _handshake(sample)
@@ -125,7 +125,7 @@ def _until_token(login: Steps) -> tuple[list[JSON], str]:
         if pointer is not None:
             name = str(login[index]["name"])
             return [copy.deepcopy(dict(one)) for one in login[: index + 1]], f"{name}:{pointer}"
-    raise NotReproducible("no step of the login answers a token")
+    raise NotReproducible("no step of the login answers with a token")
 
 
 def _pointers(value: JSON, pointer: str) -> Iterator[str]:

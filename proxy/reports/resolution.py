@@ -1,4 +1,4 @@
-"""Choose the counters that answer for a time span: by minute, by hour or by day. Pure.
+"""Choose the counters to read for a time span: by minute, by hour or by day. Pure.
 
 Recent spans are read by minute, spans of up to `LONG` by hour. Longer ones are read by day, and by hour before their
 first midnight and after their last one, so that each day and hour is read once.

@@ -1,6 +1,6 @@
 """Determine the revision of native that a comparison belongs to, and compare revisions. Pure.
 
-It is the `revision` of the route, else IMAGE_REVISION of the environment, which the image sets to its commit.
+It is the `revision` of the route, or else IMAGE_REVISION of the environment, which the image sets to its commit.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def revision_lines(
 
 
 def gone_since(lines: Sequence[RevisionLine]) -> GoneSince | None:
-    """Return since which revision a difference is gone; None if the newest has it, or none had it."""
+    """Return the revision since which a difference is gone; None if the newest has it, or none had it."""
     after = max((index for index, line in enumerate(lines) if line.count), default=None)
     later = lines[after + 1 :] if after is not None else ()
     compared = sum(line.compared for line in later)
@@ -123,7 +123,7 @@ def compare_releases(
 
 _CHANGES: Final = ("new", "more", "same", "less", "gone")
 _NOTABLE: Final = 1.5
-"""Ratio of two rates from which a difference is more, or less, frequent."""
+"""Ratio of two rates from which a difference counts as more, or less, frequent."""
 
 
 def _change(

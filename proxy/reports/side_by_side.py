@@ -1,7 +1,7 @@
 """Two redacted answers as the rows of one table, with the differences marked. Pure.
 
-A row is one entry of both trees: fields are paired by name, or by content where only the name differs; items of arrays
-by content, so that a row says where an item has moved to.
+A row is one entry of both trees. Fields are paired by name, or by content if only the name differs. Items of arrays
+are paired by content, so that a row shows where an item has moved to.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from proxy.types import JSON, DifferenceKind
 Mark = Literal["different", "declared", "noise", ""]
 Relation = Literal["moved", "renamed", ""]
 NEAR: Final = 1
-"""Number of rows around a marked one that remain where only differences are shown."""
+"""Number of rows around a marked one that remain if only differences are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The value of one backend; None if it has none. `kind` is that of the difference."""
+    """The value of one backend; None if it has none. `kind`: of the difference."""
 
     value: Tree | None
     mark: Mark = ""
@@ -33,7 +33,7 @@ class Cell:
 class SideBySideRow:
     """An entry of both answers: `name` is the last step of its path, `depth` the number of steps above it.
 
-    `other_name` is native's name or index where it is another: the field may be `renamed`, the item has `moved`.
+    `other_name` is native's name or index if it differs: the field may be `renamed`, the item has `moved`.
     `reordered`: the array that it is in differs in its order. `skipped`: rows left out before this one.
     """
 
@@ -77,7 +77,7 @@ class Marks:
         return difference is not None and difference.kind == "order"
 
     def index_hints(self, paths: tuple[str, str]) -> dict[int, int]:
-        """Return which items of two arrays were compared with each other, as their differences show it."""
+        """Return the pairs of array items that were compared with each other, according to their differences."""
         one, other = paths[0].split("."), paths[1].split(".")
         hints: dict[int, int] = {}
         for legacy, native in self._both:
@@ -94,7 +94,7 @@ def rows(sample: Sample) -> tuple[SideBySideRow, ...]:
 
 
 def only_near(all_rows: Sequence[SideBySideRow]) -> tuple[SideBySideRow, ...]:
-    """Return the marked rows with their neighbours and parents; each says how many rows are left out above it."""
+    """Return the marked rows with their neighbours and parents; each has the number of omitted rows above it."""
     marked = [index for index, row in enumerate(all_rows) if row.marked]
     retained = {near for at in marked for near in (*range(at - NEAR, at + NEAR + 1), *_parents(all_rows, at))}
     result, skipped = list[SideBySideRow](), 0

@@ -23,7 +23,7 @@ from proxy.runtime.database import Database
 from proxy.runtime.database_driver import Collection, Document
 
 COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour", DAY: "counts_by_day"}
-"""The collection of counts by slices of so many seconds."""
+"""The collection of counts by the length of its slices in seconds."""
 SAMPLES: Final = "report_samples"
 
 _SLACK: Final = 300
@@ -57,7 +57,7 @@ class Storage:
                     await self._database.collection(name).bulk_write(changes, ordered=False)
 
     async def add_samples(self, samples: Sequence[Document], each: int) -> None:
-        """Store samples; of each route, field and kind the first, the `each` newest and the pinned ones remain."""
+        """Store samples. For each route, field and kind, the first, the `each` newest and the pinned ones remain."""
         if not samples:
             return
         with self._database.translate_errors():
@@ -71,17 +71,17 @@ class Storage:
                 await self._trim(route, (field_kind[0], field_kind[1]), each)
 
     async def pin_sample(self, identity: str, *, pinned: bool) -> bool:
-        """Let a sample remain until it is unpinned, or let it expire again; return False if it does not exist."""
+        """Pin a sample until it is unpinned, or let it expire again; return False if it does not exist."""
         now = datetime.now(UTC)
         change: Document = {"$set": {"pinned": pinned} if pinned else {"pinned": pinned, "expire_from": now}}
         if pinned:
-            change["$unset"] = {"expire_from": ""}  # TTL indexes pass over documents without the field
+            change["$unset"] = {"expire_from": ""}  # TTL indexes ignore documents without the field
         with self._database.translate_errors():
             result = await self._database.collection(SAMPLES).update_one({"_id": identity}, change)
         return result.matched_count == 1
 
     async def _expire(self, collection: Collection, seconds: int, field: str = "at") -> None:
-        """Create the TTL index or change its expiry: create_index refuses to change the options of an existing one."""
+        """Create the TTL index, or change its expiry, which create_index refuses for an existing index."""
         indexes = await collection.index_information()
         known = indexes.get(f"{field}_1", {}).get("expireAfterSeconds")
         if known is None:

@@ -41,7 +41,7 @@ _DOES: Final[dict[DifferenceKind, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """`where` is the file and line for `rule` (YAML); `remark` is a warning, or the reason why there is no rule."""
+    """A suggestion. `where`: file and line for `rule` (YAML). `remark`: a warning, or the reason for no rule."""
 
     route: str
     field: str
@@ -65,14 +65,14 @@ def suggest(
     """
     operation = contract.named(field.operations[0]) if contract and field.operations else None
     if field.field == OTHERS:
-        return _suggestion(field, remark="these are all fields over the limit of a route: no rule fits all of them")
+        return _suggestion(field, remark="this is all fields over the limit of a route: no rule fits all of them")
     if field.noise and field.field.startswith("body"):
         return _rule(field, operation, tree)
     return _divergence(field, operation, statuses, release)
 
 
 def evidence(field: FieldSummary) -> str:
-    """Return how often the backends differ here, and how often legacy differs from itself."""
+    """Return a text with the number of differences between the backends, and of legacy's from itself."""
     differs = f"differs in {counted(field.count, 'comparison', ',')}"
     if not field.replays:
         return f"{differs}; no request of this route was sent to legacy twice (shadow.noise)"
@@ -153,7 +153,7 @@ def _divergence(
 def _breadth(entry: dict[str, Any], glob: str) -> str:
     """Return a warning if an entry would explain more than this field."""
     if catch_all_divergences([Divergence.model_validate(entry)]):
-        return "this explains any difference of the body, and so hides every fault; narrow it"
+        return "this explains any difference of the body and hides every fault; narrow it"
     return "this also explains every difference below; narrow it" if glob.endswith("*") else ""
 
 

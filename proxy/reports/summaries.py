@@ -1,4 +1,4 @@
-"""Summarize stored counts as views. Pure.
+"""Summarize stored counts as the values of `models.py`. Pure.
 
 A row is a dict of a count's attributes with `number`, `first`, `last`, and `at` where it belongs to a slice.
 """
@@ -32,7 +32,7 @@ def merge(rows: Sequence[dict[str, Any]], by: Iterable[str]) -> list[dict[str, A
 
 
 def greatest_first(rows: Iterable[dict[str, Any]], by: Iterable[str]) -> list[dict[str, Any]]:
-    """Return rows by falling number; those of an equal number by the fields `by`."""
+    """Return rows sorted by descending number, then by the fields `by`."""
     return sorted(rows, key=lambda row: (-row["number"], *(str(row.get(name)) for name in by)))
 
 

@@ -1,4 +1,4 @@
-"""Times of reports, which are seconds since the epoch, as MongoDB and people read them. Pure."""
+"""Convert times of reports (seconds since the epoch) to forms for MongoDB and for people. Pure."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def date_of(seconds: float) -> datetime:
 
 
 def iso(seconds: float) -> str:
-    """Return a time to the second as ISO 8601 has it: `2026-11-28T14:05:09+00:00`."""
+    """Return a time in ISO 8601, to the second: `2026-11-28T14:05:09+00:00`."""
     return date_of(seconds).isoformat(timespec="seconds")

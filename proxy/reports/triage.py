@@ -2,8 +2,8 @@
 
 A difference is a field of a route that differs in one way (`kind`). It is `new` when it is first observed without a
 divergence that declares it. A person marks it `known` (it stays, for a reason) or `fixed` in a revision of native. A
-fixed one becomes `returned` once it is observed in that revision, or in another than those in which it was observed
-before: observations in older releases that are still running do not count.
+fixed one becomes `returned` when it is observed in that revision, or in any revision in which it had not been observed
+before. Observations in older releases that are still running do not count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ State = Literal["new", "known", "fixed", "returned"]
 MARKS: Final[tuple[State, ...]] = ("new", "known", "fixed")
 """The states that a person can set."""
 MAX_TEXT: Final = 500
-"""Maximum number of characters of a reason; of a name and a ticket a fifth."""
+"""Maximum number of characters of a reason; a name or a ticket may have a fifth of it."""
 MAX_HISTORY: Final = 50
 MAX_REVISIONS: Final = 50
 ATTENTION: Final[tuple[State, ...]] = ("returned", "new", "known", "fixed")
@@ -27,14 +27,14 @@ ATTENTION: Final[tuple[State, ...]] = ("returned", "new", "known", "fixed")
 
 
 class InvalidMark(ValueError):
-    """A mark that cannot be set; the text is for a person."""
+    """A mark that cannot be set; the message is for a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A state set by a person, or by an observation (`actor` is empty). `at` is in seconds since the epoch.
 
-    `revision` is the one that a difference was fixed in, or in which it returned.
+    `revision` is the one in which a difference was fixed, or has returned.
     """
 
     state: State
@@ -107,7 +107,7 @@ def begin(observation: Observation) -> TrackedDifference:
 
 
 def observe(difference: TrackedDifference, observation: Observation) -> TrackedDifference:
-    """Return a difference after another observation: `returned` if it was fixed and this is no older release."""
+    """Return a difference after another observation: `returned` if it was fixed and the release is not an older one."""
     revisions = difference.revisions
     if observation.revision not in revisions:
         revisions = (*revisions, observation.revision)[-MAX_REVISIONS:]

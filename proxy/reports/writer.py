@@ -1,7 +1,7 @@
-"""Recording of comparisons in memory, written to MongoDB once a second. Traffic never waits for a report.
+"""Record comparisons in memory, and write them to MongoDB once a second. Traffic never waits for a report.
 
-While MongoDB is unavailable, comparisons are dropped and counted. Events are redacted as they are recorded, so memory
-holds no patient data.
+While MongoDB is unavailable, comparisons are dropped and counted. Events are redacted when they are recorded, so that
+memory contains no patient data.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def count_dropped(reason: DropReason, number: int) -> None:
 class _Batch:
     """Everything recorded since the last write; `entries` are comparisons by route.
 
-    `observations` are the newest by id of the difference, `legacy_violations` the ids in which legacy violates the
+    `observations`: the newest by id of the difference. `legacy_violations`: the ids in which legacy violates the
     contract.
     """
 
@@ -186,7 +186,7 @@ class ReportWriter:
         return [key("skipped", route=entry.route, reason=entry.reason)]
 
     def _sample(self, comparison: ComparisonEvent, at: float) -> None:
-        """Add a sample of the comparison where it has a field of which this batch has no sample yet."""
+        """Add a sample of the comparison if it has a field without a sample in this batch."""
         redactor = self._redactor(comparison)
         route = comparison.route
         fields = counter_keys.differing_fields(comparison, redactor, lambda name: self._fields.admit(route, name, at))
@@ -210,7 +210,7 @@ class ReportWriter:
             self._batch.legacy_violations.add(difference_id(route, name, "violation"))
 
     def _redactor(self, entry: ComparisonEvent | ReplayEvent) -> Redactor:
-        """Return the redactor of an event's operation; it is reused until the settings change."""
+        """Return the redactor for an event's operation, which is reused until the settings change."""
         name = entry.operation.name if entry.operation is not None else ""
         operation, redactor = self._redactors.get(name, (None, None))
         if redactor is None or operation is not entry.operation:
