@@ -1,1 +1,1 @@
-"""The commands of `scribe-proxy`, one to a module; `main.py` lists them."""
+"""The commands of `scribe-proxy`, one in each module; `main.py` lists them."""

@@ -1,4 +1,4 @@
-"""Options for the caller of a request that `scribe-proxy explain` is about."""
+"""Options of `scribe-proxy explain` that describe the caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proxy.types import HeaderFields
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of an explained request; `key` replaces the one that address and headers give.
+    """The caller of an explained request. `key` replaces the key from address and headers.
 
     `tokens` reads the claims of `headers`, in place of the verifier of routing.yaml.
     """
@@ -36,13 +36,13 @@ class Caller:
 
 
 class ClaimedToken:
-    """A token that is trusted to have some claims, without a signature."""
+    """A token whose claims are trusted without a signature."""
 
     def __init__(self, claims: Mapping[str, str]) -> None:
         self._claims: Final = claims
 
     def claims(self, headers: HeaderFields) -> Claims:
-        """Return the claims, whatever the headers."""
+        """Return the claims; the headers are ignored."""
         return self._claims
 
     @property

@@ -1,6 +1,6 @@
-"""`scribe-proxy capture`: anonymized recordings of live traffic.
+"""`scribe-proxy capture`: write anonymized recordings of live traffic.
 
-A command apart from `record`, whose `--mongodb-url` names the service's own database and empties it.
+It is separate from `record`, whose `--mongodb-url` names the service's own database and empties it.
 """
 
 from __future__ import annotations

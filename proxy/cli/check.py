@@ -1,4 +1,4 @@
-"""`scribe-proxy check`: all problems of a routing.yaml, for people, editors and CI."""
+"""`scribe-proxy check`: report all problems of a routing.yaml, for people, editors and CI."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None, outp
 
 
 class Checked:
-    """The diagnostics of some files, with a summary of each valid one."""
+    """The diagnostics of the checked files, and a summary of each valid one."""
 
     def __init__(self, directory: Path | None) -> None:
         self.diagnostics: list[Diagnostic] = []
@@ -87,7 +87,7 @@ class Checked:
 
     def add_contracts(self) -> None:
         """Check the contracts that the files name."""
-        from proxy.contract.bundle import load_bundle  # loads the checks of JSON Schema
+        from proxy.contract.bundle import load_bundle  # a slow import: the checks of JSON Schema
         from proxy.contract.faults import ContractError
 
         for directory in sorted(each for each in self._contracts if each.is_dir()):

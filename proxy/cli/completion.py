@@ -24,7 +24,7 @@ def completion(shell: str) -> None:
       scribe-proxy completion zsh >~/.zfunc/_scribe-proxy
       scribe-proxy completion fish >~/.config/fish/completions/scribe-proxy.fish
     """
-    from proxy.cli.main import main  # the group that is completed
+    from proxy.cli.main import main  # imported late, because main.py imports this module
 
     kind = get_completion_class(shell)
     assert kind is not None

@@ -26,7 +26,7 @@ def opened(path: Path, *, pinned: bool = True) -> Config:
 
 def show_problems(error: ConfigError) -> None:
     """Print the problems of a refused file on standard error, each with its line and a caret."""
-    from proxy.cli.diagnostics import Diagnostic, text_of  # for a refused file only
+    from proxy.cli.diagnostics import Diagnostic, text_of  # needed only for a refused file
 
     for line in text_of(Diagnostic(error.source, problem) for problem in error.problems):
         click.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""Standard output for people: as wide as the terminal, and of a fixed width in a pipe or a file."""
+"""Print for people: as wide as the terminal, with a fixed width in a pipe or a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's own MongoDB for a command: from its options, else routing.yaml, else MONGODB_URL."""
+"""The gateway's own MongoDB, which a command takes from its options, routing.yaml or MONGODB_URL, in this order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DatabaseTarget:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """The options by which a command names the gateway's database; `config_file` may be absent."""
+    """The options with which a command names the gateway's database; `config_file` may be absent."""
 
     mongodb_url: str | None
     database: str | None
@@ -76,7 +76,7 @@ database_options: Final = option_group(
 
 
 def run_query(target: DatabaseTarget, query: Callable[[Database], Awaitable[T]]) -> T:
-    """Return the result of a query; exit with 2 where MongoDB cannot be reached."""
+    """Return the result of a query; exit with 2 if MongoDB cannot be reached."""
 
     async def run() -> T:
         database = Database(target.url, target.name)

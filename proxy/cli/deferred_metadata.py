@@ -1,8 +1,8 @@
-"""A placeholder for `importlib.metadata`, which is imported when it is used.
+"""A placeholder for `importlib.metadata`, which is imported only when it is used.
 
-pydantic imports it for its plugins, of which none are loaded here, and its import takes as long as a third of
-pydantic's own: it needs email, csv, zipfile, tempfile and socket. A call of `entry_points`, and each other attribute,
-is that of the module itself.
+pydantic imports it for its plugins, none of which are used here. The import needs email, csv, zipfile, tempfile and
+socket, and takes a third as long as pydantic's own. A call of `entry_points`, and any other attribute, uses the real
+module.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ NAME: Final = "importlib.metadata"
 
 
 class DeferredMetadata(ModuleType):
-    """The module until one of its attributes is used."""
+    """The placeholder, until an attribute of the module is used."""
 
     def entry_points(self, **selection: Any) -> Any:
         """Return the real module's `entry_points(…)`."""
         return _imported().entry_points(**selection)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "__path__":  # which the import statement reads
+        if name == "__path__":  # read by the import statement
             raise AttributeError(name)
         return getattr(_imported(), name)
 
@@ -35,7 +35,7 @@ def _imported() -> ModuleType:
 
 
 def defer_metadata() -> None:
-    """Put the placeholder in place, unless the module has been imported already."""
+    """Install the placeholder, unless the module is already imported."""
     if NAME not in sys.modules:
         sys.modules[NAME] = DeferredMetadata(NAME)
         importlib.metadata = sys.modules[NAME]

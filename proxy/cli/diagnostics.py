@@ -1,4 +1,4 @@
-"""Problems of files as a command prints them: for people with the place marked, as JSON, and for GitHub."""
+"""Print problems of files: for people with a caret, as JSON, and for GitHub."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Diagnostic:
 
 def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
     """Return the lines for people: each problem, and below it the line of the file with a caret."""
-    from proxy.config.excerpt import excerpt  # only for a file with problems
+    from proxy.config.excerpt import excerpt  # needed only for a file with problems
 
     lines: list[str] = []
     sources: dict[str, str] = {}

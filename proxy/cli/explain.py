@@ -1,4 +1,4 @@
-"""`scribe-proxy explain`: the backend that answers a request, and the reason. Works offline."""
+"""`scribe-proxy explain`: show the backend that answers a request, and the reason. Works offline."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def explain(
 
 
 def _opened(file: Path, method: str, path: str) -> Config:
-    """Return the configuration. Raises BadParameter for a method or a path that no request has, with one that has."""
+    """Return the configuration. Raises BadParameter for an invalid method or path, with a suggestion."""
     config = opened(file)
     if not path.startswith("/"):
         named = next((route for route in config.routes if path in (route.name, route.group)), None)

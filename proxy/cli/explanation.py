@@ -1,4 +1,4 @@
-"""A routing decision explained as data: its inputs, its reason, and the targets that it could not test."""
+"""Explain a routing decision as data: its inputs, its reason, and the targets that it could not test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RouteExplanation:
     live: str | None = None
     live_revision: str | None = None
     untested: tuple[str, ...] = ()
-    """Targets that match no caller here, because the request gives no value for them."""
+    """Targets that the decision ignores, because the request gives no value for them."""
 
 
 def explained(
@@ -161,7 +161,7 @@ def _by_share(share: str, index: int | None, native: int) -> str:
 
 
 def _other_routes(table: RouteTable, match: Match | None, method: str, path: str) -> str:
-    """Return the methods that this path is routed for, or a similar route, where no route matched."""
+    """Return, if no route matched, the methods for which this path is routed, or a similar route."""
     if match is not None:
         return ""
     declared = sorted({route.pattern.method for route in table.routes})

@@ -1,4 +1,4 @@
-"""`scribe-proxy history`: changes of shares and of the configuration, with actor and reason."""
+"""`scribe-proxy history`: show changes of shares and of the configuration, with actor and reason."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def history(
 
 
 def _page(client: OpsClient, answer: OpsResponse) -> HistoryPage:
-    """Return the history. Raises `Unusable` where nothing has the name of its route."""
+    """Return the history. Raises `Unusable` if no route or group has the name."""
     page = read(client, answer, HistoryPage)
     if page.unknown:
         raise Unusable(page.unknown)

@@ -14,7 +14,7 @@ from proxy.wording import did_you_mean
 
 
 def import_problem(import_string: str) -> str | None:
-    """Return the reason why `package.module:attribute` cannot be imported from here, None without one.
+    """Return the reason why `package.module:attribute` cannot be imported here; None if it can.
 
     Imports the packages above the module, but parses the module itself instead of importing it.
     """

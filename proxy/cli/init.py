@@ -21,7 +21,7 @@ CONTRACT_NAME: Final = "openapi.yaml"
 
 @dataclass(frozen=True)
 class Source:
-    """The endpoints of a service, the directory of its contract where it has one, and messages about omissions."""
+    """The endpoints of a service, the directory of its contract if it has one, and messages about omissions."""
 
     title: str
     endpoints: tuple[ServiceEndpoint, ...]
@@ -85,14 +85,14 @@ def init(
 
 
 def _relative(contracts: Path | None, directory: Path) -> str | None:
-    """Return the key `contracts` of the file, None if its default is right."""
+    """Return the key `contracts` of the file; None if its default is right."""
     if contracts is None or contracts.resolve() == (directory / "contracts").resolve():
         return None
     return os.path.relpath(contracts, directory)
 
 
 def _from_openapi(file: Path, own: Path, *, force: bool) -> Source:
-    """Return the endpoints of an OpenAPI file, and make it the contract where it can be one."""
+    """Return the endpoints of an OpenAPI file, and make it the contract if it can be one."""
     from proxy.contract.outline import OutlineError, read_outline
 
     try:
@@ -123,13 +123,13 @@ def _contract_problem(file: Path) -> str | None:
 
 
 def _copied(source: Path, target: Path, *, force: bool) -> Iterator[str]:
-    """Copy a contract, and yield a message where that was not possible."""
+    """Copy a contract, and yield a message if that was not possible."""
     if target.exists() and not force:
         yield f"{target}: exists and stays; --force replaces it"
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    if _contract_problem(target):  # relative references of the original
+    if _contract_problem(target):  # the copy is invalid if it has relative references
         target.unlink()
         yield f"{source}: is not used as the contract, because it refers to other files; rename it to {CONTRACT_NAME}"
         return
@@ -137,7 +137,7 @@ def _copied(source: Path, target: Path, *, force: bool) -> Iterator[str]:
 
 
 def _from_recordings(recordings: Path, own: Path) -> Source:
-    """Infer the contract from recordings where there is none, and return its endpoints."""
+    """Infer the contract from recordings if there is none, and return its endpoints."""
     from proxy.contract.editing import Files
     from proxy.contract.faults import ContractError
     from proxy.contract.merging import merge

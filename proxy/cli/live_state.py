@@ -1,4 +1,4 @@
-"""The live state of a route, as the ops listener of a running gateway gives it."""
+"""Read the live state of a route from the ops listener of a running gateway."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proxy.types import BasisPoints
 
 @dataclass(frozen=True, slots=True)
 class LiveState:
-    """The limits of a route's share in a running gateway; `reason` says in words what limits it."""
+    """The limits of a route's share in a running gateway; `reason` is a text."""
 
     limit: Limit
     reason: str
@@ -23,7 +23,7 @@ class LiveState:
 
 
 def live_state(ops_url: str, route: Route | None) -> LiveState:
-    """Return the live state of a route. Raises ClickException if there is none to read."""
+    """Return the live state of a route. Raises ClickException if it cannot be read."""
     with ops_client(ops_url) as client:
         live = read(
             client, fetch(client, "/live.json", {"q": route.name if route is not None else "-"}), dict[str, Any]

@@ -1,4 +1,4 @@
-"""`scribe-proxy`: the commands by name, each imported when it is called, so that none can break another's help.
+"""`scribe-proxy`: the commands by name. Each is imported when it is called, so that no command can break the help.
 
 Exit codes: 0 for success, 1 for a failed command or a reported problem, 2 for wrong usage or a service
 that cannot be reached.
@@ -88,7 +88,7 @@ SECTIONS: Final = {
     "Watch and act": ("status", "history", "report", "promote", "pause", "resume", "rollback", "ack"),
     "Recordings and contracts": ("verify", "record", "capture", "fuzz", "contracts"),
 }
-"""The sections of the help; a command that is in none stands last."""
+"""The sections of the help. Commands without a section are listed last."""
 EXAMPLES: Final = (
     "scribe-proxy demo                                  everything on this machine",
     "scribe-proxy check                                 before routing.yaml is used",
@@ -98,9 +98,9 @@ EXAMPLES: Final = (
 )
 
 RENAMED: Final = {"hold": "pause"}
-"""Earlier names of commands, each with its present one."""
+"""Former names of commands, with the present ones."""
 
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # none is used, and the search is slow
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # no plugin is used, and searching for them is slow
 
 
 class LazyGroup(click.Group):
@@ -121,7 +121,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the present command where an earlier name, or a similar one, is typed."""
+        """Suggest the present command for a former or a misspelt name."""
         if args and args[0] in RENAMED:
             ctx.fail(f"`{args[0]}` is now `{RENAMED[args[0]]}`")
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -166,8 +166,8 @@ def _imported(name: str, lazy: Lazy) -> click.Command:
 
 
 def version_of(distribution: str) -> str:
-    """Return the version of an installed distribution, `unknown` where it is none, as in a checkout."""
-    from importlib.metadata import PackageNotFoundError, version  # its import takes longer than the rest of the help
+    """Return the version of an installed distribution; `unknown` if it is not installed, as in a checkout."""
+    from importlib.metadata import PackageNotFoundError, version  # takes longer to import than the rest of the help
 
     try:
         return version(distribution)

@@ -44,8 +44,8 @@ class OpsClient:
     token: str = ""
 
     def open(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
-        """Return the body of a response. Raises HTTPError for one that is not 2xx, OSError or ValueError for none."""
-        from urllib.request import (  # imported late: commands that call no gateway define the option, too
+        """Return the body of a 2xx response. Raises HTTPError for another status, or OSError or ValueError."""
+        from urllib.request import (  # imported late: commands that call no gateway define the option too
             ProxyHandler,
             Request,
             build_opener,
@@ -77,12 +77,12 @@ class OpsResponse:
 
 @contextmanager
 def ops_client(url: str) -> Iterator[OpsClient]:
-    """Open a client of the listener, with OPS_TOKEN of the environment, else OPS_VIEWER_TOKEN."""
+    """Open a client of the listener, with OPS_TOKEN of the environment or else OPS_VIEWER_TOKEN."""
     yield OpsClient(url, os.environ.get("OPS_TOKEN") or os.environ.get("OPS_VIEWER_TOKEN", ""))
 
 
 def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) -> OpsResponse:
-    """Return the response of a path. Raises `Unusable` where there is none or no such route, else ClickException."""
+    """Return the response of a path. Raises `Unusable` without a response or route, otherwise ClickException."""
     from urllib.error import HTTPError, URLError
 
     try:
@@ -99,7 +99,7 @@ def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) 
 
 
 def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:
-    """Return a response as a view. Raises ClickException if it is none of this version."""
+    """Return a response as a view. Raises ClickException if it is not from this version."""
     from pydantic import TypeAdapter, ValidationError
 
     try:

@@ -1,4 +1,4 @@
-"""Options of a command that together become one argument of its function."""
+"""Combine several options of a command into one argument of its function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard output whose encoding lacks some of the characters that commands print, as in the locale C."""
+"""Print on a standard output whose encoding lacks some characters of the commands, as in the locale C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scribe-proxy plan`: the callers that a changed routing.yaml moves, before it is in force."""
+"""`scribe-proxy plan`: show the callers that a changed routing.yaml will move."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from proxy.config.diff import RouteChange, SettingChange, route_changes, setting
 from proxy.config.field_types import show_share
 
 MOVES: Final = 2
-"""Exit code where callers move, so that a pipeline can stop for it."""
+"""Exit code if callers move, so that a pipeline can stop."""
 
 
 @click.command()
@@ -30,9 +30,9 @@ def plan(old: Path, new: Path, *, as_json: bool) -> None:
     """Show how many callers a changed routing.yaml moves.
 
     Prints for every route that changes its native share before and after, and the share of callers that move to native
-    or back to legacy. The shares are exact while buckets stay; where a change draws new buckets they are expectations,
-    marked with ≈. SCRIBE_PROXY_PIN is ignored. Exits with 2 where callers
-    move or targets differ, else with 0.
+    or back to legacy. The shares are exact while buckets stay the same. If a change draws new buckets, they are
+    expectations, marked with ≈. SCRIBE_PROXY_PIN is ignored. Exits with 2 if callers move or targets differ, otherwise
+    with 0.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The service on which `record` and `verify` play: their common options, its side effects, the progress bar."""
+"""Common parts of `record` and `verify`: the options of a service, its side effects, the progress bar."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SideEffects = tuple[StoredDocuments | None, OutsideCalls | None]
 
 @dataclass(frozen=True)
 class PlayedService:
-    """A service, its database and its list of outside calls; what is None is neither read nor emptied.
+    """A service, its database and its list of outside calls. Those that are None are neither read nor emptied.
 
     `hang_after`: seconds without an answer that count as a hang.
     """

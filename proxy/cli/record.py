@@ -1,4 +1,4 @@
-"""`scribe-proxy record`: play scenarios against a live service and write its answers."""
+"""`scribe-proxy record`: play scenarios against a live service, and write its answers as recordings."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def record(scenarios: Path, service: PlayedService, target: Path, only: tuple[st
     """Play SCENARIOS against a service and write its answers as recordings.
 
     SCENARIOS is a file like http.json, with or without answers, or a directory that holds one. In a request,
-    {{login:/token}} is replaced by a part of the JSON answer of the earlier step `login`. Exits with 2 where the
-    service, its database or its calls cannot be used; what was recorded until then is written to http.json.partial.
+    {{login:/token}} is replaced by a part of the JSON answer of the earlier step `login`. Exits with 2 if the service,
+    its database or its calls cannot be used; the answers so far are then written to http.json.partial.
     """
     try:
         scripts = _chosen(read_scripts(scenarios), only)

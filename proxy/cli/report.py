@@ -1,4 +1,4 @@
-"""`scribe-proxy report`: the results of comparing live traffic, for people, machines and CI."""
+"""`scribe-proxy report`: show the results of comparing live traffic, for people, programs and CI."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def report(
 
 
 def _refuse_options(ctx: click.Context, subcommand: str) -> None:
-    """Raise UsageError for options before the name of a subcommand, which takes its own only."""
+    """Raise UsageError for options before the name of a subcommand, which has its own options."""
     for parameter in ctx.command.params:
         if parameter.name and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{parameter.opts[0]} has no effect here: write it after {subcommand}")
@@ -198,7 +198,7 @@ def _json(
 
 
 def _attention(findings: QueryResult) -> str:
-    """Return how many differences are new, and how many have returned; empty for none."""
+    """Return a text with the numbers of new and returned differences; empty without any."""
     counts = Counter(one.state for one in findings.differences.values())
     parts = [f"{counts[state]:,} {state}" for state in ("returned", "new") if counts[state]]
     return f"differences: {', '.join(parts)} (scribe-proxy report triage)" if parts else ""

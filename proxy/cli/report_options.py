@@ -1,4 +1,4 @@
-"""Options of `scribe-proxy report`: what to select, and in which form to print it."""
+"""Options of `scribe-proxy report`: the selection, and the output format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEFAULT_MISMATCH = BasisPoints(10)
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Output format and CI gate. `form` and `login`: print a sample's request as `--as` and `--after` say."""
+    """Output format and CI gate. `form` and `login`: the values of `--as` and `--after`."""
 
     form: str | None
     login: str | None

@@ -1,4 +1,4 @@
-"""`scribe-proxy report` for people: tables of routes, fields and violations, one sample side by side, suggestions."""
+"""Print `scribe-proxy report` for people: tables of routes, fields and violations, samples, suggestions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STATE_STYLES: Final = {"returned": _RED, "new": "yellow"}
 
 
 def route_table(routes: Sequence[RouteSummary]) -> Table:
-    """Return the outcomes of comparisons by route; `served` counts requests by legacy and by native."""
+    """Return a table of the results of comparisons by route; `served` counts requests by legacy and by native."""
     table = _table("route", "compared-", "match-", "declared-", "mismatch-", "violation-", "both-", "fail-", "skipped")
     table.add_column("legacy repeats", justify="right")
     table.add_column("served", justify="right")
@@ -164,7 +164,7 @@ def _lines(tree: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 
 def leaf(tree: Mapping[str, JSON]) -> str:
-    """Return a value if it may be shown, else its type, length and digest."""
+    """Return a value if it may be shown, otherwise its type, length and digest."""
     if "value" in tree:
         return json.dumps(tree["value"], ensure_ascii=False)
     length = f" of {tree['length']}" if "length" in tree else ""
@@ -204,7 +204,7 @@ def _answers(sample: Sample) -> Table:
 
 
 def _step(row: SideBySideRow) -> Text:
-    """Return the name of a row, below that of the row that contains it."""
+    """Return the name of a row, indented below that of the row that contains it."""
     other = f" → {row.other_name}" if row.other_name else ""
     text = Text(f"{'  ' * row.depth}{row.name}{other}", style=_RED if row.reordered and row.relation else "")
     return text.append(_RELATIONS[row.relation], style="yellow")

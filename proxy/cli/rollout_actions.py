@@ -1,6 +1,6 @@
 """`scribe-proxy promote`, `pause`, `resume`, `rollback`, `ack`: actions on a rollout, recorded with actor and reason.
 
-The commands write to the MongoDB that replicas share: no gateway has to be reachable, and every replica follows within
+The commands write to the MongoDB that replicas share. No gateway has to be reachable, and every replica follows within
 two seconds. Route, revision and stages are read from routing.yaml, which should be the file in force.
 """
 
@@ -149,7 +149,7 @@ def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> No
 
 
 def _in_force(file: Path) -> Config:
-    """Return the configuration of a file; of a refused one the last good version, as a gateway on this machine does."""
+    """Return the configuration of a file; for a refused file the last good version, as a gateway does."""
     try:
         return load(file, os.environ)
     except ConfigError as error:
@@ -162,7 +162,7 @@ def _in_force(file: Path) -> Config:
 
 
 def _last_good(file: Path) -> Config | None:
-    from proxy.runtime.last_good import LastGood, default_state_directory, load_config  # for a refused file only
+    from proxy.runtime.last_good import LastGood, default_state_directory, load_config  # needed only for a refused file
 
     given = os.environ.get("SCRIBE_PROXY_STATE_DIR")
     try:
@@ -191,7 +191,7 @@ async def _store(config: Config) -> AsyncIterator[MongoStore]:
 
 
 def _named(config: Config, name: str, file: Path) -> Sequence[Route]:
-    """Return the routes of a group by its name, or by the name of any of its routes."""
+    """Return the routes of a group, which is given by its name or by the name of any of its routes."""
     groups = RouteGroups(config.routes)
     route = groups.find(name)
     if route is None:

@@ -1,4 +1,4 @@
-"""`scribe-proxy schedule`: the earliest time of each rollout stage. Works offline."""
+"""`scribe-proxy schedule`: print the earliest time of each rollout stage. Works offline."""
 
 from __future__ import annotations
 

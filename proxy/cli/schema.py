@@ -1,4 +1,4 @@
-"""`scribe-proxy schema`: the JSON Schema of routing.yaml, for editors."""
+"""`scribe-proxy schema`: print the JSON Schema of routing.yaml, for editors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`scribe-proxy serve`: run the gateway until it is stopped.
 
-The two sockets are bound here, first, so that a port in use is reported immediately; workers inherit them.
+The two sockets are bound here before all else, so that a port in use is reported immediately. Workers inherit them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from proxy.server.settings import uvicorn_settings
 logger = logging.getLogger("scribe_proxy")
 
 MIN_TOKEN: Final = 16
-"""Minimum characters of OPS_TOKEN where the ops listener is not on loopback."""
+"""Minimum characters of OPS_TOKEN if the ops listener is not on loopback."""
 
 
 @click.command()
-@click.option(  # unlike `config_option`, accepts a directory, which a missing mount leaves: the last good file serves
+@click.option(  # unlike `config_option`, accepts a directory, the result of a missing mount: the last good file is used
     "--config",
     "file",
     type=click.Path(path_type=Path),
@@ -175,7 +175,7 @@ def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None)
 
 
 def _run_workers(config: uvicorn.Config, sockets: list[socket.socket], hub: Path) -> None:
-    """Run the supervisor; `hub` is in a directory for this run alone. Exits with 1 where no worker can serve."""
+    """Run the supervisor; `hub` is in a directory for this run alone. Exits with 1 if no worker can serve."""
     metrics_directory = hub.parent / "metrics"
     metrics_directory.mkdir()
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_directory))
@@ -196,7 +196,7 @@ def _temporary(stack: ExitStack) -> str:
 
 
 def _writable(directory: Path, stack: ExitStack) -> Path:
-    """Return the directory, or where it cannot be written a temporary one, which serves the workers of this run."""
+    """Return the directory, or if it is not writable a temporary one for the workers of this run."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -207,9 +207,9 @@ def _writable(directory: Path, stack: ExitStack) -> Path:
 
 
 def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
-    """Load the configuration; report an error that would stop every worker once, in one line.
+    """Load the configuration; report an error that would stop every worker in one line, once.
 
-    Of several workers each imports the native app; their supervisor does not.
+    With several workers, each of them imports the native app, but the supervisor does not.
     """
     try:
         with without_collection():

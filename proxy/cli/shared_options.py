@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options of several commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def actor_option() -> Decorator:
 
 
 def _current_user() -> str:
-    """Return the user as `user@host`, also without an entry in the user database."""
+    """Return the user as `user@host`, even without an entry in the user database."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

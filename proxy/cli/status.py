@@ -1,4 +1,4 @@
-"""`scribe-proxy status`: the migration board in a terminal, or one route of it."""
+"""`scribe-proxy status`: show the migration board, or one route of it, in a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from proxy.ops.route_now import BackendNow, RouteNow
 from proxy.wording import counted
 
 NARROW: Final = 100
-"""Columns below which a group takes lines of its own instead of a row."""
+"""Columns below which a group is shown as lines instead of a row."""
 PERIOD: Final = 2.0
 """Seconds between two requests with `--watch`."""
 _COLOURS: Final = {"bad": "red", "warn": "yellow", "": "", "pass": "green", "fail": "red", "unknown": "dim"}
@@ -81,7 +81,7 @@ def status(ops_url: str, route: str | None, *, failing: bool, watch: bool, as_js
 def refresh(
     client: OpsClient, route: str | None, *, failing: bool, pause: Callable[[float], None] = time.sleep
 ) -> None:
-    """Print the board or a route again and again until an interrupt; `pause` waits for a number of seconds."""
+    """Print the board or a route repeatedly until an interrupt; `pause` waits for a number of seconds."""
     out = console()
     while True:
         try:
@@ -106,7 +106,7 @@ def _shown(client: OpsClient, route: str | None, *, failing: bool) -> tuple[int,
 
 
 def _shown_route(client: OpsClient, name: str) -> tuple[int, RenderableType]:
-    """Return 1 where a route or group is capped, and the text; of a group with the numbers of each route."""
+    """Return 1 if a route or group is capped, and the text; for a group with the numbers of each route."""
     live = _page(client, name)
     others = [member for member in live.group if member != live.route.name] if name != live.route.name else []
     members = [live.route, *(_page(client, member).route for member in others)]
@@ -144,7 +144,7 @@ def _alerts(alerts: tuple[Alert, ...]) -> Iterator[Text]:
 
 
 def listed(lines: Sequence[GroupLine], width: int) -> tuple[RenderableType, ...]:
-    """Return the groups as a table, or where a terminal of `width` columns is too narrow for one, as paragraphs."""
+    """Return the groups as a table, or as paragraphs if a terminal of `width` columns is too narrow."""
     if not lines:
         return ()
     return (_table(lines),) if width >= NARROW else tuple(map(_paragraph, lines))
@@ -199,7 +199,7 @@ def _route(members: Sequence[RouteNow]) -> Iterator[RenderableType]:
 
 
 def _guards(members: Sequence[RouteNow]) -> Iterator[Text]:
-    """Yield a line for the guards of equal outcome, with the names of their routes where others differ."""
+    """Yield a line for the guards of equal outcome, with the names of their routes if outcomes differ."""
     by_text: dict[tuple[str, str], list[str]] = {}
     for one in members:
         if one.guard is not None:

@@ -1,4 +1,4 @@
-"""How a command ends that cannot use a service, a database, a file or a name that it needs."""
+"""The end of a command that cannot use a service, a database, a file or a name that it needs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ UNUSABLE: Final = 2
 
 
 class Unusable(click.ClickException):
-    """Raised if a command cannot use what it needs; reported in one line."""
+    """A service, database, file or name that a command cannot use; reported in one line."""
 
     exit_code = UNUSABLE

@@ -1,4 +1,4 @@
-"""`scribe-proxy verify`: play recordings against a base URL and report differences."""
+"""`scribe-proxy verify`: play recordings against a service, and report differences."""
 
 import asyncio
 import json

@@ -1,1 +1,1 @@
-"""API documentation on the public port: Swagger UI, Redoc and their OpenAPI document, served without other hosts."""
+"""API documentation on the public port: Swagger UI, Redoc and their OpenAPI document, without files of other hosts."""

@@ -51,7 +51,7 @@ class Docs:
             await self._gateway(scope, receive, send)
 
     def begin(self, exchange: ServedExchange) -> Awaitable[None] | None:
-        """Begin to serve an HTTP request, without a task where the gateway does: see `proxy.server.exchange`."""
+        """Begin to serve an HTTP request, without a task if the gateway does so: see `proxy.server.exchange`."""
         if self._begin_behind is None or (self._answers and exchange.raw_path in self._answers):
             return self(exchange.scope(), exchange.receive, exchange.send)
         return self._begin_behind(exchange)

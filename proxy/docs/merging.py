@@ -74,7 +74,7 @@ def _clashes(first: Document, second: Document) -> frozenset[str]:
 
 
 def _renamed(document: Document, names: frozenset[str]) -> Document:
-    """Prefix the names of security schemes in a document, and where they are required."""
+    """Prefix the names of security schemes, where a document defines and requires them."""
     if not names:
         return document
     schemes = {"securitySchemes": _prefixed(_schemes(document), names)}

@@ -1,6 +1,6 @@
 """The OpenAPI document of the public port: the contract merged with the native app's own document.
 
-Built on request, and again after a file has changed. A part that is not available is omitted and logged.
+It is built on request, and again after a file has changed. A part that is not available is omitted and logged.
 """
 
 from __future__ import annotations
@@ -81,6 +81,6 @@ def read_contract(file: Path) -> dict[str, Any]:
 
 
 def _stamp(directory: Path) -> _Stamp:
-    """Return names, times and sizes of the contract's files, which change with them."""
+    """Return names, times and sizes of the contract's files, to detect changes."""
     files = ((file.name, file.stat()) for file in sorted(directory.glob("*.yaml")))
     return tuple((name, status.st_mtime_ns, status.st_size) for name, status in files)

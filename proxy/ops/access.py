@@ -1,10 +1,10 @@
 """Authenticate and authorize requests to the ops pages.
 
-With a token set, everything but the health checks requires it: machines send it (`Authorization: Bearer …`), people
-enter it once at `/login` and get a session, a signed cookie that no script can read and no other site's page can make
-the browser send (HttpOnly, SameSite=Strict). A change through a session also requires the form to repeat the session's
-form token (`Principal.form_token`), which only our own pages know. The operator's token allows everything, the viewer's
-reading and triage. Without a token nothing can be changed, not even on loopback.
+If a token is set, everything but the health checks requires it. Programs send it (`Authorization: Bearer …`). People
+enter it once at `/login` and get a session: a signed cookie that no script can read, and that no page of another site
+can make the browser send (HttpOnly, SameSite=Strict). A change through a session also requires that the form repeats
+the session's form token (`Principal.form_token`), which only these pages know. The operator's token allows everything,
+the viewer's token reading and triage. Without a token nothing can be changed, not even on loopback.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The client of a request. `name` is the name that a person entered at `/login`, None for a machine.
+    """The client of a request. `name` is the name that a person entered at `/login`; None for a program.
 
     `may_triage`: set the states of differences and pin samples. `may_change`: change shares, too. `session` is the
-    session of a person. `same_origin` is set for one whom a trusted proxy has signed in: True if the browser says
-    that the request comes from these pages.
+    session of a person. `same_origin` is set for a person whom a trusted proxy has signed in: True if the browser
+    reports that the request comes from these pages.
     """
 
     name: str | None = None
@@ -61,7 +61,7 @@ class Principal:
 
     @classmethod
     def of(cls, role: Role, session: Session | None = None) -> Principal:
-        """Return the principal of a role, with the session of a person or None for a machine."""
+        """Return the principal of a role, with the session of a person, or None for a program."""
         name = session.name if session is not None else None
         return cls(name, may_triage=True, may_change=role == "operator", session=session)
 
@@ -72,7 +72,7 @@ class Principal:
 
     @property
     def is_machine(self) -> bool:
-        """Return whether it sent a token itself."""
+        """Return whether the client is a program, which sends the token itself."""
         return self.may_triage and self.session is None and not self.is_signed_in
 
     @property
@@ -81,7 +81,7 @@ class Principal:
         return self.same_origin is not None
 
     def has_sent(self, form_token: str) -> bool:
-        """Return whether a form came from our own pages. A machine needs no form token: no browser adds its header."""
+        """Return whether a form came from these pages. A program needs no form token: no browser adds its header."""
         if not self.may_triage:
             return False
         if self.same_origin is not None:
@@ -93,9 +93,10 @@ ANONYMOUS: Final = Principal(may_read=False)
 
 
 class AuthMiddleware:
-    """Admits requests by their host and their credentials, and adds the headers that every answer has.
+    """Admits requests by host and credentials, and adds the headers of every answer.
 
-    `scope["state"]["principal"]` is the principal. Without one a browser is sent to `/login`, a machine gets a 401.
+    `scope["state"]["principal"]` is the principal. Without one, a browser is redirected to `/login`, and a program
+    gets a 401.
     """
 
     def __init__(self, app: ASGIApp, sessions: Sessions | None, plan: Callable[[], RoutingSnapshot]) -> None:
@@ -124,7 +125,7 @@ class AuthMiddleware:
         return resolve_client(scope["headers"], client and client[0], self._plan().trusted).address
 
     async def _principal(self, connection: HTTPConnection) -> Principal | None:
-        """Return the principal of a trusted header, a token or a session, else None. Raises TooManyAttemptsError."""
+        """Return the principal of a trusted header, a token or a session, or None. Raises TooManyAttemptsError."""
         signed_in = self._signed_in(connection)
         if signed_in is not None:
             return signed_in
@@ -166,7 +167,7 @@ def too_many_attempts(error: TooManyAttemptsError) -> Response:
 
 
 def _is_same_origin(connection: HTTPConnection) -> bool:
-    """Return True if a browser says that a request comes from a page of this listener (Fetch Metadata, Origin)."""
+    """Return True if a browser reports that a request is from a page of this listener (Fetch Metadata, Origin)."""
     site = connection.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
@@ -185,7 +186,7 @@ def principal_of(request: Request) -> Principal:
 
 
 def own_path(target: str) -> str:
-    """Return the target after `/login`: the given path, or `/` for a URL of another site."""
+    """Return the page after `/login`: the given path, or `/` for a URL of another site."""
     return target if target.startswith("/") and target[1:2] not in ("/", "\\") and target.isprintable() else "/"
 
 

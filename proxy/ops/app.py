@@ -1,9 +1,9 @@
-"""The app of the ops listener: pages for people, each also as JSON, and endpoints for machines.
+"""The app of the ops listener: pages for people, each also as JSON, and endpoints for programs.
 
     /  /live  /history  /config                            the migration, shares, their changes, the configuration
     /comparisons  /routes/NAME  /samples/ID                results of comparisons
     /divergences  /drift                                   declared divergences, violations of the contract
-    /status.json  /metrics  /healthz  /readyz              machines
+    /status.json  /metrics  /healthz  /readyz              for programs
     /login  /logout                                        sessions
 
 `access.py` authenticates, `rendering.py` renders a view as a page or JSON, `pages/` builds each page's view.
@@ -55,7 +55,7 @@ STATIC: Final = Path(__file__).parent / "static"
 def create_ops(situation: ProcessView, token: str | None = None, viewer_token: str | None = None) -> Starlette:
     """Return the ops app of one process.
 
-    With a `token`, every request but a health check requires it, or the `viewer_token` for reading and triage.
+    With a `token`, every request except health checks requires it, or the `viewer_token` for reading and triage.
     """
     probe = LegacyProbe()
     shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # shared by this machine's workers

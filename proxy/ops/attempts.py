@@ -1,7 +1,7 @@
 """Slow down guesses of the ops token. Pure.
 
-Each client address may send a few wrong tokens; after that its attempts are refused unread for a time that doubles with
-every failure. Other addresses are not affected, so an operator cannot be locked out from elsewhere.
+Each client address may send a few wrong tokens. After that, its attempts are refused unread for a time that doubles
+with every failure. Other addresses are not affected, so that an attacker elsewhere cannot lock out an operator.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class FailedAttempts:
         return len(self._failures)
 
     def admit(self, address: str | None) -> None:
-        """Return if an address may try now; raise TooManyAttemptsError otherwise."""
+        """Raise TooManyAttemptsError unless an address may try now."""
         failures = self._failures.get(_client(address))
         if failures is None or failures.number < FREE:
             return

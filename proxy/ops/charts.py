@@ -14,7 +14,7 @@ from proxy.reports.models import HOUR, Span, TimeSlice
 WIDTH: Final = 100.0
 HEIGHT: Final = 24.0
 LEAST: Final = 1.5
-"""Minimum height of a mismatch, so that one among a thousand matches is visible."""
+"""Minimum height of mismatches, so that one among a thousand comparisons is visible."""
 COLUMNS: Final = 48
 """Maximum number of columns of a trend."""
 
@@ -30,7 +30,7 @@ class BarSegment:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a trend: the height of its comparisons, and the part of it that mismatches take."""
+    """One column of a trend: the height of its comparisons, and the part of it for mismatches."""
 
     x: float
     width: float
@@ -93,7 +93,7 @@ def outline(columns: Sequence[Column], *, bad: bool = False) -> str:
 
 
 def markers(times: Sequence[tuple[float, str]], span: Span) -> tuple[Marker, ...]:
-    """Return the positions of labelled times within a span; those outside it are left out."""
+    """Return the positions of labelled times within a span; times outside it are omitted."""
     length = span.until - span.since
     inside = [(at, label) for at, label in times if span.since < at < span.until]
     return tuple(Marker(round(WIDTH * (at - span.since) / length, 2), label) for at, label in inside)

@@ -1,4 +1,4 @@
-"""Filters of a page, from its URL: the time span and the verdict. Pure.
+"""Read the filters of a page from its URL: the time span and the verdict. Pure.
 
 ?last=24h                                     the time up to now: 1h, 24h, 7d, 30d
 ?from=2026-11-22T14:00Z&until=…               a fixed span, for a permalink
@@ -28,7 +28,7 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Filters. `last` is the name of a span up to now, None if the URL gives both ends."""
+    """Filters. `last`: the name of a span up to now; None if the URL gives both ends."""
 
     span: Span
     last: str | None = USUAL
@@ -69,7 +69,7 @@ class Filters:
         return quote(path) + (f"?{urlencode(given, safe=':')}" if given else "")
 
     def fixed(self, path: str, **changes: str | None) -> str:
-        """Return the permalink of a path: with both ends of the span."""
+        """Return the permalink of a path, with both ends of the span."""
         ends = {"last": None, "from_": iso(self.span.since), "until": iso(self.span.until)}
         return self.link(path, **ends, **changes)
 

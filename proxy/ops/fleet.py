@@ -1,7 +1,7 @@
-"""The fleet's live state: each process publishes its own in the shared store, and pages show that of all.
+"""The fleet's live state: each process publishes its own in the shared store, and pages show all of them.
 
-Numbers are sums. Every process has its own circuit breaker, health checks and guards: the worst state is shown, with
-the processes that are in it.
+Numbers are sums. Every process has its own circuit breaker, health checks and guards. Of these, the worst state is
+shown, with the processes in this state.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Fleet:
         self._id: Final = secrets.token_hex(8)
         self._tasks: Final = BackgroundTasks()
         self._others: tuple[ProcessSnapshot, ...] = ()
-        self._guards: dict[str, Analysis] = {}  # as published last
+        self._guards: dict[str, Analysis] = {}  # as last published
         self._read_at = -CACHE_TIME
 
     async def start(self) -> None:
@@ -59,7 +59,7 @@ class Fleet:
         self._tasks.start(self._publish())
 
     async def stop(self) -> None:
-        """Stop publishing; the other processes forget this one after a few seconds."""
+        """Stop publishing; the other processes drop this one after a few seconds."""
         await self._tasks.stop()
 
     def apply_config(self, config: Config) -> None:
@@ -119,7 +119,7 @@ class FleetGuard:
 
 
 class FleetNumbers:
-    """The sums of this process, by its statistics, and of the snapshots of the others."""
+    """The sums of this process's statistics and the snapshots of the others."""
 
     def __init__(self, own: ProcessSnapshot, stats: StatsRegistry, others: tuple[ProcessSnapshot, ...]) -> None:
         self._stats: Final = stats

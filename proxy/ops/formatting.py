@@ -1,7 +1,7 @@
 """Format numbers, times and shares for people. Pure.
 
-Nearly all and nearly nothing are never rounded to all or nothing: 999,999 of a million is `>99.99%`, one of a million
-`<0.01%`. Times are seconds since the epoch, shown in UTC.
+Values close to 0% or 100% are never rounded to these: 999,999 of a million is `>99.99%`, one of a million `<0.01%`.
+Times are seconds since the epoch, shown in UTC.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def number(value: float) -> str:
 
 
 def percent(part: float, whole: float = 1) -> str:
-    """Format a part of a whole: `12.5%`; a dash where the whole is zero."""
+    """Format a part of a whole: `12.5%`; a dash if the whole is zero."""
     if whole <= 0:
         return NOTHING
     value = 100 * part / whole
@@ -99,7 +99,7 @@ def size(octets: float) -> str:
 
 
 def described(tree: Mapping[str, JSON] | None, *, quoted: bool = False) -> str:
-    """Describe a redacted value (`reports.models.Tree`): the value if it may be shown, else its type and length.
+    """Describe a redacted value (`reports.models.Tree`): the value if it may be shown, or else its type and length.
 
     `quoted`: texts are shown as JSON, so that "2" differs from 2.
     """

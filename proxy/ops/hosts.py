@@ -1,8 +1,8 @@
 """Refuse requests for host names that are not the ops listener's own. Pure.
 
-Another site can resolve its own host name to this machine's address (DNS rebinding), and its pages can then read what
-the listener answers without a token. The browser sends that host name in `Host`. Addresses and `localhost`, which
-browsers resolve themselves, cannot be rebound.
+Another site can resolve its own host name to this machine's address (DNS rebinding). Its pages could then read the
+answers of the listener that need no token. The browser sends that host name in `Host`. Addresses and `localhost`,
+which browsers resolve themselves, cannot be rebound.
 """
 
 from __future__ import annotations

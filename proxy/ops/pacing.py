@@ -4,8 +4,8 @@
     page ─ step ─┼─▶ PageTurns ─▶ step ─▶ rest     while requests are in flight, a rest follows that is
     page ─ step ─┘                                 `REST` times as long as the step took
 
-Pages and requests share one event loop. A flood of pages would otherwise do a step of each page in every pass of the
-loop, and a request, which takes several passes, would wait for all of them each time.
+Pages and requests share one event loop. Without this, a flood of pages would do a step of each page in every pass of
+the loop. A request takes several passes, and would wait for all of them each time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from proxy.ops.access import HEALTH
 from proxy.rotation import Rotation
 
 REST: Final = 2.0
-"""Length of the rest after a step, in times of the step: pages take a third of the loop's time at most."""
+"""Length of the rest after a step, as a multiple of the step: pages take at most a third of the loop's time."""
 
 
 class PageTurns:
-    """The steps of pages that wait. `requests_in_flight` returns whether there are any; `clock` gives CPU seconds."""
+    """The turns of waiting steps. `requests_in_flight` returns whether there are any; `clock` gives CPU seconds."""
 
     def __init__(self, requests_in_flight: Callable[[], bool], clock: Callable[[], float] = time.thread_time) -> None:
         self._requests_in_flight, self._clock = requests_in_flight, clock
@@ -79,7 +79,7 @@ class PacedWork(Awaitable[None]):
             granted = True
             try:
                 yield from self._turns.take(self._client).__await__()
-            except BaseException as error:  # the cancelled coroutine ends out of turn
+            except BaseException as error:  # a cancelled coroutine ends without waiting for its turn
                 advance, granted = partial(self._work.throw, error), False
             try:
                 awaited = advance()
@@ -96,7 +96,7 @@ class PacedWork(Awaitable[None]):
 
 
 class PacingMiddleware:
-    """Serves every request but health checks in turns, by client address."""
+    """Serves every request, except health checks, in turns by client address."""
 
     def __init__(self, app: ASGIApp, turns: PageTurns) -> None:
         self._app, self._turns = app, turns

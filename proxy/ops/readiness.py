@@ -13,7 +13,7 @@ from proxy.backends.legacy.endpoint import Endpoint
 from proxy.gateway.errors import NotConnected
 
 CACHE_TIME: Final = 1.0
-"""Seconds for which a result is reused, so that many requests cost legacy one connection."""
+"""Seconds for which a result is reused, so that many requests need only one connection to legacy."""
 PROBE_TIMEOUT: Final = 1.0
 
 

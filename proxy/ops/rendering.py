@@ -1,4 +1,4 @@
-"""Render a view, which is plain data, as a page or as JSON; both show the same.
+"""Render a view, which is plain data, as a page or as JSON with the same contents.
 
 A page's JSON is at its path with `.json` appended (`/index.json` for `/`), or selected by `Accept: application/json`.
 """
@@ -73,7 +73,7 @@ def _environment() -> Environment:
 
 
 def _with_code(text: str) -> Markup:
-    """Escape a text, and show what is between backticks as code."""
+    """Escape a text, and format text between backticks as code."""
     parts = str(escape(text)).split("`")
     if len(parts) % 2 == 0:
         return escape(text)
@@ -82,11 +82,11 @@ def _with_code(text: str) -> Markup:
 
 _ENVIRONMENT: Final = _environment()
 COMPILE_DELAY: Final = 0.5
-"""Seconds after the start of a process until it compiles the templates; until then it has more urgent work."""
+"""Seconds from the start of a process until it compiles the templates, after more urgent work."""
 
 
 async def compile_templates(delay: float = COMPILE_DELAY) -> None:
-    """Compile the templates one after the other, in a thread, so that the first view of a page is as fast as others."""
+    """Compile the templates in a thread, one after the other, so that the first view of a page is not slower."""
     await asyncio.sleep(delay)
     for name in _ENVIRONMENT.list_templates():
         await asyncio.to_thread(_ENVIRONMENT.get_template, name)
@@ -105,7 +105,7 @@ def json_path(path: str) -> str:
 async def answer(request: Request, template: str, view: View, *, area: str, **shown: object) -> Response:
     """Render the view as a page or as JSON. `area` is its entry in the navigation; `shown` is for the page only.
 
-    Rendered in slices: a page of many routes takes longer than requests in flight should wait.
+    It is rendered in slices, because a page of many routes takes longer than requests in flight should wait.
     """
     if wants_json(request):
         return Response(await json_of(view), media_type="application/json", headers={"vary": "accept"})

@@ -1,7 +1,8 @@
-"""Revoked sessions: a logout ends a session in every process with the same token, until it would expire anyway.
+"""Revoked sessions: a logout ends a session in every process with the same token.
 
 Revocations are stored in memory, as files in a directory for the workers of one machine, and in MongoDB for replicas.
-While MongoDB is unreachable a process does not learn of logouts on other machines.
+They are stored until the session would expire anyway. While MongoDB is unreachable, logouts on other machines are
+unknown.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class ChangeView:
 
     @property
     def where(self) -> str:
-        """The route or group in words; of a changed file the first ones whose settings it changes."""
+        """The route or group as text; for a changed file, the first ones whose settings it changes."""
         more = f" and {len(self.routes) - NAMED} more" if len(self.routes) > NAMED else ""
         return self.route or ", ".join(self.routes[:NAMED]) + more
 

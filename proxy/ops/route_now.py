@@ -30,9 +30,9 @@ class BackendNow:
 
 @dataclass(frozen=True, slots=True)
 class RouteNow:
-    """One route. `file` and `effective` are shares in percent; `by` is what limits the latter, `reason` explains it.
+    """One route. `file` and `effective` are shares in percent; `by` is the limit of the latter, `reason` explains it.
 
-    `guard` is the worst analysis of its guard in any process, `guard_processes` are the processes with that outcome.
+    `guard`: the worst analysis of its guard in any process. `guard_processes`: the processes with that outcome.
     `version` identifies this state: an action may be limited to it. `window` is in seconds.
     """
 

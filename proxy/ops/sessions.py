@@ -1,8 +1,8 @@
-"""Sessions of people on the ops pages, and the check of the tokens that begin them.
+"""Sessions of people on the ops pages, and the check of the tokens with which they begin.
 
-There are two roles with a token each: an operator may do everything, a viewer may read and triage. A session is a
-signed cookie, so that every process with the same tokens knows it. A logout ends it in all of them (`revocations`);
-changing the token of a role ends the sessions of that role.
+There are two roles, each with a token: an operator may do everything, a viewer may read and triage. A session is a
+signed cookie, which every process with the same tokens accepts. A logout ends it in all of them (`revocations`).
+Changing the token of a role ends the sessions of that role.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Sessions:
     def role_of(self, token: str, address: str | None) -> Role | None:
         """Return the role of a token, compared in constant time; None for a wrong one, logged with the address.
 
-        Raises TooManyAttemptsError, without comparing, where the address has sent too many wrong tokens.
+        Raises TooManyAttemptsError, without comparing, if the address has sent too many wrong tokens.
         """
         self._attempts.admit(address)
         given = token.encode("utf-8", "surrogatepass")
@@ -82,7 +82,7 @@ class Sessions:
         return jwt.encode({**claims, "exp": now + LASTING}, self._keys[role], "HS256")
 
     async def find(self, cookie: str) -> Session | None:
-        """Return the session of a cookie's value; None for anything else, expired and ended ones included."""
+        """Return the session of a cookie's value; None for any other value, and for an expired or ended session."""
         for role, key in self._keys.items():
             try:
                 claims: dict[str, Any] = jwt.decode(cookie, key, ["HS256"], {"require": _CLAIMS})
@@ -93,7 +93,7 @@ class Sessions:
         return None
 
     async def end(self, session: Session) -> None:
-        """End a session, for every copy of its cookie, in all processes."""
+        """End a session in all processes, for every copy of its cookie."""
         await self._revoked.revoke(session.id, session.expires)
 
 

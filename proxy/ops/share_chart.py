@@ -1,4 +1,4 @@
-"""The chart of a group's share over time: steps, caps and rollout stages, with axes and a text for each piece. Pure.
+"""Compute the chart of a group's share over time: steps, caps and stages, with axes and a text for each piece. Pure.
 
 Coordinates are in a box of `WIDTH` by `HEIGHT`; a share of 100% is at the top.
 """
@@ -49,7 +49,7 @@ class ShareChart:
 
 
 def share_chart(changes: Sequence[ChangeView], share: float, stages: Sequence[float], now: float) -> ShareChart:
-    """Return the chart up to `now` of changes (newest first) that end in `share` (percent)."""
+    """Return the chart up to `now` for changes (newest first) that end at `share` (percent)."""
     moves = [change for change in reversed(changes) if change.kind != "config"]
     since = min((change.by.at for change in moves), default=now)
     since = min(since - 0.05 * (now - since), now - MIN_SPAN)
@@ -83,7 +83,7 @@ def _pieces(moves: Sequence[ChangeView], share: float, since: float, now: float)
 
 
 def _is_first(change: ChangeView) -> bool:
-    """Return True for the start of a rollout that continues no share: the share before it is not known."""
+    """Return True for the start of a rollout that does not continue a share, so that the previous share is unknown."""
     return change.kind == "start" and change.before == change.after
 
 

@@ -15,7 +15,7 @@ from proxy.observability import metrics
 from proxy.reports.models import RouteSummary
 from proxy.reports.summaries import verdict_counts
 
-_COUNTED = {  # metrics, each with the label that it is counted by
+_COUNTED = {  # metrics, each with the label by which it is counted
     "scribe_proxy_requests_total": "backend",
     "scribe_proxy_comparisons_total": "verdict",
     "scribe_proxy_skipped_total": "reason",

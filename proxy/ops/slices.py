@@ -1,4 +1,4 @@
-"""Compute in slices between which the event loop runs, or in the one thread for what cannot be divided."""
+"""Compute in slices between which the event loop runs; work that cannot be divided runs in one shared thread."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ async def in_slices(items: Iterable[T], clock: Callable[[], float] = time.perf_c
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return the result of `work` in a thread that all pages share.
 
-    Each thread that computes delays the event loop by up to Python's switch interval whenever it runs.
+    There is only one, because each computing thread delays the event loop by up to Python's switch interval.
     """
     return await asyncio.get_running_loop().run_in_executor(_thread, lambda: work(*args, **kwargs))

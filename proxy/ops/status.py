@@ -32,7 +32,7 @@ class RouteStatus:
 class Status:
     """One process. `revision` is that of the configuration in force; `problems` are those of the file on disk.
 
-    `limits` has every limit, `limits_reached` a sentence for each that is full or refused a request in the last minute.
+    `limits`: every limit. `limits_reached`: a sentence for each that is full, or refused a request in the last minute.
     """
 
     revision: str
@@ -47,7 +47,7 @@ class Status:
 
     @property
     def ready(self) -> bool:
-        """True if a backend is available. A refused file does not matter: the last good one is in force."""
+        """True if a backend is available. A refused file does not matter, because the last good one is in force."""
         return self.legacy or self.native
 
 
@@ -73,7 +73,7 @@ def describe(situation: ProcessView, *, legacy: bool) -> Status:
 
 
 def process_health(situation: ProcessView, wall: Callable[[], float] = time.time) -> ProcessHealth:
-    """Return the health of both backends as a process finds it, for the pages of the others."""
+    """Return the health of both backends as observed by a process, for the pages of the others."""
     problems, snapshots = situation.watcher.problems, situation.watcher.snapshots
     age = wall() - snapshots[-1].at if snapshots else -1.0
     return ProcessHealth(

@@ -1,1 +1,1 @@
-"""The migration board: the state of each group, what is next, what blocks it, and the problems. Pure."""
+"""The migration board: the state of each group, its next step, what blocks that, and the problems. Pure."""

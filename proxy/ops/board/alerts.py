@@ -21,7 +21,7 @@ SETTLE_TIME: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A problem: what it is, the details, the next action, and the page that shows more."""
+    """A problem: title, details, next action, and the page that shows more."""
 
     severity: Severity
     title: str
@@ -34,11 +34,11 @@ class Alert:
 class BackendsHealth:
     """The health of both backends and of the shared state, of all `processes`.
 
-    `legacy_reachable`: the process that answers connects to legacy. `legacy_down`, `native_stopped`, `native_failing`
-    count the processes whose circuit breaker is open, in which native does not run, or fails its health checks.
-    `legacy_failures` are counts of the last minute, by error code; `limits` has a sentence for each limit reached,
-    `refused` one for each other process whose file is refused, `revisions` are those in force. `revision_age` are the
-    seconds since the latest change of a revision, None where that is not known.
+    `legacy_reachable`: the process that answers can connect to legacy. `legacy_down`, `native_stopped`,
+    `native_failing`: the number of processes whose circuit breaker is open, in which native does not run, or fails its
+    health checks. `legacy_failures`: counts of the last minute by error code. `limits`: a sentence for each reached
+    limit. `refused`: a sentence for each other process whose file is refused. `revisions`: those in force.
+    `revision_age`: seconds since the latest change of a revision, None if unknown.
     """
 
     legacy_reachable: bool = True
@@ -56,13 +56,13 @@ class BackendsHealth:
 
     @property
     def different_files(self) -> bool:
-        """True if processes have different revisions in force, though all have had the time to apply the same."""
+        """True if processes have different revisions in force, although all have had the time to apply the same."""
         settled = self.revision_age is None or self.revision_age >= SETTLE_TIME
         return settled and len(set(self.revisions)) > 1
 
     @property
     def failing(self) -> int:
-        """The requests of the last minute that legacy did not answer, where those are most of its requests; else 0."""
+        """The requests of the last minute that legacy did not answer, if they are most of its requests; otherwise 0."""
         failures = sum((self.legacy_failures or {}).values())
         return failures if failures >= 5 and 2 * failures >= self.legacy_requests else 0
 
@@ -83,7 +83,7 @@ class BackendsHealth:
         return f"fails its health checks{self._within(self.native_failing)}" if self.native_failing else "started"
 
     def _within(self, number: int, preposition: str = "in") -> str:
-        """Return ` in 1 of 3 processes`; nothing if it is all of them."""
+        """Return ` in 1 of 3 processes`; an empty text for all of them."""
         return f" {preposition} {number} of {self.processes} processes" if number < self.processes else ""
 
 
@@ -95,7 +95,7 @@ def alerts(
     now: float,
     differences: Sequence[TrackedDifference] = (),
 ) -> tuple[Alert, ...]:
-    """Return all problems, the worst first. `differences` are those of the reports that were observed lately."""
+    """Return all problems, the worst first. `differences`: those of the reports that were observed recently."""
     every = [
         *(_rolled_back(line, now) for line in lines if line.cap is not None),
         *_refused(problems, revision),
@@ -200,7 +200,7 @@ def _page(line: GroupLine) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """The banner of all pages while any group is rolled back; of the latest rollback."""
+    """The banner of all pages while any group is rolled back, about the latest rollback."""
 
     groups: int
     actor: str
@@ -208,7 +208,7 @@ class Banner:
 
 
 def banner(caps: Sequence[Cap]) -> Banner | None:
-    """Return the banner of the groups with these caps; None if there are none."""
+    """Return the banner for the groups with these caps; None if there are none."""
     if not caps:
         return None
     latest = max(caps, key=lambda cap: cap.by.at)

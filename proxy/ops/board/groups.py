@@ -1,4 +1,4 @@
-"""The state of each group of routes on the migration board: what is next, when, and what blocks it. Pure.
+"""The state of each group of routes on the migration board: its next step, when, and what blocks it. Pure.
 
     not compared ─▶ comparing ─▶ clean ─▶ rolling out ─▶ done
                                     rolled back ◀─┘
@@ -28,7 +28,7 @@ MINIMUM: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class GroupFacts:
-    """The known facts of a group; its routes share `state`, `effective` and `progress`.
+    """The facts about a group; its routes share `state`, `effective` and `progress`.
 
     `summary` are the requests and comparisons of its routes in the reports' span, `evidence` those of the bake time.
     """
@@ -43,7 +43,7 @@ class GroupFacts:
 
     @property
     def leader(self) -> Route:
-        """The route that stands for the group: one that is not pinned, where there is one."""
+        """The route that represents the group, preferably one that is not pinned."""
         return next((route for route in self.routes if route.pin is None), self.routes[0])
 
 
@@ -160,7 +160,7 @@ def _needed(facts: GroupFacts, minimum: int) -> tuple[NeededEvidence, ...]:
 
 
 def _end(facts: GroupFacts, state: State, now: float) -> float | None:
-    """Return the earliest time at which native answers everything; None if the file does not plan it."""
+    """Return the earliest time at which native answers all callers; None if the file does not plan that."""
     rollout, progress = facts.leader.rollout, facts.progress
     if state == "done":
         return now

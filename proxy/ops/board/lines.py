@@ -32,9 +32,9 @@ class NeededEvidence:
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The next step of a group, and when it is due: `left` seconds from now, None if it has no time.
+    """The next step of a group, and its time: `left` seconds from now, or None.
 
-    `blocked` is the reason why it does not happen by itself; `problem` marks one that needs attention.
+    `blocked` is the reason why it does not happen automatically; `problem` marks one that needs attention.
     """
 
     action: str

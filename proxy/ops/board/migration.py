@@ -13,9 +13,9 @@ from proxy.ops.board.lines import STATES, GroupLine
 class Migration:
     """Progress of the migration. `traffic` is native's part of the requests at the shares in force, in percent.
 
-    It is None without requests; `requests` is their number. `routes` are those that native answers alone. `ends` is
-    the earliest end (seconds since the epoch) of the groups whose rollouts reach 100%, None if there is none;
-    `unplanned` are the groups without such a rollout, `waiting` those whose rollout does not continue by itself.
+    It is None without requests; `requests` is their number. `routes`: those that native answers alone. `ends`: the
+    earliest end (seconds since the epoch) of the groups whose rollouts reach 100%, or None. `unplanned`: the groups
+    without such a rollout. `waiting`: the groups whose rollout does not continue automatically.
     """
 
     traffic: float | None

@@ -1,1 +1,1 @@
-"""The ops pages, one area a module: each gathers a view, which is shown as a page or as JSON."""
+"""The ops pages, one area in each module, which builds a view that is shown as a page or as JSON."""

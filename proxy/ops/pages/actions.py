@@ -1,8 +1,8 @@
 """The actions on one route's share: promote, pause, resume, rollback, ack.
 
 Actions are POST requests with a `reason` and the hidden fields of the page's forms. The actor is the session's user; a
-client with the bearer token names it (`actor`). `version`, where given, is the version of the state that the page
-showed: an action on another version is refused. A page that refuses keeps what was entered.
+client with the bearer token names it (`actor`). `version`, if given, is the version of the state that the page showed:
+an action on another version is refused. The page of a refusal retains the entered values.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RouteActions:
-    """A route with its actions. `group` are the routes they act on; `lower`: shares of a rollback."""
+    """A route with its actions. `group`: the routes on which they act. `lower`: the shares for a rollback."""
 
     route: RouteNow
     group: tuple[str, ...]

@@ -28,7 +28,7 @@ from proxy.reports.triage import TrackedDifference
 from proxy.rollout.model import state_key
 
 SPAN: Final = 86_400.0
-"""Seconds of the reports whose requests and comparisons the board counts."""
+"""Length of the period, in seconds, in which the board counts requests and comparisons."""
 LISTED: Final = 50
 """Number of groups on the page; its JSON has all."""
 PERIOD: Final = 5
@@ -39,7 +39,7 @@ SORTS: Final[tuple[Sort, ...]] = ("problems", "name", "state", "share", "traffic
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The board. `query` and `sort` choose and order the groups `matching`; the numbers above them are of all groups.
+    """The board. `query` and `sort` choose and order the groups `matching`; all numbers above them are of all groups.
 
     `unavailable`: the reports cannot be read, and counts are this machine's since its start.
     """
@@ -109,7 +109,7 @@ def _view(
 
 
 def period(request: Request, seconds: int) -> int:
-    """Return the seconds between two refreshes; 0 where the URL stops them."""
+    """Return the seconds between two refreshes; 0 if the URL stops them."""
     return seconds if request.query_params.get("refresh") != "no" else 0
 
 
@@ -142,7 +142,7 @@ def _sum(summaries: Sequence[RouteSummary]) -> RouteSummary:
 
 
 def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers) -> BackendsHealth:
-    """Return the health of both backends as all processes find it."""
+    """Return the health of both backends as observed by all processes."""
     others = fleet.members[1:]
     every = [one.health for one in fleet.members]
     ages = [one.age + one.health.revision_age for one in fleet.members if one.health.revision_age is not None]
@@ -173,7 +173,7 @@ def has(line: GroupLine, query: str) -> bool:
 
 
 def ordered(lines: Iterable[GroupLine], sort: Sort) -> list[GroupLine]:
-    """Return the groups in an order; equal ones stay in that of the file."""
+    """Return the groups in an order; equal ones stay in the order of the file."""
     severities = {"bad": 0, "warn": 1, "": 2}
     keys: dict[Sort, Callable[[GroupLine], Any]] = {
         "problems": lambda line: (severities[line.severity], STATES.index(line.state)),

@@ -43,7 +43,7 @@ class ChangedLines:
 
 @dataclass(frozen=True, slots=True)
 class ConfigDifference:
-    """The difference of two texts. `masked`: a masked value has changed as well."""
+    """The difference of two texts. `masked`: a masked value has also changed."""
 
     lines: tuple[ChangedLines, ...]
     masked: bool
@@ -53,8 +53,9 @@ class ConfigDifference:
 class Configuration:
     """routing.yaml. `at`: since when the text is in force (seconds since the epoch); None in the first second.
 
-    `refused` are the lines near errors of the file on disk, none if it is in force or cannot be shown. `pending` is
-    the difference between that file and the text in force, `last` between that and the one before.
+    `refused`: the lines near errors of the file on disk; none if it is in force or cannot be shown. `pending`: the
+    difference between the text in force and that file. `last`: the difference between the previous text and the one in
+    force.
     """
 
     file: str

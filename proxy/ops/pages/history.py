@@ -71,7 +71,7 @@ class HistoryFilters:
 class History:
     """Entries of the history. `older` is the query of the next page; empty on the last.
 
-    `unknown` says that neither routing.yaml nor the history has the route of the filters; empty otherwise.
+    `unknown`: a message if neither routing.yaml nor the history has the route of the filters, otherwise empty.
     """
 
     filters: HistoryFilters

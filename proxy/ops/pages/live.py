@@ -1,7 +1,7 @@
 """The page of all routes now: shares, stages, both backends' numbers, guards.
 
-The numbers are those of all processes over the guard's window. A guard judges by those of its own process; the worst
-of all processes is shown.
+The numbers are those of all processes over the guard's window. A guard uses only those of its own process; the worst
+result of all processes is shown.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ LISTED: Final = 40
 PERIOD: Final = 5
 """Seconds between two refreshes of the page."""
 RECENT: Final = 4
-"""Number of slices of the window that the current request rate is the mean of."""
+"""Number of slices of the window for the mean that is the current request rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberNow:
-    """One process, `age` seconds ago; the first is the one that answers. `failing` are its routes whose guard fails."""
+    """One process, `age` seconds ago; the first is the one that answers. `failing`: its routes whose guard fails."""
 
     name: str
     age: float
@@ -54,8 +54,8 @@ class Live:
 
     `shared`: replicas have the same shares. `unreachable`: the shared state cannot be reached now.
     `rate` and `native_rate` are
-    requests per second of all routes, `capped` is the number of capped ones of `number`. `routes` are the first of
-    those `matching` the query.
+    requests per second of all routes; `capped` of `number` routes are capped. `routes` are the first of the `matching`
+    ones.
     """
 
     status: Status
@@ -120,7 +120,7 @@ async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, req
 
 
 def by_activity(routes: Iterable[RouteNow]) -> tuple[list[RouteNow], list[RouteNow]]:
-    """Return the routes with requests and one of each capped group, and all others, which the page lists in short."""
+    """Return the routes with requests or a capped group, and all others, which the page lists briefly."""
     active: list[RouteNow] = []
     idle: list[RouteNow] = []
     for route in sorted(routes, key=lambda route: not _has_requests(route)):

@@ -32,7 +32,7 @@ LISTED: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class RouteLine:
-    """A route. `route` is None if the file no longer has it, and for `-`: requests that match no route."""
+    """A route. `route` is None if the file no longer has it, and for `-` (requests that match no route)."""
 
     name: str
     route: RouteStatus | None
@@ -40,13 +40,13 @@ class RouteLine:
 
     @property
     def coverage(self) -> Coverage:
-        """Return how many of the requested comparisons were made."""
+        """Return the coverage of the requested comparisons."""
         return coverage_of(self.summary)
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The first of the routes `matching` the filters. `total` is of all routes, whatever the filters select.
+    """The first of the routes `matching` the filters. `total` is of all routes, regardless of the filters.
 
     `states` counts the differences of each route by state. With `unavailable` the numbers are this machine's since its
     start.
@@ -98,7 +98,7 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
 async def summaries(
     situation: ProcessView, span: Span, route: str | None = None, revision: str | None = None, *, trend: bool = True
 ) -> tuple[Sequence[RouteSummary], Unavailability | None]:
-    """Return the stored summaries of routes, else this machine's counts since its start."""
+    """Return the stored summaries of routes, or else this machine's counts since its start."""
     stored, unavailable = await read_reports(
         situation.database, lambda reports: reports.routes(span, route, revision, trend=trend)
     )

@@ -1,4 +1,4 @@
-"""The page of two revisions of native on a route: which differences are new, gone, or more and less frequent."""
+"""The page of two revisions of native on a route: differences that are new, gone, more or less frequent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proxy.reports.reader import ReportReader
 from proxy.reports.revisions import ReleaseComparison, compare_releases
 
 UNKNOWN: str = "unknown"
-"""Stands for comparisons whose revision is not known, in URLs."""
+"""The name, in URLs, of comparisons whose revision is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class ReleasesView:
 
 
 def releases(situation: ProcessView) -> Endpoint:
-    """Return the endpoint of the page. `before` and `after` in the URL name revisions, else the newest two."""
+    """Return the endpoint of the page. `before` and `after` in the URL name revisions; default: the newest two."""
 
     async def show(request: Request) -> Response:
         chosen, route = filters(request), request.path_params["route"]

@@ -1,4 +1,4 @@
-"""Access of pages to the stored reports, and the notices for when they are not available."""
+"""Access of pages to the stored reports, and the notices if they are not available."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNREACHABLE: Final = Unavailability(
 async def read_reports(
     database: Database | None, query: Callable[[ReportReader], Awaitable[_Result]]
 ) -> tuple[_Result | None, Unavailability | None]:
-    """Return the result of a query, or None and the reason why there is none."""
+    """Return the result of a query, or None and the reason."""
     if database is None:
         return None, NOT_STORED
     if not await database.is_reachable():

@@ -56,7 +56,7 @@ class RouteView:
 
     @property
     def coverage(self) -> Coverage:
-        """Return how many of the requested comparisons were made."""
+        """Return the coverage of the requested comparisons."""
         return coverage_of(self.summary)
 
     @property
@@ -124,7 +124,7 @@ async def _read(empty: RouteView, reports: ReportReader) -> RouteView:
 def _by_attention(
     fields: Sequence[FieldSummary], differences: Mapping[str, TrackedDifference]
 ) -> tuple[FieldSummary, ...]:
-    """Return fields by state, those that returned and the new ones first, else in the given order."""
+    """Return fields sorted by state, returned and new ones first; the order is otherwise unchanged."""
 
     def attention(one: FieldSummary) -> int:
         difference = differences.get(difference_id(one.route, one.field, one.kind))

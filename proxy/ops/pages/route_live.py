@@ -21,7 +21,7 @@ from proxy.rollout.model import HistoryQuery, state_key
 from proxy.runtime.database import DatabaseError
 
 CHARTED: Final = 200
-"""Changes that the chart of a share shows at most."""
+"""Maximum number of changes in the chart of a share."""
 
 
 @dataclass(frozen=True, slots=True)

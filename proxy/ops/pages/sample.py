@@ -17,9 +17,9 @@ from proxy.reports.side_by_side import SideBySideRow, only_near, rows
 
 @dataclass(frozen=True, slots=True)
 class SampleView:
-    """A sample. `rows` are both answers: those near a difference, or all of them (`whole`), also without a difference.
+    """A sample. `rows` are both answers: the rows near a difference, or all of them (`whole`).
 
-    `replaced` is the id of a removed sample of the same difference that was requested.
+    `replaced`: the id of the requested sample, if that was removed and this is one of the same difference.
     """
 
     sample: Sample
