@@ -21,11 +21,11 @@ from proxy.comparison.headers import joined
 from proxy.comparison.values import shape
 from proxy.comparison.volatile import match_volatile
 from proxy.contract.disclosure import HEADER_NAMES, FieldPolicy, media_name
-from proxy.contract.inference import TRANSPORT
 from proxy.contract.model import Operation
 from proxy.contract.payloads import media_type
 from proxy.contract.values import ContractViolation
 from proxy.gateway.patterns import METHODS
+from proxy.inference.operations import TRANSPORT
 from proxy.recordings import model
 from proxy.types import JSON, ValuePath
 

@@ -20,7 +20,7 @@ from proxy.cli.completion import complete_routes
 from proxy.cli.database_options import DatabaseOptions, database_options, run_query
 from proxy.cli.param_types import DurationParam
 from proxy.cli.recordings_target import recordings_target
-from proxy.contract.editing import write_whole
+from proxy.inference.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
 from proxy.types import JSON
 from proxy.wording import counted, did_you_mean

@@ -17,13 +17,13 @@ from proxy.cli.shared_options import since_option
 from proxy.config.loading import load as load_routing
 from proxy.config.problems import ConfigError
 from proxy.contract.bundle import load_divergences
-from proxy.contract.checking import ObservedOperation, coverage, violations_of, with_live_counts
-from proxy.contract.editing import Files
 from proxy.contract.faults import ContractError
-from proxy.contract.merging import merge
 from proxy.contract.model import Contract
 from proxy.contract.reading import load
-from proxy.contract.samples import joined, learned, observe, routed
+from proxy.inference.checking import ObservedOperation, coverage, violations_of, with_live_counts
+from proxy.inference.editing import Files
+from proxy.inference.merging import merge
+from proxy.inference.samples import joined, learned, observe, routed
 from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings
 from proxy.reports.models import Span

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from proxy.contract.checking import CoverageRow
+from proxy.inference.checking import CoverageRow
 from proxy.wording import counted
 
 

@@ -138,11 +138,11 @@ def _copied(source: Path, target: Path, *, force: bool) -> Iterator[str]:
 
 def _from_recordings(recordings: Path, own: Path) -> Source:
     """Infer the contract from recordings if there is none, and return its endpoints."""
-    from proxy.contract.editing import Files
     from proxy.contract.faults import ContractError
-    from proxy.contract.merging import merge
     from proxy.contract.reading import load
-    from proxy.contract.samples import learned, observe
+    from proxy.inference.editing import Files
+    from proxy.inference.merging import merge
+    from proxy.inference.samples import learned, observe
     from proxy.recordings import model
 
     file = own / CONTRACT_NAME

@@ -11,7 +11,7 @@ import click
 from proxy.cli.played_service import PlayedService, progress_bar, service_options
 from proxy.cli.recordings_target import recordings_target
 from proxy.cli.unusable import UNUSABLE
-from proxy.contract.editing import write_whole
+from proxy.inference.editing import write_whole
 from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings
 from proxy.recordings.recorder import OnStep, Recorder, Script, encode_recordings, read_scripts

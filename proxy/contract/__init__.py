@@ -1,1 +1,1 @@
-"""OpenAPI contracts: read with line numbers, inferred from recordings, checked against answers."""
+"""OpenAPI contracts: read with line numbers, and checked against answers."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from proxy.contract.checking import CoverageRow, coverage
 from proxy.contract.model import Contract, Operation
 from proxy.fuzz.execution import Execution
+from proxy.inference.checking import CoverageRow, coverage
 from proxy.recordings.model import Recordings
 
 

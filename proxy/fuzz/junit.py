@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from proxy.contract.checking import CoverageRow
 from proxy.fuzz.search import Finding
+from proxy.inference.checking import CoverageRow
 
 _UNPRINTABLE: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli.main import main
-from proxy.contract.checking import coverage, violations_of
 from proxy.contract.reading import load
+from proxy.inference.checking import coverage, violations_of
 from proxy.recordings import model
 from tests.support.shipped import ROUTING
 

@@ -15,9 +15,9 @@ from rich.console import Console
 from proxy.cli.main import main
 from proxy.cli.report_tables import sample_account
 from proxy.contract.bundle import ContractBundle
-from proxy.contract.checking import ObservedOperation, coverage, with_live_counts
 from proxy.contract.divergences import Divergence
 from proxy.contract.reading import load
+from proxy.inference.checking import ObservedOperation, coverage, with_live_counts
 from proxy.recordings.model import Recordings
 from proxy.reports.models import (
     DivergenceSummary,

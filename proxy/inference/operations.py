@@ -8,10 +8,10 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
 
-from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
-from proxy.contract.samples import Observed, ObservedSample
 from proxy.gateway.patterns import Parameter, Pattern
+from proxy.inference.inferred_schema import InferredSchema
+from proxy.inference.samples import Observed, ObservedSample
 from proxy.types import JSON
 
 TRANSPORT: Final = frozenset(

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.comparison.answers import DecodedAnswer
-from proxy.contract.checking import violations_of
-from proxy.contract.editing import Files, write_whole
 from proxy.contract.faults import ContractError
-from proxy.contract.inferred_schema import InferredSchema
-from proxy.contract.merging import merge
 from proxy.contract.model import Contract
 from proxy.contract.reading import load
-from proxy.contract.samples import joined, learned, observe, routed
 from proxy.contract.schemas import Schema
-from proxy.contract.widening import widen
 from proxy.gateway.patterns import Pattern
+from proxy.inference.checking import violations_of
+from proxy.inference.editing import Files, write_whole
+from proxy.inference.inferred_schema import InferredSchema
+from proxy.inference.merging import merge
+from proxy.inference.samples import joined, learned, observe, routed
+from proxy.inference.widening import widen
 from proxy.recordings.model import (
     RecordedConnection,
     RecordedConversation,

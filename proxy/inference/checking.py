@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from proxy.contract.model import OTHERWISE, Contract, Operation
 from proxy.contract.payloads import media_type
-from proxy.contract.samples import ObservedSample, samples
 from proxy.contract.values import ContractViolation
 from proxy.gateway.patterns import WEBSOCKET
+from proxy.inference.samples import ObservedSample, samples
 from proxy.recordings.model import OPEN, Recordings
 from proxy.types import JSON
 

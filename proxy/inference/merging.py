@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from proxy.contract import inference
-from proxy.contract.editing import Files, NodeSlot, written
-from proxy.contract.inference import Field, ObservedAnswer, ObservedRequest
-from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.model import OTHERWISE
-from proxy.contract.samples import Observed
-from proxy.contract.widening import widen
 from proxy.gateway.patterns import WEBSOCKET, Pattern, PatternError
+from proxy.inference import operations
+from proxy.inference.editing import Files, NodeSlot, written
+from proxy.inference.inferred_schema import InferredSchema
+from proxy.inference.operations import Field, ObservedAnswer, ObservedRequest
+from proxy.inference.samples import Observed
+from proxy.inference.widening import widen
 from proxy.types import JSON
 
 _RESERVED: Final = ("openapi", "divergences")
@@ -32,7 +32,7 @@ def merge(files: Files, everything: list[Observed], title: str = "Recorded servi
         main.put("openapi", "3.1.1")
         main.put("info", {"title": title, "version": "1"})
     main.make("paths")
-    merging = _Merging(main, inference.header_values(everything))
+    merging = _Merging(main, operations.header_values(everything))
     return [change for observed in everything for change in merging.operation(observed)]
 
 
@@ -65,7 +65,7 @@ class _Merging:
             yield from self._answers(slot, observed, operation.name)
 
     def _request(self, path: NodeSlot, slot: NodeSlot, observed: Observed) -> Iterator[str]:
-        observed_request, name = inference.request(observed), observed.operation.name
+        observed_request, name = operations.request(observed), observed.operation.name
         new = "responses" not in slot
         yield from _merge_parameters(path, slot, observed, observed_request)
         if new and observed_request.bearer:
@@ -74,7 +74,7 @@ class _Merging:
             schemes.node.setdefault("bearer", written(_BEARER))
         if "requestBody" not in slot and observed_request.media:
             optional: dict[str, JSON] = {} if new else {"required": False}
-            slot.put("requestBody", {**inference.describe_body(observed_request), **optional})
+            slot.put("requestBody", {**operations.describe_body(observed_request), **optional})
             return
         body = slot.get("requestBody")
         if body is not None:
@@ -85,10 +85,10 @@ class _Merging:
 
     def _answers(self, slot: NodeSlot, observed: Observed, name: str) -> Iterator[str]:
         responses = slot.make("responses")
-        for status, answer in inference.answers(observed).items():
+        for status, answer in operations.answers(observed).items():
             there = responses.get(status)
             if there is None:
-                responses.put(status, inference.describe_answer(status, answer))
+                responses.put(status, operations.describe_answer(status, answer))
                 self._describe_headers(responses.make(status), answer.headers)
                 yield f"added {name} {status}"
             else:
@@ -100,7 +100,7 @@ class _Merging:
         new = {called: one for called, one in answer.headers.items() if called not in declared}
         for called, header in new.items():
             header.absent += 1  # earlier samples did not have the header
-            yield f"added {name} {inference.title(called)}"
+            yield f"added {name} {operations.title(called)}"
         self._describe_headers(there, new)
         for called, written_as in declared.items():
             yield from _merge_header(there.make("headers"), written_as, answer.headers.get(called), name)
@@ -112,7 +112,7 @@ class _Merging:
         The first of each name is shared under `components`, since answers mostly have the same ones.
         """
         for called, header in sorted(headers.items()):
-            described, name = inference.describe_header(header, self._headers[called]), inference.title(called)
+            described, name = operations.describe_header(header, self._headers[called]), operations.title(called)
             shared = self._main.make("components").make("headers")
             shared.node.setdefault(name, written(described))
             alike = shared.make(name).node == described
@@ -157,10 +157,10 @@ def _shape(template: str) -> object:
 
 def _merge_frames(slot: NodeSlot, observed: Observed) -> Iterator[str]:
     frames = slot.make("x-frames")
-    for direction, shape in inference.frames(observed).items():
+    for direction, shape in operations.frames(observed).items():
         yield from _merge_schema(frames, direction, shape, f"{observed.operation.name} {direction}")
     if "101" not in slot.make("responses"):
-        slot.make("responses").put("101", {"description": inference.phrase("101")})
+        slot.make("responses").put("101", {"description": operations.phrase("101")})
 
 
 def _merge_parameters(
@@ -188,7 +188,7 @@ def _merge_parameter(
 ) -> Iterator[str]:
     if there is None:
         slot.node.setdefault("parameters", []).append(
-            written(inference.describe_parameter(location, called, parameter))
+            written(operations.describe_parameter(location, called, parameter))
         )
         return
     if location != "path" and there.node.get("required") and not parameter.required:

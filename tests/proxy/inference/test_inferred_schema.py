@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.contract.inferred_schema import InferredSchema, merged
 from proxy.contract.schemas import Schema
+from proxy.inference.inferred_schema import InferredSchema, merged
 from proxy.types import JSON
 from tests.support.json_values import ID, OTHER_ID, VALUES
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableSequence
 from typing import Final
 
-from proxy.contract.editing import NodeSlot, written
-from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.schemas import FORMATS
+from proxy.inference.editing import NodeSlot, written
+from proxy.inference.inferred_schema import InferredSchema
 
 _RULES: Final = ("type", "enum", "const", "format", "properties", "required", "items", "additionalProperties")
 _OPAQUE: Final = ("allOf", "anyOf", "oneOf", "not", "if")  # written by people: not changed
