@@ -62,6 +62,10 @@ conformance: $(STAMP)  ## write docs/conformance.md: every HTTP case through the
 chaos: $(STAMP) $(MODULES)  ## write docs/chaos.md: attacks with figures and bounds; ATTACKS="WORD …" selects some
 	$(BIN)/python -m tests.chaos $(ATTACKS)
 
+.PHONY: pictures
+pictures: $(STAMP)  ## take the pictures of the ops pages in docs/; needs a Chromium
+	$(BIN)/python -m tests.browser.pictures
+
 bench: $(STAMP) $(MODULES) $(PEERS)  ## measure the gateway beside its peers; needs wrk and nginx
 	$(BIN)/python -m bench
 

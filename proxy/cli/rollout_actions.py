@@ -205,4 +205,6 @@ def _describe(route: Route, state: RouteState) -> str:
         left = show_duration(float(max(1, round(state.cap.until - change.by.at))))
         return f"{route.domain}: acknowledged; stays at {show_share(change.after)} until it has cooled down, for {left}"
     text = f"{route.domain}: {LABELS[change.kind]}, {change.movement}"
-    return f"{text}; native keeps that share until `resume`, unless the guard caps it" if state.paused else text
+    if change.kind == "pause":
+        return f"{text}; native keeps that share until `resume`, unless the guard caps it"
+    return f"{text}; the rollout is paused" if state.paused else text

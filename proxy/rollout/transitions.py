@@ -109,10 +109,16 @@ def roll_back(route: Route, state: RouteState, share: BasisPoints, by: Attributi
     if route.pin is not None:
         raise Refused(f"{route.domain} is pinned to {route.pin} in the file, which takes precedence over every share")
     now_at = effective(route, state, read=True)
-    would_start = route.rollout is not None and state.stage is None and state.cap is None
-    if not would_start and not lowers(route, state, share):
+    if not lowers(route, state, share) and not (share <= now_at.share and _rises_by_itself(route, state)):
         raise Refused(f"{route.domain} is at {show_share(now_at.share)} already: {now_at.reason}")
     return _with_cap(route, state, share, "rollback", by, 0.0)
+
+
+def _rises_by_itself(route: Route, state: RouteState) -> bool:
+    """Return True where a rollout is to start, or a cap is removed once its cooldown has passed."""
+    if state.cap is not None:
+        return state.cap.acknowledged is not None
+    return route.rollout is not None and state.stage is None
 
 
 def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bool) -> RouteState:

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 from demo.ports import free_port
+from proxy.config.loading import parse
+from proxy.config.models import Config
 from proxy.rollout.store import Store
 from tests.support.ops_server import Served, Stage, serve_a_minute, stage
 from tests.support.waiting import HANG_TIMEOUT
@@ -38,6 +40,11 @@ def routing(groups: dict[str, int]) -> str:
     ]
     head = [f"legacy: {{url: 'http://127.0.0.1:{free_port()}'}}", "native: tests.nowhere:app"]
     return "\n".join([*head, "ops: {hosts: [testserver]}", "groups:", *settings, "routes:", *routes, ""])
+
+
+def board_config() -> Config:
+    """Return the configuration of the 28 routes."""
+    return parse(routing(GROUPS), {})
 
 
 async def board_stage(directory: Path, groups: dict[str, int] | None = None, store: Store | None = None) -> Stage:

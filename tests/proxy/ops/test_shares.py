@@ -306,6 +306,8 @@ def test_route_pages_show_the_share_over_time(machine: TestClient) -> None:
     assert "10% from" in page
     assert "promoted by Grace: all quiet since Monday" in unescape(page)
     assert page.count('class="stage"') == 4
+    capped = machine.get("/routes/notes.create/live").text
+    assert re.search(r'<rect class="capped" [^>]*y="0" [^>]*height="24"', capped)  # visible also at 0%
     for path in ("", "/live", "/actions", "/history"):
         assert f'href="/routes/prompts.list{path}"' in page
         assert machine.get(f"/routes/prompts.list{path}").status_code == 200

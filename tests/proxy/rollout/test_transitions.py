@@ -187,6 +187,20 @@ def test_rollback_before_the_start_prevents_the_start_only() -> None:
     assert (lifted.cap, lifted.stage, share(route(), lifted)) == (None, None, 0)
 
 
+def test_rollback_takes_over_an_acknowledged_cap() -> None:
+    capped = guard_failed(route(), at(5000), "errors", 100.0)
+    assert capped is not None
+    with pytest.raises(Refused, match="at 0% already"):
+        roll_back(route(), capped, ZERO, by())
+    acknowledged = acknowledge(route(), capped, by(200.0), at_once=False)
+    state = roll_back(route(), acknowledged, ZERO, by(300.0))
+    assert release_if_due(route(), state, 10_000.0) is None
+    assert state.cap is not None
+    assert (state.cap.by.actor, share(route(), state)) == ("amara", 0)
+    with pytest.raises(Refused, match="at 0% already"):
+        roll_back(route(), acknowledged, BasisPoints(1000), by(300.0))  # never raises a share
+
+
 def test_routes_without_rollout_or_cap_refuse_the_actions() -> None:
     for asked in (promote, pause):
         with pytest.raises(Refused, match="no rollout"):
