@@ -40,13 +40,17 @@ _TIMEOUT: Final = 30.0
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a stage's bake time, of the guard's window and of the wait at the cap, and requests per second."""
+    """Seconds of a stage's bake time, of the guard's window and of the wait at the cap, and requests per second.
+
+    `shadow`: the shadow share. A rollout with a shadow is promoted only after comparisons, which a busy machine delays.
+    """
 
     bake_time: float = 6.0
     window: float = 6.0
     at_cap: float = 20.0
     rate: float = 120.0
     stages: str = "1%, 10%, 25%, 50%, 75%, 100%"
+    shadow: str = "20%"
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ routes:
   - name: prompts.list
     match: GET /api/prompts
     revision: "{revision}"
-    shadow: 20%
+    shadow: {pace.shadow}
     guard: {{window: {pace.window}s, minimum: 20, min_callers: 1, cooldown: 5s}}
     rollout: {{stages: [{pace.stages}], bake_time: {pace.bake_time}s, minimum: 5}}
 """

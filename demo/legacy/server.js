@@ -1,5 +1,5 @@
 // Keeps one worker running. An unhandled rejection ends the worker, as it ends the real service, and the next
-// worker listens on its port. A worker that ends before it listens is not replaced.
+// worker listens on its port. A worker that ends before it listens is not replaced. Its time zone is UTC on any machine.
 const path = require("path");
 const { fork } = require("child_process");
 
@@ -11,7 +11,7 @@ let announced = false;
 
 function start() {
   let listening = false;
-  worker = fork(WORKER, { env: { ...process.env, PORT: port } });
+  worker = fork(WORKER, { env: { ...process.env, TZ: "UTC", PORT: port } });
   worker.on("message", (message) => {
     listening = true;
     port = message.port;

@@ -24,7 +24,8 @@ from tests.support.sockets import serving
 
 @pytest.mark.slow  # tests/proxy/rollout has each step
 def test_bad_release_is_rolled_back_and_can_be_released_again(mongodb_url: str, tmp_path: Path) -> None:
-    scenario = Scenario(tmp_path, Pace(bake_time=1.5, window=6.0, at_cap=0.5, rate=80.0, stages="25%, 100%"))
+    pace = Pace(bake_time=1.5, window=6.0, at_cap=0.5, rate=40.0, stages="25%, 100%", shadow="0%")
+    scenario = Scenario(tmp_path, pace)
     told = io.StringIO()
     ports = Ports(*(free_port() for _ in range(6)))
     console = Console(file=told, width=200)

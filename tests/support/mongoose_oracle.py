@@ -28,7 +28,7 @@ class Oracle:
     def __init__(self) -> None:
         self._node = subprocess.Popen(
             ["node", str(HERE / "mongoose_oracle.js")],
-            env={**os.environ, "NODE_PATH": str(MODULES), "NODE_ENV": "production"},
+            env={**os.environ, "NODE_PATH": str(MODULES), "NODE_ENV": "production", "TZ": "UTC"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

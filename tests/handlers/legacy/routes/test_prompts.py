@@ -154,6 +154,7 @@ async def test_prompt_links_to_its_transcript(duel: Differential, used: object, 
 
 async def test_change_sets_name_text_and_flag_only(native: Backend) -> None:
     headers = {"authorization": f"Bearer {token_of({'userID': str(AMARA_ID)})}"}
+    native.database["prompts"].delete_many({})
     native.database["prompts"].insert_one(prompt(MINE, AMARA_ID, 1))
     given = {"prompt_name": "new", "is_shareable": "yes", "is_deleted": True, "clinician": KNOWN_ID, "__v": 9}
     body = {**given, "$set": {"prompt_text": "x"}, "$unset": {"prompt_text": 1}, "transcript_ids": [KNOWN_ID]}
