@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison.values import compare_values
+from proxy.comparison.values import compare_values, is_fully_ignored
 from proxy.contract.values import Hints
-from proxy.types import JSON
+from proxy.types import JSON, ValuePath
 
 TEXTS: Final = st.sampled_from(
     [
@@ -48,3 +49,36 @@ def test_changed_texts_are_one_difference_each(pair: tuple[JSON, JSON]) -> None:
         return
     names = [name for name, item in pair[0].items() if item != pair[1][name] or type(item) is not type(pair[1][name])]  # type: ignore[index,call-overload]
     assert [one.location for one in compare_values(*pair).differences] == [f"body.{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("value", "ignored", "expected"),
+    [
+        ({"a": 1}, {("body",)}, True),
+        ({"a": 1}, {("body", "a")}, True),
+        ({"a": {"b": [1, 2]}}, {("body", "a", "b")}, True),
+        ({"a": {"b": [1, 2]}}, {("body", "a", "b", 0)}, True),
+        ({"a": 1, "b": 2}, {("body", "a"), ("body", "b")}, True),
+        ({"a": 1, "b": 2}, {("body", "a")}, False),
+        ({"a": 1, "b": 2}, {("body", "b")}, False),
+        ({"a": {}}, {("body", "b")}, False),
+        ({"a": []}, {("body", "a", 0)}, False),
+        ({}, {("body", "a")}, False),
+        ("text", {("body", "a")}, False),
+    ],
+)
+def test_value_is_ignored_where_rules_cover_all_of_it(value: JSON, ignored: set[ValuePath], expected: bool) -> None:
+    assert is_fully_ignored(value, lambda path: Hints("ignore") if path in ignored else Hints()) is expected
+
+
+@pytest.mark.parametrize(("native", "hidden"), [(1, []), (2, [("body", "a")])])
+def test_ignored_field_is_hidden_only_where_it_differs(native: int, hidden: list[ValuePath]) -> None:
+    found = compare_values({"a": 1}, {"a": native}, hints=lambda path: Hints("ignore" if path[1:] else None))
+    assert (found.differences, found.hidden) == ([], hidden)
+
+
+@pytest.mark.parametrize("rule", ["unordered", None])
+def test_rule_for_arrays_leaves_a_text_to_the_mode(rule: Any) -> None:
+    one, other = {"a": "64b7f0f0f0f0f0f0f0f0f0f0"}, {"a": "64b7f0f0f0f0f0f0f0f0f0f1"}
+    found = compare_values(one, other, hints=lambda path: Hints(rule), by_role=True)
+    assert not found.differences

@@ -279,3 +279,9 @@ def test_shadow_samples_whole_callers_from_the_top(key: str, share: int) -> None
     assert place is not None
     assert is_shadowed(each, place) == (place >= FULL - share)
     assert is_shadowed(each, None) == (share == FULL)
+
+
+@pytest.mark.parametrize("share", [0, 1, 2500, 9999, FULL])
+def test_shadow_share_is_its_number_of_buckets(share: int) -> None:
+    each = route(2500, shadow={"share": share})
+    assert [number for number in range(FULL) if is_shadowed(each, number)] == list(range(FULL - share, FULL))

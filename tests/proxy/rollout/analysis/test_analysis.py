@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.route_models import Guard
-from proxy.rollout.analysis.analysis import Analysis, MetricResult, analyse, exceeding
+from proxy.rollout.analysis.analysis import Analysis, MetricResult, analyse, exceeding, slow_limit
 from proxy.rollout.analysis.callers import FailureRatio
-from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket
+from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket, edge
 
 GUARD = Guard.model_validate({"error_rate": "5%", "server_errors": "1%", "latency": "2x", "minimum": "50"})
 
@@ -53,6 +53,26 @@ def test_small_sample_of_legacy_does_not_excuse_native() -> None:
     assert outcomes(tally(1000, 300), tally(49, 15))["errors"] == "fail"
 
 
+@pytest.mark.parametrize(("legacy", "outcome"), [(FailureRatio(15, 49), "fail"), (FailureRatio(15, 50), "pass")])
+@pytest.mark.parametrize("tested", [True, False])
+def test_legacy_is_compared_from_the_minimum_on(legacy: FailureRatio, outcome: str, tested: bool) -> None:
+    native = FailureRatio(300, 1000)
+    found = exceeding("errors", native, legacy, 0.05, 50, (native, legacy) if tested else None)
+    assert found.outcome == outcome
+    assert (found.legacy is None) == (outcome == "fail")
+
+
+def test_window_of_legacy_precedes_the_baseline() -> None:
+    baseline = tally(400)
+    assert outcomes(tally(1000, 100), tally(50, 5), baseline)["errors"] == "pass"
+    assert outcomes(tally(1000, 100), tally(49, 5), baseline)["errors"] == "fail"
+
+
+def test_ratio_at_the_limit_passes() -> None:
+    assert exceeding("errors", FailureRatio(5, 100), None, 0.05, 50).outcome == "pass"
+    assert exceeding("errors", FailureRatio(5, 50), FailureRatio(5, 100), 0.05, 50).outcome == "pass"
+
+
 def test_full_share_uses_the_baseline_of_legacy() -> None:
     assert outcomes(tally(1000, 100), None, tally(400, 40))["errors"] == "pass"
     assert outcomes(tally(1000, 300), None, tally(400, 40))["errors"] == "fail"
@@ -80,6 +100,18 @@ def test_slow_native_fails_unless_legacy_has_the_same_tail() -> None:
 def test_latency_without_legacys_is_unknown() -> None:
     assert outcomes(tally(200, 0, 0, 9.0), tally(200))["latency"] == "unknown"
     assert outcomes(tally(200, 0, 0, 9.0), None, tally(200, 0, 0, 0.1))["latency"] == "fail"
+
+
+def test_latency_is_compared_with_the_tail_of_legacy() -> None:
+    spread = [0.01] * 9 + [1.0]
+    limit = slow_limit(tally(50, 0, 0, *spread), GUARD)
+    assert limit == 2 * edge(bucket(1.0))
+    assert slow_limit(tally(49, 0, 0, *spread), GUARD) is None
+    window = WindowBucket(tally(50, 0, 0, *spread), tally(50, 0, 0, *spread))
+    latency = analyse(GUARD, window, None, healthy=True).findings[-1]
+    assert (latency.outcome, latency.limit, latency.native) == ("pass", limit, edge(bucket(1.0)))
+    early = analyse(GUARD, WindowBucket(window.legacy, tally(49, 0, 0, *spread)), None, healthy=True).findings[-1]
+    assert (early.outcome, early.native, early.legacy) == ("unknown", edge(bucket(1.0)), edge(bucket(1.0)))
 
 
 def test_mismatches_count_where_a_limit_is_set() -> None:
@@ -123,6 +155,7 @@ def test_failed_analysis_has_its_figures() -> None:
             MetricResult("latency", "unknown", native=1.5, requests=7),
             "p95 1.5 s of 7 (too few requests of legacy to compare with)",
         ),
+        (MetricResult("latency", "pass", 1.0, 0.9994, 1.0, 7), "p95 999 ms of 7 (legacy 1 s, limit 1 s)"),
         (MetricResult("mismatch", "pass", 0.001, 0.0, None, 1200), "mismatches 0% of 1,200 (limit 0.1%)"),
     ],
 )
@@ -138,6 +171,8 @@ def test_few_failures_suffice_where_legacy_has_none() -> None:
         for legacy in (FailureRatio(0, 2250), FailureRatio(22, 2250), None)
     ]
     assert outcomes == ["fail", "unknown", "unknown"]
+    few = exceeding("server_errors", FailureRatio(5, 100), FailureRatio(0, 600), 0.01, 50)  # p = 0.0034 and 0.00006
+    assert few.outcome == "unknown"
 
 
 @given(st.integers(0, 2000), st.integers(0, 2000), st.data())
@@ -178,6 +213,7 @@ def test_false_alarms_are_rare_and_faults_are_found(usual: float, legacy: Failur
     [
         (0, 500, {}),
         (20, 500, {"dependencies": "pass"}),
+        (25, 475, {"dependencies": "pass"}),
         (200, 500, {"dependencies": "unknown"}),
         (400, 10, {"dependencies": "fail"}),
         (40, 0, {"dependencies": "unknown"}),

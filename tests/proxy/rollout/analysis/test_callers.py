@@ -31,8 +31,15 @@ class Traffic:
         self.random = random.Random(seed)
         self.now = 0.0
 
-    def serve(self, status: int, caller: int | None, backend: str = "native", head: float = 0.01) -> None:
-        values = {"backend": backend, "status": status, "caller": caller, "head": head}
+    def serve(
+        self,
+        status: int,
+        caller: int | None,
+        backend: str = "native",
+        head: float = 0.01,
+        dependency: str | None = None,
+    ) -> None:
+        values = {"backend": backend, "status": status, "caller": caller, "head": head, "dependency": dependency}
         self.registry(RequestRecord(**{**{name: getattr(SERVED, name) for name in SERVED.__slots__}, **values}))
 
     def second(self) -> Analysis:
@@ -66,6 +73,18 @@ def test_min_callers_must_fail_for_a_trigger(failing: int, status: int) -> None:
         for _ in range(60):
             traffic.serve(status, caller)
     assert (traffic.second().outcome == "fail") is (failing >= 3)
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_min_callers_must_meet_a_mismatch_or_a_dependency(failing: int) -> None:
+    traffic = Traffic(Guard.model_validate({"min_callers": "3", "mismatch": "1%"}))
+    for caller in range(failing):
+        for _ in range(60):
+            traffic.serve(503, caller, dependency="model")
+            traffic.registry.compared(ComparisonRecord("a", "legacy", "mismatch", caller=caller))
+    outcomes = {finding.trigger: finding.outcome for finding in traffic.second().findings}
+    assert ((outcomes["dependencies"], outcomes["mismatch"]) == ("fail", "fail")) is (failing >= 3)
+    assert ("fail" in outcomes.values()) is (failing >= 3)
 
 
 def test_one_caller_suffices_as_the_minimum() -> None:
