@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Final
 
@@ -20,6 +19,7 @@ from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.exchange import Exchange, Outcome
 from proxy.comparison.headers import HeaderComparison
 from proxy.comparison.modes import READ, Mode
+from proxy.comparison.spelling import http_date
 from proxy.comparison.values import HintsAt, TooDeepError, ValueFindings, compare_values, is_fully_ignored, shape
 from proxy.comparison.verdicts import Difference, LocatedValue, Reason, Verdict, grade, skipped
 from proxy.comparison.volatile import mask
@@ -271,10 +271,8 @@ def _clock(exchange: Exchange) -> int | None:
     """Return the time of an answer by its backend's clock in ms, from the `Date` header; None without one."""
     for name, value in exchange.headers:
         if name == b"date":
-            try:
-                return int(parsedate_to_datetime(value.decode("latin-1")).timestamp() * 1000) + 500
-            except (ValueError, TypeError, OverflowError):
-                return None
+            date = http_date(value.decode("latin-1"))
+            return int(date.timestamp() * 1000) + 500 if date is not None else None
     return None
 
 

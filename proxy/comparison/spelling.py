@@ -66,6 +66,15 @@ def moment_of(text: str) -> datetime | None:
         return None
 
 
+def http_date(text: str) -> datetime | None:
+    """Return the time of an HTTP date, in UTC without a zone (RFC 9110 §5.6.7); None for other texts."""
+    try:
+        parsed = parsedate_to_datetime(text)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return parsed.replace(tzinfo=parsed.tzinfo or UTC)
+
+
 def _parse(text: str) -> datetime | None:
     if _ISO_DATE.fullmatch(text):
         return datetime.fromisoformat(text.upper().replace(" UTC", "Z").replace("UTC", "Z").replace(" +", "+"))

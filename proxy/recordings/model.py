@@ -11,13 +11,13 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar, cast
 
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.exchange import Outcome
+from proxy.comparison.spelling import http_date
 from proxy.comparison.volatile import timestamps
 from proxy.types import JSON
 
@@ -286,10 +286,8 @@ def _recorded_at(steps: JSON) -> int | None:
     answers = [step.get("response") for step in _list(steps) if isinstance(step, dict)]
     headers = [answer.get("headers") for answer in answers if isinstance(answer, dict)]
     dates = [value for each in headers if isinstance(each, dict) and isinstance(value := each.get("date"), str)]
-    try:
-        return int(parsedate_to_datetime(dates[-1]).timestamp() * 1000) if dates else None
-    except (ValueError, OverflowError):
-        return None
+    date = http_date(dates[-1]) if dates else None
+    return int(date.timestamp() * 1000) if date is not None else None
 
 
 def _moment(value: JSON, before: JSON = None) -> int | None:

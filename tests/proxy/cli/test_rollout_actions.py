@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def test_cooling_cap_reports_the_remaining_time(file: Path, mongodb_url: str) ->
     route = parse(file.read_text(), {}).routes[1]
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         hello = client.admin.command("hello")
-        capped = guard_failed(route, initial_state(route), "errors", hello["localTime"].timestamp())
+        now = hello["localTime"].replace(tzinfo=UTC).timestamp()
+        capped = guard_failed(route, initial_state(route), "errors", now)
         assert capped is not None
         client[DATABASE]["states"].insert_one(capped.document())
     told = run(file, "ack", "notes.create").stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -62,7 +62,7 @@ def test_json_starts_at_the_present_stage_of_one_route(file: Path) -> None:
     assert [(each["route"], each["stage"]) for each in told] == [("b", 5.0), ("b", 100.0)]
     first, second = (datetime.fromisoformat(each["at"]) for each in told)
     assert second - first == timedelta(hours=12)
-    assert abs(first.timestamp() - datetime.now().timestamp()) < 60
+    assert abs(first.timestamp() - datetime.now(UTC).timestamp()) < 60
 
 
 def test_route_without_a_rollout_has_no_schedule(file: Path) -> None:
