@@ -73,7 +73,8 @@ async def exchange(origin: Origin, request: RecordedRequest, timeout: float) -> 
         return DecodedAnswer("hang")
     finally:
         sending.cancel()
-        transport.abort()
+        if not reception.disconnected:  # CPython 3.11 raises AttributeError for a transport that flushed and closed
+            transport.abort()
 
 
 def serialise(origin: Origin, request: RecordedRequest) -> bytes:
@@ -116,6 +117,7 @@ class _Reception(asyncio.Protocol):
         self.answer: asyncio.Future[DecodedAnswer] = asyncio.get_running_loop().create_future()
         self.writable = asyncio.Event()
         self.writable.set()
+        self.disconnected = False
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LINE_LIMIT)
         parsed_as = "HEAD" if method == "HEAD" else "GET"
         self._parser.send(h11.Request(method=parsed_as, target="/", headers=[("host", "-")]))
@@ -133,6 +135,7 @@ class _Reception(asyncio.Protocol):
         self._take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.disconnected = True
         self._take(b"")
         self._finish(DecodedAnswer("reset"))
 

@@ -202,7 +202,7 @@ class WebSocketProtocol(asyncio.Protocol):
         except PeerGone:
             pass
         except asyncio.CancelledError:  # the graceful shutdown has timed out
-            self._transport.abort()
+            self._abort()
             raise
         except Exception as error:
             if not isinstance(error, Failure):
@@ -328,4 +328,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _close_refused(self) -> None:
         self._transport.close()
-        self._loop.call_later(REFUSAL_LINGER, self._transport.abort)
+        self._loop.call_later(REFUSAL_LINGER, self._abort)
+
+    def _abort(self) -> None:
+        if not self._gone:
+            self._transport.abort()

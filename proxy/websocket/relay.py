@@ -194,7 +194,7 @@ class _Leg(asyncio.Protocol):
 
     def abort(self) -> None:
         """Abort the connection."""
-        if self._transport is not None:
+        if self._transport is not None and not self.disconnected:
             self._transport.abort()
 
     def acknowledged(self) -> int:

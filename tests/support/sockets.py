@@ -106,6 +106,21 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def ending_first(answer: bytes) -> Script:
+    """Return a script that answers and ends its stream while the client's buffers are full, and then reads the rest."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        for _ in range(1000):  # passes of the loop in which the client fills the buffers
+            await asyncio.sleep(0)
+        writer.write(answer)
+        writer.write_eof()
+        while await reader.read(65_536):
+            pass
+
+    return script
+
+
 async def read_head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
 

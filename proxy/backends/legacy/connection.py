@@ -129,7 +129,8 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self.closed = True
-        self._transport.abort()
+        if not self.disconnected:
+            self._transport.abort()
 
     def on_disconnected(self, callback: Callable[[Connection], None]) -> None:
         """Call back once the connection is lost; at once where it already is."""

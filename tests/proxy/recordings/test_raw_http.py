@@ -12,7 +12,8 @@ import pytest
 from proxy.comparison.answers import DecodedAnswer
 from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange, reach, serialise
-from tests.support.sockets import Script, read_head, scripted
+from tests.support.sockets import Script, ending_first, read_head, scripted
+from tests.support.waiting import HANG_TIMEOUT
 
 ORIGIN = Origin("127.0.0.1", 80)
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -134,6 +135,12 @@ async def test_connection_that_is_torn_down_is_a_reset() -> None:
         writer.transport.abort()
 
     assert await ask(script, RecordedRequest("GET", "/")) == DecodedAnswer("reset")
+
+
+async def test_answer_that_ends_before_the_request_does_is_read() -> None:
+    script = ending_first(b"HTTP/1.0 200 OK\r\n\r\nearly")
+    answer = await ask(script, RecordedRequest("POST", "/", body=bytes(16 * 1024 * 1024)), HANG_TIMEOUT)
+    assert (answer.outcome, answer.body) == ("response", b"early")
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"])

@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
+from proxy.backends.legacy.connection import Connection
 from proxy.gateway.errors import AnswerTimeout, BadAnswer, ConnectTimeout, Reset, Unreachable
 from proxy.gateway.timeouts import Timeouts
 from tests.support.forwarding import Forwarder, Legacy, fail_with, forwarding, request
-from tests.support.sockets import exchange, read_head, scripted, serving
+from tests.support.sockets import ending_first, exchange, read_head, scripted, serving
+from tests.support.waiting import until
 
 
 async def test_missing_answer_is_a_timeout() -> None:
@@ -26,6 +28,17 @@ async def test_connection_that_closes_without_an_answer_is_a_reset() -> None:
         await read_head(reader)
 
     assert [type(failure) for failure in await fail_with(script)] == [Reset]
+
+
+async def test_connection_that_legacy_ended_first_can_be_closed() -> None:
+    loop = asyncio.get_running_loop()
+    async with scripted(ending_first(b"")) as port:
+        _, connection = await loop.create_connection(lambda: Connection(loop), "127.0.0.1", port)
+        connection.send(b"POST / HTTP/1.1\r\n\r\n", head_only=False)
+        connection.write(bytes(16 * 1024 * 1024))
+        await until(lambda: connection.disconnected)
+        connection.close()
+    assert isinstance(connection.error, Reset)
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"])
