@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison.values import compare_values, is_fully_ignored
+from proxy.comparison.bodies import DEPTH
+from proxy.comparison.values import TooDeepError, compare_values, is_fully_ignored
 from proxy.contract.values import Hints
 from proxy.types import JSON, ValuePath
 
@@ -79,6 +80,56 @@ def test_ignored_field_is_hidden_only_where_it_differs(native: int, hidden: list
 
 @pytest.mark.parametrize("rule", ["unordered", None])
 def test_rule_for_arrays_leaves_a_text_to_the_mode(rule: Any) -> None:
-    one, other = {"a": "64b7f0f0f0f0f0f0f0f0f0f0"}, {"a": "64b7f0f0f0f0f0f0f0f0f0f1"}
-    found = compare_values(one, other, hints=lambda path: Hints(rule), by_role=True)
+    legacy: JSON = {"a": "64b7f0f0f0f0f0f0f0f0f0f0"}
+    native: JSON = {"a": "64b7f0f0f0f0f0f0f0f0f0f1"}
+    found = compare_values(legacy, native, hints=lambda path: Hints(rule), by_role=True)
     assert not found.differences
+
+
+RULES: Final[dict[ValuePath, Hints]] = {
+    ("body", "hidden"): Hints("ignore"),
+    ("body", "items"): Hints(key="k"),
+    ("body", "free"): Hints("unordered"),
+}
+
+
+@pytest.mark.parametrize(
+    ("legacy", "native", "expected"),
+    [
+        ({"hidden": 1, "b": 1}, {"hidden": 2}, [("body.b", "missing")]),
+        ({"b": 1, "hidden": 1}, {"hidden": 2, "b": 1}, [("body", "order")]),
+        ({"b": 1}, {"b": 1, "hidden": 2}, []),
+        ({"b": 1, "hidden": 2}, {"b": 1}, []),
+        ({"a": {"x": 1, "y": 2}}, {"a": {"y": 2, "x": 1}}, [("body.a", "order")]),
+        ({"free": {"x": 1, "y": 2}}, {"free": {"y": 2, "x": 1}}, []),
+        (
+            {"items": [{"k": 1, "v": 1}, {"k": 2, "v": 2}]},
+            {"items": [{"k": 1, "v": 2}, {"k": 2, "v": 1}]},
+            [("body.items.*.v", "value"), ("body.items.*.v", "value")],
+        ),
+    ],
+)
+def test_rule_holds_beside_other_names_and_orders(legacy: JSON, native: JSON, expected: list[tuple[str, str]]) -> None:
+    found = compare_values(legacy, native, hints=lambda path: RULES.get(path, Hints()))
+    assert [(one.field, one.kind) for one in found.differences] == expected
+
+
+@pytest.mark.parametrize("by_role", [False, True])
+def test_each_difference_has_its_paths_on_both_sides(by_role: bool) -> None:
+    legacy: JSON = {"a": {"b": 1, "c": [{"d": 1}, 2]}, "e": "x", "f": [[1]]}
+    native: JSON = {"a": {"b": 2, "c": [{"d": 2}, 3]}, "e": "y", "f": [[2]]}
+    found = compare_values(legacy, native, by_role=by_role)
+    paths = [("body", *rest) for rest in (("a", "b"), ("a", "c", 0, "d"), ("a", "c", 1), ("e",), ("f", 0, 0))]
+    assert [one.legacy and one.legacy.path for one in found.differences] == paths
+    assert [one.native and one.native.path for one in found.differences] == paths
+
+
+@pytest.mark.parametrize("by_role", [False, True])
+def test_values_are_compared_down_to_the_maximum_depth(by_role: bool) -> None:
+    def nested(levels: int, leaf: JSON) -> JSON:
+        return [nested(levels - 1, leaf)] if levels else leaf
+
+    [found] = compare_values(nested(DEPTH - 1, 1), nested(DEPTH - 1, 2), by_role=by_role).differences
+    assert found.kind == "value"
+    with pytest.raises(TooDeepError):
+        compare_values(nested(DEPTH, 1), nested(DEPTH, 2), by_role=by_role)
