@@ -112,6 +112,7 @@ RULES: Final[dict[ValuePath, Hints]] = {
 def test_rule_holds_beside_other_names_and_orders(legacy: JSON, native: JSON, expected: list[tuple[str, str]]) -> None:
     found = compare_values(legacy, native, hints=lambda path: RULES.get(path, Hints()))
     assert [(one.field, one.kind) for one in found.differences] == expected
+    assert (("body", "hidden") in found.hidden) is ("hidden" in str((legacy, native)))
 
 
 @pytest.mark.parametrize("by_role", [False, True])
@@ -122,6 +123,24 @@ def test_each_difference_has_its_paths_on_both_sides(by_role: bool) -> None:
     paths = [("body", *rest) for rest in (("a", "b"), ("a", "c", 0, "d"), ("a", "c", 1), ("e",), ("f", 0, 0))]
     assert [one.legacy and one.legacy.path for one in found.differences] == paths
     assert [one.native and one.native.path for one in found.differences] == paths
+
+
+def test_lone_value_has_a_path_on_its_own_side() -> None:
+    legacy: JSON = [{"k": "a"}, {"k": "b", "gone": 1, "n": 1}]
+    native: JSON = [{"k": "b", "new": 2, "n": 2}, {"k": "a"}]
+    hints: dict[ValuePath, Hints] = {("body",): Hints(key="k")}
+    found = compare_values(legacy, native, hints=lambda path: hints.get(path, Hints())).differences
+    sides = [(one.kind, one.legacy and one.legacy.path, one.native and one.native.path) for one in found]
+    assert sides == [
+        ("missing", ("body", 1, "gone"), None),
+        ("value", ("body", 1, "n"), ("body", 0, "n")),
+        ("extra", None, ("body", 0, "new")),
+    ]
+
+
+def test_literal_text_keeps_its_white_space() -> None:
+    found = compare_values({"a": "x y"}, {"a": "x  y"}, hints=lambda path: Hints("literal" if path[1:] else None))
+    assert [(one.field, one.kind) for one in found.differences] == [("body.a", "value")]
 
 
 @pytest.mark.parametrize("by_role", [False, True])
