@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.backends.legacy.framing import MalformedResponse, ResponseReader, keep_alive_timeout
+from proxy.backends.legacy.framing import (
+    MAX_CHUNK_LINE,
+    MAX_HEAD_SIZE,
+    MAX_TRAILERS,
+    MalformedResponse,
+    ResponseReader,
+    keep_alive_timeout,
+)
 from tests.support.pieces import every_split
 from tests.support.upstream_responses import EXCESS, RESPONSES, SOUND, Response
 
@@ -108,6 +116,59 @@ def test_split_bytes_are_read_alike(tail: bytes, cuts: list[int], chunked: bool)
     cuts = sorted(min(cut, len(raw)) for cut in cuts)
     parts = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
     assert read(case, parts) == read(case, [raw])
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 17, 255, 256, 0xABCDE])
+@pytest.mark.parametrize("spelling", [b"%x", b"%X", b"00%x"])
+def test_size_of_a_chunk_is_hexadecimal(size: int, spelling: bytes) -> None:
+    reader = ResponseReader()
+    reader.feed(CHUNKED + spelling % size + b"\r\n" + bytes(size) + b"\r\n0\r\n\r\nX")
+    assert (reader.complete, b"".join(reader.body), reader.excess) == (True, bytes(size), b"X")
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+@pytest.mark.parametrize("before", [b"", b"4000\r\n" + bytes(0x4000) + b"\r\n"])
+@pytest.mark.parametrize("ended", [True, False])
+def test_chunk_line_has_a_limit_wherever_it_begins(beyond: int, before: bytes, ended: bool) -> None:
+    line = b"1;" + b"x" * (MAX_CHUNK_LINE + beyond - 4) + b"\r\n"
+    reader = ResponseReader()
+    with pytest.raises(MalformedResponse) if beyond else nullcontext():
+        reader.feed(CHUNKED + before + (line if ended else line[:-1] + b"x" * beyond))
+    assert not reader.complete
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+@pytest.mark.parametrize("split", [True, False])
+def test_trailers_have_a_limit_in_all(beyond: int, split: bool) -> None:
+    lines = [b"a: 1\r\n", b"b: " + b"x" * (MAX_TRAILERS + beyond - 13) + b"\r\n", b"\r\n"]
+    parts = lines if split else [b"".join(lines)]
+    reader = ResponseReader()
+    reader.feed(CHUNKED + b"4000\r\n" + bytes(0x4000) + b"\r\n0\r\n")
+    with pytest.raises(MalformedResponse) if beyond else nullcontext():
+        for part in parts:
+            reader.feed(part)
+    assert reader.complete is not bool(beyond)
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_whole_head_has_a_limit(beyond: int) -> None:
+    start = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: "
+    reader = ResponseReader()
+    with pytest.raises(MalformedResponse) if beyond else nullcontext():
+        reader.feed(start + b"x" * (MAX_HEAD_SIZE + beyond - len(start) - 4) + b"\r\n\r\n")
+    assert reader.complete is not bool(beyond)
+
+
+@pytest.mark.parametrize(("coding", "persists"), [(b"", True), (b"transfer-encoding: chunked\r\n", False)])
+def test_chunked_answer_of_http_1_0_ends_the_connection(coding: bytes, persists: bool) -> None:
+    length = b"" if coding else b"content-length: 0\r\n"
+    reader = ResponseReader()
+    reader.feed(b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n" + length + coding + b"\r\n")
+    assert reader.head is not None
+    assert reader.head.keep_alive is persists
 
 
 @pytest.mark.parametrize(
