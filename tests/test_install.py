@@ -207,7 +207,7 @@ def test_installed_versions_equal_the_locked_ones() -> None:
 
 
 @pytest.mark.parametrize(("required", "code"), [("", 0), ("0", 0), ("1", 1)])
-def test_audit_without_advisories_reports_so(required: str, code: int) -> None:
+def test_audit_without_advisories_says_it_checked_nothing(required: str, code: int) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}/v1/query"
     env = {**os.environ, "OSV_URL": nowhere, "NO_PROXY": "*", "PYTHON": sys.executable, "AUDIT_REQUIRED": required}
     done = subprocess.run([ROOT / ".ci" / "audit"], env=env, text=True, capture_output=True, check=False)

@@ -34,6 +34,10 @@ DIALECT = re.compile(
     r"\b(stand-in|held against|by and by|gives? way|takes? leave|whoever|whosoever|lest|anew|amid)\b", re.IGNORECASE
 )
 """Words of an earlier style of the project, which a reader had to decode."""
+RIDDLE = re.compile(
+    r"_(told|tells?|who|what|whatever|whoever|nobody|amid|anew|lest|asks?|asked|heard|rubbish|so)(?=_|$)"
+)
+"""Words in names of tests that hide the subject or the result: `what_is_nowhere_says_so`."""
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 NOT_A_VERB = re.compile(
@@ -124,3 +128,8 @@ def test_tests_have_no_docstring() -> None:
     ]
     described = [module.where(each.line) for module, each in tests if each.docstring]
     assert described == [], "a comment gives the reason that a name cannot"
+
+
+def test_names_of_tests_have_a_subject_and_a_result() -> None:
+    tests = (each.name for module in modules("tests") for each in module.functions if each.name.startswith("test_"))
+    assert [name for name in tests if RIDDLE.search(name)] == []

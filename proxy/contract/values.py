@@ -17,7 +17,7 @@ class ContractViolation:
 
     `path` leads to it: `("status",)`, `("header", name)`, `("body", …)`. `rule` is the JSON Schema keyword, or
     `status`, `content-type`, `operation` or `depth`. Neither `rule` nor `message` holds a value.
-    `side` is the backend that gave the answer, None if no comparison was made.
+    `backend` is the one that gave the answer, None if no comparison was made.
     """
 
     path: ValuePath

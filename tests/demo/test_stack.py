@@ -153,7 +153,7 @@ def test_dead_server_is_named_and_stops_the_stack(start: Start, ports: Ports, mo
         assert client.admin.command("ping")["ok"] == 1
 
 
-def test_ctrl_c_during_setup_stops_what_was_started(start: Start, ports: Ports) -> None:
+def test_ctrl_c_during_setup_stops_started_processes(start: Start, ports: Ports) -> None:
     demo = start()
     demo.await_output("MongoDB: ")
     assert demo.stop(signal.SIGINT) == 0

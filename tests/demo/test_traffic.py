@@ -50,7 +50,7 @@ def url_of(native: Twin) -> str:
     return f"http://{native.origin.host}:{native.origin.port}"
 
 
-async def test_two_days_on_the_native_app(mongodb_url: str) -> None:
+async def test_two_days_of_traffic_are_answered_by_native(mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as native:
         clinic = Clinic(url_of(native), seed=7, seconds=1.0, people=("amara",), timeouts=PATIENT)
         await clinic.open()

@@ -44,7 +44,7 @@ async def tries(rate_limiter: RateLimiter, number: int, who: str = "amara") -> l
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_admits_so_many_of_each_and_forgives(stores: list[Store], shared: bool) -> None:
+async def test_attempts_are_limited_by_key_and_reset(stores: list[Store], shared: bool) -> None:
     rate_limiter = create_rate_limiter(stores[0] if shared else None)
     assert await tries(rate_limiter, 5) == [False, False, True, True, True]
     assert await tries(rate_limiter, 1, "ben") == [True]
@@ -87,7 +87,7 @@ async def test_shared_count_starts_again_after_its_window(stores: list[Store]) -
     await rate_limiter.count_attempt(limit, "login", "amara")
 
 
-async def test_without_mongodb_nobody_is_admitted() -> None:
+async def test_missing_mongodb_admits_no_login() -> None:
     store = Store(NOWHERE_MONGODB, "none", timeout=0.1)
     rate_limiter = create_rate_limiter(store)
     for attempt in (rate_limiter.count_attempt, rate_limiter.check, rate_limiter.reset, rate_limiter.count_attempt):

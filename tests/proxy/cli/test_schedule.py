@@ -47,7 +47,7 @@ def test_stages_have_their_earliest_date(file: Path) -> None:
     ]
 
 
-def test_stages_with_bake_times_of_their_own_say_so(file: Path) -> None:
+def test_stages_show_their_own_bake_times(file: Path) -> None:
     file.write_text(FILE.replace("stages: [1%, 10%, 100%]", "stages: [1%, {share: 10%, bake_time: 2d}, 50%, 100%]"))
     _, output = schedule(file, "--route", "a", "--from", "2026-12-01")
     notes = [line.partition(":00")[2].strip() for line in output.splitlines() if "2026" in line]

@@ -150,7 +150,7 @@ def multipart(*parts: bytes, boundary: str) -> bytes:
     return b"".join(lines) + b"--%s--\r\n" % boundary.encode()
 
 
-def test_multipart_compares_by_part_whatever_the_boundary() -> None:
+def test_multipart_compares_by_part_and_not_by_boundary() -> None:
     note = b'content-disposition: form-data; name="note"\r\nContent-Type: application/json\r\n\r\n{"a": %d}'
     file = b'content-disposition: form-data; name="f"\r\ncontent-type: image/png\r\n\r\n\x89%b'
     kinds = [f'multipart/form-data; boundary="{one}"' for one in ("one", "two")]

@@ -155,7 +155,7 @@ def test_sample_of_a_violation_shows_all_of_both_answers(client: TestClient) -> 
     assert not any(row["legacy"]["mark"] for row in view["rows"])
 
 
-def test_dry_run_shows_what_native_would_have_written(client: TestClient) -> None:
+def test_dry_run_sample_shows_the_writes_of_native(client: TestClient) -> None:
     head = client.get("/routes/notes.create.json").json()["samples"][0]
     text = text_of(client.get(f"/samples/{head['id']}").text)
     assert "What native would have written dry run: nothing was stored insert notes document object of 2 fields" in text

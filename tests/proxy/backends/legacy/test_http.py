@@ -139,7 +139,7 @@ async def test_interim_answers_are_not_final() -> None:
     assert b"link" not in answer
 
 
-async def test_100_continue_is_the_legacys_to_say() -> None:
+async def test_100_continue_is_forwarded_from_legacy() -> None:
     said = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -49,7 +49,7 @@ def test_recurring_head_is_read_as_the_first_time(
 
 
 @given(HEADS, st.data())
-def test_head_of_one_different_byte_is_read_anew(head: bytes, data: st.DataObject) -> None:
+def test_head_of_one_different_byte_is_not_taken_from_the_cache(head: bytes, data: st.DataObject) -> None:
     recurring = RecurringHeads()
     for _ in range(2):
         read([head], recurring, head_only=False, upgrade=False)

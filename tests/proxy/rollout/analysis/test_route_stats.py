@@ -39,7 +39,7 @@ def test_backends_have_separate_counts(stats: StatsRegistry) -> None:
     assert (legacy.requests, legacy.errors) == (1, 0)
 
 
-def test_interrupted_answer_is_an_error_whatever_its_status(stats: StatsRegistry) -> None:
+def test_interrupted_answer_of_any_status_is_an_error(stats: StatsRegistry) -> None:
     stats(replace(SEEN, failure="native_failed"))
     assert seen(stats).native.server_errors == 1
 
