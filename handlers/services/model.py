@@ -206,13 +206,20 @@ def is_json(media_type: str) -> bool:
 
 def _content(media_type: str, body: str) -> str:
     """Return `choices[0].message.content` of a completion; raises `InvalidResponseError`."""
-    try:
-        content = json.loads(body)["choices"][0]["message"]["content"] if is_json(media_type) else ...
-    except (ValueError, LookupError, TypeError, RecursionError):
-        content = ...
+    content = _stated_content(body) if is_json(media_type) else ...
     if isinstance(content, str):
         return content
     raise InvalidResponseError(media_type, body, content)
+
+
+def _stated_content(body: str) -> object:
+    """Return the value in the text's position, `...` where there is none; `choices` may be an object, too."""
+    try:
+        choices = json.loads(body)["choices"]
+        content: object = choices["0" if isinstance(choices, dict) else 0]["message"]["content"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ...
+    return content
 
 
 def _text(media_type: str, body: str) -> str:

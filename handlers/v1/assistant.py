@@ -12,7 +12,7 @@ from handlers.v1.consultations import get_own_consultation
 from handlers.v1.dependencies import CurrentClinician, ServicesDep
 from handlers.v1.errors import error_responses
 from handlers.v1.routing import create_router
-from handlers.v1.schemas import Identity, Line, Prose, RequestModel, ResponseModel
+from handlers.v1.schemas import Identity, Line, OutsideText, Prose, RequestModel, ResponseModel
 
 router = create_router("ai", "/ai")
 
@@ -31,7 +31,7 @@ class Answer(ResponseModel):
     """The question and the model's answer."""
 
     query: str
-    answer: str
+    answer: OutsideText
 
 
 class SummaryRequest(RequestModel):
@@ -44,7 +44,7 @@ class SummaryRequest(RequestModel):
 class Summary(ResponseModel):
     """A summary, which is not stored."""
 
-    summary: str
+    summary: OutsideText
 
 
 class ImageAnalysisRequest(RequestModel):
@@ -57,15 +57,15 @@ class ImageAnalysisRequest(RequestModel):
 class Analysis(ResponseModel):
     """The model's analysis of images, in markdown."""
 
-    response: str
+    response: OutsideText
 
 
 class ClinicalCode(ResponseModel):
     """A concept of a code system; values that the terminology server does not state are null."""
 
-    name: str | None
-    code: str | None
-    url: str | None
+    name: OutsideText | None
+    code: OutsideText | None
+    url: OutsideText | None
 
     @classmethod
     def of(cls, code: Code) -> "ClinicalCode":

@@ -11,12 +11,13 @@ from handlers.container import Services
 from handlers.disconnect import cancel_on_disconnect, wait_for_disconnect
 from handlers.services.documents import new_consultation
 from handlers.storage.errors import RefusedError, UnstorableError
+from handlers.surrogates import well_formed
 from handlers.v1 import document_readers
 from handlers.v1.dependencies import CurrentClinician, ServicesDep
 from handlers.v1.document_readers import Document
 from handlers.v1.errors import error_responses, not_found
 from handlers.v1.routing import create_router
-from handlers.v1.schemas import Identity, Json, Key, Page, Paging, RequestModel, ResponseModel
+from handlers.v1.schemas import Identity, Json, Key, OutsideText, Page, Paging, RequestModel, ResponseModel
 
 router = create_router("consultations", "/consultations")
 
@@ -63,14 +64,14 @@ class Consultation(ResponseModel):
 class Highlight(ResponseModel):
     """A term to code, and a SNOMED CT concept that may fit it."""
 
-    term: str
-    possible_snomed: str
+    term: OutsideText
+    possible_snomed: OutsideText
 
 
 class Ended(Consultation):
     """An ended consultation, its summary (null if the model failed) and the terms to code."""
 
-    summary: str | None
+    summary: OutsideText | None
     highlights: list[Highlight]
 
 
@@ -120,11 +121,12 @@ async def end(
         wait_for_disconnect(request.receive),
         services.assistant.conclude(instructions, document_readers.text(transcript, "transcript_text")),
     )
-    ended = await services.consultations.finish(consultation_id, clinician, conclusion.summary)
+    summary = None if conclusion.summary is None else well_formed(conclusion.summary)
+    ended = await services.consultations.finish(consultation_id, clinician, summary)
     if ended is None:
         raise HTTPException(409, "Consultation already ended")
     highlights = highlights_of(conclusion.highlights)
-    return Ended(**dict(Consultation.of(ended)), summary=conclusion.summary, highlights=highlights)
+    return Ended(**dict(Consultation.of(ended)), summary=summary, highlights=highlights)
 
 
 async def get_own_consultation(services: Services, identity: ObjectId, clinician: ObjectId) -> Document:

@@ -7,6 +7,7 @@ from fastapi import Depends, Query
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -17,6 +18,7 @@ from pydantic import (
 from starlette.convertors import Convertor, register_url_convertor
 from typing_extensions import TypeAliasType
 
+from handlers.surrogates import well_formed
 from handlers.white_space import trim
 
 T = TypeVar("T")
@@ -51,6 +53,9 @@ Prose = Annotated[
     AfterValidator(trim),
 ]
 """A longer text: not only white space, which is trimmed."""
+
+OutsideText = Annotated[str, BeforeValidator(lambda text: well_formed(text) if isinstance(text, str) else text)]
+"""A text of an outside service, in which lone surrogates, which UTF-8 does not have, are replaced."""
 
 Key = Annotated[str, StringConstraints(pattern=r"^([^$\x00][^\x00]*)?$")]
 Json = TypeAliasType(  # values that MongoDB can store: no keys with a leading `$`, 64-bit numbers

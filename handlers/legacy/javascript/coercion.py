@@ -56,10 +56,14 @@ def _bson_to_string(value: object) -> str:
 
 
 def regex_to_string(value: Regex[str]) -> str:
-    """Return `/pattern/flags` as of js-bson's RegExp: slashes escaped, `s` for `g`."""
+    """Return `/pattern/flags` as of js-bson's RegExp: `s` for `g`."""
+    return f"/{regex_source(value)}/" + "".join(letter for flag, letter in _FLAGS if value.flags & flag)
+
+
+def regex_source(value: Regex[str]) -> str:
+    """Return the `source` of a RegExp: slashes and line breaks escaped, and never empty."""
     pattern = re.sub(r"(\\.|\[(?:\\.|[^\]])*\])|/", lambda match: match[1] or "\\/", value.pattern) or "(?:)"
-    pattern = pattern.replace("\n", "\\n").replace("\r", "\\r")
-    return f"/{pattern}/" + "".join(letter for flag, letter in _FLAGS if value.flags & flag)
+    return pattern.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def to_number(value: object) -> int | float:

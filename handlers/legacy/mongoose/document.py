@@ -52,7 +52,7 @@ class Changes:
 
     where: dict[str, object]
     update: dict[str, object]
-    version: int | None = None
+    version: float | None = None
 
 
 class Document(Embedded):
@@ -262,14 +262,14 @@ class Document(Embedded):
             update.setdefault("$set", {})[name] = value
         return MATCH if isinstance(value, list) else NONE
 
-    def _count(self, where: Json, update: dict[str, Json], versioning: int) -> int | None:
+    def _count(self, where: Json, update: dict[str, Json], versioning: int) -> float | None:
         if versioning == NONE:
             return None
         version = self.get(VERSION)
         if versioning == MATCH and version is not UNDEFINED and version is not None:
             where[VERSION] = version
         update.setdefault("$inc", {})[VERSION] = 1
-        return int(version) + 1 if isinstance(version, int | float) else 1
+        return version + 1 if isinstance(version, int | float) else 1
 
     def conflict(self, changes: Changes) -> MongooseError:
         """Return the error of a save whose changes matched no document."""

@@ -6,13 +6,15 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from bson import Binary, Code, DBRef, Int64, MaxKey, MinKey, ObjectId, Timestamp
+from bson import Binary, Code, DBRef, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys, to_number, type_of
+from handlers.legacy.javascript.coercion import regex_source
 from handlers.legacy.javascript.values import is_uuid
 from handlers.legacy.mongoose.errors import MongooseError
 from handlers.legacy.mongoose.inherited import INHERITED
+from handlers.surrogates import well_formed
 
 FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
 """Names that mongoose never copies."""
@@ -24,8 +26,6 @@ INTERNALS: Final = "$__"
 _MARKS: Final = ("isMongooseBuffer", "$isMongooseMap")
 _SPREAD: Final = frozenset({"_doc", "__index", "__parentArray"})
 _SPECIAL: Final = FORBIDDEN | {"_bsontype", INTERNALS, *_MARKS}
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _INT32: Final = 2**31
 
 
@@ -203,7 +203,7 @@ def to_bson(value: Value) -> object:
     `MongooseError` for an object that declares to be a BSON type.
     """
     if isinstance(value, str):
-        return _well_formed(value)
+        return value if isinstance(value, Code) else well_formed(value)
     if value is None or isinstance(value, bool | Int64):
         return value
     if isinstance(value, int):
@@ -211,24 +211,17 @@ def to_bson(value: Value) -> object:
     if isinstance(value, dict):
         if value.get("_bsontype") not in (None, UNDEFINED):
             raise MongooseError("Unsupported BSON version, bson types must be from bson 6.x.x")
-        return {_well_formed(key): to_bson(value[key]) for key in own_keys(value)}
+        return {well_formed(key): to_bson(value[key]) for key in own_keys(value)}
     if isinstance(value, list):
         return [to_bson(item) for item in value]
+    if isinstance(value, Regex):
+        return _rewritten(value)
     return None if value is UNDEFINED else value
 
 
-def _well_formed(text: str) -> str:
-    if type(text) is not str or text.isascii():
-        return text
-    try:
-        text.encode()  # three times as fast as a search
-    except UnicodeEncodeError:
-        pass
-    else:
-        return text
-    if _PAIR.search(text) is not None:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return _SURROGATE.sub("\ufffd", text)
+def _rewritten(pattern: Regex[str]) -> Regex[str]:
+    """Return a regular expression as it is stored again once js-bson has read it: with RegExp's source and flags."""
+    return Regex(regex_source(pattern), pattern.flags & (re.IGNORECASE | re.MULTILINE | re.DOTALL))
 
 
 def is_true(value: Value) -> bool:

@@ -129,7 +129,7 @@ class ConsultationRoutes:
         texts = text_of(prompt, "prompt_text"), text_of(transcript, "transcript_text")
         conclusion = await self.assistant.conclude(*texts)
         updated_at = now()
-        summary: dict[str, object] = {"summary": conclusion.summary} if conclusion.summary else {}
+        summary = {"summary": to_bson(conclusion.summary)} if conclusion.summary else {}
         change: tuple[dict[str, object], dict[str, object]] = (
             {"_id": to_bson(transcript.get("_id"))},
             {"$set": {**summary, "updated_at": updated_at}},

@@ -14,10 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from handlers.services.images import image_url
 from handlers.v1.assistant import ImageAnalysisRequest
-from handlers.v1.schemas import Identity, Json, Line
+from handlers.v1.schemas import Identity, Json, Line, OutsideText
 from handlers.white_space import trim
 
 IMAGE = ImageAnalysisRequest.model_json_schema()["properties"]["images"]["items"]["pattern"]
+OUTSIDE: TypeAdapter[str] = TypeAdapter(OutsideText)
 LINES: TypeAdapter[str] = TypeAdapter(Line)
 IDS: TypeAdapter[ObjectId] = TypeAdapter(Identity)
 FREE: TypeAdapter[Any] = TypeAdapter(Json)
@@ -27,6 +28,12 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
+
+
+@given(st.text(st.characters(codec=None)))
+def test_outside_text_is_one_that_utf8_can_encode(text: str) -> None:
+    read = OUTSIDE.validate_python(text)
+    assert read.encode() == text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 @given(st.from_regex(IMAGE, fullmatch=True))

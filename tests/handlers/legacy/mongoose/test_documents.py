@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bson import Int64, ObjectId
+from bson import Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, stringify
@@ -114,6 +114,20 @@ def test_push_increments_the_version_and_replacing_requires_it() -> None:
     changes = pushed.changes()
     assert changes is not None
     assert changes.update == {"$set": {"notes": [NOTE]}, "$inc": {"__v": 1}}
+
+
+@pytest.mark.parametrize("version", [float("inf"), float("nan"), 0.5])
+def test_odd_version_is_counted_by_the_database(version: float) -> None:
+    pushed = Document.read(CONSULTATIONS, {**STORED, "__v": version})
+    pushed.push("notes", NOTE)
+    changes = pushed.changes()
+    assert changes is not None
+    assert changes.update["$inc"] == {"__v": 1}
+
+
+def test_pattern_is_saved_as_its_regexp() -> None:
+    stored: Value = {"a": Regex("a/b", "ix"), "b": Regex("", "m")}
+    assert to_bson(stored) == {"a": Regex("a\\/b", "i"), "b": Regex("(?:)", "m")}
 
 
 @pytest.mark.parametrize(("notes", "what"), [(None, "null"), (["bad"], "undefined")])

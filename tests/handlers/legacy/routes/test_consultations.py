@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from bson import Binary, Code, Int64, MinKey, ObjectId, Timestamp
+from bson import Binary, Code, Int64, MinKey, ObjectId, Regex, Timestamp
 
 from proxy.fuzz.differential import Differential
 from tests.support.mongoose_values import KNOWN_ID
@@ -182,6 +182,7 @@ NOTES_THAT_ARE_NO_LIST: list[Any] = [
         Timestamp(1, 2),
         MinKey(),
         Code("f()"),
+        Regex("a/b", "i"),
         "abc",
         str(NOTE),
         5,
