@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Final
 
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from proxy.fuzz.conversation import FuzzConversation, FuzzFrame
 from proxy.fuzz.conversation_cases import changed_conversations
 from proxy.types import JSON
 from proxy.websocket.frames import TEXT
-from tests.differential.values import Strategy, anything, mostly
+from tests.differential.values import Strategy, anything, mostly, odd_answers
 
 TARGET: Final = "/transcription-stream"
 TARGETS: Final = (
@@ -32,6 +33,11 @@ _audio: Final[Strategy[JSON]] = st.sampled_from(
 )
 """Base64 in both alphabets and broken, what `Buffer.from` takes besides, and what the offline model refuses."""
 
+
+def _encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 _START: Final = mostly(
     st.just(FuzzFrame.text({"type": "start_recording", "consultationId": "C-1"})),
     anything.map(lambda value: FuzzFrame.text({"type": "start_recording", "consultationId": value})),
@@ -39,7 +45,9 @@ _START: Final = mostly(
 _STOP: Final = st.just(FuzzFrame.text({"type": "stop_recording"}))
 _CHUNK: Final = mostly(
     st.just(FuzzFrame.text({"type": "audio_chunk", "audioData": "QUJD"})),
-    mostly(_audio, anything).map(lambda value: FuzzFrame.text({"type": "audio_chunk", "audioData": value})),
+    mostly(_audio, anything, odd_answers.map(_encode)).map(
+        lambda value: FuzzFrame.text({"type": "audio_chunk", "audioData": value})
+    ),
 )
 _OTHER: Final = anything.map(
     lambda value: FuzzFrame.text(value) if not isinstance(value, str) else FuzzFrame(TEXT, "x")

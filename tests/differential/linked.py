@@ -26,7 +26,7 @@ from tests.differential.people import (
     USERS,
     identity,
 )
-from tests.differential.values import Strategy, mostly
+from tests.differential.values import Strategy, mostly, odd_answers
 
 _OWNERS: Final = (AMARA, AMARA, BOLA)
 _FIRST: Final = oid(identity(CONSULTATIONS, 0))
@@ -251,13 +251,17 @@ def _choose(draw: st.DrawFn, documents: Documents) -> tuple[str, dict[str, JSON]
 
 
 def _alter(draw: st.DrawFn, documents: Documents) -> None:
-    """Give some fields of every document another valid value."""
+    """Give some fields of every document another valid value; now and then, a transcript names an odd answer."""
     for collection, fields in STATES.items():
         for document in documents[collection]:
             assert isinstance(document, dict)
             for name, values in fields.items():
                 if draw(st.integers(0, 3)) == 0:
                     document[name] = copy.deepcopy(draw(st.sampled_from(values)))
+    if draw(st.integers(0, 3)) == 0:
+        transcript = documents["transcripts"][0]
+        assert isinstance(transcript, dict)
+        transcript["transcript_text"] = draw(odd_answers)
 
 
 def _reorder(draw: st.DrawFn, documents: Documents) -> None:

@@ -13,7 +13,19 @@ from proxy.types import JSON
 from tests.differential.actions import Action, spelled
 from tests.differential.changes import CHANGES
 from tests.differential.people import CONSULTATIONS, NOTES, PASSWORD, PROMPTS, TOKEN, TRANSCRIPTS
-from tests.differential.values import Strategy, anything, flags, ids, mostly, names, odd_ids, references, texts
+from tests.differential.values import (
+    Strategy,
+    anything,
+    asking,
+    flags,
+    ids,
+    mostly,
+    names,
+    odd_answers,
+    odd_ids,
+    references,
+    texts,
+)
 
 image_parts = st.lists(
     st.sampled_from(
@@ -96,10 +108,10 @@ ENDPOINTS: Final = (
     ),
     Endpoint("PATCH", "/api/prompts/{id}/add-prompt/{id}", (PROMPTS, TRANSCRIPTS)),
     Endpoint("DELETE", "/api/prompts/{id}", (PROMPTS,)),
-    Endpoint("POST", "/api/ai/search", query={"query": texts}),
-    Endpoint("GET", "/api/ai/search/clinicalcodes", query={"name": st.just("diabetes")}),
+    Endpoint("POST", "/api/ai/search", query={"query": asking}),
+    Endpoint("GET", "/api/ai/search/clinicalcodes", query={"name": mostly(st.just("diabetes"), odd_answers)}),
     Endpoint("POST", "/api/ai/{id}/summarise", (CONSULTATIONS,), {"usedPrompt": texts}),
-    Endpoint("POST", "/api/ai/analyze", fields={"prompt": texts, "images": images}),
+    Endpoint("POST", "/api/ai/analyze", fields={"prompt": asking, "images": images}),
 )
 REGISTER: Final = Endpoint(
     "POST",

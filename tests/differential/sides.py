@@ -20,6 +20,7 @@ from handlers.settings import Settings
 from proxy.fuzz.options import FuzzBackend
 from proxy.server.protocol import HttpProtocol
 from proxy.server.websocket import WebSocketProtocol
+from tests.differential.outside_services import OddServices
 from tests.support.patient_timings import PATIENT
 
 
@@ -32,7 +33,7 @@ async def sides(
     async with contextlib.AsyncExitStack() as stack:
         await _drop(mongodb_url, names)
         stack.push_async_callback(_drop, mongodb_url, names)
-        outside = [await stack.enter_async_context(serving(create_upstreams())) for _ in names]
+        outside = [await stack.enter_async_context(serving(OddServices(create_upstreams()))) for _ in names]
         environments = [backend_environment(mongodb_url, url, name) for url, name in zip(outside, names, strict=True)]
         stand_in = DemoLegacy(environments[0], log)
         stack.callback(stand_in.stop)

@@ -7,6 +7,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from proxy.types import JSON
+from tests.differential.outside_services import ODD_ANSWERS, name_of
 from tests.differential.people import ABSENT, AMARA, BOLA, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, identity
 
 Strategy = st.SearchStrategy
@@ -163,6 +164,10 @@ anything: Strategy[JSON] = st.recursive(scalars, _containers, max_leaves=8) | st
     ]
 )
 texts: Strategy[JSON] = words
+odd_answers: Strategy[str] = st.builds(name_of, st.integers(0, len(ODD_ANSWERS) - 1), of_codes=st.booleans())
+"""Names of odd answers of the outside services."""
+asking: Strategy[JSON] = mostly(words, odd_answers, share=3)
+"""Texts that are sent to an outside service."""
 flags: Strategy[JSON] = st.booleans() | st.sampled_from(["true", "false", "yes", "no", "1", "0", 1, 0])
 
 REFERENCES = {
