@@ -56,5 +56,5 @@ def hang_after_option(seconds: float) -> Decorator:
         default=seconds,
         show_default=True,
         metavar="SECONDS",
-        help="Time without an answer that counts as a hang.",
+        help="Time without an answer that counts as a hang; a busy machine gets more.",
     )

@@ -6,7 +6,7 @@ writes the request's bytes itself. Only the answer is left to a parser (h11).
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -54,11 +54,21 @@ async def reach(origin: Origin, timeout: float) -> None:
     transport.abort()
 
 
-async def exchange(origin: Origin, request: RecordedRequest, timeout: float) -> DecodedAnswer:
+async def no_overtime() -> float:
+    """Return no further time for an answer."""
+    return 0.0
+
+
+async def exchange(
+    origin: Origin,
+    request: RecordedRequest,
+    timeout: float,
+    measure_overtime: Callable[[], Awaitable[float]] = no_overtime,
+) -> DecodedAnswer:
     """Send one request on a connection of its own.
 
-    `timeout` is the time for the whole answer, in seconds. Raises OSError if nothing accepts the connection; any
-    later failure is an outcome.
+    `timeout` is the time for the whole answer, in seconds. Where it has passed, `measure_overtime` returns how many
+    more seconds the answer gets. Raises OSError if nothing accepts the connection; any later failure is an outcome.
     """
     loop = asyncio.get_running_loop()
     tls = ssl.create_default_context() if origin.secure else None
@@ -68,9 +78,10 @@ async def exchange(origin: Origin, request: RecordedRequest, timeout: float) -> 
         )
     sending = asyncio.create_task(_send(transport, reception, serialise(origin, request)))
     try:
-        return await asyncio.wait_for(reception.answer, timeout)
-    except TimeoutError:
-        return DecodedAnswer("hang")
+        await asyncio.wait([reception.answer], timeout=timeout)
+        if not reception.answer.done():
+            await asyncio.wait([reception.answer], timeout=await measure_overtime())
+        return reception.answer.result() if reception.answer.done() else DecodedAnswer("hang")
     finally:
         sending.cancel()
         if not reception.disconnected:  # CPython 3.11 raises AttributeError for a transport that flushed and closed

@@ -14,6 +14,9 @@ from proxy.recordings.raw_http import Origin, exchange, reach
 RESTART_TIMEOUT: Final = 15.0
 """Seconds for a service to accept connections again."""
 
+OVERTIME: Final = 50
+"""Number of probes, each of the time that one takes now, for which a late answer is waited for."""
+
 _RETRY_DELAY: Final = 0.05
 _GATEWAY_ERRORS: Final = (502, 503, 504)
 _PROBE: Final = RecordedRequest("GET", "/")
@@ -26,7 +29,10 @@ class ServiceUnreachable(Exception):
 
 
 class ServiceClient:
-    """A client of one service. A request without an answer within `hang_after` seconds is a hang."""
+    """A client of one service; requests without an answer within `hang_after` seconds are hangs.
+
+    A slow answer on a busy machine is not a hang: it has further time, in which `OVERTIME` probes could be answered.
+    """
 
     def __init__(self, base_url: str, hang_after: float, restart_timeout: float = RESTART_TIMEOUT) -> None:
         self.origin = Origin.parse(base_url)
@@ -41,7 +47,13 @@ class ServiceClient:
 
     async def send(self, request: RecordedRequest) -> DecodedAnswer:
         """Return the answer to a request. Raises ServiceUnreachable."""
-        return await self.connect(lambda: exchange(self.origin, request, self._hang_after))
+        return await self.connect(lambda: exchange(self.origin, request, self._hang_after, self._measure_overtime))
+
+    async def _measure_overtime(self) -> float:
+        """Return the seconds of `OVERTIME` probes; none if the service does not answer a probe either."""
+        began = time.monotonic()
+        answer = await exchange(self.origin, _PROBE, self._hang_after)
+        return 0.0 if answer.outcome == "hang" else OVERTIME * (time.monotonic() - began)
 
     async def connect(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeat an attempt while connections are refused: nothing has been sent then. Raises ServiceUnreachable."""
