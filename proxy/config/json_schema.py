@@ -159,5 +159,6 @@ def _annotated(annotation: Any) -> Schema:
 
 
 def _listed(item: Schema) -> Schema:
-    """Return the schema of a list, or of comma-separated text instead of it."""
-    return {"anyOf": [{"type": "array", "items": item}, {"type": "string"}]}
+    """Return the schema of a list; where its items are texts, comma-separated text may replace it."""
+    array: Schema = {"type": "array", "items": item}
+    return {"anyOf": [array, {"type": "string"}]} if "string" in item.get("type", ()) else array

@@ -49,7 +49,6 @@ Type = Literal[
     "ack",
     "release",
     "share",
-    "completed",
     "config_refused",
     "new_difference",
     "contract_drift",

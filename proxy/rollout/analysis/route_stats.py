@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from proxy.config.models import Route
@@ -26,12 +27,16 @@ GATEWAY_FAILURES: Final = frozenset(("gateway_overloaded",))  # failures of neit
 class RouteStats:
     """Statistics of one route. `pending`: counts since the last call of `take`.
 
-    `slow_after`: seconds beyond which a request counts as slow for its caller.
+    `slow_after`: seconds beyond which a request counts as slow for its caller. During the first window, latencies are
+    not compared with an earlier baseline: a process that starts is slow with both backends.
     """
 
     def __init__(self, route: Route, now: float) -> None:
         self.route = route
-        self.window: Final = Window((route.guard or DEFAULT_GUARD).window, now)
+        length = (route.guard or DEFAULT_GUARD).window
+        self.window: Final = Window(length, now)
+        self._starts_until: Final = now + length
+        self._is_starting = True
         self.baseline: RequestStats | None = None
         self.pending = WindowBucket()
         self.slow_after = math.inf
@@ -40,6 +45,7 @@ class RouteStats:
 
     def advance(self, now: float) -> None:
         """Advance the window to `now` (monotonic seconds)."""
+        self._is_starting = now < self._starts_until
         if self.window.mark == self._advanced and not self.window.is_due(now):
             return
         guard, is_due = self.route.guard, self.window.is_due(now)
@@ -65,9 +71,10 @@ class RouteStats:
         guard = self.route.guard
         if guard is None:
             return None
-        mark, baseline = (self.window.mark, guard, healthy), self.baseline
+        mark, baseline = (self.window.mark, guard, healthy, self._is_starting), self.baseline
         if self._analysed is None or self._analysed[0] != mark or self._analysed[1] is not baseline:
-            self._analysed = mark, baseline, analyse(guard, self.window.total(), baseline, healthy=healthy)
+            usual = replace(baseline, latencies={}) if baseline is not None and self._is_starting else baseline
+            self._analysed = mark, baseline, analyse(guard, self.window.total(), usual, healthy=healthy)
         return self._analysed[2]
 
     def reset(self) -> None:

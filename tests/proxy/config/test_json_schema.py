@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,38 @@ INVALID = {
 def test_file_refused_by_check_violates_the_schema(text: str) -> None:
     assert not accepts(text)
     assert not checked(text)
+
+
+LISTS = f"""{HEAD}
+bucketing: {{key: [jwt:userID, client-ip]}}
+allowed_origins: ["http://a.example"]
+trusted_proxies: [10.0.0.1, unix]
+ops: {{hosts: [ops.example], operators: [ada, ben], trust_header: x-forwarded-user}}
+routes:
+  - name: a
+    match: GET /a
+    native: {{share: 50%, include: {{"header:x-clinic": [north, south]}}}}
+    rollout:
+      stages: [1%, 50%]
+      window: {{days: [mon, tue], hours: "09:00-17:00", zone: UTC, never_on: [2026-12-24, 2026-12-25]}}
+"""
+
+
+def with_text_for_each_list(node: Any) -> Iterator[Any]:
+    """Yield copies of a document, in each of which another list is replaced by comma-separated text."""
+    if isinstance(node, list):
+        yield ", ".join(map(str, node))
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, below in items:
+        for replaced in with_text_for_each_list(below):
+            copy = node.copy()
+            copy[key] = replaced
+            yield copy
+
+
+def test_text_for_a_list_has_the_same_verdict_as_in_check() -> None:
+    texts = [yaml.safe_dump(document) for document in with_text_for_each_list(yaml.load(LISTS, yaml.BaseLoader))]
+    assert len(texts) == LISTS.count("[") + 1  # and the routes
+    assert checked(LISTS)
+    agreed = {(accepts(text), checked(text)) for text in texts}
+    assert agreed == {(True, True), (False, False)}

@@ -34,7 +34,7 @@ ROLLBACK = {"route": "notes.list", "before": 25.0, "after": 0.0, "actor": "Ada",
             {"in_force": "ab12", "problems": ["routing.yaml:3: a: unknown key", "routing.yaml:9: b: unknown key"]},
             "routing.yaml is refused (routing.yaml:3: a: unknown key, and 1 more); ab12 stays in force",
         ),
-        ("completed", {}, "completed"),
+        ("drift", {}, "drift"),
     ],
 )
 def test_event_is_formatted_as_a_line(kind: str, data: dict[str, Any], expected: str) -> None:

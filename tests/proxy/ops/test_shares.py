@@ -228,6 +228,15 @@ def test_refused_action_keeps_the_entered_reason(person: TestClient) -> None:
     assert person.post(f"{path}/promote", data=again).status_code == 303
 
 
+def test_refusal_shows_the_reason_of_an_action_that_is_gone(person: TestClient) -> None:
+    path = "/routes/consultations.list"  # capped by its guard
+    page = person.get(f"{path}/actions").text
+    assert 'action="/routes/consultations.list/rollback"' not in page
+    refused = person.post(f"{path}/rollback", data={**form(page, "ack"), "reason": "errors since nine"})
+    assert refused.status_code == 409
+    assert "Your reason: errors since nine" in refused.text
+
+
 def test_own_rollback_is_lifted_at_once(person: TestClient) -> None:
     path = "/routes/notes.create"
     page = person.get(f"{path}/actions").text

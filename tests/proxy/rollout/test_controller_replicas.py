@@ -136,9 +136,10 @@ async def test_baseline_survives_a_restart(databases: Stores) -> None:
     async with running(one):
         one.serve(100, status=401, backend="legacy")
         one.stats.advance(time.monotonic())
-        await asyncio.sleep(0.2)
+        await until_async(one.controller.store.baselines)
     again = replica(config(PLAIN), databases())
     async with running(again):
+        await again.until(lambda: again.stats.of("a").baseline is not None)
         again.serve(100, status=401)
         again.controller.evaluate()
         assert again.share() == 5000

@@ -10,7 +10,7 @@ import pytest
 from proxy.config.models import Route
 from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.analysis.window import WindowBucket
+from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket
 
 SEEN = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
 
@@ -109,6 +109,17 @@ def test_outage_or_few_requests_set_no_baseline(stats: StatsRegistry) -> None:
         stats(replace(SEEN, backend="legacy", status=502))
     stats.advance(0.6)
     assert stats.of("a").baseline is None
+
+
+@pytest.mark.parametrize(("at", "outcome"), [(1.0, "unknown"), (11.9, "unknown"), (12.0, "fail")])
+def test_start_compares_no_latency_with_an_old_baseline(stats: StatsRegistry, at: float, outcome: str) -> None:
+    stats.of("a").baseline = RequestStats(100, latencies={bucket(0.01): 100})
+    stats.advance(at)
+    for number in range(40):
+        stats(replace(SEEN, head=1.0, caller=number))
+    analysis = stats.of("a").analyse(healthy=True)
+    assert analysis is not None
+    assert {finding.outcome for finding in analysis.findings if finding.trigger == "latency"} == {outcome}
 
 
 def test_bucket_is_taken_once_after_its_end(stats: StatsRegistry) -> None:
