@@ -111,7 +111,7 @@ def write_figures(
 @click.option("--only", default="", help="Run only commands that contain this text.")
 @click.option("--again", is_flag=True, help="Also measure figures that are of this version.")
 def main(only: str, *, again: bool) -> None:
-    """Measure the figures in docs/performance.md; exit with 1 where a command fails."""
+    """Measure the figures in docs/performance.md; exit with 1 if a command fails."""
     busy = os.getloadavg()[0]
     if busy > MAX_LOAD:
         raise click.ClickException(f"the machine is not idle (load average {busy:.1f}): figures need an idle machine")

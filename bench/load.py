@@ -43,7 +43,7 @@ def load(url: str, connections: int, seconds: float, script: Path | None = None)
 
 
 def parse(output: str) -> Reading:
-    """Return the figures of one run's output; raises SystemExit with the output where one is missing."""
+    """Return the figures of one run's output; raises SystemExit with the output if one is missing."""
     failed = sum(int(number) for number in re.findall(r"Non-2xx or 3xx responses: (\d+)", output))
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     failed += sum(map(int, errors.groups())) if errors else 0

@@ -144,7 +144,7 @@ def _verdict(mark: Mark) -> str:
 @click.command()
 @click.option("--native/--no-native", "with_native", default=True, help="Measure the native app as well.")
 def main(with_native: bool) -> None:
-    """Print the ratios that must hold; exit with 1 where one does not."""
+    """Print the ratios that must hold; exit with 1 if one does not."""
     console, began = Console(), time.monotonic()
     marks = forwarding_marks(seconds=2, rounds=3)
     show(marks, console)

@@ -94,7 +94,7 @@ def measure(rounds: int = ROUNDS) -> Mapping[str, Duration]:
 
 
 def main() -> None:
-    """Print the times with their bounds; exit with 1 where one is exceeded."""
+    """Print the times with their bounds; exit with 1 if one is exceeded."""
     measured = measure()
     table, exceeded = Table("", "CPU s", "clock s", "bound", ""), False
     for name, duration in measured.items():

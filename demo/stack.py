@@ -84,7 +84,7 @@ def run(
     traffic: TrafficOptions | None = None,
     scenario: Scenario | None = None,
 ) -> int:
-    """Run the demo until Ctrl-C or SIGTERM and return the exit code: 0, or 1 where it failed.
+    """Run the demo until Ctrl-C or SIGTERM and return the exit code: 0, or 1 if it failed.
 
     `host` applies to the gateway; everything else is on loopback. `data` is for documents and logs. MONGODB_URL in
     `env` replaces the demo's own MongoDB. `traffic` simulates a clinic's days; a `scenario` has its own routing file

@@ -12,7 +12,7 @@ as JSON:
     {"collection": "notes", "operation": "update", "filter": {…}, "update": {…}}
     {"collection": "notes", "operation": "delete", "filter": {…}}
 
-in MongoDB's relaxed extended JSON. Where no dry run is possible, it receives None and the answer is empty: MongoDB has
+in MongoDB's relaxed extended JSON. If no dry run is possible, it receives None and the answer is empty: MongoDB has
 no transactions, or the request is not part of the legacy dialect. Instead of an answer, the app raises `TimeoutError`
 once the deadline has passed or if MongoDB does not answer an operation, and `UnavailableError` if MongoDB is
 unreachable.

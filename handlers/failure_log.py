@@ -10,7 +10,7 @@ from common import failure_trace
 
 
 def summary_of(error: BaseException) -> str:
-    """Return the type of an error, its code where it has one, and those of its causes."""
+    """Return the type of an error, its code if it has one, and those of its causes."""
     return " from ".join(map(_name, failure_trace.causes_of(error)))
 
 

@@ -1,6 +1,6 @@
 """The native app's settings: the legacy's environment variables, and switches for known divergences.
 
-Every `KEEP_LEGACY_…` switch is off by default; switched on, it restores the legacy's behaviour. Where the legacy
+Every `KEEP_LEGACY_…` switch is off by default; switched on, it restores the legacy's behaviour. If the legacy
 hangs or dies there is nothing to restore.
 """
 

@@ -246,7 +246,7 @@ class _Outline:
         return end if after == end else self._fail(after)
 
     async def _exponent(self, at: int, end: int) -> tuple[int, int]:
-        """Return the exponent at a position, 0 where there is none, and its end."""
+        """Return the exponent at a position, 0 if there is none, and its end."""
         source = self._source
         if source[at : at + 1] not in ("e", "E"):
             return 0, at

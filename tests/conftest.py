@@ -41,7 +41,7 @@ LONGEST: Final = (
     "tests/proxy/observability/test_log_writer",
     "tests/chaos/",
 )
-"""Begun first, so that no process is left alone with them in the end."""
+"""Files that start first, so that no process runs them alone at the end."""
 
 DIVIDED: Final = frozenset(
     {"tests/test_recordings.py", "tests/test_schemathesis.py", "tests/conformance/test_grammar.py"}
@@ -65,8 +65,7 @@ OWN_VARIABLES: Final = frozenset(
     }
     | {name.upper() for name in Settings.model_fields if name != "mongodb_url"}
 )
-"""Variables that the product reads and that a person's shell may hold, as the demo prints them; MONGODB_URL is asked
-for (see `mongodb_url`)."""
+"""Variables that the product reads and a person's shell may have, as the demo prints them, except MONGODB_URL."""
 
 for variable in os.environ.copy():
     if variable in OWN_VARIABLES or variable.startswith("OTEL_"):
@@ -89,7 +88,7 @@ settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-gc.disable()  # until all tests are collected: nothing of a collection is garbage
+gc.disable()  # until all tests are collected, because nothing of that is garbage
 
 MONGODB_URL: Final = pytest.StashKey[str]()
 SHARED: Final = contextlib.ExitStack()
@@ -109,7 +108,7 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Take what was collected out of the garbage collector's sight: each of its rounds would visit all tests."""
+    """Exclude the collected tests from garbage collections, each of which would visit all of them."""
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -131,7 +130,7 @@ def mongodb_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _leaves_nothing_open() -> Iterator[None]:
-    """Collect a module's garbage: what it left unclosed is an error of its last test, not of a later module's.
+    """Collect a module's garbage, so that an object left unclosed is an error of its last test, not of a later module.
 
     Sockets without a transport are PyMongo's, which abandons those that it was connecting when it is closed. The
     objects still in use are frozen: no later round visits them.

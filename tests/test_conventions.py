@@ -1,4 +1,4 @@
-"""Conventions of the tests: parts are injected and not patched, names are short, a file has one subject."""
+"""Conventions of the tests: parts are injected, not patched; names are short; a file has one subject."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests.support.source_modules import Function, SourceModule, modules
 
 TESTS = Path(__file__).parent
 PLANTS_FAULTS = {TESTS / "conformance" / "test_planted_faults.py"}
-"""Files whose subject is a changed gateway: a patch there is the fault that a case must see."""
+"""Files whose subject is a faulty gateway: a patch there is the fault that a case must detect."""
 RAISING = {"raises", "warns", "fail", "find", "wait_for", "timeout"}
-"""Functions of pytest, Hypothesis and asyncio that raise where an expectation fails."""
+"""Functions of pytest, Hypothesis and asyncio that raise if an expectation fails."""
 MAX_NAME = 60
 MAX_FUNCTION = 30
 """Lines of a function of the product, its signature and docstring among them."""

@@ -40,7 +40,7 @@ REQUESTS: Final = {"held": get("/users/profile", TOKEN), "strict": get("/api/pro
 
 
 def test_outage_of_the_database_causes_no_rollback(tmp_path: Path) -> None:
-    # The strict route shows that the same failures roll back where they exceed the limit for dependencies.
+    # The strict route shows that the same failures roll back if they exceed the limit for dependencies.
     mongod, file, ports = Mongod(tmp_path / "data"), tmp_path / "routing.yaml", (free_port(), free_port())
     origin = Origin.parse(f"http://127.0.0.1:{ports[0]}")
     with ExitStack() as running:

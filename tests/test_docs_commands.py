@@ -40,7 +40,7 @@ NOT_RUN = ("make ", "docker ", "kubectl ", ".ci/run")
 WRONG_USE = re.compile("No such|Missing|unexpected|Invalid value|not found")
 ENDLESS = "--watch"
 CODES = {"--sample": {0, 1, 2}, "--revision": {0, 2}, "--max-mismatch": {0, 1, 2}, "scribe-proxy plan": {0, 2}}
-"""Exit codes of what asks for samples and comparisons that a demo of a minute does not have; 0 of all else."""
+"""Exit codes of commands for samples and comparisons that a demo of a minute does not have; all others exit with 0."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An install on any later day has the versions of the lock files, whatever has been released since."""
+"""An install on any later day has the versions of the lock files, despite later releases."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def index() -> Iterator[Index]:
 
 
 def run(index: Index, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command that knows this index alone, whatever pip is told on this machine."""
+    """Run a command that uses only this index, regardless of pip's configuration on this machine."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     environment |= {"PIP_INDEX_URL": index.url, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""Each fault of the table is named by every comparison, by kind and path, and nothing else is.
+"""Every comparison names each fault of the table, by kind and path, and names nothing else.
 
 The table goes through the engine as the shadow and `verify` call it, for reads and for writes.
 tests/test_planted_faults_live.py has it through a gateway and its shadow process, a part of it is in
@@ -37,7 +37,7 @@ FAULTS = list(planted_faults())
 
 
 def made_by(answer: Answer, serial: int, second: int) -> Answer:
-    """Add what a write makes in the clock of these exchanges."""
+    """Add the values that a write generates, by the clock of these exchanges."""
     return with_generated(answer, object_id(serial), f"2026-11-22T19:41:09.{second:03d}Z")
 
 

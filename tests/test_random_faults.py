@@ -1,4 +1,4 @@
-"""Random faults in the legacy's recorded answers are named where they are; equal answers have no difference.
+"""Random faults in the legacy's recorded answers are named at their paths; equal answers have no difference.
 
 Answers with a token are for reads only: in a dry run, the claims of a token are compared instead of its text.
 """
@@ -27,7 +27,7 @@ from tests.support.recorded_answers import exceeding, is_related, recorded
 
 ANSWERS = recorded()
 REPEATABLE: Final = settings(derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-"""The same choices in each run, however busy the machine is."""
+"""The same choices in each run, even on a busy machine."""
 JSON_ANSWERS = [each for each in ANSWERS if value_of(each) is not None]
 
 

@@ -1,4 +1,4 @@
-"""Random faults in coded and in large bodies, in WebSocket messages and in stored documents are named where they are.
+"""Random faults in coded and in large bodies, in WebSocket messages and in stored documents are named at their paths.
 
 tests/test_random_faults.py has them in plain bodies, headers and statuses. The faults and answers are the same.
 """

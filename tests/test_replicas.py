@@ -69,7 +69,7 @@ class Replica:
         await asyncio.gather(*(self.ask(path, caller, **{"x-break": "yes"}) for caller in range(100)))
 
     async def fail_until_capped(self, path: str) -> None:
-        """Fail until the guard has seen enough within its window, on a machine of any pace."""
+        """Fail until the guard has enough evidence within its window, on a machine of any speed."""
         async with asyncio.timeout(HANG_TIMEOUT):
             while await self.share(path.removeprefix("/")):
                 await self.fail(path)

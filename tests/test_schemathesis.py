@@ -18,8 +18,8 @@ from tests.support.fuzzing import EXAMPLES, Account, configured, explore, let_in
 pytestmark = pytest.mark.timeout(300 + 120 * EXAMPLES)
 
 ACCEPTED: Final = ["2xx", "401", "403", "404", "409"]
-UNPROMISED: Final = (  # answers that the legacy does not give, and its contract does not have
-    "not_a_server_error",  # it answers 500 to much that is the client's fault
+UNPROMISED: Final = (  # properties that neither the legacy nor its contract has
+    "not_a_server_error",  # the legacy answers many faulty requests with 500
     "negative_data_rejection",
     "positive_data_acceptance",
     "unsupported_method",

@@ -1,6 +1,6 @@
 """The recordings, played through the gateway with everything shadowed: only declared differences occur.
 
-Where legacy serves, native runs in the shadow, and its writes are dry runs; where native serves, reads run on legacy. A
+If legacy serves, native runs in the shadow, and its writes are dry runs; if native serves, reads run on legacy. A
 client gets its answer after the comparison; otherwise the shadow of one step would read the writes of the next.
 
 One or two scenarios of each resource are played; with SHADOW_RECORDINGS=all in the environment all of them, with each

@@ -1,6 +1,6 @@
 """WebSocket conversations from a client to the report: a gateway with its shadow process, the demo legacy, MongoDB.
 
-Reports are not redacted, so that what is looked for could be in them.
+Reports are not redacted, so that they could contain the searched texts.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ PRODUCT_WORDS = {"common": set[str](), "handlers": {"note"}, "proxy": set[str]()
 SUBORDINATE = re.compile(r"(?:^|[.;:?!]\s+)(What|Who|Whoever|Whether|That which)\b")
 """The beginning of a sentence without a subject."""
 DIALECT = re.compile(
-    r"\b(stand-in|held against|by and by|gives? way|takes? leave|whoever|whosoever|lest|anew|amid)\b", re.IGNORECASE
+    r"\b(stand-in|held against|by and by|gives? way|takes? leave|whoever|whosoever|lest|anew|amid"
+    r"|(none|true|false|empty|\w+error) where)\b",
+    re.IGNORECASE,
 )
 """Words of an earlier style of the project, which a reader had to decode."""
 RIDDLE = re.compile(

@@ -35,7 +35,7 @@ from handlers.legacy.mongoose import (
 
 Fields: TypeAlias = Mapping[str, Value]
 Fetch: TypeAlias = Callable[[str, Sequence[bytes], Sequence[str]], Awaitable[Mapping[bytes, Fields]]]
-"""Reads the stored documents of a model by the bytes of their ids, with only some fields where given."""
+"""Reads the stored documents of a model by the bytes of their ids, with only some fields if given."""
 
 _ONLY_IDS: Final = frozenset({ObjectId})
 

@@ -48,7 +48,7 @@ class Assistant:
         return await self._complete(self._instructions.search.fill(), query)
 
     async def analyze(self, prompt: object, images: object) -> str:
-        """Return an answer about images, or about the text alone where `images` has none; raises `ModelError`.
+        """Return an answer about images, or about the text alone if `images` has none; raises `ModelError`.
 
         Without a prompt, request an explanation.
         """

@@ -1,7 +1,7 @@
 """Consultations: started with a transcript, ended with its summary.
 
 `start` (consultation and transcript), `end` and `finish` (transcript and consultation) are transactional: both
-documents are written or neither, where MongoDB has transactions. `update_transcript` is a single write.
+documents are written or neither, if MongoDB has transactions. `update_transcript` is a single write.
 """
 
 from __future__ import annotations

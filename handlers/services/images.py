@@ -20,7 +20,7 @@ def image_urls(images: Iterable[object]) -> list[str]:
 def image_url(image: str) -> str | None:
     """Return an http(s) or `data:image/` URL unchanged; return base64, bare (read as PNG) or labelled, as a data URL.
 
-    The labelled form is `base64:MIME:PAYLOAD`, a PNG where MIME is empty. As in the legacy, `data:` is lower case, and
+    The labelled form is `base64:MIME:PAYLOAD`, a PNG if MIME is empty. As in the legacy, `data:` is lower case, and
     a labelled form of fewer than three parts becomes a PNG with the whole text as its payload. Return None for other
     schemes, other media types and other text.
     """

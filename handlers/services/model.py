@@ -62,7 +62,7 @@ class ModelRefusedError(ModelError):
 class InvalidResponseError(ModelError):
     """A 2xx answer that holds no text.
 
-    `body` is the answer as text, `content` the JSON value in the text's position, or `...` where there is none.
+    `body` is the answer as text, `content` the JSON value in the text's position, or `...` if there is none.
     """
 
     def __init__(self, media_type: str, body: str, content: object = ...) -> None:
@@ -82,7 +82,7 @@ class LLMClient:
 
     @classmethod
     def open(cls, api_key: str, base_url: str | None = None, *, deadline: float = DEADLINE) -> Self:
-        """Return a client for `base_url` (OpenAI's own where None); `deadline` in seconds."""
+        """Return a client for `base_url` (OpenAI's own if None); `deadline` in seconds."""
         return cls(partial(_open_client, api_key or "unset", base_url or None, deadline), deadline=deadline)
 
     def preload(self) -> None:

@@ -1,6 +1,6 @@
 """Notes on consultations.
 
-`add_to` is transactional: a note and its link on its consultation are written together or not at all, where MongoDB
+`add_to` is transactional: a note and its link on its consultation are written together or not at all, if MongoDB
 has transactions. If the link is refused (an older consultation whose notes are not an array), the dialect stores the
 note without a link, as the legacy does. All other methods are single writes.
 """

@@ -56,7 +56,7 @@ class TerminologyInvalidError(TerminologyError):
 
 @dataclass(frozen=True)
 class Code:
-    """A concept: its name, its code, and the URL of its code system; `...` where not stated.
+    """A concept: its name, its code, and the URL of its code system; `...` if not stated.
 
     FHIR requires texts; a value of any other JSON type is passed on unchanged.
     """
@@ -203,7 +203,7 @@ def _encode(text: str) -> str:
 
 
 def _lifetime(stated: object) -> float:
-    """Return the seconds to cache a token: slightly less than stated, zero where nothing is stated."""
+    """Return the seconds to cache a token: slightly less than stated, zero if nothing is stated."""
     if not (isinstance(stated, int | float) and stated > 0):
         return 0.0
     return stated - min(stated * _MARGIN, _MAX_MARGIN)

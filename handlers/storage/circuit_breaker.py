@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 TRIP_AFTER: Final = 3
 MAX_CONCURRENT: Final = 16
-"""Concurrent operations, where the driver sets no lower limit."""
+"""Concurrent operations, if the driver sets no lower limit."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Collection:
         self._loaders: dict[Hashable, Loader[bytes, list[Document]]] = {}
 
     async def get(self, identity: object, fields: Sequence[str] = ()) -> Document | None:
-        """Return the document of an `_id`, with only `fields` (and `_id`) where given."""
+        """Return the document of an `_id`, with only `fields` (and `_id`) if given."""
         documents = await self.find_by("_id", identity, fields)
         return documents[0] if documents else None
 
@@ -116,7 +116,7 @@ class Collection:
     async def update_and_get(
         self, filter_: Filter, update: Filter | Sequence[Filter], *, upsert: bool = False
     ) -> Document | None:
-        """Update the first match, which `upsert` inserts where there is none; return the updated document."""
+        """Update the first match, which `upsert` inserts if there is none; return the updated document."""
 
         async def change(session: Any) -> Document | None:
             changed: Document | None = await self._collection.find_one_and_update(

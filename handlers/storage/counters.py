@@ -36,7 +36,7 @@ class Counters:
         return int(counted["count"]) if counted else 0
 
     async def count_of(self, key: str) -> int:
-        """Return a count, 0 where it has expired."""
+        """Return a count, 0 if it has expired."""
         [count] = await self._collection.find({"_id": key, "$expr": {"$not": [_HAS_EXPIRED]}}, limit=1) or [{}]
         return int(count.get("count", 0))
 

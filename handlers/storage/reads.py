@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Document: TypeAlias = dict[str, Any]
 
 BATCH: Final = 100_000
-"""Documents that one reply may hold; the server returns 101 where none are stated."""
+"""Documents that one reply may hold; the server returns 101 if none are stated."""
 
 RETRYABLE: Final = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Server error codes for which a read is retried (specification "Retryable Reads")."""
@@ -38,7 +38,7 @@ RETRYABLE: Final = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 1
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A filter, the fields to return (all where none are given), the order, and the page; `limit` 0 is all matches."""
+    """A filter, the fields to return (all if none are given), the order, and the page; `limit` 0 is all matches."""
 
     filter: Mapping[str, object]
     fields: Sequence[str] = ()

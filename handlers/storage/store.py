@@ -6,7 +6,7 @@
     await store.users.insert(document)                          # complete, `_id` included
     await store.notes.update_one({"_id": note_id}, {"$set": {…}})     # number of matches
     await store.notes.update_and_get({"_id": note_id}, {…})     # the updated document, or None
-    await store.run_in_transaction(work)                        # where MongoDB has transactions
+    await store.run_in_transaction(work)                        # if MongoDB has transactions
     async with store.dry_run(0.25) as transaction:              # always aborted
 
 Documents are plain dicts of BSON values: dates are `DatetimeMS`, ids `ObjectId`. Documents from a read may be shared
@@ -167,7 +167,7 @@ class Store:
         return any(server.server_type_name not in _WITHOUT_TRANSACTIONS for server in servers)
 
     async def run_in_transaction(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run `work` in a transaction where MongoDB has transactions; without atomicity elsewhere.
+        """Run `work` in a transaction if MongoDB has transactions; without atomicity elsewhere.
 
         Within a transaction, `work` becomes part of that one. A conflict with other clients' writes, or with an
         index build, runs `work` again; raises `UnavailableError` if the conflict persists until the timeout.

@@ -90,7 +90,7 @@ async def retry_conflicts(
 ) -> T:
     """Return an attempt's result, retrying conflicts until `deadline` (monotonic seconds); raises `StoreError`.
 
-    Where a connection has no sessions, the next attempt uses new connections.
+    If a connection has no sessions, the next attempt uses new connections.
     """
     pause = MIN_DELAY
     while True:

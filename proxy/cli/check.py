@@ -114,7 +114,7 @@ class Checked:
 
 
 def _position_of_native(file: Path) -> tuple[int, int]:
-    """Return the line and the column of the value of `native`; zeros where the key is not at the start of a line."""
+    """Return the line and the column of the value of `native`; zeros if the key is not at the start of a line."""
     lines = enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1)
     matches = ((number, _NATIVE.match(line)) for number, line in lines)
     return next(((number, match.end() + 1) for number, match in matches if match), (0, 0))

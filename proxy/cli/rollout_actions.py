@@ -59,7 +59,7 @@ def _with_options(command: Function) -> Function:
 def promote(route: str, reason: str, actor: str, file: Path) -> None:
     """Promote a rollout to its next stage now, whatever its gates report.
 
-    It also approves the next stage where `approve: true`.
+    With `approve: true`, it also approves the next stage.
     """
     _carry_out(file, route, actions.promote, actor, reason)
 

@@ -129,7 +129,7 @@ class _ConversationComparison:
 
     @cached_property
     def _last_paired(self) -> tuple[int, int]:
-        """Return the indexes of the last pair of messages, -1 where there is none."""
+        """Return the indexes of the last pair of messages, -1 if there is none."""
         last = (-1, -1)
         for legacy, native, _ in self._pairs:
             if legacy is not None and native is not None:

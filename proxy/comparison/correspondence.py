@@ -61,7 +61,7 @@ def abbreviate(value: JSON, limit: int = 300) -> str:
 class Correspondence:
     """The values of native that correspond to those of legacy, learned while answers are compared.
 
-    `legacy_at` and `native_at` are each side's clock in ms. Where given, ids and dates that differ must lie within
+    `legacy_at` and `native_at` are each side's clock in ms. If given, ids and dates that differ must lie within
     `fresh` ms of it; others were stored before or chosen by the caller, and must be equal. `step` distinguishes dates
     of different answers: increment it between answers, and set it to STORED for stored documents. Two dates that are
     equal on one side may be up to `coincidence` ms apart on the other, or if they are of one request up to

@@ -69,7 +69,7 @@ class Body(NamedTuple):
 class Exchange(NamedTuple):
     """One request as one backend received it, and its answer, with coded bodies; cheap to send to another process.
 
-    Header names are in lower case, in their order, with duplicates. `status` is 0 where no answer began. `outcome` is
+    Header names are in lower case, in their order, with duplicates. `status` is 0 if no answer began. `outcome` is
     `response` for a complete answer, `hang` for none in time, `reset` for a truncated one or a crashed backend, `gone`
     if the client disconnected first, `unasked` if the backend was unreachable. `started` is in seconds since the
     epoch; `head` and `total` are seconds until the answer began and ended. `is_request_complete`: the whole request

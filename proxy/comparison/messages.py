@@ -112,7 +112,7 @@ def values_of(data: Sequence[Data]) -> list[JSON]:
 
 
 def outline(data: Data) -> dict[str, JSON]:
-    """Return the `type` of a client's JSON message, where it is short, and its length; nothing else of it."""
+    """Return the `type` of a client's JSON message, if it is short, and its length; nothing else of it."""
     result: dict[str, JSON] = {"length": len(data)}
     value = ReadMessage(data).value
     kind = value.get("type") if isinstance(value, dict) else None

@@ -59,7 +59,7 @@ class Differential:
     ) -> AsyncIterator[Differential]:
         """Connect to two running backends; `hang_after` is the timeout for an answer of legacy in seconds.
 
-        Raises `ServiceUnreachable` where one of them accepts no connections.
+        Raises `ServiceUnreachable` if one of them accepts no connections.
         """
         client = ServiceClient(legacy.url, hang_after)
         for service in (client, ServiceClient(native.url, hang_after)):

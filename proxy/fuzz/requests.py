@@ -1,7 +1,7 @@
 """Requests with placeholders for values of earlier answers. Pure.
 
 `<id 2>` is the third id of the sequence (modulo their number): of the initial documents, then of legacy's answers.
-`<id 2|abc>` is `abc` where there is none. `id`, `token` and `etag` are recognised by their form anywhere in an answer;
+`<id 2|abc>` is `abc` if there is none. `id`, `token` and `etag` are recognised by their form anywhere in an answer;
 `opaque-tag` is an entity tag without its weakness. Any other name is that of a member of a JSON answer.
 """
 
@@ -41,7 +41,7 @@ class FuzzRequest:
         return cls(request.method, request.target, request.headers, body, request.version)
 
     def with_header(self, name: str, value: str | None) -> FuzzRequest:
-        """Return the request with one header replaced, or removed where `value` is None."""
+        """Return the request with one header replaced, or removed if `value` is None."""
         others = tuple(header for header in self.headers if header[0] != name)
         return replace(self, headers=others if value is None else (*others, (name, value)))
 

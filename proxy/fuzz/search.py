@@ -149,7 +149,7 @@ class Search:
         run_state_machine_as_test(machine, settings=_settings())
 
     def begin(self, documents: Documents) -> None:
-        """Start an execution. Raises `SearchOver` where the time is over."""
+        """Start an execution. Raises `SearchOver` if the time is over."""
         if self._is_over():
             raise SearchOver
         self._run_or_reject(self.differential.begin(documents))
@@ -166,7 +166,7 @@ class Search:
             self._confirm(self.runner.run(self.differential.confirm(execution)))
 
     def converse(self, conversation: FuzzConversation) -> None:
-        """Play a conversation to both. Raises `NewDifferenceError`, and `SearchOver` where the time is over."""
+        """Play a conversation to both. Raises `NewDifferenceError`, and `SearchOver` if the time is over."""
         if self._is_over():
             raise SearchOver
         execution = self._run_or_reject(self.differential.conversations.run(conversation))

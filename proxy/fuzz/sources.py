@@ -1,6 +1,6 @@
 """Sequences: the initial documents of both backends, and the requests.
 
-Half of the sequences are the plug-in's own where it defines any. The others draw requests from the contract, the
+Half of the sequences are the plug-in's own if it defines any. The others draw requests from the contract, the
 dictionary and the plug-in in equal parts.
 """
 

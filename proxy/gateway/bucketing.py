@@ -49,7 +49,7 @@ MAX_TOKEN: Final = 16_384  # bytes; longer tokens are not keys, which bounds the
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A backend, the reason, and the caller's bucket (0 to 9999) where the decision or the sampling needed one."""
+    """A backend, the reason, and the caller's bucket (0 to 9999) if the decision or the sampling needed one."""
 
     backend: Backend
     reason: Reason
@@ -188,7 +188,7 @@ def _targeted(
 ) -> tuple[Backend, Reason] | None:
     """Return the backend of a caller in the route's targets; None if the share decides.
 
-    Includes have no effect where a cap, or a rollout that has not started, leaves native no share.
+    Includes have no effect if a cap, or a rollout that has not started, leaves native no share.
     """
     target = match_target(route.native_traffic, headers, client, tokens)
     if target is None:

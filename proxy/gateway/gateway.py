@@ -4,7 +4,7 @@
                                                         └─▶ (4) report to the observers, once
 
 A request uses the snapshot with which it began; a reload replaces the snapshot for later requests. Only
-`RequestTracker` is between the client and the backend: it records the status and adds `x-served-by`. Where a backend
+`RequestTracker` is between the client and the backend: it records the status and adds `x-served-by`. If a backend
 cannot answer (`errors.Failure`), the gateway answers itself, unless the route lets the other backend take over
 (`fallback`). Requests that involve only legacy are served without a task (`direct`).
 """
@@ -101,7 +101,7 @@ class Gateway:
         return self.run(tracker, scope, exchange.receive, exchange.send)
 
     def _begin_planned(self, plan: DirectPlan, exchange: ServedExchange) -> Awaitable[None] | None:
-        """Send a request with a plan; return the awaitable to run where it cannot be sent now."""
+        """Send a request with a plan; return the awaitable to run if it cannot be sent now."""
         origin = plan.origin
         tracker = PlannedRequest(plan, exchange)
         self._set_request_ids(tracker, origin)
@@ -212,7 +212,7 @@ class Gateway:
     def _admit(self, tracker: RequestTracker, client: str | None, headers: HeaderFields) -> None:
         """Take a slot at the backend, and identify the caller for a guard.
 
-        Where a limit is reached, store the failure in `refusal`.
+        If a limit is reached, store the failure in `refusal`.
         """
         if self.admission.limits is not tracker.snapshot.config.limits:
             self.admission.apply(tracker.snapshot.config.limits)
@@ -264,7 +264,7 @@ class Gateway:
     def _set_request_ids(self, tracker: RequestTracker, origin: RequestOrigin) -> None:
         """Set the request's ids for the log and for the backends.
 
-        Backends get the client's `X-Request-Id` where it is a plain token. The log gets it only if it is a UUID or
+        Backends get the client's `X-Request-Id` if it is a plain token. The log gets it only if it is a UUID or
         32 hexadecimal digits, because other ids might identify a person.
         """
         tracker.request_id = origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
@@ -314,7 +314,7 @@ class Gateway:
             await tracker.snapshot.legacy(scope, replayable.again, tracker.send)
 
     def _fall_back(self, backend: Backend, reason: bucketing.Reason, tracker: RequestTracker) -> None:
-        """Let the other backend take over. Raises `Overloaded` where it has no free slot."""
+        """Let the other backend take over. Raises `Overloaded` if it has no free slot."""
         if tracker.slot is not None:
             self.admission.move(tracker.slot, backend)
         tracker.fall_back(backend, reason)

@@ -26,7 +26,7 @@ class RequestOrigin(NamedTuple):
 
     `address`: the client's; None if unknown. `scheme`: `http` or `https`. `headers`: the request's, with the gateway's
     forwarding headers. `passed`: the part of them that backends receive. `key`: the client's `client_key`.
-    `request_id`: the client's own `X-Request-Id` where it is a plain token; `logged_id`: the same, where it may be
+    `request_id`: the client's own `X-Request-Id` if it is a plain token; `logged_id`: the same, if it may be
     logged.
     """
 
@@ -39,7 +39,7 @@ class RequestOrigin(NamedTuple):
     logged_id: str | None
 
     def client(self, peer: tuple[str, int] | None) -> tuple[str, int] | None:
-        """Return the client's address for the scope, with the port where it is the connection's peer, else 0."""
+        """Return the client's address for the scope, with the port if it is the connection's peer, else 0."""
         address = self.address
         if address is None or (peer is not None and address == peer[0]):
             return peer

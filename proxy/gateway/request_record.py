@@ -19,7 +19,7 @@ CLIENT_CLOSED_REQUEST = 499
 class RequestRecord:
     """The result of one request, without its content: no path, query, header or body.
 
-    `route` and `template` are None if no route matched, `bucket` where none was needed. `failure` is the code of an
+    `route` and `template` are None if no route matched, `bucket` if none was needed. `failure` is the code of an
     `errors.Failure`, and `cause` the connection fault behind it, also if native took over. `dependency` is the
     failed dependency that native reports: `database`, `model` or `terminology`. `head` and `total` are seconds until
     the answer began and ended. `caller` is the caller's identity on routes with a guard, see `callers`. `declared`: a
@@ -49,7 +49,7 @@ Observer = Callable[[RequestRecord], None]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
-    """The verdict on requests chosen for comparison; `reason` where it is `skipped`."""
+    """The verdict on requests chosen for comparison; `reason` if it is `skipped`."""
 
     route: str
     served: Backend

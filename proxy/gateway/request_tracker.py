@@ -136,7 +136,7 @@ class RequestTracker:
     def add_headers(self, status: int, headers: HeaderFields, *, dated: bool = True) -> RawHeaders:
         """Record that a response begins; return the headers that the gateway adds to it.
 
-        Added are the backend and the request id, and the date where `dated` is set.
+        Added are the backend and the request id, and the date if `dated` is set.
         """
         self.begun, self.status, self.headed = True, status, time.perf_counter()
         names = _recurring_names(headers) if isinstance(headers, tuple) else _names_of(headers)

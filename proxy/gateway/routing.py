@@ -35,7 +35,7 @@ class Match:
     def params(self) -> dict[str, str]:
         """The parameters by name, decoded as by `decodeURIComponent`; `*` is the part matched by a wildcard.
 
-        Where decoding fails (both backends answer 400) the value is the undecoded text.
+        If decoding fails (both backends answer 400) the value is the undecoded text.
         """
         pattern = self.route.pattern
         pieces = _pathname(self.raw_path)[1:].split(b"/", len(pattern.segments))

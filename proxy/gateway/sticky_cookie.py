@@ -21,7 +21,7 @@ Header = tuple[bytes, bytes]
 
 
 def draw_id(suits: Callable[[str], bool]) -> str:
-    """Return a random id of at least 128 bits that suits, or any id where none of `MAX_DRAWS` does."""
+    """Return a random id of at least 128 bits that suits, or any id if none of `MAX_DRAWS` does."""
     prefix = secrets.token_urlsafe(16)
     ids = (f"{prefix}{number:x}" for number in itertools.count())
     return next((drawn for drawn in itertools.islice(ids, MAX_DRAWS) if suits(drawn)), prefix)

@@ -56,7 +56,7 @@ class InferredSchema:
 
     @property
     def types(self) -> list[str]:
-        """The JSON Schema types; `number` where both integers and other numbers were added."""
+        """The JSON Schema types; `number` if both integers and other numbers were added."""
         result = [kind for kind in _ORDER if self.kinds[kind]]
         return [kind for kind in result if not (kind == "integer" and "number" in result)]
 

@@ -78,7 +78,7 @@ def samples(recordings: Recordings) -> Iterator[ObservedSample]:
 def routed(routes: Iterable[tuple[str, Pattern]]) -> Contract:
     """Return the operations that routes name.
 
-    Where routes name a parameter of one path differently, it becomes `id`.
+    If routes name a parameter of one path differently, it becomes `id`.
     """
     named = [(name, pattern) for name, pattern in routes if pattern.method in METHODS and not pattern.rest]
     templates = _templates([pattern for _, pattern in named])

@@ -186,7 +186,7 @@ class WebhookQueue:
         await asyncio.gather(*self._ending)
 
     def apply_config(self, config: Config) -> None:
-        """Apply a changed configuration: replace the sender where URL, format or secret changed."""
+        """Apply a changed configuration: replace the sender if URL, format or secret changed."""
         if (config.notify, config.ops.url) == (self._config, self._ops_url):
             return
         self._config, self._ops_url = config.notify, config.ops.url

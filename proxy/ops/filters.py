@@ -85,7 +85,7 @@ def _between(since: str, until: str) -> Span:
 
 
 def _seconds(name: str, text: str) -> float:
-    """Parse an ISO 8601 time; UTC where it has no offset."""
+    """Parse an ISO 8601 time; UTC if it has no offset."""
     try:
         at = datetime.fromisoformat(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -61,7 +61,7 @@ class Scenario:
     `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those inserted before the first
     step, and those that are stored after the last one. `calls`: the calls to outside services. `moment` is an estimate
     of the time of its recording, in ms; None if no date shows it. `answer_time` is the time of the slowest recorded
-    answer in ms, 0 where it is unknown.
+    answer in ms, 0 if it is unknown.
     """
 
     name: str
@@ -126,7 +126,7 @@ def http_files(directory: Path) -> list[Path]:
 
 
 def scenario(value: JSON) -> Scenario:
-    """Read a scenario from its JSON. Raises KeyError, TypeError or ValueError where that is malformed."""
+    """Read a scenario from its JSON. Raises KeyError, TypeError or ValueError if that is malformed."""
     entry = _object(value)
     return Scenario(
         name=_text(entry["scenario"]),

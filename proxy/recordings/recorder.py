@@ -90,11 +90,11 @@ class Recorder:
         self._calls = calls
 
     async def reach(self) -> None:
-        """Raise ServiceUnreachable where the service accepts no connections."""
+        """Raise ServiceUnreachable if the service accepts no connections."""
         await self._client.reach()
 
     async def record(self, script: Script, on_step: OnStep = lambda step: None) -> dict[str, JSON]:
-        """Play one scenario, from an empty database where documents are reached, and return it with its answers.
+        """Play one scenario, from an empty database if documents are reached, and return it with its answers.
 
         Raises:
             ServiceUnreachable: the service accepts no connections.

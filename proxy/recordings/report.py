@@ -42,7 +42,7 @@ class Result:
 
     @property
     def verdict(self) -> ResultVerdict:
-        """Return `equal` without differences, `declared` where divergences explain all of them."""
+        """Return `equal` without differences, `declared` if divergences explain all of them."""
         if not self.differences:
             return "equal"
         return "differing" if self.unexplained else "declared"
@@ -193,7 +193,7 @@ def _differences(every: Sequence[Difference], unexplained: Sequence[Difference])
 
 
 def value_texts(difference: Difference) -> tuple[str, str]:
-    """Return both values as `value_text` does; texts as JSON where the types differ, so that "2" differs from 2."""
+    """Return both values as `value_text` does; texts as JSON if the types differ, so that "2" differs from 2."""
     quoted = difference.kind == "type"
     return value_text(difference.legacy, quoted=quoted), value_text(difference.native, quoted=quoted)
 

@@ -39,7 +39,7 @@ class ServiceClient:
         self._hang_after, self._restart_timeout = hang_after, restart_timeout
 
     async def reach(self) -> None:
-        """Raise ServiceUnreachable where the service accepts no connections."""
+        """Raise ServiceUnreachable if the service accepts no connections."""
         try:
             await reach(self.origin, self._hang_after)
         except OSError as error:

@@ -24,7 +24,7 @@ class PlaybackPace:
 
 
 class HandshakeRefused(Exception):
-    """The handshake failed; the message is the status, or `reset` or `hang` where none came."""
+    """The handshake failed; the message is the status, or `reset` or `hang` if none came."""
 
 
 async def shake_hands(origin: Origin, target: str, timeout: float) -> str:

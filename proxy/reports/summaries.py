@@ -1,6 +1,6 @@
 """Summarize stored counts as the values of `models.py`. Pure.
 
-A row is a dict of a count's attributes with `number`, `first`, `last`, and `at` where it belongs to a slice.
+A row is a dict of a count's attributes with `number`, `first`, `last`, and `at` if it belongs to a slice.
 """
 
 from __future__ import annotations

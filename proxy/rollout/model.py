@@ -79,7 +79,7 @@ class Cap:
 class AuditEntry:
     """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty if none applies.
 
-    `route` is the name of a group where a change applies to all its routes. `revision` is the route's, or for `config`
+    `route` is the name of a group if a change applies to all its routes. `revision` is the route's, or for `config`
     the file's; `difference` is then a unified diff to the previous text, without secrets, and `routes` are the routes
     and groups whose settings it changes. `announced`: announced before it could be stored.
     """

@@ -41,7 +41,7 @@ from proxy.runtime.database_driver import Document
 
 _SNAPSHOT: Final = TypeAdapter(ProcessSnapshot)
 POLL_INTERVAL: Final = 1.0
-"""Seconds between two reads where change streams are unavailable (a mongod that is not a replica set)."""
+"""Seconds between two reads if change streams are unavailable (a mongod that is not a replica set)."""
 
 
 class MongoStore:

@@ -48,7 +48,7 @@ def progress(
 ) -> Progress | None:
     """Return the progress of a route's rollout; None if it has none.
 
-    `evidence` is that of all replicas since the bake time began. `usual` is legacy's error ratio, used where the
+    `evidence` is that of all replicas since the bake time began. `usual` is legacy's error ratio, used if the
     evidence has too few requests of legacy. `compared`: requests of the group run in the shadow; by default, those of
     the route.
     """

@@ -14,7 +14,7 @@ from proxy.types import BasisPoints
 class Effective:
     """Native's share in basis points; `by` names the limit that applies and `reason` describes it.
 
-    `stage` and `cap` are those two limits, 10,000 where they do not limit anything; `bucketing.decide` receives them.
+    `stage` and `cap` are those two limits, 10,000 if they do not limit anything; `bucketing.decide` receives them.
     """
 
     share: BasisPoints

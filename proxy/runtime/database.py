@@ -143,7 +143,7 @@ class Database:
         return True
 
     async def require_reachable(self) -> None:
-        """Raise `Unavailable` within `reach_timeout` where no server is reachable. Used by pages."""
+        """Raise `Unavailable` within `reach_timeout` if no server is reachable. Used by pages."""
         if not await self.is_reachable():
             raise Unavailable(_UNREACHABLE)
 

@@ -1,7 +1,7 @@
 """Dispatch connections to the public or the ops app by the socket that accepted them.
 
 uvicorn serves one app on both listeners. The kernel gives a connection the local address of its listening socket (any
-address, where that is bound to a wildcard), and no client can choose another one. The ops app is therefore unreachable
+address, if that is bound to a wildcard), and no client can choose another one. The ops app is therefore unreachable
 through the public socket.
 """
 

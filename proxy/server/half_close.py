@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 PROBE_DELAY: Final = 1.0
-"""Seconds from a client's half-close to the first probe for its disconnect, where no answer has begun."""
+"""Seconds from a client's half-close to the first probe for its disconnect, if no answer has begun."""
 PROBE_INTERVAL: Final = 0.1
 """Seconds to the second probe, which fails if the client has disconnected; each further delay is doubled."""
 

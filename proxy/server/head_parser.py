@@ -135,7 +135,7 @@ class HeadParser:
             raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _take(self, whole: bytes | None) -> RequestHead:
-        """Return the head and reset for the next one; `whole` are its bytes where they came in one piece."""
+        """Return the head and reset for the next one; `whole` are its bytes if they came in one piece."""
         head = self._head
         assert head is not None
         if whole is not None:

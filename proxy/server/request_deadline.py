@@ -65,5 +65,5 @@ class RequestDeadline(Deadline):
         self.await_body()
 
     def await_app(self) -> None:
-        """Postpone the deadline where the app is slow, not the client."""
+        """Postpone the deadline if the app is slow, not the client."""
         self.set(self._timeouts.request)

@@ -32,7 +32,7 @@ _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:$|\W)", re.IGNORECASE)
 class RequestHead:
     """A request that will be served, without its body. Compared by identity: a head that recurs is one object.
 
-    `headers` have lower-case names; a tuple where they recur, a list otherwise. `length` is the body's size in
+    `headers` have lower-case names; a tuple if they recur, a list otherwise. `length` is the body's size in
     bytes, None if it is chunked. `websocket`: it offers an upgrade to a WebSocket; all other upgrades are ignored
     (RFC 9110 §7.8). `recurs`: it belongs to several requests, so that results for it are worth caching.
     """

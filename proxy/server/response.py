@@ -1,7 +1,7 @@
 """Encode responses: the head, and the framing of the body (RFC 9112 §6). Pure.
 
 The app sends the response; the listener alone decides about `Connection` and `Transfer-Encoding`. A response that
-cannot be sent as intended raises `InvalidResponse`, before its first byte where possible.
+cannot be sent as intended raises `InvalidResponse`, before its first byte if possible.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ class WebSocketProtocol(asyncio.Protocol):
         return message
 
     async def _send(self, message: Message) -> None:
-        """Send a message. Raises `PeerGone` (an OSError, as ASGI requires) where the client has disconnected."""
+        """Send a message. Raises `PeerGone` (an OSError, as ASGI requires) if the client has disconnected."""
         kind = message["type"]
         if self._peer is not None:
             await self._send_open(self._peer, kind, message)

@@ -113,7 +113,7 @@ class Comparator:
         return confirmed, legacy
 
     async def _sample_noise(self, event: ComparisonEvent, request: RequestSnapshot, repeated: Exchange | None) -> None:
-        """Record two answers of legacy to one read: `repeated`, or a new one where a sample is due."""
+        """Record two answers of legacy to one read: `repeated`, or a new one if a sample is due."""
         answered = event.legacy.outcome == "response"
         if repeated is None and answered and self._noise_sampler.is_due(event.route, self._backends.settings.noise):
             repeated = await self._repeat("legacy", event, request)

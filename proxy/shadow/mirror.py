@@ -200,7 +200,7 @@ class MirroredDryRun:
             self._sink.discard(self._number, "backend_unavailable")  # legacy was down: native served as the fallback
 
     async def _read_body(self) -> bytes | Reason:
-        """Receive the whole body and buffer its messages. Return a reason where a dry run is impossible."""
+        """Receive the whole body and buffer its messages. Return a reason if a dry run is impossible."""
         if int(first_header(self._scope["headers"], b"content-length") or 0) > self._limit:
             return "body_too_large"
         chunks: list[bytes] = []

@@ -146,7 +146,7 @@ class WorkerSupervisor:
 
 
 def resident_memory(pid: int) -> int:
-    """Return the resident memory of a process in bytes (proc(5), Linux only), 0 where it is unknown."""
+    """Return the resident memory of a process in bytes (proc(5), Linux only), 0 if it is unknown."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):

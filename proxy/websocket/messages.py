@@ -211,7 +211,7 @@ class _Text:
         return len(self._tail) + (self._text.size if self._text is not None else 0)
 
     def add(self, data: bytes) -> None:
-        """Add the next bytes. Raises `ProtocolViolation` where the text takes too much memory."""
+        """Add the next bytes. Raises `ProtocolViolation` if the text takes too much memory."""
         self._tail += data
         if len(self._tail) >= STEP:
             self._decode(final=False)

@@ -11,7 +11,7 @@ frames, and an end without a close frame. The gateway inserts its own frames onl
 - a close frame with 1001 to the client when the gateway shuts down. The client's answer, and everything before it, is
   still forwarded to legacy.
 
-Memory: one read of the socket and at most `WRITE_LIMIT` queued bytes in each direction. Where the queue is full,
+Memory: one read of the socket and at most `WRITE_LIMIT` queued bytes in each direction. If the queue is full,
 reading from the other end is paused.
 """
 

@@ -1,4 +1,4 @@
-"""The ratios that must hold: met, missed, and missed where a contender failed."""
+"""The ratios that must hold: met, missed, and missed because a contender failed."""
 
 from __future__ import annotations
 

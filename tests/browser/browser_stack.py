@@ -23,7 +23,7 @@ from tests.support.shipped import ROUTING
 DATABASE = "browser_tests"
 REPORTS = f"{DATABASE}_reports"
 BOTH_SIDES: Mapping[str, object] = {"native": "50%", "shadow": {"share": "100%", "writes": "dry_run"}}
-"""Half of the callers on either side, and of everybody each request on the other side as well."""
+"""Settings with half of the callers on each backend, and each request in the shadow as well."""
 
 _REST: Mapping[str, object] = {"name": "rest", "match": "* /*"}
 _SOON_S = 45.0
@@ -92,7 +92,7 @@ def write_routing(file: Path, settings: Mapping[str, object], *, legacy_down: bo
         config["legacy"] = {**config["legacy"], "url": f"http://127.0.0.1:{free_port()}"}
     config["contracts"] = str(ROOT / "contracts")
     config["mongodb"] = {"database": REPORTS}
-    config["shadow"] = {**config.get("shadow", {}), "max_cpu_wait": "100%"}  # whatever else the machine does
+    config["shadow"] = {**config.get("shadow", {}), "max_cpu_wait": "100%"}  # regardless of other work on the machine
     file.write_text(yaml.safe_dump(config, sort_keys=False))
 
 

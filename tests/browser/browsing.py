@@ -13,10 +13,10 @@ from tests.browser.chromium import chromium, new_context
 from tests.support.sockets import serving
 
 PAGE = "http://localhost:3000"
-"""An origin that the legacy lets in. Nothing listens there: the browser is told to find it elsewhere."""
+"""An origin that the legacy allows. Nothing listens there: the browser resolves it to another address."""
 
 CHUNK_MS = 100
-"""Audio in one frame: a fifth of what it is for people, who have more time than tests."""
+"""Milliseconds of audio in one frame, a fifth of the default, because tests should be short."""
 
 
 class Browsing:

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright, expe
 from tests.support.waiting import HANG_TIMEOUT
 
 TIMEOUT_MS: Final = 1000 * HANG_TIMEOUT
-"""Milliseconds after which what never shows, and a browser that never starts, is reported."""
+"""Milliseconds after which an element that does not appear, or a browser that does not start, is reported."""
 
 _ARGUMENTS = (
     "--headless=new",
@@ -27,7 +27,7 @@ _ARGUMENTS = (
 
 
 def find_chromium() -> str | None:
-    """Return the path in `CHROMIUM`, else that of a Chromium on PATH."""
+    """Return the path in `CHROMIUM`, or else that of a Chromium on PATH."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return os.environ.get("CHROMIUM") or next((found for name in names if (found := shutil.which(name))), None)
 
@@ -50,7 +50,7 @@ async def chromium(places: Mapping[str, str]) -> AsyncIterator[Browser]:
 
 
 async def new_context(browser: Browser, **settings: Any) -> BrowserContext:
-    """Return a context without a past, in which whatever a busy machine shows late is waited for."""
+    """Return a context without history, whose timeouts allow for a busy machine."""
     context = await browser.new_context(**settings)
     context.set_default_timeout(TIMEOUT_MS)
     expect.set_options(timeout=TIMEOUT_MS)

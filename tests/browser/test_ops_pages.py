@@ -43,7 +43,7 @@ PAGES = (
     *("/routes/prompts.list/history", "/config", "/nothing"),
 )
 FAULTS = (Path(__file__).parent / "faults.js").read_text()
-"""Gives what is wrong with a page, in words: text that is hard to read, what has no name, what is too wide."""
+"""Returns the faults of a page as texts: text that is hard to read, elements without a name or too wide."""
 
 
 @asynccontextmanager

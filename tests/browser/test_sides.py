@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 UNUSED = {"welcome", "transcripts.read", "ai.analyze", "ai.summarise", "transcription", "rest"}
-"""Routes for requests that the page never makes, the one of WebSockets, and the one for what no other takes."""
+"""Routes for requests that the page never makes, the route of WebSockets, and the catch-all route."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")

@@ -135,7 +135,7 @@ async def test_end_during_a_recording_waits_for_the_final_text(page: Page, accou
     await page.get_by_role("button", name="Save prompt").click()
     await page.get_by_role("button", name="Record").click()
     await expect(page.get_by_text("Listening")).to_be_visible()
-    await page.wait_for_timeout(300)  # of speaking: less than what is transcribed in passing
+    await page.wait_for_timeout(300)  # of speaking: less than is needed for a partial transcription
     await page.get_by_role("button", name="End and summarise").click()
     await expect(page.get_by_role("region", name="Summary")).to_contain_text("answer[")
     await expect(page.get_by_role("region", name="Transcript")).to_contain_text("final")

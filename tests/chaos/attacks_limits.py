@@ -1,4 +1,4 @@
-"""Clients that stall: bodies that do not come, answers that are not read, idle WebSockets, frames without an end."""
+"""Clients that stall: missing bodies, unread answers, idle WebSockets, unfinished frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.chaos.stalling_client import stall
 from tests.chaos.target import Target
 
 HOLD_S: Final = 4.0
-"""Seconds for which clients hold what they have."""
+"""Seconds for which clients hold their connections."""
 
 
 async def hold(request: str, number: int, target: Target) -> Figures:

@@ -1,4 +1,4 @@
-"""A standard output that is not read, that is closed, or that is full costs log lines and no request."""
+"""A standard output that is unread, closed or full loses log lines, but no request."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ BOUNDS: Final[Mapping[str, float]] = {
     "rollbacks": 0,
     "unanswered": 0,
 }
-"""The largest value of each figure; a figure without a bound here is for information.
+"""The upper bound of each figure. A figure without a bound is for information.
 
-A figure's name may go on after a colon (`failed: closed pipe`): the bound is that of the part before it.
+If a figure's name has a colon (`failed: closed pipe`), the bound is that of the part before it.
 """
 
 Stdout = Literal["null", "unread", "closed", "full"]

@@ -29,7 +29,7 @@ def all_attacks() -> list[Attack]:
 
 @asynccontextmanager
 async def site(mongodb: str | None = None, database: str = "chaos") -> AsyncIterator[Site]:
-    """Start the Node legacy for all attacks, and a mongod where no URL of one is given."""
+    """Start the Node legacy for all attacks, and a mongod if no URL of one is given."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         if mongodb is None:
@@ -60,5 +60,5 @@ async def _play_one(parts: Site, attack: Attack) -> Figures:
     try:
         async with parts.target(attack.setup) as target:
             return await attack.run(target)
-    except Exception as error:  # the others' figures are wanted all the same
+    except Exception as error:  # the other attacks are still measured
         return {"failed": 1, "reason": f"{type(error).__name__}: {error}"[:200]}

@@ -1,7 +1,7 @@
-"""The attacks by stalling clients in small, one after another on one gateway with small limits.
+"""Small versions of the attacks by stalling clients, one after another on one gateway with small limits.
 
-`make chaos` plays them in full and judges times. Here an attack lasts until the gateway has reached the limit that the
-attack is about; other clients send requests meanwhile.
+`make chaos` plays them in full and measures times. Here an attack lasts until the gateway has reached the limit under
+test, while other clients send requests.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ PIECE: Final = 64 * 1024
 
 
 class StallingClient(asyncio.Protocol):
-    """One connection. `status` is that of the first answer, `none` where nothing has arrived."""
+    """One connection. `status` is that of the first answer, `none` if nothing has arrived."""
 
     def __init__(self, request: bytes) -> None:
         self._left = memoryview(request)
@@ -30,7 +30,7 @@ class StallingClient(asyncio.Protocol):
 
     @property
     def status(self) -> str:
-        """Status of the answer, or how the connection is without one."""
+        """Status of the answer, or the state of the connection without one."""
         return self._received[9:12].decode() or self._end
 
     @property

@@ -1,4 +1,4 @@
-"""Requests of clients that stall, by the attack's name: bodies that do not come, frames without an end, pipelines."""
+"""Requests of clients that stall, by the attack's name: missing bodies, unfinished frames, pipelines."""
 
 from __future__ import annotations
 

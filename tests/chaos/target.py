@@ -6,8 +6,8 @@
             figures = await others.figures()
         return {**figures, "RSS, MiB": target.peak_rss()}
 
-Routes: `GET /`, `GET /api/prompts` and all that is not named are legacy's; `/users/*`, `/api/notes/*`, `/api/v1/*` and
-the WebSocket `/transcription-stream` are native's.
+Routes: native answers `/users/*`, `/api/notes/*`, `/api/v1/*` and the WebSocket `/transcription-stream`; legacy
+answers all others, such as `GET /` and `GET /api/prompts`.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Target:
     ) -> AsyncIterator[Traffic]:
         """Run other clients' requests, `rate` a second; the first `quiet` seconds pass before this is entered.
 
-        One core is busy meanwhile: attackers and clients share this machine with the gateway, which they do not in
-        reality, and an attacker's own work is no fault of the gateway's.
+        One core is kept busy during that time. Attackers and clients share this machine with the gateway, unlike in
+        reality, and the work of an attacker must not count against the gateway.
         """
         async with Traffic.sending(self.url, rate, requests) as traffic:
             async with busy_core():

@@ -10,10 +10,10 @@ from tests.chaos.figures import BOUNDS, Row, rows
 from tests.chaos.run import all_attacks, play
 
 MARGIN = 5
-"""Times the bound: what runs beside the tests on the same machine slows everything, and no test judges speed."""
+"""Factor of the bounds: other work on the machine slows everything, and no test asserts speed."""
 
 
-@pytest.mark.slow  # what each attack is about has tests of its own
+@pytest.mark.slow  # the subject of each attack has its own tests
 def test_quick_attacks_stay_within_their_bounds() -> None:
     attacks = [attack for attack in all_attacks() if attack.quick]
     table = asyncio.run(play(attacks))

@@ -1,4 +1,4 @@
-"""The attacks by stalling clients, in small: others are answered, memory is bounded, and all is free afterwards."""
+"""Small attacks by stalling clients: others are answered, memory is bounded, and all slots are free afterwards."""
 
 from __future__ import annotations
 

@@ -23,16 +23,16 @@ from tests.chaos.plain_client import PlainClient
 ADDRESS: Final = "127.0.0.2"
 """The other clients' address; attacks come from 127.0.0.1."""
 QUIET_FLOOR: Final = 0.010
-"""Seconds: a quiet p99 below this counts as this, since the scheduler alone moves it."""
+"""Minimum of the quiet p99 in seconds: smaller values are determined by the scheduler alone."""
 REQUESTS: Final = (("/", 200), ("/users/users/checkEmail?email=a@b.example", 200), ("/api/prompts", 401))
 """Paths with the status of each: legacy's, native's with a query of the database, legacy's."""
 NATIVE_REQUESTS: Final = (("/users/users/checkEmail?email=a@b.example", 200), ("/api/v1/openapi.json", 200))
-"""The same of native alone, for attacks by legacy."""
+"""The paths of native alone, for attacks on legacy."""
 
 
 @asynccontextmanager
 async def busy_core() -> AsyncIterator[None]:
-    """Keep one core busy, as the attackers' process does, so that what is compared differs by the attack alone."""
+    """Keep one core busy, as the attackers' process does, so that only the attack makes a difference."""
     busy = "from tests.chaos.controlled_process import yield_to_others as y; y()\nwhile True: pass"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", busy)
     try:
@@ -123,7 +123,7 @@ class Generator:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value that `share` of all do not exceed, NaN where there is none."""
+    """Return the value that `share` of all do not exceed; NaN if there is none."""
     if not values:
         return math.nan
     return sorted(values)[min(len(values) - 1, math.ceil(share * len(values)) - 1)]

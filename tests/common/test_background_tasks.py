@@ -1,4 +1,4 @@
-"""Background tasks of a service: they start together, and none is left after a stop."""
+"""Background tasks of a service start together, and none is left after a stop."""
 
 from __future__ import annotations
 

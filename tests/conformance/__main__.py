@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 @click.command()
 @click.option("--depth", type=click.Choice(["quick", "thorough"]), default="thorough", show_default=True)
 def main(depth: Depth) -> None:
-    """Write docs/conformance.md, and exit with 1 where the gateway's outcome is wrong in a case that is not known."""
+    """Write docs/conformance.md, and exit with 1 if the gateway's outcome is wrong in a case without a known fault."""
     logging.disable(logging.CRITICAL)  # the cases that a proxy must refuse fill the log
     with node_oracle() as oracle:
         if oracle is None or NGINX is None:

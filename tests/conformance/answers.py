@@ -17,7 +17,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. `head` has lower-case names; `complete` is false where it breaks off or is still arriving."""
+    """One answer. `head` has lower-case names; `complete` is false if it breaks off or is still arriving."""
 
     status: int
     head: tuple[bytes, ...]

@@ -1,4 +1,4 @@
-"""One conformance case: the bytes of both sides and the outcome that the standard asks for. Pure."""
+"""One conformance case: the bytes of both sides, and the outcome that the standard requires. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 PLACEHOLDER: Final = b"~"
-"""Stands for the delivery's token in every byte string of a case, so that no two deliveries send the same bytes."""
+"""Placeholder for the delivery's token in the bytes of a case, so that no two deliveries send the same bytes."""
 GET: Final = b"GET /~ HTTP/1.1\r\nHost: a\r\n\r\n"
 SMUGGLED: Final = b"GET /smuggled-~ HTTP/1.1\r\nHost: a\r\n\r\n"
 """A request that a faulty reader sees inside a body. Its target may reach the upstream only if `reaches` names it."""
@@ -14,7 +14,7 @@ SMUGGLED: Final = b"GET /smuggled-~ HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A client's bytes, an upstream's answer, and the outcome that is right.
+    """A client's bytes, an upstream's answer, and the right outcome.
 
     `sent`: the client's bytes.
     `reaches`: the requests that the upstream reads, as `METHOD target[ body]`.
@@ -23,16 +23,16 @@ class Case:
     `closes`: the upstream closes after `answer`.
     `early`: the upstream answers at the end of the head, before the body.
     `body`: the body that the client reads from `answer`; None to leave it open.
-    `broken`: the answer breaks off: the client sees the connection end within it.
-    `endless`: the answer has no end of its own, so that nothing can be glued to it.
+    `broken`: the answer is incomplete: for the client, the connection ends within it.
+    `endless`: the answer ends only with the connection, so that nothing can follow it.
     `or_refused`: the standard also lets a gateway refuse the request (400, 501), or the answer (502).
     `or_reaches`: other requests that may reach the upstream in the place of `reaches`.
-    `is_open`: nothing is expected but that all stay in step.
+    `is_open`: any outcome is right in which all parties stay in step.
     `half_closes`: the client ends its direction after `sent`; `leaves`: it closes the connection.
     `unfinished`: `sent` ends within a request, so that nothing can follow on the connection.
     `carries`, `drops`: lower-case header lines (or beginnings) that the forwarded head has, and has not.
     `shows`, `hides`: the same for the answer's head.
-    `known`: a fault of the gateway that is known and not yet mended. The outcome must be wrong until it is removed.
+    `known`: a known fault of the gateway that is not fixed yet. The outcome must be wrong until it is removed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A raw client: writes bytes in pieces and reads answers until it has them, the connection ends, or time is up."""
+"""A raw client: writes bytes in pieces, and reads answers until all are complete, a timeout, or the end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Client(asyncio.Protocol):
         return read_answers(bytes(self.received), methods, closed=self.closed)
 
     async def wait_for(self, count: int, methods: Sequence[bytes], seconds: float) -> bool:
-        """Wait for `count` complete answers or the connection's end; false where neither came in time."""
+        """Wait for `count` complete answers or the connection's end; False if neither came in time."""
         try:
             async with asyncio.timeout(seconds):
                 while not (self.closed or self._has(count, methods)):

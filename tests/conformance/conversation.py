@@ -14,7 +14,7 @@ from tests.conformance.entrances import Entrance
 from tests.conformance.upstream import POISON, Script
 
 MANY: Final = 99
-"""Answers that never come: all that do are waited for."""
+"""Outcomes without an answer; all other answers are waited for."""
 LEAVING: Final = 0.02
 """Seconds for a proxy to notice a client that has left."""
 
@@ -25,7 +25,7 @@ class Conversation:
 
     `answers`: those to the case. `follower`: the answer to the innocent request on the same connection, None if the
     connection had ended. `fresh`: the one on a new connection. `timely`: something came within the time. `malformed`:
-    the reason where the client could not read what came.
+    the reason if the client could not read the answer.
     """
 
     case: Case

@@ -17,7 +17,7 @@ SAMPLE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How one side's bytes are written: `at` is the boundary of a split, from the end of the case where negative."""
+    """How one side's bytes are written: `at` is the boundary of a split, from the end of the case if negative."""
 
     part: Part
     at: int = 0
@@ -31,7 +31,7 @@ class Delivery:
         return self.part == "glued"
 
     def pieces(self, data: bytes, following: bytes) -> list[bytes]:
-        """Return the writes: of `data`, and of `following` too where the delivery glues it."""
+        """Return the writes: of `data`, and of `following` too if the delivery glues it."""
         if self.part == "bytes":
             return [data[i : i + 1] for i in range(len(data))]
         if self.part == "split":

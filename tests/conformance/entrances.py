@@ -33,9 +33,9 @@ from tests.support.waiting import until_listening
 
 NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 LIMIT: Final = 20.0
-"""Seconds of a gateway's limits where no case is to reach one, however busy the machine."""
+"""Seconds of a gateway's limits that no case should reach, even on a busy machine."""
 SHORT_LIMIT: Final = 2.0
-"""Seconds of a gateway's limits where a case is to reach one, but not that of connecting."""
+"""Seconds of a gateway's limits that a case should reach, except the limit of connecting."""
 ROUTING: Final = """
 legacy: {{url: "http://127.0.0.1:{upstream}", timeouts: {{connect: 20s, response: {limit}s, idle: {limit}s}}}}
 server: {{header_timeout: {limit}s, request_timeout: {limit}s}}
@@ -126,7 +126,7 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """A proxy's port, the upstream behind it, and the gateway's own record where the proxy is the gateway.
+    """A proxy's port, the upstream behind it, and the gateway's own record if the proxy is the gateway.
 
     `pause`: seconds after each write for the proxy to read it. `patience`: seconds to wait for an answer, above every
     limit of the proxy.

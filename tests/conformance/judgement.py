@@ -1,7 +1,7 @@
-"""The verdict on what one proxy did with a case. Pure.
+"""The verdict on one proxy's handling of a case. Pure.
 
 `right`: every delivery had the outcome that the case names.
-`other`: in step, but another outcome: a refusal where an answer is right, another status, a header too many.
+`other`: in step, but another outcome: a refusal if an answer is right, another status, a header too many.
 `hung`: a client got neither an answer nor the end of its connection.
 `out of step`: one of
   - a client read an answer to another request than its own, one that nobody asked for, or bytes that are not HTTP;
@@ -161,7 +161,7 @@ def _shown(requests: Sequence[tuple[bytes, bytes]]) -> str:
 def _reached_once(evidence: Evidence) -> list[Read]:
     """Return the requests that reached the upstream, without the repetition of a safe one.
 
-    The repetition is right where the upstream closed the connection instead of answering (RFC 9110 §9.2.2).
+    The repetition is right if the upstream closed the connection instead of answering (RFC 9110 §9.2.2).
     """
     reached: list[Read] = []
     for request in evidence.reached:

@@ -18,7 +18,7 @@ NODE: Final = shutil.which("node")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One request that Node reads. `head` has lower-case names; `complete` is false where the bytes end within it."""
+    """One request that Node reads. `head` has lower-case names; `complete` is false if the bytes end within it."""
 
     method: bytes
     target: bytes

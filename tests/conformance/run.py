@@ -150,7 +150,7 @@ class Gathered:
 
 
 def read_recording(recording: Recording, oracle: Oracle | None) -> Sequence[Read]:
-    """Return the requests on one upstream connection, as Node reads them where it is installed, else as llhttp does."""
+    """Return the requests on one upstream connection, as Node reads them if it is installed, else as llhttp does."""
     if oracle is None:
         return recording.requests
     requests = oracle.read_requests(b"".join(recording.segments)).requests

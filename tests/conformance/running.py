@@ -25,7 +25,7 @@ def run_once(cases: Sequence[Case], place: Path) -> dict[str, Outcome]:
 
 
 def assert_right(outcome: Outcome) -> None:
-    """Raise where an outcome is wrong, or right although the case is a known fault."""
+    """Raise if an outcome is wrong, or right although the case is a known fault."""
     if outcome.case.known:
         assert outcome.finding.verdict, "the fault is mended: take the case out of known_faults.txt"
         return

@@ -91,7 +91,7 @@ def start(ports: Ports, config: Path, tmp_path: Path) -> Iterator[Start]:
 
 
 def attempt(ports: Ports, config: Path, data: Path, **env: str) -> tuple[int, str]:
-    """Run the demo where it is expected to fail; return its exit code and output."""
+    """Run the demo if it is expected to fail; return its exit code and output."""
     said = io.StringIO()
     code = run(ports, config=config, data=data, env=env, console=Console(file=said, width=80))
     return code, said.getvalue()

@@ -23,7 +23,7 @@ SWITCHES = (
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def twins(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twins]:
-    """Start the demo legacy, and the native app with default settings."""
+    """Start the demo's legacy, and the native app with default settings."""
     log = tmp_path_factory.mktemp("legacy") / "log"
     async with legacy_twin(mongodb_url, log) as legacy, native_twin(mongodb_url) as native:
         yield Twins(legacy, native)

@@ -44,7 +44,7 @@ def attack(mongodb_url: str) -> Iterator[Attack]:
             mongodb_url, database.name, openai_base_url=NOWHERE, openai_api_key="x", model_deadline=0.2
         )
         gc.collect()
-        gc.freeze()  # as the native app does when it is served: pytest's own objects are not its burden
+        gc.freeze()  # as the native app does when it is served, so that pytest's objects do not slow collections
         app = behind_gateway(create_app(settings))
         with watched_loops() as watch, untraced_threads(), threaded(app, "on", loop="asyncio") as url:
             attack = Attack(url, watch, Person.store(database), suspect=LONGEST)

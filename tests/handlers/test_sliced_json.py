@@ -1,4 +1,4 @@
-"""JSON parsed in slices gives what a parser gives at once, whatever the text."""
+"""JSON parsed in slices has the same value as JSON parsed at once, for any text."""
 
 from __future__ import annotations
 

@@ -8,11 +8,11 @@ from typing import Final
 from handlers.json_structure import MAX_VALUES
 
 MANY: Final = MAX_VALUES - 100
-"""Values as many as are read, with some left for what stands around them."""
+"""The number of values that are read, less some for the values around them."""
 
 
 def texts(size: int) -> Mapping[str, str]:
-    """Return JSON texts by name, of about `size` characters where the length is the attack."""
+    """Return JSON texts by name, of about `size` characters if the length is the attack."""
     return dict(_structures()) | dict(_scalars(size)) | dict(_faults(size)) | dict(_refused(size))
 
 

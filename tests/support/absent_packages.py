@@ -1,4 +1,4 @@
-"""Packages that cannot be imported or found, as where they are not installed."""
+"""Packages that cannot be imported or found, as if they are not installed."""
 
 from __future__ import annotations
 

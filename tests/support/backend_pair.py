@@ -42,7 +42,7 @@ from tests.support.waiting import HANG_TIMEOUT
 
 DECLARED: Final = divergences.load(Path(__file__).parents[2] / "contracts" / "divergences.yaml")
 HANG: Final = 0.8
-"""Seconds without an answer that count as never, where that is what is expected."""
+"""Seconds without an answer that count as never, if that is what is expected."""
 PATIENCE: Final = HANG_TIMEOUT
 
 _PAGE: Final = DecodedAnswer(
@@ -100,7 +100,7 @@ class Twin:
     outside: Outside
 
     async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> DecodedAnswer:
-        """Send a request and return the answer; try again where the demo's legacy is being restarted."""
+        """Send a request and return the answer; try again if the demo's legacy is being restarted."""
         while True:
             try:
                 return await exchange(self.origin, request, patience)
@@ -222,7 +222,7 @@ def read(answer: DecodedAnswer) -> Any:
 
 @contextlib.asynccontextmanager
 async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> AsyncIterator[Twin]:
-    """Run the demo's legacy; `through` replaces MongoDB's address where it is given."""
+    """Run the demo's legacy; `through` replaces MongoDB's address if it is given."""
     outside = Outside()
     async with serving(outside) as port:
         with scratch_database(mongodb_url) as database:

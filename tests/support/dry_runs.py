@@ -27,7 +27,7 @@ class NoProcesses(Reaper):
 
 @dataclass
 class DryRunAnswer:
-    """The answer and the reported writes: `UNTOLD` where nothing was reported."""
+    """The answer and the reported writes: `UNTOLD` if nothing was reported."""
 
     status: int
     body: bytes

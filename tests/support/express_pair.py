@@ -129,7 +129,7 @@ class Answer:
 
 
 def request(method: str, target: str, headers: Sequence[tuple[str, str]] = (), body: bytes | None = None) -> bytes:
-    """Return a raw request with `Connection: close`, and with `Content-Length` where it has a body."""
+    """Return a raw request with `Connection: close`, and with `Content-Length` if it has a body."""
     lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers]
     if body is not None and not any(name.lower() == "transfer-encoding" for name, _ in headers):

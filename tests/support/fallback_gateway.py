@@ -84,7 +84,7 @@ class FallbackHarness:
 
 @asynccontextmanager
 async def running_fallbacks(legacy_port: int | None = None, text: str = CONFIG) -> AsyncIterator[FallbackHarness]:
-    """Run a gateway in front of a legacy, which is down where no port is given."""
+    """Run a gateway in front of a legacy, which is down if no port is given."""
     native, observed = Native(), list[RequestRecord]()
     upstream = Upstream(f"http://127.0.0.1:{legacy_port or free_port()}", Timeouts(connect=1.0), PoolLimits(8))
     plan = RoutingSnapshot.of(parse(text, {}, "test.yaml"), CircuitBreaker(upstream, 3, 60.0), native)

@@ -1,4 +1,4 @@
-"""Two apps that repeat the whole request in their answers: nothing of it may be in what the gateway stores.
+"""Two apps that repeat the whole request in their answers, no part of which the gateway may store.
 
 Run as the legacy's and as the native app of a real gateway; the path says how to answer.
 """
@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from starlette.types import Receive, Scope, Send
 
 TOLD: list[str] = []
-"""Everything that legacy was told, for a test in the same process."""
+"""All requests that legacy has received, for a test in the same process."""
 _numbers = itertools.count()
 
 

@@ -13,8 +13,8 @@ from demo.ports import free_port
 class Line:
     """Carries bytes to the MongoDB of a URL and back.
 
-    Just before a client's bytes of a certain kind `snap_at` cuts it, and `stall_at` lets nothing through any more
-    until `flow`; what was sent meanwhile arrives then, be the sender there or not.
+    `snap_at` cuts it just before a client's bytes of a certain kind. `stall_at` stops it there until `flow`; the bytes
+    sent in between arrive then, even if their sender has disconnected.
     """
 
     def __init__(self, url: str) -> None:

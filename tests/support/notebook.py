@@ -1,4 +1,4 @@
-"""A small service for recordings: it generates ids, dates, tokens and documents, and has faults to choose from."""
+"""A small service for recordings: it generates ids, dates, tokens and documents, and has selectable faults."""
 
 from __future__ import annotations
 

@@ -8,4 +8,4 @@ from handlers.container import ServiceTimings
 from tests.support.waiting import PROMPT_TIMEOUT
 
 PATIENT: Final = ServiceTimings(database_timeout=PROMPT_TIMEOUT)
-"""For tests that are not about a database that is slow or away."""
+"""For tests in which the database is neither slow nor unavailable."""

@@ -1,4 +1,4 @@
-"""Faults of a native backend, each with the differences that a comparison must name, and no others.
+"""Faults of a native backend, each with the exact differences that a comparison must name.
 
 A fault changes an `Answer`, whose `value` is written as the legacy writes JSON unless a fault replaced `body`.
 """
@@ -63,7 +63,7 @@ def sound(kind: str) -> Answer:
 
 
 def with_generated(answer: Answer, made: str, at: str) -> Answer:
-    """Add what a write makes: an id and a date of the backend's own, each twice."""
+    """Add the values that a write generates: an id and a date of the backend's own, each twice."""
     if isinstance(answer.value, dict):
         answer.value |= {"made": {"_id": made, "at": at}, "log": f"created {made} at {at}"}
     return answer

@@ -156,7 +156,7 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _node(suits: Callable[[Any], bool], change: Callable[[Draw, Any], Any]) -> Plant:
-    """Return a fault that replaces a suitable node, and changes it in place where `change` returns the node itself."""
+    """Return a fault that replaces a suitable node, and changes it in place if `change` returns the node itself."""
 
     def plant(draw: Draw, exchange: Exchange) -> Faulty | None:
         value = value_of(exchange)

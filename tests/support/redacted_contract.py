@@ -1,4 +1,4 @@
-"""A contract whose values are redacted except where it says `x-report: show`."""
+"""A contract whose values are redacted, except those with `x-report: show`."""
 
 from __future__ import annotations
 

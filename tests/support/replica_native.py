@@ -1,4 +1,4 @@
-"""A native app for tests of replicas: it answers, or fails where the request says so."""
+"""A native app for tests of replicas: it answers, or fails if the request says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small service for the fuzzer: books on FastAPI, with integer ids, no database, and faults to choose from.
+"""A small service for the fuzzer: books on FastAPI, with integer ids, no database, and selectable faults.
 
 Its contract is FastAPI's own document, with a link from a new book to its page.
 """
@@ -30,7 +30,7 @@ class Book(NewBook):
 
 
 def create_shelf(fault: str = "") -> FastAPI:
-    """Return the service; `fault` names what it does wrong."""
+    """Return the service; `fault` names its fault."""
     app = FastAPI(title="Shelf", version="1")
     books: dict[int, Book] = {}
 

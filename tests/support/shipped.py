@@ -1,7 +1,7 @@
 """The routing file that the project ships, for tests.
 
-People edit `routing.yaml` while they try the product, and no test may depend on what they made of it. `.ci/run` holds
-this copy to the shipped file: a change of that one is a change of both.
+People edit `routing.yaml` while they try the product, and tests must not depend on such edits. `.ci/run` checks that
+this copy equals the shipped file, so change both together.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The modules of the project as the tests of its conventions read them, each parsed once in a process.
 
-Only what these tests need is stored: syntax trees of all modules would fill memory, and slow every later round of the
-garbage collector.
+Only what these tests need is stored: the syntax trees of all modules would fill memory, and slow down all later
+garbage collections.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CODES: Final = frozenset({"cause", "code", "kind", "reason"})
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function or method; `calls` has the names of what it calls, `raises` is true where it asserts or raises."""
+    """A function or method; `calls` has the names of what it calls, `raises` is true if it asserts or raises."""
 
     name: str
     line: int
@@ -77,7 +77,7 @@ def modules(*packages: str) -> Iterator[SourceModule]:
 
 @functools.cache
 def source_module(path: Path) -> SourceModule:
-    """Return a module's parts; the garbage collector rests meanwhile, since a tree has no garbage until it is read."""
+    """Return a module's parts; without garbage collections, because a tree has no garbage until it is read."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Waiting for conditions: a bound ends a hang only, and no test depends on how soon a busy machine gets there."""
+"""Wait for conditions. A bound only ends a hang, and no test depends on the speed of a busy machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 import httpx
 
 HANG_TIMEOUT: Final = 60.0
-"""Seconds after which what never happens is reported."""
+"""Seconds after which a condition that never holds is reported."""
 PROMPT_TIMEOUT: Final = 20.0
-"""Seconds that nothing prompt takes, even on a busy machine; the limit that applies otherwise is longer."""
+"""Seconds that no prompt reaction takes, even on a busy machine. The limit that would otherwise apply is longer."""
 POLL_INTERVAL: Final = 0.01
-"""Seconds between two looks at a condition that nothing announces."""
+"""Seconds between two checks of a condition that cannot be awaited."""
 BRIEFLY_IDLE: Final = httpx.Limits(keepalive_expiry=1.0)
-"""Limits of a client that drops idle connections long before Node or uvicorn do (after 5 s): none meets a close."""
+"""Limits of a client that drops idle connections long before Node or uvicorn do (after 5 s), to avoid a race."""
 
 
 async def until(holds: Callable[[], object]) -> None:

@@ -77,7 +77,7 @@ class Legacy:
     def __init__(self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, port: int) -> None:
         self.port = port
         self.gateway = 0
-        """The port of a gateway before it, where a test has put one there."""
+        """The port of a gateway in front of it, if a test has started one."""
         self._process, self._output = process, output
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 

@@ -90,7 +90,7 @@ class Request:
     """A request as seen by a handler.
 
     `target` is the request line's, `path` the pathname below the current router, `params` the route's parameters,
-    `body` the JSON parser's result (`UNDEFINED` where it did not run), `user_id` the token's claim (any JSON value)
+    `body` the JSON parser's result (`UNDEFINED` if it did not run), `user_id` the token's claim (any JSON value)
     and `token` the token. `url` is Node's `req.url` below the current router, or None for a plain target. `path` is
     empty if the target has no pathname.
     """

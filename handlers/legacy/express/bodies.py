@@ -77,7 +77,7 @@ async def _read(request: Request, stream: Inflater | None, limit: int) -> bytes:
 
 
 async def _plain(request: Request, stream: Inflater | None) -> AsyncIterator[bytes]:
-    """Yield the body's chunks, decompressed where necessary; raises `CorruptError`."""
+    """Yield the body's chunks, decompressed if necessary; raises `CorruptError`."""
     steps = 0
     while (received := await request.read_chunk()) is not None:
         if stream is None:

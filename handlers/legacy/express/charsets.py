@@ -40,7 +40,7 @@ _UTF7_IMAP_RUN: Final = re.compile(r"&([A-Za-z0-9+,/]*)-?")
 
 
 def decoder(charset: str) -> Decoder | None:
-    """Return the decoder for a charset's name, `None` where iconv-lite has none."""
+    """Return the decoder for a charset's name, `None` if iconv-lite has none."""
     return _DECODERS.get(_NOISE.sub("", charset.lower()))
 
 

@@ -24,7 +24,7 @@ class MediaType(NamedTuple):
 
 
 def parse(header: str) -> MediaType | None:
-    """Parse a `Content-Type`; `None` where it is malformed. The last of repeated parameters counts."""
+    """Parse a `Content-Type`; `None` if it is malformed. The last of repeated parameters counts."""
     kind, semicolon, _ = header.partition(";")
     name = kind.strip(_BLANK)
     if not _TYPE.fullmatch(name):

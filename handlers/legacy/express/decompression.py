@@ -94,7 +94,7 @@ class BrotliInflater:
 
 
 def inflater(encoding: str) -> Inflater | None:
-    """Return the decoder for a content encoding, `None` where Node 20 has none."""
+    """Return the decoder for a content encoding, `None` if Node 20 has none."""
     if encoding == "br":
         return BrotliInflater()
     return ZlibInflater(gzip=encoding == "gzip") if encoding in ("gzip", "deflate") else None

@@ -17,7 +17,7 @@ _FIRST_ONLY: Final = frozenset(
 
 
 class Headers:
-    """Headers by lower-case name; `None` where the client sent none."""
+    """Headers by lower-case name; `None` if the client sent none."""
 
     __slots__ = ("raw",)
 

@@ -46,7 +46,7 @@ def _read(text: str, searched: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """Decode as `querystring.unescape`: `decodeURIComponent`, or byte for byte where that refuses."""
+    """Decode as `querystring.unescape`: `decodeURIComponent`, or byte for byte if that refuses."""
     try:
         return decode_component(text)
     except UndecodableError:

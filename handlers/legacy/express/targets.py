@@ -1,4 +1,4 @@
-"""Request targets as in parseurl, and as in Node's `url.parse` where they are not plain paths. Pure.
+"""Request targets as in parseurl, and as in Node's `url.parse` if they are not plain paths. Pure.
 
 Plain targets are paths with or without a query. The others are absolute URLs and targets with a fragment. In these,
 `//` begins a host after a scheme, or if a user and an `@` follow.

@@ -67,7 +67,7 @@ def regex_source(value: Regex[str]) -> str:
 
 
 def to_number(value: object) -> int | float:
-    """Return `Number(value)`, NaN where it is not a number; raises JavaScriptTypeError as `to_string`."""
+    """Return `Number(value)`, NaN if it is not a number; raises JavaScriptTypeError as `to_string`."""
     if value is None or value is False:
         return 0
     if value is True:

@@ -113,7 +113,7 @@ def quote_each(values: Iterable[str]) -> list[str]:
 def _is_odd(text: str, value: object) -> bool:
     """Return whether the fast encoder's `text` of a value may be wrong."""
     if len(text) > _CROWDED:
-        odd = _holds_odd_values(value, _CROWDED // 10)  # faster where few long strings make up the text
+        odd = _holds_odd_values(value, _CROWDED // 10)  # faster if few long strings make up the text
         if odd is None and sum(map(text.count, '",[')) > _CROWDED:
             odd = _holds_odd_values(value)
         if odd is not None:

@@ -16,7 +16,7 @@ _INFINITIES: Final = {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": 
 
 
 def normal(number: float) -> int | float:
-    """Return a double in this package's form: an int where integral and small enough, never for negative zero."""
+    """Return a double in this package's form: an int if integral and small enough, never for negative zero."""
     if number.is_integer() and abs(number) <= SAFE and (number or math.copysign(1, number) > 0):
         return int(number)
     return number

@@ -1,6 +1,6 @@
 """JavaScript values in Python: plain Python types where the semantics agree, and a type for undefined.
 
-Numbers are `int` where integral and at most 2**53 in size, `float` otherwise (negative zero is a float); objects are
+Numbers are `int` if integral and at most 2**53 in size, `float` otherwise (negative zero is a float); objects are
 dicts, arrays lists; dates are `DatetimeMS`, and other BSON types are pymongo's.
 """
 
@@ -64,7 +64,7 @@ def own_keys(value: Mapping[str, object]) -> list[str]:
 
 
 def ordered(value: dict[str, _V]) -> dict[str, _V]:
-    """Return an object with its keys in JavaScript's order; itself where they already are."""
+    """Return an object with its keys in JavaScript's order; itself if they already are."""
     keys = own_keys(value)
     return value if keys == list(value) else {key: value[key] for key in keys}
 

@@ -30,7 +30,7 @@ NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
 
 @dataclass(frozen=True)
 class StringPath(Path):
-    """Text, trimmed or in lower case before the cast, limited to `enum` where given."""
+    """Text, trimmed or in lower case before the cast, limited to `enum` if given."""
 
     trim: bool = False
     lowercase: bool = False
@@ -116,7 +116,7 @@ class NumberPath(Path):
 
 @dataclass(frozen=True)
 class IdPath(Path):
-    """An ObjectId, of a document of the model `ref` where given."""
+    """An ObjectId, of a document of the model `ref` if given."""
 
     plain: ClassVar[type | None] = ObjectId
     kind: ClassVar[str] = "ObjectId"

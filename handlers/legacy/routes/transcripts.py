@@ -37,7 +37,7 @@ class TranscriptRoutes:
 
     @legacy_errors(refuse_update)
     async def update_text(self, request: Request) -> Reply:
-        """Answer `POST /update-text {transcript_id, transcript_text}`: the caller's own; null where there is none."""
+        """Answer `POST /update-text {transcript_id, transcript_text}`: the caller's own; null if there is none."""
         identity, text = request.fields("transcript_id", "transcript_text")
         if not (is_true(identity) and is_true(text)):
             return json(400, {"msg": "Missing data"})

@@ -1,6 +1,6 @@
 """`/users` in the legacy dialect, the only resource with routes that require no token.
 
-Where the legacy hangs or dies, native answers (contracts/divergences.yaml): a wrong password, a logout without a
+If the legacy hangs or dies, native answers (contracts/divergences.yaml): a wrong password, a logout without a
 token, an account that mongoose refuses, concurrent registrations of one address.
 """
 

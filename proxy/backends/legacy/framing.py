@@ -47,9 +47,9 @@ class MalformedResponse(Exception):
 
 
 class ResponseHead(NamedTuple):
-    """A final response's status and headers, with lower-case names; `length` where `framing` is `length`.
+    """A final response's status and headers, with lower-case names; `length` if `framing` is `length`.
 
-    `idle_limit`: seconds for which legacy keeps an idle connection open, where stated. `passed`: the headers that are
+    `idle_limit`: seconds for which legacy keeps an idle connection open, if stated. `passed`: the headers that are
     forwarded to the client, a tuple in cached heads.
     """
 

@@ -66,7 +66,7 @@ def end_to_end(headers: HeaderFields) -> RawHeaders:
 
 
 def response_headers(status: int, headers: HeaderFields, dropped: frozenset[bytes] | None = None) -> RawHeaders:
-    """Return a response's headers to forward; `dropped` are their `dropped_names`, where known.
+    """Return a response's headers to forward; `dropped` are their `dropped_names`, if known.
 
     A 204 retains only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any. A 426 retains the
     protocols to upgrade to, which are part of its meaning (RFC 9110 §15.5.22).

@@ -48,7 +48,7 @@ class Pool:
     async def acquire(self, max_idle: float, timeout: float) -> Connection:
         """Return a connection that has been idle for at most `max_idle` seconds, or a new one.
 
-        `timeout` limits the wait for a slot, and again the connecting, in seconds. Raises `Overloaded` where all slots
+        `timeout` limits the wait for a slot, and again the connecting, in seconds. Raises `Overloaded` if all slots
         stay in use, `Unreachable` or `ConnectTimeout`. The connection must be released.
         """
         connection = self.reuse(max_idle, asyncio.get_running_loop().time())

@@ -24,7 +24,7 @@ _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class RequestBody:
-    """A body's framing, by `length` (bytes) or chunked where that is None, and its progress.
+    """A body's framing, by `length` (bytes) or chunked if that is None, and its progress.
 
     `complete` once the last byte has been framed.
     """

@@ -46,7 +46,7 @@ class StartedExchange:
     def finish(self) -> tuple[int, HeaderFields, bytes] | None:
         """Release the connection after a complete answer; return its status, the headers to forward, and its body.
 
-        Return None, and change nothing, where the answer is not complete.
+        Return None, and change nothing, if the answer is not complete.
         """
         connection = self.connection
         response = connection.response

@@ -57,7 +57,7 @@ class UnfinishedBodies:
     ) -> AsyncIterator[Receive]:
         """Wait until the request may be sent to legacy; yield a `receive` of its whole body.
 
-        `connection`: the client's, if it has a memory budget. `delay`: seconds to wait for the first part; 0 where the
+        `connection`: the client's, if it has a memory budget. `delay`: seconds to wait for the first part; 0 if the
         client may wait for a 100 Continue. `timeout`: seconds to wait for a slot while nothing is read. Raises
         `ClientGone`, or `Overloaded` without a slot.
         """

@@ -22,7 +22,7 @@ FAMILIES: Final = {
 
 
 KNOWN: Final = frozenset(Path(__file__).with_name("known_faults.txt").read_text().splitlines())
-"""The names of the cases whose outcome is wrong until the gateway is mended."""
+"""The names of the cases whose outcome is wrong because of a known fault."""
 
 
 def cases() -> list[Case]:

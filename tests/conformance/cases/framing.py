@@ -1,4 +1,4 @@
-"""Content-Length and Transfer-Encoding of requests: which body a request has, and where the next one begins."""
+"""Content-Length and Transfer-Encoding of requests: the body of a request, and the start of the next one."""
 
 from __future__ import annotations
 

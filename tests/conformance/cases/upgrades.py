@@ -1,4 +1,4 @@
-"""Offers to upgrade, and Expect: both change nothing about where a request ends."""
+"""Offers to upgrade, and Expect: neither changes the end of a request."""
 
 from __future__ import annotations
 

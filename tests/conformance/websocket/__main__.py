@@ -12,7 +12,7 @@ from tests.conformance.websocket.summary import Comparison, count, run_all
 
 
 def main(arguments: list[str]) -> int:
-    """Return 1 where a case differs."""
+    """Return 1 if a case differs."""
     logging.disable(logging.CRITICAL)
     comparisons = run_all()
     different = [each for each in comparisons if not each.is_equal]

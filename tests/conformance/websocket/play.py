@@ -46,7 +46,7 @@ class Observation:
     peer: Any
 
     def without_order(self) -> Observation:
-        """Return what the client observes where pongs and messages are not compared in their order to each other."""
+        """Return what the client observes if pongs and messages are not compared in their order to each other."""
         control = [each for each in self.received if each[0] & 0x0F in (9, 10)]
         return Observation(
             self.head, (control, [each for each in self.received if each not in control]), self.ending, None

@@ -48,7 +48,7 @@ texts = st.text(max_size=20).map(str.encode)
 
 @st.composite
 def messages(draw: st.DrawFn, deflater: Deflater | None) -> list[bytes]:
-    """Draw a valid message: whole or in fragments, compressed where that is negotiated, with pings between."""
+    """Draw a valid message: whole or in fragments, compressed if that is negotiated, with pings between."""
     opcode = draw(st.sampled_from((1, 2)))
     data = draw(texts if opcode == 1 else payloads)
     parts = draw(st.integers(1, 4))

@@ -288,7 +288,7 @@ async def test_stopped_process_blocks_no_other_write(store: Store, database: Doc
     async with store.dry_run(2) as dry_run:
         await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
         other.start()
-        other.join(HANG_TIMEOUT)  # holds the event loop, as would a handler that computes
+        other.join(HANG_TIMEOUT)  # blocks the event loop, like a handler that computes
         assert waited[0] < PROMPT_TIMEOUT
         with pytest.raises(UnavailableError):
             await store.notes.get(A)

@@ -1,4 +1,4 @@
-"""Headers differ only if a client can distinguish them."""
+"""Headers differ only if a client can notice the difference."""
 
 from __future__ import annotations
 

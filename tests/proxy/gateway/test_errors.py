@@ -1,4 +1,4 @@
-"""Answers to the client where no backend answered."""
+"""Answers to the client if no backend answered."""
 
 from __future__ import annotations
 

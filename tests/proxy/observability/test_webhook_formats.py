@@ -1,4 +1,4 @@
-"""Messages for Slack and Teams: one line, escaped, with a link where the ops pages have an address."""
+"""Messages for Slack and Teams: one line, escaped, with a link if the ops pages have an address."""
 
 from __future__ import annotations
 

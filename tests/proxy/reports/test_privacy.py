@@ -34,7 +34,7 @@ from tests.support.waiting import BRIEFLY_IDLE
 
 DATABASE = "test_privacy"
 NAME = "Zxqvyölönk"
-"""Stands in no language: what of it is found was leaked."""
+"""A text of no language: any part of it that is found was leaked."""
 NUMBER = "943 476 5919"
 PATIENT = f"{NAME} {NUMBER}"
 ROUTES = ("notes", "write", "raise", "rest")

@@ -1,4 +1,4 @@
-"""A rollout that is added to a running route continues its share, which does not fall and rise again."""
+"""A rollout that is added to a running route continues at its share, which does not fall and rise again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long buffers are returned to the system, whatever is allocated after them."""
+"""Long buffers are returned to the system, regardless of later allocations."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ async def test_known_outage_fails_a_page_without_a_request() -> None:
 
 
 class PingedDatabase(Database):
-    """A database without a server. `pinged` is set by each ping, which is answered where `answers` is set."""
+    """A database without a server. `pinged` is set by each ping, which is answered if `answers` is set."""
 
     def __init__(self, answers: bool) -> None:
         super().__init__("mongodb://127.0.0.1:9", "test_database")

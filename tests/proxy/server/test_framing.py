@@ -50,7 +50,7 @@ async def deliver(port: int, pieces: Sequence[bytes], turns: asyncio.Semaphore) 
 
 
 async def answers_to(raw: bytes) -> set[bytes]:
-    """Return the distinct answers over all deliveries; one element where the delivery does not matter."""
+    """Return the distinct answers over all deliveries; one element if the delivery does not matter."""
     turns = asyncio.Semaphore(AT_ONCE)
     async with serving(echo) as port:
         return set(await asyncio.gather(*(deliver(port, pieces, turns) for pieces in every_split(raw))))

@@ -34,7 +34,7 @@ def test_missing_drain_time_closes_at_once() -> None:
 
 
 class Clock:
-    """A loop's timers, on a clock that a test sets."""
+    """A loop's timers, with a clock that a test sets."""
 
     def __init__(self) -> None:
         self.timers: list[tuple[float, Callable[[], None]]] = []

@@ -37,7 +37,7 @@ class Watch:
         return verdict
 
     def wait(self, link: LinkState) -> float:
-        """Return the seconds until the next check, where no action is due."""
+        """Return the seconds until the next check, if no action is due."""
         verdict = self.check(link)
         assert isinstance(verdict, float)
         return verdict

@@ -30,7 +30,7 @@ def splits(raw: bytes) -> Iterator[Sequence[bytes]]:
 
 
 def read(case: Response, parts: Sequence[bytes]) -> tuple[int, bytes, bool, bool]:
-    """Return (status, body, whole, reusable) as a connection would take them; 502 where there is no response."""
+    """Return (status, body, whole, reusable) as a connection would take them; 502 if there is no response."""
     reader = ResponseReader(head_only=case.method == "HEAD")
     body = b""
     try:

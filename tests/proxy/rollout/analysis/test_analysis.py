@@ -84,7 +84,7 @@ def test_too_few_requests_are_unknown() -> None:
 
 
 def test_possible_chance_is_unknown() -> None:
-    assert outcomes(tally(50, 3), tally(500))["errors"] == "unknown"  # 6% where 5% are allowed
+    assert outcomes(tally(50, 3), tally(500))["errors"] == "unknown"  # 6% if 5% are allowed
     assert outcomes(tally(50, 0, 1), tally(500))["server_errors"] == "unknown"
     assert outcomes(tally(5000, 400), tally(5000))["errors"] == "fail"
 
