@@ -65,7 +65,7 @@ def read_import(value: object) -> str:
     """Validate `package.module:attribute`. Raises ValueError."""
     if isinstance(value, str) and _IMPORT.fullmatch(value):
         return value
-    raise ValueError("must be where the ASGI app is imported from, as in handlers.app:app")
+    raise ValueError("must be the import string of an ASGI app, as in handlers.app:app")
 
 
 def read_cookie_name(value: object) -> str:

@@ -43,7 +43,7 @@ class Failure(Exception):
 
 
 class Overloaded(Failure):
-    status, code, message = 503, "gateway_overloaded", "Too many requests under way, please retry"
+    status, code, message = 503, "gateway_overloaded", "Too many requests in flight, please retry"
 
 
 class BodyMismatch(Failure):

@@ -115,7 +115,7 @@ def roll_back(route: Route, state: RouteState, share: BasisPoints, by: Attributi
 
 
 def _rises_by_itself(route: Route, state: RouteState) -> bool:
-    """Return True where a rollout is to start, or a cap is removed once its cooldown has passed."""
+    """Return True if a rollout is to start, or a cap is removed once its cooldown has passed."""
     if state.cap is not None:
         return state.cap.acknowledged is not None
     return route.rollout is not None and state.stage is None

@@ -121,7 +121,7 @@ routes:
         "5: response: unknown key here; it belongs at `legacy.timeouts.response` or `routes.timeouts.response`",
         "6: salt: the environment variable NOPE is not set (${NOPE:-…} gives a default)",
         "6: salt: unknown key here; it belongs at `bucketing.salt`",
-        "7: native: must be where the ASGI app is imported from, as in handlers.app:app, not 'handlers.app'",
+        "7: native: must be the import string of an ASGI app, as in handlers.app:app, not 'handlers.app'",
         "8: overrides.frob: unknown key; known here: header, secret",
         "8: overrides.secret: must be 16 to 128 visible ASCII characters without `;`, or empty to switch it off",
         "9: bucketing.key[#1]: must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip, not 'jwt'",
