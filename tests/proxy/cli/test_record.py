@@ -265,8 +265,8 @@ def test_lone_surrogates_can_be_written() -> None:
 
 def test_shipped_recordings_are_scenarios() -> None:
     scripts = read_scripts(Path(__file__).parents[3] / "contracts" / "recordings")
-    assert len(scripts) == 44
-    assert sum(len(script.steps()) for script in scripts) == 301
+    assert len(scripts) >= 44
+    assert sum(len(script.steps()) for script in scripts) >= 301
 
 
 async def test_unreachable_database_is_reported(scenarios: Path, tmp_path: Path) -> None:
