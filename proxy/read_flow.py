@@ -53,6 +53,10 @@ class ReadFlow:
     def resume_by_queue(self, *, large: bool) -> None:
         """Read again once the fair queue reaches the client; end a pause. `large`: see `FairQueue.enqueue`."""
         self.is_paused = False
+        self.queue(large=large)
+
+    def queue(self, *, large: bool) -> None:
+        """Read again once the fair queue reaches the client and no pause holds."""
         if not self.is_queued:
             self.is_queued = True
             self._transport.pause_reading()

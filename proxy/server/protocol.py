@@ -229,6 +229,8 @@ class HttpProtocol(asyncio.Protocol):
             self._drop(used, complete=body.complete)
         elif exchange.add_body(content, whole=body.complete) and not body.complete:
             self._input.pause()
+        if self._rest and not body.complete:
+            self._input.queue(large=True)
 
     def _drop(self, size: int, *, complete: bool) -> None:
         """Count bytes of a body that was answered early; after its last byte, the connection is free."""

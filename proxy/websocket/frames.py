@@ -17,6 +17,8 @@ PONG: Final = 0xA
 
 FIN: Final = 0x80
 MASKED: Final = 0x80
+FRAMES_AT_ONCE: Final = 1024
+"""Maximum frames of one end that are parsed in one pass of the event loop; they take a few milliseconds."""
 MAX_CONTROL_PAYLOAD: Final = 125
 """Bytes of payload in a control frame (RFC 6455 §5.5)."""
 MAX_REASON: Final = MAX_CONTROL_PAYLOAD - 2
@@ -70,7 +72,7 @@ class FrameFilter:
     it.
     """
 
-    __slots__ = ("_head", "_held", "_is_close", "_remaining", "_token", "armed", "boundary", "close_passed")
+    __slots__ = ("_head", "_held", "_is_close", "_remaining", "_token", "armed", "boundary", "close_passed", "unread")
 
     def __init__(self, token: bytes) -> None:
         self._token = token
@@ -84,22 +86,25 @@ class FrameFilter:
         """Offset of the last frame boundary in the last result of `feed`; None if it contains none."""
         self.close_passed = False
         """True once a complete close frame has passed: no frame may follow it (§5.5.1)."""
+        self.unread = b""
+        """The bytes of the last `feed` after its maximum number of frames."""
 
     @property
     def between_frames(self) -> bool:
         """True if the forwarded bytes end at a frame boundary."""
         return not self._remaining and not self._head
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the bytes to forward."""
+    def feed(self, data: bytes, max_frames: int | None = None) -> bytes:
+        """Return the bytes to forward, of at most `max_frames` frames."""
+        self.unread = b""
         if self._remaining > len(data):  # the middle of a large payload
             self._remaining -= len(data)
             self.boundary = None
             return data
         passed: list[bytes] = []
-        size, start, position = 0, 0, 0
+        size, start, position, frames = 0, 0, 0, 0
         self.boundary = 0 if self.between_frames else None
-        while position < len(data):
+        while position < len(data) and frames != max_frames:
             if self._remaining:
                 position = self._follow_payload(len(data), position)
             elif self._may_be_pong(data[position]):
@@ -111,8 +116,10 @@ class FrameFilter:
             else:
                 position = self._follow_head(data, position)
             if self.between_frames:
+                frames += 1
                 self.boundary = size + position - start
-        return b"".join([*passed, data[start:]]) if passed else data
+        self.unread = data[position:]
+        return b"".join([*passed, data[start:position]]) if passed or self.unread else data
 
     def end(self) -> bytes:
         """Return the bytes that are held, once the stream has ended."""
@@ -197,8 +204,8 @@ class ObservedFrames(FrameFilter):
         super().__init__(token)
         self._observe = observe
 
-    def feed(self, data: bytes) -> bytes:
-        passed = super().feed(data)
+    def feed(self, data: bytes, max_frames: int | None = None) -> bytes:
+        passed = super().feed(data, max_frames)
         if passed:
             self._observe(passed)
         return passed

@@ -70,6 +70,8 @@ class MessageReader:
         self._message: _Text | _Binary = _Binary()
         self._control = bytearray()
         self._is_closed = self._is_discarding = False
+        self.unread = b""
+        """The bytes of the last `feed` after its maximum number of frames."""
 
     def discard(self) -> None:
         """Drop the buffered message and the payload of every later data frame."""
@@ -81,10 +83,17 @@ class MessageReader:
         """Bytes in memory of an incomplete message."""
         return self._message.size
 
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """Yield complete events; none follows a `Closed`. Raises `ProtocolViolation` after all earlier events."""
-        position = 0
+    def feed(self, data: bytes, max_frames: int | None = None) -> Iterator[Event]:
+        """Yield complete events, of at most `max_frames` frames; none follows a `Closed`.
+
+        Raises `ProtocolViolation` after all earlier events.
+        """
+        self.unread = b""
+        position = frames = 0
         while position < len(data) and not self._is_closed:
+            if frames == max_frames:
+                self.unread = data[position:]
+                return
             if self._remaining:
                 position = self._read_payload(data, position)
             else:
@@ -92,6 +101,7 @@ class MessageReader:
                 if self._head:
                     continue
             if not self._remaining:
+                frames += 1
                 yield from self._end_frame()
 
     def _read_head(self, data: bytes, position: int) -> int:

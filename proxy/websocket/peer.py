@@ -18,9 +18,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from proxy.fair_queue import LARGE
+from proxy.fair_queue import LARGE, fair_queue_of
 from proxy.read_flow import ReadFlow
-from proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, encode_control, encode_head
+from proxy.websocket.frames import (
+    BINARY,
+    CLOSE,
+    FRAMES_AT_ONCE,
+    PING,
+    PONG,
+    TEXT,
+    close_payload,
+    encode_control,
+    encode_head,
+)
 from proxy.websocket.link import Timing, acknowledged
 from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.messages import (
@@ -101,6 +111,7 @@ class Peer(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._receiver: asyncio.Future[None] | None = None
+        self._client: str | None = None
         self._liveness: LivenessMonitor
         self._draining = ProgressTimeout(self._loop, END_GRACE, lambda: self._written, self._end_input)
         self._closing = ProgressTimeout(self._loop, timing.closing, self._acknowledged, self._abort)
@@ -110,9 +121,9 @@ class Peer(asyncio.Protocol):
     def attach(self, transport: asyncio.Transport, data: bytes = b"") -> None:
         """Use `transport`, whose handshake is complete; `data` was received after the handshake."""
         self._transport = transport
-        client = (transport.get_extra_info("peername") or (None,))[0]
+        self._client = (transport.get_extra_info("peername") or (None,))[0]
         self._liveness = LivenessMonitor(transport, lambda: self._written, self._send_ping, self._die)
-        self._input = ReadFlow(self._loop, transport, client, on_resumed=self._liveness.mark_alive)
+        self._input = ReadFlow(self._loop, transport, self._client, self._read_on, self._liveness.mark_alive)
         self._liveness.start(self._timing, self._input)
         transport.set_protocol(self)
         if data:
@@ -122,6 +133,8 @@ class Peer(asyncio.Protocol):
 
     async def receive(self) -> Message | Closed:
         """Return the next message. After the last one, return how the connection ended, however often it is called."""
+        if self._inbox:  # an app that receives many small messages must not hold the event loop
+            await fair_queue_of(self._loop).wait_if_contended(self._client)
         while not self._inbox:
             self._end_input()
             if self.ended is not None:
@@ -168,10 +181,18 @@ class Peer(asyncio.Protocol):
         self._liveness.mark_alive()
         if len(data) >= LARGE:
             self._input.resume_by_queue(large=True)
+        self._read(data)
+
+    def _read_on(self) -> None:
+        """Read the frames that the last pass left."""
+        if self._messages.unread:
+            self._read(self._messages.unread)
+
+    def _read(self, data: bytes) -> None:
         if self._input_ended:
             return  # read and drop: closing a socket with unread bytes resets it, and the close frame is lost
         try:
-            for event in self._messages.feed(data):
+            for event in self._messages.feed(data, FRAMES_AT_ONCE):
                 if isinstance(event, PingReceived):
                     self._send_pong(encode_control(PONG, event.payload))
                 elif isinstance(event, Closed):
@@ -181,6 +202,8 @@ class Peer(asyncio.Protocol):
                     self._inbox_size += _memory_of(event)
         except ProtocolViolation as violation:
             self._end_after_inbox(partial(self._fail, violation.code))
+        if self._messages.unread:
+            self._input.queue(large=True)
         self._wake()
         if not self._account():
             self._end_after_inbox(partial(self._fail, TRY_AGAIN_LATER))

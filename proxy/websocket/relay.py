@@ -24,7 +24,15 @@ from functools import partial
 from typing import Final
 
 from proxy.read_flow import ReadFlow
-from proxy.websocket.frames import CLOSE, PING, FrameFilter, ObservedFrames, close_payload, encode_control
+from proxy.websocket.frames import (
+    CLOSE,
+    FRAMES_AT_ONCE,
+    PING,
+    FrameFilter,
+    ObservedFrames,
+    close_payload,
+    encode_control,
+)
 from proxy.websocket.link import Timing, acknowledged
 from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.progress_timeout import ProgressTimeout
@@ -145,7 +153,7 @@ class _Leg(asyncio.Protocol):
         """Use a connected transport."""
         self._transport = transport
         self._liveness = LivenessMonitor(transport, lambda: self._written, self._send_ping, self._die)
-        self._input = ReadFlow(self._loop, transport, None, on_resumed=self._liveness.mark_alive)
+        self._input = ReadFlow(self._loop, transport, None, self._read_on, self._liveness.mark_alive)
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
 
@@ -159,7 +167,17 @@ class _Leg(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._liveness is not None:
             self._liveness.mark_alive()
-        self.other.forward(self.frames.feed(data), self.frames.boundary)
+        self._read(data)
+
+    def _read_on(self) -> None:
+        """Read the frames that the last pass left."""
+        if self.frames.unread:
+            self._read(self.frames.unread)
+
+    def _read(self, data: bytes) -> None:
+        self.other.forward(self.frames.feed(data, FRAMES_AT_ONCE), self.frames.boundary)
+        if self.frames.unread and self._input is not None:
+            self._input.queue(large=True)
 
     def forward(self, data: bytes, boundary: int | None) -> None:
         """Write bytes from the other end; `boundary` is the offset of their last frame boundary."""
@@ -256,6 +274,8 @@ class _Leg(asyncio.Protocol):
     def _end(self) -> None:
         if not self.has_ended:
             self.has_ended = True
+            if self.frames.unread:
+                self.other.forward(self.frames.feed(self.frames.unread), self.frames.boundary)
             self.other.forward(self.frames.end(), None)
             self.other.finish()
             self._relay.begin_closing()

@@ -281,11 +281,13 @@ class Attack:
     def _frames(self, size: int) -> Iterator[tuple[str, str, bytes]]:
         token = self._person.headers["authorization"].split(" ")[1]
         for target in ("/transcription-stream", f"/api/v1/transcription-stream?token={token}"):
+            for name, frames in small_frames(size):
+                yield name, target, frames
             for name, text in texts(size).items():
-                yield name, target, text.encode("utf-8", "surrogatepass")
+                yield name, target, frame(1, text.encode("utf-8", "surrogatepass"))
                 for field, kind in (("audioData", "audio_chunk"), ("consultationId", "start_recording")):
                     body = f'{{"type":"{kind}","{field}":{text}}}'
-                    yield f"{name} as {field}", target, body.encode("utf-8", "surrogatepass")
+                    yield f"{name} as {field}", target, frame(1, body.encode("utf-8", "surrogatepass"))
 
     async def _send_frame(self, name: str, target: str, data: bytes) -> Lag:
         port = urlsplit(self._url).port
@@ -295,7 +297,7 @@ class Attack:
             socket.writer.write(frame(1, b'{"type":"start_recording","consultationId":"0123456789abcdef01234567"}'))
             await socket.read_frame()
             self._watch.reset()
-            socket.writer.write(frame(1, data) + frame(1, b'"done'))
+            socket.writer.write(data + frame(1, b'"done'))
             status = "closed"
             try:
                 async with asyncio.timeout(60):
@@ -312,6 +314,15 @@ class Attack:
     def worst(self, number: int) -> list[Lag]:
         """Return those that held the loop longest."""
         return sorted(self.lags, key=lambda lag: -lag.seconds)[:number]
+
+
+def small_frames(size: int) -> Iterator[tuple[str, bytes]]:
+    """Return masked frames with as little content as possible, at most `size` bytes and about 1 MB in all."""
+    size = min(size, 1_000_000)
+    for name, one in (("empty fragments", frame(0, fin=False)), ("fragments of a byte", frame(0, b"x", fin=False))):
+        yield name, frame(2, fin=False) + one * (size // len(one)) + frame(0)
+    for name, one in (("pings", frame(9)), ("pongs", frame(10)), ("short messages", frame(1, b"1"))):
+        yield name, one * (size // len(one))
 
 
 def signed(header: bytes, payload: bytes) -> str:

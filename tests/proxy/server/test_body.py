@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.server.body import ChunkedBody, SizedBody, decoder
+from proxy.server.body import LINES_AT_ONCE, ChunkedBody, SizedBody, decoder
 from proxy.server.refusal import RefusedRequest
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -39,7 +39,7 @@ def read(body: bytes, pieces: list[int]) -> tuple[bytes, int, bool]:
     while used < len(body) and not chunked.complete:
         piece = body[used : used + pieces[turn % len(pieces)]]
         part, taken = chunked.feed(piece)
-        assert taken == len(piece) or chunked.complete
+        assert taken == len(piece) or chunked.complete or piece[:taken].count(b"\n") == LINES_AT_ONCE
         content, used, turn = content + part, used + taken, turn + 1
     return content, used, chunked.complete
 
@@ -156,6 +156,13 @@ def test_sized_body_consumes_its_length_only(body: bytes, rest: bytes, sizes: li
         raw, content, turn = raw[used:], content + part, turn + 1
         assert sized.left == len(body) - len(content)
     assert (content, raw) == (body, rest)
+
+
+def test_small_chunks_are_read_in_several_steps() -> None:
+    number = 3 * LINES_AT_ONCE
+    body = b"1\r\na\r\n" * number + b"0\r\n\r\n"
+    assert ChunkedBody().feed(body) == (b"a" * (LINES_AT_ONCE // 2), LINES_AT_ONCE // 2 * len(b"1\r\na\r\n"))
+    assert read(body, [len(body)]) == (b"a" * number, len(body), True)
 
 
 def test_empty_body_needs_no_decoder() -> None:

@@ -11,13 +11,15 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.fair_queue import LARGE, PASS_TIME
+from proxy.server.body import LINES_AT_ONCE
 from proxy.server.exchange import ServedExchange
 from proxy.server.protocol import PIPELINE_BUFFER
+from proxy.websocket.frames import FRAMES_AT_ONCE
 from proxy.websocket.link import Timing
 from proxy.websocket.peer import Peer
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
-from tests.support.websocket_client import frame, handshake
+from tests.support.websocket_client import frame, handshake, raw_client
 
 
 class SlowApp:
@@ -99,6 +101,44 @@ async def test_large_body_is_whole_though_its_reads_queue() -> None:
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
         writer.close()
     assert sum(received) == 6_000_000
+
+
+async def test_small_chunks_arrive_whole_in_several_passes() -> None:
+    received: list[bytes] = []
+
+    async def collect(_: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message: dict[str, Any] = dict(await receive())
+            received.append(message["body"])
+            more = message["more_body"]
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    number = 10 * LINES_AT_ONCE
+    async with serving(collect) as port, asyncio.timeout(HANG_TIMEOUT):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"1\r\na\r\n" * number + b"0\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.close()
+    assert b"".join(received) == b"a" * number
+
+
+async def test_small_messages_arrive_whole_in_several_passes() -> None:
+    async def echo_last(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        texts: list[str] = []
+        while not texts or texts[-1] != "last":
+            texts.append((await receive())["text"])
+        await send({"type": "websocket.send", "text": f"{len(texts)} {sorted(texts[:-1]) == texts[:-1]}"})
+
+    number = 5 * FRAMES_AT_ONCE
+    messages = b"".join(frame(1, b"%06d" % each) for each in range(number))
+    async with serving(echo_last) as port, raw_client(port) as client, asyncio.timeout(HANG_TIMEOUT):
+        client.writer.write(messages + frame(1, b"last"))
+        assert await client.read_frame() == (1, b"%d True" % (number + 1))
 
 
 @pytest.mark.parametrize("size", [LARGE, LARGE - 1])

@@ -41,6 +41,25 @@ def test_split_messages_are_read_alike(step: int) -> None:
     assert [event for part in parts for event in reader.feed(part)] == EVENTS
 
 
+@given(st.integers(1, 500), st.integers(1, 3))
+def test_limited_reads_leave_the_rest_unread(step: int, max_frames: int) -> None:
+    reader, events, rest = MessageReader(100_000), list[Event](), CONVERSATION
+    while rest:
+        part = rest[:step]
+        events += reader.feed(part, max_frames)
+        rest = rest[len(part) - len(reader.unread) :]
+    assert events == EVENTS
+
+
+def test_read_ends_after_its_frames() -> None:
+    reader = MessageReader(100_000)
+    fragments = frame(1, b"a", fin=False) + frame(0, b"b", fin=False)
+    assert list(reader.feed(fragments + frame(0, b"c") + frame(9), 2)) == []
+    assert reader.unread == frame(0, b"c") + frame(9)
+    assert list(reader.feed(reader.unread, 2)) == ["abc", PingReceived(b"")]
+    assert reader.unread == b""
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
-from proxy.websocket.frames import FrameFilter
+from proxy.websocket.frames import FRAMES_AT_ONCE, FrameFilter
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat, LinkState
 from tests.support.raw_websocket_legacy import raw_legacy
 from tests.support.sockets import serving
@@ -62,6 +62,14 @@ async def test_both_silent_ends_are_pinged_and_pongs_removed() -> None:
             end.writer.write(frame(PONG, payload, masked=masked) + frame(1, b"then", masked=masked))
         assert await next_frame(ends.legacy) == (1, b"then")
         assert await next_frame(ends.client) == (1, b"then")
+
+
+async def test_small_frames_pass_in_several_passes_before_the_end() -> None:
+    async with relayed(interval=10 * HANG_TIMEOUT) as ends, asyncio.timeout(HANG_TIMEOUT):
+        stream = b"".join(frame(1, b"%06d" % each) for each in range(5 * FRAMES_AT_ONCE))
+        ends.client.writer.write(stream)
+        ends.client.writer.write_eof()
+        assert await ends.legacy.reader.read(-1) == stream
 
 
 async def test_pings_and_pongs_of_the_ends_pass() -> None:
