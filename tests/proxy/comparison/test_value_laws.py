@@ -73,8 +73,12 @@ def test_value_is_ignored_where_rules_cover_all_of_it(value: JSON, ignored: set[
 
 
 @pytest.mark.parametrize(("native", "hidden"), [(1, []), (2, [("body", "a")])])
-def test_ignored_field_is_hidden_only_where_it_differs(native: int, hidden: list[ValuePath]) -> None:
-    found = compare_values({"a": 1}, {"a": native}, hints=lambda path: Hints("ignore" if path[1:] else None))
+@pytest.mark.parametrize("by_role", [False, True])
+def test_ignored_field_is_hidden_only_where_it_differs(native: int, hidden: list[ValuePath], by_role: bool) -> None:
+    def hints(path: ValuePath) -> Hints:
+        return Hints("ignore" if path[1:] else None)
+
+    found = compare_values({"a": [1]}, {"a": [native]}, hints=hints, by_role=by_role)
     assert (found.differences, found.hidden) == ([], hidden)
 
 

@@ -133,10 +133,11 @@ def test_size_of_a_chunk_is_hexadecimal(size: int, spelling: bytes) -> None:
 @pytest.mark.parametrize("before", [b"", b"4000\r\n" + bytes(0x4000) + b"\r\n"])
 @pytest.mark.parametrize("ended", [True, False])
 def test_chunk_line_has_a_limit_wherever_it_begins(beyond: int, before: bytes, ended: bool) -> None:
-    line = b"1;" + b"x" * (MAX_CHUNK_LINE + beyond - 4) + b"\r\n"
+    end = b"\r\n" if ended else b""
+    line = b"1;" + b"x" * (MAX_CHUNK_LINE + beyond - 2 - len(end)) + end
     reader = ResponseReader()
     with pytest.raises(MalformedResponse) if beyond else nullcontext():
-        reader.feed(CHUNKED + before + (line if ended else line[:-1] + b"x" * beyond))
+        reader.feed(CHUNKED + before + line)
     assert not reader.complete
 
 
@@ -154,12 +155,13 @@ def test_trailers_have_a_limit_in_all(beyond: int, split: bool) -> None:
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
-def test_whole_head_has_a_limit(beyond: int) -> None:
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b""])
+def test_head_has_a_limit(beyond: int, end: bytes) -> None:
     start = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: "
     reader = ResponseReader()
     with pytest.raises(MalformedResponse) if beyond else nullcontext():
-        reader.feed(start + b"x" * (MAX_HEAD_SIZE + beyond - len(start) - 4) + b"\r\n\r\n")
-    assert reader.complete is not bool(beyond)
+        reader.feed(start + b"x" * (MAX_HEAD_SIZE + beyond - len(start) - len(end)) + end)
+    assert reader.complete is (bool(end) and not beyond)
 
 
 @pytest.mark.parametrize(("coding", "persists"), [(b"", True), (b"transfer-encoding: chunked\r\n", False)])
