@@ -189,11 +189,13 @@ def test_duplicate_and_hidden_routes_are_refused_with_both_lines() -> None:
         "- {name: c, match: GET /A/}",
         "- {name: d, match: 'POST /b/{id}'}",
         "- {name: a, match: POST /a}",
+        "- {name: e, match: 'HEAD /b/{id}'}",
     )
     assert faults(text) == [
         "6: routes[c].match: duplicate: `GET /a` on line 4 matches the same requests",
         "7: routes[d].match: unreachable: `* /b/*` on line 5 matches all of its requests; put this route before it",
         "8: routes[a].name: the route on line 4 already has this name",
+        "9: routes[e].match: unreachable: `* /b/*` on line 5 matches all of its requests; put this route before it",
     ]
 
 

@@ -54,6 +54,7 @@ def test_misspelt_key_gets_a_suggestion() -> None:
 
 
 def test_header_timeout_above_request_timeout_is_refused() -> None:
+    assert read("{request_timeout: 10s, header_timeout: 10s}").header_timeout == 10
     assert complaints("request_timeout: 10s", "header_timeout: 11s") == [
         "4: server.header_timeout: must be at most server.request_timeout, which is 10s"
     ]

@@ -11,13 +11,17 @@ from proxy.rollout.transitions import (
     Refused,
     acknowledge,
     continue_rollout,
+    gate_failed,
     guard_failed,
     initial_state,
     move_cooldown,
+    pause,
     promote,
     rebase_local_cap,
     release_if_due,
+    resume,
     roll_back,
+    share_changed,
     start_rollout,
 )
 from proxy.types import BasisPoints
@@ -103,3 +107,25 @@ def test_pinned_route_is_not_rolled_back() -> None:
     pinned = Route.model_validate({"name": "a", "match": "GET /a", "guard": {}, "native": "25%", "pin": "native"})
     with pytest.raises(Refused, match="a is pinned to native in the file"):
         roll_back(pinned, initial_state(pinned), BasisPoints(0), by(5.0))
+
+
+def test_each_change_has_its_kind() -> None:
+    state, cap = at_second_stage(), BasisPoints(0)
+    rolled_back = roll_back(ROUTE, state, cap, by(30.0))
+    changed = {
+        "pause": pause(ROUTE, state, by(30.0)),
+        "resume": resume(ROUTE, pause(ROUTE, state, by(30.0)), by(31.0)),
+        "gate": gate_failed(ROUTE, state, "errors 40%", 30.0),
+        "share": share_changed(ROUTE, state, by(30.0)),
+        "rollback": rolled_back,
+        "release": acknowledge(ROUTE, rolled_back, by(29.0), at_once=False),  # also by a clock that is behind
+    }
+    assert {kind: after.change.kind for kind, after in changed.items()} == {kind: kind for kind in changed}
+
+
+@pytest.mark.parametrize("rollout", [True, False])
+def test_rollback_to_the_present_share_is_refused(rollout: bool) -> None:
+    plain = Route.model_validate({"name": "a", "match": "GET /a", "guard": {}, "native": "10%"})
+    route, state = (ROUTE, at_second_stage()) if rollout else (plain, initial_state(plain))
+    with pytest.raises(Refused, match="a is at 10% already"):
+        roll_back(route, state, BasisPoints(1000), by(30.0))

@@ -159,3 +159,44 @@ def test_slices_are_no_shorter_than_the_evaluation_interval(span: float, count: 
         window.now.native.requests += 1
         list(window.advance((second + 0.01) * window.seconds))
     assert [one.bucket.native.requests for one in window.slices()] == [1] * (count - 1)
+
+
+def test_legacys_total_is_that_of_all_slices() -> None:
+    window = Window(12.0, 0.0)
+    for at in (1.0, 2.0, 3.0):
+        window.now.legacy.requests += 1
+        window.now.legacy.server_errors += 1
+        list(window.advance(at))
+    window.now.legacy.requests += 1
+    assert window.legacy_total() == window.total().legacy == RequestStats(4, 0, 3)
+
+
+def test_cleared_window_stays_empty() -> None:
+    window = Window(12.0, 0.0)
+    marks = {window.mark}
+    for at in range(1, 8):
+        window.now.native.requests += 1
+        list(window.advance(float(at)))
+        marks.add(window.mark)
+    window.clear()
+    marks.add(window.mark)
+    assert len(marks) == 9
+    assert window.is_empty
+    assert not any(each.bucket for each in window.slices())
+    for at in range(8, 30):
+        window.now.native.requests += 1
+        list(window.advance(float(at)))
+        assert window.total().native.requests == window.requests[1] == min(at - 7, 11)
+
+
+def test_counts_of_measures_are_added_by_slot() -> None:
+    stats = RequestStats()
+    for measure, slot, times in ((Measure.CLIENT_ERRORS, 1, 2), (Measure.SERVER_ERRORS, 1, 3), (Measure.SLOW, 1, 9)):
+        stats.count(measure, slot, times)
+    stats.count(Measure.SERVER_ERRORS, 2, 4)
+    assert stats.counts_of(Measure.CLIENT_ERRORS, Measure.SERVER_ERRORS) == {1: 5, 2: 4}
+
+
+@pytest.mark.parametrize(("span", "slices"), [(0.5, 0), (1.0, 0), (5.0, 4), (12.0, 11), (60.0, 11)])
+def test_short_window_has_fewer_slices(span: float, slices: int) -> None:
+    assert len(Window(span, 0.0).slices()) == slices
