@@ -21,7 +21,6 @@ from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.starting import StartedRequest, StartRequest
 from proxy.server.exchange import ServedExchange
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.shadow.mirror import MIRROR_ERRORS, MirroredRequest
 from proxy.types import HeaderFields, RawHeaders
 
 logger = logging.getLogger("scribe_proxy")
@@ -30,11 +29,14 @@ logger = logging.getLogger("scribe_proxy")
 class RequestRunner(Protocol):
     """The gateway, as used by a request without a task."""
 
-    async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
+    async def run_mirrored(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
         """Continue a request in a task."""
 
     def finish(self, tracker: RequestTracker) -> None:
         """Release what a request holds, and report it to the observers."""
+
+    def mirror_direct(self, tracker: RequestTracker, status: int, headers: HeaderFields, body: bytes) -> None:
+        """Submit a finished request to the shadow."""
 
 
 class PlannedRequest(RequestTracker):
@@ -93,33 +95,30 @@ class DirectRequest:
             else:
                 self._tracker.context.started = started
                 scope, exchange = self._tracker.scope, self._exchange
-                exchange.run_in_task(self._gateway.run(self._tracker, scope, exchange.receive, exchange.send))
+                exchange.run_in_task(self._gateway.run_mirrored(self._tracker, scope, exchange.receive, exchange.send))
         except Exception as error:
             logger.error("the gateway failed: %s", trace_of(error))
             self._exchange.run_in_task(self._exchange.fail())
 
     def _answer(self, status: int, headers: HeaderFields, body: bytes) -> None:
         added = self._tracker.add_headers(status, headers)
-        if self._tracker.mirrored is not None:
-            self._record(self._tracker.mirrored, status, headers, body)
         if self._exchange.may_respond(len(body)):
             try:
                 self._exchange.respond(status, headers, added, body)
             finally:
-                self._gateway.finish(self._tracker)
+                self._finish(status, headers, body)
         else:
-            self._exchange.run_in_task(self._send(status, [*headers, *added], body))
+            self._exchange.run_in_task(self._send(status, headers, added, body))
 
-    def _record(self, mirrored: MirroredRequest, status: int, headers: HeaderFields, body: bytes) -> None:
-        """Record the answer for the shadow, which receives it after it is written to the client."""
-        if mirrored.direct_recorder is not None:
-            with MIRROR_ERRORS:
-                mirrored.direct_recorder.sent_whole(status, headers, body)
-
-    async def _send(self, status: int, headers: RawHeaders, body: bytes) -> None:
+    async def _send(self, status: int, headers: HeaderFields, added: RawHeaders, body: bytes) -> None:
         """Send an answer at the client's pace."""
         try:
-            await self._exchange.send({"type": "http.response.start", "status": status, "headers": headers})
+            start = {"type": "http.response.start", "status": status, "headers": [*headers, *added]}
+            await self._exchange.send(start)
             await self._exchange.send({"type": "http.response.body", "body": body})
         finally:
-            self._gateway.finish(self._tracker)
+            self._finish(status, headers, body)
+
+    def _finish(self, status: int, headers: HeaderFields, body: bytes) -> None:
+        self._gateway.finish(self._tracker)
+        self._gateway.mirror_direct(self._tracker, status, headers, body)

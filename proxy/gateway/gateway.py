@@ -41,7 +41,7 @@ from proxy.gateway.sticky_cookie import draw_id, set_cookie
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
 from proxy.server.exchange import ServedExchange
-from proxy.shadow.mirror import MIRROR_ERRORS, RequestMirror
+from proxy.shadow.mirror import MIRROR_ERRORS, DirectRead, RequestMirror
 from proxy.types import Backend, HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
@@ -76,7 +76,7 @@ class Gateway:
         self._planner = self._create_planner()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._run_mirrored(self._prepare(scope), scope, receive, send)
+        await self.run_mirrored(self._prepare(scope), scope, receive, send)
 
     def begin(self, exchange: ServedExchange) -> Awaitable[None] | None:
         """Serve an HTTP request without a task if only legacy is involved or a limit is reached.
@@ -93,12 +93,9 @@ class Gateway:
         if self._refuse_at_once(tracker, exchange, scope["headers"]):
             return None
         start = self._start_of(tracker, exchange) if exchange.is_alone and self._is_direct(tracker) else None
-        if start is None:
-            return self._run_mirrored(tracker, scope, exchange.receive, exchange.send)
-        self._mirror(tracker, exchange.receive)
-        if DirectRequest(self, tracker, exchange).start(start):
+        if start is not None and DirectRequest(self, tracker, exchange).start(start):
             return None
-        return self.run(tracker, scope, exchange.receive, exchange.send)
+        return self.run_mirrored(tracker, scope, exchange.receive, exchange.send)
 
     def _begin_planned(self, plan: DirectPlan, exchange: ServedExchange) -> Awaitable[None] | None:
         """Send a request with a plan; return the awaitable to run if it cannot be sent now."""
@@ -108,11 +105,9 @@ class Gateway:
         self._admit(tracker, origin.key, origin.passed)
         if self._refuse_at_once(tracker, exchange, origin.passed):
             return None
-        if plan.may_shadow:
-            self._mirror(tracker, exchange.receive)
         if tracker.slot is not None and DirectRequest(self, tracker, exchange).start(plan.start):
             return None
-        return self.run(tracker, tracker.scope, exchange.receive, exchange.send)
+        return self.run_mirrored(tracker, tracker.scope, exchange.receive, exchange.send)
 
     def _plan_of(self, exchange: ServedExchange) -> DirectPlan | None:
         planner = self._planner
@@ -172,12 +167,9 @@ class Gateway:
         headers, client = scope["headers"], scope.get("client")
         return bucketing.decide(route, snapshot.config, headers, client, limit=limit, tokens=snapshot.tokens)
 
-    async def _run_mirrored(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
-        self._mirror(tracker, receive)
-        await self.run(tracker, scope, receive, send)
-
-    async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
+    async def run_mirrored(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
         """Await the backend of a prepared request, or the answer of a started one (3)."""
+        self._mirror(tracker, receive)
         scope["headers"] = list(scope["headers"])
         tracker.client_send = send
         mirrored = tracker.mirrored
@@ -244,6 +236,13 @@ class Gateway:
         if tracker.slot is not None and shadow is not None and match is not None and match.may_shadow:
             with MIRROR_ERRORS:
                 tracker.mirrored = shadow.mirror(match.route, tracker.decision, tracker, receive)
+
+    def mirror_direct(self, tracker: RequestTracker, status: int, headers: HeaderFields, body: bytes) -> None:
+        """Submit a read that was served without a task to the shadow."""
+        shadow, match = self._shadow, tracker.match
+        if shadow is not None and match is not None and match.may_shadow:
+            with MIRROR_ERRORS:
+                shadow.mirror_direct(DirectRead(match.route, tracker.decision, tracker, status, headers, body))
 
     def _sticky_cookie(self, tracker: RequestTracker, scope: Scope) -> bytes | None:
         """Return the `Set-Cookie` value for a caller without a sticky cookie; None if none is set."""

@@ -2,7 +2,8 @@
 
 Sending is deferred to the end of the event loop's iteration, so that answers to clients are sent first. Under load, it
 is deferred until `gather` seconds after the last batch, because waking the other process costs more than a message.
-Urgent messages are sent without delay. The queue has no bound of its own: senders bound the number and size of
+A sender may leave it to `before_flush` to build its messages, for all of a batch at once. Urgent messages are sent
+without delay. The queue has no bound of its own: senders bound the number and size of
 outstanding messages. A batch longer than `max_batch` closes the channel.
 """
 
@@ -25,13 +26,21 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
     """One end of a channel.
 
     `on_message` is called with each message; `closed` is set once no more can arrive. `max_batch` is in bytes.
+    `before_flush` is called before each batch is sent; it may send messages, which are part of the batch.
     """
 
-    def __init__(self, on_message: Callable[[In], None], gather: float = 0.0, max_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        on_message: Callable[[In], None],
+        gather: float = 0.0,
+        max_batch: int | None = None,
+        before_flush: Callable[[], None] = lambda: None,
+    ) -> None:
         self.closed: Final = asyncio.Event()
         self._on_message: Final = on_message
         self._gather: Final = gather
         self._max_batch: Final = max_batch
+        self._before_flush: Final = before_flush
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiting: list[Out] = []
@@ -46,6 +55,10 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
     def send(self, message: Out, *, urgent: bool = False) -> None:
         """Queue a message; a closed channel drops it. An `urgent` message is sent at once, with all queued ones."""
         self._waiting.append(message)
+        self.request_flush(urgent=urgent)
+
+    def request_flush(self, *, urgent: bool = False) -> None:
+        """Send a batch soon, with what `before_flush` adds to it."""
         if urgent and self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
@@ -93,11 +106,12 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
         return end if end <= len(self._read) else None
 
     def _flush(self) -> None:
+        self._before_flush()
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
         waiting, self._waiting = self._waiting, []
         if waiting and self._transport is not None and not self._transport.is_closing():
             data = pickle.dumps(waiting, pickle.HIGHEST_PROTOCOL)
-            self._transport.write(_LENGTH.pack(len(data)) + data)
+            self._transport.writelines((_LENGTH.pack(len(data)), data))
         self._flushed = self._loop.time()

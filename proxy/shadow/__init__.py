@@ -41,9 +41,11 @@ from proxy.shadow.conversation_sender import ConversationSender
 from proxy.shadow.counts import Counts
 from proxy.shadow.load_shedder import IDLE_INTERVAL, INTERVAL, CpuLoadShedder, RouteFloors
 from proxy.shadow.messages import (
+    AnsweredRead,
     CompareConversation,
     Compared,
     CompareRead,
+    CompareReads,
     Configure,
     ConnectionInfo,
     Discard,
@@ -55,7 +57,15 @@ from proxy.shadow.messages import (
     RequestSnapshot,
     ToGateway,
 )
-from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest, ServedRequest, budget_of
+from proxy.shadow.mirror import (
+    MIRROR_ERRORS,
+    DirectRead,
+    MirroredDryRun,
+    MirroredRead,
+    MirroredRequest,
+    ServedRequest,
+    budget_of,
+)
 from proxy.shadow.mirrored_conversation import MirroredConversation
 from proxy.shadow.pending import PendingRequest, PendingTable
 from proxy.shadow.supervisor import WorkerSupervisor
@@ -66,6 +76,8 @@ Kind: TypeAlias = Literal["read", "write", "conversation"]
 
 REPLAYS: Final = 3
 """Multiple of `shadow.deadline` after which a conversation expires: one to wait, and two for its replays."""
+MAX_DIRECT: Final = 1024 * 1024
+"""Bytes of bodies from which reads that were served without a task are submitted before the next batch is due."""
 
 
 class ShadowClient:
@@ -90,7 +102,9 @@ class ShadowClient:
         self._native = config.native
         self._directory = directory
         self._counts = Counts(observers, record_skipped, timings.publish_delay)
-        self._supervisor = WorkerSupervisor(self._handle, self._drop_all, timings)
+        self._supervisor = WorkerSupervisor(self._handle, self._drop_all, timings, self._submit_direct)
+        self._direct: list[DirectRead] = []
+        self._direct_size = 0
         self._pending = PendingTable()
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()
@@ -102,7 +116,7 @@ class ShadowClient:
     @property
     def pending(self) -> int:
         """The number of requests without a verdict yet."""
-        return len(self._pending)
+        return len(self._pending) + len(self._direct)
 
     @property
     def ready(self) -> bool:
@@ -150,28 +164,62 @@ class ShadowClient:
             return MirroredRead(self, route.name, request, receive, limit)
         return MirroredDryRun(self, route.name, request.scope, receive, limit)
 
+    def mirror_direct(self, read: DirectRead) -> None:
+        """Mirror a read that was served without a task, unless it is not sampled or is skipped.
+
+        Only references are stored here. The rest is done for a whole batch when it is sent: many reads in a tight loop
+        cost a fraction of the same work between two requests.
+        """
+        if not bucketing.is_shadowed(read.route, read.decision.bucket):
+            return
+        if self._supervisor.ready is None:
+            self.skip(read.route.name, read.decision.backend, "backend_unavailable")
+            return
+        self._direct.append(read)
+        self._direct_size += len(read.body)
+        if self._direct_size > MAX_DIRECT:
+            self._submit_direct()
+        else:
+            self._supervisor.request_flush()
+
+    def _submit_direct(self) -> None:
+        reads, self._direct, self._direct_size = self._direct, [], 0
+        answered: list[AnsweredRead] = []
+        for read in reads:
+            with MIRROR_ERRORS:
+                reason = self._skip_reason(read.route, read.decision.backend, "read")
+                if reason is not None:
+                    self.skip(read.route.name, read.decision.backend, reason)
+                elif len(read.body) > self._config.shadow.max_body:
+                    read.submit(self, self._config.shadow.max_body)
+                else:
+                    answered += self._numbered(read)
+        if answered:
+            self._supervisor.send(CompareReads.of(answered))
+
+    def _numbered(self, read: DirectRead) -> Iterable[AnsweredRead]:
+        """Return the read with its number, as the worker gets it; nothing where too many are pending."""
+        deadline, served, caller = self._deadline(), read.decision.backend, read.request.caller
+        number = self._add_pending(PendingRequest(read.route.name, served, len(read.body), deadline, caller=caller))
+        return () if number is None else (read.answered(number, deadline),)
+
     def _mirror_conversation(self, route: str, scope: Scope, receive: Receive) -> MirroredRequest:
         budgets = tuple(budget for budget in (self._conversations, budget_of(scope)) if budget is not None)
         return MirroredConversation(self, route, scope, receive, self._config.shadow, budgets)
 
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, exchange: Exchange) -> None:
         """Submit a read, answered by `served`, for comparison."""
-        deadline = time.monotonic() + self._config.shadow.deadline
-        pending = PendingRequest(route, served, exchange.size, deadline, caller=connection.caller)
-        number = self._pending.add(pending, self._max_pending)
-        if number is None:
-            self.skip(route, served, "queue_full")
-        else:
+        deadline = self._deadline()
+        number = self._add_pending(PendingRequest(route, served, exchange.size, deadline, caller=connection.caller))
+        if number is not None:
             self._supervisor.send(CompareRead(number, route, served, connection, exchange, deadline))
 
     def submit_conversation(self, route: str, connection: ConnectionInfo, raw: RawConversation) -> None:
         """Submit a conversation with legacy for comparison."""
         seconds, now = self._config.shadow.deadline, time.monotonic()
         pending = PendingRequest(route, "legacy", raw.size, now + REPLAYS * seconds, caller=connection.caller)
-        number = self._pending.add(pending, self._max_pending)
-        if number is None:
-            self.skip(route, "legacy", "queue_full")
-        else:
+        number = self._add_pending(pending)
+        if number is not None:
             self._sender.submit(CompareConversation(number, route, connection, raw, now + seconds))
 
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
@@ -179,9 +227,8 @@ class ShadowClient:
         result: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
         caller = request.connection.caller
         pending = PendingRequest(route, "legacy", len(request.body), result=result, caller=caller)
-        number = self._pending.add(pending, self._max_pending)
+        number = self._add_pending(pending)
         if number is None:
-            self.skip(route, "legacy", "queue_full")
             return None
         timeout = self._config.shadow.dry_run_timeout
         self._supervisor.send(DryRun(number, route, request, time.monotonic() + timeout), urgent=True)
@@ -202,7 +249,7 @@ class ShadowClient:
         """Submit legacy's answer to a write that ran dry."""
         pending = self._pending.get(number)
         if pending is not None:
-            pending.deadline = time.monotonic() + self._config.shadow.deadline
+            pending.deadline = self._deadline()
             self._supervisor.send(LegacyServed(number, exchange))
 
     def discard(self, number: int, reason: Reason) -> None:
@@ -215,6 +262,16 @@ class ShadowClient:
     def skip(self, route: str, served: Backend, reason: Reason) -> None:
         """Count a request that is not compared and was not sent to the worker."""
         self._counts.add_skipped(route, served, reason)
+
+    def _add_pending(self, request: PendingRequest) -> int | None:
+        """Return the number of a request that is pending from now on; None where it is skipped: too many are."""
+        number = self._pending.add(request, self._max_pending)
+        if number is None:
+            self.skip(request.route, request.served, "queue_full")
+        return number
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._config.shadow.deadline
 
     @property
     def _max_pending(self) -> int:
@@ -233,8 +290,7 @@ class ShadowClient:
         ready = self._supervisor.ready
         if ready is None:
             return "backend_unavailable"
-        supported = {"read": True, "write": ready.supports_dry_run, "conversation": ready.supports_conversations}
-        if not supported[kind]:
+        if not (kind == "read" or (ready.supports_dry_run if kind == "write" else ready.supports_conversations)):
             return "write_not_allowed"
         full = kind == "write" and self._dry_runs >= self._config.shadow.concurrency
         due = self._floors.is_due(route.name)

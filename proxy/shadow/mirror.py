@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from starlette.types import Message, Receive, Scope
 
 from common.failure_trace import trace_of
-from proxy.comparison.exchange import AnswerObserver, Body, Exchange, ExchangeRecorder, OpenAccount, normalised
+from proxy.comparison.exchange import AnswerObserver, Exchange, ExchangeRecorder, OpenAccount
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Route
@@ -18,13 +18,10 @@ from proxy.gateway import bucketing
 from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import first_header, request_target
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
-from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
+from proxy.shadow.messages import AnsweredRead, ConnectionInfo, RequestSnapshot
 from proxy.types import Backend, HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
-
-NO_BODY: Final = Body()
-"""The body of a request without one."""
 
 
 class ShadowSink(Protocol):
@@ -47,10 +44,16 @@ class ShadowSink(Protocol):
 
 
 class ServedRequest(Protocol):
-    """A request as its mirror reads it. The scope may be created at its first use."""
+    """A request as its mirror reads it. The scope may be created at its first use.
+
+    `started` and `headed` are the times, as `time.perf_counter` returns them, of its begin and of the answer's.
+    """
 
     kind: Literal["http", "websocket"]
     method: str
+    caller: int | None
+    started: float
+    headed: float
 
     @property
     def scope(self) -> Scope: ...
@@ -59,26 +62,14 @@ class ServedRequest(Protocol):
         """Return the request without its body, as backends receive it."""
 
 
-class WholeAnswerRecorder(Protocol):
-    """The recorder of an answer that is served without a task."""
-
-    def sent_whole(self, status: int, headers: HeaderFields, body: bytes) -> None:
-        """Record a complete answer to a request without a body, before it is passed on."""
-
-
 class MirroredRequest(Protocol):
     """A request to compare: wraps `receive` and observes the answer while a backend serves it.
 
     `capture` records the messages that the backend sends; None if they are not needed.
-    `direct_recorder` records the whole answer to a request that is served without a task; None if the request needs
-    a task.
     """
 
     @property
     def capture(self) -> AnswerObserver | None: ...
-
-    @property
-    def direct_recorder(self) -> WholeAnswerRecorder | None: ...
 
     async def prepare(self) -> None:
         """Do the work that precedes the request: a write's dry run. Await this before calling the backend."""
@@ -98,39 +89,60 @@ class RequestMirror(Protocol):
     ) -> MirroredRequest | None:
         """Begin to mirror a request or a WebSocket. Return None if it is not sampled or is skipped."""
 
+    def mirror_direct(self, read: DirectRead) -> None:
+        """Mirror a read that was served without a task, unless it is not sampled or is skipped."""
+
+
+class DirectRead(NamedTuple):
+    """A read without a body that was served without a task, and its whole answer: references only."""
+
+    route: Route
+    decision: bucketing.Decision
+    request: ServedRequest
+    status: int
+    headers: HeaderFields
+    body: bytes
+
+    def answered(self, number: int, deadline: float) -> AnsweredRead:
+        """Return the read as the shadow process gets it."""
+        request = self.request
+        method, target, headers, _, connection = request.request_snapshot()
+        return AnsweredRead(
+            number,
+            self.route.name,
+            self.decision.backend,
+            tuple(connection),
+            deadline,
+            method,
+            target,
+            headers,
+            self.status,
+            self.headers,
+            self.body,
+            epoch_time(request.started),
+            request.headed - request.started,
+        )
+
+    def submit(self, sink: ShadowSink, limit: int) -> None:
+        """Submit a read whose body is longer than `limit`, with digests of it."""
+        request = self.request
+        recorder = ExchangeRecorder(request.scope, limit, began=(epoch_time(request.started), request.started))
+        recorder.sent({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        recorder.sent({"type": "http.response.body", "body": self.body})
+        connection = request.request_snapshot().connection
+        sink.submit_read(self.route.name, self.decision.backend, connection, recorder.exchange())
+
+    def __repr__(self) -> str:
+        return f"DirectRead({self.route.name}, {self.status})"
+
 
 class MirroredRead:
     """A read, submitted for comparison once its answer is complete."""
 
-    # a class attribute, because most reads are served without a task
-    _recorder: ExchangeRecorder | None = None
-    _answer: tuple[int, HeaderFields, bytes] | None = None
-    _answered_at = 0.0
-
     def __init__(self, sink: ShadowSink, route: str, request: ServedRequest, receive: Receive, limit: int) -> None:
-        self._sink, self._route, self._request, self._receive, self._limit = sink, route, request, receive, limit
-        self._began = time.time(), time.perf_counter()
-
-    @property
-    def capture(self) -> ExchangeRecorder:
-        """The recorder of an answer that arrives in parts."""
-        if self._recorder is None:
-            scope = self._request.scope
-            self._recorder = ExchangeRecorder(scope, self._limit, _opener(scope), began=self._began)
-        return self._recorder
-
-    @property
-    def direct_recorder(self) -> MirroredRead:
-        """Itself."""
-        return self
-
-    def sent_whole(self, status: int, headers: HeaderFields, body: bytes) -> None:
-        """Record a complete answer. It is not charged to the memory budget, because `end` follows immediately."""
-        if len(body) <= self._limit:
-            self._answer, self._answered_at = (status, headers, body), time.perf_counter()
-        else:
-            self.capture.sent({"type": "http.response.start", "status": status, "headers": headers})
-            self.capture.sent({"type": "http.response.body", "body": body})
+        self._sink, self._route, self._request, self._receive = sink, route, request, receive
+        began = epoch_time(request.started), request.started
+        self.capture: Final = ExchangeRecorder(request.scope, limit, _opener(request.scope), began=began)
 
     async def prepare(self) -> None:
         return
@@ -141,23 +153,17 @@ class MirroredRead:
         return message
 
     def end(self, backend: Backend, failure: str | None) -> None:
-        request = self._request.request_snapshot()
-        if self._answer is not None:
-            exchange = self._whole_exchange(request, *self._answer)
-        else:
-            exchange = self.capture.exchange(failure)
+        exchange = self.capture.exchange(failure)
         reason = unanswered(exchange.outcome)
         if reason is not None:
             self._sink.skip(self._route, backend, reason)
         else:
-            self._sink.submit_read(self._route, backend, request.connection, exchange)
+            self._sink.submit_read(self._route, backend, self._request.request_snapshot().connection, exchange)
 
-    def _whole_exchange(self, request: RequestSnapshot, status: int, headers: HeaderFields, body: bytes) -> Exchange:
-        wall, began = self._began
-        seconds, fields = self._answered_at - began, normalised(headers)
-        return Exchange(
-            *request[:3], NO_BODY, "response", status, fields, Body.of(body), started=wall, head=seconds, total=seconds
-        )
+
+def epoch_time(moment: float) -> float:
+    """Return the seconds since the epoch at a moment of `time.perf_counter`."""
+    return time.time() - (time.perf_counter() - moment)
 
 
 class MirroredDryRun:
@@ -165,8 +171,6 @@ class MirroredDryRun:
 
     The messages received for the dry run are replayed to legacy unchanged, one by one.
     """
-
-    direct_recorder = None
 
     def __init__(self, sink: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
         self.capture: ExchangeRecorder | None = None

@@ -44,8 +44,6 @@ class MirroredConversation:
     `budgets` bound the bytes that are held.
     """
 
-    direct_recorder = None
-
     def __init__(
         self,
         sink: ConversationSink,

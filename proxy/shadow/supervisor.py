@@ -46,14 +46,20 @@ class WorkerSupervisor:
     """Starts, checks and restarts the shadow process.
 
     `on_message` receives its messages, heartbeats excepted; `on_exit` is called each time a process has ended.
+    `before_flush` is called before each batch of messages to the process, and may send more.
     """
 
     def __init__(
-        self, on_message: Callable[[ToGateway], None], on_exit: Callable[[], None], timings: ShadowTimings
+        self,
+        on_message: Callable[[ToGateway], None],
+        on_exit: Callable[[], None],
+        timings: ShadowTimings,
+        before_flush: Callable[[], None] = lambda: None,
     ) -> None:
         self.pid: int | None = None
         self.ready: Ready | None = None
         self._on_message, self._on_exit, self._timings = on_message, on_exit, timings
+        self._before_flush = before_flush
         self._configure: Configure | None = None
         self._channel: WorkerChannel | None = None
         self._tasks = BackgroundTasks()
@@ -81,6 +87,11 @@ class WorkerSupervisor:
         if self._channel is not None:
             self._channel.send(message, urgent=urgent)
 
+    def request_flush(self) -> None:
+        """Send a batch of messages soon."""
+        if self._channel is not None:
+            self._channel.request_flush()
+
     async def _run(self) -> None:
         shortest, longest = self._timings.retry_delays
         delay = shortest
@@ -100,7 +111,7 @@ class WorkerSupervisor:
         with child_end:
             process = _spawn(child_end, self._timings.niceness)
         self.pid, self._last_message = process.pid, time.monotonic()
-        channel = WorkerChannel(self._receive, BATCH_DELAY)
+        channel = WorkerChannel(self._receive, BATCH_DELAY, before_flush=self._before_flush)
         try:
             await channel.open(own_end)
             self._channel = channel

@@ -48,6 +48,7 @@ from proxy.shadow.messages import (
     CompareConversation,
     Compared,
     CompareRead,
+    CompareReads,
     Configure,
     ConversationPart,
     Discard,
@@ -189,7 +190,10 @@ class Worker:
         self._capture.record(entry)
 
     def _receive(self, message: ToShadow) -> None:
-        if isinstance(message, CompareRead):
+        if isinstance(message, CompareReads):
+            for job in message.jobs():
+                self._reads.add(job)
+        elif isinstance(message, CompareRead):
             self._reads.add(message)
         elif isinstance(message, ConversationPart):
             self._parts.setdefault(message.number, []).extend(message.chunks)

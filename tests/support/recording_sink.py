@@ -8,8 +8,8 @@ from proxy.comparison.exchange import LIMIT, Exchange
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Route
 from proxy.gateway.bucketing import Decision
-from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.shadow.mirror import MirroredRead, MirroredRequest, ServedRequest
+from proxy.shadow.messages import CompareReads, ConnectionInfo, RequestSnapshot
+from proxy.shadow.mirror import DirectRead, MirroredRead, MirroredRequest, ServedRequest
 from proxy.types import Backend
 
 
@@ -27,6 +27,11 @@ class RecordingSink:
     def mirror(self, route: Route, decision: Decision, request: ServedRequest, receive: Receive) -> MirroredRequest:
         """Sample every request as a read."""
         return MirroredRead(self, route.name, request, receive, LIMIT)
+
+    def mirror_direct(self, read: DirectRead) -> None:
+        """Submit a read as the shadow process receives it."""
+        [job] = CompareReads.of([read.answered(0, 0.0)]).jobs()
+        self.submit_read(job.route, job.served, job.connection, job.exchange)
 
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, exchange: Exchange) -> None:
         self.reads.append((route, served, connection, exchange))

@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.comparison.exchange import Exchange
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.messages import (
+    AnsweredRead,
     Compared,
     CompareRead,
+    CompareReads,
     ConnectionInfo,
     DryRun,
     DryRunFinished,
@@ -109,6 +112,21 @@ async def test_batched_messages_are_sent_after_their_delay() -> None:
     await other.closed.wait()
 
 
+async def test_messages_sent_before_a_flush_are_part_of_its_batch() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        link = MessageChannel[Any, Any](lambda _: None, 30.0, before_flush=lambda: link.send(DryRunFinished(2)))
+        await link.open(ours)
+        link.send(DryRunFinished(1))
+        link.request_flush()
+        await asyncio.sleep(0)
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(1), DryRunFinished(2)]
+        link.close()
+        await link.closed.wait()
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(2)]
+
+
 async def test_closed_channel_sends_nothing() -> None:
     one, other = await linked(lambda _: None)
     other.close()
@@ -119,11 +137,32 @@ async def test_closed_channel_sends_nothing() -> None:
     one.close()
 
 
+def answered_read(told: Exchange) -> AnsweredRead:
+    request, answer = (told.method, told.target, told.request_headers), (told.status, told.headers, told.body.data)
+    return AnsweredRead(1, "r", "legacy", tuple(ARRIVAL), 9.0, *request, *answer, told.started, told.total)
+
+
+async def test_reads_of_a_batch_arrive_as_exchanges() -> None:
+    heard: list[Any] = []
+    one, other = await linked(heard.append)
+    told = exchange(b"text", target="/notes")._replace(started=3.0, head=0.5, total=0.5)
+    read = answered_read(told)._replace(headers=tuple((name.title(), value) for name, value in told.headers))
+    one.send(CompareReads.of([read, read._replace(number=2)]))
+    one.close()
+    await other.closed.wait()
+    [message] = heard
+    job = CompareRead(1, "r", "legacy", ARRIVAL, told, 9.0)
+    assert list(message.jobs()) == [job, job._replace(number=2)]
+
+
 def test_request_content_is_absent_from_tracebacks() -> None:
     told = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
     asked = RequestSnapshot.of(told, ARRIVAL)
+    read = answered_read(told)
     for message in (
         CompareRead(1, "r", "legacy", ARRIVAL, told, 0.0),
+        read,
+        CompareReads.of([read]),
         DryRun(1, "r", asked, 0.0),
         LegacyServed(1, told),
     ):

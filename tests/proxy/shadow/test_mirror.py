@@ -56,6 +56,8 @@ class ScopedRequest:
     """A request that is served in a task."""
 
     kind: Literal["http", "websocket"] = "http"
+    caller: int | None = None
+    started = headed = 0.0
 
     def __init__(self, scope: Scope) -> None:
         self.scope, self.method = scope, scope["method"]
