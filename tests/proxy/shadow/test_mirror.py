@@ -9,9 +9,11 @@ from typing import Any, Literal
 import pytest
 from starlette.types import Message, Scope
 
+from proxy.config.loading import parse
+from proxy.gateway.bucketing import Decision
 from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.shadow.mirror import MirroredDryRun, MirroredRead, snapshot_of
+from proxy.shadow.mirror import DirectRead, MirroredDryRun, MirroredRead, snapshot_of
 from tests.support.recording_sink import RecordingSink
 
 LIMIT = 10
@@ -113,6 +115,17 @@ async def test_failure_of_the_served_side_is_an_outcome_to_compare() -> None:
     sink = RecordingSink()
     reading(sink, messages=()).end("legacy", "legacy_timeout")
     assert sink.reads[0][3].outcome == "hang"
+
+
+def test_direct_read_beyond_the_limit_is_submitted_with_digests() -> None:
+    sink, body = RecordingSink(), b"x" * (LIMIT + 1)
+    [route] = parse("legacy: {url: 'http://a'}\nroutes: [{name: r, match: GET /x}]\n", {}).routes
+    request = ScopedRequest(scope(host="a"))
+    DirectRead(route, Decision("legacy", "share", 0), request, 200, ((b"ETag", b"1"),), body).submit(sink, LIMIT)
+    [(name, served, connection, exchange)] = sink.reads
+    assert (name, served, connection.request_id) == ("r", "legacy", b"id-1")
+    assert (exchange.status, exchange.headers, exchange.body.length) == (200, ((b"etag", b"1"),), len(body))
+    assert exchange.body.truncated
 
 
 async def after_dry_run(
