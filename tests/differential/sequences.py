@@ -7,6 +7,7 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from tests.differential.actions import Action
+from tests.differential.census import censuses
 from tests.differential.documents import Documents, databases
 from tests.differential.journeys import journeys
 from tests.differential.linked import linked_documents, valid_documents
@@ -44,6 +45,11 @@ def _probing(draw: st.DrawFn) -> Sequence:
     return Sequence(draw(valid_documents()), draw(st.lists(probes(), min_size=8, max_size=20)))
 
 
+def _counted() -> Strategy[Sequence]:
+    return censuses().map(lambda drawn: Sequence(*drawn))
+
+
 def sequences() -> Strategy[Sequence]:
-    """Return a strategy for probes and journeys in two of five cases each, else for requests of any endpoints."""
-    return mostly(_probing(), mostly(_visits(), _scattered()), share=2)
+    """Return a strategy for the census in half of the cases, else for probes, journeys and other requests."""
+    drawn = mostly(_probing(), mostly(_visits(), _scattered()), share=2)
+    return st.booleans().flatmap(lambda counted: _counted() if counted else drawn)

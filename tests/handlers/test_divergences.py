@@ -153,6 +153,17 @@ async def test_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> Non
         assert [user["email"] for user in twin.database.users.find()] == ["amara@x"]
 
 
+@shows("unsavable-member")
+async def test_stored_member_named_as_a_method_at_a_save(twins: Twins) -> None:
+    identities = {name: ObjectId() for name in ("transcript", "consultation")}
+    note = {"_id": ObjectId(identity(NOTES, 0)), "clinician": ObjectId(AMARA), "body": "a", "toString": 1, **identities}
+    twins.plant({"notes": [note]})
+    seen = await twins.ask(post(f"/api/notes/{identity(NOTES, 0)}", {"body": "b"}, FOREVER, "PATCH"))
+    assert seen.legacy.outcome == "reset"
+    assert read(seen.native)["error"] == "Cannot read properties of undefined (reading 'length')"
+    seen.assert_declared("unsavable-member")
+
+
 @shows("register-race")
 async def test_divergence_address_registered_concurrently(twins: Twins) -> None:
     with_users(twins)
