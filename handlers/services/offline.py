@@ -45,7 +45,7 @@ class OfflineTerminology:
     """A `Terminology` with constant answers."""
 
     async def find(self, term: str | Sequence[str] | None) -> list[Code]:
-        """Return two codes, whatever the term."""
+        """Return two codes for any term."""
         return list(CODES)
 
     async def close(self) -> None:

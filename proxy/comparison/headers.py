@@ -27,7 +27,7 @@ _NAME_SETS: Final = frozenset(("access-control-allow-headers", "access-control-e
 _METHOD_SETS: Final = frozenset(("access-control-allow-methods", "allow"))
 """Headers whose value is a set of methods, which are case-sensitive (RFC 9110 §9.1)."""
 _DELETED_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""The latest expiry that deletes a cookie or forbids caching; later ones are relative to the time of the answer."""
+"""An expiry before this deletes a cookie or forbids caching; others are relative to the time of the answer."""
 
 
 class AnswerHead(Protocol):

@@ -114,7 +114,7 @@ class Legacy(Section):
 
 
 class StickyCookie(Section):
-    """The cookie that binds a caller to a backend, whatever its other keys; `max_age` is in seconds."""
+    """The cookie that binds a caller to a backend, regardless of its other keys; `max_age` is in seconds."""
 
     name: Annotated[str, BeforeValidator(read_cookie_name)] = "scribe_caller"
     max_age: Duration = 365 * 86_400.0

@@ -32,7 +32,7 @@ def new_value(location: Sequence[int | str], value: object) -> str | None:
 
 
 def _table_path(location: Sequence[int | str]) -> tuple[str, str]:
-    """Return the section of a location with the keys of a route, else "", and the path as the tables have it."""
+    """Return the section of a location with the keys of a route, or "", and the path as the tables have it."""
     keys = [part for part in location if isinstance(part, str)]
     lead = _ROUTE_SECTIONS.get(keys[0], 0) if keys else 0
     return ".".join(keys[:lead]), ".".join(["routes", *keys[lead:]] if lead else keys)

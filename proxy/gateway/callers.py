@@ -16,7 +16,7 @@ from proxy.types import HeaderFields
 
 
 class CallerIdentity:
-    """Identifies callers by the first claim among `sources` that a verified token has, else by their address."""
+    """Identifies callers by the first claim among `sources` that a verified token has, or else by their address."""
 
     def __init__(self, tokens: TokenVerifier | None, sources: Iterable[KeySource]) -> None:
         self._tokens: Final = tokens

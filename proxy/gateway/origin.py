@@ -39,7 +39,7 @@ class RequestOrigin(NamedTuple):
     logged_id: str | None
 
     def client(self, peer: tuple[str, int] | None) -> tuple[str, int] | None:
-        """Return the client's address for the scope, with the port if it is the connection's peer, else 0."""
+        """Return the client's address for the scope, with the port if it is the connection's peer, otherwise 0."""
         address = self.address
         if address is None or (peer is not None and address == peer[0]):
             return peer

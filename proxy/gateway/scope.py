@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 
 def request_target(scope: Scope) -> bytes:
-    """Return the request target as the client sent it if the server stored it, else path and query."""
+    """Return the request target as the client sent it if the server stored it, otherwise path and query."""
     target: bytes | None = scope.get("proxy.target")
     if target is not None:
         return target

@@ -18,7 +18,7 @@ from proxy.observability.log_writer import timestamp
 FLUSH_AFTER = 0.25
 """Maximum delay of a line in seconds."""
 FLUSH_AT = 200
-"""Number of collected lines that are written at once, without waiting for `FLUSH_AFTER`."""
+"""Number of collected lines that are written immediately, without waiting for `FLUSH_AFTER`."""
 
 
 class AccessLog:

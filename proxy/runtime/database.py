@@ -150,7 +150,8 @@ class Database:
     async def answer(self, work: Awaitable[Result]) -> Result:
         """Return the result of a page's requests. Raises `Unavailable` if the server does not even answer a ping.
 
-        Without the ping, the driver would notice a server that hangs, and keeps its connections, only after seconds.
+        The driver notices a server that hangs, and keeps its connections, only after seconds. A large request may take
+        as long; the ping distinguishes the two.
         """
         async with asyncio.timeout(None) as limit:
             watching = asyncio.create_task(self._watch(limit))

@@ -85,7 +85,7 @@ class PyMongoDriver(DatabaseDriver):
 
 
 def name_from(environ: Mapping[str, str]) -> DriverName:
-    """Return the driver that the environment names, else motor. Raises `ValueError`."""
+    """Return the driver that the environment names, by default motor. Raises `ValueError`."""
     named = environ.get(VARIABLE) or "motor"
     if named not in DRIVERS:
         raise ValueError(f"{VARIABLE} must be {' or '.join(DRIVERS)}, not {named!r}")

@@ -53,7 +53,7 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
         await self._loop.create_unix_connection(lambda: self, sock=own)
 
     def send(self, message: Out, *, urgent: bool = False) -> None:
-        """Queue a message; a closed channel drops it. An `urgent` message is sent at once, with all queued ones."""
+        """Queue a message; a closed channel drops it. An `urgent` message is sent immediately, with all queued ones."""
         self._waiting.append(message)
         self.request_flush(urgent=urgent)
 

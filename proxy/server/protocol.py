@@ -160,7 +160,7 @@ class HttpProtocol(asyncio.Protocol):
             self._advancing = False
 
     def _read_requests(self) -> None:
-        """Begin requests until one is not answered at once. Raises `RefusedRequest`."""
+        """Begin requests until one is not answered immediately. Raises `RefusedRequest`."""
         while self._rest and not (self._closing or self._input.is_queued):
             if self._body is not None:
                 self._read_body(self._body)

@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def on_disconnected(self, callback: Callable[[Connection], None]) -> None:
-        """Call back once the connection is lost; at once if it already is."""
+        """Call back once the connection is lost, or now if it already is."""
         if self.disconnected:
             callback(self)
         else:

@@ -119,7 +119,7 @@ class WebSocketUpstream:
 
 
 async def _end(opening: asyncio.Future[Accepted | WebSocketHandshake]) -> None:
-    """Close the connection of a handshake, whatever its result."""
+    """Close the connection of a handshake with any result."""
     opening.cancel()
     (answer,) = await asyncio.gather(opening, return_exceptions=True)
     if isinstance(answer, Accepted):
