@@ -281,13 +281,13 @@ class Attack:
     def _frames(self, size: int) -> Iterator[tuple[str, str, bytes]]:
         token = self._person.headers["authorization"].split(" ")[1]
         for target in ("/transcription-stream", f"/api/v1/transcription-stream?token={token}"):
-            for name, frames in small_frames(size):
-                yield name, target, frames
             for name, text in texts(size).items():
                 yield name, target, frame(1, text.encode("utf-8", "surrogatepass"))
                 for field, kind in (("audioData", "audio_chunk"), ("consultationId", "start_recording")):
                     body = f'{{"type":"{kind}","{field}":{text}}}'
                     yield f"{name} as {field}", target, frame(1, body.encode("utf-8", "surrogatepass"))
+        for name, frames in small_frames(size):
+            yield name, "/transcription-stream", frames
 
     async def _send_frame(self, name: str, target: str, data: bytes) -> Lag:
         port = urlsplit(self._url).port
