@@ -159,7 +159,7 @@ class _LegacyConversation:
     async def _add_audio(self, audio: Value) -> None:
         try:
             piece = await _read_audio(audio, self._limit)
-        except (JavaScriptTypeError, JavaScriptRangeError):
+        except (JavaScriptTypeError, JavaScriptRangeError, RecursionError):  # V8's stack overflows at another depth
             await self._send_json("error", message="Error processing audio")
         else:
             await self.recorder.add(piece)

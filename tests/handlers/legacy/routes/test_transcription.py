@@ -226,6 +226,13 @@ async def test_other_values_and_types_get_no_answer(native: Stream, frame: str) 
     assert await converse(native.url, frame, answers=0) == []
 
 
+async def test_deeply_nested_audio_cannot_be_processed(native: Stream) -> None:
+    depth = 4_900
+    audio = '{"type":"audio_chunk","audioData":' + "[" * depth + "]" * depth + "}"
+    frames = ['{"type":"start_recording"}', audio, '{"type":"stop_recording"}']
+    assert await converse(native.url, *frames, answers=3) == [started(...), UNPROCESSED, STOPPED]
+
+
 async def test_binary_json_frame_is_read_as_text(native: Stream) -> None:
     frames = [b'{"type":"start_recording","consultationId":"\xc3\xa9"}', b' {"type":"stop_recording"} ']
     assert await converse(native.url, *frames, answers=2) == [started("é"), STOPPED]
