@@ -213,7 +213,7 @@ def _content(media_type: str, body: str) -> str:
 
 
 def _stated_content(body: str) -> object:
-    """Return the value in the text's position, `...` where there is none; `choices` may be an object, too."""
+    """Return the value in the text's position, `...` if there is none; `choices` may be an object, too."""
     try:
         choices = json.loads(body)["choices"]
         content: object = choices["0" if isinstance(choices, dict) else 0]["message"]["content"]

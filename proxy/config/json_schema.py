@@ -159,6 +159,6 @@ def _annotated(annotation: Any) -> Schema:
 
 
 def _listed(item: Schema) -> Schema:
-    """Return the schema of a list; where its items are texts, comma-separated text may replace it."""
+    """Return the schema of a list; if its items are texts, comma-separated text may replace it."""
     array: Schema = {"type": "array", "items": item}
     return {"anyOf": [array, {"type": "string"}]} if "string" in item.get("type", ()) else array

@@ -67,7 +67,7 @@ async def exchange(
 ) -> DecodedAnswer:
     """Send one request on a connection of its own.
 
-    `timeout` is the time for the whole answer, in seconds. Where it has passed, `measure_overtime` returns how many
+    `timeout` is the time for the whole answer, in seconds. If it has passed, `measure_overtime` returns how many
     more seconds the answer gets. Raises OSError if nothing accepts the connection; any later failure is an outcome.
     """
     loop = asyncio.get_running_loop()

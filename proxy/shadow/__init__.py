@@ -198,7 +198,7 @@ class ShadowClient:
             self._supervisor.send(CompareReads.of(answered))
 
     def _numbered(self, read: DirectRead) -> Iterable[AnsweredRead]:
-        """Return the read with its number, as the worker gets it; nothing where too many are pending."""
+        """Return the read with its number, as the worker gets it; nothing if too many are pending."""
         deadline, served, caller = self._deadline(), read.decision.backend, read.request.caller
         number = self._add_pending(PendingRequest(read.route.name, served, len(read.body), deadline, caller=caller))
         return () if number is None else (read.answered(number, deadline),)
@@ -264,7 +264,7 @@ class ShadowClient:
         self._counts.add_skipped(route, served, reason)
 
     def _add_pending(self, request: PendingRequest) -> int | None:
-        """Return the number of a request that is pending from now on; None where it is skipped: too many are."""
+        """Return the number of a request that is pending from now on; None if it is skipped: too many are."""
         number = self._pending.add(request, self._max_pending)
         if number is None:
             self.skip(request.route, request.served, "queue_full")

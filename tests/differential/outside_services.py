@@ -1,4 +1,4 @@
-"""The demo's outside services, which answer oddly where a request names an odd answer (`odd-answer-7.`).
+"""The demo's outside services, which answer oddly if a request names an odd answer (`odd-answer-7.`).
 
 A text of a request to a backend thereby decides what the model or the terminology server answers to either backend.
 """
