@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from operator import ne
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from proxy.comparison.volatile import mask
 from proxy.types import JSON
@@ -24,8 +23,7 @@ _KEYS: Final = ("_id", "id")
 _IDENTIFYING: Final = frozenset((str, int))
 
 
-@dataclass(frozen=True, slots=True)
-class Alignment:
+class Alignment(NamedTuple):
     """Index pairs in legacy's order, then the items that only native has.
 
     `moved` is set if the same items have another order.
@@ -55,15 +53,16 @@ def align(
 
 
 def _by_index(legacy: int, native: int) -> Alignment:
-    shared = min(legacy, native)
-    pairs: list[Pair] = [(index, index) for index in range(shared)]
-    pairs += [(index, None) for index in range(shared, legacy)]
-    return Alignment((*pairs, *((None, index) for index in range(shared, native))))
+    shared = range(min(legacy, native))
+    pairs: list[Pair] = list(zip(shared, shared, strict=True))
+    pairs += [(index, None) for index in range(len(shared), legacy)]
+    pairs += [(None, index) for index in range(len(shared), native)]
+    return Alignment(tuple(pairs))
 
 
 def _is_unmoved(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
     """Return whether at most one item differs from its counterpart by index, so that none can have moved."""
-    return len(legacy) == len(native) and sum(map(ne, legacy, native)) < 2
+    return len(legacy) == len(native) and (len(legacy) < 2 or sum(map(ne, legacy, native)) < 2)
 
 
 def _identifying_key(legacy: Sequence[JSON], native: Sequence[JSON]) -> str | None:

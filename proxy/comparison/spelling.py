@@ -29,13 +29,18 @@ _LONGEST_DATE: Final = 80
 def text_kind(legacy: str, native: str) -> TextKind:
     """Return the kind of difference between two texts that are not equal."""
     one, other = volatile_kind(legacy), volatile_kind(native)
-    if one is not None and one == other != "date":
+    if one is not None and one == other and (one != "date" or _is_one_notation(legacy, native)):
         return "value"
     if is_same_value(legacy, native):
         return "format"
     if one is not None and one == other:
         return "value"
     return "value" if (one or _kind_of(legacy)) == (other or _kind_of(native)) else "type"
+
+
+def _is_one_notation(legacy: str, native: str) -> bool:
+    """Return True for two unequal UTC dates of the same length, which are two times."""
+    return legacy[-1] == native[-1] == "Z" and len(legacy) == len(native)
 
 
 def is_same_value(legacy: str, native: str) -> bool:

@@ -10,7 +10,8 @@ import marshal
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Final, Literal, TypeAlias, cast
 
 from proxy.comparison.arrays import align
@@ -31,6 +32,11 @@ Strictness: TypeAlias = Literal["literal", "generated", "instant", "text"]
 MAX_DIFFERENCES: Final = 1000
 """Maximum number of differences of one answer."""
 
+ITEMS: Final = 0
+"""The step to the items of an array, in paths by which the contract is asked for its rules."""
+
+_Paths: TypeAlias = tuple[ValuePath, ValuePath]
+_NO_HINTS: Final = Hints()
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 
 
@@ -50,8 +56,8 @@ class ValueFindings:
     accepted unequal values. Comparing the spelling of the whole text is then meaningless.
     """
 
-    differences: list[Difference] = field(default_factory=list)
-    hidden: list[ValuePath] = field(default_factory=list)
+    differences: list[Difference] = dataclass_field(default_factory=list)
+    hidden: list[ValuePath] = dataclass_field(default_factory=list)
     lenient: bool = False
 
 
@@ -68,25 +74,25 @@ def compare_values(
 
     Raises TooDeepError, and RecursionError if the stack is nearly full.
     """
-    rules = _Rules(hints, root) if hints else None
     own = Correspondence()
-    walk = _ValueWalk(names or (lambda: own), root, by_role=by_role)
+    walk = _ValueWalk(names or (lambda: own), by_role=by_role)
     with suppress(_TooManyError):
-        walk.values(legacy, native, rules)
+        field = _Field(hints, root, shape(root), "generated" if by_role else "literal")
+        walk.values(legacy, native, field, (root, root))
     return walk.findings
 
 
 def is_fully_ignored(value: JSON, hints: HintsAt) -> bool:
     """Return whether the contract ignores all of a value."""
-    waiting = [(value, _Rules(hints, ("body",)))]
+    waiting = [(value, _Field(hints, ("body",), ("body",), "literal"))]
     while waiting:
-        value, rules = waiting.pop()
-        if rules.compare == "ignore":
+        value, field = waiting.pop()
+        if field.compare == "ignore":
             continue
         if isinstance(value, dict) and value:
-            waiting += [(item, rules.below(name)) for name, item in value.items()]
+            waiting += [(item, field[name]) for name, item in value.items()]
         elif isinstance(value, list) and value:
-            waiting += [(item, rules.items()) for item in value]
+            waiting += [(item, field[ITEMS]) for item in value]
         else:
             return False
     return True
@@ -97,136 +103,94 @@ def shape(path: Iterable[str | int]) -> ValuePath:
     return tuple(["*" if isinstance(step, int) else mask(step) for step in path])
 
 
-class _Rules:
-    """The contract's rules by path, resolved once for each walk. All items of an array share theirs."""
+class _Field(dict[str | int, "_Field"]):
+    """A field of one walk and those below it by name. All items of an array share the field `ITEMS`.
 
-    __slots__ = ("_below", "_hints", "_path", "compare", "key")
+    `shape` is its path in differences; `compare` and `key` are the contract's rules for it.
+    """
 
-    def __init__(self, hints_at: HintsAt, path: ValuePath) -> None:
-        self._hints, self._path = hints_at, path
-        self._below: dict[str | int, _Rules] = {}
-        hints = hints_at(path)
-        self.compare, self.key = hints.compare, hints.key
+    __slots__ = ("_default", "_hints", "_path", "compare", "key", "shape", "strictness")
 
-    def below(self, step: str | int) -> _Rules:
-        known = self._below.get(step)
-        if known is None:
-            known = self._below[step] = _Rules(self._hints, (*self._path, step))
-        return known
+    def __init__(self, hints_at: HintsAt | None, path: ValuePath, shape: ValuePath, default: Strictness) -> None:
+        super().__init__()
+        self._hints, self._path, self._default = hints_at, path, default
+        hints = hints_at(path) if hints_at is not None else _NO_HINTS
+        self.compare, self.key, self.shape = hints.compare, hints.key, shape
+        is_of_texts = self.compare not in (None, "ignore", "unordered")
+        self.strictness: Strictness = cast("Strictness", self.compare) if is_of_texts else default
 
-    def items(self) -> _Rules:
-        return self.below(0)
+    def __missing__(self, step: str | int) -> _Field:
+        general = (*self.shape, *shape((step,)))
+        return self.setdefault(step, _Field(self._hints, (*self._path, step), general, self._default))
 
 
 class _ValueWalk:
-    def __init__(self, names: Names, root: ValuePath, *, by_role: bool) -> None:
+    """One comparison. Paths on both sides are one object where the sides have the same."""
+
+    def __init__(self, names: Names, *, by_role: bool) -> None:
         self.findings = ValueFindings()
         self._names, self._by_role = names, by_role
-        self._default: Strictness = "generated" if by_role else "literal"
-        self._legacy_path: list[str | int] = list(root)
-        self._native_path: list[str | int] = list(root)
-        self._shape: list[str | int] = list(shape(root))
 
-    def values(self, legacy: JSON, native: JSON, rules: _Rules | None) -> None:
-        if rules is not None and rules.compare == "ignore":
-            if legacy != native:
-                self.findings.hidden.append(tuple(self._shape))
-        elif type(legacy) is not type(native):
-            self._add("format" if is_same_number(legacy, native) else "type", legacy, native)
-        elif isinstance(legacy, dict):
-            self._objects(legacy, cast("dict[str, JSON]", native), rules)
-        elif isinstance(legacy, list):
-            self._arrays(legacy, cast("list[JSON]", native), rules)
-        elif isinstance(legacy, str):
-            self._texts(legacy, cast(str, native), self._strictness(rules))
-        elif legacy != native and not self._are_epochs_of_one_role(legacy, native, rules):
-            self._add("value", legacy, native)
-
-    def _strictness(self, rules: _Rules | None) -> Strictness:
-        if rules is None or rules.compare is None or rules.compare in ("ignore", "unordered"):
-            return self._default
-        return cast("Strictness", rules.compare)
-
-    def _objects(self, legacy: dict[str, JSON], native: dict[str, JSON], rules: _Rules | None) -> None:
-        if list(legacy) != list(native):
-            self._other_names(legacy, native, rules)
-            return
-        for name, one in legacy.items():
-            other = native[name]
-            if one == other and type(one) is type(other) and self._is_settled(name, one):
-                continue
-            below = rules.below(name) if rules else None
-            if type(one) is not str or type(other) is not str or (below is not None and below.compare):
-                self._pair(name, name, one, other, below)
-            elif not self._by_role:
-                self._literal_texts(name, one, other)
-            elif len(name) < SHORTEST:
-                self._generated_texts(name, one, other)
-            else:
-                self._pair(name, name, one, other, below)
-
-    def _generated_texts(self, name: str, legacy: str, native: str) -> None:
-        """Compare the texts of one member by role; step into it only if they differ."""
-        differences = self._names().compare_text(legacy, native, name)
-        if differences:
-            for path in (self._legacy_path, self._native_path, self._shape):
-                path.append(name)
-            self._record_texts(differences)
-            for path in (self._legacy_path, self._native_path, self._shape):
-                path.pop()
-
-    def _literal_texts(self, name: str, legacy: str, native: str) -> None:
-        """Record that the texts of one member differ, without a step into it."""
-        path = (*self._shape, name if len(name) < SHORTEST else mask(name))
-        here = there = (*self._legacy_path, name)
-        if self._native_path != self._legacy_path:
-            there = (*self._native_path, name)
-        kind = text_kind(legacy, native)
-        spots = LocatedValue(here, legacy), LocatedValue(there, native)
-        self._record(Difference(path, kind, grade(kind, path), *spots))
-
-    def _is_settled(self, name: str, value: JSON) -> bool:
-        """Return True if an equal scalar needs no comparison by role; an equal id may still contradict another pair."""
-        if type(value) not in _SCALARS:
-            return False
-        if not self._by_role:
-            return True
-        return len(name) < SHORTEST and not (isinstance(value, str) and len(value) >= SHORTEST)
-
-    def _pair(self, here: str | int, there: str | int, one: JSON, other: JSON, rules: _Rules | None) -> None:
-        """Compare two values below the current path."""
-        if not self._by_role and one == other and _is_identical(one, other):
-            return
-        self._legacy_path.append(here)
-        self._native_path.append(there)
-        self._shape.append("*" if isinstance(here, int) else here if len(here) < SHORTEST else mask(here))
-        if len(self._legacy_path) > DEPTH:
+    def values(self, legacy: JSON, native: JSON, field: _Field, paths: _Paths) -> None:
+        if len(paths[0]) > DEPTH:
             raise TooDeepError
-        if self._by_role and isinstance(here, str) and isinstance(there, str) and len(here) >= SHORTEST:
-            self._texts(here, there, "generated")
-        self.values(one, other, rules)
-        self._legacy_path.pop()
-        self._native_path.pop()
-        self._shape.pop()
+        if field.compare == "ignore":
+            if legacy != native:
+                self.findings.hidden.append(field.shape)
+        elif type(legacy) is not type(native):
+            self._add("format" if is_same_number(legacy, native) else "type", legacy, native, field, paths)
+        elif isinstance(legacy, dict):
+            self._objects(legacy, cast("dict[str, JSON]", native), field, paths)
+        elif isinstance(legacy, list):
+            self._arrays(legacy, cast("list[JSON]", native), field, paths)
+        elif isinstance(legacy, str):
+            self._texts(legacy, cast(str, native), field, paths)
+        elif legacy != native and not self._are_epochs_of_one_role(legacy, native, field):
+            self._add("value", legacy, native, field, paths)
 
-    def _other_names(self, legacy: dict[str, JSON], native: dict[str, JSON], rules: _Rules | None) -> None:
+    def _objects(self, legacy: dict[str, JSON], native: dict[str, JSON], field: _Field, paths: _Paths) -> None:
+        if list(legacy) != list(native):
+            self._other_names(legacy, native, field, paths)
+            return
+        by_role = self._by_role
+        for (name, one), other in zip(legacy.items(), native.values(), strict=True):
+            kind = type(one)
+            if one == other and kind is type(other) and kind in _SCALARS and not (by_role and _has_role(name, one)):
+                continue
+            below = field[name]
+            if type(one) is not str or type(other) is not str or below.compare or len(name) >= SHORTEST:
+                self._pair(name, name, one, other, below, paths)
+            elif by_role:
+                self._record_texts(self._names().compare_text(one, other, name), below, paths, name)
+            else:
+                self._add(text_kind(one, other), one, other, below, _extended(paths, name, name))
+
+    def _pair(self, here: str | int, there: str | int, one: JSON, other: JSON, field: _Field, above: _Paths) -> None:
+        """Compare two values below `above`; `field` is theirs."""
+        if not self._by_role:
+            if one == other and _is_identical(one, other):
+                return
+        elif isinstance(here, str) and isinstance(there, str) and len(here) >= SHORTEST:
+            self._record_texts(self._names().compare_text(here, there, here), field, above, here, there)
+        self.values(one, other, field, _extended(above, here, there))
+
+    def _other_names(self, legacy: dict[str, JSON], native: dict[str, JSON], field: _Field, paths: _Paths) -> None:
         """Compare objects with different names, or the same names in another order."""
         partners = {name: name for name in legacy if name in native} | self._renamed(legacy, native)
         matched = set(partners.values())
         in_order = [partners[name] for name in legacy if name in partners] == [one for one in native if one in matched]
         for name in legacy if in_order else sorted(legacy):
-            below = rules.below(name) if rules else None
             if name in partners:
-                self._pair(name, partners[name], legacy[name], native[partners[name]], below)
+                self._pair(name, partners[name], legacy[name], native[partners[name]], field[name], paths)
             else:
-                self._lone(name, "missing", legacy[name], below)
+                self._lone("missing", legacy[name], field[name], (*paths[0], name))
         for name, other in native.items():
             if name not in matched:
-                self._lone(name, "extra", other, rules.below(name) if rules else None)
-        if not in_order and rules is not None and rules.compare == "unordered":
+                self._lone("extra", other, field[name], (*paths[1], name))
+        if not in_order and field.compare == "unordered":
             self.findings.lenient = True
         elif not in_order:
-            self._add("order", cast(JSON, list(legacy)), cast(JSON, list(native)), "minor")
+            self._add("order", cast(JSON, list(legacy)), cast(JSON, list(native)), field, paths, "minor")
 
     def _renamed(self, legacy: dict[str, JSON], native: dict[str, JSON]) -> dict[str, str]:
         """Match names that contain ids or dates, in order, with those of the same spelling on the other side."""
@@ -249,71 +213,91 @@ class _ValueWalk:
             return False
         return not names.compare_text(here, there)
 
-    def _arrays(self, legacy: list[JSON], native: list[JSON], rules: _Rules | None) -> None:
-        free = rules is not None and (rules.compare == "unordered" or rules.key is not None)
+    def _arrays(self, legacy: list[JSON], native: list[JSON], field: _Field, paths: _Paths) -> None:
+        free = field.compare == "unordered" or field.key is not None
+        if not free and len(legacy) == len(native) == 1:
+            self._pair(0, 0, legacy[0], native[0], field[ITEMS], paths)
+            return
         may_correspond = self._names().may_correspond if self._by_role else str.__eq__
-        alignment = align(legacy, native, may_correspond, rules.key if rules else None, free=free)
-        below = rules.items() if rules else None
-        pairs = alignment.pairs
+        alignment = align(legacy, native, may_correspond, field.key, free=free)
+        below, pairs = field[ITEMS], alignment.pairs
         self.findings.lenient |= free and any(here != there for here, there in pairs)
         for here, there in _in_symmetric_order(pairs, legacy, native) if self._by_role else pairs:
             if here is not None and there is not None:
-                self._pair(here, there, legacy[here], native[there], below)
+                self._pair(here, there, legacy[here], native[there], below, paths)
             elif here is not None:
-                self._lone(here, "missing", legacy[here], below)
+                self._lone("missing", legacy[here], below, (*paths[0], here))
             elif there is not None:
-                self._lone(there, "extra", native[there], below)
+                self._lone("extra", native[there], below, (*paths[1], there))
         if alignment.moved:
-            self._add("order", cast(JSON, legacy), cast(JSON, native))
+            self._add("order", cast(JSON, legacy), cast(JSON, native), field, paths)
 
-    def _texts(self, legacy: str, native: str, strictness: Strictness) -> None:
+    def _texts(self, legacy: str, native: str, field: _Field, paths: _Paths) -> None:
+        strictness = field.strictness
         if strictness == "generated" or (strictness == "text" and self._by_role):
-            self._texts_by_role(legacy, native, words=strictness == "text")
+            self._texts_by_role(legacy, native, field, paths)
         elif legacy != native and _is_lenient(strictness, legacy, native):
             self.findings.lenient = True
         elif legacy != native:
-            self._add(text_kind(legacy, native), legacy, native)
+            self._add(text_kind(legacy, native), legacy, native, field, paths)
 
-    def _texts_by_role(self, legacy: str, native: str, *, words: bool = False) -> None:
+    def _texts_by_role(self, legacy: str, native: str, field: _Field, paths: _Paths) -> None:
+        words = field.strictness == "text"
         if words:
             legacy, native = " ".join(legacy.split()), " ".join(native.split())
-        self._record_texts(self._names().compare_text(legacy, native, str(self._legacy_path[-1])))
+        self._record_texts(self._names().compare_text(legacy, native, str(paths[0][-1])), field, paths)
         self.findings.lenient |= words or not self._by_role
 
-    def _record_texts(self, differences: Iterable[TextDifference]) -> None:
-        """Record the differences of the texts at the current path."""
+    def _record_texts(self, differences: Iterable[TextDifference], field: _Field, above: _Paths, *steps: str) -> None:
+        """Record the differences of the texts at the paths; `steps` lead to them from `above`, on native last."""
         for one in differences:
-            path = (*self._legacy_path, *one.path), (*self._native_path, *one.path)
-            spots = LocatedValue(path[0], one.legacy), LocatedValue(path[1], one.native)
-            general = (*self._shape, *shape(one.path))
+            here, there = _extended(above, steps[0], steps[-1]) if steps else above
+            spots = LocatedValue((*here, *one.path), one.legacy), LocatedValue((*there, *one.path), one.native)
+            general = (*field.shape, *shape(one.path))
             self._record(Difference(general, one.kind, grade(one.kind, general), *_present(one.kind, *spots)))
 
-    def _are_epochs_of_one_role(self, legacy: JSON, native: JSON, rules: _Rules | None) -> bool:
-        if not isinstance(legacy, int) or isinstance(legacy, bool) or self._strictness(rules) != "generated":
+    def _are_epochs_of_one_role(self, legacy: JSON, native: JSON, field: _Field) -> bool:
+        if not isinstance(legacy, int) or isinstance(legacy, bool) or field.strictness != "generated":
             return False
         texts = str(legacy), str(native)
         return match_volatile(texts[0]) is not None and not self._names().compare_text(*texts)
 
-    def _lone(self, step: str | int, kind: DifferenceKind, value: JSON, rules: _Rules | None) -> None:
-        path = self._legacy_path if kind == "missing" else self._native_path
-        path.append(step)
-        general = (*self._shape, *shape((step,)))
-        if rules is not None and rules.compare == "ignore":
-            self.findings.hidden.append(general)
+    def _lone(self, kind: DifferenceKind, value: JSON, field: _Field, path: ValuePath) -> None:
+        """Record a value that one side lacks."""
+        if field.compare == "ignore":
+            self.findings.hidden.append(field.shape)
         else:
-            spot = LocatedValue(tuple(path), value)
-            self._record(Difference(general, kind, grade(kind, general), *_present(kind, spot, spot)))
-        path.pop()
+            spot = LocatedValue(path, value)
+            self._record(Difference(field.shape, kind, grade(kind, field.shape), *_present(kind, spot, spot)))
 
-    def _add(self, kind: DifferenceKind, legacy: JSON, native: JSON, severity: Severity | None = None) -> None:
-        path = tuple(self._shape)
-        spots = LocatedValue(tuple(self._legacy_path), legacy), LocatedValue(tuple(self._native_path), native)
-        self._record(Difference(path, kind, severity or grade(kind, path), *spots))
+    def _add(
+        self,
+        kind: DifferenceKind,
+        legacy: JSON,
+        native: JSON,
+        field: _Field,
+        paths: _Paths,
+        severity: Severity | None = None,
+    ) -> None:
+        spots = LocatedValue(paths[0], legacy), LocatedValue(paths[1], native)
+        self._record(Difference(field.shape, kind, severity or grade(kind, field.shape), *spots))
 
     def _record(self, difference: Difference) -> None:
         self.findings.differences.append(difference)
         if len(self.findings.differences) >= MAX_DIFFERENCES:
             raise _TooManyError
+
+
+def _extended(paths: _Paths, here: str | int, there: str | int) -> _Paths:
+    """Return the paths one step below."""
+    legacy, native = paths
+    below = (*legacy, here)
+    return below, below if legacy is native and here == there else (*native, there)
+
+
+def _has_role(name: str, value: JSON) -> bool:
+    """Return True where an equal member is compared by role nevertheless: its id may contradict another."""
+    return len(name) >= SHORTEST or (isinstance(value, str) and len(value) >= SHORTEST)
 
 
 def _is_lenient(strictness: Strictness, legacy: str, native: str) -> bool:

@@ -75,8 +75,8 @@ def parse_json(text: str, *, unique_names: bool = False) -> JSON:
 
 def _may_overflow(text: str) -> bool:
     """Return whether a text may contain a number too great for a float, which the fast parser reads as infinity."""
-    digits = text.encode("utf-8", "replace").translate(_DIGITS)
-    return b"0e000" in digits or b"0e+000" in digits or _MANY_DIGITS in digits
+    digits = text.encode("utf-8", "replace").translate(_DIGITS, b"+")
+    return b"0e000" in digits or _MANY_DIGITS in digits
 
 
 def _finite(text: str) -> float:
