@@ -14,6 +14,7 @@ from proxy.comparison.body_digests import MAX_CONTENT, content_digests
 from proxy.comparison.content_encoding import LIMIT, CodingError, OversizeError, decode
 from proxy.comparison.exchange import Exchange, Outcome
 from proxy.comparison.headers import joined
+from proxy.comparison.spelling import http_date
 from proxy.contract.payloads import is_json, read_payload
 from proxy.types import JSON
 
@@ -23,8 +24,8 @@ class DecodedAnswer:
     """One answer. Header names are in lower case; values of one name are joined by `, `, cookies by line breaks.
 
     `body` is empty if it is too large to be parsed. Then `blocks` are the digests of its content (of its coded bytes
-    if `is_coded`), and `length` is its size in bytes. `is_broken`: the content coding could not be undone. `clock`:
-    the time of the exchange in seconds since the epoch for a comparison by role, otherwise None.
+    if `is_coded`), and `length` is its size in bytes. `is_broken`: the content coding could not be undone. `started`
+    is the time of the exchange in seconds since the epoch, None in a recording. `by_role`: it is compared by role.
     """
 
     outcome: Outcome
@@ -35,18 +36,19 @@ class DecodedAnswer:
     length: int = 0
     is_coded: bool = False
     is_broken: bool = False
-    clock: float | None = field(default=None, compare=False)
+    started: float | None = field(default=None, compare=False)
+    by_role: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, exchange: Exchange, *, by_role: bool = False) -> DecodedAnswer:
         """Return the answer of an exchange. Raises OversizeError for a body that is too large even for digests."""
-        clock = exchange.started if by_role else None
-        body, parts = exchange.body, (exchange.outcome, exchange.status, joined(exchange.headers))
+        body, started = exchange.body, exchange.started
+        parts = exchange.outcome, exchange.status, joined(exchange.headers)
         if not body.blocks:
-            return cls(*parts, body.data, clock=clock).decoded()
+            return cls(*parts, body.data, started=started, by_role=by_role).decoded()
         is_coded = body.content_length is None
         length = body.length if body.content_length is None else body.content_length
-        return cls(*parts, blocks=body.blocks, length=length, is_coded=is_coded, clock=clock)
+        return cls(*parts, blocks=body.blocks, length=length, is_coded=is_coded, started=started, by_role=by_role)
 
     def decoded(self, limit: int = LIMIT) -> DecodedAnswer:
         """Return a sent answer with its content coding undone, with digests in place of a body larger than `limit`.
@@ -61,8 +63,18 @@ class DecodedAnswer:
         except CodingError:
             return replace(self, is_broken=True)
         except OversizeError:
-            digests = content_digests(decode(self.body, codings, MAX_CONTENT), self.clock)
+            digests = content_digests(decode(self.body, codings, MAX_CONTENT), self._role_clock)
             return replace(self, body=b"", blocks=digests.blocks(), length=digests.length)
+
+    @property
+    def time(self) -> float | None:
+        """Return the time of the answer in seconds by its `Date` header, otherwise of the exchange, if known."""
+        moment = http_date(self.headers.get("date", ""))
+        return self.started if moment is None else moment.timestamp()
+
+    @property
+    def _role_clock(self) -> float | None:
+        return self.started if self.by_role else None
 
     @property
     def content_type(self) -> str:
@@ -86,7 +98,9 @@ class DecodedAnswer:
 
     @property
     def is_compact(self) -> bool:
-        """Return True if the body is what a standard serialiser writes, so that equal values have equal texts."""
+        """Return True if the body is JSON as one serialiser writes it, so that equal values have equal texts."""
+        if self.content.form != "json" or b"-0.0" in self.body:  # equal to 0.0
+            return False
         with suppress(ValueError, RecursionError):  # lone surrogates, deep nesting
             return self.body == to_json(self.content.as_json)
         return False
@@ -109,5 +123,5 @@ class DecodedAnswer:
         """Return the length and the digests of the body; compute them if the body is available."""
         if self.blocks:
             return self.length, self.blocks
-        digests = content_digests(self.body, self.clock)
+        digests = content_digests(self.body, self._role_clock)
         return digests.length, digests.blocks()

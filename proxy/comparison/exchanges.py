@@ -34,6 +34,8 @@ CLOCK_TOLERANCE: Final = 2_000
 UNKNOWN_CLOCK_TOLERANCE: Final = 60_000
 """The same distance for a legacy without a `Date` header, whose clock may differ by as much."""
 
+_SPELLED: Final = ("json", "form", "html", "text")
+"""Forms whose value may be spelled in several ways."""
 _IGNORED_IN_READS: Final = frozenset(name.encode() for name in READ.ignored_headers)
 _MATCH: Final = Verdict("match")
 _UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked": "backend_unavailable"}
@@ -179,6 +181,9 @@ class AnswerComparison:
         return ValueFindings([_whole("body", "value", *shown)])
 
     def _bodies(self) -> ValueFindings:
+        codings = {one.headers.get("content-encoding") for one in (self.legacy, self.native)}
+        if len(codings) == 1 and self.legacy.is_broken is not self.native.is_broken:
+            return ValueFindings([_whole("body", "type", self.legacy.body, self.native.body)])
         if self.legacy.body == self.native.body and not self._mode.by_role:
             return ValueFindings()
         ours, theirs = self._contents()
@@ -188,10 +193,8 @@ class AnswerComparison:
         if ours.form == "binary":
             same = ours.value == theirs.value
             return ValueFindings([] if same else [_whole("body", "value", ours.value, theirs.value)])
-        if ours.form == "html" and self._mode.strict:
-            return self._walk(self.legacy.text, self.native.text)
         result = self._walk(ours.as_json, theirs.as_json)
-        if ours.form == "json" and not (result.differences or result.hidden or result.lenient):
+        if ours.form in _SPELLED and not (result.differences or result.hidden or result.lenient):
             result.differences += self._other_spelling()
         return result
 
@@ -212,7 +215,7 @@ class AnswerComparison:
             return compare_values(*texts, self._names, by_role=self._mode.by_role)
 
     def _other_spelling(self) -> list[Difference]:
-        """Compare the texts of equal JSON values: spaces, escapes, 1.50 for 1.5, duplicate names."""
+        """Compare the texts of equal values: spaces, escapes, 1.50 for 1.5, a name twice, markup, a byte order mark."""
         if media(self.legacy.content_type) != media(self.native.content_type):
             return []
         texts = self.legacy.text, self.native.text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ _NAME_SETS: Final = frozenset(("access-control-allow-headers", "access-control-e
 """Headers whose value is a set of names without regard to case."""
 _METHOD_SETS: Final = frozenset(("access-control-allow-methods", "allow"))
 """Headers whose value is a set of methods, which are case-sensitive (RFC 9110 §9.1)."""
+MAX_DRIFT: Final = 5.0
+"""Maximum distance (s) of two equal lifetimes: both are in whole seconds after an answer that takes some."""
+_EXPIRY: Final = re.compile(r";\s*expires\s*=\s*([^;]*)", re.IGNORECASE)
 _DELETED_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """An expiry before this deletes a cookie or forbids caching; others are relative to the time of the answer."""
 
@@ -38,6 +42,9 @@ class AnswerHead(Protocol):
 
     @property
     def body(self) -> bytes: ...
+
+    @property
+    def time(self) -> float | None: ...
 
 
 @dataclass(slots=True)
@@ -80,9 +87,30 @@ class HeaderComparison:
         if rule == "instant":
             return is_same_value(legacy, native)
         by_role = rule != "literal" and (self.mode.by_role or rule == "generated")
-        if not self.mode.strict and (known := _same_by_kind(name, legacy, native, by_role)) is not None:
+        if not self.mode.strict and (known := self._same_by_kind(name, legacy, native, by_role)) is not None:
             return known
         return not self.names().compare_text(legacy, native, name) if by_role else legacy == native
+
+    def _same_by_kind(self, name: str, legacy: str, native: str, by_role: bool) -> bool | None:
+        """Return whether two values of a header with a grammar agree; None for other headers."""
+        if name in _NAME_SETS or name in _METHOD_SETS:
+            lower = name in _NAME_SETS
+            return _tokens(legacy, lower=lower) == _tokens(native, lower=lower)
+        if name == "content-type":
+            return _media_type(legacy) == _media_type(native)
+        if name == "set-cookie":
+            return _cookies(legacy, by_role) == _cookies(native, by_role) and self._last_alike(legacy, native)
+        if name == "expires":
+            return _expiry(legacy) == _expiry(native) and self._last_alike(legacy, native)
+        return None
+
+    def _last_alike(self, legacy: str, native: str) -> bool:
+        """Return whether future expiries are as long after their answers, give or take `MAX_DRIFT`."""
+        ours, theirs = self.legacy.time, self.native.time
+        if ours is None or theirs is None:
+            return True
+        pairs = zip(_lifetimes(legacy, ours), _lifetimes(native, theirs), strict=False)
+        return all(abs(one - other) <= MAX_DRIFT for one, other in pairs)
 
     def _tags_agree(self, legacy: str, native: str) -> bool:
         """Return True if each entity tag matches its body, since the bodies contain each side's own ids and dates."""
@@ -121,16 +149,11 @@ def _difference(name: str, kind: DifferenceKind, legacy: str | None, native: str
     return Difference(path, kind, grade(kind, path), *spots)
 
 
-def _same_by_kind(name: str, legacy: str, native: str, by_role: bool) -> bool | None:
-    """Return whether two values of a header with a grammar agree; None for other headers."""
-    if name in _NAME_SETS or name in _METHOD_SETS:
-        lower = name in _NAME_SETS
-        return _tokens(legacy, lower=lower) == _tokens(native, lower=lower)
-    if name == "content-type":
-        return _media_type(legacy) == _media_type(native)
-    if name == "set-cookie":
-        return _cookies(legacy, by_role) == _cookies(native, by_role)
-    return _expiry(legacy) == _expiry(native) if name == "expires" else None
+def _lifetimes(value: str, now: float) -> list[float]:
+    """Return the seconds until each future expiry in a header, cookies in the order of their names."""
+    texts = [text for line in sorted(value.split("\n")) for text in _EXPIRY.findall(line)] or [value]
+    moments = filter(None, map(moment_of, texts))
+    return [moment.timestamp() - now for moment in moments if moment >= _DELETED_BEFORE]
 
 
 def _coding(value: str | None) -> str:

@@ -25,7 +25,7 @@ DEPLOYMENT_HEADERS: Final = frozenset(
 class Mode:
     """`by_role` matches values that a backend generates by role instead of by value.
 
-    `strict` compares headers by their text, entity tags by the algorithm that made them, and HTML by its markup.
+    `strict` compares headers by their text, and entity tags by the algorithm that made them.
     `ignored_headers` are lower-case names.
     """
 

@@ -125,7 +125,7 @@ class _Field(dict[str | int, "_Field"]):
 
 
 class _ValueWalk:
-    """One comparison. Paths on both sides are one object where the sides have the same."""
+    """One comparison. The paths of both sides are one object if they are equal."""
 
     def __init__(self, names: Names, *, by_role: bool) -> None:
         self.findings = ValueFindings()
@@ -296,7 +296,7 @@ def _extended(paths: _Paths, here: str | int, there: str | int) -> _Paths:
 
 
 def _has_role(name: str, value: JSON) -> bool:
-    """Return True where an equal member is compared by role nevertheless: its id may contradict another."""
+    """Return True if an equal member is compared by role nevertheless: its id may contradict another."""
     return len(name) >= SHORTEST or (isinstance(value, str) and len(value) >= SHORTEST)
 
 

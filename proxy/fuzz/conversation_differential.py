@@ -16,6 +16,7 @@ from proxy.contract.divergences import Divergence, Occurrence
 from proxy.fuzz.conversation import FuzzConversation, PlayedConversation, compare_conversations
 from proxy.fuzz.conversation_client import ConversationPace, converse
 from proxy.fuzz.execution import ABOUT, Execution
+from proxy.recordings.clock import RecordedClock
 from proxy.recordings.compare_side_effects import compare_calls
 from proxy.recordings.model import Scenario
 from proxy.recordings.raw_http import Origin
@@ -86,5 +87,5 @@ class ConversationDifferential:
                 compare_calls(calls, own_calls, names), Occurrence("CALLS", NAME), self._divergences
             ),
         )
-        scenario = Scenario(NAME, (), {}, calls, {}, moment, ABOUT)
+        scenario = Scenario(NAME, (), {}, calls, {}, RecordedClock(moment), ABOUT)
         return Execution(scenario, results, conversation, tuple(answered.values), answered.status)

@@ -21,6 +21,7 @@ from proxy.fuzz.conversation_differential import ConversationDifferential, Conve
 from proxy.fuzz.execution import ABOUT, Documents, Execution, name_of
 from proxy.fuzz.options import FuzzBackend
 from proxy.fuzz.requests import FuzzRequest, LearnedValues
+from proxy.recordings.clock import RecordedClock
 from proxy.recordings.model import Scenario, Step
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.raw_http import Origin
@@ -108,7 +109,7 @@ class Differential:
             store=await self._documents.read() if self._documents else {},
             calls=await self._calls.read() if self._calls else [],
             before=self._before,
-            moment=time.time_ns() // 1_000_000,
+            clock=RecordedClock(time.time_ns() // 1_000_000),
             about=ABOUT,
             answer_time=self._answer_time,
         )

@@ -8,7 +8,6 @@ checked before the first step is played, so that a malformed step is reported im
 
 import json
 import re
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,8 +16,7 @@ from typing import TypeVar, cast
 
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.exchange import Outcome
-from proxy.comparison.spelling import http_date
-from proxy.comparison.volatile import timestamps
+from proxy.recordings.clock import RecordedClock, estimated_clock, scenario_clock
 from proxy.types import JSON
 
 _OUTCOMES = ("response", "hang", "reset")
@@ -59,9 +57,9 @@ class Scenario:
     """Requests that build on each other, starting with an empty database.
 
     `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those inserted before the first
-    step, and those that are stored after the last one. `calls`: the calls to outside services. `moment` is an estimate
-    of the time of its recording, in ms; None if no date shows it. `answer_time` is the time of the slowest recorded
-    answer in ms, 0 if it is unknown.
+    step, and those that are stored after the last one. `calls`: the calls to outside services. `clock` is the time of
+    its recording, None if no value shows it. `answer_time` is the time of the slowest recorded answer in ms, 0 if it is
+    unknown.
     """
 
     name: str
@@ -69,7 +67,7 @@ class Scenario:
     store: Mapping[str, Sequence[JSON]]
     calls: Sequence[JSON]
     before: Mapping[str, Sequence[JSON]]
-    moment: int | None
+    clock: RecordedClock | None
     about: str = ""
     answer_time: int = 0
 
@@ -86,7 +84,7 @@ class RecordedConversation:
     target: str
     sent: Sequence[JSON]
     received: Sequence[JSON]
-    moment: int | None
+    clock: RecordedClock | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +132,7 @@ def scenario(value: JSON) -> Scenario:
         store=_documents(entry.get("store", {})),
         calls=_list(entry.get("calls", [])),
         before=_documents(entry.get("before", {})),
-        moment=_recorded_at(entry["steps"])
-        or _moment([entry["steps"], entry.get("store", {})], entry.get("before", {})),
+        clock=scenario_clock(entry["steps"], entry.get("store", {}), entry.get("before", {})),
         about=_text(entry.get("about", "")),
     )
 
@@ -208,7 +205,7 @@ def _conversation(value: JSON, target: str) -> RecordedConversation:
         target=_text(entry.get("path", target)),
         sent=_list(entry["sent"]),
         received=_list(entry["received"]),
-        moment=_moment(entry["received"]),
+        clock=estimated_clock(entry["received"], entry["sent"]),
     )
 
 
@@ -279,21 +276,6 @@ def _headers(value: JSON) -> Iterator[tuple[str, str]]:
 
 def _documents(value: JSON) -> dict[str, list[JSON]]:
     return {name: _list(documents) for name, documents in _object(value).items()}
-
-
-def _recorded_at(steps: JSON) -> int | None:
-    """Return the time of the last answer with a `Date` header in ms; None if no answer has one."""
-    answers = [step.get("response") for step in _list(steps) if isinstance(step, dict)]
-    headers = [answer.get("headers") for answer in answers if isinstance(answer, dict)]
-    dates = [value for each in headers if isinstance(each, dict) and isinstance(value := each.get("date"), str)]
-    date = http_date(dates[-1]) if dates else None
-    return int(date.timestamp() * 1000) if date is not None else None
-
-
-def _moment(value: JSON, before: JSON = None) -> int | None:
-    """Return the median of the dates in a value, except those in the documents inserted `before`."""
-    moments = timestamps(json.dumps(value)) - timestamps(json.dumps(before))
-    return int(statistics.median_high(moments)) if moments else None
 
 
 def _object(value: JSON) -> dict[str, JSON]:

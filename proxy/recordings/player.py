@@ -19,6 +19,7 @@ from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
 from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.contract.divergences import Divergence, Occurrence
+from proxy.recordings.clock import date_header_time, names_since
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 from proxy.recordings.comparing import compare_answers, compare_frames
 from proxy.recordings.model import (
@@ -106,7 +107,8 @@ class Player:
             await self._documents.reset(scenario.before)
         if self._calls:
             await self._calls.clear()
-        names = Correspondence(scenario.moment, _now(), answer_time=scenario.answer_time)
+        names = names_since(scenario.clock)
+        names.answer_time = scenario.answer_time
         for step in scenario.steps:
             names.step += 1
             on_result(await self._play_step(scenario, step, names))
@@ -131,7 +133,7 @@ class Player:
         return first
 
     async def _play_conversation(self, conversation: RecordedConversation, pace: PlaybackPace) -> Result:
-        target, names = conversation.target, Correspondence(conversation.moment, _now())
+        target, names = conversation.target, names_since(conversation.clock)
         expected, origin = len(conversation.received), self._client.origin
         try:
             received = await self._client.connect(lambda: converse(origin, target, conversation.sent, expected, pace))
@@ -153,7 +155,10 @@ class Player:
         expected, request = step.answer, _current(step.request, names)
         began = _now()
         actual = await self._client.send(request)
-        names.answer_time = max(names.answer_time, _now() - began)
+        took = _now() - began
+        names.answer_time = max(names.answer_time, took)
+        names.native_at = date_header_time(actual.headers.get("date", "")) or _now()
+        names.fresh += took  # what an earlier step made stays fresh
         if "reset" in (expected.outcome, actual.outcome):
             await self._client.await_restart()
         differences = [] if self._is_accepted(expected, actual) else self._compare(expected, actual, names)

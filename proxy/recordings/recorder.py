@@ -12,7 +12,6 @@ import asyncio
 import copy
 import json
 import re
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.correspondence import Correspondence
 from proxy.contract.payloads import PayloadError, is_json, media_type, parse_json
 from proxy.recordings import model
+from proxy.recordings.clock import names_since
 from proxy.recordings.comparing import compare_answers
 from proxy.recordings.model import RecordedRequest, RecordingError, Scenario, Step
 from proxy.recordings.player import SETTLE_DELAY
@@ -106,7 +106,7 @@ class Recorder:
             await self._documents.reset(scenario.before)
         if self._calls:
             await self._calls.clear()
-        names, answers = Correspondence(scenario.moment, time.time_ns() // 1_000_000), dict[str, JSON]()
+        names, answers = names_since(scenario.clock), dict[str, JSON]()
         steps: list[JSON] = []
         for written, step in script.steps():
             names.step += 1

@@ -138,7 +138,7 @@ def test_forms_of_bodies(kind: str, body: bytes, form: str) -> None:
 
 
 def test_forms_compare_by_field() -> None:
-    assert not fields(b"a=1&b=x+y", b"a=1&b=x%20y", FORM)
+    assert fields(b"a=1&b=x+y", b"a=1&b=x%20y", FORM) == [("body", "format")]
     assert fields(b"a=1&b=2", b"a=1&b=3", FORM) == [("body.b.*", "value")]
     assert fields(b"a=1&a=2", b"a=1", FORM) == [("body.a.*", "missing")]
     assert fields(b"a=", b"", FORM) == [("body", "missing")]
@@ -176,9 +176,10 @@ def test_part_within_a_part_is_bytes() -> None:
     assert [one["form"] for one in found if isinstance(one, dict)] == ["binary", "text"]
 
 
-def test_html_compares_by_its_text() -> None:
+def test_html_compares_by_its_words_then_by_its_markup() -> None:
     page = b"<html><body><h1 class=a>Error</h1>\n <pre>Cannot GET /x &amp; y</pre></body></html>"
-    assert not fields(page, b"<h1>Error</h1><pre>Cannot GET\n/x &#38; y</pre>", "text/html")
+    other = b"<h1>Error</h1><pre>Cannot GET\n/x &#38; y</pre>"
+    assert fields(page, other, "text/html") == [("body", "format")]
     assert fields(page, page.replace(b"GET", b"PUT"), "text/html; charset=utf-8") == [("body", "value")]
     assert words("a<b") == "a"
     assert words("<<p>x</p") == "x"

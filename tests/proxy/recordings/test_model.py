@@ -81,15 +81,6 @@ def test_answers_and_their_absence_are_read() -> None:
     assert [one.answer.outcome for one in steps] == ["response", "hang", "reset"]
 
 
-def test_recording_time_is_the_middle_of_the_times_mentioned() -> None:
-    dates = ["2020-01-01T00:00:00Z", "2026-11-22T19:41:08.000Z", "2026-11-22T19:41:09.000Z"]
-    entry: dict[str, JSON] = {"scenario": "s", "steps": [], "store": {"a": [{"d": date} for date in dates]}}
-    found = scenario(entry)
-    assert found.moment == 1_795_376_468_000
-    assert scenario({**entry, "before": {"a": [{"d": dates[1]}]}}).moment == 1_795_376_469_000
-    assert scenario(in_scenario()).moment is None
-
-
 def test_conversation_is_read_where_a_connection_opened(tmp_path: Path) -> None:
     talk: dict[str, JSON] = {"conversation": "c", "sent": [], "received": []}
     refused: JSON = {"connect": "/no", "result": "InvalidStatus: server rejected it: HTTP 403"}
