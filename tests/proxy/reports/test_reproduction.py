@@ -81,7 +81,7 @@ def test_login_precedes_and_its_token_is_used() -> None:
     assert written["steps"][-1]["request"]["headers"]["authorization"] == "Bearer {{login:/token}}"
     with pytest.raises(NotReproducible, match="no scenario other"):
         find_login(recordings, "other")
-    with pytest.raises(NotReproducible, match="answers a token"):
+    with pytest.raises(NotReproducible, match="answers with a token"):
         scenario(sample(), LOGIN[:1])
 
 
