@@ -113,11 +113,13 @@ def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
             _refuse(error)
     recorded = _recorded(directory)
     rows = list(violations_of(contract, recorded))
-    for breach in rows:
-        click.echo(str(breach))
+    for violation in rows:
+        click.echo(str(violation))
     steps = sum(len(scenario.steps) for scenario in recorded.scenarios)
     summary = f"{counted(steps, 'request')}, {counted(len(recorded.conversations), 'conversation')}"
-    click.echo(f"{file}: {counted(len(contract.operations), 'operation')}; {summary}; {counted(len(rows), 'breach')}")
+    click.echo(
+        f"{file}: {counted(len(contract.operations), 'operation')}; {summary}; {counted(len(rows), 'violation')}"
+    )
     if rows:
         raise click.exceptions.Exit(1)
 

@@ -294,7 +294,7 @@ def test_recordings_of_legacy_stay_playable(tmp_path: Path) -> None:
         shutil.copy(file, tmp_path)
     (tmp_path / "http.json").write_text(json.dumps([{"scenario": "captured", "steps": steps}]))
     where = ("--recordings", str(tmp_path), f"--{{}}={tmp_path / 'openapi.yaml'}")
-    for command, option, said in (("check", "contract", "0 breaches"), ("infer", "into", "0 changes in 0 files")):
+    for command, option, said in (("check", "contract", "0 violations"), ("infer", "into", "0 changes in 0 files")):
         arguments = ["contracts", command, *where[:2], where[2].format(option)]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0, result.output
