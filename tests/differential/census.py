@@ -155,7 +155,7 @@ def _read(path: str) -> Iterator[Action]:
     yield _ask("GET", path)
     for method, tag in itertools.product(("GET", "HEAD"), ("<etag 0>", "*", "<opaque-tag 1>")):
         yield _ask(method, path).with_header("if-none-match", tag)
-    yield _ask("GET", path).with_header("if-none-match", "<etag 0>").with_header("cache-control", "no-cache")
+    yield _ask("GET", path).with_header("if-none-match", "*").with_header("cache-control", "no-cache")
 
 
 def _of_consultations() -> Iterator[Action]:
@@ -216,6 +216,7 @@ def _of_people() -> Iterator[Action]:
         if place == 0 or hashed == "":
             yield _ask("POST", "/users/login", {"email": f"p{place}@x", "password": password})
     yield _ask("POST", "/users/login", {"email": "p0@x", "password": LONG_PASSWORD + "x"})
+    yield _ask("POST", "/users/login", {"email": "amara@clinic.example", "password": PASSWORD + "\0x"})
     for place, (username, role) in enumerate(itertools.product(("dayo", " dayo\xa0"), ("clinician", "patient"))):
         fields: dict[str, JSON] = {"username": username, "email": f"New{place}@x", "password": PASSWORD, "role": role}
         yield _ask("POST", "/users/register", fields)
