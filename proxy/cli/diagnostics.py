@@ -24,8 +24,6 @@ class Diagnostic:
 
 def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
     """Return the lines for people: each problem, and below it the line of the file with a caret."""
-    from proxy.config.excerpt import excerpt  # needed only for a file with problems
-
     lines: list[str] = []
     sources: dict[str, str] = {}
     for each in diagnostics:
@@ -33,6 +31,8 @@ def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
         lines.append(each.problem.located(each.file, column=True) + suffix)
         if each.file not in sources:
             sources[each.file] = _text(each.file)
+        from proxy.config.excerpt import excerpt  # needed only for a file with problems
+
         lines += excerpt(sources[each.file], each.problem)
     return lines
 

@@ -21,6 +21,7 @@ from proxy.contract.divergences import Divergence, DivergenceError, covers
 from proxy.contract.faults import ContractError, Fault
 from proxy.contract.model import Contract
 from proxy.contract.reading import load
+from proxy.contract.yaml_values import value_of
 from proxy.wording import did_you_mean
 
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
@@ -73,7 +74,7 @@ def load_divergences(path: Path, contract: Contract | None) -> tuple[Divergence,
     """
     root = _root(path)
     try:
-        entries = divergences.load(path)
+        entries = divergences.parse(value_of(root), path)
     except DivergenceError as error:
         raise ContractError(tuple(_malformed(path, root, error))) from None
     faults = [*_contradictions(path, root, entries)]
@@ -123,7 +124,7 @@ def _contradictions(path: Path, root: yaml_nodes.Node | None, entries: tuple[Div
     reported_by: dict[tuple[str, str], Divergence] = {}
     for index, divergence in enumerate(entries):
         for case in divergence.when:
-            key = ((case.operation or divergence.operation).lower(), case.model_dump_json(exclude={"operation"}))
+            key = ((case.operation or divergence.operation).lower(), repr(case.model_copy(update={"operation": None})))
             other = reported_by.setdefault(key, divergence)
             if other is not divergence:
                 message = f"has the same case as {other.id}: a difference could not be attributed"

@@ -33,18 +33,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
+from proxy.config import yaml_nodes
+from proxy.config.problems import ConfigError
 from proxy.contract.payloads import parse_json
+from proxy.contract.yaml_values import value_of
 from proxy.types import JSON, DifferenceKind
 
 if TYPE_CHECKING:
     from proxy.comparison.answers import DecodedAnswer
     from proxy.comparison.verdicts import Difference
     from proxy.recordings.model import RecordedRequest
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class DivergenceError(ValueError):
@@ -190,12 +190,22 @@ class Explanation:
 def load(path: Path) -> tuple[Divergence, ...]:
     """Load the divergences in a YAML file. Raises DivergenceError."""
     try:
-        entries = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER) or []  # noqa: S506 - a safe loader
-        parsed = TypeAdapter(tuple[Divergence, ...]).validate_python(entries)
+        root, duplicates = yaml_nodes.read(path.read_text(encoding="utf-8"))
+        if duplicates:
+            raise ConfigError(duplicates)
+    except ConfigError as error:
+        raise DivergenceError(str(ConfigError(error.problems, str(path)))) from error
+    except (OSError, ValueError) as error:
+        raise DivergenceError(f"{path}: {error}") from error
+    return parse(value_of(root), path)
+
+
+def parse(entries: JSON, path: Path) -> tuple[Divergence, ...]:
+    """Return the divergences in the value of a file. Raises DivergenceError."""
+    try:
+        parsed = TypeAdapter(tuple[Divergence, ...]).validate_python(entries or [])
     except ValidationError as error:
         raise DivergenceError(f"{path}: {_every(error)}") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DivergenceError(f"{path}: {error}") from error
     doubled = {one.id for one in parsed if sum(one.id == other.id for other in parsed) > 1}
     if doubled:
         raise DivergenceError(f"{path}: id {', '.join(sorted(doubled))} is given twice")

@@ -6,7 +6,6 @@ itself is refused, so that validators and comparisons have nothing to resolve.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +16,12 @@ from urllib.parse import unquote, urlsplit
 from proxy.config import yaml_nodes
 from proxy.config.problems import ConfigError, Problem
 from proxy.contract.faults import ContractError, Fault
+from proxy.contract.yaml_values import scalar_value
 from proxy.types import JSON
 
 MAX_BYTES: Final = 4 << 20
 MAX_DEPTH: Final = 100
 MAX_VALUES: Final = 500_000
-_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?", re.ASCII)
-_WORDS: Final[Mapping[str, bool]] = {
-    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
-}  # fmt: skip
 _NO_TREES: Final[Mapping[str | int, Tree]] = MappingProxyType({})
 
 
@@ -114,7 +109,7 @@ class _Reader:
         """Return the tree of a node; `inside` are the ids of the nodes that contain it or refer to it."""
         file, node, line = target.file, target.node, target.line
         if isinstance(node, yaml_nodes.Scalar):
-            return Tree(_typed(node), file, line, _NO_TREES)
+            return Tree(scalar_value(node), file, line, _NO_TREES)
         identity = id(node)
         if identity in self._expanded:
             known = self._expanded[identity]
@@ -144,7 +139,7 @@ class _Reader:
 
     def _below(self, file: Path, node: yaml_nodes.Node, line: int, inside: tuple[int, ...]) -> Tree:
         if isinstance(node, yaml_nodes.Scalar):
-            return Tree(_typed(node), file, line, _NO_TREES)
+            return Tree(scalar_value(node), file, line, _NO_TREES)
         return self.expand(_Target(file, node, line), inside)
 
     def _follow(self, target: _Target, node: yaml_nodes.Mapping, inside: tuple[int, ...]) -> Tree:
@@ -198,18 +193,6 @@ def _step(target: _Target, name: str) -> _Target | None:
         item = target.node.items[int(name)]
         return _Target(target.file, item, item.line)
     return None
-
-
-def _typed(scalar: yaml_nodes.Scalar) -> JSON:
-    """Return a scalar by YAML 1.2's core schema: quoted text is text, and so are dates and `no`."""
-    text = scalar.text
-    if text is None or not scalar.plain:
-        return text
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    return float(text) if _FLOAT.fullmatch(text) else text
 
 
 def _sizes(trees: Mapping[str | int, Tree]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -29,3 +31,12 @@ def test_disabled_collection_stays_disabled() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_objects_of_a_block_are_not_visited_by_the_next_collection() -> None:
+    code = (
+        "import gc; from proxy.runtime.garbage import without_collection\n"
+        "with without_collection(): made = [[] for _ in range(1000)]\n"
+        "print(any(each is made for each in gc.get_objects(generation=2)), gc.get_freeze_count())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "0"]
