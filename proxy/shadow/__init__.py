@@ -17,6 +17,7 @@ even if it hangs, crashes or uses a whole CPU. Only the dry run of a write is aw
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -108,6 +109,7 @@ class ShadowClient:
         self._pending = PendingTable()
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()
+        self._requested = asyncio.Event()
         self._dry_runs = 0
         self._sender = ConversationSender(self._supervisor.send, lambda number: self._pending.get(number) is not None)
         self._conversations = MemoryBudget(config.shadow.websocket.max_held)
@@ -285,6 +287,7 @@ class ShadowClient:
 
     def _skip_reason(self, route: Route, served: Backend, kind: Kind) -> Reason | None:
         """Return the reason for not mirroring a request, before any work is done for it; None if it is mirrored."""
+        self._requested.set()
         if kind != "read" and (served == "native" or (kind == "write" and route.shadow.writes == "never")):
             return "write_not_allowed"
         ready = self._supervisor.ready
@@ -334,7 +337,7 @@ class ShadowClient:
             self.discard(number, reason)
 
     async def _run_housekeeping(self) -> None:
-        """Expire pending requests and adapt to the CPU load, every `INTERVAL` seconds; less often without shadows."""
+        """Expire pending requests and adapt to the CPU load, every `INTERVAL` seconds; less often without requests."""
         while True:
             now = time.monotonic()
             for number in self._pending.expired(now):
@@ -342,8 +345,16 @@ class ShadowClient:
             metrics.SHADOW_OUTSTANDING.set(len(self._pending))
             self._load_shedder.update(now, self._config.shadow.max_cpu_wait / FULL)
             metrics.SHADOW_SHARE.set(self._load_shedder.share)
-            shadowing = len(self._pending) or any(route.shadow.share for route in self._config.routes)
-            await asyncio.sleep(INTERVAL if shadowing else IDLE_INTERVAL)
+            if not self._pending:
+                await self._wait_for_request(IDLE_INTERVAL)
+            await asyncio.sleep(INTERVAL)
+
+    async def _wait_for_request(self, seconds: float) -> None:
+        """Wait until a request is to be mirrored, for some seconds at most."""
+        self._requested.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._requested.wait()
 
 
 def _kind_of(request: ServedRequest) -> Kind:

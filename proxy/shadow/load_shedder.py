@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 INTERVAL: Final = 0.1
 """Seconds between two updates."""
 IDLE_INTERVAL: Final = 1.0
-"""Seconds between two updates if no route has a shadow."""
+"""Seconds between two updates while no request is mirrored."""
 MIN_SHARE: Final = 0.02
 """The share of requests that is always admitted."""
 STEP: Final = 0.02
