@@ -33,7 +33,7 @@ def test_disabled_collection_stays_disabled() -> None:
         gc.enable()
 
 
-def test_objects_of_a_block_are_not_visited_by_the_next_collection() -> None:
+def test_objects_of_a_block_end_in_the_oldest_generation() -> None:
     code = (
         "import gc; from proxy.runtime.garbage import without_collection\n"
         "with without_collection(): made = [[] for _ in range(1000)]\n"
