@@ -1,6 +1,6 @@
 """The gateway with a shadow process, which neither delays nor changes the answers that clients get.
 
-Real sockets, real processes. One gateway and one shadow process serve the tests that leave it alive.
+Real sockets, real processes. One gateway serves most tests, each of which begins with a running shadow process.
 """
 
 from __future__ import annotations
@@ -132,9 +132,17 @@ async def standing(app: str = "with_dry_runs", timings: ShadowTimings = SWIFT) -
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand() -> AsyncIterator[Stand]:
+async def shared() -> AsyncIterator[Stand]:
     async with standing() as found:
         yield found
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stand(shared: Stand) -> Stand:
+    """Return the shared stand once nothing is outstanding and its process, which a test may have ended, runs."""
+    await shared.quiet()
+    await shared.ready()
+    return shared
 
 
 async def test_reads_run_on_the_other_backend(stand: Stand) -> None:
@@ -256,7 +264,6 @@ async def test_unresponsive_process_is_replaced() -> None:
 
 async def test_process_over_its_memory_limit_is_replaced_and_counted(stand: Stand) -> None:
     # The native app leaks 200 MB a request; the machine loses at most the limit and one request.
-    await stand.ready()
     before, former = value_of(metrics.SHADOW_MEMORY_EXCEEDED), stand.shadow.pid
     assert former is not None
     assert 0 < supervisor.resident_memory(former) < 512 << 20
@@ -276,7 +283,6 @@ async def test_memory_of_an_ended_process_is_zero() -> None:
 
 
 async def test_killed_process_is_replaced_without_other_effects(stand: Stand) -> None:
-    await stand.ready()
     assert stand.shadow.pid is not None
     os.kill(stand.shadow.pid, signal.SIGKILL)
     while stand.shadow.ready:
@@ -290,7 +296,6 @@ async def test_killed_process_is_replaced_without_other_effects(stand: Stand) ->
 
 
 async def test_crash_during_a_dry_run_leaves_the_answer_unchanged(stand: Stand) -> None:
-    await stand.ready()
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/crash", "POST", b"text") == alone
     await stand.quiet()
@@ -298,7 +303,6 @@ async def test_crash_during_a_dry_run_leaves_the_answer_unchanged(stand: Stand) 
 
 
 async def test_conversations_with_legacy_run_on_native(stand: Stand) -> None:
-    await stand.ready()
     assert await stand.conversed("/stream/same") == ComparisonRecord("stream", "legacy", "match")
     assert await stand.conversed("/stream/other") == ComparisonRecord("stream", "legacy", "mismatch")
     for path, reason in (("decline", "write_not_allowed"), ("crash", "worker_crashed")):
