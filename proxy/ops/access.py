@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from urllib.parse import quote
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
@@ -95,12 +96,19 @@ ANONYMOUS: Final = Principal(may_read=False)
 class AuthMiddleware:
     """Admits requests by host and credentials, and adds the headers of every answer.
 
-    `scope["state"]["principal"]` is the principal. Without one, a browser is redirected to `/login`, and a program
-    gets a 401.
+    `scope["state"]["principal"]` is the principal. Without one, a browser is redirected to `/login`, `session_ended`
+    answers a form of these pages, and a program gets a 401.
     """
 
-    def __init__(self, app: ASGIApp, sessions: Sessions | None, plan: Callable[[], RoutingSnapshot]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        sessions: Sessions | None,
+        plan: Callable[[], RoutingSnapshot],
+        session_ended: Callable[[Request], Awaitable[Response]],
+    ) -> None:
         self._app: Final = app
+        self._session_ended: Final = request_response(session_ended)
         self._sessions: Final = sessions
         self._plan: Final = plan
 
@@ -150,14 +158,16 @@ class AuthMiddleware:
         may_change = names[0] in plan.config.ops.operators
         return Principal(names[0], may_triage=True, may_change=may_change, same_origin=_is_same_origin(connection))
 
-    def _refusal(self, connection: HTTPConnection, principal: Principal | None) -> Response | None:
+    def _refusal(self, connection: HTTPConnection, principal: Principal | None) -> ASGIApp | None:
         path, sends_token = connection.scope["path"], principal is not None and principal.is_machine
         if path not in HEALTH and not sends_token:
             host = connection.headers.get("host", "")
             if not is_own_host(host, self._plan().config.ops.hosts):
                 return PlainTextResponse(_UNKNOWN_HOST, 421)
         open_to_all = path in OPEN or path.startswith(OPEN_BELOW)
-        return None if principal or open_to_all else _refusal(connection)
+        if principal or open_to_all:
+            return None
+        return self._session_ended if _is_form(connection) else _refusal(connection)
 
 
 def too_many_attempts(error: TooManyAttemptsError) -> Response:
@@ -172,6 +182,12 @@ def _is_same_origin(connection: HTTPConnection) -> bool:
     if site is not None:
         return site == "same-origin"
     return connection.headers.get("origin", "").partition("://")[2] == connection.headers.get("host", "-")
+
+
+def _is_form(connection: HTTPConnection) -> bool:
+    """Return True if a browser sends a form of one of these pages."""
+    accepted = connection.headers.get("accept", "")
+    return connection.scope["method"] == "POST" and "text/html" in accepted and _is_same_origin(connection)
 
 
 def _bearer(connection: HTTPConnection) -> str | None:

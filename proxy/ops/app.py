@@ -40,7 +40,7 @@ from proxy.ops.pages.releases import releases
 from proxy.ops.pages.route import route
 from proxy.ops.pages.route_live import route_live
 from proxy.ops.pages.sample import sample
-from proxy.ops.pages.session import session_routes
+from proxy.ops.pages.session import session_ended, session_routes
 from proxy.ops.process_view import ProcessView
 from proxy.ops.readiness import LegacyProbe
 from proxy.ops.rendering import paged, unknown_page, wrong_filter
@@ -73,7 +73,12 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
         routes=[*_machines(current), *_pages(situation, current), *session_routes(sessions)],
         middleware=[
             Middleware(PacingMiddleware, turns=PageTurns(lambda: situation.gateway.in_flight > 0)),
-            Middleware(AuthMiddleware, sessions=sessions, plan=lambda: situation.gateway.plan),
+            Middleware(
+                AuthMiddleware,
+                sessions=sessions,
+                plan=lambda: situation.gateway.plan,
+                session_ended=session_ended,
+            ),
         ],
         exception_handlers={FilterError: wrong_filter, 404: unknown_page},
     )

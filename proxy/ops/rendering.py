@@ -155,11 +155,11 @@ def wants_json(request: Request) -> bool:
     return request.url.path.endswith(".json") or ("application/json" in accept and "text/html" not in accept)
 
 
-def error_page(request: Request, status: int, title: str, text: str) -> Response:
-    """Render an error as a page or as JSON."""
+def error_page(request: Request, status: int, title: str, text: str, entered: str = "") -> Response:
+    """Render an error as a page or as JSON. The page repeats the reason that a person has `entered` in a form."""
     if wants_json(request):
         return JSONResponse({"error": title, "detail": text}, status)
-    return page("error.html", request, {"title": title, "text": text}, status)
+    return page("error.html", request, {"title": title, "text": text, "entered": entered}, status)
 
 
 def filters(request: Request) -> Filters:

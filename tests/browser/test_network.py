@@ -12,7 +12,7 @@ from proxy.comparison.headers import entity_tag
 from proxy.types import JSON
 from tests.browser.network import Conversation, Exchange, Log, compare_logs, settle
 
-AT = 1_795_390_000_000
+AT = 1_795_395_928_000
 IDS = ("6b0391577d3c6b6673804483", "6b0391587d3c6b6673804499")
 CORS = {"access-control-allow-origin": "http://localhost:3000", "vary": "Origin"}
 PREFLIGHT = DecodedAnswer("response", 204, CORS)

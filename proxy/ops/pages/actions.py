@@ -20,7 +20,7 @@ from proxy.config.models import Route
 from proxy.ops.access import Principal, principal_of
 from proxy.ops.pages.live import route_now
 from proxy.ops.pages.route_live import named, unknown_route
-from proxy.ops.pages.session import FOREIGN_FORM, read_form
+from proxy.ops.pages.session import FOREIGN_FORM, NOTHING_CHANGED, read_form, refused_form
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import answer, error_page, paged, wants_json
 from proxy.ops.route_now import RouteNow
@@ -73,9 +73,9 @@ def action_routes(situation: ProcessView) -> list[Path]:
     async def act(request: Request) -> Response:
         form, principal = await read_form(request), principal_of(request)
         if not principal.may_change:
-            return error_page(request, 403, "Nothing was changed", _denial(principal))
+            return refused_form(request, form, 403, _denial(principal))
         if not principal.has_sent(form.get("form", "")):
-            return error_page(request, 403, "Nothing was changed", FOREIGN_FORM)
+            return refused_form(request, form, 403, FOREIGN_FORM)
         route, step = named(situation, request), request.path_params["step"]
         if step not in _STEPS or route is None:
             return unknown_route(situation, request)
@@ -113,7 +113,7 @@ async def _respond(situation: ProcessView, request: Request, route: Route, refus
     if refusal is None:
         return RedirectResponse(f"/routes/{route.name}/live", 303)
     if wants_json(request):
-        return error_page(request, refusal.status, "Nothing was changed", refusal.message)
+        return error_page(request, refusal.status, NOTHING_CHANGED, refusal.message)
     response = await answer(request, "actions.html", await _view(situation, route, refusal), area="/")
     response.status_code = refusal.status
     return response

@@ -19,7 +19,7 @@ from starlette.routing import Route as Path
 from proxy.ops.access import principal_of
 from proxy.ops.filters import Filters
 from proxy.ops.pages.report_access import Unavailability, read_reports
-from proxy.ops.pages.session import FOREIGN_FORM, read_form
+from proxy.ops.pages.session import FOREIGN_FORM, read_form, refused_form
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page, filters, paged, wants_json
 from proxy.reports.models import SampleHead, Span
@@ -30,7 +30,6 @@ from proxy.reports.storage import Storage
 from proxy.reports.triage import InvalidMark, Mark, State, TrackedDifference
 from proxy.runtime.database import Conflict, Database, DatabaseError
 
-NOTHING_CHANGED: Final = "Nothing was changed"
 LISTED: Final = 20
 """Number of samples on the page."""
 Form = Mapping[str, str]
@@ -139,21 +138,21 @@ async def _change(
     """Carry out a change by a form, if the principal may triage."""
     form, principal = await read_form(request), principal_of(request)
     if not principal.may_triage:
-        return error_page(request, 403, NOTHING_CHANGED, "OPS_TOKEN is not set.")
+        return refused_form(request, form, 403, "OPS_TOKEN is not set.")
     if not principal.has_sent(form.get("form", "")):
-        return error_page(request, 403, NOTHING_CHANGED, FOREIGN_FORM)
+        return refused_form(request, form, 403, FOREIGN_FORM)
     if situation.database is None:
-        return error_page(request, 503, NOTHING_CHANGED, "No MongoDB stores the reports.")
+        return refused_form(request, form, 503, "No MongoDB stores the reports.")
     try:
         return await change(situation.database, form, principal.name or form.get("actor", "").strip())
     except UnknownDifference:
-        return error_page(request, 404, NOTHING_CHANGED, "No difference has this id.")
+        return refused_form(request, form, 404, "No difference has this id.")
     except (InvalidMark, ValueError) as error:
-        return error_page(request, 400, NOTHING_CHANGED, str(error))
+        return refused_form(request, form, 400, str(error))
     except Conflict as error:
-        return error_page(request, 409, NOTHING_CHANGED, str(error))
+        return refused_form(request, form, 409, str(error))
     except DatabaseError as error:
-        return error_page(request, 503, NOTHING_CHANGED, str(error))
+        return refused_form(request, form, 503, str(error))
 
 
 def _missing(request: Request, unavailable: Unavailability | None) -> Response:

@@ -18,6 +18,8 @@ from proxy.ops.sessions import Sessions
 FORM: Final = 16 * 1024
 """Maximum size of a form in bytes."""
 FOREIGN_FORM: Final = "The form was not sent from one of these pages. Reload the page and try again."
+NOTHING_CHANGED: Final = "Nothing was changed"
+SESSION_ENDED: Final = "Your session has ended. Log in and send the form again."
 NAME: Final = 64
 """Maximum length of a name in characters."""
 
@@ -33,6 +35,18 @@ async def read_form(request: Request) -> Mapping[str, str]:
         return dict(parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=20))
     except ValueError:
         return {}
+
+
+def refused_form(request: Request, form: Mapping[str, str], status: int, text: str) -> Response:
+    """Return the page of a change that was refused; it repeats the reason that the form contains."""
+    return error_page(request, status, NOTHING_CHANGED, text, entered=form.get("reason", ""))
+
+
+async def session_ended(request: Request) -> Response:
+    """Refuse a form that was sent without a session, as after its end, but keep the entered reason."""
+    response = refused_form(request, await read_form(request), 401, SESSION_ENDED)
+    response.headers["www-authenticate"] = "Bearer"
+    return response
 
 
 def session_routes(sessions: Sessions | None) -> list[Route]:

@@ -82,6 +82,24 @@ def test_viewer_can_read_and_not_change(by: str, shared_with_viewers: TestClient
         assert (refused.status_code, "The viewer token does not allow it" in refused.text) == (403, True)
 
 
+@pytest.mark.parametrize("form", ["/routes/notes.list/rollback", "/differences/abc", "/samples/abc/pin"])
+@pytest.mark.parametrize("session", ["ended", "replaced"])
+def test_refused_form_repeats_the_reason(form: str, session: str, client: TestClient) -> None:
+    if session == "replaced":
+        log_in(client)  # the form is of the session before
+    origin = {"origin": str(client.base_url)}
+    refused = client.post(form, data={"reason": "<b>errors</b>", "form": "old"}, headers=BROWSER | origin)
+    assert refused.status_code == (403 if session == "replaced" else 401)
+    assert "Your reason: &lt;b&gt;errors&lt;/b&gt;" in refused.text
+    assert ("Log in and send the form again" in refused.text) == (session == "ended")
+
+
+@pytest.mark.parametrize("headers", [{}, BROWSER, BROWSER | {"origin": "http://elsewhere.example"}])
+def test_form_of_another_site_is_not_repeated(headers: dict[str, str], client: TestClient) -> None:
+    refused = client.post("/routes/notes.list/rollback", data={"reason": "errors"}, headers=headers)
+    assert (refused.status_code, refused.text) == (401, "a bearer token is required\n")
+
+
 def test_viewer_session_ends_with_its_token_only(tmp_path: Path, shared_with_viewers: TestClient) -> None:
     viewer = {"cookie": f"{OPS_COOKIE}={log_in(shared_with_viewers, VIEWER)}"}
     operator = {"cookie": f"{OPS_COOKIE}={log_in(shared_with_viewers)}"}
