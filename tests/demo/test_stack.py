@@ -167,7 +167,7 @@ def test_taken_ports_are_listed_with_owner_and_option(ports: Ports, config: Path
         code, said = attempt(replace(ports, port=gateway, legacy_port=legacy), config, tmp_path / "data")
     assert code == 1
     assert said.count("\n") == 1
-    me = rf"taken by \S+ \(pid {os.getpid()}\)"
+    me = rf"in use by \S+ \(pid {os.getpid()}\)"
     assert re.search(rf"port {gateway}, meant for the gateway, is {me}: choose another with --port", said)
     assert re.search(rf"port {legacy}, meant for the demo's legacy, is {me}: .* --legacy-port", said)
     assert not (tmp_path / "data").exists()
