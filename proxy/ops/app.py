@@ -58,12 +58,7 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
     With a `token`, every request except health checks requires it, or the `viewer_token` for reading and triage.
     """
     probe = LegacyProbe()
-    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # shared by this machine's workers
-    revoked = RevokedSessions(situation.database, Path(shared) if shared else None)
-    tokens: dict[Role, str] = {"operator": token} if token else {}
-    if tokens and viewer_token:
-        tokens["viewer"] = viewer_token
-    sessions = Sessions(tokens, revoked) if tokens else None
+    sessions = _sessions(situation, token, viewer_token)
 
     async def current() -> Status:
         legacy = await probe.reachable(situation.gateway.plan.config.legacy.url)
@@ -85,6 +80,17 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
     app.state.unredacted = lambda: situation.gateway.plan.config.reports.redact == "off"
     app.state.banner = partial(current_banner, situation)
     return app
+
+
+def _sessions(situation: ProcessView, token: str | None, viewer_token: str | None) -> Sessions | None:
+    """Return the sessions of people; None without a `token`."""
+    if not token:
+        return None
+    tokens: dict[Role, str] = {"operator": token}
+    if viewer_token:
+        tokens["viewer"] = viewer_token
+    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # shared by this machine's workers
+    return Sessions(tokens, RevokedSessions(situation.database, Path(shared) if shared else None))
 
 
 def _pages(situation: ProcessView, current: Current) -> list[BaseRoute]:
