@@ -153,7 +153,7 @@ class AuthMiddleware:
         if header is None or not plan.trusted.trusts_peer(client and client[0]):
             return None
         names = [name.strip() for name in connection.headers.getlist(header)]
-        if len(names) != 1 or not names[0] or len(names[0]) > MAX_NAME or not names[0].isprintable():
+        if len(names) != 1 or not is_valid_name(names[0]):
             return None
         may_change = names[0] in plan.config.ops.operators
         return Principal(names[0], may_triage=True, may_change=may_change, same_origin=_is_same_origin(connection))
@@ -186,13 +186,21 @@ def _is_same_origin(connection: HTTPConnection) -> bool:
 
 def _is_form(connection: HTTPConnection) -> bool:
     """Return True if a browser sends a form of one of these pages."""
-    accepted = connection.headers.get("accept", "")
-    return connection.scope["method"] == "POST" and "text/html" in accepted and _is_same_origin(connection)
+    return connection.scope["method"] == "POST" and _accepts_pages(connection) and _is_same_origin(connection)
+
+
+def _accepts_pages(connection: HTTPConnection) -> bool:
+    return "text/html" in connection.headers.get("accept", "")
 
 
 def _bearer(connection: HTTPConnection) -> str | None:
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     return token if scheme.lower() == "bearer" else None
+
+
+def is_valid_name(name: str) -> bool:
+    """Return whether a person may have this name: 1 to `MAX_NAME` printable characters."""
+    return 0 < len(name) <= MAX_NAME and name.isprintable()
 
 
 def principal_of(request: Request) -> Principal:
@@ -218,7 +226,7 @@ def end_session(response: Response) -> None:
 
 def _refusal(connection: HTTPConnection) -> Response:
     reading = connection.scope["method"] in ("GET", "HEAD")
-    if reading and "text/html" in connection.headers.get("accept", ""):
+    if reading and _accepts_pages(connection):
         target = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
         return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
     return PlainTextResponse("a bearer token is required\n", 401, {"www-authenticate": "Bearer"})

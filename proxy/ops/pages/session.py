@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from proxy.ops.access import end_session, give_session, own_path, principal_of, too_many_attempts
+from proxy.ops.access import end_session, give_session, is_valid_name, own_path, principal_of, too_many_attempts
 from proxy.ops.attempts import TooManyAttemptsError
 from proxy.ops.rendering import Endpoint, error_page, page
 from proxy.ops.sessions import Sessions
@@ -20,8 +20,6 @@ FORM: Final = 16 * 1024
 FOREIGN_FORM: Final = "The form was not sent from one of these pages. Reload the page and try again."
 NOTHING_CHANGED: Final = "Nothing was changed"
 SESSION_ENDED: Final = "Your session has ended. Log in and send the form again."
-NAME: Final = 64
-"""Maximum length of a name in characters."""
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
@@ -71,7 +69,7 @@ def _login(sessions: Sessions | None) -> Endpoint:
             return too_many_attempts(error)
         if role is None:
             return _login_page(request, target, name, "Wrong token.", 403)
-        if not name or len(name) > NAME or not name.isprintable():
+        if not is_valid_name(name):
             return _login_page(request, target, "", "A name of 1 to 64 characters is required.", 400)
         response = RedirectResponse(target, 303)
         give_session(response, sessions.begin(name, role), secure=request.url.scheme == "https")
