@@ -4,9 +4,8 @@ TCP reports a closed end, but takes minutes to report one that froze or lost its
 pinged, and an unanswered ping means that it is dead. Four conditions must not count against an end:
 
 - Data is queued for a slow receiver, possibly with the ping in it. Any progress shows that it is alive. It is dead
-  after
-  `stall` seconds without progress, or after `timeout` seconds with unacknowledged bytes in flight. Bytes that its
-  kernel acknowledges at once are not progress, because the kernel of a frozen process does that too.
+  after `stall` seconds without progress, or after `timeout` seconds with unacknowledged bytes in flight. Bytes that
+  its kernel acknowledges at once are not progress, because the kernel of a frozen process does that too.
 - Reading from it is paused because the other leg is slow: its answer may wait in this process's socket buffer.
 - This process was late itself, because it was stopped or its event loop was blocked.
 - A frame to it is unfinished, so the ping has to wait for the end of that frame.
