@@ -16,9 +16,9 @@ from bench.contenders import server_group
 from bench.idle import cpu_seconds
 from demo.mongod import mongodb
 from demo.ports import free_port
+from proxy.database.database import Database
 from proxy.reports.models import DAY, HOUR
 from proxy.reports.storage import COUNTS, Storage
-from proxy.runtime.database import Database
 
 ROUTES: Final = 30
 DAYS: Final = 30

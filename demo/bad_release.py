@@ -21,9 +21,9 @@ from demo.managed_process import ManagedProcessError
 from demo.releases import VARIABLE
 from proxy.config.loading import load
 from proxy.config.models import Config
+from proxy.database.database import Database
 from proxy.rollout import actions
 from proxy.rollout.mongo import MongoStore
-from proxy.runtime.database import Database
 
 ROUTE: Final = "prompts.list"
 BREAKS_AT: Final = 25.0

@@ -25,6 +25,7 @@ from proxy.backends.native import Native
 from proxy.cli.main import main
 from proxy.config.loading import parse
 from proxy.config.models import Config
+from proxy.database.database import Database
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.recordings.model import Recordings, scenario
@@ -32,7 +33,6 @@ from proxy.recordings.player import Player
 from proxy.recordings.recorder import Recorder, Script
 from proxy.reports.models import Span
 from proxy.reports.reader import ReportReader
-from proxy.runtime.database import Database
 from proxy.shadow import ShadowClient
 from proxy.shadow.timings import ShadowTimings
 from proxy.types import JSON

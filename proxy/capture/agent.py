@@ -16,8 +16,8 @@ from proxy.capture.anonymizer import AnonymizerTerms, Unsuitable, step
 from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.capture.pseudonyms import Pseudonyms
 from proxy.config.models import Config
+from proxy.database.database import Database, DatabaseError
 from proxy.reports.events import ComparisonEvent, Entry
-from proxy.runtime.database import Database, DatabaseError
 from proxy.types import JSON
 
 logger = logging.getLogger("scribe_proxy")

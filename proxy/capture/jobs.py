@@ -15,9 +15,9 @@ from typing import Final, TypeAlias
 
 from pymongo import ASCENDING
 
+from proxy.database.database import Database
+from proxy.database.driver import Document
 from proxy.reports.times import date_of
-from proxy.runtime.database import Database
-from proxy.runtime.database_driver import Document
 from proxy.types import JSON
 
 JOBS: Final = "capture_jobs"

@@ -17,7 +17,7 @@ from proxy.cli.unusable import Unusable
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
-from proxy.runtime.database import Database, DatabaseError
+from proxy.database.database import Database, DatabaseError
 
 T = TypeVar("T")
 

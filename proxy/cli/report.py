@@ -22,6 +22,7 @@ from proxy.cli.unusable import UNUSABLE
 from proxy.contract.bundle import ContractBundle, load_bundle
 from proxy.contract.faults import ContractError
 from proxy.contract.tree import Tree, read_tree
+from proxy.database.database import Database
 from proxy.reports.exports import as_json, fields_csv, junit, routes_csv
 from proxy.reports.gate import Gate, evaluate, with_states
 from proxy.reports.models import RouteSummary, Span
@@ -32,7 +33,6 @@ from proxy.reports.revisions import ReleaseComparison, compare_releases
 from proxy.reports.suggestions import Suggestion
 from proxy.reports.summaries import total
 from proxy.reports.triage import by_attention
-from proxy.runtime.database import Database
 from proxy.wording import did_you_mean
 
 _SHOWN = 20

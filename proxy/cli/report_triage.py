@@ -17,10 +17,10 @@ from proxy.cli.completion import complete_routes
 from proxy.cli.console import console
 from proxy.cli.database_options import DatabaseOptions, DatabaseTarget, database_options, run_query
 from proxy.cli.shared_options import actor_option, since_option
+from proxy.database.database import Conflict, Database
 from proxy.reports.models import Span
 from proxy.reports.registry import DifferenceRegistry, UnknownDifference
 from proxy.reports.triage import MARKS, InvalidMark, Mark, State, TrackedDifference, by_attention
-from proxy.runtime.database import Conflict, Database
 
 _STYLES = {"returned": "bold red", "new": "yellow", "fixed": "green", "known": ""}
 

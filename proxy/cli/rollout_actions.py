@@ -25,13 +25,13 @@ from proxy.config.field_types import show_duration, show_share
 from proxy.config.loading import load
 from proxy.config.models import Config, Route
 from proxy.config.problems import ConfigError
+from proxy.database.database import Database, DatabaseError, Unavailable
 from proxy.rollout import actions
 from proxy.rollout.actions import Step, carry_out
 from proxy.rollout.groups import RouteGroups
 from proxy.rollout.model import LABELS, RouteState, state_key
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.transitions import Refused
-from proxy.runtime.database import Database, DatabaseError, Unavailable
 from proxy.types import BasisPoints
 
 

@@ -24,10 +24,10 @@ from starlette.types import ASGIApp
 from proxy.backends.native import NativeUnavailable, find_app, import_app
 from proxy.cli.config_file import show_problems
 from proxy.config.problems import ConfigError
+from proxy.database.database import Database, InvalidDatabaseUrl
 from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
 from proxy.rollout.hub import StateHub
-from proxy.runtime.database import Database, InvalidDatabaseUrl
 from proxy.runtime.garbage import without_collection
 from proxy.runtime.last_good import LastGood, LoadedConfig, default_state_directory, load_config
 from proxy.runtime.listeners import ListenerAddress

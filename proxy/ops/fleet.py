@@ -19,12 +19,12 @@ from typing import Final
 
 from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config
+from proxy.database.database import DatabaseError
 from proxy.observability.recent_failures import RecentFailures
 from proxy.rollout.analysis.analysis import SEVEREST, Analysis
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.controller import RolloutController
 from proxy.rollout.fleet import ProcessHealth, ProcessSnapshot, RouteTraffic
-from proxy.runtime.database import DatabaseError
 
 PUBLISH_INTERVAL: Final = 3.0
 """Seconds between two publications."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from proxy.database.database import Database
 from proxy.gateway.gateway import Gateway
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.fleet import Fleet
 from proxy.rollout.controller import RolloutController
 from proxy.runtime.config_watcher import ConfigWatcher
-from proxy.runtime.database import Database
 from proxy.server.memory_budget import MemoryBudget
 
 

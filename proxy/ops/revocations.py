@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from proxy.runtime.database import Database, DatabaseError
+from proxy.database.database import Database, DatabaseError
 
 logger = logging.getLogger("scribe_proxy")
 

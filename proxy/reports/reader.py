@@ -12,6 +12,8 @@ from pymongo import DESCENDING
 
 from proxy.comparison.verdicts import Name
 from proxy.contract.divergences import Divergence
+from proxy.database.database import Database
+from proxy.database.driver import Document
 from proxy.reports import samples, summaries
 from proxy.reports.counters import What
 from proxy.reports.models import (
@@ -37,8 +39,6 @@ from proxy.reports.resolution import CounterSpan, segments, trend_step
 from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.reports.times import date_of
 from proxy.reports.triage import TrackedDifference
-from proxy.runtime.database import Database
-from proxy.runtime.database_driver import Document
 from proxy.types import Backend
 
 Only: TypeAlias = Mapping[str, Any]

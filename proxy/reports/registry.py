@@ -16,12 +16,12 @@ from typing import Final
 
 from pymongo import ASCENDING
 
+from proxy.database.database import Conflict, Database
+from proxy.database.driver import Document
 from proxy.reports import triage
 from proxy.reports.models import Span
 from proxy.reports.times import date_of
 from proxy.reports.triage import Mark, Observation, State, TrackedDifference
-from proxy.runtime.database import Conflict, Database
-from proxy.runtime.database_driver import Document
 
 DIFFERENCES: Final = "report_differences"
 REFRESH: Final = 5.0

@@ -14,13 +14,13 @@ from typing import Final
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
+from proxy.database.database import Database
+from proxy.database.driver import Collection, Document
 from proxy.reports.counters import Count, CounterBatch, Key
 from proxy.reports.models import DAY, HOUR, MINUTE
 from proxy.reports.resolution import MINUTE_RETENTION
 from proxy.reports.samples import FieldAndKind
 from proxy.reports.times import date_of
-from proxy.runtime.database import Database
-from proxy.runtime.database_driver import Collection, Document
 
 COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour", DAY: "counts_by_day"}
 """The collection of counts by the length of its slices in seconds."""

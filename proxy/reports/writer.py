@@ -19,6 +19,8 @@ from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.model import Operation
+from proxy.database.database import Database, DatabaseError
+from proxy.database.driver import Document
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
@@ -31,8 +33,6 @@ from proxy.reports.revisions import IMAGE_REVISION, NO_REVISIONS, Revisions
 from proxy.reports.samples import FieldAndKind, document
 from proxy.reports.storage import Storage
 from proxy.reports.triage import Observation, difference_id
-from proxy.runtime.database import Database, DatabaseError
-from proxy.runtime.database_driver import Document
 from proxy.types import JSON
 
 logger = logging.getLogger("scribe_proxy")

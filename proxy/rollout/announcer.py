@@ -9,10 +9,10 @@ import secrets
 from collections import deque
 from typing import Final
 
+from proxy.database.database import DatabaseError
 from proxy.rollout.in_force import SharesInForce
 from proxy.rollout.model import LABELS, AuditEntry, RouteState
 from proxy.rollout.store import Store
-from proxy.runtime.database import DatabaseError
 
 logger = logging.getLogger("scribe_proxy.state")
 

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config, Route
+from proxy.database.database import Unavailable
 from proxy.rollout.actions import Step, carry_out, require_actor, require_reason
 from proxy.rollout.analysis.analysis import Analysis
 from proxy.rollout.analysis.route_stats import RouteStats, StatsRegistry
@@ -35,7 +36,6 @@ from proxy.rollout.progress import Progress
 from proxy.rollout.shares import Effective
 from proxy.rollout.store import Store
 from proxy.rollout.synchroniser import StateSynchroniser
-from proxy.runtime.database import Unavailable
 
 
 class ControllerIntervals(NamedTuple):

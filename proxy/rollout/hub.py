@@ -22,11 +22,11 @@ from typing import Any, Final, cast
 
 from common.background_tasks import BackgroundTasks
 from common.failure_trace import trace_of
+from proxy.database.database import Unavailable
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import ENTIRE_HISTORY, AnnouncedConfig, AuditEntry, Evidence, HistoryQuery, RouteState
 from proxy.rollout.store import MemoryStore
-from proxy.runtime.database import Unavailable
 from proxy.runtime.message_channel import MessageChannel
 
 logger = logging.getLogger("scribe_proxy.state")

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from common.failure_trace import trace_of
 from proxy.config.field_types import FULL, show_share
 from proxy.config.models import Config, Route
+from proxy.database.database import DatabaseError
 from proxy.gateway.bucketing import Limit
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.clock import Clock
@@ -25,7 +26,6 @@ from proxy.rollout.model import AuditEntry, RouteState, state_key
 from proxy.rollout.shares import Effective
 from proxy.rollout.state_cache import RouteStateCache
 from proxy.rollout.transitions import Refused, rebase_local_cap
-from proxy.runtime.database import DatabaseError
 
 logger = logging.getLogger("scribe_proxy.state")
 

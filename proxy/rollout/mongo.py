@@ -24,6 +24,8 @@ from typing import Final
 from pydantic import TypeAdapter
 from pymongo import DESCENDING, UpdateOne
 
+from proxy.database.database import Conflict, Database, DatabaseError, Unavailable
+from proxy.database.driver import Document
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import (
@@ -36,8 +38,6 @@ from proxy.rollout.model import (
     change_of,
 )
 from proxy.rollout.store import SNAPSHOT_LIFETIME
-from proxy.runtime.database import Conflict, Database, DatabaseError, Unavailable
-from proxy.runtime.database_driver import Document
 
 _SNAPSHOT: Final = TypeAdapter(ProcessSnapshot)
 POLL_INTERVAL: Final = 1.0

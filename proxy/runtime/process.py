@@ -26,6 +26,7 @@ from proxy.config.masking import masked
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
 from proxy.contract.declared_refusals import DeclaredRefusals
+from proxy.database.database import Database
 from proxy.docs.app import Docs
 from proxy.failure_log import report_unhandled
 from proxy.gateway.bucketing import Limit
@@ -50,7 +51,6 @@ from proxy.rollout.model import AuditEntry
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
 from proxy.runtime.config_watcher import ConfigWatcher, log_problems
-from proxy.runtime.database import Database
 from proxy.runtime.garbage import without_collection
 from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
 from proxy.runtime.legacy_backend import LegacyBackend

@@ -27,6 +27,7 @@ from proxy.comparison.conversation import Chunk
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Verdict, skipped
 from proxy.config.models import Config
+from proxy.database.database import Database
 from proxy.failure_log import report_unhandled
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.tracing import Tracing
@@ -35,7 +36,6 @@ from proxy.reports.events import Entry, SkippedEvent
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import DropReason, ReportWriter
 from proxy.runtime import parent_death
-from proxy.runtime.database import Database
 from proxy.runtime.garbage import without_collection
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.backends import ShadowBackends

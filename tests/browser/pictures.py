@@ -17,6 +17,7 @@ from demo.mongod import mongodb
 from demo.services import ROOT
 from proxy.config.field_types import ZERO
 from proxy.config.models import Route
+from proxy.database.database import Database
 from proxy.ops.app import create_ops
 from proxy.reports import counter_keys
 from proxy.reports.counters import CounterBatch, key
@@ -25,7 +26,6 @@ from proxy.rollout.model import Attribution, RouteState
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import Store
 from proxy.rollout.transitions import acknowledge, initial_state, promote, roll_back, start_rollout
-from proxy.runtime.database import Database
 from proxy.types import Backend
 from tests.browser.chromium import chromium
 from tests.browser.tab import DESKTOP, TOKEN, Tab

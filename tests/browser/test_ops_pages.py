@@ -15,12 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
 from proxy.config.loading import parse
+from proxy.database.database import Database
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.ops.app import create_ops
 from proxy.reports.triage import difference_id
 from proxy.rollout.mongo import MongoStore
-from proxy.runtime.database import Database
 from tests.browser.browsing import Browsing
 from tests.browser.chromium import find_chromium
 from tests.browser.tab import DESKTOP, TOKEN, ContextSettings, Tab

@@ -20,6 +20,7 @@ from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
+from proxy.database.database import Database
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
@@ -38,7 +39,6 @@ from proxy.rollout.controller import RolloutController
 from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.store import MemoryStore, Store
 from proxy.runtime.config_watcher import ConfigWatcher
-from proxy.runtime.database import Database
 from proxy.server.memory_budget import MemoryBudget
 from proxy.types import JSON, Backend
 from tests.support.exchanges import answered, exchange, properties

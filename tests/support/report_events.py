@@ -14,11 +14,11 @@ from proxy.comparison.exchanges import compare
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Operation
+from proxy.database.database import Database
 from proxy.gateway.request_record import RequestRecord
 from proxy.reports.events import ComparisonEvent
 from proxy.reports.models import Span
 from proxy.reports.storage import COUNTS, SAMPLES
-from proxy.runtime.database import Database
 from proxy.types import JSON
 from tests.support.exchanges import answered, operation, properties
 

@@ -16,10 +16,10 @@ from proxy.comparison.exchanges import compare
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Contract, Operation
+from proxy.database.database import Database
 from proxy.gateway.request_record import RequestRecord
 from proxy.reports.events import ComparisonEvent, ReplayEvent, SkippedEvent
 from proxy.reports.writer import ReportWriter
-from proxy.runtime.database import Database
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange
 

@@ -17,6 +17,7 @@ from starlette.routing import Route as Path
 
 from proxy.config.field_types import read_share
 from proxy.config.models import Route
+from proxy.database.database import DatabaseError
 from proxy.ops.access import Principal, principal_of
 from proxy.ops.pages.live import route_now
 from proxy.ops.pages.route_live import named, unknown_route
@@ -28,7 +29,6 @@ from proxy.rollout import actions
 from proxy.rollout.actions import Step
 from proxy.rollout.model import state_key
 from proxy.rollout.transitions import Refused
-from proxy.runtime.database import DatabaseError
 
 Form = Mapping[str, str]
 

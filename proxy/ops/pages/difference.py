@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route as Path
 
+from proxy.database.database import Conflict, Database, DatabaseError
 from proxy.ops.access import principal_of
 from proxy.ops.filters import Filters
 from proxy.ops.pages.report_access import Unavailability, read_reports
@@ -28,7 +29,6 @@ from proxy.reports.registry import DifferenceRegistry, UnknownDifference
 from proxy.reports.revisions import GoneSince, RevisionLine, gone_since, revision_lines
 from proxy.reports.storage import Storage
 from proxy.reports.triage import InvalidMark, Mark, State, TrackedDifference
-from proxy.runtime.database import Conflict, Database, DatabaseError
 
 LISTED: Final = 20
 """Number of samples on the page."""

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proxy.database.database import DatabaseError
 from proxy.ops.pages.report_access import Unavailability
 from proxy.ops.pages.route_live import named, unknown_route
 from proxy.ops.process_view import ProcessView
@@ -17,7 +18,6 @@ from proxy.ops.rendering import Endpoint, answer
 from proxy.ops.rollout_views import ChangeView
 from proxy.rollout.model import HistoryQuery
 from proxy.rollout.store import Store
-from proxy.runtime.database import DatabaseError
 
 LISTED: Final = 50
 """Entries of a page."""

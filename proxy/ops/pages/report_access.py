@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from proxy.database.database import Database, DatabaseError
 from proxy.reports.reader import ReportReader
-from proxy.runtime.database import Database, DatabaseError
 
 _Result = TypeVar("_Result")
 

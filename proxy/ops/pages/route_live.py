@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.config.models import Route
+from proxy.database.database import DatabaseError
 from proxy.ops.pages.board import period
 from proxy.ops.pages.live import PERIOD, route_now
 from proxy.ops.process_view import ProcessView
@@ -18,7 +19,6 @@ from proxy.ops.rollout_views import ChangeView
 from proxy.ops.route_now import RouteNow
 from proxy.ops.share_chart import ShareChart, share_chart
 from proxy.rollout.model import HistoryQuery, state_key
-from proxy.runtime.database import DatabaseError
 
 CHARTED: Final = 200
 """Maximum number of changes in the chart of a share."""

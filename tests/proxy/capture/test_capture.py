@@ -19,10 +19,10 @@ from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
 from proxy.config.models import Config
 from proxy.contract.model import Operation
+from proxy.database.database import Database
+from proxy.database.driver import DRIVERS
 from proxy.recordings import model
 from proxy.reports.events import ComparisonEvent, SkippedEvent
-from proxy.runtime.database import Database
-from proxy.runtime.database_driver import DRIVERS
 from tests.support.exchanges import answered, exchange, operation, properties
 from tests.support.mongodb_relay import Relay
 from tests.support.waiting import HANG_TIMEOUT

@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 from click.testing import CliRunner
 
 from proxy.cli.main import main
+from proxy.database.database import Database
 from proxy.reports.gate import Gate, evaluate
 from proxy.reports.models import RouteSummary
 from proxy.reports.registry import DifferenceRegistry
 from proxy.reports.triage import Observation, difference_id
-from proxy.runtime.database import Database
 from tests.support.stored_reports import DATABASE, NOTES, report
 
 

@@ -16,12 +16,12 @@ from demo.ports import free_port
 from proxy.config.loading import parse
 from proxy.config.problems import ConfigError
 from proxy.config.service_models import MongoSettings
+from proxy.database.database import Database
 from proxy.gateway.cookies import OPS_COOKIE
 from proxy.ops.app import create_ops
 from proxy.ops.attempts import FREE, LONGEST, MAX_CLIENTS, FailedAttempts, TooManyAttemptsError
 from proxy.ops.hosts import is_own_host
 from proxy.ops.revocations import COLLECTION, RevokedSessions
-from proxy.runtime.database import Database
 from tests.support.ops_server import ROUTING, stage
 
 TOKEN = "an-ops-token-of-some-length"

@@ -13,11 +13,11 @@ from pymongo import MongoClient
 from starlette.testclient import TestClient
 
 from demo.ports import free_port
+from proxy.database.database import Database
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.observability.request_metrics import RequestMetrics
 from proxy.ops.app import create_ops
-from proxy.runtime.database import Database
 from tests.support.ops_server import PATIENT, Stage, keep_a_day, stage
 from tests.support.page_text import text_of
 

@@ -14,12 +14,12 @@ from starlette.testclient import TestClient
 
 from demo.ports import free_port
 from proxy.config.service_models import ReportSettings
+from proxy.database.database import Database
 from proxy.ops.app import create_ops
 from proxy.ops.board.alerts import BackendsHealth, alerts
 from proxy.reports import triage
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
-from proxy.runtime.database import Database
 from tests.support.ops_server import DRIFTING, DRY_RUN, KEY, MATCHING, RENAMED, ROUTING, TYPED, stage
 from tests.support.page_text import text_of
 

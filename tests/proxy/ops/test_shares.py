@@ -14,13 +14,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from demo.ports import free_port
+from proxy.database.database import Database
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.app import create_ops
 from proxy.ops.fleet import Fleet
 from proxy.rollout.fleet import ProcessHealth
 from proxy.rollout.mongo import MongoStore
-from proxy.runtime.database import Database
 from tests.support.ops_server import Stage, roll_out, stage
 
 TOKEN = "s3cret-token"

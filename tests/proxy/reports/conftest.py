@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from proxy.database.database import Database
+from proxy.database.driver import DRIVERS
 from proxy.reports.reader import ReportReader
 from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.reports.writer import ReportWriter
-from proxy.runtime.database import Database
-from proxy.runtime.database_driver import DRIVERS
 from tests.support.report_events import SETTINGS
 
 

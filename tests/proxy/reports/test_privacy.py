@@ -24,9 +24,9 @@ from pymongo import AsyncMongoClient
 
 from proxy.capture.jobs import CaptureJob, CaptureJobs
 from proxy.cli.main import main
+from proxy.database.database import Database
 from proxy.reports.models import Span
 from proxy.reports.reader import ReportReader
-from proxy.runtime.database import Database
 from tests.support import leaky_apps
 from tests.support.command_line import served
 from tests.support.sockets import exchange, serving

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from proxy.database.database import Conflict, Database
+from proxy.database.driver import DRIVERS
 from proxy.observability.webhook import WebhookEvent
 from proxy.reports.models import Span
 from proxy.reports.registry import DIFFERENCES, DifferenceRegistry, UnknownDifference, count_states
@@ -16,8 +18,6 @@ from proxy.reports.revisions import Revisions
 from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.reports.triage import Mark, Observation
 from proxy.reports.writer import ReportWriter
-from proxy.runtime.database import Conflict, Database
-from proxy.runtime.database_driver import DRIVERS
 from tests.support.exchanges import answered
 from tests.support.report_events import DIVERGENCE, SETTINGS, compared, differing
 

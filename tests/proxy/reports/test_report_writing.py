@@ -10,11 +10,11 @@ import pytest
 from proxy.comparison.exchanges import compare
 from proxy.config.models import Config
 from proxy.config.service_models import ReportSettings as Settings
+from proxy.database.database import Database, Unavailable
 from proxy.reports.events import ComparisonEvent, ReplayEvent, SkippedEvent
 from proxy.reports.reader import ReportReader
 from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.reports.writer import ReportWriter
-from proxy.runtime.database import Database, Unavailable
 from proxy.types import JSON
 from tests.support.exchanges import answered
 from tests.support.mongodb_relay import Relay

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.comparison.exchanges import compare
 from proxy.config.models import Config
+from proxy.database.database import Database
 from proxy.reports.counters import CounterBatch, key
 from proxy.reports.events import ReplayEvent, SkippedEvent
 from proxy.reports.models import HOUR, MINUTE, Span
@@ -16,7 +17,6 @@ from proxy.reports.reader import ReportReader
 from proxy.reports.revisions import Revisions
 from proxy.reports.storage import Storage
 from proxy.reports.writer import ReportWriter
-from proxy.runtime.database import Database
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange
 from tests.support.report_events import (

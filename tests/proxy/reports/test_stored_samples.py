@@ -6,12 +6,12 @@ import json
 import time
 
 from proxy.comparison.exchanges import compare
+from proxy.database.database import Database
 from proxy.reports.events import ReplayEvent
 from proxy.reports.models import Span
 from proxy.reports.reader import ReportReader
 from proxy.reports.storage import SAMPLES, Storage
 from proxy.reports.writer import ReportWriter
-from proxy.runtime.database import Database
 from proxy.types import JSON
 from tests.support.exchanges import answered
 from tests.support.report_events import CONTRACT, PATIENT, compared, differing, recently

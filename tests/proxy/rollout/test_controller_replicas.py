@@ -12,12 +12,12 @@ import pytest
 from pymongo import MongoClient
 
 from proxy.config.field_types import FULL, ZERO
+from proxy.database.database import Database, Unavailable
 from proxy.gateway.bucketing import Limit
 from proxy.rollout.actions import ack, carry_out, promote, rollback
 from proxy.rollout.model import AuditEntry, HistoryQuery
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore
-from proxy.runtime.database import Database, Unavailable
 from proxy.types import BasisPoints
 from tests.support.mongodb_relay import Relay
 from tests.support.rollout_replica import (

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from proxy.config.loading import parse
+from proxy.database.database import Unavailable
 from proxy.gateway.bucketing import Limit
 from proxy.rollout import actions
 from proxy.rollout.analysis.route_stats import StatsRegistry
@@ -23,7 +24,6 @@ from proxy.rollout.controller import RolloutController
 from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import RouteState
-from proxy.runtime.database import Unavailable
 from proxy.types import BasisPoints
 from tests.support.command_line import served
 from tests.support.gateway_process import config, get, legacy

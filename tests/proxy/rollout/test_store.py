@@ -17,6 +17,8 @@ from demo.managed_process import ManagedProcess
 from demo.mongod import find_mongod
 from demo.ports import free_port
 from proxy.config.field_types import ZERO
+from proxy.database.database import Database, Unavailable
+from proxy.database.driver import DRIVERS, DriverName
 from proxy.rollout.analysis.analysis import Analysis, MetricResult
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
 from proxy.rollout.clock import Clock
@@ -26,8 +28,6 @@ from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Eviden
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import SNAPSHOT_LIFETIME, MemoryStore, Store
 from proxy.rollout.transitions import gate_failed, guard_failed
-from proxy.runtime.database import Database, Unavailable
-from proxy.runtime.database_driver import DRIVERS, DriverName
 from proxy.types import BasisPoints
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 from tests.support.rollout_states import FIRST, ROUTE, next_of

@@ -28,8 +28,7 @@ from pymongo.errors import (
 )
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from proxy.observability import metrics
-from proxy.runtime.database_driver import (
+from proxy.database.driver import (
     ChangeStream,
     Collection,
     DatabaseDriver,
@@ -38,6 +37,7 @@ from proxy.runtime.database_driver import (
     PyMongoDriver,
     name_from,
 )
+from proxy.observability import metrics
 
 if TYPE_CHECKING:
     from proxy.config.service_models import MongoSettings
@@ -239,7 +239,7 @@ def _open_driver(name: DriverName, url: str, options: Mapping[str, Any]) -> Data
     """Return a driver's client with PyMongo's options, which connects with its first operation."""
     if name == "pymongo":
         return PyMongoDriver(url, options)
-    from proxy.runtime.motor_driver import MotorDriver  # imports motor
+    from proxy.database.motor_driver import MotorDriver  # imports motor
 
     return MotorDriver(url, options)
 

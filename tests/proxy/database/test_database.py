@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from pymongo import InsertOne
 
 from proxy.config.service_models import MongoSettings
-from proxy.runtime.database import PING_TICKS, TICK, Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
-from proxy.runtime.database_driver import DRIVERS, DriverName, name_from
+from proxy.database.database import PING_TICKS, TICK, Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
+from proxy.database.driver import DRIVERS, DriverName, name_from
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -86,7 +86,7 @@ def test_pymongo_driver_imports_no_motor() -> None:
     code = (
         "import sys, proxy.runtime.process, proxy.cli.serve, proxy.shadow.worker, handlers.app\n"
         "from handlers.storage.store import Store\n"
-        "from proxy.runtime.database import Database\n"
+        "from proxy.database.database import Database\n"
         "async def run():\n"
         "    await Database('mongodb://127.0.0.1:1', 'x').close()\n"
         "    await Store('mongodb://127.0.0.1:1', 'x', driver='pymongo').close()\n"

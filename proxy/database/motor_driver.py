@@ -9,7 +9,7 @@ from typing import Any, cast
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCommandCursor
 from pymongo.topology_description import TopologyDescription
 
-from proxy.runtime.database_driver import ChangeStream, Collection, DatabaseDriver, Document
+from proxy.database.driver import ChangeStream, Collection, DatabaseDriver, Document
 
 
 class MotorDriver(DatabaseDriver):

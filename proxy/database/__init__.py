@@ -1,0 +1,1 @@
+"""The gateway's own MongoDB database and its drivers."""
