@@ -121,6 +121,37 @@ class ManagedProcess:
         process.wait()
 
 
+class ProcessServer:
+    """A server that is one child process. A subclass has `start`, which calls `_run` and waits until it answers."""
+
+    _stop_timeout = 10.0
+    _child: ManagedProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None while no process runs."""
+        return self._child.pid if self._child else None
+
+    def check(self) -> None:
+        """Raise ManagedProcessError if it was started and has ended."""
+        if self._child:
+            self._child.check()
+
+    def stop(self) -> None:
+        """Stop it with SIGTERM, and after a timeout with SIGKILL."""
+        if self._child:
+            self._child.stop(self._stop_timeout)
+            self._child = None
+
+    def _run(
+        self, name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
+    ) -> ManagedProcess:
+        """Run the program. Raises ManagedProcessError if it cannot be run."""
+        self._child = ManagedProcess(name, command, log=log, env=env)
+        self._child.start()
+        return self._child
+
+
 @contextlib.contextmanager
 def _deferred_signals() -> Iterator[None]:
     """Defer signals until the end of the block: an exception during a start would leave a process that nobody stops.

@@ -22,7 +22,7 @@ from typing import Any, Self
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from demo.managed_process import ManagedProcess, ManagedProcessError
+from demo.managed_process import ManagedProcess, ManagedProcessError, ProcessServer
 from demo.ports import free_port, is_free
 
 REPLICA_SET = "rs0"
@@ -63,7 +63,7 @@ def explain_absence(system: str = platform.system(), machine: str = platform.mac
     )
 
 
-class Mongod:
+class Mongod(ProcessServer):
     """A mongod on 127.0.0.1 with its data in `data`.
 
     Without `port`, it uses the port with which `data` was last used, or a free one. It is a context manager, blocking
@@ -74,16 +74,10 @@ class Mongod:
         self.data = data
         self.port = port or _last_port(data) or free_port()
         self._program = program
-        self._child: ManagedProcess | None = None
 
     @property
     def url(self) -> str:
         return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
-
-    @property
-    def pid(self) -> int | None:
-        """The process id; None while no process runs."""
-        return self._child.pid if self._child else None
 
     def start(self) -> None:
         """Start, and wait until writes are accepted. Raises MongodError if that takes too long."""
@@ -96,27 +90,15 @@ class Mongod:
         if _is_in_use(self.data):
             raise MongodError(f"{self.data} is in use by another mongod")
         command = [str(program), "--port", str(self.port), "--dbpath", str(self.data), *_FLAGS]
-        self._child = ManagedProcess("mongod", command, log=self.data / "mongod.log")
         try:
-            self._child.start()
-            self._await_primary(self._child, time.monotonic() + _READY_S)
+            child = self._run("mongod", command, self.data / "mongod.log")
+            self._await_primary(child, time.monotonic() + _READY_S)
         except BaseException as error:
             self.stop()
             if isinstance(error, ManagedProcessError):
                 raise MongodError(_complaint(self.data / "mongod.log") or str(error)) from error
             raise
         (self.data / "port").write_text(str(self.port))
-
-    def check(self) -> None:
-        """Raise ManagedProcessError if it was started and has ended."""
-        if self._child:
-            self._child.check()
-
-    def stop(self) -> None:
-        """Stop it with SIGTERM, which takes about half a second."""
-        if self._child:
-            self._child.stop()
-            self._child = None
 
     def _await_primary(self, child: ManagedProcess, deadline: float) -> None:
         with MongoClient[dict[str, Any]](self.url, serverSelectionTimeoutMS=200) as client:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from demo.managed_process import ManagedProcess
+from demo.managed_process import ProcessServer
 from demo.node import find_node, install, is_installed
 from demo.web import API_VARIABLE
 
@@ -45,16 +45,16 @@ class Service(Protocol):
     def stop(self) -> None: ...
 
 
-class _UvicornService:
+class _UvicornService(ProcessServer):
     """An app of the demo under uvicorn. `port` 0 is any free port; `url` is available after the start."""
 
     def __init__(
         self, name: str, app: Sequence[str], log: Path, port: int, env: Mapping[str, str], host: str = "127.0.0.1"
     ) -> None:
         self.port = port
-        self._host = host
-        command = [sys.executable, "-m", "uvicorn", *app, "--port", str(port), "--no-access-log"]
-        self._child = ManagedProcess(name, command, log=log, env={"PYTHONPATH": str(ROOT), **env})
+        self._host, self._name, self._log = host, name, log
+        self._command = [sys.executable, "-m", "uvicorn", *app, "--port", str(port), "--no-access-log"]
+        self._env = {"PYTHONPATH": str(ROOT), **env}
 
     @property
     def url(self) -> str:
@@ -62,15 +62,8 @@ class _UvicornService:
 
     def start(self) -> None:
         """Start, and wait until it answers. Raises ManagedProcessError."""
-        self._child.start()
-        self.port = int(self._child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
-
-    def check(self) -> None:
-        """Raise ManagedProcessError if it has ended."""
-        self._child.check()
-
-    def stop(self) -> None:
-        self._child.stop()
+        child = self._run(self._name, self._command, self._log, self._env)
+        self.port = int(child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
 
 
 class Upstreams(_UvicornService):
@@ -80,9 +73,10 @@ class Upstreams(_UvicornService):
         super().__init__("offline OpenAI and NHS", ["demo.upstreams:app"], log, port, {})
 
 
-class DemoLegacy:
+class DemoLegacy(ProcessServer):
     """The demo's legacy under Node, with the environment of a backend. `port` 0 is any free port.
 
+    Its process is a supervisor, which starts another worker when one ends.
     Missing packages are installed. NodeError is raised if that fails, or without Node.
     """
 
@@ -90,16 +84,10 @@ class DemoLegacy:
         self.port = port
         self._environment = environment
         self._log = log
-        self._child: ManagedProcess | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The process id of the supervisor, not of its worker."""
-        return self._child.pid if self._child else None
 
     def start(self) -> None:
         """Start, and wait until it listens. Raises ManagedProcessError or NodeError."""
@@ -107,19 +95,8 @@ class DemoLegacy:
         if not is_installed(LEGACY):
             install(LEGACY, self._log)
         env = {**self._environment, "PORT": str(self.port)}
-        self._child = ManagedProcess("the demo's legacy", [node, LEGACY / "server.js"], log=self._log, env=env)
-        self._child.start()
-        self.port = int(self._child.wait_for(r"listening on (\d+)", _READY_S)[1])
-
-    def check(self) -> None:
-        """Raise ManagedProcessError if its supervisor was started and has ended; a replaced worker does not count."""
-        if self._child:
-            self._child.check()
-
-    def stop(self) -> None:
-        if self._child:
-            self._child.stop()
-            self._child = None
+        child = self._run("the demo's legacy", [node, LEGACY / "server.js"], self._log, env)
+        self.port = int(child.wait_for(r"listening on (\d+)", _READY_S)[1])
 
 
 class Frontend(_UvicornService):
@@ -133,32 +110,28 @@ class Frontend(_UvicornService):
         super().__init__("the frontend", app, log, port, {API_VARIABLE: api}, host="localhost")
 
 
-class Gateway:
+class Gateway(ProcessServer):
     """`scribe-proxy serve` on given ports, with the backends' environment. It completes its requests when stopped."""
+
+    _stop_timeout = _GRACE_S + 5
 
     def __init__(
         self, config: Path, environment: Mapping[str, str], log: Path, *, host: str, port: int, ops_port: int
     ) -> None:
         self._ready_url = f"http://127.0.0.1:{ops_port}/readyz"
-        command = [sys.executable, "-c", "from proxy.cli.main import main; main()", "serve", "--config", str(config)]
-        command += ["--host", host, "--port", str(port), "--ops-port", str(ops_port), "--grace", str(_GRACE_S)]
-        env = {**environment, "PYTHONPATH": str(ROOT)}
-        self._child = ManagedProcess("the gateway", command, log=log, env=env)
+        self._log = log
+        self._command = [sys.executable, "-c", "from proxy.cli.main import main; main()", "serve"]
+        self._command += ["--config", str(config), "--host", host, "--port", str(port), "--ops-port", str(ops_port)]
+        self._command += ["--grace", str(_GRACE_S)]
+        self._env = {**environment, "PYTHONPATH": str(ROOT)}
 
     def start(self) -> None:
         """Start, and wait until it reports that it is ready. Raises ManagedProcessError."""
-        self._child.start()
+        child = self._run("the gateway", self._command, self._log, self._env)
         deadline = time.monotonic() + _READY_S
         while not _answers(self._ready_url):
-            self._child.check(deadline)
+            child.check(deadline)
             time.sleep(0.05)
-
-    def check(self) -> None:
-        """Raise ManagedProcessError if it has ended."""
-        self._child.check()
-
-    def stop(self) -> None:
-        self._child.stop(_GRACE_S + 5)
 
 
 def _answers(url: str) -> bool:

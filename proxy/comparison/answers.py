@@ -69,8 +69,8 @@ class DecodedAnswer:
     @property
     def time(self) -> float | None:
         """Return the time of the answer in seconds by its `Date` header, otherwise of the exchange, if known."""
-        moment = http_date(self.headers.get("date", ""))
-        return self.started if moment is None else moment.timestamp()
+        date = http_date(self.headers.get("date", ""))
+        return self.started if date is None else date / 1000
 
     @property
     def _role_clock(self) -> float | None:

@@ -275,7 +275,7 @@ def _clock(exchange: Exchange) -> int | None:
     for name, value in exchange.headers:
         if name == b"date":
             date = http_date(value.decode("latin-1"))
-            return int(date.timestamp() * 1000) + 500 if date is not None else None
+            return None if date is None else date + 500
     return None
 
 

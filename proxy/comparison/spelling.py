@@ -63,7 +63,10 @@ def is_same_number(legacy: JSON, native: JSON) -> bool:
 
 @lru_cache(maxsize=1024)
 def moment_of(text: str) -> datetime | None:
-    """Return the time that a text represents in any usual notation, in UTC without a zone; None for other texts."""
+    """Return the time, in UTC, that a text represents in any usual notation; None for other texts.
+
+    A time without a zone is in UTC.
+    """
     try:
         parsed = _parse(text)
         return None if parsed is None else parsed.replace(tzinfo=parsed.tzinfo or UTC).astimezone(UTC)
@@ -71,13 +74,16 @@ def moment_of(text: str) -> datetime | None:
         return None
 
 
-def http_date(text: str) -> datetime | None:
-    """Return the time of an HTTP date, in UTC without a zone (RFC 9110 §5.6.7); None for other texts."""
+def http_date(text: str) -> int | None:
+    """Return the time of an HTTP date (RFC 9110 §5.6.7) in ms since the epoch; None for other texts.
+
+    A time without a zone is in UTC.
+    """
     try:
         parsed = parsedate_to_datetime(text)
     except (ValueError, OverflowError, TypeError):
         return None
-    return parsed.replace(tzinfo=parsed.tzinfo or UTC)
+    return int(parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp() * 1000)
 
 
 def _parse(text: str) -> datetime | None:

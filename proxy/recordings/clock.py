@@ -37,12 +37,6 @@ def names_since(clock: RecordedClock | None) -> Correspondence:
     return Correspondence(native_at=now) if clock is None else Correspondence(clock.at, now, fresh=clock.tolerance)
 
 
-def date_header_time(value: str) -> int | None:
-    """Return the time of a `Date` header in ms; None if it is malformed."""
-    moment = http_date(value)
-    return None if moment is None else int(moment.timestamp() * 1000)
-
-
 def scenario_clock(steps: JSON, store: JSON, before: JSON) -> RecordedClock | None:
     """Return the time of a scenario from its JSON; None if nothing shows it."""
     listed = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
@@ -77,7 +71,7 @@ def _date_of(step: Mapping[str, JSON]) -> int | None:
     response = step.get("response")
     headers = response.get("headers") if isinstance(response, dict) else None
     value = headers.get("date") if isinstance(headers, dict) else None
-    return date_header_time(value) if isinstance(value, str) else None
+    return http_date(value) if isinstance(value, str) else None
 
 
 def _method(step: Mapping[str, JSON]) -> JSON:

@@ -17,9 +17,10 @@ from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.correspondence import STORED, Correspondence
 from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
+from proxy.comparison.spelling import http_date
 from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.contract.divergences import Divergence, Occurrence
-from proxy.recordings.clock import date_header_time, names_since
+from proxy.recordings.clock import names_since
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 from proxy.recordings.comparing import compare_answers, compare_frames
 from proxy.recordings.model import (
@@ -157,7 +158,7 @@ class Player:
         actual = await self._client.send(request)
         took = _now() - began
         names.answer_time = max(names.answer_time, took)
-        names.native_at = date_header_time(actual.headers.get("date", "")) or _now()
+        names.native_at = http_date(actual.headers.get("date", "")) or _now()
         names.fresh += took  # what an earlier step made stays fresh
         if "reset" in (expected.outcome, actual.outcome):
             await self._client.await_restart()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from proxy.comparison.spelling import http_date, is_same_value
 
-MOMENT = datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)
+MOMENT_MS = 784_111_777_000
 
 
 @pytest.mark.parametrize(
@@ -22,7 +20,7 @@ MOMENT = datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)
     ],
 )
 def test_http_date_is_in_utc_without_a_zone(text: str) -> None:
-    assert http_date(text) == MOMENT
+    assert http_date(text) == MOMENT_MS
 
 
 @pytest.mark.parametrize("text", ["", "0", "yesterday", "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 99999 08:49 GMT"])
