@@ -203,8 +203,8 @@ def _guards(members: Sequence[RouteNow]) -> Iterator[Text]:
     by_text: dict[tuple[str, str], list[str]] = {}
     for one in members:
         if one.guard is not None:
-            outcome = {"pass": "passes", "fail": "fails:", "unknown": "has too little evidence"}[one.guard.outcome]
-            by_text.setdefault((f"{outcome} {one.guard.reason}".rstrip(), one.guard.outcome), []).append(one.name)
+            text = ": ".join(filter(None, (one.guard.summary, one.guard.reason)))
+            by_text.setdefault((text, one.guard.outcome), []).append(one.name)
     for (text, outcome), names in by_text.items():
         of = f" of {', '.join(names)}" if len(names) < len(members) else ""
         yield Text(f"guard{of} {text}", style=_COLOURS[outcome])

@@ -74,13 +74,30 @@ class Analysis:
         return next((worst for worst in SEVEREST if worst in outcomes), "unknown")
 
     @property
+    def summary(self) -> str:
+        """The outcome in words that follow "guard"; suspended: a dependency of native fails, so nothing is decided."""
+        if self.outcome == "unknown" and self._suspending:
+            return "is suspended"
+        return _SUMMARIES[self.outcome]
+
+    @property
     def reason(self) -> str:
-        """Descriptions of the failing triggers; empty if none fails."""
-        return "; ".join(finding.description for finding in self.findings if finding.outcome == "fail")
+        """Descriptions of the failing triggers, or else of the one that suspends the guard; empty without any."""
+        failing = [finding for finding in self.findings if finding.outcome == "fail"]
+        return "; ".join(finding.description for finding in failing or self._suspending)
+
+    @property
+    def _suspending(self) -> list[MetricResult]:
+        return [one for one in self.findings if one.trigger == "dependencies" and one.outcome == "unknown"]
 
 
 SEVEREST: Final[tuple[Outcome, ...]] = ("fail", "unknown", "pass")
 """Outcomes, the worst first."""
+_SUMMARIES: Final[dict[Outcome, str]] = {
+    "pass": "passes",
+    "fail": "fails",
+    "unknown": "has too little evidence",
+}
 
 
 def analyse(guard: Guard, window: WindowBucket, baseline: RequestStats | None, *, healthy: bool) -> Analysis:

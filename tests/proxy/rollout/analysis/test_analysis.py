@@ -226,3 +226,23 @@ def test_dependency_failures_delay_the_verdict_up_to_a_limit(
     found = outcomes(native, tally(500))
     assert {trigger: outcome for trigger, outcome in found.items() if trigger == "dependencies"} == expected
     assert "fail" not in {outcome for trigger, outcome in found.items() if trigger != "dependencies"}
+
+
+@pytest.mark.parametrize(
+    ("native", "summary", "reason"),
+    [
+        (RequestStats(500), "passes", ""),
+        (RequestStats(10), "has too little evidence", ""),
+        (
+            RequestStats(500, dependency_failures=200),
+            "is suspended",
+            "failures of dependencies 28.57% of 700 (limit 50%)",
+        ),
+        (RequestStats(10, dependency_failures=400), "fails", "failures of dependencies 97.56% of 410 (limit 50%)"),
+    ],
+)
+def test_summary_names_the_dependency_that_suspends(native: RequestStats, summary: str, reason: str) -> None:
+    native.latencies[bucket(0.01)] = native.requests
+    legacy = tally(500, 0, 0, 0.01)
+    found = analyse(GUARD, WindowBucket(legacy, native), None, healthy=True)
+    assert (found.summary, found.reason) == (summary, reason)
