@@ -28,6 +28,8 @@ _Container = list[Any] | dict[str, Any]
 
 LONG: Final = 256
 """Minimum characters of a literal that is removed. The rest of the text has at most `LONG * MAX_VALUES`."""
+_LONG_BLANK: Final = 32
+"""Minimum characters of white space that is removed. It may stand on both sides of every token."""
 
 _TOKEN_COST: Final = 64
 """Work per token, in characters, in addition to its own characters."""
@@ -38,9 +40,15 @@ _ERROR_CONTEXT: Final = 12
 
 _NUMERIC: Final = "-+.0123456789eE"
 _BLANK: Final = " \t\n\r"
+_WORD: Final = "A-Za-z0-9+.-"
 _STRING = re.compile(r'[^"\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*+', re.DOTALL)
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*+')
-_LONG_RUN = re.compile(rf"(?<![{_BLANK}])[{_BLANK}]{{{LONG},}}+|(?<![{_NUMERIC}])[{_NUMERIC}]{{{LONG},}}+")
+_TOKENS = re.compile(
+    rf"(?:[,:[\]{{}}]++|[{_BLANK}]{{1,{_LONG_BLANK - 1}}}+(?=[^{_BLANK}]|\Z)"
+    rf"|[{_WORD}]{{1,{LONG - 1}}}+(?=[{_BLANK}]{{0,{_LONG_BLANK - 1}}}+[,:[\]{{}}]))*+"
+)
+"""Tokens outside strings, each number and literal before a comma, colon or bracket, as in all JSON but its last one."""
+_SHORT_WORD = re.compile(rf"[{_WORD}]{{0,{LONG}}}+")
 _SPACES = re.compile(rf"[{_BLANK}]*+")
 _NUMERALS = re.compile(rf"[{_NUMERIC}]*+")
 _DIGITS = re.compile("[0-9]*+")
@@ -135,7 +143,7 @@ class _Outline:
         self._source = source
         self._slice = slice_size
         self._limit = limit
-        self._commas = self._strings = self._surrogates = 0
+        self._values = self._open = self._colons = self._strings = self._surrogates = 0
         self._parts: list[str] = []
         self._size = 0
         self._shifts: list[tuple[int, int]] = []
@@ -149,8 +157,8 @@ class _Outline:
         at, end = 0, len(self._source)
         while at < end:
             quote = self._source.find('"', at)
-            await self._add_outside(at, quote if quote >= 0 else end)
-            if quote < 0:
+            stop = quote if quote >= 0 else end
+            if await self._add_outside(at, stop) > stop or quote < 0:
                 break
             at = await self._add_string(quote + 1)
         self.text = "".join(self._parts)
@@ -172,10 +180,10 @@ class _Outline:
         self._shifts.append((self._size, position - self._size))
 
     def _fail(self, position: int) -> int:
-        """Add invalid text, which makes the parser fail here, and return the end."""
+        """Add invalid text, which makes the parser fail here, and return a position beyond the end."""
         self._skip_to(position)
         self._add(self._source[position : position + _ERROR_CONTEXT])
-        return len(self._source)
+        return len(self._source) + 1
 
     async def _spend(self, work: int) -> None:
         """Account for work on a slice, and let the event loop run after each slice."""
@@ -198,35 +206,59 @@ class _Outline:
 
     # -- outside strings
 
-    async def _add_outside(self, at: int, end: int) -> None:
+    async def _add_outside(self, at: int, end: int) -> int:
+        """Add the tokens up to `end`; return `end`, or a later position if the text is invalid before it."""
+        after_value = False
         while at < end:
-            stop = min(at + self._slice, end)
-            run = _LONG_RUN.search(self._source, at, stop) if stop - at >= LONG else None
-            if run is not None:
-                self._count(self._source[at : run.start()])
-                at = await self._add_run(run.start(), end)
+            match = _TOKENS.match(self._source, at, min(at + self._slice, end))
+            reached = match.end() if match is not None else at
+            if reached == at:
+                at, after_value = await self._add_run(at, end, after_value)
                 continue
-            piece = self._source[at:stop]
-            if stop < end:  # a run that begins here may be long
-                piece = piece.rstrip(_BLANK) if piece[-1] in _BLANK else piece.rstrip(_NUMERIC)
-            self._count(piece)
-            at += len(piece)
+            piece = self._source[at:reached]
+            if not self._add_tokens(piece):
+                return len(self._source) + 1
+            after_value = after_value and piece.isspace()
+            at = reached
             await self._spend(len(piece))
+        return at
 
-    def _count(self, piece: str) -> None:
-        self._commas += piece.count(",") + piece.count("[") + piece.count("{")
-        if self._commas >= self._limit:
-            raise StructureError("too many values")
+    def _add_tokens(self, piece: str) -> bool:
+        """Add a piece and count its tokens. Return False if no JSON begins with the text up to its end."""
+        count = piece.count
+        opened, commas = count("[") + count("{"), count(",")
         self._add(piece)
+        self._values += opened + commas
+        self._open += opened - count("]") - count("}")
+        self._colons += count(":")
+        if self._open < 0 or self._colons > self._values:
+            return False
+        if self._values >= self._limit:
+            raise StructureError("too many values")
+        return True
 
-    async def _add_run(self, at: int, end: int) -> int:
+    async def _add_run(self, at: int, end: int, after_value: bool) -> tuple[int, bool]:
+        """Add a run of white space, or a number or literal that no token follows immediately.
+
+        Return the position after it, and whether the last token is a value, which another one cannot follow.
+        """
         if self._source[at] in _BLANK:
             after = await self._end_of(_SPACES, at, end)
             self._add(" ")
-        else:
-            after = await self._add_number(at, await self._end_of(_NUMERALS, at, end))
-        self._skip_to(after)
-        return after
+            self._skip_to(after)
+            return after, after_value
+        match = _SHORT_WORD.match(self._source, at, end)
+        after = match.end() if match is not None else at
+        if after_value or after == at:
+            return self._fail(at), True
+        if after < at + LONG:
+            self._add(self._source[at:after])
+            await self._spend(after - at)
+            return after, True
+        after = await self._add_number(at, await self._end_of(_NUMERALS, at, end))
+        if after <= end:
+            self._skip_to(after)
+        return after, True
 
     async def _add_number(self, at: int, end: int) -> int:
         """Add a number of the same value, and return the end of its run."""

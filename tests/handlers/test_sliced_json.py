@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from handlers.json_structure import StructureError
+from handlers.json_structure import SLICE, StructureError
 from handlers.legacy.javascript import JSONSyntaxError, parse, stringify
-from handlers.sliced_json import parse_in_slices, write_in_slices
+from handlers.sliced_json import LONG, parse_in_slices, write_in_slices
 from tests.support.tracing import untraced
 
 SMALL = 300
@@ -90,6 +90,67 @@ async def test_error_position_is_that_in_the_whole(text: str, damage: str, where
     except StructureError:  # more surrogates than are read in slices
         reject()
     assert actual == expected
+
+
+repeated = st.builds(
+    lambda before, piece, times, after: before + piece * times + after,
+    st.sampled_from(("", "[", "[1,", '{"a":', '["b"', "[-", "\n")),
+    st.sampled_from(
+        (
+            *"x10-+.e:]}\0é\ufeff ",
+            "1 ",
+            "x ",
+            "]1",
+            ":1",
+            "1:",
+            "{}",
+            "[]",
+            "tru",
+            "true ",
+            "null\n",
+            "NaN",
+            "-Infinity",
+        )
+    ),
+    st.sampled_from((1, 2, 31, 33, 255, 257, 400)),
+    st.sampled_from(("", "]", ",1]", "}", '"c"', " 2", "é")),
+)
+
+
+@given(text=repeated)
+async def test_repeated_tokens_have_the_outcome_of_the_whole(text: str) -> None:
+    assert await _outcome(text, slice_size=SMALL // 10) == _outcome_at_once(text)
+
+
+async def _outcome(text: str, slice_size: int) -> object:
+    try:
+        return repr(await parse_in_slices(text, json.loads, slice_size=slice_size))
+    except json.JSONDecodeError as error:
+        return error.msg, error.pos
+
+
+def _outcome_at_once(text: str) -> object:
+    try:
+        return repr(json.loads(text, parse_int=_as_number))
+    except json.JSONDecodeError as error:
+        return error.msg, error.pos
+
+
+def _as_number(digits: str) -> float:
+    return int(digits) if len(digits) < LONG else float(digits)
+
+
+@pytest.mark.parametrize("piece", ["\0", "x", "é", "1 ", "x ", "]", ":1", "1:", "]1", "true ", "[]]"])
+async def test_parser_gets_no_text_after_a_fault(piece: str) -> None:
+    lengths = list[int]()
+
+    def parse_counted(text: str) -> object:
+        lengths.append(len(text))
+        return json.loads(text)
+
+    with pytest.raises(json.JSONDecodeError):
+        await parse_in_slices(piece * 1_000_000, parse_counted)
+    assert lengths[0] <= SLICE
 
 
 @pytest.mark.parametrize(
