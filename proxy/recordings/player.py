@@ -71,9 +71,11 @@ class Player:
         settings: PlayerSettings | None = None,
         documents: StoredDocuments | None = None,
         calls: OutsideCalls | None = None,
+        client: ServiceClient | None = None,
     ) -> None:
         self._settings = settings or PlayerSettings()
-        self._client = ServiceClient(base_url, self._settings.hang_after, self._settings.restart_timeout)
+        timeouts = self._settings.hang_after, self._settings.restart_timeout
+        self._client = client or ServiceClient(base_url, *timeouts)
         self._documents = documents
         self._calls = calls
         self._endpoints = Endpoints()

@@ -26,15 +26,19 @@ from tests.support.patient_timings import PATIENT
 
 @contextlib.asynccontextmanager
 async def sides(
-    mongodb_url: str, log: Path, prefix: str = "differential"
+    mongodb_url: str, log: Path, prefix: str = "differential", relay_url: str | None = None
 ) -> AsyncIterator[tuple[FuzzBackend, FuzzBackend]]:
-    """Start the demo legacy and the native app; native retains the legacy's behaviour wherever a setting allows it."""
+    """Start the demo legacy and the native app; native retains the legacy's behaviour wherever a setting allows it.
+
+    Both reach MongoDB by `relay_url` if it is given.
+    """
+    database_url = relay_url or mongodb_url
     names = [f"{prefix}_legacy", f"{prefix}_native"]
     async with contextlib.AsyncExitStack() as stack:
         await _drop(mongodb_url, names)
         stack.push_async_callback(_drop, mongodb_url, names)
         outside = [await stack.enter_async_context(serving(OddServices(create_upstreams()))) for _ in names]
-        environments = [backend_environment(mongodb_url, url, name) for url, name in zip(outside, names, strict=True)]
+        environments = [backend_environment(database_url, url, name) for url, name in zip(outside, names, strict=True)]
         stand_in = DemoLegacy(environments[0], log)
         stack.callback(stand_in.stop)
         await asyncio.to_thread(stand_in.start)
