@@ -11,7 +11,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
 
 from proxy.config.key_sources import KeySource, read_key_source
 from proxy.config.section import HashableDict
@@ -29,7 +29,7 @@ _FORM: Final = "must be a value, a list of values, or {file: NAME}"
 class TargetValues:
     """The values of one target; `file` is the file that lists them, empty for routing.yaml itself."""
 
-    values: frozenset[str]
+    values: Annotated[frozenset[str], PlainSerializer(sorted)]  # in one order in all processes, as digests need it
     file: str = ""
 
     @cached_property

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -209,3 +212,40 @@ def test_changed_settings_are_those_of_groups_and_routes() -> None:
     assert changed_settings(before, after) == ("notes", "new", "gone")
     assert changed_settings(before, dict(before)) == ()
     assert changed_settings({}, after) == ()  # of the first file, or one of a release without digests
+
+
+DIGESTS = """
+from proxy.config.loading import parse
+from proxy.rollout.groups import setting_digests
+route = "{name: a, match: GET /a, native: {include: {'header:x-a': [a, b, c, d, e, f, g, h]}}}"
+print(setting_digests(parse(f"legacy: {{url: http://x}}\\nnative: a:b\\nroutes: [{route}]", {}).routes))
+"""
+
+
+def test_settings_have_one_digest_in_all_processes() -> None:
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", DIGESTS],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        for seed in ("1", "2")
+    ]
+    assert len({run.stdout for run in runs}) == 1
+
+
+def test_every_setting_of_a_route_changes_its_digest() -> None:
+    window = "window: {zone: UTC, days: mon, hours: 09:00-17:00, never_on: 2026-12-25}"
+    rollout = f"rollout: {{stages: [1%, {{share: 10%, bake_time: 1h}}], {window}}}"
+    others = {
+        "native: {include: {header:a: [b, c]}}": "native: {include: {header:a: [b, d]}}",
+        rollout: rollout.replace("12-25", "12-26"),
+        f"{rollout} ": rollout.replace("1h", "2h"),
+        "timeouts: {idle: 3s}": "timeouts: {idle: 4s}",
+        GUARD: GUARD.replace("12s", "13s"),
+    }
+    for settings, changed in others.items():
+        before, after = (setting_digests(config(f"{OTHER}, {each}").routes) for each in (settings, changed))
+        assert before != after, settings
