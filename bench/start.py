@@ -1,4 +1,7 @@
-"""`python -m bench.start`: measure processor and wall-clock time of commands, and of `serve` until it is ready."""
+"""`python -m bench.start`: measure processor and wall-clock time of commands, and of `serve` until it is ready.
+
+Modules are compiled, as in an installed package: PYTHONDONTWRITEBYTECODE is dropped, and the first round not counted.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class Duration:
 def run_command(arguments: list[str]) -> Duration:
     """Run a program to its end, whatever its exit code."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(arguments, cwd=ROOT, capture_output=True, check=False)
+    subprocess.run(arguments, cwd=ROOT, env=_environment(), capture_output=True, check=False)
     clock, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return Duration(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, clock)
 
@@ -52,7 +55,7 @@ def serve_until_ready(contenders: ServerGroup, upstream: int) -> Duration:
     ops = free_port()
     file = contenders.place / f"start-{ops}.yaml"
     file.write_text(routing(upstream, routes=30, native="handlers.app:app", share="10%"))
-    env = {**os.environ, "JWT_SECRET_KEY": "bench-secret"}
+    env = _environment() | {"JWT_SECRET_KEY": "bench-secret"}
     command: list[str | Path] = [PROGRAM, "serve", "--config", file, "--port", str(free_port()), "--ops-port", str(ops)]
     began = time.monotonic()
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -66,6 +69,10 @@ def serve_until_ready(contenders: ServerGroup, upstream: int) -> Duration:
             process.terminate()
 
 
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def _is_ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
@@ -75,7 +82,7 @@ def _is_ready(port: int) -> bool:
 
 
 def measure(rounds: int = ROUNDS) -> Mapping[str, Duration]:
-    """Return the median of each command over alternated rounds."""
+    """Return the median of each command over alternated rounds, of which the first is not counted."""
     with server_group() as contenders:
         upstream = contenders.upstream()
         measures: dict[str, Callable[[], Duration]] = {
@@ -84,12 +91,12 @@ def measure(rounds: int = ROUNDS) -> Mapping[str, Duration]:
             "serve, until ready": partial(serve_until_ready, contenders, upstream),
         }
         measured: dict[str, list[Duration]] = {name: [] for name in measures}
-        for _ in range(rounds):
+        for _ in range(1 + rounds):
             for name, each in measures.items():
                 measured[name].append(each())
     return {
-        name: Duration(median(each.cpu for each in durations), median(each.clock for each in durations))
-        for name, durations in measured.items()
+        name: Duration(median(each.cpu for each in counted), median(each.clock for each in counted))
+        for name, (_, *counted) in measured.items()
     }
 
 

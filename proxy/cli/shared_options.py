@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +39,8 @@ def _current_user() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
+    import socket  # only for a person who is not named
+
     return f"{user}@{socket.gethostname()}"
 
 

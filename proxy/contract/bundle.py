@@ -124,7 +124,7 @@ def _contradictions(path: Path, root: yaml_nodes.Node | None, entries: tuple[Div
     reported_by: dict[tuple[str, str], Divergence] = {}
     for index, divergence in enumerate(entries):
         for case in divergence.when:
-            key = ((case.operation or divergence.operation).lower(), repr(case.model_copy(update={"operation": None})))
+            key = ((case.operation or divergence.operation).lower(), case.model_dump_json(exclude={"operation"}))
             other = reported_by.setdefault(key, divergence)
             if other is not divergence:
                 message = f"has the same case as {other.id}: a difference could not be attributed"
@@ -134,8 +134,8 @@ def _contradictions(path: Path, root: yaml_nodes.Node | None, entries: tuple[Div
 def _unknown(
     path: Path, root: yaml_nodes.Node | None, entries: tuple[Divergence, ...], contract: Contract
 ) -> Iterator[Fault]:
-    known = [operation.name for operation in contract.operations]
-    known += [f"HEAD {operation.template}" for operation in contract.operations if operation.method == "GET"]
+    known = dict.fromkeys(operation.name for operation in contract.operations)
+    known |= {f"HEAD {operation.template}": None for operation in contract.operations if operation.method == "GET"}
     for index, divergence in enumerate(entries):
         operations_named: list[tuple[tuple[int | str, ...], str]] = [((index, "operation"), divergence.operation)]
         operations_named += [
@@ -145,6 +145,7 @@ def _unknown(
             if (
                 operation
                 and not operation.startswith(_SIDE_EFFECTS)
+                and operation not in known
                 and not any(covers(operation, name) for name in known)
             ):
                 message = f"{operation} is not an operation of the contract{did_you_mean(operation, known)}"

@@ -37,6 +37,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from proxy.config import yaml_nodes
 from proxy.config.problems import ConfigError
+from proxy.config.section import HashableDict
 from proxy.contract.payloads import parse_json
 from proxy.contract.yaml_values import value_of
 from proxy.types import JSON, DifferenceKind
@@ -76,6 +77,7 @@ def _expression(pattern: JSON) -> str | None:
 
 
 Pattern = Annotated[Any, AfterValidator(_compile)]
+HeaderPatterns = dict[str, Pattern]
 
 
 class AnswerPattern(_Model):
@@ -83,7 +85,7 @@ class AnswerPattern(_Model):
 
     outcome: Literal["response", "hang", "reset"] | None = None
     status: int | None = None
-    headers: dict[str, Pattern] = {}
+    headers: HeaderPatterns = HashableDict()
     body: Pattern = "*"
 
     def accepts(self, answer: DecodedAnswer) -> bool:
@@ -96,7 +98,7 @@ class AnswerPattern(_Model):
 class RequestPattern(_Model):
     """Conditions on a request."""
 
-    headers: dict[str, Pattern] = {}
+    headers: HeaderPatterns = HashableDict()
     body: Pattern = "*"
 
     def accepts(self, request: RecordedRequest) -> bool:
@@ -108,12 +110,12 @@ class Case(_Model):
     """One way to recognise a divergence."""
 
     operation: str | None = None
-    scenario: list[str] = []
+    scenario: tuple[str, ...] = ()
     request: RequestPattern = RequestPattern.model_construct()
     legacy: AnswerPattern = AnswerPattern.model_construct()
     native: AnswerPattern = AnswerPattern.model_construct()
-    paths: list[str] = ["*"]
-    kinds: list[DifferenceKind] = []
+    paths: tuple[str, ...] = ("*",)
+    kinds: tuple[DifferenceKind, ...] = ()
     value: Pattern = "*"
 
     @field_validator("scenario", "paths", "kinds", mode="before")
@@ -150,7 +152,7 @@ class Divergence(_Model):
     native: str
     reason: str
     since: str | date
-    when: list[Case] = Field(min_length=1)
+    when: tuple[Case, ...] = Field(min_length=1)
 
     @field_validator("when", mode="before")
     @classmethod

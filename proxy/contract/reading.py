@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from proxy.contract.faults import ContractError, Fault
 from proxy.contract.model import OTHERWISE, Contract, DeclaredAnswer, DeclaredHeader, Operation
@@ -14,6 +14,7 @@ from proxy.contract.tree import Tree, read_tree
 from proxy.gateway.patterns import Parameter, Pattern, PatternError
 from proxy.wording import did_you_mean
 
+_Read = TypeVar("_Read")
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "document": frozenset(
@@ -56,7 +57,8 @@ class _ContractReader:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
-        self._faultless: set[int] = set()  # ids of valid schemas; the tree keeps these objects alive
+        self._answers_read: dict[int, DeclaredAnswer] = {}  # by the id of the tree's value, which the tree keeps alive
+        self._schemas_read: dict[int, Schema] = {}
 
     def contract(self, root: Tree) -> Contract | None:
         if not self._mapping(root, "document"):
@@ -166,7 +168,7 @@ class _ContractReader:
             self._fault(responses or tree, "has no `responses`", name)
             return {}
         return {
-            status: self._answer(answer, f"{name} {status}")
+            status: self._once(answer, f"{name} {status}", self._answer, self._answers_read)
             for status, answer in responses.entries()
             if not status.startswith("x-") and self._status(status, answer, name)
         }
@@ -206,12 +208,21 @@ class _ContractReader:
         return collected
 
     def _schema(self, tree: Tree, name: str) -> Schema:
-        """Return a schema. One that is referred to several times is checked once, unless it has faults."""
-        if id(tree.value) not in self._faultless:
-            faults = tuple(schema_faults(tree, name))
-            self.faults += faults
-            self._faultless |= set() if faults else {id(tree.value)}
+        return self._once(tree, name, self._checked_schema, self._schemas_read)
+
+    def _checked_schema(self, tree: Tree, name: str) -> Schema:
+        self.faults += schema_faults(tree, name)
         return Schema(tree.value)
+
+    def _once(self, tree: Tree, name: str, read: Callable[[Tree, str], _Read], known: dict[int, _Read]) -> _Read:
+        """Return what is read of a tree. One that is referred to several times is read once, unless it has faults."""
+        result = known.get(id(tree.value))
+        if result is None:
+            number = len(self.faults)
+            result = read(tree, name)
+            if len(self.faults) == number:
+                known[id(tree.value)] = result
+        return result
 
     def _mapping(self, tree: Tree, kind: str, name: str = "") -> bool:
         if not isinstance(tree.value, dict):

@@ -84,6 +84,7 @@ class _Reader:
         self.faults: list[Fault] = []
         self._roots: dict[Path, yaml_nodes.Node] = {}
         self._resolved: dict[Path, Path] = {}
+        self._targets: dict[tuple[Path, str], _Target] = {}
         self._expanded: dict[int, Tree] = {}
 
     def root(self, path: Path) -> yaml_nodes.Node:
@@ -160,6 +161,12 @@ class _Reader:
         if not reference:
             self._fault(source, "$ref must be text")
             return None
+        target = self._targets.get((source.file, reference)) or self._resolve(source, reference)
+        if target is not None:
+            self._targets[source.file, reference] = target
+        return target
+
+    def _resolve(self, source: _Target, reference: str) -> _Target | None:
         url = urlsplit(reference)
         if url.scheme or url.netloc or url.query:
             self._fault(source, f"{reference}: only files beside this one can be referred to")

@@ -171,7 +171,7 @@ def test_contract_redacts_texts_and_finds_violations() -> None:
 
 def test_divergence_declares_a_difference() -> None:
     entry = Divergence(
-        id="b", operation="WS /stream", legacy="a", native="b", reason="r", since="1", when=[Case(paths=["frames.*"])]
+        id="b", operation="WS /stream", legacy="a", native="b", reason="r", since="1", when=(Case(paths=("frames.*",)),)
     )
     assert verdict({"type": "a"}, {"type": "b"}, entry).name == "declared"
     assert verdict({"type": "a"}, {"type": "b"}).name == "mismatch"

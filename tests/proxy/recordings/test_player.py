@@ -92,10 +92,10 @@ async def test_divergence_explains_its_own_differences_only(client: Database, mo
     extra = Divergence(
         id="drafts",
         operation="STORE notes",
-        when=[Case(), Case.model_validate({"operation": "GET /notes/{id}", "paths": "body.draft"})],
+        when=(Case(), Case.model_validate({"operation": "GET /notes/{id}", "paths": "body.draft"})),
         **text,
     )
-    unused = Divergence(id="unused", operation="GET /", when=[Case()], **text)
+    unused = Divergence(id="unused", operation="GET /", when=(Case(),), **text)
     terms = replace(QUICK, divergences=(extra, unused))
     report = await play_notebook(client, mongodb_url, "extra field", terms)
     assert report.differing == ()

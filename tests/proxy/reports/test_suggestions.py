@@ -109,7 +109,7 @@ def test_repeated_legacy_answer_suggests_a_divergence_to_finish(written: tuple[C
     divergence = Divergence.model_validate(entry)
     assert (divergence.operation, divergence.since, found.where) == ("GET /notes", "1.2", "divergences.yaml")
     [case] = divergence.when
-    assert (case.paths, case.legacy.status, case.native.status) == ([field], 200, 204)
+    assert (case.paths, case.legacy.status, case.native.status) == ((field,), 200, 204)
     assert found.remark == ""
 
 

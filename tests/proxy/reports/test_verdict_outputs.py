@@ -27,7 +27,7 @@ from proxy.cli.report_tables import route_table
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
 from proxy.comparison.verdicts import Verdict
-from proxy.contract.divergences import Divergence
+from proxy.contract.divergences import Case, Divergence
 from proxy.observability import metrics
 from proxy.ops.app import create_ops
 from proxy.ops.charts import trend
@@ -51,7 +51,7 @@ DECLARED: Final = Divergence(
     native="-",
     reason="-",
     since="1",
-    when=[{"paths": "body.b"}],  # type: ignore[list-item]
+    when=(Case(paths=("body.b",)),),
 )
 NUMBERS: Final = {"match": 2, "declared": 1, "mismatch": 4, "violation": 5, "both": 3}
 COMPARED, FAILED = 9, 6
