@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1.7
 ARG PYTHON_IMAGE=python:3.12.12-slim-bookworm
 # The gateway with the native app, without MongoDB, Node and tests. It runs as an unprivileged user, on a
 # read-only root file system (--workers above 1 needs a writable /tmp for the counters that workers share).

@@ -9,7 +9,7 @@ PEERS := bench/peers/node_modules/.installed
 # Store compiled modules: otherwise each of the many processes compiles all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test coverage lint validate audit pin-images format fuzz bench bench-quick figures lock clean help
+.PHONY: run test coverage lint validate audit pin-images check-images image format fuzz bench bench-quick figures lock clean help
 .DEFAULT_GOAL := run
 
 run: $(STAMP) $(MODULES)  ## run everything: gateway :8000, ops :8001, legacy :4500, frontend :3000; ARGS=--traffic simulates days
@@ -38,6 +38,7 @@ validate: $(STAMP)  ## validate the files of deploy/; uses promtool if it is ins
 	$(BIN)/hadolint Dockerfile demo/legacy/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+	if command -v kubectl >/dev/null; then kubectl kustomize deploy/kubernetes | $(BIN)/kubernetes-validate --strict --quiet -; fi
 	if command -v promtool >/dev/null; then promtool check rules deploy/prometheus/alerts.yaml; fi
 
 audit:  ## list known vulnerabilities of the locked packages
@@ -45,6 +46,13 @@ audit:  ## list known vulnerabilities of the locked packages
 
 pin-images:  ## pin the images of compose.yaml and the Dockerfiles by digest; needs a registry and crane, skopeo or docker
 	sh deploy/pin-images
+
+check-images:  ## fail if an image is not pinned although a registry can be reached
+	sh deploy/pin-images --check
+
+image: export PINS_REQUIRED := 1
+image: check-images  ## build IMAGE=REGISTRY/scribe-proxy:VERSION; refused unless all base images are pinned
+	docker build --build-arg IMAGE_REVISION=$$(git rev-parse --short HEAD) --tag $(IMAGE) .
 
 format: $(STAMP)  ## fix and format the sources with ruff
 	$(BIN)/ruff check --fix .
@@ -104,4 +112,4 @@ clean:  ## remove generated files, including the demo's documents
 
 help:  ## show this list
 	@echo "make: the same as make run"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

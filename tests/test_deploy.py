@@ -103,15 +103,21 @@ REFERENCE = re.compile(r"^(?:ARG [A-Z]+_IMAGE=| *image: )(\S+)$", re.MULTILINE)
 
 def pinned(place: Path, digest: str) -> subprocess.CompletedProcess[str]:
     """Run `make pin-images` on a copy, with a `crane` that returns this digest for every image."""
+    return pin_images(place, f"echo {digest}")
+
+
+def pin_images(place: Path, crane: str, *options: str, required: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `deploy/pin-images` on a copy, with a `crane` of these commands."""
     (place / "bin").mkdir(exist_ok=True)
-    (place / "bin" / "crane").write_text(f"#!/bin/sh\necho {digest}\n")
+    (place / "bin" / "crane").write_text(f"#!/bin/sh\n{crane}\n")
     (place / "bin" / "crane").chmod(0o755)
     for name in (*IMAGES, "deploy/pin-images"):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         if not (place / name).exists():
             shutil.copy(ROOT / name, place / name)
-    env = {"PATH": f"{place}/bin:/usr/bin:/bin"}
-    return subprocess.run(["sh", place / "deploy/pin-images"], env=env, text=True, capture_output=True, check=False)
+    env = {"PATH": f"{place}/bin:/usr/bin:/bin", "PINS_REQUIRED": required}
+    command = ["sh", str(place / "deploy/pin-images"), *options]
+    return subprocess.run(command, env=env, text=True, capture_output=True, check=False)
 
 
 def references(place: Path) -> list[str]:
@@ -132,6 +138,24 @@ def test_malformed_digest_is_not_pinned(tmp_path: Path, digest: str) -> None:
     done = pinned(tmp_path, digest)
     assert (done.returncode, "pin-images: " in done.stderr) == (1, True)
     assert references(tmp_path) == references(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("crane", "required", "code"),
+    [("echo no such host >&2; exit 1", "", 0), ("echo no such host >&2; exit 1", "1", 1), ("echo sha256:a", "", 1)],
+)
+def test_check_of_unpinned_images_fails_by_registry(tmp_path: Path, crane: str, required: str, code: int) -> None:
+    (tmp_path / "Dockerfile").write_text("ARG PYTHON_IMAGE=python\n")  # neither a tag nor a digest
+    checked = pin_images(tmp_path, crane, "--check", required=required)
+    assert (checked.returncode, "no such host" in checked.stdout) == (code, code == 0)
+    assert checked.stdout.startswith("NOT PINNED: ")
+    assert " python\n" in checked.stdout
+
+
+def test_check_of_pinned_images_passes(tmp_path: Path) -> None:
+    assert pinned(tmp_path, f"sha256:{'a' * 64}").returncode == 0
+    checked = pin_images(tmp_path, "exit 1", "--check", required="1")
+    assert (checked.returncode, checked.stdout) == (0, "")
 
 
 def test_dockerfiles_use_images_that_can_be_pinned() -> None:

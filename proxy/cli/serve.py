@@ -146,7 +146,7 @@ def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None)
         return
     if token is None:
         raise click.UsageError(f"--ops-host {ops_host} is not loopback: set OPS_TOKEN")
-    if len(token) < MIN_TOKEN:
+    if _is_short(token):
         raise click.UsageError(f"--ops-host {ops_host} is not loopback: OPS_TOKEN needs {MIN_TOKEN} characters or more")
 
 
@@ -160,10 +160,15 @@ def _refuse_viewer_token(ops_host: str, token: str | None, viewer_token: str | N
         )
     if viewer_token == token:
         raise click.UsageError("OPS_VIEWER_TOKEN and OPS_TOKEN are the same: a viewer would be an operator")
-    if len(viewer_token) < MIN_TOKEN and not _is_loopback(ops_host):
+    if _is_short(viewer_token) and not _is_loopback(ops_host):
         raise click.UsageError(
             f"--ops-host {ops_host} is not loopback: OPS_VIEWER_TOKEN needs {MIN_TOKEN} characters or more"
         )
+
+
+def _is_short(token: str) -> bool:
+    """Return whether a token has too few characters; white space around it protects nothing."""
+    return len(token.strip()) < MIN_TOKEN
 
 
 def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None) -> None:

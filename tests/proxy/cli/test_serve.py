@@ -130,7 +130,7 @@ def test_ops_listener_in_the_open_demands_a_token(tmp_path: Path, monkeypatch: p
         assert "OPS_TOKEN" in output
 
 
-@pytest.mark.parametrize("token", ["short", "fifteen-letters"])
+@pytest.mark.parametrize("token", ["short", "fifteen-letters", "fifteen-letters ", " " * 16])
 def test_short_ops_token_is_refused_beyond_loopback(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPS_TOKEN", token)
     code, output = run_serve("--ops-host", "0.0.0.0")
@@ -145,6 +145,7 @@ def test_short_ops_token_is_refused_beyond_loopback(token: str, monkeypatch: pyt
         (None, "a-viewer-of-some-length", "OPS_TOKEN is not"),
         ("one-token-of-some-length", "one-token-of-some-length", "are the same"),
         ("one-token-of-some-length", "short", "OPS_VIEWER_TOKEN needs 16 characters"),
+        ("one-token-of-some-length", " a viewer\n".ljust(20), "OPS_VIEWER_TOKEN needs 16 characters"),
     ],
 )
 def test_viewer_token_without_an_ops_token_is_refused(
