@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -44,7 +43,6 @@ from proxy.ops.pages.session import session_ended, session_routes
 from proxy.ops.process_view import ProcessView
 from proxy.ops.readiness import LegacyProbe
 from proxy.ops.rendering import paged, unknown_page, wrong_filter
-from proxy.ops.revocations import RevokedSessions
 from proxy.ops.sessions import Role, Sessions
 from proxy.ops.slices import in_thread
 from proxy.ops.status import Current, Status, describe
@@ -89,8 +87,7 @@ def _sessions(situation: ProcessView, token: str | None, viewer_token: str | Non
     tokens: dict[Role, str] = {"operator": token}
     if viewer_token:
         tokens["viewer"] = viewer_token
-    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # shared by this machine's workers
-    return Sessions(tokens, RevokedSessions(situation.database, Path(shared) if shared else None))
+    return Sessions(tokens, situation.revoked_sessions)
 
 
 def _pages(situation: ProcessView, current: Current) -> list[BaseRoute]:

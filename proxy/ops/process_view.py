@@ -8,6 +8,7 @@ from proxy.database.database import Database
 from proxy.gateway.gateway import Gateway
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.fleet import Fleet
+from proxy.ops.revocations import RevokedSessions
 from proxy.rollout.controller import RolloutController
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.server.memory_budget import MemoryBudget
@@ -41,6 +42,10 @@ class ProcessView(Protocol):
     @property
     def database(self) -> Database | None:
         """The database of comparisons and shares; None if they are neither stored nor shared."""
+
+    @property
+    def revoked_sessions(self) -> RevokedSessions:
+        """The sessions of the ops pages that people have ended."""
 
     @property
     def controller(self) -> RolloutController:

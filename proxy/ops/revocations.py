@@ -2,7 +2,7 @@
 
 Revocations are stored in memory, as files in a directory for the workers of one machine, and in MongoDB for replicas.
 They are stored until the session would expire anyway. While MongoDB is unreachable, logouts on other machines are
-unknown.
+unknown; they are stored once it is reachable.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from proxy.database.database import Database, DatabaseError
 
@@ -22,15 +23,32 @@ logger = logging.getLogger("scribe_proxy")
 COLLECTION: Final = "ops_ended_sessions"
 TIMEOUT: Final = 1.0
 """Seconds that a logout waits for MongoDB."""
+RETRY_INTERVAL: Final = 2.0
+"""Seconds between two attempts to store the logouts that MongoDB has not acknowledged."""
 
 
 class RevokedSessions:
     """The ids of revoked sessions. `directory` is shared by this machine's workers."""
 
-    def __init__(self, database: Database | None = None, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        database: Database | None = None,
+        directory: Path | None = None,
+        *,
+        retry_interval: float = RETRY_INTERVAL,
+    ) -> None:
         self._database: Final = database
         self._directory: Final = directory
+        self._retry_interval: Final = retry_interval
         self._expiries: Final[dict[str, float]] = {}
+        self._unstored: Final[dict[str, float]] = {}
+        self._retry: Final = asyncio.Event()
+
+    @classmethod
+    def of(cls, database: Database | None, env: Mapping[str, str]) -> Self:
+        """Return those of a process; `PROMETHEUS_MULTIPROC_DIR` is the directory that this machine's workers share."""
+        shared = env.get("PROMETHEUS_MULTIPROC_DIR")
+        return cls(database, Path(shared) if shared else None)
 
     async def revoke(self, session_id: str, expires: float) -> None:
         """Revoke a session everywhere. `expires`: its expiry in seconds since the epoch."""
@@ -43,8 +61,10 @@ class RevokedSessions:
                 (self._directory / key).touch()
             except OSError as error:
                 logger.error("a logout could not be shared with the other workers: %s", error.strerror)
-        if self._database is not None:
-            await self._store(self._database, key, expires)
+        self._unstored[key] = expires
+        if not await self._store():
+            self._retry.set()
+            logger.warning("a logout is not shared with other replicas yet: MongoDB is unreachable")
 
     async def is_revoked(self, session_id: str) -> bool:
         """Return True if a session was revoked, here or elsewhere."""
@@ -58,16 +78,31 @@ class RevokedSessions:
         except DatabaseError:
             return False
 
-    async def _store(self, database: Database, key: str, expires: float) -> None:
+    async def run(self) -> None:
+        """Store the logouts that MongoDB did not acknowledge, until cancelled."""
+        while True:
+            await self._retry.wait()
+            await asyncio.sleep(self._retry_interval)
+            if await self._store():
+                self._retry.clear()
+
+    async def _store(self) -> bool:
+        """Store the new revocations for other replicas; return whether this succeeded within `TIMEOUT`."""
+        if self._database is None:
+            self._unstored.clear()
+            return True
         try:
             async with asyncio.timeout(TIMEOUT):
-                with database.translate_errors():
-                    collection = database.collection(COLLECTION)
+                with self._database.translate_errors():
+                    collection = self._database.collection(COLLECTION)
                     await collection.create_index("expires", expireAfterSeconds=0)
-                    at = datetime.fromtimestamp(expires, UTC)
-                    await collection.update_one({"_id": key}, {"$set": {"expires": at}}, upsert=True)
+                    for key, expires in list(self._unstored.items()):
+                        at = datetime.fromtimestamp(expires, UTC)
+                        await collection.update_one({"_id": key}, {"$set": {"expires": at}}, upsert=True)
+                        self._unstored.pop(key, None)
         except (DatabaseError, TimeoutError):
-            logger.warning("a logout could not be shared with other replicas: MongoDB is unreachable")
+            return False
+        return True
 
 
 async def _is_stored(database: Database, key: str) -> bool:

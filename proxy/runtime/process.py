@@ -39,6 +39,7 @@ from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
 from proxy.ops.fleet import Fleet
 from proxy.ops.rendering import compile_templates
+from proxy.ops.revocations import RevokedSessions
 from proxy.ops.status import process_health
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
@@ -101,6 +102,7 @@ class GatewayProcess:
         self.listeners = ListenerSettings(config)
         self._observation = RequestObservation(config, env)
         self.database = Database.of(config.mongodb)
+        self.revoked_sessions = RevokedSessions.of(self.database, env)
         self.reports = ReportWriter(self.database, config.reports, revisions=Revisions.of(config, env))
         self.notices = WebhookQueue(config)
         self.shadow = self._create_shadow(config, file.parent, shadow_timings)
@@ -111,9 +113,12 @@ class GatewayProcess:
         self.health = HealthChecks(self.native, config)
         self.controller = self._create_controller(config)
         self.fleet = self._create_fleet()
-        services = (self.notices, self.reports, self.shadow, self.health, self.controller, self.fleet)
-        self._services: tuple[BackgroundService, ...] = services
         _report_loaded(file, loaded)
+
+    @property
+    def _services(self) -> tuple[BackgroundService, ...]:
+        """The services in the order of their start."""
+        return (self.notices, self.reports, self.shadow, self.health, self.controller, self.fleet)
 
     @property
     def stats(self) -> StatsRegistry:
@@ -147,8 +152,9 @@ class GatewayProcess:
                 stack.push_async_callback(service.stop)
             tasks = BackgroundTasks()
             stack.push_async_callback(tasks.stop)
-            for work in (self.watcher.run(), self._process_metrics.run(), compile_templates()):
-                tasks.start(work)
+            for work in (self.watcher, self._process_metrics, self.revoked_sessions):
+                tasks.start(work.run())
+            tasks.start(compile_templates())
             yield
 
     async def _close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from proxy.gateway.request_record import RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.fleet import Fleet
+from proxy.ops.revocations import RevokedSessions
 from proxy.ops.status import process_health
 from proxy.reports import counter_keys
 from proxy.reports.counters import CounterBatch, key
@@ -123,6 +125,7 @@ class Stage:
         return Fleet(self.controller, self.failures, lambda: self.gateway.in_flight, partial(process_health, self))
 
     memory: MemoryBudget = field(default_factory=MemoryBudget)
+    revoked_sessions: RevokedSessions = field(default_factory=lambda: RevokedSessions.of(None, os.environ))
 
 
 async def nobody(*_: object) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from common.background_tasks import BackgroundTasks
 from demo.ports import free_port
 from proxy.config.loading import parse
 from proxy.config.problems import ConfigError
@@ -22,7 +23,9 @@ from proxy.ops.app import create_ops
 from proxy.ops.attempts import FREE, LONGEST, MAX_CLIENTS, FailedAttempts, TooManyAttemptsError
 from proxy.ops.hosts import is_own_host
 from proxy.ops.revocations import COLLECTION, RevokedSessions
+from tests.support.mongodb_relay import Relay
 from tests.support.ops_server import ROUTING, stage
+from tests.support.waiting import until_async
 
 TOKEN = "an-ops-token-of-some-length"
 BROWSER = {"accept": "text/html"}
@@ -149,6 +152,25 @@ async def test_logout_without_mongodb_is_local(caplog: pytest.LogCaptureFixture)
     assert not await revoked.is_revoked("b")
     assert "MongoDB is unreachable" in caplog.text
     await database.close()
+
+
+async def test_logout_during_an_outage_is_shared_after_it(mongodb_url: str) -> None:
+    name = f"ops_{uuid.uuid4().hex[:12]}"
+    async with Relay(mongodb_url) as relay:
+        one, other = Database(relay.url, name, 0.2), Database(mongodb_url, name)
+        revoked, tasks = RevokedSessions(one, retry_interval=0.01), BackgroundTasks()
+        try:
+            await other.reach()
+            tasks.start(revoked.run())
+            await revoked.revoke("a", time.time() + 3600)
+            assert not await RevokedSessions(other).is_revoked("a")
+            await relay.mend()
+            await until_async(lambda: RevokedSessions(other).is_revoked("a"))
+        finally:
+            await tasks.stop()
+            await other.drop()
+            await other.close()
+            await one.close()
 
 
 def test_wrong_tokens_are_logged_and_slowed_down(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
