@@ -146,7 +146,7 @@ class TokenSettings(Section):
 class Overrides(Section):
     """The header `NAME: native; key=SECRET`, which selects a backend for one request."""
 
-    header: Annotated[str, BeforeValidator(read_header_name)] = "x-proxy-side"
+    header: Annotated[str, BeforeValidator(read_header_name)] = "x-proxy-backend"
     secret: Secret
 
 

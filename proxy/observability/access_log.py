@@ -79,7 +79,7 @@ _LINE: Final = '{"time":"%s","id":"%s",%s,"status":%d,"head_ms":%.2f,"total_ms":
 def _describe(kind: str, method: str, route: str | None, template: str | None, backend: str, reason: str) -> str:
     """Return the members whose values come from the configuration, so that few combinations exist."""
     members = {"kind": kind, "method": method, "route": route or "-", "template": template or "-"}
-    return json.dumps({**members, "side": backend, "reason": reason}, separators=(",", ":"))[1:-1]
+    return json.dumps({**members, "backend": backend, "reason": reason}, separators=(",", ":"))[1:-1]
 
 
 @lru_cache(maxsize=256)

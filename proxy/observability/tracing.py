@@ -75,7 +75,7 @@ class Tracing:
         """Return a context manager that traces a shadow request, as a child of the served backend's span."""
         from opentelemetry.trace import SpanKind
 
-        attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.side": backend}
+        attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.backend": backend}
         return self._tracer.start_as_current_span(
             f"shadow {backend}",
             self._context(headers),
@@ -150,7 +150,7 @@ class Trace:
 
 
 def _attributes(decision: Decision) -> dict[str, str]:
-    return {"scribe_proxy.side": decision.backend, "scribe_proxy.reason": decision.reason}
+    return {"scribe_proxy.backend": decision.backend, "scribe_proxy.reason": decision.reason}
 
 
 def _carry(scope: MutableMapping[str, object], carrier: Mapping[str, str]) -> None:

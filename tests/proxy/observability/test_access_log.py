@@ -19,7 +19,7 @@ def test_log_line_describes_a_request() -> None:
         "method": "GET",
         "route": "notes.list",
         "template": "/api/notes/{consultationId}",
-        "side": "native",
+        "backend": "native",
         "reason": "share",
         "status": 200,
         "head_ms": 1.23,

@@ -58,7 +58,7 @@ def test_spans_nest_caller_gateway_decision_and_backend(tracing: Tracing, remain
     assert (own.parent.trace_id, own.parent.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
     assert all(spans[name].parent == own.context for name in ("decide", "legacy"))
     assert spans["decide"].attributes == {
-        "scribe_proxy.side": "legacy",
+        "scribe_proxy.backend": "legacy",
         "scribe_proxy.reason": "share",
         "scribe_proxy.bucket": 17,
     }
@@ -109,7 +109,7 @@ def test_fallback_backend_has_its_own_span(tracing: Tracing, remaining: InMemory
     assert spans["legacy"].parent == spans["native"].parent == spans["GET /new"].context
     told = spans["GET /new"].attributes
     assert told is not None
-    assert (told["scribe_proxy.side"], told["scribe_proxy.reason"]) == ("legacy", "native-error")
+    assert (told["scribe_proxy.backend"], told["scribe_proxy.reason"]) == ("legacy", "native-error")
     assert scope["headers"] != before
 
 
