@@ -77,6 +77,7 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
     )
     app.state.unredacted = lambda: situation.gateway.plan.config.reports.redact == "off"
     app.state.banner = partial(current_banner, situation)
+    app.state.now = lambda: situation.controller.now
     return app
 
 

@@ -140,7 +140,7 @@ def _context(request: Request, shown: Mapping[str, object]) -> dict[str, object]
         "principal": principal_of(request),
         "banner": request.app.state.banner(),
         "unredacted": request.app.state.unredacted(),
-        "now": time.time(),
+        "now": request.app.state.now(),
         **shown,
     }
 

@@ -54,20 +54,25 @@ class ProgressView:
 
 @dataclass(frozen=True, slots=True)
 class CapView:
-    """A cap; `until`: the end of its cooldown. `is_rollback`: a person has set it, and may lift it at any time."""
+    """A cap. `until`: the end of its cooldown, `left` seconds from now by the clock that replicas share.
+
+    `is_rollback`: a person has set it, and may lift it at any time.
+    """
 
     share: float
     by: Attribution
     until: float
+    left: float
     acknowledged: Attribution | None
     is_rollback: bool
 
     @classmethod
-    def of(cls, cap: Cap | None) -> CapView | None:
+    def of(cls, cap: Cap | None, now: float) -> CapView | None:
         """Return the view of a cap; None for None."""
         if cap is None:
             return None
-        return cls(cap.share / 100, cap.by, cap.until, cap.acknowledged, not cap.cooldown)
+        left = max(0.0, cap.until - now)
+        return cls(cap.share / 100, cap.by, cap.until, left, cap.acknowledged, not cap.cooldown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,10 @@ class ControllerIntervals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RouteRollout:
-    """A route with its share, state, progress, guard's analysis, statistics and evidence, for display."""
+    """A route with its share, state, progress, guard's analysis, statistics and evidence, for display.
+
+    `now` is the time of the description, by the clock that replicas share.
+    """
 
     route: Route
     effective: Effective
@@ -58,6 +61,7 @@ class RouteRollout:
     stats: RouteStats
     evidence: Evidence
     healthy: bool
+    now: float
 
     @property
     def analysis(self) -> Analysis | None:
@@ -115,6 +119,11 @@ class RolloutController:
         return self._shares.effective(route)
 
     @property
+    def now(self) -> float:
+        """The time by the clock that replicas share, in seconds since the epoch: caps and changes have its times."""
+        return self._shares.clock.now()
+
+    @property
     def config(self) -> Config:
         """The configuration in force."""
         return self._shares.config
@@ -152,11 +161,11 @@ class RolloutController:
 
     def describe(self, route: Route) -> RouteRollout:
         """Return all that the ops pages show of a route."""
-        shares, state = self._shares, self._shares.cache.state(route)
+        shares, state, now = self._shares, self._shares.cache.state(route), self.now
         stats = shares.stats.of(route.name)
-        progress = self._evidence.progress(route, state, shares.clock.now())
+        progress = self._evidence.progress(route, state, now)
         evidence = self._evidence.shared(state)
-        return RouteRollout(route, shares.effective(route), state, progress, stats, evidence, self.healthy)
+        return RouteRollout(route, shares.effective(route), state, progress, stats, evidence, self.healthy, now)
 
     async def act(
         self, name: str, step: Step, actor: str, reason: str, *, expected_version: int | None = None

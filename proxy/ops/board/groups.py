@@ -48,7 +48,7 @@ class GroupFacts:
 
 
 def group_line(facts: GroupFacts, now: float) -> GroupLine:
-    """Return the line of a group."""
+    """Return the line of a group. `now` is a time by the clock that replicas share."""
     state = _state(facts)
     return GroupLine(
         name=facts.name,
@@ -60,7 +60,7 @@ def group_line(facts: GroupFacts, now: float) -> GroupLine:
         requests=sum(facts.summary.requests.values()),
         compared=facts.summary.compared,
         different=facts.summary.failed,
-        cap=CapView.of(facts.state.cap) if state == "rolled back" else None,
+        cap=CapView.of(facts.state.cap, now) if state == "rolled back" else None,
         ends=_end(facts, state, now),
     )
 

@@ -62,12 +62,12 @@ def board(situation: ProcessView, current: Current) -> Endpoint:
     """Return the endpoint of the board."""
 
     async def show(request: Request) -> Response:
-        now = time.time()
-        known, unavailable = await summaries(situation, Span(now - SPAN, now), trend=False)
-        lines = await group_lines(situation, {one.route: one for one in known}, now)
+        day = Span(time.time() - SPAN, time.time())
+        known, unavailable = await summaries(situation, day, trend=False)
+        lines = await group_lines(situation, {one.route: one for one in known})
         fleet = await situation.fleet.read()
-        differences = await _differences(situation, Span(now - SPAN, now))
-        view = _view(situation, await current(), fleet, lines, request, unavailable, now, differences)
+        differences = await _differences(situation, day)
+        view = _view(situation, await current(), fleet, lines, request, unavailable, differences)
         return await answer(request, "board.html", view, area="/", period=period(request, PERIOD), sorts=SORTS)
 
     return show
@@ -85,7 +85,6 @@ def _view(
     lines: Sequence[GroupLine],
     request: Request,
     unavailable: Unavailability | None,
-    now: float,
     differences: Sequence[TrackedDifference],
 ) -> Board:
     health = backends_health(situation, status, fleet)
@@ -98,7 +97,7 @@ def _view(
         legacy=health.legacy,
         native=health.native,
         migration=migration(lines),
-        alerts=alerts(lines, status.problems, status.revision, health, now, differences),
+        alerts=alerts(lines, status.problems, status.revision, health, situation.controller.now, differences),
         groups=tuple(matching[: len(matching) if wants_json(request) else LISTED]),
         matching=len(matching),
         query=query,
@@ -113,9 +112,9 @@ def period(request: Request, seconds: int) -> int:
     return seconds if request.query_params.get("refresh") != "no" else 0
 
 
-async def group_lines(situation: ProcessView, known: Mapping[str, RouteSummary], now: float) -> list[GroupLine]:
+async def group_lines(situation: ProcessView, known: Mapping[str, RouteSummary]) -> list[GroupLine]:
     """Return the lines of all groups, in the file's order. `known` are the reports' summaries by route."""
-    groups = situation.controller.groups
+    groups, now = situation.controller.groups, situation.controller.now
     return [
         group_line(_facts(situation, leader, groups.members(state_key(leader)), known), now)
         async for leader in in_slices(groups.leaders())

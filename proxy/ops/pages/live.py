@@ -167,7 +167,7 @@ def route_now(rollout: RouteRollout, fleet: FleetNumbers) -> RouteNow:
         progress=ProgressView.of(rollout.progress),
         paused=state.paused,
         missed=state.missed,
-        cap=CapView.of(state.cap),
+        cap=CapView.of(state.cap, rollout.now),
         guard=guard.analysis if guard is not None else None,
         guard_processes=guard.processes if guard is not None else (),
         window=rollout.stats.window.span,

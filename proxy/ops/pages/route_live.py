@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,7 +52,7 @@ def route_live(situation: ProcessView) -> Endpoint:
 async def live_view(situation: ProcessView, route: Route) -> RouteLive:
     """Return the view of a route."""
     controller, rollout = situation.controller, route.rollout
-    now = controller.describe(route)
+    described = controller.describe(route)
     stages = tuple(stage / 100 for stage in rollout.stages) if rollout else ()
     try:
         history = await controller.store.history(CHARTED, HistoryQuery(route.domain))
@@ -61,12 +60,12 @@ async def live_view(situation: ProcessView, route: Route) -> RouteLive:
         history = ()
     changes = tuple(map(ChangeView.of, history))
     return RouteLive(
-        route=route_now(now, await situation.fleet.read()),
+        route=route_now(described, await situation.fleet.read()),
         group=tuple(member.name for member in controller.groups.members(state_key(route))),
         stages=stages,
-        bake_time=rollout.bake_time_of(now.progress.stage) if rollout and now.progress else None,
+        bake_time=rollout.bake_time_of(described.progress.stage) if rollout and described.progress else None,
         approve=rollout.approve if rollout else False,
-        chart=share_chart(changes, now.effective.share / 100, stages, time.time()),
+        chart=share_chart(changes, described.effective.share / 100, stages, described.now),
         changes=changes,
     )
 
