@@ -1,8 +1,9 @@
 """Decide whether the other backend takes over a failed request, and hand it over.
 
-No request is executed twice. Native takes over requests of any method that were never sent to legacy; legacy takes over
+No write is executed twice. Native takes over requests of any method that were never sent to legacy; legacy takes over
 reads that native did not answer. Neither applies if the backend was chosen explicitly (pin, override), and native
-does not take over if a guard or a person has capped its share to 0%.
+does not take over if a guard or a person has capped its share. On a route with callers on both, each takes over the
+preflights that the other fails.
 """
 
 from __future__ import annotations
