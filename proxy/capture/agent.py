@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -17,6 +16,7 @@ from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.capture.pseudonyms import Pseudonyms
 from proxy.config.models import Config
 from proxy.database.database import Database, DatabaseError
+from proxy.periodic import tick
 from proxy.reports.events import ComparisonEvent, Entry
 from proxy.types import JSON
 
@@ -116,7 +116,7 @@ class CaptureAgent:
                 await self._update_jobs(jobs)
             except DatabaseError:  # the report writer logs the outage
                 self._works.clear()
-            await asyncio.sleep(self._interval)
+            await tick(self._interval)
 
     async def _update_jobs(self, jobs: CaptureJobs) -> None:
         """Start new jobs and drop those that ended."""

@@ -5,7 +5,6 @@ Sampling has no cost per request, and stays correct when workers start and end.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.observability import metrics, request_metrics
+from proxy.periodic import tick
 
 INTERVAL: Final = 1.0
 _STATM: Final = "/proc/self/statm"
@@ -35,7 +35,7 @@ class ProcessMetrics:
         """Sample once a second until cancelled."""
         while True:
             self.sample()
-            await asyncio.sleep(INTERVAL)
+            await tick(INTERVAL)
 
     def sample(self) -> None:
         """Update all metrics once."""

@@ -21,6 +21,7 @@ from common.background_tasks import BackgroundTasks
 from proxy.config.models import Config
 from proxy.database.database import DatabaseError
 from proxy.observability.recent_failures import RecentFailures
+from proxy.periodic import tick
 from proxy.rollout.analysis.analysis import SEVEREST, Analysis
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.controller import RolloutController
@@ -85,7 +86,7 @@ class Fleet:
                 served = await self._served()
                 self._guards = self._judged(served)
                 await self._controller.store.publish(replace(self._own(), routes=served))
-            await asyncio.sleep(PUBLISH_INTERVAL)
+            await tick(PUBLISH_INTERVAL)
 
     async def _served(self) -> dict[str, RouteTraffic]:
         """Return the traffic of the routes that have any; the event loop serves requests in between."""

@@ -6,7 +6,6 @@ memory contains no patient data.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import time
@@ -24,6 +23,7 @@ from proxy.database.driver import Document
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
+from proxy.periodic import tick
 from proxy.reports import counter_keys, notices
 from proxy.reports.counters import KEYS, CounterBatch, Fields, Key, key, of_revision
 from proxy.reports.events import UNMATCHED, ComparisonEvent, Entry, ReplayEvent, SkippedEvent
@@ -163,7 +163,7 @@ class ReportWriter:
     async def _write(self) -> None:
         while True:
             await self.flush()
-            await asyncio.sleep(INTERVAL)
+            await tick(INTERVAL)
 
     def _add(self, entry: Entry, at: float) -> None:
         batch, number = self._batch, _number(entry)

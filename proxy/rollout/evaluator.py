@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import Final
 
 from proxy.config.models import Route
+from proxy.periodic import tick
 from proxy.rollout.in_force import SharesInForce, logged_errors
 from proxy.rollout.transitions import guard_failed
 
@@ -24,7 +24,7 @@ class GuardEvaluator:
     async def run(self) -> None:
         """Evaluate until cancelled."""
         while True:
-            await asyncio.sleep(self._interval)
+            await tick(self._interval)
             with logged_errors("evaluating the guards"):
                 self.evaluate(time.monotonic())
 

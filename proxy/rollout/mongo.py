@@ -13,7 +13,6 @@ writes, the next reader of all states adds the missing entry.
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -26,6 +25,7 @@ from pymongo import DESCENDING, UpdateOne
 
 from proxy.database.database import Conflict, Database, DatabaseError, Unavailable
 from proxy.database.driver import Document
+from proxy.periodic import tick
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import (
@@ -102,7 +102,7 @@ class MongoStore:
                 if known.get(state.key) != state.version:
                     known[state.key] = state.version
                     yield state
-            await asyncio.sleep(self._poll_interval)
+            await tick(self._poll_interval)
 
     async def state(self, key: str) -> RouteState | None:
         with self._database.translate_errors():

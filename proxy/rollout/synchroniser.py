@@ -15,6 +15,7 @@ from typing import Final
 
 from proxy.config.field_types import ZERO, show_duration, show_share
 from proxy.config.models import Config, Route
+from proxy.periodic import until_tick
 from proxy.rollout.announcer import ChangeAnnouncer, log_change
 from proxy.rollout.clock import ClockJump
 from proxy.rollout.evidence import EvidenceCollector
@@ -68,7 +69,7 @@ class StateSynchroniser:
         shares = self._shares
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(until_tick(self._interval)):
                     await shares.wake.wait()
             shares.wake.clear()
             with logged_errors("synchronising with the store"), shares.accessing_store():

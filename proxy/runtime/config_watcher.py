@@ -17,7 +17,6 @@ that reloading continues as soon as the file system responds or the path changes
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -33,6 +32,7 @@ from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
 from proxy.contract.bundle import ContractBundle
 from proxy.observability import metrics
+from proxy.periodic import tick
 from proxy.runtime.daemon_thread import DaemonThreads
 from proxy.runtime.file_state import Content, FileState, read_state
 from proxy.runtime.last_good import LastGood, LoadedConfig, load_config, load_content
@@ -133,7 +133,7 @@ class ConfigWatcher:
         if not self.problems:
             await self._guarded(self._save)
         while True:
-            await asyncio.sleep(self._timings.interval * (2 if self._readings.is_settled else 1))
+            await tick(self._timings.interval * (2 if self._readings.is_settled else 1))
             await self._guarded(self.check)
 
     async def check(self) -> bool:

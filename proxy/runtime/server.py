@@ -9,6 +9,8 @@ from typing import Final
 
 import uvicorn
 
+from proxy.periodic import until_tick
+
 CHECK_INTERVAL: Final = 1.0
 """Seconds between checks of `should_exit`, for callers that set it without a signal."""
 
@@ -24,7 +26,7 @@ class GatewayServer(uvicorn.Server):
         self._signalled, self._loop = asyncio.Event(), asyncio.get_running_loop()
         while not self.should_exit:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_INTERVAL):
+                async with asyncio.timeout(until_tick(CHECK_INTERVAL)):
                     await self._signalled.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -36,6 +36,7 @@ from proxy.gateway import bucketing
 from proxy.gateway.request_record import ComparisonObserver
 from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
+from proxy.periodic import until_tick
 from proxy.reports.events import SkippedEvent
 from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.conversation_sender import ConversationSender
@@ -345,16 +346,16 @@ class ShadowClient:
             metrics.SHADOW_OUTSTANDING.set(len(self._pending))
             self._load_shedder.update(now, self._config.shadow.max_cpu_wait / FULL)
             metrics.SHADOW_SHARE.set(self._load_shedder.share)
-            if not self._pending:
-                await self._wait_for_request(IDLE_INTERVAL)
-            await asyncio.sleep(INTERVAL)
+            if self._pending or await self._is_requested(until_tick(IDLE_INTERVAL)):
+                await asyncio.sleep(INTERVAL)
 
-    async def _wait_for_request(self, seconds: float) -> None:
-        """Wait until a request is to be mirrored, for some seconds at most."""
+    async def _is_requested(self, seconds: float) -> bool:
+        """Wait until a request is to be mirrored, for some seconds at most; return True if there is one."""
         self._requested.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._requested.wait()
+                return await self._requested.wait()
+        return False
 
 
 def _kind_of(request: ServedRequest) -> Kind:
