@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fastapi import Request
 from limits import RateLimitItem
@@ -69,9 +70,9 @@ class RateLimiter:
         """Count one attempt; raises `TooManyAttemptsError` beyond the limit, or `UnavailableError`."""
         await self._admit(self._limiter.hit, limit, (action, _digest(actor)))
 
-    async def check(self, limit: RateLimitItem, action: str, actor: str) -> None:
-        """Raise `TooManyAttemptsError` if the limit is reached, or `UnavailableError`; count nothing."""
-        await self._admit(self._limiter.test, limit, (action, _digest(actor)))
+    async def check(self, limit: RateLimitItem, action: str, actor: str, attempts: int = 1) -> None:
+        """Raise `TooManyAttemptsError` if so many attempts exceed the limit, or `UnavailableError`; count nothing."""
+        await self._admit(partial(self._limiter.test, cost=attempts), limit, (action, _digest(actor)))
 
     async def _admit(self, admits: Callable[..., Awaitable[bool]], limit: RateLimitItem, key: tuple[str, str]) -> None:
         try:
