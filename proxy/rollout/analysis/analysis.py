@@ -100,8 +100,13 @@ _SUMMARIES: Final[dict[Outcome, str]] = {
 }
 
 
-def analyse(guard: Guard, window: WindowBucket, baseline: RequestStats | None, *, healthy: bool) -> Analysis:
-    """Evaluate a guard over a window. `healthy`: False while native fails its health checks."""
+def analyse(
+    guard: Guard, window: WindowBucket, baseline: RequestStats | None, *, healthy: bool, outage: float = 1.0
+) -> Analysis:
+    """Evaluate a guard over a window. `healthy`: False while native fails its health checks.
+
+    `outage`: the part of the window in which a dependency of native failed.
+    """
     native, least = window.native, guard.minimum
     legacy = window.legacy if window.legacy.requests >= least else baseline
     findings = [
@@ -110,7 +115,7 @@ def analyse(guard: Guard, window: WindowBucket, baseline: RequestStats | None, *
         _latency(native, legacy, guard),
     ]
     if native.dependency_failures:
-        findings.append(_dependencies(native, guard))
+        findings.append(_dependencies(native, guard, outage))
     if guard.mismatch is not None:
         findings.append(_mismatch(window, guard))
     if not healthy:
@@ -140,17 +145,20 @@ def _by_caller(trigger: Literal["errors", "server_errors"], stats: RequestStats,
     return independent(ratio, failures, requests, guard.min_callers - 1)
 
 
-def _dependencies(native: RequestStats, guard: Guard) -> MetricResult:
+def _dependencies(native: RequestStats, guard: Guard, outage: float) -> MetricResult:
     """Evaluate the failures of dependencies that native reports: above `max_dependency_failures` it fails.
 
-    Up to `error_rate` it passes. In between it is unknown, which suspends the guard while a dependency is down.
+    Up to `error_rate` it passes. In between it is unknown, which suspends the guard while a dependency is down. It is
+    also unknown while the outage is no longer than that part of the window, even if the route had few requests before.
     """
+    limit = guard.max_dependency_failures / FULL
     failed = FailureRatio(native.dependency_failures, native.requests + native.dependency_failures)
     failures = native.counts_of(Measure.DEPENDENCY_FAILURES)
     requests = native.counts_of(Measure.REQUESTS, Measure.DEPENDENCY_FAILURES)
     tested = independent(failed, failures, requests, guard.min_callers - 1), None
-    finding = exceeding("dependencies", failed, None, guard.max_dependency_failures / FULL, guard.minimum, tested)
-    if finding.outcome == "pass" and failed.ratio > guard.error_rate / FULL:
+    finding = exceeding("dependencies", failed, None, limit, guard.minimum, tested)
+    is_short = finding.outcome == "fail" and outage <= limit
+    if is_short or (finding.outcome == "pass" and failed.ratio > guard.error_rate / FULL):
         return replace(finding, outcome="unknown")
     return finding
 

@@ -74,7 +74,8 @@ class RouteStats:
         mark, baseline = (self.window.mark, guard, healthy, self._is_starting), self.baseline
         if self._analysed is None or self._analysed[0] != mark or self._analysed[1] is not baseline:
             usual = replace(baseline, latencies={}) if baseline is not None and self._is_starting else baseline
-            self._analysed = mark, baseline, analyse(guard, self.window.total(), usual, healthy=healthy)
+            total, outage = self.window.total(), self.window.outage
+            self._analysed = mark, baseline, analyse(guard, total, usual, healthy=healthy, outage=outage)
         return self._analysed[2]
 
     def reset(self) -> None:

@@ -210,6 +210,12 @@ class Window:
         """True if nothing was counted within the span."""
         return not self._sum and not self.now
 
+    @property
+    def outage(self) -> float:
+        """The part of the span in which a dependency of native failed, in slices."""
+        slices = (self.now, *(one.bucket for one in self._ended))
+        return sum(bool(one.native.dependency_failures) for one in slices) / self._count
+
     def is_due(self, at: float) -> bool:
         """Return True if a slice has ended at the time `at`."""
         return at - self._started >= self._length

@@ -179,3 +179,17 @@ def test_guard_is_evaluated_once_for_the_same_counts(stats: StatsRegistry) -> No
         change()
         assert one.analyse(healthy=True) is not before
     assert one.analyse(healthy=False) != one.analyse(healthy=True)
+
+
+@pytest.mark.parametrize("before", [0, 2, 60])
+@pytest.mark.parametrize(("outage", "outcome"), [(8, "unknown"), (25, "unknown"), (50, "fail")])
+def test_outage_within_the_limit_is_held_at_any_traffic(before: int, outage: int, outcome: str) -> None:
+    stats = StatsRegistry()
+    stats.set_routes([route(guard={"min_callers": 1})], 0.0)
+    for second in range(before + outage):
+        stats.advance(second)
+        for _ in range(20):
+            stats(replace(SEEN, status=503, dependency="database") if second >= before else SEEN)
+    found = stats.of("a").analyse(healthy=True)
+    assert found is not None
+    assert {one.outcome for one in found.findings if one.trigger == "dependencies"} == {outcome}
