@@ -17,7 +17,7 @@ class ClockJump(NamedTuple):
 class Clock:
     """Seconds since the epoch: the store's time, advanced by a monotonic clock.
 
-    The wall clock is read once, and used only until the store's time is known; its jumps have no effect.
+    The wall clock is read once, and used only until the store's time is known.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:

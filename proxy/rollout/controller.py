@@ -25,7 +25,6 @@ from proxy.rollout.actions import Step, carry_out, require_actor, require_reason
 from proxy.rollout.analysis.analysis import Analysis
 from proxy.rollout.analysis.route_stats import RouteStats, StatsRegistry
 from proxy.rollout.announcer import ChangeAnnouncer
-from proxy.rollout.clock import Clock
 from proxy.rollout.evaluator import GuardEvaluator
 from proxy.rollout.evidence import EvidenceCollector
 from proxy.rollout.follower import StateFollower
@@ -79,12 +78,11 @@ class RolloutController:
         stats: StatsRegistry,
         hooks: ControllerHooks,
         intervals: ControllerIntervals | None = None,
-        clock: Clock | None = None,
     ) -> None:
         intervals = intervals or ControllerIntervals()
         self.store: Final = store
         self._start_timeout: Final = intervals.start
-        self._shares: Final = SharesInForce(config, stats, hooks, clock)
+        self._shares: Final = SharesInForce(config, stats, hooks)
         self._evidence: Final = EvidenceCollector(stats, store)
         self._announcer: Final = ChangeAnnouncer(self._shares, store)
         self._evaluator: Final = GuardEvaluator(self._shares, intervals.evaluate)

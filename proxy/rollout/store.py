@@ -7,13 +7,13 @@ one succeeds and the other receives the result.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Final, Protocol
 
 from proxy.rollout.analysis.window import RequestStats
-from proxy.rollout.clock import Clock
 from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import ENTIRE_HISTORY, AnnouncedConfig, AuditEntry, Evidence, HistoryQuery, RouteState
 
@@ -83,12 +83,12 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """A `Store` within one process."""
+    """A `Store` within one process. Its clock is the machine's, jumps included, because windows are times of day."""
 
     shared = False
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or Clock()
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._steady = wall, steady
         self._states: dict[str, RouteState] = {}
         self._evidence: dict[str, Evidence] = {}
         self._history: list[AuditEntry] = []
@@ -97,7 +97,7 @@ class MemoryStore:
         self._snapshots: dict[str, tuple[float, ProcessSnapshot]] = {}
 
     async def now(self) -> float:
-        return self._clock.now()
+        return self._wall()
 
     async def states(self) -> dict[str, RouteState]:
         return dict(self._states)
@@ -148,13 +148,12 @@ class MemoryStore:
         return {epoch: self._evidence[epoch] for epoch in epochs if epoch in self._evidence}
 
     async def publish(self, snapshot: ProcessSnapshot) -> None:
-        self._snapshots[snapshot.id] = self._clock.now(), snapshot
+        self._snapshots[snapshot.id] = self._steady(), snapshot
 
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
-        earliest = self._clock.now() - SNAPSHOT_LIFETIME
-        self._snapshots = {key: one for key, one in self._snapshots.items() if one[0] >= earliest}
-        now = self._clock.now()
-        return tuple(replace(snapshot, age=max(0.0, now - at)) for at, snapshot in self._snapshots.values())
+        now = self._steady()
+        self._snapshots = {key: one for key, one in self._snapshots.items() if now - one[0] <= SNAPSHOT_LIFETIME}
+        return tuple(replace(snapshot, age=now - at) for at, snapshot in self._snapshots.values())
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Do nothing: RouteStats holds the baselines for the lifetime of the process."""

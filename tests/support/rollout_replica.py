@@ -12,7 +12,6 @@ from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.request_record import RequestRecord
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.clock import Clock
 from proxy.rollout.controller import ControllerIntervals, RolloutController
 from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import AuditEntry, HistoryQuery
@@ -71,7 +70,6 @@ def replica(
     store: Store,
     pace: ControllerIntervals = QUICK,
     text: Callable[[], str] = lambda: "",
-    clock: Clock | None = None,
 ) -> Replica:
     stats = StatsRegistry()
     found: Replica | None = None
@@ -87,7 +85,7 @@ def replica(
         changed=lambda change: found.changes.append(change) if found is not None else None,
         config_text=text,
     )
-    found = Replica(RolloutController(config_, store, stats, around, pace, clock), stats, early)
+    found = Replica(RolloutController(config_, store, stats, around, pace), stats, early)
     return found
 
 

@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 
 from demo.ports import free_port
 from proxy.ops.app import create_ops
-from proxy.rollout.clock import Clock
 from proxy.rollout.store import MemoryStore
 from tests.support.ops_server import roll_out, stage
 
@@ -27,7 +26,7 @@ def named(lines: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("deviation", [-7200.0, 7200.0])
 def test_cooldown_is_timed_by_the_clock_of_the_store(tmp_path: Path, deviation: float) -> None:
-    staged = stage(tmp_path, free_port(), store=MemoryStore(Clock(lambda: time.time() + deviation)))
+    staged = stage(tmp_path, free_port(), store=MemoryStore(lambda: time.time() + deviation))
     with TestClient(create_ops(staged, TOKEN), headers={"authorization": f"Bearer {TOKEN}"}) as client:
         assert client.portal is not None
         client.portal.call(roll_out, staged)

@@ -21,7 +21,6 @@ from proxy.database.database import Database, Unavailable
 from proxy.database.driver import DRIVERS, DriverName
 from proxy.rollout.analysis.analysis import Analysis, MetricResult
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
-from proxy.rollout.clock import Clock
 from proxy.rollout.fleet import BackendTraffic, ProcessHealth, ProcessSnapshot, RouteTraffic
 from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, HistoryQuery, RouteState
@@ -338,13 +337,19 @@ async def test_processes_read_the_numbers_of_all(store: Store) -> None:
 
 async def test_numbers_of_a_process_that_ended_are_forgotten() -> None:
     now = 0.0
-    clock = Clock(lambda: now, lambda: 0.0)
-    store = MemoryStore(clock)
-    clock.set(0.0)
+    store = MemoryStore(steady=lambda: now)
     await store.publish(ProcessSnapshot("one"))
-    clock.set(SNAPSHOT_LIFETIME + 1)
+    now = SNAPSHOT_LIFETIME + 1
     await store.publish(ProcessSnapshot("two"))
     assert [snapshot.id for snapshot in await store.snapshots()] == ["two"]
+
+
+async def test_clock_of_one_process_follows_the_machine() -> None:
+    wall, steady = 1.8e9, 0.0
+    store = MemoryStore(lambda: wall, lambda: steady)
+    await store.publish(ProcessSnapshot("one"))
+    wall, steady = wall - 3600, 2.0  # windows are times of day, and ages are not
+    assert (await store.now(), [one.age for one in await store.snapshots()]) == (wall, [2.0])
 
 
 def test_traffic_of_processes_is_added() -> None:
