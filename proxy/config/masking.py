@@ -24,9 +24,9 @@ _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _REFERENCE: Final = re.compile(r"\$\{\w+(?::-)?\}", re.ASCII)
 _DULL: Final = re.compile(r"[\d.]{0,6} ?(?:%|x|ms|s|m|h|d|B|KiB|MiB)?|true|false|yes|no|on|off|null|~", re.ASCII)
 _WORD: Final = re.compile(r"[\w.-]{1,24}", re.ASCII)
-_CREDENTIALS: Final = re.compile(r"://[^/\s]*@")
+_CREDENTIALS: Final = re.compile(r"://\S*@")
 _REVEALING: Final = re.compile(
-    r"(?:^#[\s-]*|[{,]\s*)[\w.-]*(?:secret|token|passw|key|url)\w*\s*[:=]|://[^/\s]*@", re.IGNORECASE
+    r"(?:^#[\s-]*|[{,]\s*)[\w.-]*(?:secret|token|passw|key|url)\w*\s*[:=]|://\S*@", re.IGNORECASE
 )
 """A comment that contains a setting, which may be a secret."""
 _OPAQUE: Final = re.compile(r"\w{20}|://")
@@ -60,6 +60,11 @@ def _shown(text: str, walk: _SecretScanner) -> Masked:
     spans = walk.left_out | {walk.anchors[name] for name in walk.secret_aliases if name in walk.anchors}
     scalars = [span for span in sorted(walk.scalars) if span[0] < len(text)]
     return Masked("".join(_pieces(text, scalars, spans)), tuple(text[start:end] for start, end in sorted(spans)))
+
+
+def mask_credentials(text: str) -> str:
+    """Mask the user name and the password of a URL in a text."""
+    return _CREDENTIALS.sub(f"://{MASK}@", text)
 
 
 def masked_line(text: str, number: int) -> str | None:

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from proxy.config import error_messages, groups, rules, target_rules, yaml_nodes
 from proxy.config.environment import SubstitutionError, references, substitute
 from proxy.config.inheritance import inherited
+from proxy.config.masking import mask_credentials
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.config.problems import ConfigError, Problem
 from proxy.config.service_models import MongoSettings
@@ -157,7 +158,7 @@ class ConfigReader:
                     yield self._locate("is missing", *location)
                 continue
             message = error_messages.message(error, location)
-            yield self._locate(message + self._quoted(error, message, written), *written)
+            yield self._locate(mask_credentials(message + self._quoted(error, message, written)), *written)
 
     def _quoted(self, error: ErrorDetails, message: str, written: Location) -> str:
         """Return the rejected value for the message, unless it is secret or already in the message."""
@@ -168,7 +169,7 @@ class ConfigReader:
             return " (its value comes from the environment)"
         if message.endswith("?") or ", not '" in message:
             return ""
-        if written in _SECRETS:
+        if any(secret[: len(written)] == written for secret in _SECRETS):  # its own, or one in place of its section
             return ""
         return f", not {value[:60]!r}" + ("…" if len(value) > 60 else "")
 

@@ -256,6 +256,27 @@ def test_environment_values_and_secrets_are_never_quoted() -> None:
     assert not any("hunter2" in fault or "too-short-secret" in fault for fault in found)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "legacy: {url: 'http://user:hunter2@x'}",
+        "legacy: {url: 'ftp://user:hunter2/3@x'}",
+        "legacy: 'http://user:hunter2@x'",
+        "legacy: {url: http://x}\nmongodb: mongodb://user:hunter2@x",
+        "legacy: {url: http://x}\nnotify: https://hooks.example/services/hunter2",
+        "legacy: {url: http://x}\noverrides: hunter2-hunter2-hunter2",
+        "legacy: {url: http://x}\ntokens: hunter2",
+        "legacy: {url: http://x}\nnative: https://user:hunter2@x",
+        "legacy: {url: http://x}\nops: {url: 'https://user:hunter2@x'}",
+        "legacy: {url: http://x}\nroutes: [{name: a, match: 'GET https://user:hunter2@x'}]",
+    ],
+)
+def test_credentials_in_the_file_are_never_quoted(text: str) -> None:
+    found = faults(text)
+    assert found
+    assert not any("hunter2" in fault for fault in found)
+
+
 def test_environment_never_becomes_structure() -> None:
     config = parse("legacy: {url: http://x}\nbucketing: {salt: '${SALT}'}\n", {"SALT": "a, key: [b] }"})
     assert config.bucketing.salt == "a, key: [b] }"
