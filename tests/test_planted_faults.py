@@ -43,7 +43,7 @@ def made_by(answer: Answer, serial: int, second: int) -> Answer:
 
 def exchanged(answer: Answer) -> Exchange:
     body = answer.written()
-    headers = [*answer.headers.items(), ("etag", entity_tag(body)), ("content-length", str(len(body)))]
+    headers = [*({"etag": entity_tag(body)} | answer.headers).items(), ("content-length", str(len(body)))]
     date = ("date", "Sun, 22 Nov 2026 19:41:09 GMT")
     return exchange(body, "", status=answer.status, headers=[*headers, date], method="PATCH")
 

@@ -1,7 +1,7 @@
 """Compare the headers of two answers as far as clients can notice. Pure.
 
 All headers are compared except the mode's `ignored_headers`. Lists without a meaningful order are compared as sets;
-entity tags follow the body; the contract's `x-compare` applies to headers too.
+entity tags by their algorithm, because they follow the body; the contract's `x-compare` applies to headers too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.comparison.modes import Mode
 from proxy.comparison.spelling import is_same_value, moment_of
 from proxy.comparison.values import HintsAt, Names
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
-from proxy.comparison.volatile import mask
+from proxy.comparison.volatile import date_layout, mask
 from proxy.types import DifferenceKind, ValuePath
 
 _NAME_SETS: Final = frozenset(("access-control-allow-headers", "access-control-expose-headers", "vary"))
@@ -30,6 +30,11 @@ _METHOD_SETS: Final = frozenset(("access-control-allow-methods", "allow"))
 MAX_DRIFT: Final = 5.0
 """Maximum distance (s) of two equal lifetimes: both are in whole seconds after an answer that takes some."""
 _EXPIRY: Final = re.compile(r";\s*expires\s*=\s*([^;]*)", re.IGNORECASE)
+_EXPIRING: Final = frozenset(("set-cookie", "expires"))
+"""Headers with expiries, which are dates relative to the time of the answer."""
+_WORD: Final = re.compile(r"[A-Z][a-z]+")
+_HASHED: Final = re.compile(r'(?:W/)?"[0-9a-f]+-[A-Za-z0-9+/]{27}"', re.ASCII)
+"""A tag of the form of `entity_tag`, weak or strong."""
 _DELETED_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """An expiry before this deletes a cookie or forbids caching; others are relative to the time of the answer."""
 
@@ -87,9 +92,16 @@ class HeaderComparison:
         if rule == "instant":
             return is_same_value(legacy, native)
         by_role = rule != "literal" and (self.mode.by_role or rule == "generated")
+        if self.mode.strict and by_role and name in _EXPIRING:
+            return self._same_expiring(name, legacy, native)
         if not self.mode.strict and (known := self._same_by_kind(name, legacy, native, by_role)) is not None:
             return known
         return not self.names().compare_text(legacy, native, name) if by_role else legacy == native
+
+    def _same_expiring(self, name: str, legacy: str, native: str) -> bool:
+        """Return whether values with expiries are equal as spelled, apart from the time between the two answers."""
+        ours, theirs = (_without_moments(name, value) for value in (legacy, native))
+        return not self.names().compare_text(ours, theirs, name) and self._last_alike(legacy, native)
 
     def _same_by_kind(self, name: str, legacy: str, native: str, by_role: bool) -> bool | None:
         """Return whether two values of a header with a grammar agree; None for other headers."""
@@ -105,32 +117,64 @@ class HeaderComparison:
         return None
 
     def _last_alike(self, legacy: str, native: str) -> bool:
-        """Return whether future expiries are as long after their answers, give or take `MAX_DRIFT`."""
-        ours, theirs = self.legacy.time, self.native.time
+        """Return whether expiries are as long after their answers, or are the same fixed time in the future of both."""
+        ours, theirs, drift = self._times()
         if ours is None or theirs is None:
             return True
-        pairs = zip(_lifetimes(legacy, ours), _lifetimes(native, theirs), strict=False)
-        return all(abs(one - other) <= MAX_DRIFT for one, other in pairs)
+        pairs = zip(_expiries(legacy), _expiries(native), strict=False)
+        return all(
+            abs((one - ours) - (other - theirs)) <= drift or (one == other and (one > ours) == (other > theirs))
+            for one, other in pairs
+        )
+
+    def _times(self) -> tuple[float | None, float | None, float]:
+        """Return the times of both answers, if known, and the maximum distance of two equal lifetimes, in seconds.
+
+        A recorded answer without a `Date` header was made at about the time of its recording.
+        """
+        ours, theirs = self.legacy.time, self.native.time
+        if ours is not None and theirs is not None:
+            return ours, theirs, MAX_DRIFT
+        names = self.names()
+        at, now = (None if clock is None else clock / 1000 for clock in (names.legacy_at, names.native_at))
+        return at if ours is None else ours, now if theirs is None else theirs, names.fresh / 1000
 
     def _tags_agree(self, legacy: str, native: str) -> bool:
-        """Return True if each entity tag matches its body, since the bodies contain each side's own ids and dates."""
-        if not self.mode.strict:
-            return legacy == native if self.same_body else legacy.startswith("W/") == native.startswith("W/")
-        names, body = self.names(), self.legacy.body
+        """Return True if native's entity tag depends on its body as legacy's tag does.
+
+        Tags of one algorithm differ over bodies that contain each backend's own ids and dates.
+        """
+        is_as_strong = legacy.startswith("W/") == native.startswith("W/")
+        known = self._exchange_tags(legacy, native) if self.mode.strict else None
+        if self._is_hashed(legacy):
+            return is_as_strong and _hash_of(native) == _hash_of(entity_tag(self.native.body))
+        if self.legacy.body or not self.mode.strict:
+            return legacy == native if self.same_body else is_as_strong
+        return native == known if known else legacy.partition("-")[0] == native.partition("-")[0]
+
+    def _exchange_tags(self, legacy: str, native: str) -> str | None:
+        """Learn that a tag replaces the recorded one in later requests; return the tag that did so before, if any."""
+        names = self.names()
         known = names.counterpart(legacy)
         names.learn(legacy, native)
-        coded = "content-encoding" in self.legacy.headers or "content-encoding" in self.native.headers
-        if body and not coded and legacy == entity_tag(body):
-            return native == entity_tag(self.native.body)
-        if body:  # of another algorithm or of coded bytes, or the recorded text was edited
-            return legacy.startswith("W/") == native.startswith("W/")
-        return native == known if known else legacy.partition("-")[0] == native.partition("-")[0]
+        return known
+
+    def _is_hashed(self, tag: str) -> bool:
+        """Return whether legacy's tag is `entity_tag` of its body, or looks like one if the body is a recorded text."""
+        body = self.legacy.body
+        if not body or "content-encoding" in self.legacy.headers or "content-encoding" in self.native.headers:
+            return False
+        return bool(_HASHED.fullmatch(tag)) if self.mode.strict else _hash_of(tag) == _hash_of(entity_tag(body))
 
 
 def entity_tag(body: bytes) -> str:
     """Return the weak tag of jshttp's etag library: length in hex, 27 characters of base64 SHA-1."""
     digest = base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
     return f'W/"{len(body):x}-{digest[:27]}"'
+
+
+def _hash_of(tag: str) -> str:
+    return tag.removeprefix("W/")
 
 
 def joined(headers: Headers) -> dict[str, str]:
@@ -149,11 +193,23 @@ def _difference(name: str, kind: DifferenceKind, legacy: str | None, native: str
     return Difference(path, kind, grade(kind, path), *spots)
 
 
-def _lifetimes(value: str, now: float) -> list[float]:
-    """Return the seconds until each future expiry in a header, cookies in the order of their names."""
+def _without_moments(name: str, value: str) -> str:
+    """Return a value of `_EXPIRING` with the layout of each future expiry in its place."""
+    if name == "expires":
+        return _layout(value)
+    return _EXPIRY.sub(lambda match: match.group().replace(match[1], _layout(match[1])), value)
+
+
+def _layout(expiry: str) -> str:
+    """Return a future date with its words and digits masked, and any other expiry as it is."""
+    return date_layout(_WORD.sub("Aaa", expiry)) if _expiry(expiry) == "future" else expiry
+
+
+def _expiries(value: str) -> list[float]:
+    """Return each future expiry in a header in seconds since the epoch, cookies in the order of their names."""
     texts = [text for line in sorted(value.split("\n")) for text in _EXPIRY.findall(line)] or [value]
     moments = filter(None, map(moment_of, texts))
-    return [moment.timestamp() - now for moment in moments if moment >= _DELETED_BEFORE]
+    return [moment.timestamp() for moment in moments if moment >= _DELETED_BEFORE]
 
 
 def _coding(value: str | None) -> str:

@@ -59,6 +59,6 @@ def _answer(scope: Scope) -> Answer:
 async def _send(answer: Answer, send: Send) -> None:
     body = answer.written()
     own = {"etag": entity_tag(body), "content-length": str(len(body)), "date": formatdate(usegmt=True)}
-    headers = [(name.encode(), value.encode()) for name, value in (answer.headers | own).items()]
+    headers = [(name.encode(), value.encode()) for name, value in (own | answer.headers).items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

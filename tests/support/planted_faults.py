@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from proxy.comparison.headers import entity_tag
+
 Headers = dict[str, str]
 Expected = frozenset[tuple[str, str]]
 
@@ -20,7 +22,7 @@ STORED_AT: Final = "2026-01-02T03:04:05"
 HEADERS: Final[Headers] = {
     "content-type": "application/json; charset=utf-8",
     "cache-control": "no-store",
-    "set-cookie": "sid=a; Path=/; HttpOnly",
+    "set-cookie": "sid=a; Path=/; HttpOnly; Expires=Fri, 31 Dec 2066 10:00:00 GMT",
 }
 
 
@@ -116,6 +118,14 @@ def _header(name: str, value: str | None) -> Callable[[Answer], None]:
             answer.headers[name] = value
 
     return plant
+
+
+def _cookie(old: str, new: str) -> Callable[[Answer], None]:
+    return _header("set-cookie", HEADERS["set-cookie"].replace(old, new))
+
+
+def _strong_tag(answer: Answer) -> None:
+    answer.headers["etag"] = entity_tag(answer.written()).removeprefix("W/")
 
 
 def _status(status: int, value: object = ...) -> Callable[[Answer], None]:
@@ -236,7 +246,12 @@ TABLE: Final[tuple[tuple[str, Callable[[Answer], None], tuple[tuple[str, str], .
     ("another value of a header", _header("cache-control", "public"), (("header.cache-control", "header"),)),
     ("an extra header", _header("x-framework", "starlette"), (("header.x-framework", "extra"),)),
     ("another content type", _header("content-type", PLAIN_TEXT), (("header.content-type", "header"),)),
-    ("a cookie for scripts", _header("set-cookie", "sid=a; Path=/"), (("header.set-cookie", "header"),)),
+    ("a cookie for scripts", _cookie("; HttpOnly", ""), (("header.set-cookie", "header"),)),
+    ("a cookie for a day longer", _cookie("Fri, 31 Dec 2066", "Sat, 01 Jan 2067"), (("header.set-cookie", "header"),)),
+    ("a session cookie", _header("set-cookie", "sid=a; Path=/; HttpOnly"), (("header.set-cookie", "header"),)),
+    ("another entity tag", _header("etag", 'W/"1f-HGffxx6uobnTz2YvR5DpyWJg/Ao"'), (("header.etag", "header"),)),
+    ("an entity tag of another hash", _header("etag", 'W/"9a0364b9e99bb480"'), (("header.etag", "header"),)),
+    ("a strong entity tag", _strong_tag, (("header.etag", "header"),)),
     ("no cookie", _header("set-cookie", None), (("header.set-cookie", "missing"),)),
     ("another status of its class", _status(203), (("status", "status"),)),
     ("an error", _status(500, {"message": "Internal Server Error"}), (("status", "status"),)),

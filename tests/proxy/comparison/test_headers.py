@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.comparison.exchanges import compare
+from proxy.comparison.headers import entity_tag
 from proxy.comparison.modes import DRY_RUN, READ, Mode
 from proxy.contract.model import DeclaredAnswer, DeclaredHeader, Operation
 from proxy.contract.schemas import Schema
@@ -60,6 +61,16 @@ def test_entity_tag_is_ignored_where_bodies_compare() -> None:
     assert kinds(legacy, native) == [("header.etag", "header", "minor")]
     assert not kinds(legacy, native, b'{"a":1}', b'{"a":2}')
     assert kinds(legacy, [("etag", '"2"')], b'{"a":1}', b'{"a":2}')
+
+
+@pytest.mark.parametrize("mode", [READ, DRY_RUN], ids=["read", "dry-run"])
+def test_entity_tag_is_of_legacys_algorithm_over_other_bodies(mode: Mode) -> None:
+    bodies = b'{"a":1}', b'{"a":2}'
+    legacy, native = ([("etag", entity_tag(body))] for body in bodies)
+    assert not kinds(legacy, native, *bodies, mode=mode)
+    assert kinds(legacy, legacy, *bodies, mode=DRY_RUN) == [("header.etag", "header", "minor")]
+    assert kinds(legacy, [("etag", 'W/"2"')], *bodies, mode=mode) == [("header.etag", "header", "minor")]
+    assert not kinds(legacy, [("etag", 'W/"2"'), ("content-encoding", "br")], *bodies, mode=mode)[1:]
 
 
 def test_date_headers_compare_by_presence() -> None:

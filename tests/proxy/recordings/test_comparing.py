@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -126,10 +127,79 @@ def test_etag_without_a_body_contains_its_length() -> None:
     assert paths(recorded, live) == ["header.content-length", "header.etag"]
 
 
-def test_etag_of_another_algorithm_has_the_same_strength() -> None:
+def test_etag_over_equal_bodies_is_equal() -> None:
     recorded = answer("{}", etag='"v1"')
-    assert paths(recorded, answer("{}", etag='"v2"')) == []
-    assert paths(recorded, answer("{}")) == ["header.etag"]
+    assert paths(recorded, answer("{}", etag='"v1"')) == []
+    assert paths(recorded, answer("{}", etag='"v2"')) == paths(recorded, answer("{}")) == ["header.etag"]
+
+
+def test_etag_of_another_algorithm_has_the_same_strength() -> None:
+    recorded = answer(f'["{OURS}"]', etag='"v1"')
+    assert paths(recorded, answer(f'["{THEIRS}"]', etag='"v2"')) == []
+    assert paths(recorded, answer(f'["{THEIRS}"]')) == ["header.etag"]
+
+
+@pytest.mark.parametrize("weak", ["", "W/"], ids=["strong", "weak"])
+def test_etag_of_an_edited_recording_shows_its_algorithm(weak: str) -> None:
+    recorded = answer('["edited"]', etag=weak + entity_tag(b'["original"]').removeprefix("W/"))
+    live = answer('["edited"]', etag=weak + entity_tag(b'["edited"]').removeprefix("W/"))
+    assert paths(recorded, live) == []
+    assert paths(recorded, answer('["edited"]', etag=weak + entity_tag(b"x").removeprefix("W/"))) == ["header.etag"]
+
+
+HOUR_LATER, MONTH_LATER = "Mon, 30 Nov 2026 11:00:00 GMT", "Thu, 31 Dec 2026 11:00:00 GMT"
+EXPIRING = (("set-cookie", "sid=a; Path=/; Expires={}; HttpOnly"), ("expires", "{}"))
+
+
+def expiring(name: str, value: str, expiry: str, **headers: str) -> DecodedAnswer:
+    return answer("{}", **{name: value.format(expiry)}, **headers)
+
+
+@pytest.mark.parametrize(("name", "value"), EXPIRING)
+def test_expiry_lasts_as_long_after_the_answer(name: str, value: str) -> None:
+    recorded = expiring(name, value, HOUR_LATER, date="Mon, 30 Nov 2026 10:00:00 GMT")
+    now = "Thu, 31 Dec 2026 10:00:00 GMT"
+    assert paths(recorded, expiring(name, value, MONTH_LATER, date=now)) == []
+    for other in (
+        "Thu, 31 Dec 2026 11:00:20 GMT",
+        "Thu, 31 Dec 2026 10:59:40 GMT",
+        "Thu, 31-Dec-2026 11:00:00 GMT",
+        "2026-12-31T11:00:00Z",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        HOUR_LATER,
+    ):
+        assert paths(recorded, expiring(name, value, other, date=now)) == [f"header.{name}"]
+
+
+@pytest.mark.parametrize(("name", "value"), EXPIRING)
+def test_expiry_without_dates_lasts_about_as_long(name: str, value: str) -> None:
+    at, now = (
+        int(datetime(2026, month, day, 10, tzinfo=UTC).timestamp() * 1000) for month, day in ((11, 30), (12, 31))
+    )
+    recorded = expiring(name, value, HOUR_LATER)
+    assert paths(recorded, expiring(name, value, MONTH_LATER), Correspondence(at, now)) == []
+    later = "Thu, 31 Dec 2026 12:00:00 GMT"
+    assert paths(recorded, expiring(name, value, later), Correspondence(at, now)) == [f"header.{name}"]
+    assert paths(recorded, expiring(name, value, later), Correspondence(native_at=now)) == []
+
+
+@pytest.mark.parametrize(("name", "value"), EXPIRING)
+def test_fixed_expiry_is_equal_while_it_is_in_the_future(name: str, value: str) -> None:
+    recorded = expiring(name, value, MONTH_LATER, date="Mon, 30 Nov 2026 10:00:00 GMT")
+    assert paths(recorded, expiring(name, value, MONTH_LATER, date="Thu, 31 Dec 2026 10:59:59 GMT")) == []
+    expired = expiring(name, value, MONTH_LATER, date="Thu, 31 Dec 2026 11:00:01 GMT")
+    assert paths(recorded, expired) == [f"header.{name}"]
+
+
+def test_deleted_cookies_and_cookies_without_expiry_compare_as_spelled() -> None:
+    deleted = answer("{}", set_cookie="sid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT")
+    assert paths(deleted, deleted) == []
+    assert paths(deleted, answer("{}", set_cookie="sid=; Expires=Thu, 01 Jan 1970 00:00:01 GMT")) == [
+        "header.set-cookie"
+    ]
+    assert paths(answer("{}", set_cookie="sid=a; Path=/"), answer("{}", set_cookie="sid=a; path=/")) == [
+        "header.set-cookie"
+    ]
 
 
 def test_missing_length_or_etag_is_a_difference() -> None:
