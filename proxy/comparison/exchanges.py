@@ -181,8 +181,7 @@ class AnswerComparison:
         return ValueFindings([_whole("body", "value", *shown)])
 
     def _bodies(self) -> ValueFindings:
-        codings = {one.headers.get("content-encoding") for one in (self.legacy, self.native)}
-        if len(codings) == 1 and self.legacy.is_broken is not self.native.is_broken:
+        if self.legacy.is_broken is not self.native.is_broken:
             return ValueFindings([_whole("body", "type", self.legacy.body, self.native.body)])
         if self.legacy.body == self.native.body and not self._mode.by_role:
             return ValueFindings()

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from proxy.reports.models import HOUR, Span, TimeSlice
 
 WIDTH: Final = 100.0
 HEIGHT: Final = 24.0
 LEAST: Final = 1.5
-"""Minimum height of mismatches, so that one among a thousand comparisons is visible."""
+"""Minimum height of failed comparisons, so that one among a thousand is visible."""
 COLUMNS: Final = 48
 """Maximum number of columns of a trend."""
+
+Part = Literal["match", "mismatch", "violation"]
+"""Parts of a trend's column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,13 @@ class BarSegment:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a trend: the height of its comparisons, and the part of it for mismatches."""
+    """One column of a trend: the height of its comparisons, and the parts for mismatches and for other violations."""
 
     x: float
     width: float
     height: float
-    bad: float
+    mismatch: float = 0.0
+    violation: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +73,32 @@ def bar(parts: Sequence[tuple[str, float]]) -> tuple[BarSegment, ...]:
 def trend(slices: Sequence[TimeSlice], span: Span) -> tuple[Column, ...]:
     """Return the comparisons over a span in at most `COLUMNS` columns, scaled to the highest."""
     length = max((span.until - span.since) / COLUMNS, slices[0].seconds if slices else HOUR)
-    sums: dict[int, tuple[int, int]] = {}
+    sums: dict[int, tuple[int, int, int]] = {}
     for one in slices:
         column = max(0, int((one.at - span.since) // length))
-        good, bad = sums.get(column, (0, 0))
-        sums[column] = good + one.match + one.declared, bad + one.failed
-    highest = max((good + bad for good, bad in sums.values()), default=0)
+        every, mismatch, violation = sums.get(column, (0, 0, 0))
+        sums[column] = every + one.compared, mismatch + one.mismatch, violation + one.violation - one.both
+    highest = max((every for every, *_ in sums.values()), default=0)
     if not highest:
         return ()
     step = WIDTH * length / (span.until - span.since)
     return tuple(_column(column * step, step, *sums[column], highest) for column in sorted(sums))
 
 
-def outline(columns: Sequence[Column], *, bad: bool = False) -> str:
-    """Return the SVG path of the columns without their mismatches, or of the mismatches (`bad`); empty without any."""
-    if bad:
-        boxes = [(one, HEIGHT - one.bad, one.bad) for one in columns]
-    else:
-        boxes = [(one, HEIGHT - one.height, one.height - one.bad) for one in columns]
+def outline(columns: Sequence[Column], part: Part) -> str:
+    """Return the SVG path of one part of the columns, empty without any. Mismatches are drawn below violations."""
+    boxes = [(one, *_box(one, part)) for one in columns]
     return "".join(
-        [f"M{one.x:g} {top:.4g}h{one.width:g}v{high:.4g}h-{one.width:g}z" for one, top, high in boxes if high]
+        [f"M{one.x:g} {HEIGHT - top:.4g}h{one.width:g}v{high:.4g}h-{one.width:g}z" for one, top, high in boxes if high]
     )
+
+
+def _box(column: Column, part: Part) -> tuple[float, float]:
+    """Return the distance of a part's upper edge from the base, and its height."""
+    failed = column.mismatch + column.violation
+    if part == "match":
+        return column.height, column.height - failed
+    return (failed, column.violation) if part == "violation" else (column.mismatch, column.mismatch)
 
 
 def markers(times: Sequence[tuple[float, str]], span: Span) -> tuple[Marker, ...]:
@@ -99,10 +108,10 @@ def markers(times: Sequence[tuple[float, str]], span: Span) -> tuple[Marker, ...
     return tuple(Marker(round(WIDTH * (at - span.since) / length, 2), label) for at, label in inside)
 
 
-def _column(x: float, step: float, good: int, bad: int, highest: int) -> Column:
-    height = HEIGHT * (good + bad) / highest
-    red = max(LEAST, HEIGHT * bad / highest) if bad else 0.0
-    return Column(round(x, 2), round(step * 0.8, 2), round(max(height, red), 2), round(red, 2))
+def _column(x: float, step: float, every: int, mismatch: int, violation: int, highest: int) -> Column:
+    parts = [round(max(LEAST, HEIGHT * number / highest), 2) if number else 0.0 for number in (mismatch, violation)]
+    height = max(round(HEIGHT * every / highest, 2), sum(parts))
+    return Column(round(x, 2), round(step * 0.8, 2), height, *parts)
 
 
 def lines(series: Sequence[tuple[str, Sequence[float | None]]]) -> tuple[ChartLine, ...]:

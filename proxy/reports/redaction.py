@@ -109,12 +109,13 @@ class Redactor:
 
     def difference(self, difference: Difference, legacy: Exchange, native: Exchange) -> dict[str, JSON]:
         """Return one difference: its field, and the value of each backend."""
+        is_digested = difference.path == ("body",) and (legacy.body.truncated or native.body.truncated)
         return {
             "field": self.field(difference.path, legacy if difference.legacy else native),
             "kind": difference.kind,
             "severity": difference.severity,
-            "legacy": self._located(difference.legacy, legacy),
-            "native": self._located(difference.native, native),
+            "legacy": self._located(difference.legacy, legacy, is_digested=is_digested),
+            "native": self._located(difference.native, native, is_digested=is_digested),
         }
 
     def field(self, path: ValuePath, exchange: Exchange) -> str:
@@ -196,13 +197,19 @@ class Redactor:
         policy = FieldPolicy.of(exchange, self._operation)
         return [self.step(path[: index + 1], policy) for index in range(len(path))]
 
-    def _located(self, located: LocatedValue | None, exchange: Exchange) -> JSON:
+    def _located(self, located: LocatedValue | None, exchange: Exchange, *, is_digested: bool) -> JSON:
+        """Return a path and a redacted value; of a body that was compared by digests, its lengths."""
         if located is None:
             return None
         policy = FieldPolicy.of(exchange, self._operation)
         value: JSON
         if located.path[0] in ("status", "outcome") or _is_position(located):  # contains no data
             value = {"type": "string", "value": str(located.value)}
+        elif is_digested and isinstance(located.value, dict):
+            value = {
+                "type": "string",
+                "value": "{length:,} bytes, the first {equal_until:,} equal".format(**located.value),
+            }
         else:
             value = self._value(located.value, located.path, _ValueRedactor(self, policy))
         return {"path": ".".join(self._steps(located.path, exchange)), "value": value}

@@ -5,15 +5,14 @@ as the shadow process, which finishes its time slice despite its low priority. A
 spare capacity either, even if it never waits, because two CPUs may be hyper-threads of one core. A check that detects
 contention halves the share; any other check adds `STEP` (additive increase, multiplicative decrease).
 
-Shedding is fair: every route gets at least one request in `FLOOR_INTERVAL`. Beyond that the share applies to each route
-separately, so that a busy route does not displace a rare one.
+Shedding is fair: every route gets at least one request in every second in which it has any. Beyond that the share
+applies to each route separately, so that a busy route does not displace a rare one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from math import inf
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,8 +27,6 @@ STEP: Final = 0.02
 MIN_IDLE: Final = 0.25
 """Minimum idle share of the time of a gateway with spare capacity."""
 
-FLOOR_INTERVAL: Final = 1.0
-"""Seconds after which a route with traffic is due for a comparison."""
 MAX_FLOORS: Final = 50
 """Maximum number of requests per second admitted by floors; routes never compared before are exempt."""
 
@@ -86,29 +83,29 @@ class CpuLoadShedder:
 
 
 class RouteFloors:
-    """Admits one request per route in `FLOOR_INTERVAL`; routes never compared before take precedence."""
+    """Admits a route's first request of every second; routes never compared before take precedence."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._admitted_at: dict[str, float] = {}
+        self._admitted_in: dict[str, int] = {}
         self._compared: set[str] = set()
         self._second, self._remaining = 0, MAX_FLOORS
 
     def is_due(self, route: str) -> bool:
-        """Return True if a route had no admitted request for `FLOOR_INTERVAL`, within the limit on floors."""
-        now = self._clock()
-        if now - self._admitted_at.get(route, -inf) < FLOOR_INTERVAL:
+        """Return True if a route had no admitted request in this second, within the limit on floors."""
+        second = int(self._clock())
+        if self._admitted_in.get(route) == second:
             return False
         if route not in self._compared:
             return True
-        if self._second != int(now):
-            self._second, self._remaining = int(now), MAX_FLOORS
+        if self._second != second:
+            self._second, self._remaining = second, MAX_FLOORS
         self._remaining -= 1
         return self._remaining >= 0
 
     def admitted(self, route: str) -> None:
         """Record that a request of a route was admitted."""
-        self._admitted_at[route] = self._clock()
+        self._admitted_in[route] = int(self._clock())
 
     def compared(self, route: str) -> None:
         """Record that a request of a route was compared."""

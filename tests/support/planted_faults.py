@@ -258,6 +258,11 @@ TABLE: Final[tuple[tuple[str, Callable[[Answer], None], tuple[tuple[str, str], .
     ("spaces in the JSON", _body(_spaced), (("body", "format"),)),
     ("escapes in the JSON", _body(lambda body: body.replace("ë".encode(), b"\\u00eb")), (("body", "format"),)),
     ("compression", _body(gzip.compress, content_encoding="gzip"), (("header.content-encoding", "extra"),)),
+    (
+        "a coding that the body lacks",
+        _header("content-encoding", "gzip"),
+        (("header.content-encoding", "extra"), ("body", "type")),
+    ),
     ("a body cut short", _body(lambda body: body[:-20]), (("body", "type"),)),
     ("JSON within JSON", _body(lambda body: compact(body.decode())), (("body", "type"),)),
     ("an empty body", _body(lambda body: b""), (("body", "missing"),)),

@@ -59,7 +59,9 @@ def group_line(facts: GroupFacts, now: float) -> GroupLine:
         step=_step(facts, state, now),
         requests=sum(facts.summary.requests.values()),
         compared=facts.summary.compared,
-        different=facts.summary.failed,
+        mismatch=facts.summary.mismatch,
+        violation=facts.summary.violation,
+        both=facts.summary.both,
         cap=CapView.of(facts.state.cap, now) if state == "rolled back" else None,
         ends=_end(facts, state, now),
     )

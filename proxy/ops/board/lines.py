@@ -46,7 +46,10 @@ class NextStep:
 
 @dataclass(frozen=True, slots=True)
 class GroupLine:
-    """A group on the board. `file` is the share that routing.yaml allows; `requests` are those of the reports' span."""
+    """A group on the board. `file` is the share that routing.yaml allows; `requests` are those of the reports' span.
+
+    `mismatch`, `violation` and `both` count comparisons as `VerdictCounts` does.
+    """
 
     name: str
     routes: tuple[str, ...]
@@ -56,7 +59,9 @@ class GroupLine:
     step: NextStep
     requests: int
     compared: int
-    different: int
+    mismatch: int
+    violation: int
+    both: int
     cap: CapView | None
     ends: float | None
 

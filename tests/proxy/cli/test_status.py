@@ -188,7 +188,7 @@ def test_unreachable_gateway_is_reported() -> None:
 
 def test_narrow_terminal_has_a_paragraph_for_each_group() -> None:
     step = NextStep("50%", 60.0, "too little evidence", needed=(NeededEvidence("requests", 7, 100),))
-    line = GroupLine("consultations", ("a", "b"), "rolling out", 10.0, 50.0, step, 7, 0, 0, None, None)
+    line = GroupLine("consultations", ("a", "b"), "rolling out", 10.0, 50.0, step, 7, 0, 0, 0, 0, None, None)
     out = Console(width=40, file=io.StringIO())
     out.print(*listed([line], out.width))
     assert out.file.getvalue().split("\n") == [  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import compare
+from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.contract.disclosure import HEADER_NAMES, is_named
 from proxy.contract.model import Operation
 from proxy.reports.redaction import Redactor, leaf
@@ -289,6 +290,16 @@ def test_truncated_body_is_redacted_to_length_and_digest() -> None:
     told = Redactor(KEY).answer(Exchange(**{**kept, "body": body}))
     content = {"type": "binary", "digest": Redactor(KEY).digest(str(body.digest).encode())}
     assert told["body"] == {"form": "truncated", "length": 999, "content": content}
+
+
+def test_difference_of_digested_bodies_has_their_lengths() -> None:
+    large = exchange()._replace(body=Body(b"", 999_999, (b"abcdef",)))
+    spots = (LocatedValue(("body",), {"length": length, "equal_until": 65_536}) for length in (999_999, 7))
+    told = Redactor(KEY).difference(Difference(("body",), "value", "major", *spots), large, exchange())
+    assert [told[backend] for backend in ("legacy", "native")] == [
+        {"path": "body", "value": {"type": "string", "value": f"{length} bytes, the first 65,536 equal"}}
+        for length in ("999,999", "7")
+    ]
 
 
 def test_redaction_is_bounded() -> None:

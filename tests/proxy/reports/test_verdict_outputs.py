@@ -115,7 +115,9 @@ def of_table(summary: RouteSummary) -> dict[str, int]:
 def of_trend(summary: RouteSummary) -> dict[str, int]:
     (one,) = summary.trend
     (column,) = trend(summary.trend, Span(0.0, 3600.0))
-    assert column.bad / column.height == pytest.approx(FAILED / COMPARED, abs=0.01)
+    failed = column.mismatch + column.violation
+    assert failed / column.height == pytest.approx(FAILED / COMPARED, abs=0.01)
+    assert column.mismatch / failed == pytest.approx(NUMBERS["mismatch"] / FAILED, abs=0.01)
     return {name: getattr(one, name) for name in (*NUMBERS, "compared")}
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from proxy.shadow import load_shedder
 from proxy.shadow.load_shedder import (
-    FLOOR_INTERVAL,
     INTERVAL,
     MAX_FLOORS,
     MIN_SHARE,
@@ -111,15 +110,28 @@ def test_every_route_with_traffic_is_due_each_second() -> None:
     clock = Clock()
     floors = RouteFloors(clock)
     taken: list[tuple[str, float]] = []
-    for step in range(100):
-        for route in ("busy", "busy", *(["rare"] if step % 30 == 0 else [])):
+    for step in range(80):
+        for route in ("busy", "busy", *(["rare"] if step % 24 == 0 else [])):
             if floors.is_due(route):
                 floors.admitted(route)
                 floors.compared(route)
                 taken.append((route, clock.now))
-        clock.now += FLOOR_INTERVAL / 10
+        clock.now += 0.125
     assert [route for route, _ in taken].count("busy") == 10
     assert [route for route, _ in taken].count("rare") == 4
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.0, 1.0))
+def test_route_is_due_in_every_second_with_traffic(interval: float, start: float) -> None:
+    clock = Clock()
+    floors, served, due = RouteFloors(clock), set[int](), list[int]()
+    for step in range(200):
+        clock.now = 1000.0 + start + interval * step
+        served.add(int(clock.now))
+        if floors.is_due("route"):
+            floors.admitted("route")
+            due.append(int(clock.now))
+    assert due == sorted(served)
 
 
 def test_floors_are_limited_except_for_uncompared_routes() -> None:
