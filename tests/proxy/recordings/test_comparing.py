@@ -191,7 +191,7 @@ def test_fixed_expiry_is_equal_while_it_is_in_the_future(name: str, value: str) 
     assert paths(recorded, expired) == [f"header.{name}"]
 
 
-def test_deleted_cookies_and_cookies_without_expiry_compare_as_spelled() -> None:
+def test_cookies_that_do_not_expire_later_compare_as_spelled() -> None:
     deleted = answer("{}", set_cookie="sid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT")
     assert paths(deleted, deleted) == []
     assert paths(deleted, answer("{}", set_cookie="sid=; Expires=Thu, 01 Jan 1970 00:00:01 GMT")) == [
