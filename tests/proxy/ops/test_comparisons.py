@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,12 @@ def test_verdict_narrows_the_overview(client: TestClient) -> None:
     assert "No route had the verdict violation in the last hour" in text_of(
         client.get("/comparisons?from=2020-01-01T00:00&until=2020-01-02T00:00&verdict=violation").text
     ).replace("1 Jan 2020, 00:00:00 UTC to 2 Jan 2020, 00:00:00 UTC", "the last hour")
+
+
+def test_routes_without_results_are_short_on_a_phone(client: TestClient) -> None:
+    page = client.get("/comparisons?from=2020-01-01T00:00&until=2020-01-02T00:00").text
+    cells = re.findall(r'<td role="cell"([^>]*)>', page)
+    assert {re.sub('.*data-label="(.*?)".*', r"\1", cell) for cell in cells if "quiet" not in cell} == {"Match rate"}
 
 
 def test_accept_header_requests_json(client: TestClient) -> None:
