@@ -12,8 +12,7 @@ from proxy.contract.tree import Tree
 from proxy.contract.values import COMPARES
 
 _NESTED: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
-_LISTED: Final = (*BRANCHES, "prefixItems")
-_NAMED: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
+_SEVERAL: Final = (*BRANCHES, "prefixItems", "properties", "patternProperties", "$defs", "dependentSchemas")
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "unordered": ("array",),
     "text": ("string",),
@@ -44,14 +43,12 @@ def hiding_faults(tree: Tree, name: str) -> Iterator[Fault]:
 
 def _nodes(tree: Tree) -> Iterator[Tree]:
     yield tree
-    for keyword in _NESTED:
-        below = tree.get(keyword)
-        if below is not None:
+    for keyword, below in tree.entries():
+        if keyword in _NESTED:
             yield from _nodes(below)
-    for keyword in (*_LISTED, *_NAMED):
-        several = tree.get(keyword)
-        for below in several.below.values() if several else ():
-            yield from _nodes(below)
+        elif keyword in _SEVERAL:
+            for each in below.below.values():
+                yield from _nodes(each)
 
 
 def _hint_faults(node: Tree, name: str) -> Iterator[Fault]:
