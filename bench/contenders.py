@@ -19,14 +19,16 @@ PEERS = Path(__file__).parent / "peers"
 class ServerGroup:
     """Starts servers and stops them at the end; `place` is the directory of their files and logs."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, own_sessions: bool = True) -> None:
         self.place = place
+        self._own_sessions = own_sessions
         self._children: list[ManagedProcess] = []
 
     def start(
         self, name: str, command: list[str | Path], port: int, env: Mapping[str, str] | None = None
     ) -> ManagedProcess:
-        child = ManagedProcess(name, command, log=self.place / f"{name}-{port}.log", env=env)
+        log = self.place / f"{name}-{port}.log"
+        child = ManagedProcess(name, command, log=log, env=env, own_session=self._own_sessions)
         child.start()
         self._children.append(child)
         deadline = time.monotonic() + 60
@@ -134,9 +136,9 @@ http {{
 
 
 @contextlib.contextmanager
-def server_group() -> Iterator[ServerGroup]:
+def server_group(*, own_sessions: bool = True) -> Iterator[ServerGroup]:
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
-        contenders = ServerGroup(Path(place))
+        contenders = ServerGroup(Path(place), own_sessions=own_sessions)
         try:
             yield contenders
         finally:

@@ -4,6 +4,10 @@ Three gateways take the same constant load in many short turns, in random order.
 reads on a healthy native app with the default settings, which shed load. One compares every read. The latencies of all
 turns of a gateway are pooled, because one turn has too few for a p99. The interval of a ratio is from a bootstrap over
 the rounds. Processor time is counted per process, so that other work on the machine changes it little.
+
+All processes are in one session. In sessions of their own, the kernel would share the cores between load, upstream and
+gateway first (autogroups, sched(7)), so that the shadow process would take a core from load and upstream despite its
+priority. In production those are on other machines, and the gateway's processes share one group, that of a container.
 """
 
 from __future__ import annotations
@@ -102,7 +106,7 @@ def cpu_of(pid: int) -> float:
 
 def measure(rounds: int = ROUNDS, seconds: float = SECONDS, rate: float = RATE) -> dict[str, ShadowCost]:
     """Return the cost of each gateway's shadow."""
-    with server_group() as contenders:
+    with server_group(own_sessions=False) as contenders:
         upstream = contenders.upstream()
         gateways = {name: _Contender(contenders, upstream, name) for name in SHADOWS}
         turns: dict[str, list[Turn]] = {name: [] for name in gateways}

@@ -1,6 +1,6 @@
-"""Child processes of the demo, the tests and the bench, each with its own session and log file.
+"""Child processes of the demo, the tests and the bench, each with its own session or process group, and its log file.
 
-A child has its own session so that Ctrl-C in a terminal reaches only the parent, which then stops its children in
+A child has a group of its own so that Ctrl-C in a terminal reaches only the parent, which then stops its children in
 order.
 """
 
@@ -28,7 +28,9 @@ class ManagedProcessError(Exception):
 class ManagedProcess:
     """One child process.
 
-    `log` receives its output (both streams) and is truncated at each start. `env` is added to this environment.
+    `log` receives its output (both streams) and is truncated at each start. `env` is added to this environment. With
+    `own_session`, the kernel shares cores between this process and the child before it regards priorities (autogroups,
+    sched(7)).
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class ManagedProcess:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        own_session: bool = True,
         popen: type[subprocess.Popen[bytes]] = subprocess.Popen,
     ) -> None:
         self.name = name
@@ -46,6 +49,7 @@ class ManagedProcess:
         self._command = [str(part) for part in command]
         self._env = {**os.environ, **(env or {})}
         self._cwd = cwd
+        self._own_session = own_session
         self._popen = popen
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +78,8 @@ class ManagedProcess:
                     stderr=subprocess.STDOUT,
                     env=self._env,
                     cwd=self._cwd,
-                    start_new_session=True,
+                    start_new_session=self._own_session,
+                    process_group=None if self._own_session else 0,
                 )
             except OSError as error:
                 raise ManagedProcessError(f"{self.name} cannot be run: {error}") from error
@@ -107,7 +112,7 @@ class ManagedProcess:
         return " | ".join(lines_printed[-lines:])[-600:] or "it printed nothing"
 
     def stop(self, grace: float = 10.0) -> None:
-        """Send SIGTERM to the process, and after `grace` seconds SIGKILL to its whole session."""
+        """Send SIGTERM to the process, and after `grace` seconds SIGKILL to its whole process group."""
         process, self._process = self._process, None
         if process is None:
             return

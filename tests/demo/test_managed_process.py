@@ -1,4 +1,5 @@
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def python(tmp_path: Path) -> Iterator[Spawn]:
     """Start a child that runs a line of Python."""
     children: list[ManagedProcess] = []
 
-    def spawn(code: str, **settings: dict[str, str]) -> ManagedProcess:
+    def spawn(code: str, **settings: object) -> ManagedProcess:
         child = ManagedProcess("it", [sys.executable, "-c", code], log=tmp_path / "logs" / "it.log", **settings)  # type: ignore[arg-type]
         children.append(child)
         child.start()
@@ -44,6 +45,15 @@ def test_output_is_awaited_and_matched(python: Spawn) -> None:
 def test_exit_before_the_line_reports_code_and_last_output(python: Spawn) -> None:
     with pytest.raises(ManagedProcessError, match=r"it ended with code 3: no \| luck"):
         python("import sys; sys.exit(print('no\\nluck', flush=True) or 3)").wait_for("ready", 60)
+
+
+@pytest.mark.parametrize("own_session", [True, False])
+def test_child_leads_a_session_or_a_group_of_this_one(python: Spawn, own_session: bool) -> None:
+    child = python("print('up', flush=True); import time; time.sleep(60)", own_session=own_session)
+    child.wait_for("up", 60)
+    assert child.pid is not None
+    assert os.getpgid(child.pid) == child.pid
+    assert (os.getsid(child.pid) == os.getsid(0)) is not own_session
 
 
 def test_silence_is_not_waited_for_beyond_the_time(python: Spawn) -> None:
