@@ -76,8 +76,8 @@ class Upstreams(_UvicornService):
 class DemoLegacy(ProcessServer):
     """The demo's legacy under Node, with the environment of a backend. `port` 0 is any free port.
 
-    Its process is a supervisor, which starts another worker when one ends.
-    Missing packages are installed. NodeError is raised if that fails, or without Node.
+    Its process is a supervisor, which starts another worker when one ends. Missing packages are installed. NodeError is
+    raised if that fails, or without Node.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path, port: int = 0) -> None:

@@ -3,8 +3,8 @@
     texts = await populate(CONSULTATIONS, stored, [Populate("clinician", ("username", "email"))], fetch)
 
 Dangling single references become null, dangling ones in arrays are removed, an absent or null path is unchanged. A
-regular expression in place of an id is a `CastError`.
-A document is read once for each model and set of fields, however many documents refer to it.
+regular expression in place of an id is a `CastError`. A document is read once for each model and set of fields, however
+many documents refer to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`scribe-proxy capture`: write anonymized recordings of live traffic.
+"""`scribe-proxy capture`: write anonymised recordings of live traffic.
 
 It is separate from `record`, whose `--mongodb-url` names the service's own database and empties it.
 """
@@ -59,7 +59,7 @@ ProgressCallback = Callable[[int, int], None]
     "--undeclared-names",
     "undeclared_names",
     is_flag=True,
-    help="Write names of fields that the contract lacks. Only where names are never data.",
+    help="Write names of fields that the contract lacks. Only if names are never data.",
 )
 def capture(
     database: DatabaseOptions,
@@ -70,7 +70,7 @@ def capture(
     routes: tuple[str, ...],
     undeclared_names: bool,
 ) -> None:
-    """Write anonymized recordings of live traffic.
+    """Write anonymised recordings of live traffic.
 
     Captures legacy's answers to compared requests: those of callers in a route's `shadow` share. Texts, numbers and ids
     are replaced by values of the same kind before they leave the gateway. Stops after the duration, at the maximum, or

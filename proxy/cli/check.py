@@ -36,7 +36,7 @@ def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None, outp
     """Validate a routing.yaml and the contracts that it names.
 
     Prints each problem as `file:line:column: where: message` with the line of the file, and exits with 1. Warnings,
-    marked `(note)`, are for valid settings with an unexpected effect. References like ${NAME} are resolved from this
+    marked `(warning)`, are for valid settings with an unexpected effect. References like ${NAME} are resolved from this
     shell's environment.
 
     \b

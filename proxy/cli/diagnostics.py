@@ -27,7 +27,7 @@ def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
     lines: list[str] = []
     sources: dict[str, str] = {}
     for each in diagnostics:
-        suffix = " (note)" if each.severity == "warning" else ""
+        suffix = " (warning)" if each.severity == "warning" else ""
         lines.append(each.problem.located(each.file, column=True) + suffix)
         if each.file not in sources:
             sources[each.file] = _text(each.file)

@@ -154,7 +154,7 @@ _search: Final = option_group(
 def fuzz(backends: Backends, options: FuzzOptions, into: Path, junit: Path | None) -> None:
     """Search for differences between two backends with random requests.
 
-    Requests come from the contract, valid, mutated and along its links, from recordings, and from a plug-in.
+    Requests come from the contract (valid, mutated, and along its links), from recordings, and from a plug-in.
     Undeclared differences are shrunk, grouped by kind and written as recordings, which `verify` plays.
 
     Exits with 0 without undeclared differences, 1 with some, 2 if the backends cannot be compared.

@@ -75,7 +75,7 @@ COMMANDS: Final = {
         "Play SCENARIOS against a service and write its answers as recordings.",
     ),
     "fuzz": Lazy("proxy.cli.fuzz:fuzz", "Search for differences between two backends with random requests."),
-    "capture": Lazy("proxy.cli.capture:capture", "Write anonymized recordings of live traffic."),
+    "capture": Lazy("proxy.cli.capture:capture", "Write anonymised recordings of live traffic."),
     "report": Lazy("proxy.cli.report:report", "Report where native and legacy differ in live traffic."),
     "contracts": Lazy(
         "proxy.cli.contracts:contracts",
@@ -197,4 +197,4 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show the version and exit.",
 )
 def main() -> None:
-    """Move a service's backend an endpoint and a percentage of callers at a time."""
+    """Move a service to another backend, one endpoint and one percentage of callers at a time."""

@@ -20,19 +20,19 @@ from proxy.config.field_types import show_share
 
 MOVES: Final = 2
 """Exit code if callers move, so that a pipeline can stop."""
+_SHARES: Final = ("before", "after", "to_native", "to_legacy")
 
 
 @click.command()
 @click.argument("old", type=ROUTING_FILE)
 @click.argument("new", type=ROUTING_FILE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; shares in basis points.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; shares in percent.")
 def plan(old: Path, new: Path, *, as_json: bool) -> None:
     """Show how many callers a changed routing.yaml moves.
 
-    Prints for every route that changes its native share before and after, and the share of callers that move to native
-    or back to legacy. The shares are exact while buckets stay the same. If a change draws new buckets, they are
-    expectations, marked with ≈. SCRIBE_PROXY_PIN is ignored. Exits with 2 if callers move or targets differ, otherwise
-    with 0.
+    For each route that changes, prints native's share before and after, and the share of callers that move to native
+    or back to legacy. These are exact unless the change gives callers new buckets; then they are expectations, marked
+    with ≈. SCRIBE_PROXY_PIN is ignored. Exits with 2 if callers move or targets differ, otherwise with 0.
 
     \b
     Examples:
@@ -42,12 +42,16 @@ def plan(old: Path, new: Path, *, as_json: bool) -> None:
     before, after = opened(old, pinned=False), opened(new, pinned=False)
     routes, settings = route_changes(before, after), setting_changes(before, after)
     if as_json:
-        changes = {"routes": [asdict(each) for each in routes], "settings": [asdict(each) for each in settings]}
+        changes = {"routes": [_in_percent(each) for each in routes], "settings": [asdict(each) for each in settings]}
         click.echo(json.dumps(changes, indent=2))
     else:
         _print(routes, settings)
     if any(change.moves_callers for change in routes):
         raise click.exceptions.Exit(MOVES)
+
+
+def _in_percent(change: RouteChange) -> dict[str, object]:
+    return asdict(change) | {name: getattr(change, name) / 100 for name in _SHARES}
 
 
 def _print(routes: tuple[RouteChange, ...], settings: tuple[SettingChange, ...]) -> None:

@@ -46,7 +46,7 @@ def service_options(base_url: str, mongodb_url: str) -> Decorator:
         _service,
         click.option("--base-url", required=True, metavar="URL", help=base_url),
         click.option("--mongodb-url", metavar="URL", help=mongodb_url),
-        click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it."),
+        click.option("--database", metavar="NAME", help="The service's database, if the URL does not name it."),
         click.option("--yes-empty-database", is_flag=True, help="Allow emptying a database on another machine."),
         click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it."),
         hang_after_option(3.0),

@@ -114,7 +114,7 @@ output_options: Final = option_group(
         "--junit",
         type=click.Path(path_type=Path, dir_okay=False, writable=True),
         metavar="FILE",
-        help="Write JUnit XML with a test case for each route; with --max-mismatch 0.1% unless given.",
+        help="Write JUnit XML with a test case for each route; --max-mismatch is then 0.1% by default.",
     ),
     click.option(
         "--max-mismatch",

@@ -59,7 +59,7 @@ class RoutePage:
 @click.command()
 @click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False, shell_complete=complete_routes_and_groups)
 @ops_url_option
-@click.option("--failing", is_flag=True, help="Show only problems; exit with 1 where there are any.")
+@click.option("--failing", is_flag=True, help="Show only problems; exit with 1 if there are any.")
 @click.option("--watch", is_flag=True, help="Refresh every two seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; shares in percent, durations in seconds.")
 def status(ops_url: str, route: str | None, *, failing: bool, watch: bool, as_json: bool) -> None:

@@ -170,9 +170,8 @@ class RolloutController:
     ) -> RouteState:
         """Carry out a person's action on a route or group (see `actions`), and apply it here.
 
-        Raises `Refused`, `DatabaseError`.
         While the store is unreachable, a route can still be rolled back. This process alone applies that, until the
-        store is reachable again.
+        store is reachable again. Raises `Refused`, `DatabaseError`.
         """
         shares = self._shares
         route = shares.route(name)

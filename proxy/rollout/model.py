@@ -25,8 +25,7 @@ FILE: Final = "routing.yaml"
 Kind = Literal["start", "promotion", "gate", "pause", "resume", "cap", "rollback", "ack", "release", "share", "config"]
 """Kinds of changes. `start`, `promotion`, `gate`: a rollout starts, reaches its next stage, fails a gate. `pause`,
 `resume`, `rollback`, `ack`: actions of a person. `cap`, `release`: the guard caps a share, a cap is released. `share`,
-`config`:
-routing.yaml has another share, or changed otherwise."""
+`config`: routing.yaml has another share, or changed otherwise."""
 LABELS: Final[Mapping[Kind, str]] = {
     "start": "rollout started",
     "promotion": "promoted",

@@ -81,8 +81,8 @@ class BackgroundService(Protocol):
 class GatewayProcess:
     """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin.
 
-    `loaded`: its content, if it has just been read.
-    The process starts with the last good configuration if the file is refused. Raises ConfigError if there is none.
+    `loaded`: the file's content, if it has just been read. If the file is refused, the process starts with the last
+    good configuration. Raises ConfigError if there is none.
     """
 
     def __init__(

@@ -2,8 +2,7 @@
 
 `GET /api/notes/{consultationId}` then has a field renamed (`notes.body` is `notes.text`), a value of a wrong type
 (`count` is a text) and an order changed (`notes`). A gateway loads it by `native: tests.support.broken_native:app`; the
-file
-is named by the environment variable BROKEN.
+environment variable BROKEN names the file.
 """
 
 from __future__ import annotations

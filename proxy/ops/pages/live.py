@@ -52,10 +52,9 @@ class MemberNow:
 class Live:
     """All routes, with the numbers of all `processes`.
 
-    `shared`: replicas have the same shares. `unreachable`: the shared state cannot be reached now.
-    `rate` and `native_rate` are
-    requests per second of all routes; `capped` of `number` routes are capped. `routes` are the first of the `matching`
-    ones.
+    `shared`: replicas have the same shares. `unreachable`: the shared state cannot be reached now. `rate` and
+    `native_rate` are requests per second of all routes; `capped` of `number` routes are capped. `routes` are the first
+    of the `matching` ones.
     """
 
     status: Status

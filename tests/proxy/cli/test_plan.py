@@ -66,10 +66,10 @@ def test_added_and_removed_routes_are_marked(old: Path) -> None:
     assert "now taken by no route (legacy)" in result.output
 
 
-def test_machines_get_json_in_ten_thousandths(old: Path) -> None:
+def test_machines_get_json_in_percent(old: Path) -> None:
     changes = json.loads(plan(old, old.read_text().replace("25%", "40%"), "--json").output)
     assert [(each["name"], each["before"], each["after"], each["to_native"]) for each in changes["routes"]] == [
-        ("a", 2500, 4000, 1500)
+        ("a", 25.0, 40.0, 15.0)
     ]
     assert changes["settings"] == []
 
