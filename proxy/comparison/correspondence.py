@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from proxy.comparison.spelling import moment_of, text_kind
+from proxy.comparison.spelling import is_one_notation, moment_of, text_kind
 from proxy.comparison.tokens import Token, decode_token, flatten
 from proxy.comparison.volatile import (
     VOLATILE,
     Segment,
+    common_kind,
     date_layout,
     match_volatile,
     split_volatile,
     timestamp_of,
-    volatile_kind,
 )
 from proxy.types import JSON, DifferenceKind
 
@@ -74,10 +75,11 @@ class Correspondence:
     fresh: int = FRESH
     coincidence: int = COINCIDENCE
     answer_time: int = 0
+    _agreed: dict[str, str] = field(default_factory=dict)
     _natives: dict[str, str] = field(default_factory=dict)
     _legacies: dict[str, str] = field(default_factory=dict)
-    _native_moments: dict[int, list[_Partner]] = field(default_factory=dict)
-    _legacy_moments: dict[int, list[_Partner]] = field(default_factory=dict)
+    _native_moments: dict[int, dict[int, _Partner]] = field(default_factory=dict)
+    _legacy_moments: dict[int, dict[int, _Partner]] = field(default_factory=dict)
 
     def native_text(self, text: str) -> str:
         """Return legacy's text with every known value replaced by native's."""
@@ -87,6 +89,7 @@ class Correspondence:
     def learn(self, legacy: str, native: str) -> None:
         """Record that `native` replaces `legacy` in later requests."""
         self._natives[legacy] = native
+        self._agreed.pop(legacy, None)
 
     def counterpart(self, legacy: str) -> str | None:
         """Return native's value for one of legacy's; None if it is unknown."""
@@ -101,20 +104,25 @@ class Correspondence:
         same_kind = one is not None and other is not None and one.kind == other.kind
         return legacy == native or (one is not None and same_kind and self._both_fresh(one.kind, legacy, native))
 
-    def compare_text(self, legacy: str, native: str, name: str = "") -> list[TextDifference]:
+    def compare_text(self, legacy: str, native: str, name: str = "") -> Sequence[TextDifference]:
         """Return the differences of two texts that may contain ids, dates, tokens and password hashes.
 
         `name` is the name of the field, by which dates that coincide by chance are recognised.
         """
-        if legacy == native and VOLATILE.search(legacy) is None:
-            return []
-        kind = volatile_kind(legacy)
-        if kind is not None and kind != "hash" and kind == volatile_kind(native):
-            return self._compare_segments(kind, legacy, native, name)
+        if self._agreed.get(legacy) == native:
+            return ()
+        kind = common_kind(legacy, native)
+        if kind is None and legacy == native and VOLATILE.search(legacy) is None:
+            return ()
+        if kind is not None and kind != "hash":
+            differences = self._compare_segments(kind, legacy, native, name)
+            if not differences and kind != "token":
+                self._agreed[legacy] = native
+            return differences
         ours = list(split_volatile(legacy))
         theirs = ours if legacy == native else list(split_volatile(native))
         if ours is not theirs and [_shape(segment) for segment in ours] != [_shape(segment) for segment in theirs]:
-            return [TextDifference((), self._other_kind(legacy, native), legacy, native)]
+            return (TextDifference((), self._other_kind(legacy, native), legacy, native),)
         pairs = zip(ours, theirs, strict=True)
         parts = [part for a, b in pairs for part in self._compare_segments(a.kind, a.text, b.text, name)]
         whole = [TextDifference((), part.kind, legacy, native) for part in parts if not part.path]
@@ -129,27 +137,35 @@ class Correspondence:
                 return "format"
         return text_kind(legacy, native)
 
-    def _compare_segments(self, kind: str, legacy: str, native: str, name: str) -> list[TextDifference]:
+    def _compare_segments(self, kind: str, legacy: str, native: str, name: str) -> Sequence[TextDifference]:
         if kind == "token":
             return self._compare_tokens(legacy, native)
+        difference: DifferenceKind | None = None
         if kind in ("id", "stamp"):
-            return _difference("value", legacy, native, not self._ids_correspond(kind, legacy, native))
-        if kind not in ("date", "epoch"):
-            return []
-        if not self._moments_correspond(kind, legacy, native, name):
-            return [TextDifference((), "value", legacy, native)]
-        return _difference("format", legacy, native, kind == "date" and date_layout(legacy) != date_layout(native))
+            difference = None if self._ids_correspond(kind, legacy, native) else "value"
+        elif kind in ("date", "epoch"):
+            difference = self._compare_moments(kind, legacy, native, name)
+        return () if difference is None else (TextDifference((), difference, legacy, native),)
 
     def _ids_correspond(self, kind: str, legacy: str, native: str) -> bool:
-        known, known_back = self._natives.get(legacy), self._legacies.get(native)
-        if known is not None or known_back is not None:
-            return known == native and known_back == legacy
+        known = self._natives.get(legacy)
+        if known is not None or native in self._legacies:
+            return known == native and self._legacies.get(native) == legacy
         if legacy != native and not self._both_fresh(kind, legacy, native):
             return False
         self._natives[legacy], self._legacies[native] = native, legacy
         return True
 
+    def _compare_moments(self, kind: str, legacy: str, native: str, name: str) -> DifferenceKind | None:
+        if not self._moments_correspond(kind, legacy, native, name):
+            return "value"
+        if kind == "epoch" or is_one_notation(legacy, native):
+            return None
+        return "format" if date_layout(legacy) != date_layout(native) else None
+
     def _both_fresh(self, kind: str, legacy: str, native: str) -> bool:
+        if self.legacy_at is None is self.native_at:
+            return True
         fresh = self._is_fresh(timestamp_of(kind, legacy), self.legacy_at)
         return fresh and self._is_fresh(timestamp_of(kind, native), self.native_at)
 
@@ -160,16 +176,15 @@ class Correspondence:
         ours, theirs = timestamp_of(kind, legacy), timestamp_of(kind, native)
         if ours is None or theirs is None:
             return legacy == native
-        natives, legacies = self._native_moments.setdefault(ours, []), self._legacy_moments.setdefault(theirs, [])
-        if any(partner.moment == theirs for partner in natives):
+        natives, legacies = self._native_moments.setdefault(ours, {}), self._legacy_moments.setdefault(theirs, {})
+        if theirs in natives:
             return True
-        apart = natives and not any(self._may_part(partner, theirs, name) for partner in natives)
-        merged = legacies and not any(self._is_near(partner, ours, name) for partner in legacies)
+        apart = natives and not any(self._may_part(partner, theirs, name) for partner in natives.values())
+        merged = legacies and not any(self._is_near(partner, ours, name) for partner in legacies.values())
         fresh = self._is_fresh(ours, self.legacy_at) and self._is_fresh(theirs, self.native_at)
         if apart or merged or not (ours == theirs or fresh):
             return False
-        natives.append(_Partner(theirs, name, self.step))
-        legacies.append(_Partner(ours, name, self.step))
+        natives[theirs], legacies[ours] = _Partner(theirs, name, self.step), _Partner(ours, name, self.step)
         self._natives[legacy] = native
         return True
 
@@ -225,10 +240,6 @@ class Correspondence:
             return []
         fresh = self._is_fresh(ours * 1000, self.legacy_at) and self._is_fresh(theirs * 1000, self.native_at)
         return [] if fresh else [TextDifference(("claims", "iat"), "value", ours, theirs)]
-
-
-def _difference(kind: DifferenceKind, legacy: str, native: str, differs: bool) -> list[TextDifference]:
-    return [TextDifference((), kind, legacy, native)] if differs else []
 
 
 def _shape(segment: Segment) -> Segment:

@@ -231,7 +231,7 @@ class AnswerComparison:
             return None
         status = min(self.legacy.status, self.native.status)
         content_type = min(self.legacy.content_type, self.native.content_type)  # the same when the sides are swapped
-        return lambda path: operation.hints(path, status, content_type)
+        return operation.hints_of(status, content_type)
 
     def _other_form(self, legacy: Content, native: Content) -> Difference:
         """Return the difference if one body is JSON and the other is not, or if one is empty."""

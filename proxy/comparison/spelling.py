@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final, Literal
 
-from proxy.comparison.volatile import volatile_kind
+from proxy.comparison.volatile import common_kind, volatile_kind
 from proxy.types import JSON
 
 TextKind = Literal["format", "value", "type"]
@@ -28,18 +28,16 @@ _LONGEST_DATE: Final = 80
 
 def text_kind(legacy: str, native: str) -> TextKind:
     """Return the kind of difference between two texts that are not equal."""
-    one, other = volatile_kind(legacy), volatile_kind(native)
-    if one is not None and one == other and (one != "date" or _is_one_notation(legacy, native)):
+    kind = common_kind(legacy, native)
+    if kind is not None and (kind != "date" or is_one_notation(legacy, native)):
         return "value"
     if is_same_value(legacy, native):
         return "format"
-    if one is not None and one == other:
-        return "value"
-    return "value" if (one or _kind_of(legacy)) == (other or _kind_of(native)) else "type"
+    return "value" if kind is not None or _kind_of(legacy) == _kind_of(native) else "type"
 
 
-def _is_one_notation(legacy: str, native: str) -> bool:
-    """Return True for two unequal UTC dates of the same length, which are two times."""
+def is_one_notation(legacy: str, native: str) -> bool:
+    """Return True for two dates that are in UTC and as long as each other; unequal ones are two times."""
     return legacy[-1] == native[-1] == "Z" and len(legacy) == len(native)
 
 
@@ -97,4 +95,5 @@ def _parse(text: str) -> datetime | None:
 
 
 def _kind_of(text: str) -> str:
-    return "date" if len(text) <= _LONGEST_DATE and moment_of(text) is not None else ""
+    is_date = len(text) <= _LONGEST_DATE and moment_of(text) is not None
+    return volatile_kind(text) or ("date" if is_date else "")

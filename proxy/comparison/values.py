@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from functools import cached_property
 from typing import Final, Literal, TypeAlias, cast
 
 from proxy.comparison.arrays import align
@@ -35,9 +36,11 @@ MAX_DIFFERENCES: Final = 1000
 ITEMS: Final = 0
 """The step to the items of an array, in paths by which the contract is asked for its rules."""
 
+_Object: TypeAlias = dict[str, JSON]
 _Paths: TypeAlias = tuple[ValuePath, ValuePath]
 _NO_HINTS: Final = Hints()
-_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
+_create: Final = tuple.__new__
+"""Creates a named tuple in half the time that its class takes, for answers in which hundreds of values differ."""
 
 
 class TooDeepError(ValueError):
@@ -106,22 +109,27 @@ def shape(path: Iterable[str | int]) -> ValuePath:
 class _Field(dict[str | int, "_Field"]):
     """A field of one walk and those below it by name. All items of an array share the field `ITEMS`.
 
-    `shape` is its path in differences; `compare` and `key` are the contract's rules for it.
+    `shape` is its path in differences; `compare` and `key` are the contract's rules for it. `has_role`: its name
+    is compared by role too. `is_plain`: the mode alone decides how its value is compared.
     """
 
-    __slots__ = ("_default", "_hints", "_path", "compare", "key", "shape", "strictness")
+    __slots__ = ("_default", "_hints", "_path", "compare", "has_role", "is_plain", "key", "shape", "strictness")
 
-    def __init__(self, hints_at: HintsAt | None, path: ValuePath, shape: ValuePath, default: Strictness) -> None:
+    def __init__(
+        self, hints_at: HintsAt | None, path: ValuePath, shape: ValuePath, default: Strictness, has_role: bool = False
+    ) -> None:
         super().__init__()
         self._hints, self._path, self._default = hints_at, path, default
         hints = hints_at(path) if hints_at is not None else _NO_HINTS
         self.compare, self.key, self.shape = hints.compare, hints.key, shape
         is_of_texts = self.compare not in (None, "ignore", "unordered")
         self.strictness: Strictness = cast("Strictness", self.compare) if is_of_texts else default
+        self.has_role, self.is_plain = has_role, not (self.compare or has_role)
 
     def __missing__(self, step: str | int) -> _Field:
         general = (*self.shape, *shape((step,)))
-        return self.setdefault(step, _Field(self._hints, (*self._path, step), general, self._default))
+        has_role = self._default == "generated" and isinstance(step, str) and general[-1] != step
+        return self.setdefault(step, _Field(self._hints, (*self._path, step), general, self._default, has_role))
 
 
 class _ValueWalk:
@@ -129,7 +137,11 @@ class _ValueWalk:
 
     def __init__(self, names: Names, *, by_role: bool) -> None:
         self.findings = ValueFindings()
-        self._names, self._by_role = names, by_role
+        self._create_names, self._by_role = names, by_role
+
+    @cached_property
+    def _names(self) -> Correspondence:
+        return self._create_names()
 
     def values(self, legacy: JSON, native: JSON, field: _Field, paths: _Paths) -> None:
         if len(paths[0]) > DEPTH:
@@ -137,44 +149,56 @@ class _ValueWalk:
         if field.compare == "ignore":
             if legacy != native:
                 self.findings.hidden.append(field.shape)
+        elif isinstance(legacy, dict) and isinstance(native, dict):
+            self._objects(legacy, native, field, paths)
+        elif isinstance(legacy, list) and isinstance(native, list):
+            self._arrays(legacy, native, field, paths)
+        elif isinstance(legacy, str) and isinstance(native, str):
+            self._texts(legacy, native, field, paths)
         elif type(legacy) is not type(native):
             self._add("format" if is_same_number(legacy, native) else "type", legacy, native, field, paths)
-        elif isinstance(legacy, dict):
-            self._objects(legacy, cast("dict[str, JSON]", native), field, paths)
-        elif isinstance(legacy, list):
-            self._arrays(legacy, cast("list[JSON]", native), field, paths)
-        elif isinstance(legacy, str):
-            self._texts(legacy, cast(str, native), field, paths)
         elif legacy != native and not self._are_epochs_of_one_role(legacy, native, field):
             self._add("value", legacy, native, field, paths)
 
-    def _objects(self, legacy: dict[str, JSON], native: dict[str, JSON], field: _Field, paths: _Paths) -> None:
+    def _objects(self, legacy: _Object, native: _Object, field: _Field, paths: _Paths) -> None:
         if list(legacy) != list(native):
             self._other_names(legacy, native, field, paths)
             return
-        by_role = self._by_role
-        for (name, one), other in zip(legacy.items(), native.values(), strict=True):
-            kind = type(one)
-            if one == other and kind is type(other) and kind in _SCALARS and not (by_role and _has_role(name, one)):
+        literal, is_shallow = not self._by_role, len(paths[0]) < DEPTH
+        for name, one in legacy.items():
+            other = native[name]
+            if one is other and literal:
                 continue
             below = field[name]
-            if type(one) is not str or type(other) is not str or below.compare or len(name) >= SHORTEST:
+            if not below.is_plain:
                 self._pair(name, name, one, other, below, paths)
-            elif by_role:
-                self._record_texts(self._names().compare_text(one, other, name), below, paths, name)
+            elif type(one) is str and type(other) is str:
+                if not literal:
+                    self._texts_of_roles(one, other, below, paths, name)
+                elif one != other:
+                    self._add(text_kind(one, other), one, other, below, _extended(paths, name, name))
+            elif type(one) is dict and type(other) is dict and is_shallow:
+                self._objects(one, other, below, _extended(paths, name, name))
             else:
-                self._add(text_kind(one, other), one, other, below, _extended(paths, name, name))
+                self._pair(name, name, one, other, below, paths)
+
+    def _texts_of_roles(self, legacy: str, native: str, field: _Field, above: _Paths, name: str) -> None:
+        """Compare two texts of an object by role; equal texts may contradict others."""
+        if len(legacy) >= SHORTEST or legacy != native:
+            differences = self._names.compare_text(legacy, native, name)
+            if differences:
+                self._record_texts(differences, field, above, name)
 
     def _pair(self, here: str | int, there: str | int, one: JSON, other: JSON, field: _Field, above: _Paths) -> None:
         """Compare two values below `above`; `field` is theirs."""
-        if not self._by_role:
-            if one == other and _is_identical(one, other):
-                return
-        elif isinstance(here, str) and isinstance(there, str) and len(here) >= SHORTEST:
-            self._record_texts(self._names().compare_text(here, there, here), field, above, here, there)
+        if field.has_role:
+            names = str(here), str(there)
+            self._record_texts(self._names.compare_text(*names, names[0]), field, above, *names)
+        elif not self._by_role and one == other and _is_identical(one, other):
+            return
         self.values(one, other, field, _extended(above, here, there))
 
-    def _other_names(self, legacy: dict[str, JSON], native: dict[str, JSON], field: _Field, paths: _Paths) -> None:
+    def _other_names(self, legacy: _Object, native: _Object, field: _Field, paths: _Paths) -> None:
         """Compare objects with different names, or the same names in another order."""
         partners = {name: name for name in legacy if name in native} | self._renamed(legacy, native)
         matched = set(partners.values())
@@ -192,7 +216,7 @@ class _ValueWalk:
         elif not in_order:
             self._add("order", cast(JSON, list(legacy)), cast(JSON, list(native)), field, paths, "minor")
 
-    def _renamed(self, legacy: dict[str, JSON], native: dict[str, JSON]) -> dict[str, str]:
+    def _renamed(self, legacy: _Object, native: _Object) -> dict[str, str]:
         """Match names that contain ids or dates, in order, with those of the same spelling on the other side."""
         free: dict[str, deque[str]] = {}
         for name in native if self._by_role else ():
@@ -208,7 +232,7 @@ class _ValueWalk:
         return partners
 
     def _may_be_one_name(self, here: str, there: str) -> bool:
-        one, other, names = match_volatile(here), match_volatile(there), self._names()
+        one, other, names = match_volatile(here), match_volatile(there), self._names
         if one and other and one.kind in ("id", "stamp") and not names.may_correspond(here, there):
             return False
         return not names.compare_text(here, there)
@@ -218,7 +242,7 @@ class _ValueWalk:
         if not free and len(legacy) == len(native) == 1:
             self._pair(0, 0, legacy[0], native[0], field[ITEMS], paths)
             return
-        may_correspond = self._names().may_correspond if self._by_role else str.__eq__
+        may_correspond = self._names.may_correspond if self._by_role else str.__eq__
         alignment = align(legacy, native, may_correspond, field.key, free=free)
         below, pairs = field[ITEMS], alignment.pairs
         self.findings.lenient |= free and any(here != there for here, there in pairs)
@@ -243,10 +267,10 @@ class _ValueWalk:
 
     def _texts_by_role(self, legacy: str, native: str, field: _Field, paths: _Paths) -> None:
         words = field.strictness == "text"
+        self.findings.lenient |= legacy != native and (words or not self._by_role)
         if words:
             legacy, native = " ".join(legacy.split()), " ".join(native.split())
-        self._record_texts(self._names().compare_text(legacy, native, str(paths[0][-1])), field, paths)
-        self.findings.lenient |= words or not self._by_role
+        self._record_texts(self._names.compare_text(legacy, native, str(paths[0][-1])), field, paths)
 
     def _record_texts(self, differences: Iterable[TextDifference], field: _Field, above: _Paths, *steps: str) -> None:
         """Record the differences of the texts at the paths; `steps` lead to them from `above`, on native last."""
@@ -260,7 +284,7 @@ class _ValueWalk:
         if not isinstance(legacy, int) or isinstance(legacy, bool) or field.strictness != "generated":
             return False
         texts = str(legacy), str(native)
-        return match_volatile(texts[0]) is not None and not self._names().compare_text(*texts)
+        return match_volatile(texts[0]) is not None and not self._names.compare_text(*texts)
 
     def _lone(self, kind: DifferenceKind, value: JSON, field: _Field, path: ValuePath) -> None:
         """Record a value that one side lacks."""
@@ -279,8 +303,9 @@ class _ValueWalk:
         paths: _Paths,
         severity: Severity | None = None,
     ) -> None:
-        spots = LocatedValue(paths[0], legacy), LocatedValue(paths[1], native)
-        self._record(Difference(field.shape, kind, severity or grade(kind, field.shape), *spots))
+        here, there, general = *paths, field.shape
+        spots = _create(LocatedValue, (here, legacy)), _create(LocatedValue, (there, native))
+        self._record(_create(Difference, (general, kind, severity or grade(kind, general), *spots)))
 
     def _record(self, difference: Difference) -> None:
         self.findings.differences.append(difference)
@@ -292,12 +317,7 @@ def _extended(paths: _Paths, here: str | int, there: str | int) -> _Paths:
     """Return the paths one step below."""
     legacy, native = paths
     below = (*legacy, here)
-    return below, below if legacy is native and here == there else (*native, there)
-
-
-def _has_role(name: str, value: JSON) -> bool:
-    """Return True if an equal member is compared by role nevertheless: its id may contradict another."""
-    return len(name) >= SHORTEST or (isinstance(value, str) and len(value) >= SHORTEST)
+    return (below, below) if legacy is native and here == there else (below, (*native, there))
 
 
 def _is_lenient(strictness: Strictness, legacy: str, native: str) -> bool:

@@ -85,11 +85,25 @@ class Operation:
         schema = declared.body(content_type) if path[0] == "body" else None
         return schema.hints(path[1:]) if schema else NOTHING
 
+    def hints_of(self, status: int, content_type: str) -> Callable[[ValuePath], Hints]:
+        """Return `hints` for one kind of answer, whose schema is looked up once."""
+        schema = self._body_schema(status, content_type)
+
+        def hints(path: ValuePath) -> Hints:
+            if schema is not None and path[:1] == ("body",):
+                return schema.hints(path[1:])
+            return self.hints(path, status, content_type)
+
+        return hints
+
     def hides(self, status: int, content_type: str) -> bool:
         """Return whether `x-compare: ignore` applies anywhere in such an answer's body."""
-        declared = self.declared(status)
-        schema = declared.body(content_type) if declared else None
+        schema = self._body_schema(status, content_type)
         return schema is not None and schema.hides
+
+    def _body_schema(self, status: int, content_type: str) -> Schema | None:
+        declared = self.declared(status)
+        return declared.body(content_type) if declared is not None else None
 
     def violations(
         self, status: int, headers: Mapping[str, str], body: bytes, read: Reading = read_payload

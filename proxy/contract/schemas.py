@@ -78,12 +78,13 @@ class Schema:
 
     def hints(self, path: ValuePath) -> Hints:
         """Return the hints of the node at a path; none if the schema does not have the path."""
-        general = tuple(0 if isinstance(step, int) else step for step in path)
-        if general not in self._hints:
+        general = tuple([0 if isinstance(step, int) else step for step in path])
+        known = self._hints.get(general)
+        if known is None:
             if len(self._hints) > 10_000:  # paths come from live answers
                 self._hints.clear()
-            self._hints[general] = _hints(self.schema, general)
-        return self._hints[general]
+            known = self._hints[general] = _hints(self.schema, general)
+        return known
 
 
 def _errors(validator: Draft202012Validator, value: JSON) -> list[ValidationError]:

@@ -147,6 +147,12 @@ def test_literal_text_keeps_its_white_space() -> None:
     assert [(one.field, one.kind) for one in found.differences] == [("body.a", "value")]
 
 
+@pytest.mark.parametrize(("native", "is_lenient"), [("two  words of text", True), ("two words of text", False)])
+def test_rule_is_lenient_only_for_unequal_texts(native: str, is_lenient: bool) -> None:
+    found = compare_values({"a": "two words of text"}, {"a": native}, hints=lambda path: Hints("text"), by_role=True)
+    assert (found.differences, found.lenient) == ([], is_lenient)
+
+
 @pytest.mark.parametrize("by_role", [False, True])
 def test_values_are_compared_down_to_the_maximum_depth(by_role: bool) -> None:
     def nested(levels: int, leaf: JSON) -> JSON:
