@@ -11,6 +11,8 @@ WHITESPACE: Final = (
 )
 """The characters that `String.prototype.trim` removes; Python's `strip()` differs in both directions."""
 
+_PYTHON_ONLY: Final = "\x1c\x1d\x1e\x1f\x85"
+"""The characters that only Python's `strip()` removes."""
 _LONG: Final = 65_536
 _LEADING = re.compile(f"[{WHITESPACE}]*+")
 
@@ -19,8 +21,10 @@ def trim(text: str) -> str:
     """Return a text without surrounding white space."""
     if len(text) <= _LONG:
         return text.strip(WHITESPACE)
-    text = text[_length_of_leading(text) :]  # four times as fast as str.strip
-    return text[: len(text) - _length_of_leading(text[::-1])]
+    if not any(char in text for char in _PYTHON_ONLY):
+        text = text.strip()  # five times as fast as a pattern, and twenty times as fast as with an argument
+    text = text[_length_of_leading(text) :]
+    return text[: len(text) - _length_of_leading(text[::-1])] if text[-1:] in WHITESPACE else text
 
 
 def _length_of_leading(text: str) -> int:

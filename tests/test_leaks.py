@@ -18,7 +18,7 @@ from bson import json_util
 from pymongo import MongoClient
 
 from demo.services import backend_environment
-from tests.hostile.attack import Person, endpoints
+from tests.hostile.person import Person, endpoints
 from tests.support.backends import scratch_database
 from tests.support.command_line import served
 from tests.support.outside_services import Answer, Script

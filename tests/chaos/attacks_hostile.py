@@ -14,9 +14,9 @@ SIZE: Final = 10_000_000
 
 
 async def play_corpus(_: Target) -> Figures:
-    """Play every hostile text at one endpoint each, and every hostile head and frame."""
+    """Play one round of hostile bodies and frames, and every hostile head."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.hostile", str(SIZE), "quick", "json"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "tests.hostile", str(SIZE), "--json"), stdout=asyncio.subprocess.PIPE
     )
     output = (await process.communicate())[0]
     result = json.loads(output)
@@ -24,6 +24,8 @@ async def play_corpus(_: Target) -> Figures:
         "requests": result["requests"],
         "loop lag, ms": result["worst"],
         "slowest request": result["slowest"][:60],
+        "longest refusal, kB": result["longest"] / 1000,
+        "longest refusal's request": result["refused"][:60],
         "unanswered": result["unanswered"],
     }
 

@@ -16,8 +16,9 @@ import pytest
 
 from handlers.app import create_app
 from handlers.json_structure import MAX_VALUES
-from tests.hostile.attack import Attack, Person, behind_gateway
+from tests.hostile.attack import Attack, behind_gateway
 from tests.hostile.loop_watch import watched_loops
+from tests.hostile.person import Person
 from tests.support.backends import NOWHERE, scratch_database, settings_for
 from tests.support.sockets import threaded
 
@@ -48,7 +49,7 @@ def attack(mongodb_url: str) -> Iterator[Attack]:
         app = behind_gateway(create_app(settings))
         with watched_loops() as watch, untraced_threads(), threaded(app, "on", loop="asyncio") as url:
             attack = Attack(url, watch, Person.store(database), suspect=LONGEST)
-            asyncio.run(attack.run(SIZE, quick=True))
+            asyncio.run(attack.run(SIZE))
             gc.unfreeze()
             yield attack
 

@@ -2,27 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator
+from random import Random
 from typing import Final
 
 from handlers.json_structure import MAX_VALUES
 
 MANY: Final = MAX_VALUES - 100
 """The number of values that are read, less some for the values around them."""
+AROUND: Final = (
+    ("", ""),
+    ("[", "]"),
+    ("[", "0]"),
+    ('"', '"'),
+    ('{"a":', "}"),
+    ('["', '"]'),
+    ('{"type":"Buffer","data":[', "0]}"),
+)
+TOKENS: Final = (
+    *'[]{},: 0-.eEx"\\=',
+    *(
+        "\0",
+        "\x7f",
+        "é",
+        "\u2028",
+        "😀",
+        "\ufeff",
+        " " * 31,
+        "\n\t",
+        "1" * 30,
+        "1" * 255,
+        "0.1",
+        "1e9",
+        "-0",
+        "true,",
+        "null",
+    ),
+    *(
+        "NaN",
+        '"a"',
+        '"k":',
+        '"1":0,',
+        '"$a":',
+        '{"a":1},',
+        "[],",
+        '"' + "x" * 250 + '",',
+        '"é😀",',
+        "\\n",
+        "\\u0041",
+        "\\ud83d",
+    ),
+    *(
+        "\\ud83d\\ude00",
+        "2026-01-01T00:00:00Z",
+        "QUJD",
+        "data:image/png;base64,",
+        "a@b.c",
+        "&#x41;",
+        "%41",
+        "<b>",
+        "  (",
+    ),
+)
 
 
-def texts(size: int) -> Mapping[str, str]:
-    """Return JSON texts by name, of about `size` characters if the length is the attack."""
-    return dict(_structures()) | dict(_scalars(size)) | dict(_faults(size)) | dict(_refused(size))
+def texts(size: int) -> Iterator[tuple[str, str]]:
+    """Yield JSON texts by name, of about `size` characters if the length is the attack."""
+    return itertools.chain(_structures(size), _scalars(size), _faults(size), _refused(size))
 
 
-def _structures() -> Iterator[tuple[str, str]]:
+def mixtures(size: int, chance: Random, number: int = 25) -> Iterator[tuple[str, str]]:
+    """Yield texts of a few random tokens that are repeated: valid JSON, almost valid, or neither."""
+    for _ in range(number):
+        before, after = chance.choice(AROUND)
+        piece = "".join(chance.choices(TOKENS, k=chance.randint(1, 4)))
+        times = chance.choice((MANY // 3, size // len(piece)))
+        yield f"{before}({piece})×{times}{after}", before + piece * min(times, size // len(piece)) + after
+
+
+def _structures(size: int) -> Iterator[tuple[str, str]]:
     for depth in (90, 900, 3_000, MANY):
         yield f"arrays {depth} deep", "[" * depth + "]" * depth
         yield f"objects {depth} deep", '{"a":' * (depth // 2) + "1" + "}" * (depth // 2)
     yield "many zeros", _array("0" for _ in range(MANY))
     yield "many floats", _array("1.5" for _ in range(MANY))
     yield "many long integers", _array("12345678901234567890" for _ in range(MANY))
+    yield "many integers of 255 digits", _array("1" * 255 for _ in range(_fitting(255, size)))
+    yield "many fractions of 255 digits", _array("0." + "1" * 253 for _ in range(_fitting(255, size)))
+    yield "many small fractions", _array("2.2250738585072011e-308" for _ in range(MANY))
+    yield "many texts of 255 characters", _array('"' + "a" * 253 + '"' for _ in range(_fitting(255, size)))
+    yield "many wide texts", _array('"' + "é" * 100 + '😀"' for _ in range(_fitting(102, size)))
+    yield "many spaces", _array(" " * 62 + "0" for _ in range(_fitting(64, size)))
+    yield "many long keys", _object(f"{number:0250}" for number in range(_fitting(255, size)))
+    yield "many escaped keys", _object("\\u0061" * 40 + str(number) for number in range(_fitting(245, size)))
+    yield "many objects", _array('{"a":1}' for _ in range(MANY // 3))
+    yield "many deep arrays", _array("[" * 90 + "]" * 90 for _ in range(MANY // 91))
     yield "many empty arrays", _array("[]" for _ in range(MANY // 2))
     yield "many empty objects", _array("{}" for _ in range(MANY // 2))
     yield "many texts", _array('"word"' for _ in range(MANY))
@@ -82,6 +157,11 @@ def _refused(size: int) -> Iterator[tuple[str, str]]:
     yield "too many zeros", _array("0" for _ in range(size // 2))
     yield "too many keys", _object(f"k{number}" for number in range(size // 10))
     yield "too many after quotes", _array('"\\""' for _ in range(size // 5))
+
+
+def _fitting(length: int, size: int) -> int:
+    """Return how many values of a length in characters are read of a text of about `size`."""
+    return min(MANY, size // (length + 1))
 
 
 def _text(content: str) -> str:

@@ -137,12 +137,12 @@ class _LegacyConversation:
     async def _read(self, frame: Message) -> None:
         try:
             data = await _parse(frame, frame_limit(self._limit))
-        except (JSONSyntaxError, StructureError):
+            if isinstance(data, dict):
+                await self._act(data)
+        except (JSONSyntaxError, StructureError, JavaScriptRangeError):  # the last: too deep to be sent back
             data = None
         if data is None:
             await self._send_json("error", message="Invalid message format")
-        elif isinstance(data, dict):
-            await self._act(data)
 
     async def _act(self, data: dict[str, Value]) -> None:
         match data.get("type"):

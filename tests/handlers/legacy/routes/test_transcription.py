@@ -233,6 +233,12 @@ async def test_deeply_nested_audio_cannot_be_processed(native: Stream) -> None:
     assert await converse(native.url, *frames, answers=3) == [started(...), UNPROCESSED, STOPPED]
 
 
+@pytest.mark.parametrize("nested", ["[" * 4_900 + "]" * 4_900, '{"a":' * 4_900 + "1" + "}" * 4_900], ids=len)
+async def test_consultation_id_too_deep_to_send_is_invalid(native: Stream, nested: str) -> None:
+    frames = ['{"type":"start_recording","consultationId":' + nested + "}", '{"type":"stop_recording"}']
+    assert await converse(native.url, *frames, answers=2) == [INVALID, STOPPED]
+
+
 async def test_binary_json_frame_is_read_as_text(native: Stream) -> None:
     frames = [b'{"type":"start_recording","consultationId":"\xc3\xa9"}', b' {"type":"stop_recording"} ']
     assert await converse(native.url, *frames, answers=2) == [started("é"), STOPPED]
