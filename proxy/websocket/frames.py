@@ -17,8 +17,8 @@ PONG: Final = 0xA
 
 FIN: Final = 0x80
 MASKED: Final = 0x80
-FRAMES_AT_ONCE: Final = 1024
-"""Maximum frames of one end that are parsed in one pass of the event loop; they take a few milliseconds."""
+FRAMES_AT_ONCE: Final = 256
+"""Maximum frames of one end that are parsed in one pass of the event loop; pings, the slowest, take a millisecond."""
 MAX_CONTROL_PAYLOAD: Final = 125
 """Bytes of payload in a control frame (RFC 6455 §5.5)."""
 MAX_REASON: Final = MAX_CONTROL_PAYLOAD - 2

@@ -69,6 +69,10 @@ def test_hostile_requests_are_answered_or_refused(attack: Attack) -> None:
     assert not failed
 
 
+async def test_neighbour_in_a_pipeline_gets_its_own_answer(attack: Attack) -> None:
+    assert await attack.wrong_neighbours(SIZE // 15) == []
+
+
 def test_watch_measures_the_loop(attack: Attack) -> None:
     assert attack.worst(1)[0].seconds > 0
     assert MAX_VALUES < SIZE

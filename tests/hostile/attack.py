@@ -22,6 +22,7 @@ from tests.hostile.frames import HostileFrames, hostile_frames
 from tests.hostile.heads import hostile_heads
 from tests.hostile.loop_watch import LoopWatch
 from tests.hostile.person import Person
+from tests.hostile.pipelines import wrong_neighbours
 from tests.hostile.request import HostileRequest
 from tests.support.websocket_client import frame, handshake, raw_client
 
@@ -87,6 +88,11 @@ class Attack:
             for frames in hostile_frames(self._person, size, seed):
                 self.lags.append(await self._shortest(partial(self._send_frames, frames)))
 
+    async def wrong_neighbours(self, size: int) -> list[str]:
+        """Return the requests of one round whose neighbours in a pipeline are answered wrongly."""
+        requests = itertools.chain(hostile_heads(self._person), hostile_bodies(self._person, size, 0))
+        return await wrong_neighbours(self._port, requests)
+
     async def _shortest(self, send: Callable[[], Awaitable[Lag]]) -> Lag:
         """Return the shortest lag of what is sent, of as many attempts as are suspect."""
         shortest = await send()
@@ -95,6 +101,12 @@ class Attack:
                 break
             shortest = min(shortest, await send(), key=lambda lag: lag.seconds)
         return shortest
+
+    @property
+    def _port(self) -> int:
+        port = urlsplit(self._url).port
+        assert port is not None
+        return port
 
     async def _send_request(self, client: httpx.AsyncClient, request: HostileRequest) -> Lag:
         self._watch.reset()
@@ -109,9 +121,7 @@ class Attack:
         return self._lag(str(request), status, size)
 
     async def _send_frames(self, frames: HostileFrames) -> Lag:
-        port = urlsplit(self._url).port
-        assert port is not None
-        async with raw_client(port, handshake(frames.target)) as socket:
+        async with raw_client(self._port, handshake(frames.target)) as socket:
             await socket.read_frame()
             socket.writer.write(frame(1, b'{"type":"start_recording","consultationId":"0123456789abcdef01234567"}'))
             await socket.read_frame()
