@@ -97,11 +97,16 @@ def _ids_in(table: Table, path: IdPath | IdListPath) -> Iterable[ObjectId]:
 
 
 def check_reference(path: Path, value: Value) -> None:
-    """Raise the `CastError` of population for a regular expression: it is read unchanged, but is not an id."""
+    """Raise the error of population for a value that is read unchanged, but is not an id.
+
+    That is a regular expression, or an object that declares to be an id.
+    """
     if isinstance(path, IdListPath):
-        path.refuse_patterns(value)
+        path.refuse_references(value)
     elif isinstance(path, IdPath) and isinstance(value, Regex):
         cast_filter(Schema.known[path.ref], by_id(value))
+    elif isinstance(path, IdPath) and isinstance(value, dict):
+        cast_filter(Schema.known[path.ref], by_id(value["_bsontype"]))
 
 
 def _ids_among(values: Iterable[Value]) -> Iterator[ObjectId]:

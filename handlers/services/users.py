@@ -14,6 +14,8 @@ from handlers.storage.errors import DuplicateError
 from handlers.storage.reads import Document
 
 SHOWN: Final = ("username", "email", "role", "createdAt")
+_READ: Final = (*SHOWN, "__v")
+"""The fields of a profile, and the version, which may be one that the legacy cannot read."""
 
 
 class EmailTakenError(Exception):
@@ -32,8 +34,8 @@ class Users:
         return await self._collection.find_one({"email": email})
 
     async def show(self, identity: object) -> Document | None:
-        """Return the stored fields of a user's profile (`SHOWN`)."""
-        return await self._collection.get(identity, SHOWN)
+        """Return the stored fields of a user's profile (`SHOWN`), and its version."""
+        return await self._collection.get(identity, _READ)
 
     async def role_of(self, identity: ObjectId) -> object:
         """Return a user's role as stored; None if the user does not exist."""

@@ -14,6 +14,7 @@ from typing import Final, cast
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys
+from handlers.legacy.mongoose.casts import is_object_id
 from handlers.legacy.mongoose.errors import (
     UNNAMED,
     CastError,
@@ -30,8 +31,12 @@ from handlers.legacy.mongoose.paths import Path
 from handlers.legacy.mongoose.schema import Schema
 from handlers.legacy.mongoose.values import (
     FORBIDDEN,
+    INTERNALS,
     Embedded,
+    SpreadDocument,
     copy_fields,
+    document_in,
+    is_document,
     is_true,
     own_fields,
     prune,
@@ -233,7 +238,12 @@ class Document(Embedded):
         return {name: to_bson(value) for name, value in copy_fields(self.fields).items()}
 
     def to_json(self) -> Json:
-        """Return the JSON of `res.json(document)`; empty objects are omitted."""
+        """Return the JSON of `res.json(document)`; empty objects are omitted.
+
+        Raises `JavaScriptTypeError` for a field by which mongoose mistakes the document for a buffer or map of its own.
+        """
+        if is_document(self.fields):
+            document_in(self.fields)
         return copy_fields(self.fields)
 
     def changes(self) -> Changes | None:
@@ -302,10 +312,17 @@ def _embed(path: Path, value: Value) -> Value:
     """
     if isinstance(path, IdPath) and path.ref and (fields := own_fields(value)) is not None:
         try:
-            return cast("Value", Document.read(Schema.known[path.ref], fields))
+            return cast("Value", _read_embedded(Schema.known[path.ref], fields))
         except JavaScriptTypeError as error:
             raise _UnreadableError(str(error)) from error
     return _embed_each(path, value if isinstance(value, list) else [value]) if isinstance(path, IdListPath) else value
+
+
+def _read_embedded(schema: Schema, fields: Json) -> Embedded | Json:
+    """Return a document; unchanged, an object that declares to be an id; raises `JavaScriptTypeError`."""
+    if is_object_id(fields):
+        return fields
+    return Document.read(schema, fields) if fields.get(INTERNALS) is None else SpreadDocument(fields)
 
 
 def _embed_each(path: IdListPath, items: list[Value]) -> Value:
@@ -326,4 +343,4 @@ def _depopulate(value: Value) -> Value:
 def identity_of(value: Value) -> Value:
     """Return the id of a reference, which may be a document in its place."""
     reference: object = value
-    return reference.get("_id") if isinstance(reference, Document) else value
+    return reference.get("_id") if isinstance(reference, Embedded) else value

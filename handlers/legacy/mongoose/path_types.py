@@ -22,7 +22,7 @@ from handlers.legacy.mongoose.errors import (
 )
 from handlers.legacy.mongoose.inherited import METHODS
 from handlers.legacy.mongoose.paths import Default, Missing, Path, cast_operand
-from handlers.legacy.mongoose.values import Embedded, is_operator, is_true
+from handlers.legacy.mongoose.values import UNSUPPORTED_BSON, Embedded, is_operator, is_true
 from handlers.white_space import trim
 
 NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
@@ -187,12 +187,17 @@ class IdListPath(Path):
                 raise self._item_error(items, position, error) from error
         return items
 
-    def refuse_patterns(self, value: Value) -> None:
-        """Raise the `CastError` of population for the first regular expression in an array."""
+    def refuse_references(self, value: Value) -> None:
+        """Raise the error of population for the first item that is read unchanged, but is not an id.
+
+        It is a `CastError` for a regular expression.
+        """
         items = value if isinstance(value, list) else []
         for position, item in enumerate(items):
             if isinstance(item, Regex):
                 raise self._item_error(items, position, self.item.cast_error(item, None))
+            if isinstance(item, dict):
+                raise MongooseError(UNSUPPORTED_BSON)
 
     def unreadable(self, items: list[Value], position: int) -> CastError:
         """Return the error of an array that contains a document whose reading raises a TypeError."""

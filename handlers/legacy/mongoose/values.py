@@ -9,7 +9,7 @@ from typing import Final
 from bson import Binary, Code, DBRef, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys, to_number, type_of
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys, to_number, to_string, type_of
 from handlers.legacy.javascript.coercion import regex_source
 from handlers.legacy.javascript.values import is_uuid
 from handlers.legacy.mongoose.errors import MongooseError
@@ -23,6 +23,8 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None), ObjectId, Dateti
 INTERNALS: Final = "$__"
 """The field of a document's internal state, by which mongoose distinguishes documents from plain objects."""
 
+UNSUPPORTED_BSON: Final = "Unsupported BSON version, bson types must be from bson 6.x.x"
+"""The message of js-bson for an object that declares to be one of its types."""
 _MARKS: Final = ("isMongooseBuffer", "$isMongooseMap")
 _SPREAD: Final = frozenset({"_doc", "__index", "__parentArray"})
 _SPECIAL: Final = FORBIDDEN | {"_bsontype", INTERNALS, *_MARKS}
@@ -32,9 +34,40 @@ _INT32: Final = 2**31
 class Embedded:
     """A document within another one."""
 
-    def to_json(self) -> dict[str, Value]:
+    def get(self, name: str) -> Value:
+        """Return a field's value, undefined if absent."""
+        raise NotImplementedError
+
+    def to_json(self) -> Value:
         """Return the fields as an answer shows them."""
         raise NotImplementedError
+
+
+class SpreadDocument(Embedded):
+    """A stored object in place of an id that mongoose mistakes for its own document, and shows as the `_doc` in it.
+
+    Raises `JavaScriptTypeError` for an object without a `_doc`, or whose internal state is not an object.
+    """
+
+    __slots__ = ("_shown",)
+
+    def __init__(self, fields: Mapping[str, Value]) -> None:
+        internals, shown = fields[INTERNALS], fields.get("_doc")
+        if shown is None:
+            kind = "null" if "_doc" in fields else "undefined"
+            raise JavaScriptTypeError(f"Cannot read properties of {kind} (reading '_id')")
+        if not isinstance(internals, dict | list):
+            spelled = f"{type_of(internals)} '{to_string(internals)}'"
+            raise JavaScriptTypeError(f"Cannot create property 'wasPopulated' on {spelled}")
+        self._shown = shown
+
+    def get(self, name: str) -> Value:
+        """Return a field of the `_doc`."""
+        return self._shown.get(name, UNDEFINED) if isinstance(self._shown, dict) else UNDEFINED
+
+    def to_json(self) -> Value:
+        """Return the `_doc`."""
+        return self._shown
 
 
 def own_fields(value: Value) -> dict[str, Value] | None:
@@ -210,7 +243,7 @@ def to_bson(value: Value) -> object:
         return value if -_INT32 <= value < _INT32 else float(value)
     if isinstance(value, dict):
         if value.get("_bsontype") not in (None, UNDEFINED):
-            raise MongooseError("Unsupported BSON version, bson types must be from bson 6.x.x")
+            raise MongooseError(UNSUPPORTED_BSON)
         return {well_formed(key): to_bson(value[key]) for key in own_keys(value)}
     if isinstance(value, list):
         return [to_bson(item) for item in value]

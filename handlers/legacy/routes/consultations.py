@@ -10,14 +10,14 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
-from handlers.legacy.javascript import JsonText, Value
+from handlers.legacy.javascript import JavaScriptTypeError, JsonText, Value
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS, after, now
 from handlers.legacy.mongoose import (
     Changes,
     Document,
+    MongooseError,
     Schema,
-    ValidationError,
     by_id,
     cast_filter,
     identity_of,
@@ -29,6 +29,7 @@ from handlers.legacy.populate import Fetch, Populate, check_reference, populate
 from handlers.services.assistant import Assistant
 from handlers.services.consultations import Consultations
 from handlers.services.prompts import Prompts
+from handlers.storage.errors import RefusedError
 
 CLINICIAN: Final = Populate("clinician", ("username", "email"))
 NOTES: Final = Populate("notes", ("body", "clinician"), (CLINICIAN,))
@@ -155,11 +156,11 @@ class ConsultationRoutes:
         """
         try:
             consultation.validate()
-        except ValidationError:
+            ended = expect(consultation)
+            updated, was_ended = await self.consultations.end(transcript, (ended.where, ended.update))
+        except (MongooseError, JavaScriptTypeError, RefusedError):
             await self.consultations.update_transcript(*transcript)
             raise
-        ended = expect(consultation)
-        updated, was_ended = await self.consultations.end(transcript, (ended.where, ended.update))
         if not was_ended:
             raise consultation.conflict(ended)
         return updated

@@ -135,4 +135,6 @@ def is_of(note: Document, user: Value) -> bool:
     if clinician is None or clinician is UNDEFINED:
         kind = "null" if clinician is None else "undefined"
         raise JavaScriptTypeError(f"Cannot read properties of {kind} (reading 'toString')")
+    if isinstance(clinician, Document):
+        clinician.to_json()  # the text of a document shows its fields, which may raise
     return isinstance(user, str) and str(clinician) == user

@@ -162,6 +162,14 @@ async def test_ends_with_transcripts_that_would_not_validate(duel: Differential,
     await same(duel, {**BEFORE, "consultations": consultations, "transcripts": transcripts}, *ends)
 
 
+@pytest.mark.parametrize("odd", [{"__v": None}, {"notes": {"_bsontype": "ObjectId"}, "__v": 1}], ids=["count", "id"])
+async def test_transcript_is_changed_if_the_save_is_refused(duel: Differential, odd: dict[str, object]) -> None:
+    stored = {"_id": WHOLE, "clinician": AMARA_ID, "transcript": TRANSCRIPT, **odd}
+    end = ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(PROMPT)})
+    account = await same(duel, {**BEFORE, "consultations": [stored]}, end)
+    assert texts(account)[0].startswith("500")
+
+
 PROMPTS_USED: list[Any] = [
     *(str(PROMPT).upper(), None, "", "x", 5, True, [], [str(PROMPT)], {}, {"a": 1}, {"_id": str(PROMPT)}),
     *({"$in": [str(ODD_PROMPT), str(PROMPT)]}, {"$foo": 1}, {"$gt": ""}, {"_bsontype": "ObjectId", "id": "x"}),

@@ -216,7 +216,9 @@ IDENTITIES: list[object] = [
 async def test_profiles_are_shown_alike(native: Backend, legacy: Backend) -> None:
     created = {"createdAt": datetime(2026, 1, 2)}
     plant(native, legacy, "users", {**AMARA, **created, "_id": ObjectId("64b7f0f0f0f0f0f0f0f0f0f0")})
-    for identity in IDENTITIES:
+    unreadable = {"_id": ObjectId("64b7f0f0f0f0f0f0f0f0f0f1"), "email": "b@x", "__v": {"toString": 1}}
+    plant(native, legacy, "users", {**AMARA, **created, **unreadable})
+    for identity in (*IDENTITIES, "64b7f0f0f0f0f0f0f0f0f0f1"):
         token = token_of({"userID": identity})
         await both(native, legacy, "GET", "/users/profile", headers={"authorization": f"x {token}"})
         await both(native, legacy, "HEAD", "/users/profile", headers={"authorization": f"x {token}"})
