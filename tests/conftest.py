@@ -22,7 +22,7 @@ from xdist.workermanage import WorkerController
 from demo.mongod import mongodb
 from demo.ports import free_port
 from handlers.settings import Settings
-from tests.support.draining_loop import DrainingPolicy
+from tests.support.event_loop import AdvancedLoopPolicy
 
 BROWSER: Final = "tests/browser/"
 LONGEST: Final = (
@@ -74,7 +74,7 @@ for variable in os.environ.copy():
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many processes would compile all modules again
 sys.dont_write_bytecode = False
 
-asyncio.set_event_loop_policy(DrainingPolicy())
+asyncio.set_event_loop_policy(AdvancedLoopPolicy())
 
 if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
     free_port.take_share(int(worker[2:]), of=16)

@@ -50,8 +50,9 @@ REACH_TIMEOUT: Final = 0.8
 PING_AFTER: Final = 0.3
 """Seconds after which a ping accompanies a page's request."""
 PING_TICKS: Final = 10
-"""Ticks of `TICK` seconds that a page waits for its request or the ping. A process that gets no CPU ticks later."""
+"""Ticks that a page waits for its request or the ping. A process that gets no CPU ticks later."""
 TICK: Final = 0.05
+"""Seconds between two ticks."""
 HANG_CACHED: Final = 2.0
 """Seconds for which a server that answered no ping counts as unreachable."""
 _DUPLICATE: Final = 11000
@@ -79,6 +80,7 @@ class Database:
 
     `timeout`: seconds after which an unresponsive server counts as unreachable. `driver`: by default the one that
     `MONGODB_DRIVER` names. `reach_timeout`: seconds that a page waits for a server in an unknown state.
+    `ping_ticks`: ticks of `TICK` seconds that a page waits for a server which hangs.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Database:
         timeout: float | None = None,
         driver: DriverName | None = None,
         reach_timeout: float = REACH_TIMEOUT,
+        ping_ticks: int = PING_TICKS,
     ) -> None:
         timeout_ms = int((TIMEOUT if timeout is None else timeout) * 1000)
         options = {
@@ -106,7 +109,7 @@ class Database:
         except (PyMongoError, ValueError) as error:  # the message may quote the URL
             raise InvalidDatabaseUrl(f"invalid MongoDB URL or database name ({type(error).__name__})") from None
         self.name: Final = name
-        self._reach_timeout = reach_timeout
+        self._reach_timeout, self._ping_ticks = reach_timeout, ping_ticks
         self._unreachable_until = 0.0
 
     @classmethod
@@ -169,7 +172,7 @@ class Database:
         await asyncio.sleep(PING_AFTER)
         ping = asyncio.create_task(self._answers())
         try:
-            for _ in range(PING_TICKS):
+            for _ in range(self._ping_ticks):
                 if (await asyncio.wait({ping}, timeout=TICK))[0]:
                     break
             if not ping.done() or not ping.result():

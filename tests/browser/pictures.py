@@ -33,6 +33,7 @@ from tests.support.board_scene import GROUPS, board_config, board_stage
 from tests.support.ops_server import Stage
 from tests.support.request_records import request_record
 from tests.support.sockets import serving
+from tests.support.unhurried import patient_database
 
 DOCS: Final = ROOT / "docs"
 PICTURES: Final[Mapping[str, str]] = {"ops-overview.webp": "/", "ops-live.webp": "/routes/ai.0/live"}
@@ -52,7 +53,7 @@ _PER_HOUR: Final[Mapping[str, tuple[int, int]]] = {
 
 async def take(directory: Path, mongodb_url: str) -> None:
     """Write all pictures to a directory."""
-    database = Database(mongodb_url, "pictures")
+    database = patient_database(mongodb_url, "pictures")
     await database.drop()
     with tempfile.TemporaryDirectory() as place:
         staged = await _staged(Path(place), database)

@@ -27,6 +27,7 @@ from tests.browser.tab import DESKTOP, TOKEN, ContextSettings, Tab
 from tests.support.board_scene import board_stage
 from tests.support.ops_server import Stage, keep_a_day, roll_out, serve_a_minute, stage
 from tests.support.sockets import serving
+from tests.support.unhurried import patient_database
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
@@ -49,7 +50,7 @@ FAULTS = (Path(__file__).parent / "faults.js").read_text()
 @asynccontextmanager
 async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage, str]]:
     """Serve the pages of a day of comparisons and of some changed shares on a real port."""
-    database = Database(mongodb_url, "test_ops_pages")
+    database = patient_database(mongodb_url, "test_ops_pages")
     await database.drop()
     staged = stage(directory, free_port(), store=MongoStore(database))
     staged.database = database

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
-from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
+from proxy.backends.legacy import PoolLimits, Upstream
 from proxy.config.loading import parse
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from tests.support.sockets import exchange, read_head, serving
+from tests.support.unhurried import LONG_TIMEOUTS
 
 CONFIG = """
 legacy: {url: http://127.0.0.1:4500}
@@ -86,7 +87,7 @@ class FallbackHarness:
 async def running_fallbacks(legacy_port: int | None = None, text: str = CONFIG) -> AsyncIterator[FallbackHarness]:
     """Run a gateway in front of a legacy, which is down if no port is given."""
     native, observed = Native(), list[RequestRecord]()
-    upstream = Upstream(f"http://127.0.0.1:{legacy_port or free_port()}", Timeouts(connect=1.0), PoolLimits(8))
+    upstream = Upstream(f"http://127.0.0.1:{legacy_port or free_port()}", LONG_TIMEOUTS, PoolLimits(8))
     plan = RoutingSnapshot.of(parse(text, {}, "test.yaml"), CircuitBreaker(upstream, 3, 60.0), native)
     gateway = Gateway(plan, [observed.append])
     async with serving(gateway) as port:

@@ -28,7 +28,7 @@ QUICK = (0.2, 1.5)
 async def forwarding(legacy: int, pings: tuple[float, float] = (20.0, 20.0), **settings: Any) -> AsyncIterator[int]:
     """Serve WebSockets through the gateway's forwarding; `settings` are the upstream's. Yield the port."""
     upstream = WebSocketUpstream(
-        f"http://127.0.0.1:{legacy}", **{"connect_timeout": 1.0, "response_timeout": 5.0, **settings}
+        f"http://127.0.0.1:{legacy}", **{"connect_timeout": HANG_TIMEOUT, "response_timeout": HANG_TIMEOUT, **settings}
     )
     async with serving(with_pings(upstream, *pings), lifespan="on") as port:
         yield port

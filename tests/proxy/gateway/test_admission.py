@@ -18,6 +18,7 @@ from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
+from tests.support.event_loop import advance
 from tests.support.sockets import exchange, serving
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_server import with_state
@@ -240,11 +241,11 @@ async def test_body_that_stalls_is_refused_with_408() -> None:
 
 
 async def test_slow_body_at_the_minimum_rate_is_served() -> None:
-    async with running(timeouts=ClientTimeouts(idle=2, min_rate=100)) as stand:
+    async with running(timeouts=ClientTimeouts(idle=20, min_rate=20)) as stand:
         reader, writer = await stand.open(UPLOAD % b"new")
         for _ in range(25):
             writer.write(b"x" * 40)
-            await asyncio.sleep(0.1)
+            await advance(1.0)
         assert (await reader.readline()).split()[1] == b"200"
 
 

@@ -21,6 +21,7 @@ from proxy.observability.request_metrics import RequestMetrics
 from proxy.ops.app import create_ops
 from tests.support.ops_server import PATIENT, Stage, keep_a_day, stage
 from tests.support.page_text import text_of
+from tests.support.unhurried import patient_database
 
 DATABASE = "test_ops_comparisons"
 
@@ -28,7 +29,7 @@ DATABASE = "test_ops_comparisons"
 @pytest.fixture(scope="module")
 def kept(mongodb_url: str) -> Iterator[str]:
     async def keep() -> None:
-        database = Database(mongodb_url, DATABASE)
+        database = patient_database(mongodb_url, DATABASE)
         await database.drop()
         await keep_a_day(database)
         await database.close()
@@ -42,7 +43,7 @@ def kept(mongodb_url: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory, kept: str) -> Stage:
     staged = stage(tmp_path_factory.mktemp("ops"), free_port())
-    staged.database = Database(kept, DATABASE)
+    staged.database = patient_database(kept, DATABASE)
     return staged
 
 

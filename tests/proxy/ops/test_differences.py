@@ -22,6 +22,7 @@ from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
 from tests.support.ops_server import DRIFTING, DRY_RUN, KEY, MATCHING, RENAMED, ROUTING, TYPED, stage
 from tests.support.page_text import text_of
+from tests.support.unhurried import patient_database
 
 DATABASE = "test_ops_differences"
 TOKEN, VIEWER = "an-ops-token-of-some-length", "a-viewer-token-of-some-length"
@@ -33,7 +34,7 @@ async def record_two_releases(url: str) -> None:
 
     Fields differ in `one`, a type differs as well in `two`, and nothing differs in `three`.
     """
-    database = Database(url, DATABASE)
+    database = patient_database(url, DATABASE)
     await database.drop()
     for revision, entries in (
         ("one", [RENAMED, MATCHING]),
@@ -55,7 +56,7 @@ async def record_two_releases(url: str) -> None:
 def client(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     asyncio.run(record_two_releases(mongodb_url))
     staged = stage(tmp_path_factory.mktemp("ops"), free_port())
-    staged.database = Database(mongodb_url, DATABASE)
+    staged.database = patient_database(mongodb_url, DATABASE)
     with TestClient(create_ops(staged, TOKEN, VIEWER), follow_redirects=False, headers=BEARER) as client:
         assert client.portal is not None
         client.portal.call(staged.controller.start)

@@ -8,6 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.server.timeouts import ClientTimeouts
+from tests.support.event_loop import advance
 from tests.support.http_app import GET, LAST, TIMEOUT, App, connected, limit, with_timeouts
 from tests.support.sockets import exchange, serving
 
@@ -51,10 +52,11 @@ async def test_stalled_body_interrupts_a_started_answer() -> None:
 
 async def test_request_timeout_does_not_limit_the_answer() -> None:
     inner = App()
-    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=0.2, header=0.2, request=0.2))
+    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=10.0, header=10.0, request=10.0))
     async with serving(app, lifespan="on") as port, connected(port) as (reader, writer), limit():
         writer.write(LAST)
-        await asyncio.sleep(0.6)
+        await inner.begun.wait()
+        await advance(30.0)
         inner.proceed.set()
         assert (await reader.read()).endswith(b"\r\n\r\nok")
 
@@ -82,12 +84,12 @@ async def test_idle_connection_is_closed_silently() -> None:
 async def test_keep_alive_timeout_is_waited_for_in_full() -> None:
     inner = App()
     inner.proceed.set()
-    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=60.0, header=0.3, request=0.3))
+    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=600.0, header=10.0, request=10.0))
     async with serving(app, lifespan="on") as port, connected(port) as (reader, writer), limit():
         for request in (GET, GET, LAST):
             writer.write(request)
             await reader.readuntil(b"\r\n\r\nok")
-            await asyncio.sleep(0.5)
+            await advance(15.0)
 
 
 async def test_new_limits_apply_to_new_connections() -> None:

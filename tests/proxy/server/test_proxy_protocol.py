@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -107,13 +108,10 @@ async def test_header_can_arrive_byte_by_byte(header: bytes) -> None:
 
 async def test_websocket_behind_a_header_has_its_client() -> None:
     async with listening(trusting()) as port:
-        _, writer = streams = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(V1)
-        await writer.drain()
-        sock = writer.get_extra_info("socket").dup()
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.sendall(V1)
         async with connect(f"ws://127.0.0.1:{port}/", sock=sock, proxy=None) as websocket:
             assert await websocket.recv() == "203.0.113.7:4711"
-        streams[1].close()
 
 
 @pytest.mark.parametrize("data", [*MALFORMED, REQUEST])

@@ -13,6 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
+from tests.support.event_loop import advance
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_apps import ACCEPTED, Recorder, pinging, sending
@@ -56,11 +57,11 @@ async def test_client_that_does_not_answer_a_close_is_dropped() -> None:
 async def test_client_still_reading_before_a_close_is_waited_for() -> None:
     speech = {"type": "websocket.send", "bytes": b"x" * 12_000_000}
     app = sending(ACCEPTED, speech, {"type": "websocket.close", "code": 4000})
-    async with quick_closing(app) as port, raw_client(port, buffer=65536) as client:
+    async with quick_closing(app, 30.0) as port, raw_client(port, buffer=65536) as client:
         received = bytearray()
         while data := await client.reader.read(400_000):
             received += data
-            await asyncio.sleep(0.02)
+            await advance(2.0)
         assert received.count(b"x") == 12_000_000
         assert received.endswith(frame(8, struct.pack("!H", 4000), masked=False))
 
@@ -112,9 +113,9 @@ async def test_slow_shutdown_drops_the_socket() -> None:
 
 
 @asynccontextmanager
-async def quick_closing(app: ASGIApp) -> AsyncIterator[int]:
-    """Serve the app with half a second for progress of a closing handshake; yield the port."""
-    timeouts = ListenerTimeouts(ClientTimeouts(websocket_closing=0.5))
+async def quick_closing(app: ASGIApp, seconds: float = 0.5) -> AsyncIterator[int]:
+    """Serve the app with so many seconds for progress of a closing handshake; yield the port."""
+    timeouts = ListenerTimeouts(ClientTimeouts(websocket_closing=seconds))
     async with serving(with_state(app, {STATE_KEY: timeouts}), lifespan="on") as port:
         yield port
 

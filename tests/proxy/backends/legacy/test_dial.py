@@ -16,6 +16,7 @@ from proxy.backends.legacy.dial import Address, Dialer, cause_of, interleaved, o
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.gateway.errors import ConnectTimeout, NotConnected, Unreachable
 from tests.support.sockets import scripted
+from tests.support.waiting import until
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 GENEROUS = 5.0
@@ -86,8 +87,7 @@ async def test_losing_attempts_close_their_descriptors(losers: int) -> None:
             with contextlib.ExitStack() as stack:
                 holes = [stack.enter_context(blackhole()) for _ in range(losers)]
                 await connected([*holes, (V4, ("127.0.0.1", port))], delay=0.01)
-        await asyncio.sleep(0.05)
-        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+        await until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before + 1)
 
 
 async def test_cancelled_race_closes_its_descriptors() -> None:

@@ -7,8 +7,10 @@ import gzip
 
 import pytest
 
+from proxy.gateway.timeouts import Timeouts
 from tests.support.forwarding import OK, Legacy, forwarding, request
 from tests.support.sockets import exchange, read_head
+from tests.support.waiting import HANG_TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ async def test_100_continue_is_forwarded_from_legacy() -> None:
         assert await reader.readexactly(2) == b"hi"
         writer.write(OK)
 
-    async with forwarding(script) as (port, _):
+    async with forwarding(script, Timeouts(continue_after=HANG_TIMEOUT)) as (port, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST / HTTP/1.1", "Expect: 100-continue", "Content-Length: 2"))
         with pytest.raises(TimeoutError):

@@ -6,6 +6,7 @@ import asyncio
 
 from proxy.gateway.errors import Overloaded, Reset, Unreachable
 from proxy.gateway.timeouts import Timeouts
+from tests.support.event_loop import advance
 from tests.support.forwarding import OK, Forwarder, Legacy, forwarding, request
 from tests.support.sockets import exchange, read_head, scripted, serving
 from tests.support.waiting import HANG_TIMEOUT
@@ -145,12 +146,15 @@ async def test_expired_wait_releases_no_slot() -> None:
             writer.write(OK)
 
     async with scripted(script) as legacy:
-        forwarder = Forwarder(legacy, Timeouts(connect=1.0), max_connections=1)
+        forwarder = Forwarder(legacy, Timeouts(connect=10.0, response=HANG_TIMEOUT), max_connections=1)
         async with serving(forwarder) as port:
             first = asyncio.create_task(exchange(port, request()))
             await forwarded.wait()
-            assert (await exchange(port, request())).startswith(b"HTTP/1.1 503")
+            second = asyncio.create_task(exchange(port, request()))
+            while not forwarder.failures:
+                await advance(1.0)
             assert [type(failure) for failure in forwarder.failures] == [Overloaded]
+            assert (await second).startswith(b"HTTP/1.1 503")
             go_on.set()
             assert (await first).endswith(b"ok")
             assert (await exchange(port, request())).endswith(b"ok")

@@ -11,7 +11,7 @@ from proxy.gateway.errors import AnswerTimeout, BadAnswer, ConnectTimeout, Reset
 from proxy.gateway.timeouts import Timeouts
 from tests.support.forwarding import Forwarder, Legacy, fail_with, forwarding, request
 from tests.support.sockets import ending_first, exchange, read_head, scripted, serving
-from tests.support.waiting import until
+from tests.support.waiting import HANG_TIMEOUT, until
 
 
 async def test_missing_answer_is_a_timeout() -> None:
@@ -104,6 +104,6 @@ async def test_answer_that_stalls_is_broken_off() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         await asyncio.sleep(3600)
 
-    async with forwarding(script, Timeouts(response=0.3, idle=0.3)) as (port, _):
+    async with forwarding(script, Timeouts(response=HANG_TIMEOUT, idle=0.3)) as (port, _):
         answer = await exchange(port, request())
     assert answer.endswith(b"half")

@@ -15,10 +15,10 @@ from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.pool import Pool, PoolLimits
 from proxy.gateway.errors import Overloaded
-from proxy.gateway.timeouts import Timeouts
 from tests.support.sockets import read_head, scripted
+from tests.support.unhurried import LONG_TIMEOUTS
 from tests.support.upstream_call import call
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ninnocent"
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -55,7 +55,7 @@ class CountingLegacy:
 @asynccontextmanager
 async def upstream_of(legacy: CountingLegacy, limits: PoolLimits) -> AsyncIterator[HttpUpstream]:
     async with scripted(legacy) as port:
-        upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(2, 5, 5), limits)
+        upstream = HttpUpstream(f"http://127.0.0.1:{port}", LONG_TIMEOUTS, limits)
         try:
             yield upstream
         finally:
@@ -70,6 +70,11 @@ async def pool_of(legacy: CountingLegacy, limits: PoolLimits) -> AsyncIterator[P
             yield pool
         finally:
             pool.close()
+
+
+async def until_closed(legacy: CountingLegacy, upstream: HttpUpstream) -> None:
+    await legacy.until_open(0)
+    await until(lambda: not upstream.pool.open)
 
 
 async def finish(connection: Connection) -> None:
@@ -94,8 +99,7 @@ async def test_idle_connection_is_closed_by_our_timer() -> None:
     legacy = CountingLegacy()
     async with upstream_of(legacy, PoolLimits(4, keep_alive=0.1)) as upstream:
         await asyncio.gather(*(call(upstream, "GET", "/") for _ in range(4)))
-        await legacy.until_open(0)
-        assert upstream.pool.open == 0
+        await until_closed(legacy, upstream)
         assert await call(upstream, "POST", "/") == INNOCENT
 
 
@@ -125,13 +129,11 @@ async def test_connection_closed_by_legacy_releases_its_slot() -> None:
         writer.write(OK)
 
     async with scripted(script) as port:
-        upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(2, 5, 5), PoolLimits(2))
+        upstream = HttpUpstream(f"http://127.0.0.1:{port}", LONG_TIMEOUTS, PoolLimits(2))
         for _ in range(6):
             assert await call(upstream, "GET", "/") == INNOCENT
             await asyncio.sleep(0.01)
-        async with asyncio.timeout(HANG_TIMEOUT):
-            while upstream.pool.open:
-                await asyncio.sleep(0.01)
+        await until(lambda: not upstream.pool.open)
         upstream.close()
 
 
@@ -140,7 +142,7 @@ async def test_waiters_are_served_in_their_order() -> None:
         served: list[int] = []
 
         async def take(number: int) -> None:
-            connection = await pool.acquire(1, 5)
+            connection = await pool.acquire(HANG_TIMEOUT, HANG_TIMEOUT)
             served.append(number)
             await finish(connection)
             pool.release(connection)
@@ -152,19 +154,19 @@ async def test_waiters_are_served_in_their_order() -> None:
 
 async def test_waiter_past_its_timeout_is_overloaded() -> None:
     async with pool_of(CountingLegacy(), PoolLimits(1)) as pool:
-        connection = await pool.acquire(1, 5)
+        connection = await pool.acquire(HANG_TIMEOUT, HANG_TIMEOUT)
         with pytest.raises(Overloaded):
             await pool.acquire(1, 0.05)
         await finish(connection)
         pool.release(connection)
-        assert await pool.acquire(1, 0.05) is connection
+        assert await pool.acquire(HANG_TIMEOUT, HANG_TIMEOUT) is connection
 
 
 @pytest.mark.parametrize("reusable", [True, False])
 async def test_cancelled_waiter_passes_its_slot_on(reusable: bool) -> None:
     async with pool_of(CountingLegacy(), PoolLimits(1)) as pool:
-        connection = await pool.acquire(1, 5)
-        waiter = asyncio.create_task(pool.acquire(1, 5))
+        connection = await pool.acquire(HANG_TIMEOUT, HANG_TIMEOUT)
+        waiter = asyncio.create_task(pool.acquire(HANG_TIMEOUT, HANG_TIMEOUT))
         await asyncio.sleep(0)
         await finish(connection)
         if not reusable:
@@ -175,7 +177,7 @@ async def test_cancelled_waiter_passes_its_slot_on(reusable: bool) -> None:
                 await asyncio.sleep(0)
         waiter.cancel()  # in the turn in which it was given the connection, or the slot
         await asyncio.gather(waiter, return_exceptions=True)
-        again = await pool.acquire(1, 1)
+        again = await pool.acquire(HANG_TIMEOUT, HANG_TIMEOUT)
         assert (again is connection) == reusable
 
 
@@ -200,11 +202,10 @@ async def test_replaced_upstreams_close_their_connections() -> None:
     async with scripted(legacy) as port:
         for _ in range(6):  # reloads under load
             legacy.gate.clear()
-            upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(2, 5, 5), PoolLimits(8))
+            upstream = HttpUpstream(f"http://127.0.0.1:{port}", LONG_TIMEOUTS, PoolLimits(8))
             running = [asyncio.create_task(call(upstream, "GET", "/")) for _ in range(12)]
             await legacy.until_open(8)
             upstream.close()
             legacy.gate.set()
             assert await asyncio.gather(*running) == [INNOCENT] * 12
-            await legacy.until_open(0)
-            assert upstream.pool.open == 0
+            await until_closed(legacy, upstream)

@@ -22,6 +22,7 @@ from proxy.gateway.timeouts import Timeouts
 from proxy.types import RawHeaders
 from tests.support.profile import examples
 from tests.support.sockets import scripted
+from tests.support.unhurried import LONG_TIMEOUTS
 from tests.support.waiting import HANG_TIMEOUT
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -74,7 +75,7 @@ class ParsingLegacy:
 async def forwarding() -> AsyncIterator[tuple[HttpUpstream, ParsingLegacy]]:
     legacy = ParsingLegacy()
     async with scripted(legacy) as port:
-        upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(1, 2, 2))
+        upstream = HttpUpstream(f"http://127.0.0.1:{port}", LONG_TIMEOUTS)
         try:
             yield upstream, legacy
         finally:

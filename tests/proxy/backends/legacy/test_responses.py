@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from proxy.backends.legacy.http import HttpUpstream
-from proxy.backends.legacy.pool import PoolLimits
-from proxy.gateway.timeouts import Timeouts
 from tests.support.sockets import exchange, read_head, scripted
+from tests.support.unhurried import LONG_TIMEOUTS, lasting_pool
 from tests.support.upstream_call import call
 from tests.support.upstream_responses import RESPONSES, Response
 from tests.support.waiting import until_listening
@@ -49,7 +48,7 @@ class ScriptedLegacy:
 @asynccontextmanager
 async def upstream_of(legacy: ScriptedLegacy) -> AsyncIterator[HttpUpstream]:
     async with scripted(legacy) as port:
-        upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(1, 5, 5), PoolLimits(1))
+        upstream = HttpUpstream(f"http://127.0.0.1:{port}", LONG_TIMEOUTS, lasting_pool(1))
         try:
             yield upstream
         finally:
@@ -90,7 +89,7 @@ async def test_bytes_while_idle_are_not_an_answer(late: bytes) -> None:
             writer.write(INNOCENT)
 
     async with scripted(script) as port:
-        upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(1, 5, 5))
+        upstream = HttpUpstream(f"http://127.0.0.1:{port}", LONG_TIMEOUTS, lasting_pool(8))
         for method in ("GET", "POST", "GET"):
             assert await call(upstream, method, "/innocent") == (200, b"innocent", True)
             descriptor = writers[-1].get_extra_info("socket").fileno()

@@ -11,6 +11,7 @@ from starlette.types import Message
 from websockets.typing import Subprotocol
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
+from tests.support.event_loop import advance
 from tests.support.sockets import exchange, read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import KEY, frame, handshake, raw_client
@@ -178,7 +179,7 @@ async def test_legacy_without_an_answer_is_504() -> None:
 
 async def test_legacy_that_accepts_no_connection_is_504() -> None:
     with full_backlog() as legacy:
-        async with forwarding(legacy) as port:
+        async with forwarding(legacy, connect_timeout=0.2) as port:
             await expect_failure(port, 504, "legacy_connect_timeout")
 
 
@@ -248,8 +249,13 @@ async def test_refusal_that_stalls_is_broken_off() -> None:
         writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nabc")
         await reader.read()
 
-    async with scripted(script) as legacy, forwarding(legacy, response_timeout=0.2) as port:
-        assert (await exchange(port, handshake())).endswith(b"abc")
+    async with scripted(script) as legacy, forwarding(legacy, response_timeout=10.0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake())
+        await reader.readuntil(b"\r\n\r\nabc")
+        await advance(10.0)
+        assert await reader.read() == b""
+        writer.close()
 
 
 @pytest.mark.parametrize("error", [OSError(), RuntimeError()])
