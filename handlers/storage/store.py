@@ -33,7 +33,7 @@ from pymongo.errors import PyMongoError
 
 from common.background_tasks import BackgroundTasks
 from handlers.failure_log import summary_of
-from handlers.storage.circuit_breaker import CircuitBreaker
+from handlers.storage.circuit_breaker import BreakerTimings, CircuitBreaker
 from handlers.storage.collection import Collection
 from handlers.storage.driver import DriverName, Session
 from handlers.storage.driver_choice import open_driver
@@ -71,12 +71,17 @@ class Store:
         timeout: float = OPERATION_TIMEOUT,
         driver: DriverName = "motor",
         reaper: Reaper | None = None,
+        breaker_timings: BreakerTimings | None = None,
     ) -> None:
         limits = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "timeoutMS"), int(timeout * 1000))
         self._driver = open_driver(driver, url, {**limits, "appname": "scribe-native"})
         self._timeout = timeout
         self._breaker = CircuitBreaker(
-            self._probe, timeout, is_unreachable=self._is_unreachable, concurrency=self._driver.concurrency
+            self._probe,
+            timeout,
+            is_unreachable=self._is_unreachable,
+            concurrency=self._driver.concurrency,
+            timings=breaker_timings or BreakerTimings(),
         )
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         self._database = self._driver.database(database, codec)

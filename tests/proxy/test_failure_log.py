@@ -18,6 +18,7 @@ import proxy
 from common.failure_trace import trace_of
 from proxy.failure_log import report_unhandled
 from proxy.observability.log_writer import JsonFormatter
+from tests.support.waiting import HANG_TIMEOUT
 
 CANARY = "jane.roe@clinic.example"
 SOURCES = [path for package in (common, proxy, handlers) for path in Path(package.__file__ or "").parent.rglob("*.py")]
@@ -69,7 +70,9 @@ def test_uncaught_error_is_logged_without_its_message(fault: str) -> None:
         "from proxy.observability.log_writer import configure_logging\nconfigure_logging()\n"
         f"secret = ''.join(reversed({CANARY[::-1]!r}))\n{fault}\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG_TIMEOUT, check=False
+    )
     assert re.search(r"(ValueError|failed)", done.stderr)
     assert CANARY not in done.stderr
 

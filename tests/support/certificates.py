@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HANG_TIMEOUT
+
 OPENSSL = shutil.which("openssl")
 needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
 
@@ -44,4 +46,4 @@ class Authority:
 
     def _run(self, *arguments: str | Path) -> None:
         assert OPENSSL is not None
-        subprocess.run([OPENSSL, *arguments], check=True, capture_output=True, timeout=30)
+        subprocess.run([OPENSSL, *arguments], check=True, capture_output=True, timeout=HANG_TIMEOUT)

@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx
 
-HANG_TIMEOUT: Final = 60.0
+HANG_TIMEOUT: Final = 120.0
 """Seconds after which a condition that never holds is reported."""
 PROMPT_TIMEOUT: Final = 20.0
 """Seconds that no prompt reaction takes, even on a busy machine. The limit that would otherwise apply is longer."""

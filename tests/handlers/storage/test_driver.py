@@ -13,8 +13,10 @@ from pymongo import MongoClient
 
 from demo.mongod import find_mongod
 from demo.ports import free_port
+from handlers.storage.circuit_breaker import BreakerTimings
 from handlers.storage.driver import DRIVERS
 from handlers.storage.store import Store
+from tests.support.waiting import HANG_TIMEOUT
 
 
 @pytest.mark.skipif(find_mongod() is None, reason="no mongod to start")
@@ -26,7 +28,8 @@ async def test_connections_opened_before_the_replica_set_are_replaced(tmp_path: 
     mongod = await asyncio.create_subprocess_exec(
         program, "--port", str(port), *options, stdout=asyncio.subprocess.DEVNULL
     )
-    stores = [Store(f"mongodb://127.0.0.1:{port}/?directConnection=true", name, driver=name) for name in DRIVERS]
+    url, timings = f"mongodb://127.0.0.1:{port}/?directConnection=true", BreakerTimings(silence=HANG_TIMEOUT)
+    stores = [Store(url, name, timeout=HANG_TIMEOUT, driver=name, breaker_timings=timings) for name in DRIVERS]
     try:
         await asyncio.to_thread(_wait_until_it_answers, port)
         for store in stores:

@@ -25,7 +25,7 @@ from proxy.recordings import model
 from proxy.reports.events import ComparisonEvent, SkippedEvent
 from tests.support.exchanges import answered, exchange, operation, properties
 from tests.support.mongodb_relay import Relay
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until_async
 
 CONFIG = Config.model_validate(
     {"legacy": {"url": "http://a"}, "routes": [{"name": "other", "match": "GET /api/other/{id}"}]}
@@ -166,14 +166,14 @@ async def test_captures_have_keys_and_dates_of_their_own() -> None:
     assert -4001 * 86_400_000 < one.shift < -399 * 86_400_000
 
 
-async def test_capture_during_an_outage_of_mongodb_fails_nothing(mongodb_url: str) -> None:
+async def test_capture_during_an_outage_of_mongodb_fails_nothing(database: Database, mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
         distant = Database(relay.url, "test_capture", timeout=0.6)
-        capturer, orders, wanted = CaptureAgent(distant, CONFIG, INTERVAL), CaptureJobs(distant), order()
+        capturer, orders, wanted = CaptureAgent(distant, CONFIG, INTERVAL), CaptureJobs(database), order()
         await capturer.start()
         capturer.record(compared())
         await relay.mend()
-        await distant.reach()
+        await until_async(distant.is_reachable)
         await placed(orders, wanted)
         capturer.record(compared())
         assert len(await collected(orders, wanted, 1)) == 1

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HANG_TIMEOUT
+
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import json, sys
@@ -36,7 +38,7 @@ CASES = {
 def loaded(command: str) -> set[str]:
     """Return the modules that are loaded when a command has ended, whatever its exit code."""
     run = [sys.executable, "-c", SCRIPT, *command.split()]
-    output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False).stdout
+    output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=HANG_TIMEOUT, check=False).stdout
     return set(json.loads(output.splitlines()[-1]))
 
 
@@ -64,12 +66,12 @@ print(before, "zipfile" in sys.modules)
 
 def test_metadata_is_imported_on_use() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", USES], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", USES], cwd=ROOT, capture_output=True, text=True, check=True, timeout=HANG_TIMEOUT
     )
     assert done.stdout == "False True\n"
 
 
 def test_native_app_imports_the_models_package_later() -> None:
     run = [sys.executable, "-c", "import json, sys, handlers.app; print(json.dumps([*sys.modules]))"]
-    output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=HANG_TIMEOUT, check=True).stdout
     assert "openai" not in json.loads(output)

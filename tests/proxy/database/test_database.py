@@ -18,7 +18,7 @@ from proxy.config.service_models import MongoSettings
 from proxy.database.database import PING_TICKS, TICK, Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
 from proxy.database.driver import DRIVERS, DriverName, name_from
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until_async
 
 
 @pytest.fixture(params=DRIVERS)
@@ -94,7 +94,7 @@ def test_pymongo_driver_imports_no_motor() -> None:
         "sys.exit('motor' in sys.modules)"
     )
     environ = {**os.environ, "MONGODB_DRIVER": "pymongo"}
-    assert subprocess.run([sys.executable, "-c", code], env=environ, timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env=environ, timeout=HANG_TIMEOUT, check=False).returncode == 0
 
 
 async def test_available_from_the_first_answer_on(database: Database) -> None:
@@ -167,8 +167,7 @@ async def test_outages_before_and_after_a_connection_are_reported(mongodb_url: s
             await database.reach()
         assert not database.available
         await relay.mend()
-        await database.reach()
-        await becomes(lambda: database.available)
+        await until_async(database.is_reachable)
         await relay.cut()
         await becomes(lambda: not database.available)
         await database.close()
@@ -197,9 +196,7 @@ async def test_unreachable_server_is_probed_once_for_many_pages(mongodb_url: str
         assert [await database.is_reachable() for _ in range(20)] == [False] * 20
         assert database.asked < 20
         await relay.mend()
-        async with asyncio.timeout(60):
-            while not await database.is_reachable():
-                await asyncio.sleep(0.05)
+        await until_async(database.is_reachable)
         await database.close()
         collect_abandoned_sockets()
 

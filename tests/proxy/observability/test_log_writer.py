@@ -141,7 +141,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 writer.write("next\\n")
 writer.close()
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=HANG_TIMEOUT)
     assert (tmp_path / "log").read_text().splitlines() == ["x" * 50, "next"]
 
 

@@ -30,7 +30,7 @@ from tests.support.report_events import (
     recently,
     served,
 )
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until_async
 
 
 async def test_stored_reports_contain_no_compared_value(database: Database, reports: ReportWriter) -> None:
@@ -66,7 +66,7 @@ async def test_comparisons_without_mongodb_are_dropped_and_counted(
     mongodb_url: str, database: Database, reading: ReportReader
 ) -> None:
     async with Relay(mongodb_url) as relay:
-        distant = Database(relay.url, database.name, timeout=0.6)
+        distant = Database(relay.url, database.name, timeout=2.0)
         reports, dropped = ReportWriter(distant, SETTINGS), metric("database")
         reports.record(differing())
         reports.record(SkippedEvent("notes.list", "legacy", "queue_full"))
@@ -76,7 +76,7 @@ async def test_comparisons_without_mongodb_are_dropped_and_counted(
             await ReportReader(distant).routes(recently())
         await relay.mend()
         reports.record(differing())
-        await distant.reach()
+        await until_async(distant.is_reachable)
         await reports.flush()
         await distant.close()
     [route] = await reading.routes(recently())

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from tests.support.waiting import HANG_TIMEOUT
+
 CHILD = """
 import os, sys, time
 from proxy.runtime.parent_death import exit_with_parent
@@ -41,5 +43,5 @@ def test_child_ends_with_its_parent() -> None:
 
 
 def test_orphaned_child_ends_at_once() -> None:
-    child = subprocess.run([sys.executable, "-c", CHILD, "1"], capture_output=True, timeout=10, check=False)
+    child = subprocess.run([sys.executable, "-c", CHILD, "1"], capture_output=True, timeout=HANG_TIMEOUT, check=False)
     assert (child.returncode, child.stdout) == (-signal.SIGTERM, b"")
