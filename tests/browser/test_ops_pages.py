@@ -15,7 +15,6 @@ from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
 from proxy.config.loading import parse
-from proxy.database.database import Database
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.ops.app import create_ops

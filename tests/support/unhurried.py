@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.backends.legacy.pool import PoolLimits
+from proxy.database.database import TICK, Database
 from proxy.gateway.timeouts import Timeouts
-from proxy.runtime.database import TICK, Database
 from tests.support.waiting import HANG_TIMEOUT
 
 LONG_TIMEOUTS: Final = Timeouts(connect=HANG_TIMEOUT, response=HANG_TIMEOUT, idle=HANG_TIMEOUT)

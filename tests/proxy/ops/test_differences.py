@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 
 from demo.ports import free_port
 from proxy.config.service_models import ReportSettings
-from proxy.database.database import Database
 from proxy.ops.app import create_ops
 from proxy.ops.board.alerts import BackendsHealth, alerts
 from proxy.reports import triage
