@@ -76,13 +76,7 @@ class Store:
         limits = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "timeoutMS"), int(timeout * 1000))
         self._driver = open_driver(driver, url, {**limits, "appname": "scribe-native"})
         self._timeout = timeout
-        self._breaker = CircuitBreaker(
-            self._probe,
-            timeout,
-            is_unreachable=self._is_unreachable,
-            concurrency=self._driver.concurrency,
-            timings=breaker_timings or BreakerTimings(),
-        )
+        self._breaker = self._breaker_with(breaker_timings or BreakerTimings())
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         self._database = self._driver.database(database, codec)
         self._admin = self._driver.database("admin")
@@ -95,6 +89,15 @@ class Store:
         self.transcripts = self.collection("transcripts")
         self.notes = self.collection("notes")
         self.prompts = self.collection("prompts")
+
+    def _breaker_with(self, timings: BreakerTimings) -> CircuitBreaker:
+        return CircuitBreaker(
+            self._probe,
+            self._timeout,
+            is_unreachable=self._is_unreachable,
+            concurrency=self._driver.concurrency,
+            timings=timings,
+        )
 
     def collection(self, name: str) -> Collection:
         """Return a collection besides the product's own."""

@@ -165,7 +165,7 @@ async def test_hangs_and_resets_are_recorded_as_such(tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_head(reader)
         if b"/hang" in head:
-            await asyncio.sleep(2)
+            await asyncio.sleep(3600)
         elif b"/reset" not in head:
             writer.write(b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n{")
 
@@ -177,7 +177,7 @@ async def test_hangs_and_resets_are_recorded_as_such(tmp_path: Path) -> None:
     file.write_text(json.dumps([{"scenario": "s", "steps": steps}]))
     async with scripted(answer) as port:
         base = f"http://127.0.0.1:{port}"
-        made = await run("record", file, "--base-url", base, "--into", tmp_path / "new", "--hang-after", 0.3)
+        made = await run("record", file, "--base-url", base, "--into", tmp_path / "new", "--hang-after", 2.0)
     assert made.exit_code == 0, made.output
     (entry,) = json.loads((tmp_path / "new" / "http.json").read_text())
     assert [step["outcome"] for step in entry["steps"]] == ["hang", "reset", "response"]

@@ -16,6 +16,7 @@ from proxy.cli.verify import verify
 from proxy.types import JSON
 from tests.support.notebook import DATABASE, Database, Notebook, a_days_work, record
 from tests.support.sockets import read_head, scripted, serving
+from tests.support.waiting import PROMPT_TIMEOUT
 
 NOWHERE = "http://127.0.0.1:1"
 DRAFTS = """
@@ -108,7 +109,7 @@ async def answer_504(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 )
 async def test_status_option_stands_for_a_hang(tmp_path: Path, arguments: tuple[str, ...], status: int) -> None:
     async with scripted(answer_504) as port:
-        base = ("--base-url", f"http://127.0.0.1:{port}", "--hang-after", 0.3)
+        base = ("--base-url", f"http://127.0.0.1:{port}", "--hang-after", PROMPT_TIMEOUT)
         result = await run(*base, "--recordings", one_step(tmp_path, "hang"), *arguments)
     assert result.exit_code == status
     assert "hang" in result.output or status == 0

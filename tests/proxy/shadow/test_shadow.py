@@ -10,8 +10,8 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
 ROUTES = """
 bucketing: {key: header:x-caller, salt: test}
-shadow: {concurrency: 2, queue: 4, deadline: 1s, dry_run_timeout: 400ms, max_body: 64KiB, noise: 0%, max_cpu_wait: 100%}
+shadow: {concurrency: 2, queue: 4, deadline: 60s, dry_run_timeout: 60s, max_body: 64KiB, noise: 0%, max_cpu_wait: 100%}
 routes:
   - {name: native, match: "* /native/*", native: 100%, shadow: 100%}
   - {name: writes, match: "* /writes/*", shadow: {share: 100%, writes: dry_run}}
@@ -49,6 +49,7 @@ routes:
   - {name: stream, match: "WS /stream/{behaviour}", shadow: 100%}
   - {name: native.stream, match: "WS /native", native: 100%, shadow: 100%}
 """
+SHORT = "deadline: 1s, dry_run_timeout: 400ms"
 SWIFT = ShadowTimings(ping_interval=0.05, retry_delays=(0.1, 1.0), publish_delay=0.01, niceness=0)
 """Without a lower priority: load of others must not decide a test."""
 
@@ -57,9 +58,10 @@ class Stand:
     """A gateway, its two backends, its shadow process, and the shadow's results."""
 
     def __init__(
-        self, shadow: ShadowClient, port: int, heard: list[ComparisonRecord], noted: list[SkippedEvent]
+        self, shadow: ShadowClient, text: str, port: int, heard: list[ComparisonRecord], noted: list[SkippedEvent]
     ) -> None:
         self.shadow, self.port, self.heard, self.noted = shadow, port, heard, noted
+        self._text = text
 
     async def ask(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> bytes:
         """Return the answer's status, its headers without the date and the request id, and its body."""
@@ -88,6 +90,13 @@ class Stand:
             await asyncio.sleep(0.005)
         return self.heard[before]
 
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Give requests the limits of `SHORT`; those of other tests are longer than a process may be paused."""
+        self.shadow.apply_config(parse(self._text.replace("deadline: 60s, dry_run_timeout: 60s", SHORT), {}))
+        yield
+        self.shadow.apply_config(parse(self._text, {}))
+
     async def ready(self) -> None:
         async with asyncio.timeout(HANG_TIMEOUT):
             while not self.shadow.ready:
@@ -111,9 +120,8 @@ async def standing(app: str = "with_dry_runs", timings: ShadowTimings = SWIFT) -
     heard, noted = list[ComparisonRecord](), list[SkippedEvent]()
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serving(shadowed.legacy))
-        config = parse(
-            f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.support.shadowed:{app}\n{ROUTES}", {}
-        )
+        text = f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.support.shadowed:{app}\n{ROUTES}"
+        config = parse(text, {})
         upstream, native = Upstream(config.legacy.url, Timeouts(), PoolLimits(64)), Native(str(config.native))
         stack.callback(upstream.close)
         await native.start()
@@ -126,7 +134,7 @@ async def standing(app: str = "with_dry_runs", timings: ShadowTimings = SWIFT) -
         await shadow.start()
         stack.push_async_callback(shadow.stop)
         gateway = Gateway(RoutingSnapshot.of(config, upstream, native), (), None, shadow)
-        stand = Stand(shadow, await stack.enter_async_context(serving(gateway)), heard, noted)
+        stand = Stand(shadow, text, await stack.enter_async_context(serving(gateway)), heard, noted)
         await stand.ready()
         yield stand
 
@@ -175,7 +183,8 @@ async def test_answer_is_equal_with_and_without_a_shadow(
 ) -> None:
     alone = await stand.ask(f"/aside/{path}")
     before = len(stand.heard)
-    assert await stand.ask(f"/legacy/{path}") == alone
+    with stand.impatient() if path == "hang" else nullcontext():
+        assert await stand.ask(f"/legacy/{path}") == alone
     if path == "hang":
         assert len(stand.heard) == before
     while len(stand.heard) == before:
@@ -185,7 +194,8 @@ async def test_answer_is_equal_with_and_without_a_shadow(
 
 async def test_requests_over_the_limits_are_skipped_and_counted(stand: Stand) -> None:
     before, noted = len(stand.heard), len(stand.noted)
-    await asyncio.gather(*(stand.ask("/legacy/hang") for _ in range(10)))
+    with stand.impatient():
+        await asyncio.gather(*(stand.ask("/legacy/hang") for _ in range(10)))
     await until(lambda: stand.shadow.pending == 6)  # reads are submitted in batches
     await stand.quiet()
     assert Counter(one.reason for one in stand.heard[before:]) == {"queue_full": 4, "timeout": 6}
@@ -212,7 +222,8 @@ async def test_failed_dry_run_leaves_the_answer_unchanged(
 ) -> None:
     alone = await stand.ask("/aside/same", "PUT", b"text")
     before, started = len(stand.heard), time.monotonic()
-    assert await stand.ask(f"/writes/{path}", "PUT", b"text") == alone
+    with stand.impatient() if path == "hang" else nullcontext():
+        assert await stand.ask(f"/writes/{path}", "PUT", b"text") == alone
     assert shortest <= time.monotonic() - started < shortest + PROMPT_TIMEOUT
     await stand.quiet()
     assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "skipped", reason)]  # type: ignore[arg-type]
@@ -220,7 +231,8 @@ async def test_failed_dry_run_leaves_the_answer_unchanged(
 
 async def test_hanging_dry_runs_do_not_queue(stand: Stand) -> None:
     before = len(stand.heard)
-    await asyncio.gather(*(stand.ask("/writes/hang", "POST", b"x") for _ in range(8)))
+    with stand.impatient():
+        await asyncio.gather(*(stand.ask("/writes/hang", "POST", b"x") for _ in range(8)))
     await stand.quiet()
     assert Counter(one.reason for one in stand.heard[before:]) == {"timeout": 2, "queue_full": 6}
 
@@ -252,7 +264,7 @@ async def test_share_of_callers_is_shadowed_on_either_backend(stand: Stand) -> N
 
 
 async def test_unresponsive_process_is_replaced() -> None:
-    async with standing(timings=replace(SWIFT, heartbeat_timeout=1.0)) as stand:
+    async with standing(timings=replace(SWIFT, heartbeat_timeout=3.0)) as stand:
         former = stand.shadow.pid
         assert await stand.ask("/legacy/busy") == await stand.ask("/aside/busy")
         assert stand.shadow.pid == former

@@ -77,7 +77,12 @@ class Gateway:
             return await self.heard.get()
 
     def read(
-        self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy", number: int = 1, seconds: float = 3.0
+        self,
+        path: str,
+        body: bytes = b'{"a":1}',
+        served_by: Backend = "legacy",
+        number: int = 1,
+        seconds: float = HANG_TIMEOUT,
     ) -> None:
         served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
         self.link.send(CompareRead(number, "all", served_by, CONNECTION, served, time.monotonic() + seconds))
@@ -88,18 +93,18 @@ class Gateway:
         assert isinstance(found, Compared)
         return found
 
-    def dry_run(self, path: str, number: int = 1, seconds: float = 3.0) -> None:
+    def dry_run(self, path: str, number: int = 1, seconds: float = HANG_TIMEOUT) -> None:
         self.link.send(DryRun(number, "all", snapshot(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
 
 
 def config(port: int, app: str = "with_dry_runs", more: str = "") -> str:
     return f"""
-legacy: {{url: http://127.0.0.1:{port}, timeouts: {{response: 1s}}}}
+legacy: {{url: http://127.0.0.1:{port}, timeouts: {{response: 60s}}}}
 native: tests.support.shadowed:{app}
 mongodb: {{url: ""}}
 shadow: {{concurrency: 2, noise: 0%}}
 {more}
-routes: [{{name: all, match: "* /*", shadow: {{share: 100%, writes: dry_run}}, timeouts: {{idle: 2s}}}}]
+routes: [{{name: all, match: "* /*", shadow: {{share: 100%, writes: dry_run}}, timeouts: {{idle: 60s}}}}]
 """
 
 
