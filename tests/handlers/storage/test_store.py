@@ -114,8 +114,8 @@ async def test_missing_indexes_are_created_and_existing_ones_kept(
     database["notes"].create_index([("consultation", 1), ("created_at", -1), ("_id", -1)], name="made otherwise")
     store.start()
     store.start()
-    for name, indexes in INDEXES.items():
-        await until(lambda name=name, indexes=indexes: len(database[name].index_information()) == len(indexes) + 1)
+    expected = {name: len(indexes) + 1 for name, indexes in INDEXES.items()}
+    await until(lambda: {name: len(database[name].index_information()) for name in expected} == expected)
     assert "made otherwise" in database["notes"].index_information()
 
 
