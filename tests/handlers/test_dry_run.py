@@ -225,7 +225,7 @@ async def test_database_beside_dry_runs_equals_legacys_alone(house: House) -> No
     together = await serve()
     answered = await dry_runs
     assert house.outside.calls == []
-    assert sum(bool(each.writes) for each in answered) > 20
+    assert any(each.writes for each in answered)
     same = names()
     assert alone.keys() == together.keys()
     assert [found for name in alone for found in compare_documents(name, alone[name], together[name], same)] == []

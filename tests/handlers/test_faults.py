@@ -16,6 +16,7 @@ from tests.support.backend_pair import Twins, get, names, post
 from tests.support.clinic import CONSULTATION, DOCUMENTS, PROMPT, assert_alike
 from tests.support.outside_services import Answer as Told
 from tests.support.outside_services import Choice, Script
+from tests.support.waiting import PROMPT_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -117,7 +118,7 @@ VALUE_SETS = {
 async def test_failing_terminology_server_is_answered_alike(twins: Twins) -> None:
     with twins.legacy.outside.giving(Codes()), twins.native.outside.giving(Codes()):
         asked = (get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER) for name in VALUE_SETS)
-        for seen in await asyncio.gather(*(twins.ask(request, 1) for request in asked)):
+        for seen in await asyncio.gather(*(twins.ask(request, 5) for request in asked)):
             assert_alike(seen)
 
 
@@ -134,12 +135,16 @@ HEARD = {
 }
 
 
+FRAMES = dict.fromkeys(HEARD, 5) | {"undecodable": 4, "nothing": 4}
+"""Frames until the recording has stopped."""
+
+
 @pytest.mark.parametrize("name", HEARD)
 async def test_failing_transcription_sends_the_same_frames(twins: Twins, name: str) -> None:
     chunks: list[JSON] = [{"type": "audio_chunk", "audioData": "QUFB"}] * 9
     sent: list[JSON] = [{"type": "start_recording", "consultationId": "C"}, *chunks, {"type": "stop_recording"}]
-    heard = []
+    heard, pace = [], PlaybackPace(0.01, PROMPT_TIMEOUT, 0.1)
     for twin in (twins.legacy, twins.native):
         with twin.outside.giving(Script([HEARD[name]])):
-            heard.append(await converse(twin.origin, "/transcription-stream", sent, 5, PlaybackPace(0.01, 0.5, 0.1)))
+            heard.append(await converse(twin.origin, "/transcription-stream", sent, FRAMES[name], pace))
     assert compare_frames(heard[0], heard[1], names()) == []
