@@ -36,6 +36,7 @@ from tests.differential.people import TOKEN
 from tests.support.backend_pair import Outside, Twin, legacy_twin
 from tests.support.backends import SECRET
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE
+from tests.support.outside_services import lasting
 from tests.support.patient_timings import PATIENT
 from tests.support.planted_faults import Answer, compact
 from tests.support.shadowed_requests import CONNECTION
@@ -153,7 +154,7 @@ def _unexplained(differences: Any) -> set[tuple[str, str]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     place, outside = tmp_path_factory.mktemp("planted"), Outside()
-    async with legacy_twin(mongodb_url, place / "legacy.log") as legacy, serving(outside) as port:
+    async with legacy_twin(mongodb_url, place / "legacy.log") as legacy, lasting(outside) as port:
         app = create_app(_settings(mongodb_url, legacy.database.name, f"http://127.0.0.1:{port}"), PATIENT)
         async with app.router.lifespan_context(app):
             native = Breaking(app)

@@ -33,6 +33,7 @@ from tests.support.backend_pair import Outside, Twin, Twins, get, names, post, r
 from tests.support.backends import NOWHERE, SECRET, settings_for
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.dry_runs import DryRunAnswer, NoProcesses, dry_run, scope_of, whole
+from tests.support.outside_services import lasting
 from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
 from tests.support.waiting import PROMPT_TIMEOUT
@@ -79,7 +80,7 @@ async def house(twins: Twins, mongodb_url: str) -> AsyncIterator[House]:
     store = Store(mongodb_url, database.name)
     await store.make_indexes()
     await store.close()
-    async with serving(outside) as port:
+    async with lasting(outside) as port:
         here = f"http://127.0.0.1:{port}"
         app = create_app(
             Settings.load(

@@ -36,6 +36,7 @@ from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange
 from proxy.types import JSON
 from tests.support.backends import scratch_database
+from tests.support.outside_services import lasting
 from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
@@ -224,7 +225,7 @@ def read(answer: DecodedAnswer) -> Any:
 async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> AsyncIterator[Twin]:
     """Run the demo's legacy; `through` replaces MongoDB's address if it is given."""
     outside = Outside()
-    async with serving(outside) as port:
+    async with lasting(outside) as port:
         with scratch_database(mongodb_url) as database:
             environment = backend_environment(through or mongodb_url, f"http://127.0.0.1:{port}", database.name)
             stand_in = DemoLegacy(environment, log)
@@ -245,7 +246,7 @@ async def native_twin(
 ) -> AsyncIterator[Twin]:
     """Run the native app in this process, behind the gateway's listener; `through` as in `legacy_twin`."""
     outside = Outside()
-    async with serving(outside) as port:
+    async with lasting(outside) as port:
         with scratch_database(mongodb_url) as database:
             environment = backend_environment(through or mongodb_url, f"http://127.0.0.1:{port}", database.name)
             known = {name.lower(): value for name, value in environment.items()}

@@ -15,7 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.upstreams import create_app
 from proxy.recordings.model import http_files
+from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
+from tests.support.websocket_server import with_state
 
 _RECORDINGS: Final = Path(__file__).parents[2] / "contracts" / "recordings"
 
@@ -104,9 +107,20 @@ async def _read(receive: Receive) -> bytes:
 
 
 @asynccontextmanager
+async def lasting(app: ASGIApp) -> AsyncIterator[int]:
+    """Serve a service whose idle connections outlast its clients'; yield the port.
+
+    With the usual 5 s, which clients have as well, a client sends on a connection that is being closed.
+    """
+    timeouts = ListenerTimeouts(ClientTimeouts(keep_alive=HANG_TIMEOUT))
+    async with serving(with_state(app, {STATE_KEY: timeouts}), lifespan="on") as port:
+        yield port
+
+
+@asynccontextmanager
 async def outside(app: ASGIApp) -> AsyncIterator[str]:
     """Return the service's address, without a path."""
-    async with serving(app) as port:
+    async with lasting(app) as port:
         yield f"http://127.0.0.1:{port}"
 
 

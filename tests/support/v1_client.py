@@ -19,6 +19,7 @@ from handlers.settings import Settings
 from handlers.v1.tokens import Tokens
 from tests.support.backend_pair import Outside
 from tests.support.backends import SECRET, client_of, scratch_database
+from tests.support.outside_services import lasting
 from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
 
@@ -89,7 +90,7 @@ async def v1_surface(
     """Run the native app with some settings changed."""
     outside = Outside()
     with scratch_database(mongodb_url) as database:
-        async with serving(outside) as beyond:
+        async with lasting(outside) as beyond:
             environment = backend_environment(mongodb_url, f"http://127.0.0.1:{beyond}", database.name)
             named = {name.lower(): value for name, value in environment.items()}
             app = create_app(Settings.load(**{**named, **changes}), timings)
