@@ -37,6 +37,7 @@ lint: $(STAMP)  ## run the checks of CI except the tests
 validate: $(STAMP)  ## validate the files of deploy/; uses promtool if it is installed
 	$(BIN)/hadolint Dockerfile demo/legacy/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.renovate renovate.json
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 	if command -v kubectl >/dev/null; then kubectl kustomize deploy/kubernetes | $(BIN)/kubernetes-validate --strict --quiet -; fi
 	if command -v promtool >/dev/null; then promtool check rules deploy/prometheus/alerts.yaml; fi
