@@ -8,6 +8,7 @@ unknown; they are stored once it is reachable.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -61,8 +62,10 @@ class RevokedSessions:
                 (self._directory / key).touch()
             except OSError as error:
                 logger.error("a logout could not be shared with the other workers: %s", error.strerror)
-        self._unstored[key] = expires
-        if not await self._store():
+        if self._database is not None:
+            self._unstored[key] = expires
+            await self._store(self._database)
+        if self._unstored:
             self._retry.set()
             logger.warning("a logout is not shared with other replicas yet: MongoDB is unreachable")
 
@@ -80,29 +83,24 @@ class RevokedSessions:
 
     async def run(self) -> None:
         """Store the logouts that MongoDB did not acknowledge, until cancelled."""
-        while True:
+        while self._database is not None:
             await self._retry.wait()
             await asyncio.sleep(self._retry_interval)
-            if await self._store():
+            await self._store(self._database)
+            if not self._unstored:
                 self._retry.clear()
 
-    async def _store(self) -> bool:
-        """Store the new revocations for other replicas; return whether this succeeded within `TIMEOUT`."""
-        if self._database is None:
-            self._unstored.clear()
-            return True
-        try:
+    async def _store(self, database: Database) -> None:
+        """Store the new revocations for other replicas, as far as MongoDB acknowledges them within `TIMEOUT`."""
+        with contextlib.suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(TIMEOUT):
-                with self._database.translate_errors():
-                    collection = self._database.collection(COLLECTION)
+                with database.translate_errors():
+                    collection = database.collection(COLLECTION)
                     await collection.create_index("expires", expireAfterSeconds=0)
                     for key, expires in list(self._unstored.items()):
                         at = datetime.fromtimestamp(expires, UTC)
                         await collection.update_one({"_id": key}, {"$set": {"expires": at}}, upsert=True)
                         self._unstored.pop(key, None)
-        except (DatabaseError, TimeoutError):
-            return False
-        return True
 
 
 async def _is_stored(database: Database, key: str) -> bool:
