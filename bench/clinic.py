@@ -19,10 +19,10 @@ class Clinic:
 
     targets: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def ask(self, question: str, path: str, token: str) -> None:
+    def add_request(self, question: str, path: str, token: str) -> None:
         self.targets.setdefault(question, []).append((path, token))
 
-    def script(self, question: str, place: Path) -> Path:
+    def script(self, question: str, directory: Path) -> Path:
         """Return a wrk script that sends one request as each user in turn."""
         lines = ["local requests, turn = {}, 0"]
         for path, token in self.targets[question]:
@@ -33,7 +33,7 @@ class Clinic:
             '  return wrk.format("GET", requests[turn][1], requests[turn][2])',
             "end",
         ]
-        file = place / f"{question.replace(' ', '-')}.lua"
+        file = directory / f"{question.replace(' ', '-')}.lua"
         file.write_text("\n".join(lines) + "\n")
         return file
 
@@ -65,9 +65,9 @@ def _work(client: httpx.Client, clinic: Clinic, token: str) -> None:
     consultation, transcript = started["consultation"]["_id"], started["transcript"]["_id"]
     for _ in range(NOTES):
         client.post(f"/api/notes/{consultation}", json={"body": "Rest and fluids.", "transcriptId": transcript})
-    clinic.ask("profile", "/users/profile", token)
-    clinic.ask("prompts", "/api/prompts", token)
-    clinic.ask("notes", f"/api/notes/{consultation}", token)
-    clinic.ask("transcript", f"/api/transcript/{consultation}", token)
-    clinic.ask("one consultation", f"/api/consultation/{consultation}", token)
-    clinic.ask("50 consultations", "/api/consultation", token)
+    clinic.add_request("profile", "/users/profile", token)
+    clinic.add_request("prompts", "/api/prompts", token)
+    clinic.add_request("notes", f"/api/notes/{consultation}", token)
+    clinic.add_request("transcript", f"/api/transcript/{consultation}", token)
+    clinic.add_request("one consultation", f"/api/consultation/{consultation}", token)
+    clinic.add_request("50 consultations", "/api/consultation", token)

@@ -17,17 +17,17 @@ PEERS = Path(__file__).parent / "peers"
 
 
 class ServerGroup:
-    """Starts servers and stops them at the end; `place` is the directory of their files and logs."""
+    """Starts servers and stops them at the end; `directory` is the directory of their files and logs."""
 
-    def __init__(self, place: Path, *, own_sessions: bool = True) -> None:
-        self.place = place
+    def __init__(self, directory: Path, *, own_sessions: bool = True) -> None:
+        self.directory = directory
         self._own_sessions = own_sessions
         self._children: list[ManagedProcess] = []
 
     def start(
         self, name: str, command: list[str | Path], port: int, env: Mapping[str, str] | None = None
     ) -> ManagedProcess:
-        log = self.place / f"{name}-{port}.log"
+        log = self.directory / f"{name}-{port}.log"
         child = ManagedProcess(name, command, log=log, env=env, own_session=self._own_sessions)
         child.start()
         self._children.append(child)
@@ -75,10 +75,10 @@ class ServerGroup:
         if not Path(program).exists():
             raise SystemExit("nginx is needed: apt-get install nginx")
         port = free_port()
-        place = self.place / "nginx"
-        (place / "logs").mkdir(parents=True)
-        (place / "nginx.conf").write_text(NGINX.format(place=place, port=port, upstream=upstream))
-        self.start("nginx", [program, "-p", place, "-c", place / "nginx.conf"], port)
+        directory = self.directory / "nginx"
+        (directory / "logs").mkdir(parents=True)
+        (directory / "nginx.conf").write_text(NGINX.format(directory=directory, port=port, upstream=upstream))
+        self.start("nginx", [program, "-p", directory, "-c", directory / "nginx.conf"], port)
         return port
 
     def gateway(
@@ -86,7 +86,7 @@ class ServerGroup:
     ) -> tuple[int, ManagedProcess]:
         """Start the gateway, by default in one process, with its access log in a file; return its port and process."""
         port = free_port()
-        file = self.place / f"{name}-{port}.yaml"
+        file = self.directory / f"{name}-{port}.yaml"
         file.write_text(config)
         return port, self.serve(file, port, free_port(), env, options)
 
@@ -108,16 +108,16 @@ class ServerGroup:
 NGINX = """
 worker_processes 1;
 daemon off;
-pid {place}/nginx.pid;
-error_log {place}/logs/error.log;
+pid {directory}/nginx.pid;
+error_log {directory}/logs/error.log;
 events {{ worker_connections 1024; }}
 http {{
-    access_log {place}/logs/access.log;
-    client_body_temp_path {place}/body;
-    proxy_temp_path {place}/proxy;
-    fastcgi_temp_path {place}/fastcgi;
-    uwsgi_temp_path {place}/uwsgi;
-    scgi_temp_path {place}/scgi;
+    access_log {directory}/logs/access.log;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
     client_max_body_size 0;
     upstream node {{ server 127.0.0.1:{upstream}; keepalive 128; }}
     server {{
@@ -137,8 +137,8 @@ http {{
 
 @contextlib.contextmanager
 def server_group(*, own_sessions: bool = True) -> Iterator[ServerGroup]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as place:
-        contenders = ServerGroup(Path(place), own_sessions=own_sessions)
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        contenders = ServerGroup(Path(directory), own_sessions=own_sessions)
         try:
             yield contenders
         finally:

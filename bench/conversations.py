@@ -13,7 +13,7 @@ from pathlib import Path
 from websockets.asyncio.client import connect
 
 from bench.contenders import ServerGroup, routing, server_group
-from bench.native import GATEWAY, LEGACY, STAND_IN
+from bench.native import GATEWAY, LEGACY, SERVER
 from demo.mongod import mongodb
 from demo.ports import free_port
 
@@ -48,7 +48,7 @@ def conversations() -> list[Footprint]:
 
 def _legacy(contenders: ServerGroup, env: dict[str, str]) -> tuple[int, int]:
     port = free_port()
-    child = contenders.start("legacy", ["node", STAND_IN], port, {**env, "PORT": str(port)})
+    child = contenders.start("legacy", ["node", SERVER], port, {**env, "PORT": str(port)})
     assert child.pid is not None
     return port, child.pid
 

@@ -112,9 +112,9 @@ def write_figures(
 @click.option("--again", is_flag=True, help="Also measure figures that are of this version.")
 def main(only: str, *, again: bool) -> None:
     """Measure the figures in docs/performance.md; exit with 1 if a command fails."""
-    busy = os.getloadavg()[0]
-    if busy > MAX_LOAD:
-        raise click.ClickException(f"the machine is not idle (load average {busy:.1f}): figures need an idle machine")
+    load = os.getloadavg()[0]
+    if load > MAX_LOAD:
+        raise click.ClickException(f"the machine is not idle (load average {load:.1f}): figures need an idle machine")
     if not any(only in block.command for block in blocks_in(DOCUMENT.read_text())):
         raise click.ClickException(f"no command of the figures contains `{only}`")
     failed = False

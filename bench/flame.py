@@ -26,7 +26,7 @@ SECONDS: Final = 15
 LOOP: Final = "event loop"
 TITLE: Final = "The gateway while it forwards"
 _TITLE: Final = re.compile(r'(<text id="title"[^>]*>)[^<]*')
-_PLACE: Final = re.compile(r"\((proxy/[\w/]+)\.py(?::\d+)?\)")
+_MODULE: Final = re.compile(r"\((proxy/[\w/]+)\.py(?::\d+)?\)")
 _SAMPLE: Final = re.compile(r"(.*) (\d+)")
 _MAIN: Final = "(scribe-proxy"
 _ROWS: Final = 14
@@ -49,9 +49,9 @@ def shares_of(lines: Iterable[str]) -> dict[str, float]:
 def _module_of(frames: list[str]) -> str:
     """Return the module of the innermost frame of this project below the command's own."""
     for frame in reversed(frames):
-        place = _PLACE.search(frame)
-        if place is not None:
-            return LOOP if place[1].startswith("proxy/cli/") else place[1]
+        match = _MODULE.search(frame)
+        if match is not None:
+            return LOOP if match[1].startswith("proxy/cli/") else match[1]
     return LOOP
 
 
@@ -82,7 +82,7 @@ def main() -> None:
         load(url, 16, 2)
         record(gateway.pid, url, "flamegraph", FLAME)
         FLAME.write_text(with_title(FLAME.read_text()))
-        raw = contenders.place / "samples"
+        raw = contenders.directory / "samples"
         record(gateway.pid, url, "raw", raw)
         shares = shares_of(raw.read_text().splitlines())
     table = Table("module", "share")

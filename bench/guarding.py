@@ -88,15 +88,15 @@ def _alone(count: int = 200_000) -> tuple[float, float]:
     stats = StatsRegistry()
     stats.set_routes([Route.model_validate({"name": "a", "match": "GET /a", "native": "50%", "guard": {}})], 0.0)
     backends = [
-        RequestRecord("1", "http", "GET", "a", "/a", backend, "share", 7, 200, None, 0.001 * (1 + turn % 50), 0.1)
-        for turn, backend in enumerate(("legacy", "native") * 50)
+        RequestRecord("1", "http", "GET", "a", "/a", backend, "share", 7, 200, None, 0.001 * (1 + number % 50), 0.1)
+        for number, backend in enumerate(("legacy", "native") * 50)
     ]
     begun = time.process_time()
-    for turn in range(count):
-        stats(backends[turn % 100])
+    for number in range(count):
+        stats(backends[number % 100])
     observed = time.process_time()
-    for turn in range(1000):
-        stats.advance(turn / 100)
+    for number in range(1000):
+        stats.advance(number / 100)
         stats.of("a").analyse(healthy=True)
     return (observed - begun) / count, (time.process_time() - observed) / 1000
 

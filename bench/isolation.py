@@ -56,8 +56,8 @@ def isolation(seconds: float, rounds: int) -> tuple[Comparison, list[Footprint]]
         footprints: dict[str, Footprint] = {}
 
         def reading(mode: str, rate: float) -> Reading:
-            found, footprints[mode] = _read(contenders, upstream, mode, rate, seconds)
-            return found
+            answers, footprints[mode] = _read(contenders, upstream, mode, rate, seconds)
+            return answers
 
         rate = SHARE * median(reading("off", OVERLOAD).rate for _ in range(rounds))
         readings = in_turns({mode: lambda mode=mode: reading(mode, rate) for mode in MODES}, rounds)  # type: ignore[misc]
@@ -68,20 +68,20 @@ def isolation(seconds: float, rounds: int) -> tuple[Comparison, list[Footprint]]
 def _read(contenders: ServerGroup, upstream: int, mode: str, rate: float, seconds: float) -> tuple[Reading, Footprint]:
     """Return one gateway's reading at a rate."""
     port, ops = free_port(), free_port()
-    file = contenders.place / f"{mode}-{port}.yaml"
+    file = contenders.directory / f"{mode}-{port}.yaml"
     file.write_text(_file(upstream, mode))
     child = contenders.serve(file, port, ops)
     try:
         if mode != "off":
             await_shadow(port, ops)
         load(f"http://127.0.0.1:{port}/small", 16, WARM_UP)
-        found = constant(port, "/small", rate, seconds)
+        answers = constant(port, "/small", rate, seconds)
         assert child.pid is not None
         shadows = children_of(child.pid)
         footprint = Footprint(mode, _peak(child.pid), sum(map(_peak, shadows)), counted(ops))
     finally:
         contenders.end(child)
-    return found, footprint
+    return answers, footprint
 
 
 def _file(upstream: int, mode: str) -> str:
@@ -115,10 +115,10 @@ def _outstanding(ops: int) -> bool:
 
 
 def counted(ops: int) -> Counter[str]:
-    found = Counter[str]()
+    counts = Counter[str]()
     for name, number in _COUNTED.findall(_metrics(ops)):
-        found[name] += int(float(number))
-    return found
+        counts[name] += int(float(number))
+    return counts
 
 
 def children_of(pid: int) -> list[int]:
@@ -133,5 +133,5 @@ def _peak(pid: int) -> int:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    found = re.search(r"VmHWM:\s+(\d+)", status)
-    return int(found[1]) * 1024 if found else 0
+    match = re.search(r"VmHWM:\s+(\d+)", status)
+    return int(match[1]) * 1024 if match else 0

@@ -28,29 +28,29 @@ def logins(seconds: float, rounds: int) -> list[Comparison]:
         ports = contend(contenders, url)
         account = {**PERSON, "username": "clinician", "role": "clinician"}
         httpx.post(f"http://127.0.0.1:{ports[LEGACY]}/users/register", json=account).raise_for_status()
-        script = _script(contenders.place)
-        beside: dict[str, list[Reading]] = {name: [] for name in ports}
-        measures = {name: partial(_ask, port, seconds, script, beside[name]) for name, port in ports.items()}
-        asked = in_turns(measures, rounds)
+        script = _script(contenders.directory)
+        concurrent: dict[str, list[Reading]] = {name: [] for name in ports}
+        measures = {name: partial(_measure, port, seconds, script, concurrent[name]) for name, port in ports.items()}
+        others = in_turns(measures, rounds)
         return [
-            Comparison(f"GET / beside {LOGINS} logins", asked, LEGACY),
-            Comparison(f"{LOGINS} logins", beside, LEGACY),
+            Comparison(f"GET / beside {LOGINS} logins", others, LEGACY),
+            Comparison(f"{LOGINS} logins", concurrent, LEGACY),
         ]
 
 
-def _ask(port: int, seconds: float, script: Path, beside: list[Reading]) -> Reading:
+def _measure(port: int, seconds: float, script: Path, concurrent: list[Reading]) -> Reading:
     url = f"http://127.0.0.1:{port}/"
     with ThreadPoolExecutor(1) as pool:
         logging_in = pool.submit(load, url, LOGINS, seconds + 2 * BEFORE, script)
         time.sleep(BEFORE)
-        asked = load(url, 1, seconds)
-        beside.append(logging_in.result())
-    return asked
+        others = load(url, 1, seconds)
+        concurrent.append(logging_in.result())
+    return others
 
 
-def _script(place: Path) -> Path:
+def _script(directory: Path) -> Path:
     """Return a wrk script that logs in as one user."""
-    file = place / "login.lua"
+    file = directory / "login.lua"
     body = json.dumps(PERSON)
     file.write_text(
         'wrk.method, wrk.path = "POST", "/users/login"\n'

@@ -15,7 +15,7 @@ from demo.ports import free_port
 
 LEGACY, NATIVE, GATEWAY = "demo legacy", "native alone", "native through the gateway"
 PYMONGO = "native alone on pymongo"
-STAND_IN = Path(__file__).parent.parent / "demo" / "legacy" / "server.js"
+SERVER = Path(__file__).parent.parent / "demo" / "legacy" / "server.js"
 
 
 def native(seconds: float, rounds: int) -> list[Comparison]:
@@ -25,7 +25,7 @@ def native(seconds: float, rounds: int) -> list[Comparison]:
         clinic = furnish(f"http://127.0.0.1:{ports[LEGACY]}")
         comparisons = []
         for question in clinic.targets:
-            script = clinic.script(question, contenders.place)
+            script = clinic.script(question, contenders.directory)
             measures = {
                 name: partial(load, f"http://127.0.0.1:{port}/", 16, seconds, script) for name, port in ports.items()
             }
@@ -46,7 +46,7 @@ def contend(contenders: ServerGroup, mongodb_url: str, *, alone: bool = True) ->
         "NODE_ENV": "production",
     }
     legacy = free_port()
-    contenders.start("legacy", ["node", STAND_IN], legacy, {**env, "PORT": str(legacy)})
+    contenders.start("legacy", ["node", SERVER], legacy, {**env, "PORT": str(legacy)})
     config = routing(legacy, routes=30, native="handlers.app:app", share="100%")
     ports = {LEGACY: legacy, GATEWAY: contenders.gateway(config, env)[0]}
     for name, driver in ((NATIVE, "motor"), (PYMONGO, "pymongo")) if alone else ():

@@ -79,12 +79,12 @@ class _Load:
     async def measure(self, rate: float, seconds: float) -> Answers:
         self.took, self.failed = [], 0
         total = int(rate * seconds)
-        began, asked = time.perf_counter(), 0
-        while asked < total:
+        began, submitted = time.perf_counter(), 0
+        while submitted < total:
             due = min(total, int((time.perf_counter() - began) * rate) + 1)
-            for number in range(asked, due):
-                self.ask(began + number / rate)
-            asked = max(asked, due)
+            for number in range(submitted, due):
+                self.submit(began + number / rate)
+            submitted = max(submitted, due)
             await asyncio.sleep(TICK)
         await self._drain(total)
         elapsed = max(seconds, time.perf_counter() - began)
@@ -96,7 +96,7 @@ class _Load:
         self.request = f"GET {self.target} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
         for _ in range(self.connections):
             _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.port)
-            connection.ask(time.perf_counter())
+            connection.send(time.perf_counter())
         await self._drain(self.connections)
 
     async def _drain(self, total: int) -> None:
@@ -104,10 +104,10 @@ class _Load:
         while len(self.took) + self.failed < total and time.perf_counter() < over:  # noqa: ASYNC110 - a timer is simpler
             await asyncio.sleep(0.01)
 
-    def ask(self, meant: float) -> None:
+    def submit(self, meant: float) -> None:
         """Send the request that was scheduled for `meant` now, or as soon as a connection is free."""
         if self.free:
-            self.free.pop().ask(meant)
+            self.free.pop().send(meant)
         else:
             self.waiting.append(meant)
 
@@ -117,7 +117,7 @@ class _Load:
         else:
             self.failed += 1
         if self.waiting:
-            connection.ask(self.waiting.popleft())
+            connection.send(self.waiting.popleft())
         else:
             self.free.append(connection)
 
@@ -128,7 +128,7 @@ class _Connection(asyncio.Protocol):
         self._meant = 0.0
         self._read = b""
 
-    def ask(self, meant: float) -> None:
+    def send(self, meant: float) -> None:
         self._meant = meant
         self._transport.write(self._load.request)
 

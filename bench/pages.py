@@ -39,7 +39,7 @@ class PageTime:
 def pages(rounds: int = 15, routes: int = ROUTES) -> list[PageTime]:
     """Measure all pages of one gateway process with MongoDB, after requests to every route."""
     with mongodb() as url, server_group() as contenders:
-        file = contenders.place / "routing.yaml"
+        file = contenders.directory / "routing.yaml"
         file.write_text(_file(contenders.upstream(), url, routes))
         port, ops = free_port(), free_port()
         child = contenders.serve(file, port, ops)

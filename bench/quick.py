@@ -85,7 +85,7 @@ def native_marks(seconds: int, rounds: int) -> list[Mark]:
         ports = contend(contenders, url, alone=False)
         clinic = furnish(f"http://127.0.0.1:{ports[LEGACY]}")
         for question in clinic.targets:
-            script = clinic.script(question, contenders.place)
+            script = clinic.script(question, contenders.directory)
             measures = {
                 name: partial(load, f"http://127.0.0.1:{ports[name]}/", 16, seconds, script)
                 for name in (LEGACY, NATIVE)

@@ -80,7 +80,7 @@ def measure() -> tuple[int, list[PageReading]]:
     with mongodb() as url, server_group() as contenders:
         stored = asyncio.run(fill(url, time.time()))
         port, ops = free_port(), free_port()
-        file = contenders.place / "reports.yaml"
+        file = contenders.directory / "reports.yaml"
         file.write_text(_file(url))
         child = contenders.serve(file, port, ops)
         try:

@@ -94,7 +94,7 @@ def _compare(
 ) -> Comparison:
     measures = {}
     for name, port in ports.items():
-        script = contenders.place / f"{name}-{length}.lua"
+        script = contenders.directory / f"{name}-{length}.lua"
         script.write_text(f'wrk.headers["Authorization"] = "Bearer {tokens[name][length]}"\n')
         url = f"http://127.0.0.1:{port}/api/consultation"
         measures[name] = partial(load, url, 1, seconds, script)

@@ -1,8 +1,8 @@
 """`python -m bench.shadow_cost`: measure CPU time per comparison, and the served p99 with the shadow on and off.
 
-Three gateways take the same constant load in many short turns, in random order. One has no shadow. One shadows all
+Three gateways take the same constant load in many short runs, in random order. One has no shadow. One shadows all
 reads on a healthy native app with the default settings, which shed load. One compares every read. The latencies of all
-turns of a gateway are pooled, because one turn has too few for a p99. The interval of a ratio is from a bootstrap over
+runs of a gateway are pooled, because one run has too few for a p99. The interval of a ratio is from a bootstrap over
 the rounds. Processor time is counted per process, so that other work on the machine changes it little.
 
 All processes are in one session. In sessions of their own, the kernel would share the cores between load, upstream and
@@ -42,8 +42,8 @@ SHADOWS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One turn of one gateway: latencies and processor times in seconds, and the number of comparisons."""
+class Run:
+    """One run of one gateway: latencies and processor times in seconds, and the number of comparisons."""
 
     latencies: Sequence[float]
     gateway: float
@@ -53,7 +53,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class ShadowCost:
-    """All turns of one gateway.
+    """All runs of one gateway.
 
     `gateway`: processor time per request, in µs. `shadow`: processor time per comparison, in µs. p50 and p99: in
     milliseconds. `ratio`: p99 relative to the gateway without a shadow, with its 95% `interval`. `compared`: share of
@@ -75,7 +75,7 @@ class _Contender:
     def __init__(self, contenders: ServerGroup, upstream: int, name: str) -> None:
         share, settings = SHADOWS[name]
         port, self._ops = free_port(), free_port()
-        file = contenders.place / f"cost-{port}.yaml"
+        file = contenders.directory / f"cost-{port}.yaml"
         file.write_text(
             f"legacy: {{url: 'http://127.0.0.1:{upstream}'}}\nnative: bench.shadowed:healthy\n"
             f"mongodb: {{url: ''}}\nshadow: {{{settings}}}\n"
@@ -88,14 +88,14 @@ class _Contender:
             await_shadow(port, self._ops)
         load(f"http://127.0.0.1:{port}/small", CONNECTIONS, WARM_UP)
 
-    def turn(self, rate: float, seconds: float) -> Turn:
+    def run(self, rate: float, seconds: float) -> Run:
         workers = children_of(self._pid)
         with OpenLoop(self._port, "/small", CONNECTIONS) as requests:
             compared = counted(self._ops)["match"]
             gateway, shadow = cpu_of(self._pid), sum(map(cpu_of, workers))
             answers = requests.measure(rate, seconds)
             gateway, shadow = cpu_of(self._pid) - gateway, sum(map(cpu_of, workers)) - shadow
-            return Turn(answers.latencies, gateway, shadow, counted(self._ops)["match"] - compared)
+            return Run(answers.latencies, gateway, shadow, counted(self._ops)["match"] - compared)
 
 
 def cpu_of(pid: int) -> float:
@@ -109,35 +109,35 @@ def measure(rounds: int = ROUNDS, seconds: float = SECONDS, rate: float = RATE) 
     with server_group(own_sessions=False) as contenders:
         upstream = contenders.upstream()
         gateways = {name: _Contender(contenders, upstream, name) for name in SHADOWS}
-        turns: dict[str, list[Turn]] = {name: [] for name in gateways}
+        runs: dict[str, list[Run]] = {name: [] for name in gateways}
         for _ in range(rounds):
             for name in random.sample(list(gateways), len(gateways)):
-                turns[name].append(gateways[name].turn(rate, seconds))
-    return {name: _cost(turns[name], turns[OFF]) for name in turns}
+                runs[name].append(gateways[name].run(rate, seconds))
+    return {name: _cost(runs[name], runs[OFF]) for name in runs}
 
 
-def _cost(turns: Sequence[Turn], off: Sequence[Turn]) -> ShadowCost:
-    requests, compared = sum(len(turn.latencies) for turn in turns), sum(turn.compared for turn in turns)
+def _cost(runs: Sequence[Run], off: Sequence[Run]) -> ShadowCost:
+    requests, compared = sum(len(run.latencies) for run in runs), sum(run.compared for run in runs)
     return ShadowCost(
-        1e6 * sum(turn.gateway for turn in turns) / requests,
-        1e6 * sum(turn.shadow for turn in turns) / max(compared, 1),
+        1e6 * sum(run.gateway for run in runs) / requests,
+        1e6 * sum(run.shadow for run in runs) / max(compared, 1),
         compared / requests,
-        1e3 * percentile(turns, 50),
-        1e3 * percentile(turns, 99),
-        percentile(turns, 99) / percentile(off, 99),
-        interval(turns, off),
+        1e3 * percentile(runs, 50),
+        1e3 * percentile(runs, 99),
+        percentile(runs, 99) / percentile(off, 99),
+        interval(runs, off),
     )
 
 
-def percentile(turns: Sequence[Turn], percent: float) -> float:
-    """Return a percentile, in seconds, of the pooled latencies of all turns."""
-    latencies = sorted(latency for turn in turns for latency in turn.latencies)
+def percentile(runs: Sequence[Run], percent: float) -> float:
+    """Return a percentile, in seconds, of the pooled latencies of all runs."""
+    latencies = sorted(latency for run in runs for latency in run.latencies)
     return latencies[min(len(latencies) - 1, int(len(latencies) * percent / 100))]
 
 
-def interval(turns: Sequence[Turn], off: Sequence[Turn], resamples: int = RESAMPLES) -> tuple[float, float]:
+def interval(runs: Sequence[Run], off: Sequence[Run], resamples: int = RESAMPLES) -> tuple[float, float]:
     """Return the 95% interval of the ratio of two p99, from rounds drawn with replacement (bootstrap)."""
-    pairs, ratios = list(zip(turns, off, strict=True)), []
+    pairs, ratios = list(zip(runs, off, strict=True)), []
     for _ in range(resamples):
         drawn = random.choices(pairs, k=len(pairs))
         with_shadow, without = zip(*drawn, strict=True)

@@ -53,7 +53,7 @@ def run_command(arguments: list[str]) -> Duration:
 def serve_until_ready(contenders: ServerGroup, upstream: int) -> Duration:
     """Start a gateway with the native app; return the times until `/readyz` answers 200, and stop it."""
     ops = free_port()
-    file = contenders.place / f"start-{ops}.yaml"
+    file = contenders.directory / f"start-{ops}.yaml"
     file.write_text(routing(upstream, routes=30, native="handlers.app:app", share="10%"))
     env = _environment() | {"JWT_SECRET_KEY": "bench-secret"}
     command: list[str | Path] = [PROGRAM, "serve", "--config", file, "--port", str(free_port()), "--ops-port", str(ops)]

@@ -28,7 +28,7 @@ def transfer() -> list[Transfer]:
     with _Warehouse() as warehouse, server_group() as contenders:
         port, child = contenders.gateway(routing(warehouse.port, routes=30))
         assert child.pid is not None
-        _ask(port, b"GET /small HTTP/1.1\r\n", 0)
+        _send(port, b"GET /small HTTP/1.1\r\n", 0)
         return [
             _timed("up", port, child.pid, b"POST /up HTTP/1.1\r\nContent-Length: %d\r\n" % GIB, GIB),
             _timed("down", port, child.pid, b"GET /down HTTP/1.1\r\n", 0),
@@ -38,14 +38,14 @@ def transfer() -> list[Transfer]:
 def _timed(direction: str, port: int, pid: int, head: bytes, upload: int) -> Transfer:
     before = _peak(pid)
     started = time.monotonic()
-    received = _ask(port, head, upload)
+    received = _send(port, head, upload)
     expected = 2 if upload else GIB
     if received != expected:
         raise SystemExit(f"{direction}: {received} bytes arrived instead of {expected}")
     return Transfer(direction, _peak(pid) - before, time.monotonic() - started)
 
 
-def _ask(port: int, head: bytes, upload: int) -> int:
+def _send(port: int, head: bytes, upload: int) -> int:
     """Send a request with a body of `upload` bytes; return the length of the answer's body."""
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(head + b"Host: bench\r\nConnection: close\r\n\r\n")

@@ -96,7 +96,7 @@ class Clinician:
         self._timeouts = timeouts
         self._token = ""
         self._prompts: list[str] = []
-        self._seen: list[str] = []
+        self._known: list[str] = []
 
     async def arrive(self) -> None:
         """Register on the first day, log in, and open the start page."""
@@ -118,7 +118,7 @@ class Clinician:
         transcript = dig(answer, "data", "transcript", "_id")
         if consultation is None or transcript is None:
             return
-        self._seen.append(consultation)
+        self._known.append(consultation)
         recorded = await self._record(consultation)
         text = f"{recorded or 'Not recorded.'} The patient reports {patient['complaint']}."
         await self._request(
@@ -128,7 +128,7 @@ class Clinician:
         await self._write_notes(consultation, transcript)
         await self._conclude(consultation, transcript)
 
-    async def look_up(self) -> None:
+    async def search(self) -> None:
         """Search with the model and the terminology server."""
         term = self._chance.choice(TERMS)
         await self._request("GET", f"/api/ai/search/clinicalcodes?name={term}")
@@ -140,7 +140,7 @@ class Clinician:
     async def review(self) -> None:
         """Read earlier consultations, and edit prompts."""
         await self._request("GET", "/api/consultation")
-        for consultation in self._seen[-2:]:
+        for consultation in self._known[-2:]:
             await self._request("GET", f"/api/consultation/{consultation}")
             await self._request("GET", f"/api/notes/{consultation}")
         answer = await self._request("POST", "/api/prompts", {"prompt_name": "Draft", "prompt_text": "To be written."})
@@ -156,7 +156,7 @@ class Clinician:
         """Make a random mistake."""
         slips: Sequence[Slip] = (
             self._mistype_password, self._come_back_late, self._follow_broken_link, self._save_empty_note,
-            self._register, self._lose_way,
+            self._register, self._request_unknown_path,
         )  # fmt: skip
         self._counts.done["mistakes"] += 1
         await self._chance.choice(slips)()
@@ -240,10 +240,10 @@ class Clinician:
         return await self._request("GET", f"/api/consultation/{odd}")
 
     async def _save_empty_note(self) -> object:
-        consultation = self._seen[-1] if self._seen else "undefined"
+        consultation = self._known[-1] if self._known else "undefined"
         return await self._request("POST", f"/api/notes/{consultation}", {"body": ""})
 
-    async def _lose_way(self) -> object:
+    async def _request_unknown_path(self) -> object:
         return await self._request("GET", "/api/reports")
 
     async def _request(

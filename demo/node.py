@@ -22,18 +22,18 @@ class NodeError(Exception):
 
 def find_node() -> Path:
     """Return the `node` on PATH. Raises NodeError if it is absent, broken, or older than Node 20."""
-    found = shutil.which("node")
-    if found is None:
+    program = shutil.which("node")
+    if program is None:
         raise NodeError(f"Node.js {OLDEST} or newer is needed for the demo's legacy, and there is no `node` on PATH")
-    asked = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
-    version = re.match(r"v(\d+)\.", asked.stdout)
+    reply = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    version = re.match(r"v(\d+)\.", reply.stdout)
     if version is None:
-        raise NodeError(f"{found} --version prints no version: {(asked.stdout + asked.stderr).strip()[:200]}")
+        raise NodeError(f"{program} --version prints no version: {(reply.stdout + reply.stderr).strip()[:200]}")
     if int(version[1]) < OLDEST:
         raise NodeError(
-            f"Node.js {OLDEST} or newer is needed for the demo's legacy, and {found} is {asked.stdout.strip()}"
+            f"Node.js {OLDEST} or newer is needed for the demo's legacy, and {program} is {reply.stdout.strip()}"
         )
-    return Path(found)
+    return Path(program)
 
 
 def is_installed(project: Path) -> bool:

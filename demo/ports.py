@@ -87,16 +87,16 @@ def _listening_inodes(port: int) -> Iterator[str]:
 def _owner_by_lsof(port: int) -> int | None:
     if not shutil.which("lsof"):
         return None
-    asked = subprocess.run(
+    output = subprocess.run(
         ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-t"], capture_output=True, text=True, check=False
     )
-    return int(asked.stdout.split()[0]) if asked.stdout.split() else None
+    return int(output.stdout.split()[0]) if output.stdout.split() else None
 
 
 def _name(pid: int) -> str | None:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     if shutil.which("ps"):
-        asked = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return asked.stdout.strip() or None
+        output = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return output.stdout.strip() or None
     return None

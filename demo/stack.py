@@ -215,8 +215,8 @@ class Stack:
         hosts = {"port": [self._host], "frontend_port": ["127.0.0.1", "::1"]}  # localhost may be either
         if all(is_free(port, host) for host in hosts.get(name, ["127.0.0.1"])):
             return None
-        who = owner(port) or "another program"
-        return f"port {port}, meant for {_NAMES[name]}, is in use by {who}: choose another with --{_option(name)}"
+        user = owner(port) or "another program"
+        return f"port {port}, meant for {_NAMES[name]}, is in use by {user}: choose another with --{_option(name)}"
 
     def _origins(self) -> dict[str, str]:
         """Return the environment that allows the page's origin, whose port may differ from the backends' default."""

@@ -49,7 +49,7 @@ def diary(chance: Random) -> list[Appointment]:
         *some("consult", (0, 2), NOON),
         *some("consult", (3, 4), AFTERNOON),
         *some("consult", (0, 2), EVENING),
-        *some("look_up", (1, 3), (MORNING[0], EVENING[1])),
+        *some("search", (1, 3), (MORNING[0], EVENING[1])),
         *some("slip", (1, 3), (MORNING[0], EVENING[1])),
         *some("review", (1, 2), NOON),
         *some("review", (0, 1), EVENING),

@@ -67,7 +67,7 @@ async def expand(request: Request) -> Response:
     if term.startswith("boom"):
         return JSONResponse({"resourceType": "OperationOutcome"}, 500)
     codes = () if term.startswith("zzz") else _CODES
-    contains = [{"system": _SNOMED, "code": code, "display": f"{term} {place}"} for place, code in enumerate(codes)]
+    contains = [{"system": _SNOMED, "code": code, "display": f"{term} {index}"} for index, code in enumerate(codes)]
     expansion = {"total": len(contains), "contains": contains}
     return JSONResponse({"resourceType": "ValueSet", "expansion": expansion})
 
@@ -175,9 +175,9 @@ def _shorten_message(message: Any, last: Any) -> Any:
         return message
     if isinstance(_content(last), list) and _IMAGES.search(text):
         return {**message, "content": "<instructions for image analysis: UK medical expert, markdown>"}
-    if found := _CODING.search(text):
+    if match := _CODING.search(text):
         about = "a JSON array of terms with possible SNOMED codes, from the summary"
-        return {**message, "content": f"<instructions: {about}: {found['summary'].strip()}>"}
+        return {**message, "content": f"<instructions: {about}: {match['summary'].strip()}>"}
     return message
 
 

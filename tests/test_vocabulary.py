@@ -26,7 +26,7 @@ TERMS = re.compile(
 OPTIONS = {"--who", "--why"}
 """Options that stay: they are shorter to type than `--actor` and `--reason`, which they set."""
 FORMER_KEYS = set(renamed.KEYS)
-PRODUCT_WORDS = {"common": set[str](), "handlers": {"note"}, "proxy": set[str]()}
+PRODUCT_WORDS = {package: {"note"} for package in ("bench", "demo", "handlers")}
 """Words of the product: clinicians write notes."""
 SUBORDINATE = re.compile(r"(?:^|[.;:?!]\s+)(What|Who|Whoever|Whether|That which)\b")
 """The beginning of a sentence without a subject."""
@@ -73,16 +73,16 @@ def test_name_is_split_into_its_words(name: str, expected: list[str]) -> None:
     assert words(name) == expected
 
 
-@pytest.mark.parametrize("package", ["common", "proxy", "handlers"])
+@pytest.mark.parametrize("package", ["common", "proxy", "handlers", "demo", "bench"])
 def test_identifiers_contain_no_dropped_word(package: str) -> None:
-    allowed = PRODUCT_WORDS[package]
+    allowed = PRODUCT_WORDS.get(package, set())
     found = [(module.where(1), name) for module in modules(package) for name in module.identifiers]
     assert [each for each in found if has_dropped_word(each[1], allowed)] == []
 
 
 @pytest.mark.parametrize("package", ["common", "proxy", "handlers"])
 def test_published_names_contain_no_dropped_word(package: str) -> None:
-    allowed = PRODUCT_WORDS[package]
+    allowed = PRODUCT_WORDS.get(package, set())
     found = [
         (module.where(1), name) for module in modules(package) for name in module.published - OPTIONS - FORMER_KEYS
     ]
