@@ -22,6 +22,7 @@ from typing import Final
 
 from common.background_tasks import BackgroundTasks
 from proxy.observability import metrics
+from proxy.periodic import until_tick
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.messages import Configure, Ping, Pong, Ready, ToGateway, ToShadow
 from proxy.shadow.timings import ShadowTimings
@@ -137,7 +138,7 @@ class WorkerSupervisor:
                 return f"exceeds shadow.max_memory ({self._configure.config.shadow.max_memory >> 20} MiB)"
             channel.send(Ping())
             try:
-                async with asyncio.timeout(self._timings.ping_interval):
+                async with asyncio.timeout(until_tick(self._timings.ping_interval)):
                     await channel.closed.wait()
             except TimeoutError:
                 continue
