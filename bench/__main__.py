@@ -77,7 +77,8 @@ def show_comparison(_: Readings, console: Console) -> Rows:
     rows: Rows = []
     for pace in comparison():
         rows.append(asdict(pace))
-        console.print(f"{pace.count:,} of {pace.size:,} B, {pace.title}: {pace.seconds:.1f} s ({pace.verdict})")
+        each = f"{pace.microseconds:,.0f} µs each"
+        console.print(f"{pace.count:,} of {pace.size:,} B, {pace.title}: {pace.seconds:.1f} s, {each} ({pace.verdict})")
     return rows
 
 

@@ -99,7 +99,7 @@ class DecodedAnswer:
     @property
     def is_compact(self) -> bool:
         """Return True if the body is JSON as one serialiser writes it, so that equal values have equal texts."""
-        if self.content.form != "json" or b"-0.0" in self.body:  # equal to 0.0
+        if self.content.form != "json" or self.body.rfind(b"-0.0") >= 0:  # equal to 0.0
             return False
         with suppress(ValueError, RecursionError):  # lone surrogates, deep nesting
             return self.body == to_json(self.content.as_json)

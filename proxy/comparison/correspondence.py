@@ -23,6 +23,7 @@ from proxy.comparison.volatile import (
     match_volatile,
     split_volatile,
     timestamp_of,
+    volatile_kind,
 )
 from proxy.types import JSON, DifferenceKind
 
@@ -34,6 +35,8 @@ STORED: Final = -1
 """The step of stored documents, whose dates may be those of any answer."""
 
 _REPLACEABLE: Final = re.compile(VOLATILE.pattern + r'|(?P<etag>W/"[^"]*")', re.ASCII)
+_LONGEST: Final = len("2026-11-22T19:41:05.123Z")
+"""Maximum length of a date whose text is all of its time, since dates are compared in ms."""
 _HASH_PREFIX: Final = len("$2b$08$")
 
 
@@ -103,6 +106,20 @@ class Correspondence:
         one, other = match_volatile(legacy), match_volatile(native)
         same_kind = one is not None and other is not None and one.kind == other.kind
         return legacy == native or (one is not None and same_kind and self._both_fresh(one.kind, legacy, native))
+
+    def may_have_partner(self, text: str, *, of_native: bool = False) -> bool:
+        """Return False for an id or date that corresponds to no other and is too old to be generated.
+
+        A name that contains one is not compared with the names of the other side then.
+        """
+        kind = volatile_kind(text)
+        if kind not in ("id", "stamp", "epoch") and not (
+            kind == "date" and text.endswith("Z") and len(text) <= _LONGEST
+        ):
+            return True
+        known, moments = (self._legacies, self._legacy_moments) if of_native else (self._natives, self._native_moments)
+        moment, at = timestamp_of(kind, text), self.native_at if of_native else self.legacy_at
+        return text in known or moment in moments or self._is_fresh(moment, at)
 
     def compare_text(self, legacy: str, native: str, name: str = "") -> Sequence[TextDifference]:
         """Return the differences of two texts that may contain ids, dates, tokens and password hashes.

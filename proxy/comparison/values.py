@@ -220,11 +220,14 @@ class _ValueWalk:
         """Match names that contain ids or dates, in order, with those of the same spelling on the other side."""
         free: dict[str, deque[str]] = {}
         for name in native if self._by_role else ():
-            if name not in legacy and (spelling := mask(name)) != name:
+            spelling = mask(name)
+            is_lone = name not in legacy and spelling != name
+            if is_lone and self._names.may_have_partner(name, of_native=True):
                 free.setdefault(spelling, deque()).append(name)
         partners: dict[str, str] = {}
         for name in legacy if free else ():
-            waiting = free.get(mask(name), ()) if name not in native else ()
+            is_lone = name not in native and self._names.may_have_partner(name)
+            waiting = free.get(mask(name), ()) if is_lone else ()
             partner = next((other for other in waiting if self._may_be_one_name(name, other)), None)
             if partner is not None:
                 partners[name] = partner

@@ -76,7 +76,7 @@ def parse_json(text: str, *, unique_names: bool = False) -> JSON:
 def _may_overflow(text: str) -> bool:
     """Return whether a text may contain a number too great for a float, which the fast parser reads as infinity."""
     digits = text.encode("utf-8", "replace").translate(_DIGITS, b"+")
-    return b"0e000" in digits or _MANY_DIGITS in digits
+    return digits.rfind(b"0e000") >= 0 or _MANY_DIGITS in digits  # in reverse, because there are more zeros than e
 
 
 def _finite(text: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import jwt
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import STORED, Correspondence, abbreviate
+from proxy.comparison.correspondence import STORED, Correspondence, TextDifference, abbreviate
 from proxy.comparison.volatile import mask, split_volatile, timestamp_of, timestamps
 from proxy.recordings.comparing import compare_recorded_values
 from proxy.types import JSON
@@ -326,3 +326,65 @@ def test_spelling_remains_when_all_is_masked() -> None:
 def test_long_values_are_cut() -> None:
     assert abbreviate("x" * 500, limit=10) == '"xxxxxxxx…'
     assert abbreviate({"a": "é"}) == '{"a":"é"}'
+
+
+OLD = RECORDED_AT - 10**10
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (object_id(RECORDED_AT, 1), True),
+        (object_id(OLD, 1), False),
+        (object_id(OLD, 2), True),  # known
+        (str(RECORDED_AT), True),
+        (str(OLD), False),
+        ("2026-11-22T19:41:05.123Z", True),
+        ("2020-11-22T19:41:05.123Z", False),
+        ("2020-11-22T19:41:05.1234Z", True),  # another text of the same ms may be its partner
+        ("2020-11-22T19:41:05.123+00:00", True),
+        (f"note {object_id(OLD, 1)}", True),
+        ("note", True),
+    ],
+)
+def test_old_id_or_date_has_no_partner_unless_known(text: str, expected: bool) -> None:
+    correspondence = Correspondence(RECORDED_AT, RECORDED_AT)
+    correspondence.compare_text(object_id(OLD, 2), object_id(OLD, 2))
+    assert correspondence.may_have_partner(text) is expected
+    assert correspondence.may_have_partner(text, of_native=True) is expected
+
+
+class CountingCorrespondence(Correspondence):
+    """Counts the texts that it compares, and the ids about which it is asked."""
+
+    count = 0
+
+    def compare_text(self, legacy: str, native: str, name: str = "") -> Sequence[TextDifference]:
+        self.count += 1
+        return super().compare_text(legacy, native, name)
+
+    def may_correspond(self, legacy: str, native: str) -> bool:
+        self.count += 1
+        return super().may_correspond(legacy, native)
+
+
+@pytest.mark.parametrize(
+    ("legacy", "native"),
+    [
+        ([object_id(OLD, serial) for serial in range(100)], [object_id(OLD, serial + 100) for serial in range(100)]),
+        ([object_id(RECORDED_AT, serial) for serial in range(100)], [object_id(OLD, serial) for serial in range(100)]),
+        (*([f"{2000 + year}-{month}-22T19:41:05.000Z" for year in range(25)] for month in ("10", "11")),),
+    ],
+)
+def test_names_that_match_no_other_are_not_compared(legacy: list[str], native: list[str]) -> None:
+    counting = CountingCorrespondence(RECORDED_AT, RECORDED_AT)
+    found = compare_recorded_values(dict.fromkeys(legacy, 1), dict.fromkeys(native, 1), counting)
+    assert len(found) == len(legacy) + len(native)
+    assert counting.count == 0
+
+
+def test_learned_pair_replaces_one_that_agreed() -> None:
+    correspondence = Correspondence()
+    assert not correspondence.compare_text(object_id(OLD, 1), object_id(OLD, 2))
+    correspondence.learn(object_id(OLD, 1), object_id(OLD, 3))
+    assert correspondence.compare_text(object_id(OLD, 1), object_id(OLD, 2))
