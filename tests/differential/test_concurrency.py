@@ -112,7 +112,7 @@ def test_address_registered_twice_at_once_is_declared(harness: Harness) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(250), phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(interleavings())
 def test_any_order_has_equal_outcomes(harness: Harness, interleaving: Interleaving) -> None:
     harness.play(interleaving)
