@@ -76,7 +76,14 @@ def test_patient_fields_are_not_shown_in_reports(recorded: model.Recordings) -> 
     for path in ("patient", "patient.name", "transcript.transcript_text", "transcript.summary", "clinician.email"):
         assert read.hints(("body", "consultation", *path.split("."))).report is None
     assert read.hints(("body", "consultation", "status")).report == "show"
-    assert read.hints(("header", "etag")).compare == "ignore"
+
+
+def test_contract_compares_entity_tags() -> None:
+    contract = load(CONTRACTS / "openapi.yaml")
+    rules = [
+        one.hints(("header", "etag"), int(status)).compare for one in contract.operations for status in one.answers
+    ]
+    assert set(rules) == {None}
 
 
 def test_repeated_inference_changes_nothing(copied: Path) -> None:
