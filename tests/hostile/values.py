@@ -96,6 +96,8 @@ def _structures(size: int) -> Iterator[tuple[str, str]]:
     yield "many spaces", _array(" " * 62 + "0" for _ in range(_fitting(64, size)))
     yield "many long keys", _object(f"{number:0250}" for number in range(_fitting(255, size)))
     yield "many escaped keys", _object("\\u0061" * 40 + str(number) for number in range(_fitting(245, size)))
+    yield "many keys to quote", _object("\x7f" * (size // MANY) + str(number) for number in range(MANY))
+    yield "many texts to quote", _members((str(number), "\x7f" * 10_000) for number in range(size // 10_010))
     yield "many objects", _array('{"a":1}' for _ in range(MANY // 3))
     yield "many deep arrays", _array("[" * 90 + "]" * 90 for _ in range(MANY // 91))
     yield "many empty arrays", _array("[]" for _ in range(MANY // 2))
@@ -170,6 +172,10 @@ def _text(content: str) -> str:
 
 def _array(members: Iterator[str]) -> str:
     return f"[{','.join(members)}]"
+
+
+def _members(members: Iterator[tuple[str, str]]) -> str:
+    return "{" + ",".join(f'"{key}":"{content}"' for key, content in members) + "}"
 
 
 def _object(keys: Iterator[str]) -> str:

@@ -27,13 +27,20 @@ BREAK: Final = 80
 COMPACT: Final = 3
 MAX_ITEMS: Final = 100
 MAX_CHARACTERS: Final = 10_000
+MAX_SHOWN: Final = 30_000
+"""Characters of keys and strings that are shown in all; Node has no such limit, and a message of any length."""
 _LINE: Final = 16
 _NO_WIDTH: Final = frozenset({"Cc", "Cf", "Me", "Mn"})
 
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
-_SPECIAL = re.compile("[\x00-\x1f\x7f-\x9f\\\\'\"`\ud800-\udfff]")
 _SHORT: Final = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", "\\": "\\\\"}
+_ESCAPES: Final[dict[int, str]] = {
+    **{code: f"\\x{code:02X}" for code in (*range(0x20), *range(0x7F, 0xA0))},
+    **{code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)},
+    **{ord(char): escape for char, escape in _SHORT.items()},
+}
+_ESCAPES_BY_MARK: Final = {mark: {**_ESCAPES, ord(mark): "\\" + mark} for mark in "'\"`"}
 
 
 def inspect(value: object) -> str:
@@ -43,10 +50,11 @@ def inspect(value: object) -> str:
 
 @dataclass
 class _Inspection:
-    """One call: the line's indentation, and the depth of the object formatted last."""
+    """One call: the line's indentation, the depth of the object formatted last, the characters that may be shown."""
 
     indent: int = 0
     current: int = 0
+    left: int = MAX_SHOWN
 
     def show(self, value: object, depth: int) -> str:
         if isinstance(value, str) and not isinstance(value, Code):
@@ -60,10 +68,12 @@ class _Inspection:
     def _string(self, text: str) -> str:
         units = _length(text)
         trailer = ""
-        if units > MAX_CHARACTERS:
-            rest = units - MAX_CHARACTERS
-            text, units = _first_units(text, MAX_CHARACTERS), MAX_CHARACTERS
+        limit = min(MAX_CHARACTERS, self.left)
+        if units > limit:
+            rest = units - limit
+            text, units = _first_units(text, limit), limit
             trailer = f"... {rest} more character{'s' if rest > 1 else ''}"
+        self.left -= units
         if units > _LINE and units > BREAK - self.indent - 4:
             lines = _LINES.findall(text)
             return f" +\n{' ' * (self.indent + 2)}".join(quote(line) for line in lines) + trailer
@@ -75,8 +85,15 @@ class _Inspection:
         if depth > DEPTH:
             return "[Object]"
         self.current = depth + 1
-        members = [f"{_key(key)}: {self._member(value[key], depth + 1, 2)}" for key in own_keys(value)]
+        members = [f"{self._key(key)}: {self._member(value[key], depth + 1, 2)}" for key in own_keys(value)]
         return self._enclose(members, depth + 1, "{}", len(members))
+
+    def _key(self, name: str) -> str:
+        name = name[: self.left]
+        self.left -= len(name)
+        if name == "__proto__":
+            return "['__proto__']"
+        return name if _NAME.fullmatch(name) else quote(name)
 
     def _array(self, value: list[object], depth: int) -> str:
         if not value:
@@ -145,12 +162,6 @@ def _pad(text: str, width: int) -> str:
     return text + " " * (width - _width(text))
 
 
-def _key(name: str) -> str:
-    if name == "__proto__":
-        return "['__proto__']"
-    return name if _NAME.fullmatch(name) else quote(name)
-
-
 def quote(text: str) -> str:
     """Return a string in the first kind of quotes that it does not contain: single, double, backticks."""
     mark = "'"
@@ -159,15 +170,7 @@ def quote(text: str) -> str:
             mark = '"'
         elif "`" not in text and "${" not in text:
             mark = "`"
-    return mark + _SPECIAL.sub(lambda match: _escape(match[0], mark), text) + mark
-
-
-def _escape(char: str, mark: str) -> str:
-    if char in "'\"`":
-        return "\\" + char if char == mark else char
-    if char in _SHORT:
-        return _SHORT[char]
-    return f"\\u{ord(char):04x}" if char >= "\ud800" else f"\\x{ord(char):02X}"
+    return mark + text.translate(_ESCAPES_BY_MARK[mark]) + mark
 
 
 def _is_number(value: object) -> bool:
