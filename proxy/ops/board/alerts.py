@@ -135,7 +135,7 @@ def _backends(health: BackendsHealth) -> Iterator[Alert]:
     elif health.failing:
         codes = _counts(health.legacy_failures or {})
         detail = f"{codes} of {number(max(health.legacy_requests, health.failing))} requests in the last minute"
-        yield Alert("bad", "Legacy does not answer", detail, "Check legacy: it accepts connections only", "/live")
+        yield Alert("bad", "Legacy does not answer", detail, "Check legacy: it only accepts connections", "/live")
     if health.native_stopped:
         yield Alert("warn", f"Native is {health.native}", "Requests there go to legacy", "Check the log", "/live")
     elif health.native_failing:
@@ -170,7 +170,7 @@ def _differences(differences: Sequence[TrackedDifference], now: float) -> Iterat
         listed = ", ".join(routes[:3]) + (f" and {len(routes) - 3} more" if len(routes) > 3 else "")
         title = f"{number(len(new))} new difference{'s' if len(new) != 1 else ''}"
         action = "Fix, declare or mark them as known"
-        yield Alert("warn", title, f"on {listed}, in 24 hours", action, "/comparisons?sort=attention")
+        yield Alert("warn", title, f"on {listed}, in the last 24 hours", action, "/comparisons?sort=attention")
 
 
 def _blocked(line: GroupLine) -> Alert:

@@ -201,7 +201,7 @@ def test_board_alerts_returned_differences_and_counts_new_ones() -> None:
     alarm, hint = alerts((), (), "", BackendsHealth(), 40.0, (returned, new[1]))
     assert (alarm.severity, alarm.link) == ("bad", f"/differences/{returned.id}")
     assert "Ada marked body.a (value) as fixed in r2; observed 10 s ago" in alarm.detail
-    assert (hint.severity, hint.title, hint.detail) == ("warn", "1 new difference", "on two, in 24 hours")
+    assert (hint.severity, hint.title, hint.detail) == ("warn", "1 new difference", "on two, in the last 24 hours")
     assert alerts((), (), "", BackendsHealth(), 40.0, (fixed,)) == ()
 
 
