@@ -77,7 +77,8 @@ def test_min_callers_must_fail_for_a_trigger(failing: int, status: int) -> None:
 
 @pytest.mark.parametrize("failing", [1, 2, 3])
 def test_min_callers_must_meet_a_mismatch_or_a_dependency(failing: int) -> None:
-    traffic = Traffic(Guard.model_validate({"min_callers": "3", "mismatch": "1%"}))
+    limits = {"mismatch": "1%", "max_dependency_failures": "5%"}  # less than a slice of the window
+    traffic = Traffic(Guard.model_validate({"min_callers": "3", **limits}))
     for caller in range(failing):
         for _ in range(60):
             traffic.serve(503, caller, dependency="model")
