@@ -17,6 +17,8 @@ LIMIT: Final = 8_640_000_000_000_000
 """The largest time value, a hundred million days on either side of 1970; beyond it a Date is invalid."""
 
 DAY: Final = 86_400_000
+LONGEST_DATE: Final = 4_096
+"""Characters of a text that is read as a date; V8 reads any number, of which it skips most."""
 _EPOCH: Final = 719_163  # 1970-01-01 as a proleptic ordinal
 _CYCLE_DAYS: Final = 146_097  # days in 400 years, after which the calendar repeats
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -24,8 +26,8 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 
 def parse_date(text: str) -> int | None:
-    """Parse as `new Date(text)`: milliseconds since 1970, None for an Invalid Date."""
-    fields = read_date(text)
+    """Parse as `new Date(text)`: milliseconds since 1970, None for an Invalid Date and for more than `LONGEST_DATE`."""
+    fields = read_date(text) if len(text) <= LONGEST_DATE else None
     if fields is None:
         return None
     ms = _days(fields.year, fields.month, fields.day) * DAY + fields.milliseconds

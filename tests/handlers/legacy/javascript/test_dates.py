@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.legacy.javascript import JavaScriptRangeError, clip, iso, parse_date, to_string
-from handlers.legacy.javascript.dates import DAY, LIMIT, date_to_string
+from handlers.legacy.javascript.dates import DAY, LIMIT, LONGEST_DATE, date_to_string
 from handlers.legacy.javascript.inspect import inspect
 from tests.support.node_child import Node
 from tests.support.profile import examples
@@ -104,6 +104,14 @@ def test_dates_print_as_in_node(node: Node, ms: int) -> None:
     assert inspect(DatetimeMS(ms)) == node.ask("inspect", DatetimeMS(ms))
     if abs(ms) <= LIMIT:
         assert parse_date(iso(ms)) == ms
+
+
+@pytest.mark.parametrize("skipped", ["x ", "()", "$'"])
+def test_text_beyond_the_limit_is_no_date(skipped: str) -> None:
+    date = "(2020) 1 Jan 2020"
+    before = skipped * ((LONGEST_DATE - len(date)) // 2)
+    assert parse_date(f"{before}{date}") == parse_date(date)
+    assert parse_date(f"{before}  {date}") is None
 
 
 def test_invalid_date_has_no_iso_form() -> None:
