@@ -39,7 +39,7 @@ from tests.support.backends import scratch_database
 from tests.support.outside_services import lasting
 from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 DECLARED: Final = divergences.load(Path(__file__).parents[2] / "contracts" / "divergences.yaml")
 HANG: Final = 0.8
@@ -185,9 +185,12 @@ class Twins:
 
 
 def names() -> Correspondence:
-    """Return the correspondence of two answers of this moment: only ids and dates generated just now may differ."""
+    """Return the correspondence of two answers of this moment: only ids and dates generated just now may differ.
+
+    Dates that are equal on one side may be seconds apart on the other, because the machine may be busy.
+    """
     now = time.time_ns() // 1_000_000
-    return Correspondence(now, now)
+    return Correspondence(now, now, coincidence=round(1000 * PROMPT_TIMEOUT))
 
 
 def assert_traced(traces: tuple[Occurrence, list[Difference]], identity: str) -> None:
