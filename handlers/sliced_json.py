@@ -106,8 +106,8 @@ async def write_in_slices(value: Any, write: Callable[[Any], str], slice_size: i
 
     `write` returns JSON. It must write each character of a string independently of its neighbours.
     """
-    mark, strings = secrets.token_hex(8), list[str]()
-    first, *rest = write(_without_long_strings(value, mark, strings, slice_size)).split(f'"{mark}')
+    mark, strings, work = secrets.token_hex(8), list[str](), 0
+    first, *rest = write(_without_long_strings(value, mark, strings)).split(f'"{mark}')
     pieces = [first.encode()]
     for part in rest:
         index, _, after = part.partition('"')
@@ -115,19 +115,22 @@ async def write_in_slices(value: Any, write: Callable[[Any], str], slice_size: i
         pieces.append(b'"')
         for start in range(0, len(text), slice_size):
             pieces.append(write(text[start : start + slice_size])[1:-1].encode())
-            await yield_fairly()
+            work += min(len(text), slice_size)
+            if work >= slice_size:
+                work = 0
+                await yield_fairly()
         pieces.append(b'"' + after.encode())
     return await join_bytes(pieces)
 
 
-def _without_long_strings(value: Any, mark: str, strings: list[str], slice_size: int) -> Any:
+def _without_long_strings(value: Any, mark: str, strings: list[str]) -> Any:
     """Return a copy of a value with marks in place of its long strings; append these to `strings`."""
     top: list[Any] = [value]
     waiting: list[_Container] = [top]
     while waiting:
         container: Any = waiting.pop()
         for key, member in list(container.items() if isinstance(container, dict) else enumerate(container)):
-            if isinstance(member, str) and len(member) > slice_size:
+            if isinstance(member, str) and len(member) > LONG:
                 container[key] = f"{mark}{len(strings)}"
                 strings.append(member)
             elif isinstance(member, list | dict):
