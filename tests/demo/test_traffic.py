@@ -100,7 +100,7 @@ def test_traffic_reports_progress_and_ends_after_a_day() -> None:
     console = Console(file=io.StringIO(), width=200)
     traffic = Traffic(served_by_nobody(), console, seed=1, once=True, seconds=1.0)
     traffic.start()
-    traffic.wait(10)
+    traffic.wait(HANG_TIMEOUT)
     traffic.check()
     traffic.stop()
     assert isinstance(console.file, io.StringIO)
@@ -133,6 +133,6 @@ def test_unstarted_traffic_can_be_stopped() -> None:
 def test_failed_traffic_raises_its_error() -> None:
     traffic = Traffic("http://clinic:no-port", Console(file=io.StringIO()), seed=1, seconds=0.1)
     traffic.start()
-    traffic.wait(10)
+    traffic.wait(HANG_TIMEOUT)
     with pytest.raises(ManagedProcessError, match="unhandled errors in a TaskGroup"):
         traffic.check()
