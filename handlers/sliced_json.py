@@ -28,6 +28,8 @@ _Container = list[Any] | dict[str, Any]
 
 LONG: Final = 256
 """Minimum characters of a literal that is removed. The rest of the text has at most `LONG * MAX_VALUES`."""
+SHORT: Final = 8_192
+"""Maximum characters of a text whose value is used in the same pass of the event loop in which it is parsed."""
 _LONG_BLANK: Final = 32
 """Minimum characters of white space that is removed. It may stand on both sides of every token."""
 
@@ -73,7 +75,10 @@ async def parse_in_slices(
     if len(text) <= slice_size:
         counter = StructureCounter(limit)
         counter.feed(text)
-        return parse(text)
+        parsed = parse(text)
+        if len(text) > SHORT:
+            await yield_fairly()
+        return parsed
     outline = _Outline(text, limit, slice_size)
     await outline.draw()
     try:

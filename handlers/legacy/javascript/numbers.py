@@ -43,6 +43,9 @@ def number_to_string(number: float, radix: int = 10) -> str:
 
 
 def _decimal(double: float) -> str:
+    text = float.__repr__(double)
+    if "e" not in text:
+        return text.removesuffix(".0")
     digits, point = _shortest(double)
     count = len(digits)
     if count <= point <= 21:
