@@ -166,4 +166,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest tests first, in the order of LONGEST; leave the others in their order."""
-    items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in LONGEST])
+    items.sort(key=lambda item: [not item.nodeid.startswith(path) for path in LONGEST])

@@ -59,7 +59,7 @@ OTHERS: Final = [
 
 
 @dataclass(frozen=True)
-class Stand:
+class BrokenStack:
     """A gateway and its reports."""
 
     origin: Origin
@@ -68,25 +68,25 @@ class Stand:
     mongodb_url: str
     database: str
 
-    def ask(self, *requests: RecordedRequest) -> list[int | None]:
-        return asyncio.run(self._ask(requests))
+    def send(self, *requests: RecordedRequest) -> list[int | None]:
+        return asyncio.run(self._send(requests))
 
-    async def _ask(self, requests: Sequence[RecordedRequest]) -> list[int | None]:
+    async def _send(self, requests: Sequence[RecordedRequest]) -> list[int | None]:
         return [(await exchange(self.origin, request, 20)).status for request in requests]
 
     def report(self) -> dict[str, Any]:
         where = ["--mongodb-url", self.mongodb_url, "--database", self.database, "--contracts", str(ROOT / "contracts")]
-        found = CliRunner().invoke(main, ["report", "--json", "--since", "1h", *where])
-        assert found.exit_code == 0, found.output
-        told: dict[str, Any] = json.loads(found.stdout)
-        return told
+        result = CliRunner().invoke(main, ["report", "--json", "--since", "1h", *where])
+        assert result.exit_code == 0, result.output
+        parsed: dict[str, Any] = json.loads(result.stdout)
+        return parsed
 
     def warm(self) -> None:
         """Return once the shadow process compares, and runs writes dry."""
         deadline = time.monotonic() + 120
         while not compared(self.report(), "notes.list"):
             assert time.monotonic() < deadline
-            self.ask(NOTES)
+            self.send(NOTES)
 
     def reported(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the report as soon as it is complete enough."""
@@ -109,54 +109,56 @@ def different(report: dict[str, Any]) -> dict[tuple[str, str], int]:
 
 
 @pytest.fixture(scope="module")
-def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    place = tmp_path_factory.mktemp("broken")
-    file, log, ports = place / "routing.yaml", place / "gateway.log", (free_port(), free_port())
+def stack(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokenStack]:
+    directory = tmp_path_factory.mktemp("broken")
+    file, log, ports = directory / "routing.yaml", directory / "gateway.log", (free_port(), free_port())
     with ExitStack() as running:
         product, own = (running.enter_context(scratch_database(mongodb_url)) for _ in range(2))
         plant(product)
         file.write_text(ROUTING.format(contracts=ROOT / "contracts", database=own.name))
-        upstreams = begin(running, Upstreams(place / "upstreams.log"))
+        upstreams = begin(running, Upstreams(directory / "upstreams.log"))
         environment = {
             **backend_environment(mongodb_url, upstreams.url, product.name),
-            "BROKEN": str(place / "broken"),
+            "BROKEN": str(directory / "broken"),
         }
-        legacy = begin(running, DemoLegacy(environment, place / "legacy.log"))
+        legacy = begin(running, DemoLegacy(environment, directory / "legacy.log"))
         environment["LEGACY_URL"] = legacy.url
         begin(running, Gateway(file, environment, log, host="127.0.0.1", port=ports[0], ops_port=ports[1]))
-        yield Stand(Origin.parse(f"http://127.0.0.1:{ports[0]}"), place / "broken", log, mongodb_url, own.name)
+        yield BrokenStack(
+            Origin.parse(f"http://127.0.0.1:{ports[0]}"), directory / "broken", log, mongodb_url, own.name
+        )
 
 
 @pytest.mark.slow  # tests/test_planted_faults_end_to_end.py has more faults
-def test_report_names_the_broken_handler_only(stand: Stand) -> None:
-    stand.warm()
-    assert stand.ask(*OTHERS) == [200, 200, 200, 201, 200, 200]
-    sound = stand.reported(lambda report: compared(report, "rest") >= len(OTHERS))
+def test_report_names_the_broken_handler_only(stack: BrokenStack) -> None:
+    stack.warm()
+    assert stack.send(*OTHERS) == [200, 200, 200, 201, 200, 200]
+    sound = stack.reported(lambda report: compared(report, "rest") >= len(OTHERS))
     assert different(sound) == {}
     assert sound["drift"] == []
 
-    stand.broken.touch()
-    stand.ask(*[NOTES] * 4)
-    broken = stand.reported(lambda report: different(report).get(("body.notes", "order"), 0) >= 4)
+    stack.broken.touch()
+    stack.send(*[NOTES] * 4)
+    broken = stack.reported(lambda report: different(report).get(("body.notes", "order"), 0) >= 4)
     assert set(different(broken)) == BREAKAGES
     assert {(drift["path"], drift["rule"], drift["backend"]) for drift in broken["drift"]} == {
         ("body.count", "type", "native"),
         ("body.notes.*", "required", "native"),
     }
 
-    stand.broken.unlink()
-    stand.ask(*[NOTES] * 4, *OTHERS)
+    stack.broken.unlink()
+    stack.send(*[NOTES] * 4, *OTHERS)
     before = compared(broken, "notes.list")
-    right = stand.reported(lambda report: compared(report, "notes.list") >= before + 4)
+    right = stack.reported(lambda report: compared(report, "notes.list") >= before + 4)
     assert different(right) == different(broken)
 
 
 @pytest.mark.slow
-def test_queries_are_absent_from_the_log(stand: Stand) -> None:
+def test_queries_are_absent_from_the_log(stack: BrokenStack) -> None:
     # Native requests codes from the terminology server with a client that logs whole URLs by default.
-    assert stand.ask(get("/api/ai/search/clinicalcodes?name=ichthyosis", FOREVER)) == [200]
+    assert stack.send(get("/api/ai/search/clinicalcodes?name=ichthyosis", FOREVER)) == [200]
     deadline = time.monotonic() + HANG_TIMEOUT
-    while '"route":"codes"' not in (log := stand.log.read_text()):
+    while '"route":"codes"' not in (log := stack.log.read_text()):
         assert time.monotonic() < deadline, log
         time.sleep(0.05)
     assert not any(word in log for word in ("ichthyosis", "one more", FOREVER, CONSULTATION))

@@ -59,20 +59,20 @@ def test_test_modules_are_never_imported() -> None:
 
 
 def test_attributes_are_not_patched() -> None:
-    found = list(patches())
-    assert len(found) <= PATCHES, found
+    lines = list(patches())
+    assert len(lines) <= PATCHES, lines
 
 
 def test_private_names_are_not_used() -> None:
-    found = list(private_reads())
-    assert len(found) <= PRIVATE_READS, found
+    lines = list(private_reads())
+    assert len(lines) <= PRIVATE_READS, lines
 
 
 def asserting() -> set[str]:
     """Return the names of functions that assert or raise, by themselves or through others of the tests."""
-    found = [each for module in modules("tests") for each in module.functions]
-    names = {each.name for each in found if each.raises} | RAISING
-    while more := {each.name for each in found if each.name not in names and each.calls & names}:
+    functions = [each for module in modules("tests") for each in module.functions]
+    names = {each.name for each in functions if each.raises} | RAISING
+    while more := {each.name for each in functions if each.name not in names and each.calls & names}:
         names |= more
     return names
 

@@ -52,9 +52,9 @@ def exposed() -> set[str]:
 
 @pytest.mark.parametrize("file", ["prometheus/alerts.yaml", "grafana/dashboards/scribe-proxy.json"])
 def test_metrics_of_alerts_and_dashboards_exist(file: str) -> None:
-    asked = set(NAME.findall((DEPLOY / file).read_text()))
-    assert asked
-    assert asked <= exposed()
+    used = set(NAME.findall((DEPLOY / file).read_text()))
+    assert used
+    assert used <= exposed()
 
 
 def test_every_public_metric_is_on_the_dashboard_or_in_an_alert() -> None:
@@ -101,28 +101,28 @@ IMAGES = ("Dockerfile", "demo/legacy/Dockerfile", "compose.yaml")
 REFERENCE = re.compile(r"^(?:ARG [A-Z]+_IMAGE=| *image: )(\S+)$", re.MULTILINE)
 
 
-def pinned(place: Path, digest: str) -> subprocess.CompletedProcess[str]:
+def pinned(directory: Path, digest: str) -> subprocess.CompletedProcess[str]:
     """Run `make pin-images` on a copy, with a `crane` that returns this digest for every image."""
-    return pin_images(place, f"echo {digest}")
+    return pin_images(directory, f"echo {digest}")
 
 
-def pin_images(place: Path, crane: str, *options: str, required: str = "") -> subprocess.CompletedProcess[str]:
+def pin_images(directory: Path, crane: str, *options: str, required: str = "") -> subprocess.CompletedProcess[str]:
     """Run `deploy/pin-images` on a copy, with a `crane` of these commands."""
-    (place / "bin").mkdir(exist_ok=True)
-    (place / "bin" / "crane").write_text(f"#!/bin/sh\n{crane}\n")
-    (place / "bin" / "crane").chmod(0o755)
+    (directory / "bin").mkdir(exist_ok=True)
+    (directory / "bin" / "crane").write_text(f"#!/bin/sh\n{crane}\n")
+    (directory / "bin" / "crane").chmod(0o755)
     for name in (*IMAGES, "deploy/pin-images"):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        if not (place / name).exists():
-            shutil.copy(ROOT / name, place / name)
-    env = {"PATH": f"{place}/bin:/usr/bin:/bin", "PINS_REQUIRED": required}
-    command = ["sh", str(place / "deploy/pin-images"), *options]
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (directory / name).exists():
+            shutil.copy(ROOT / name, directory / name)
+    env = {"PATH": f"{directory}/bin:/usr/bin:/bin", "PINS_REQUIRED": required}
+    command = ["sh", str(directory / "deploy/pin-images"), *options]
     return subprocess.run(command, env=env, text=True, capture_output=True, check=False)
 
 
-def references(place: Path) -> list[str]:
-    found = [one for name in IMAGES for one in REFERENCE.findall((place / name).read_text())]
-    return [one for one in found if not one.startswith("scribe-proxy:")]
+def references(directory: Path) -> list[str]:
+    images = [one for name in IMAGES for one in REFERENCE.findall((directory / name).read_text())]
+    return [one for one in images if not one.startswith("scribe-proxy:")]
 
 
 def test_images_are_pinned_and_repinned(tmp_path: Path) -> None:
@@ -217,23 +217,25 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.close", "code": 4001})
         return
-    seen = {name.decode(): value.decode() for name, value in scope["headers"]}
-    body = json.dumps({"target": scope["raw_path"].decode(), "headers": seen}).encode()
+    headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+    body = json.dumps({"target": scope["raw_path"].decode(), "headers": headers}).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
 
 @contextmanager
-def nginx(place: Path, upstream: int, port: int) -> Iterator[None]:
+def nginx(directory: Path, upstream: int, port: int) -> Iterator[None]:
     site = (DEPLOY / "nginx/scribe-proxy.conf").read_text()
     site = site.replace("127.0.0.1:8000", f"127.0.0.1:{upstream}").replace("listen 8080", f"listen 127.0.0.1:{port}")
-    (place / "site.conf").write_text(site)
-    own = "".join(f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    (place / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {place}/pid; error_log {place}/error.log;"
-        f"events {{}} http {{ access_log off; {own} include {place}/site.conf; }}"
+    (directory / "site.conf").write_text(site)
+    own = "".join(
+        f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    process = subprocess.Popen(["nginx", "-e", f"{place}/error.log", "-c", f"{place}/nginx.conf"])
+    (directory / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;"
+        f"events {{}} http {{ access_log off; {own} include {directory}/site.conf; }}"
+    )
+    process = subprocess.Popen(["nginx", "-e", f"{directory}/error.log", "-c", f"{directory}/nginx.conf"])
     try:
         yield
     finally:
@@ -249,14 +251,14 @@ async def test_nginx_in_front_passes_requests_unchanged(tmp_path: Path) -> None:
             await until_listening(port)
             head = "Host: api.example:8443\r\nx_odd: kept\r\nConnection: close\r\n"
             raw = await exchange(port, f"GET //a/../b%2Fc?x=%20 HTTP/1.1\r\n{head}\r\n".encode())
-            told = json.loads(raw.partition(b"\r\n\r\n")[2])
+            received = json.loads(raw.partition(b"\r\n\r\n")[2])
             async with connect(f"ws://127.0.0.1:{port}/ws", proxy=None) as websocket:
                 with pytest.raises(ConnectionClosed):
                     await websocket.recv()
-    assert told["target"] == "//a/../b%2Fc"
-    assert told["headers"]["host"] == "api.example:8443"
-    assert told["headers"]["x_odd"] == "kept"
-    assert told["headers"]["x-forwarded-for"] == "127.0.0.1"
+    assert received["target"] == "//a/../b%2Fc"
+    assert received["headers"]["host"] == "api.example:8443"
+    assert received["headers"]["x_odd"] == "kept"
+    assert received["headers"]["x-forwarded-for"] == "127.0.0.1"
     assert websocket.close_code == 4001
 
 
@@ -275,7 +277,7 @@ async def test_callers_behind_nginx_spread_over_the_buckets(tmp_path: Path) -> N
     async with serving(gateway) as upstream:
         with nginx(tmp_path, upstream, port):
             await until_listening(port)
-            served = {caller: await _asked_from(caller, port) for caller in callers}
+            served = {caller: await _served_by(caller, port) for caller in callers}
     assert served == {caller: "native" if bucket("test", "half", caller) < 5000 else "legacy" for caller in callers}
     assert 60 < list(served.values()).count("native") < 140
 
@@ -295,7 +297,7 @@ async def test_nginx_removes_forged_forwarding_headers(tmp_path: Path) -> None:
     assert headers["x-forwarded-for"] == "127.0.0.1, 127.0.0.1"
 
 
-async def _asked_from(caller: str, port: int) -> str:
+async def _served_by(caller: str, port: int) -> str:
     """Ask from an address of the loopback network, with a forged chain; return the side that answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(caller, 0))
     writer.write(b"GET /half HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.66\r\nConnection: close\r\n\r\n")

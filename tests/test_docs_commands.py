@@ -58,14 +58,14 @@ class Block:
 
 
 def blocks(*files: Path) -> list[Block]:
-    found = []
+    shell_blocks = []
     for file in files:
         text = file.read_text()
         for fence in FENCE.finditer(text):
             if fence[1] == "sh":
                 line = text[: fence.start()].count("\n") + 1
-                found.append(Block(f"{file.relative_to(ROOT)}:{line}", fence[2]))
-    return found
+                shell_blocks.append(Block(f"{file.relative_to(ROOT)}:{line}", fence[2]))
+    return shell_blocks
 
 
 def inline() -> Iterator[tuple[str, str]]:
@@ -84,8 +84,8 @@ def test_code_blocks_name_their_language() -> None:
 
 @pytest.mark.parametrize("block", blocks(*DOCS, *OTHERS), ids=lambda block: block.where)
 def test_shell_block_is_valid_shell(block: Block) -> None:
-    told = subprocess.run(["bash", "-n", "-c", block.text], text=True, capture_output=True, check=False)
-    assert told.returncode == 0, told.stderr
+    process = subprocess.run(["bash", "-n", "-c", block.text], text=True, capture_output=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 def named() -> list[tuple[str, str]]:
@@ -118,13 +118,13 @@ def assert_options_exist(words: list[str], where: str) -> None:
     context = click.Context(main)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         for name in (one for one in words.pop(0).rstrip(",").split("|") if one):
-            found = command.get_command(context, name)
-            assert found is not None, f"{where}: {name} does not exist"
-        command = found
+            subcommand = command.get_command(context, name)
+            assert subcommand is not None, f"{where}: {name} does not exist"
+        command = subcommand
     assert command is not None
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    asked = {word.partition("=")[0].rstrip(",") for word in words if word.startswith("-") and word != "-"}
-    assert asked <= known | {"-h", "--help"}, where
+    options = {word.partition("=")[0].rstrip(",") for word in words if word.startswith("-") and word != "-"}
+    assert options <= known | {"-h", "--help"}, where
 
 
 @pytest.mark.parametrize("file", ["README.md", "demo/stack.py"])
@@ -142,16 +142,16 @@ def test_deployment_commands_name_existing_files() -> None:
     (block,) = blocks(ROOT / "deploy" / "README.md")
     assert (ROOT / re.findall(r"apply -k (\S+)", block.text)[0] / "kustomization.yaml").is_file()
     known = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    asked = re.findall(r"--from-literal=([A-Z_]+)=", block.text)
-    assert asked
-    assert set(asked) <= set(known)
+    secrets = re.findall(r"--from-literal=([A-Z_]+)=", block.text)
+    assert secrets
+    assert set(secrets) <= set(known)
 
 
 @dataclass(frozen=True)
 class Demo:
     """A running demo: the reader's directory, its ports, and the line that it printed."""
 
-    place: Path
+    directory: Path
     ports: Ports
     line: str
 
@@ -161,7 +161,7 @@ class Demo:
             text = text.replace(f":{getattr(Ports(), name)}", f":{getattr(self.ports, name)}")
         return subprocess.run(
             ["timeout", "--kill-after=5", str(seconds), "bash", "-c", f"{self.line}\n{text}"],
-            cwd=self.place,
+            cwd=self.directory,
             env={
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
                 "NO_PROXY": "localhost,127.0.0.1",
@@ -191,9 +191,9 @@ def set_group(file: Path, **settings: str) -> None:
 @pytest.fixture(scope="module")
 def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """Start the demo for a reader in a copy of the project's files; a list of prompts has been compared."""
-    place = tmp_path_factory.mktemp("reader")
-    shutil.copytree(ROOT / "contracts", place / "contracts")
-    set_group(place / "routing.yaml", shadow="100%")
+    directory = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "contracts", directory / "contracts")
+    set_group(directory / "routing.yaml", shadow="100%")
     ports = Ports(*(free_port() for _ in range(6)))
     options = [f"--{name.replace('_', '-')}={port}" for name, port in asdict(ports).items()]
     command = [
@@ -205,9 +205,9 @@ def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         *options,
     ]
     env = {**os.environ, "MONGODB_URL": mongodb_url, "PYTHONPATH": str(ROOT)}
-    output = place.parent / "output"
+    output = directory.parent / "output"
     with output.open("wb") as file:
-        process = subprocess.Popen(command, cwd=place, stdout=file, stderr=subprocess.STDOUT, env=env)
+        process = subprocess.Popen(command, cwd=directory, stdout=file, stderr=subprocess.STDOUT, env=env)
     try:
         deadline = time.monotonic() + 500
         while "Ctrl-C stops everything" not in output.read_text():
@@ -215,7 +215,7 @@ def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             assert time.monotonic() < deadline, output.read_text()
             time.sleep(0.05)
         (line,) = (line for line in output.read_text().splitlines() if line.startswith("export "))
-        demo = Demo(place, ports, line)
+        demo = Demo(directory, ports, line)
         while demo.run("curl -s localhost:8000/api/prompts; scribe-proxy report --route prompts.list").returncode:
             assert time.monotonic() < deadline, "nothing is compared"
         yield demo
@@ -235,22 +235,22 @@ def runnable_blocks() -> Iterator[object]:
 @pytest.mark.parametrize("block", list(runnable_blocks()))
 def test_shell_block_runs_against_the_demo(demo: Demo, block: Block) -> None:
     if all(line.startswith(("curl", "token=")) for line in block.commands):
-        told = demo.run(f"set -e\n{block.text.replace('curl ', 'curl --fail ')}")
-        assert told.returncode == 0, told.stderr
+        process = demo.run(f"set -e\n{block.text.replace('curl ', 'curl --fail ')}")
+        assert process.returncode == 0, process.stderr
         return
     for line in block.commands:
-        told = demo.run(shortened(line), 8 if ENDLESS in line else 300)
-        assert not WRONG_USE.search(told.stderr), f"{line}: {told.stderr}"
-        assert "Traceback" not in told.stderr, f"{line}: {told.stderr}"
+        process = demo.run(shortened(line), 8 if ENDLESS in line else 300)
+        assert not WRONG_USE.search(process.stderr), f"{line}: {process.stderr}"
+        assert "Traceback" not in process.stderr, f"{line}: {process.stderr}"
         expected = {124} if ENDLESS in line else next((codes for part, codes in CODES.items() if part in line), {0})
-        assert told.returncode in expected, f"{line}: {told.returncode} {told.stdout} {told.stderr}"
+        assert process.returncode in expected, f"{line}: {process.returncode} {process.stdout} {process.stderr}"
 
 
 def test_steps_of_the_runbook_work_with_the_pasted_line(demo: Demo) -> None:
-    set_group(demo.place / "routing.yaml", native="5%")
-    told = demo.run('scribe-proxy rollback prompts.list --why "a look"')
-    assert told.returncode == 0, told.stderr
-    told = demo.run('scribe-proxy ack prompts.list --why "seen"')
-    assert told.returncode == 0, told.stderr
+    set_group(demo.directory / "routing.yaml", native="5%")
+    process = demo.run('scribe-proxy rollback prompts.list --why "a look"')
+    assert process.returncode == 0, process.stderr
+    process = demo.run('scribe-proxy ack prompts.list --why "seen"')
+    assert process.returncode == 0, process.stderr
     history = demo.run('curl -sf -H "authorization: Bearer $OPS_TOKEN" localhost:8001/history.json')
     assert "a look" in history.stdout

@@ -42,14 +42,14 @@ LATER = (
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a virtual environment with the pip that this Python brings, copied because installing pip takes longer."""
-    place = tmp_path_factory.mktemp("pristine") / "venv"
+    directory = tmp_path_factory.mktemp("pristine") / "venv"
     base = getattr(sys, "_base_executable", sys.executable)
-    subprocess.run([base, "-m", "venv", "--without-pip", place], check=True)
+    subprocess.run([base, "-m", "venv", "--without-pip", directory], check=True)
     (wheel,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
-    (packages,) = place.glob("lib/python*/site-packages")
+    (packages,) = directory.glob("lib/python*/site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)
-    return place
+    return directory
 
 
 @pytest.fixture
@@ -73,21 +73,21 @@ def run(index: Index, *command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
 
 
-def lock(place: Path, *pins: str) -> Path:
-    file = place / "some.lock"
+def lock(directory: Path, *pins: str) -> Path:
+    file = directory / "some.lock"
     file.write_text("".join(pins))
     return file
 
 
 def installed(python: Path) -> set[str]:
     """Return the packages that were added to a virtual environment, as `name-version`."""
-    found = {file.name.removesuffix(".dist-info") for file in python.parent.parent.rglob("*.dist-info")}
-    return {name for name in found if not name.startswith(("pip-", "setuptools-"))}
+    names = {file.name.removesuffix(".dist-info") for file in python.parent.parent.rglob("*.dist-info")}
+    return {name for name in names if not name.startswith(("pip-", "setuptools-"))}
 
 
 def pip_version(python: Path) -> Version:
-    told = subprocess.run([python, "-m", "pip", "--version"], text=True, capture_output=True, check=True)
-    return Version(told.stdout.split()[1])
+    process = subprocess.run([python, "-m", "pip", "--version"], text=True, capture_output=True, check=True)
+    return Version(process.stdout.split()[1])
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_packages_are_installed_by_one_script_only() -> None:
 
 def pins(name: str) -> dict[str, str]:
     """Return the versions in a lock file whose markers apply to this machine."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for entry in re.split(r"\n(?=\S)", (ROOT / name).read_text().strip()):
         line, *hashes = entry.replace("\\\n", "").split("--hash=")
         requirement = Requirement(line.strip())
@@ -147,9 +147,9 @@ def pins(name: str) -> dict[str, str]:
         (specifier,) = requirement.specifier
         assert specifier.operator == "==", f"{name}: {line}"
         if requirement.marker is None or requirement.marker.evaluate():
-            assert canonicalize_name(requirement.name) not in found, f"{name}: {line} stands there twice"
-            found[canonicalize_name(requirement.name)] = specifier.version
-    return found
+            assert canonicalize_name(requirement.name) not in versions, f"{name}: {line} stands there twice"
+            versions[canonicalize_name(requirement.name)] = specifier.version
+    return versions
 
 
 def declared() -> dict[str, list[str]]:

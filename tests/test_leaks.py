@@ -178,6 +178,6 @@ async def pages(ops: int) -> dict[str, str]:
 def documents(mongodb_url: str, name: str) -> str:
     with MongoClient[dict[str, object]](mongodb_url) as client:
         database = client[name]
-        found = [list(database[collection].find()) for collection in database.list_collection_names()]
+        collections = [list(database[collection].find()) for collection in database.list_collection_names()]
         client.drop_database(name)
-    return json_util.dumps(found, ensure_ascii=False)
+    return json_util.dumps(collections, ensure_ascii=False)

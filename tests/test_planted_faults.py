@@ -48,8 +48,8 @@ def exchanged(answer: Answer) -> Exchange:
     return exchange(body, "", status=answer.status, headers=[*headers, date], method="PATCH")
 
 
-def differences(found: Iterable[Difference]) -> set[tuple[str, str]]:
-    return {(one.field, one.kind) for one in found}
+def differences(reported: Iterable[Difference]) -> set[tuple[str, str]]:
+    return {(one.field, one.kind) for one in reported}
 
 
 def in_reads(legacy: Answer, native: Answer) -> set[tuple[str, str]]:

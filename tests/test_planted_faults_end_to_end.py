@@ -79,7 +79,7 @@ class Breaking:
 
 
 @dataclass(frozen=True)
-class Stand:
+class FaultyPair:
     """Both backends on one database, and the shadow's view of them."""
 
     legacy: Twin
@@ -152,16 +152,16 @@ def _unexplained(differences: Any) -> set[tuple[str, str]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    place, outside = tmp_path_factory.mktemp("planted"), Outside()
-    async with legacy_twin(mongodb_url, place / "legacy.log") as legacy, lasting(outside) as port:
+async def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FaultyPair]:
+    directory, outside = tmp_path_factory.mktemp("planted"), Outside()
+    async with legacy_twin(mongodb_url, directory / "legacy.log") as legacy, lasting(outside) as port:
         app = create_app(_settings(mongodb_url, legacy.database.name, f"http://127.0.0.1:{port}"), PATIENT)
         async with app.router.lifespan_context(app):
             native = Breaking(app)
             async with serving(native) as native_port:
                 backends = ShadowBackends(native)  # type: ignore[arg-type]
                 await backends.apply_config(Configure(parse(_routing(_url(legacy)), {}), Path("nowhere")))
-                yield Stand(legacy, native, f"http://127.0.0.1:{native_port}", backends)
+                yield FaultyPair(legacy, native, f"http://127.0.0.1:{native_port}", backends)
                 backends.close()
 
 
@@ -233,12 +233,12 @@ FAULTS: Final[dict[str, tuple[Callable[[Answer], None], set[tuple[str, str]]]]] 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_fault_has_the_same_differences_in_shadow_and_verify(stand: Stand, fault: str) -> None:
-    stand.native.fault, expected = FAULTS[fault]
+async def test_fault_has_the_same_differences_in_shadow_and_verify(pair: FaultyPair, fault: str) -> None:
+    pair.native.fault, expected = FAULTS[fault]
     try:
-        assert {"shadow": await stand.shadow(), "verify": await stand.verify()} == {
+        assert {"shadow": await pair.shadow(), "verify": await pair.verify()} == {
             "shadow": [expected, expected],
             "verify": [expected, expected],
         }
     finally:
-        stand.native.fault = FAULTS["none"][0]
+        pair.native.fault = FAULTS["none"][0]

@@ -51,7 +51,7 @@ ROUTES: Final[Mapping[str, tuple[str, str, PlantedFault]]] = {
     for method in ("GET", "PATCH")
 }
 """Method, path and fault by the name of the route."""
-Found = Mapping[str, frozenset[tuple[str, str]]]
+NamedFaults = Mapping[str, frozenset[tuple[str, str]]]
 """Fields and kinds by route."""
 LINE: Final = re.compile(r"[0-9a-f]{16} (?:new )?(\S+) \((\w+), \w+\): 1", re.ASCII)
 
@@ -77,15 +77,15 @@ routes:
 class Clinic:
     """Both backends behind their ports."""
 
-    def __init__(self, legacy: int, native: int, mongodb_url: str, database: str, place: Path) -> None:
+    def __init__(self, legacy: int, native: int, mongodb_url: str, database: str, directory: Path) -> None:
         self._ports = legacy, native
-        self._file = place / "routing.yaml"
+        self._file = directory / "routing.yaml"
         self._file.write_text(routing(legacy, mongodb_url, database))
         self._config = parse(self._file.read_text(), {})
         self._database = Database(mongodb_url, database)
         self._since = time.time() - 60
 
-    async def shadow(self) -> Found:
+    async def shadow(self) -> NamedFaults:
         """Send each request through a gateway, and return what its reports name."""
         compared: list[Any] = []
         async with AsyncExitStack() as running:
@@ -107,13 +107,13 @@ class Clinic:
         named: dict[str, set[tuple[str, str]]] = {name: set() for name in ROUTES}
         for one in fields:
             named[one.route].add((one.field, one.kind))
-        return {name: frozenset(found) for name, found in named.items()}
+        return {name: frozenset(differences) for name, differences in named.items()}
 
     @property
     def _span(self) -> Span:
         return Span(self._since, time.time() + 60)
 
-    async def verify(self) -> Found:
+    async def verify(self) -> NamedFaults:
         """Record each request from legacy, and return what `verify` names where native answers it."""
         urls = [f"http://127.0.0.1:{port}" for port in self._ports]
         named = {}
@@ -124,7 +124,7 @@ class Clinic:
             named[name] = frozenset((one.field, one.kind) for one in report.results[0].differences)
         return named
 
-    def gate(self) -> Found:
+    def gate(self) -> NamedFaults:
         """Return what the JUnit file of the gate names: CI's view of the same reports."""
         junit = self._file.with_name("report.xml")
         command = [
@@ -163,8 +163,10 @@ async def _gateway(running: AsyncExitStack, config: Config, compared: list[Any])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def found(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Found]]:
-    """Yield the differences that the shadow's reports, `verify` and the gate in CI name, by place."""
+async def named_faults(
+    mongodb_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[dict[str, NamedFaults]]:
+    """Yield the differences that the shadow's reports, `verify` and the gate in CI name, by source."""
     with scratch_database(mongodb_url) as database:
         async with serving(faulty_clinic.legacy) as legacy, serving(faulty_clinic.native) as native:
             clinic = Clinic(legacy, native, mongodb_url, database.name, tmp_path_factory.mktemp("clinic"))
@@ -173,6 +175,6 @@ async def found(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 @pytest.mark.parametrize("name", ROUTES)
-async def test_fault_is_named_in_shadow_verify_and_ci(found: dict[str, Found], name: str) -> None:
+async def test_fault_is_named_in_shadow_verify_and_ci(named_faults: dict[str, NamedFaults], name: str) -> None:
     expected = ROUTES[name][2].expected
-    assert {place: named[name] for place, named in found.items()} == dict.fromkeys(found, expected)
+    assert {source: named[name] for source, named in named_faults.items()} == dict.fromkeys(named_faults, expected)

@@ -80,8 +80,8 @@ def in_documents(legacy: Exchange, native: Exchange) -> Iterable[Difference]:
     return compare_documents("notes", one, other, Correspondence(LONG_AFTER, LONG_AFTER))
 
 
-Place = Callable[[Exchange, Exchange], Iterable[Difference]]
-PLACES: Final[dict[str, tuple[Place, Callable[[ValuePath], ValuePath]]]] = {
+Carrier = Callable[[Exchange, Exchange], Iterable[Difference]]
+CARRIERS: Final[dict[str, tuple[Carrier, Callable[[ValuePath], ValuePath]]]] = {
     "coded body": (in_coded_bodies, lambda path: path),
     "large body": (in_large_bodies, lambda path: ("body",)),
     "message": (in_messages, lambda path: ("frames", "*", *path[1:])),
@@ -94,40 +94,42 @@ def suitable(name: str) -> list[Exchange]:
     return [each for each in ANSWERS if applies(FAULTS[name], each)]
 
 
-CASES: Final = [(place, name) for place in PLACES for name in OF_BODIES if place != "document" or name not in OF_TEXTS]
+CASES: Final = [
+    (carrier, name) for carrier in CARRIERS for name in OF_BODIES if carrier != "document" or name not in OF_TEXTS
+]
 
 
-def is_possible(place: str, native: Exchange) -> bool:
-    """Return False for a fault that the place cannot have: a message is UTF-8."""
+def is_possible(carrier: str, native: Exchange) -> bool:
+    """Return False for a fault that the carrier cannot have: a message is UTF-8."""
     try:
         native.body.data.decode()
     except ValueError:
-        return place != "message"
+        return carrier != "message"
     return True
 
 
-def check_fault(place: str, name: str, data: st.DataObject) -> None:
+def check_fault(carrier: str, name: str, data: st.DataObject) -> None:
     legacy = data.draw(st.sampled_from(suitable(name)))
     planted = FAULTS[name](data.draw, legacy)
-    assume(planted is not None and planted.exchange != legacy and is_possible(place, planted.exchange))
+    assume(planted is not None and planted.exchange != legacy and is_possible(carrier, planted.exchange))
     assert planted is not None
-    differences_of, moved = PLACES[place]
+    differences_of, moved = CARRIERS[carrier]
     paths = [one.path for one in differences_of(legacy, planted.exchange)]
     assert (name, bool(paths)) == (name, True)
     assert [path for path in paths if not is_related(path, moved(planted.path))] == []
     assert list(differences_of(legacy, legacy)) == []
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("carrier", CARRIERS)
 @settings(REPEATABLE, max_examples=40)
 @given(data=st.data())
-def test_random_fault_elsewhere_is_named(place: str, data: st.DataObject) -> None:
-    check_fault(*data.draw(st.sampled_from([case for case in CASES if case[0] == place])), data)
+def test_random_fault_elsewhere_is_named(carrier: str, data: st.DataObject) -> None:
+    check_fault(*data.draw(st.sampled_from([case for case in CASES if case[0] == carrier])), data)
 
 
 @pytest.mark.slow  # each kind of fault, with other choices in each run
-@pytest.mark.parametrize(("place", "name"), CASES)
+@pytest.mark.parametrize(("carrier", "name"), CASES)
 @settings(REPEATABLE, derandomize=False, max_examples=examples(50))
 @given(data=st.data())
-def test_every_random_fault_elsewhere_is_named(place: str, name: str, data: st.DataObject) -> None:
-    check_fault(place, name, data)
+def test_every_random_fault_elsewhere_is_named(carrier: str, name: str, data: st.DataObject) -> None:
+    check_fault(carrier, name, data)

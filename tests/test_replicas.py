@@ -41,7 +41,7 @@ class Replica:
     ops: int
     client: httpx.AsyncClient
 
-    async def ask(self, path: str, caller: int, **headers: str) -> httpx.Response:
+    async def send(self, path: str, caller: int, **headers: str) -> httpx.Response:
         return await self.client.get(
             f"http://127.0.0.1:{self.port}{path}", headers={"x-caller": f"{caller}", **headers}
         )
@@ -49,8 +49,8 @@ class Replica:
     async def share(self, name: str) -> float:
         """Return the share in force, in percent."""
         live = (await self.client.get(f"http://127.0.0.1:{self.ops}/live.json")).json()
-        found: dict[str, Any] = {route["name"]: route for route in live["routes"]}
-        return float(found[name]["effective"])
+        routes: dict[str, Any] = {route["name"]: route for route in live["routes"]}
+        return float(routes[name]["effective"])
 
     async def members(self) -> list[dict[str, Any]]:
         """Return the processes on this process's live page, itself first."""
@@ -66,7 +66,7 @@ class Replica:
 
     async def fail(self, path: str) -> None:
         """Send enough requests for the guard; native fails each one that it gets."""
-        await asyncio.gather(*(self.ask(path, caller, **{"x-break": "yes"}) for caller in range(100)))
+        await asyncio.gather(*(self.send(path, caller, **{"x-break": "yes"}) for caller in range(100)))
 
     async def fail_until_capped(self, path: str) -> None:
         """Fail until the guard has enough evidence within its window, on a machine of any speed."""
@@ -82,7 +82,7 @@ class Load:
     replicas: list[Replica]
     answers: int = 0
     repeated: int = 0
-    lost: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     @asynccontextmanager
     async def running(self, callers: int = 6) -> AsyncIterator[None]:
@@ -95,14 +95,14 @@ class Load:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _call(self, caller: int) -> None:
-        for turn in itertools.count(caller):
+        for number in itertools.count(caller):
             try:
-                answer = await self.replicas[turn % len(self.replicas)].ask("/b", turn)
+                answer = await self.replicas[number % len(self.replicas)].send("/b", number)
             except httpx.TransportError:
                 self.repeated += 1
-                answer = await self.replicas[(turn + 1) % len(self.replicas)].ask("/b", turn)
+                answer = await self.replicas[(number + 1) % len(self.replicas)].send("/b", number)
             if answer.status_code != 200:
-                self.lost.append(answer.text)
+                self.errors.append(answer.text)
             self.answers += 1
             await asyncio.sleep(0.01)
 
@@ -167,5 +167,5 @@ async def test_replicas_follow_each_other_and_lose_no_change(tmp_path: Path) -> 
             await load.more(150)
             load.replicas.remove(third)
             await load.more(50)
-        assert load.lost == []
+        assert load.errors == []
         assert load.repeated > 0

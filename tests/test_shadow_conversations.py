@@ -68,7 +68,7 @@ async def unchanged(app: ASGIApp, scope: Scope, receive: Receive, send: Send) ->
 
 
 @dataclass(frozen=True)
-class Stand:
+class ConversationPair:
     """A conversation with legacy, and the native app that replays it."""
 
     raw: RawConversation
@@ -114,7 +114,7 @@ async def capture(legacy: Twin) -> RawConversation:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+async def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ConversationPair]:
     async with legacy_twin(mongodb_url, tmp_path_factory.mktemp("conversations") / "legacy.log") as legacy:
         raw = await capture(legacy)
     settings = Settings.load(
@@ -131,7 +131,7 @@ async def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
         native = FaultyApp(app)
         backends = ShadowBackends(native)  # type: ignore[arg-type]
         await backends.apply_config(Configure(parse(_routing(), {}), CONTRACTS))
-        yield Stand(raw, native, backends)
+        yield ConversationPair(raw, native, backends)
         backends.close()
 
 
@@ -166,13 +166,13 @@ def held_until(held: int, received: int) -> Fault:
     """Return a fault that sends a message only once the app has received so many."""
 
     async def fault(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        sent, seen, waiting = -1, -1, list[Message]()
+        sent, received_count, waiting = -1, -1, list[Message]()
 
         async def count() -> Message:
-            nonlocal seen
+            nonlocal received_count
             message = await receive()
-            seen += 1
-            if seen == received:
+            received_count += 1
+            if received_count == received:
                 for each in waiting:
                     await send(each)
             return message
@@ -316,19 +316,19 @@ FAULTS: Final[dict[str, tuple[Fault, set[tuple[str, str]]]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_planted_fault_is_named_alone(stand: Stand, fault: str) -> None:
-    stand.native.fault, expected = FAULTS[fault]
-    event = await stand.compare()
+async def test_planted_fault_is_named_alone(pair: ConversationPair, fault: str) -> None:
+    pair.native.fault, expected = FAULTS[fault]
+    event = await pair.compare()
     assert {(one.field, one.kind) for one in event.verdict.differences} == expected
     assert event.verdict.is_mismatch is bool(expected)
 
 
-async def test_late_text_of_legacy_is_declared(stand: Stand) -> None:
+async def test_late_text_of_legacy_is_declared(pair: ConversationPair) -> None:
     # Legacy transcribes the parts and the whole at once, native one after the other.
-    stand.native.fault = unchanged
-    served = read_conversation(stand.raw, 100)
+    pair.native.fault = unchanged
+    served = read_conversation(pair.raw, 100)
     before, partial, after = served.received[:PARTIAL], served.received[PARTIAL], served.received[FINAL:]
     late = replace(partial, after=after[-1].after, at=after[-1].at)
     overtaken = replace(served, received=(*before, *after, late))
-    event = await stand.replay(overtaken)
+    event = await pair.replay(overtaken)
     assert (event.verdict.name, event.verdict.declared) == ("declared", ("transcriptions-in-order",))

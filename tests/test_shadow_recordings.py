@@ -63,7 +63,7 @@ class Play:
 
     report: Report
     routes: Sequence[RouteSummary]
-    found: str
+    sample_lines: str
     declared: set[str]
 
     def count(self, verdict: str) -> int:
@@ -131,9 +131,9 @@ async def play(environment: RecordingEnvironment, chosen: Recordings, routes: st
             await asyncio.sleep(1.5)  # reports are written once a second
             span = Span(began, time.time() + 1)
             samples = [one for name in UNDECLARED for one in await reading.samples(span, verdict=name)]
-            found = "\n".join(f"{one.verdict} {one.operation} {one.statuses}: {one.fields}" for one in samples)
-            seen = await reading.divergences(span, ())
-            return Play(report, await reading.routes(span), found, {one.id for one in seen})
+            sample_lines = "\n".join(f"{one.verdict} {one.operation} {one.statuses}: {one.fields}" for one in samples)
+            occurred = await reading.divergences(span, ())
+            return Play(report, await reading.routes(span), sample_lines, {one.id for one in occurred})
 
 
 def scenarios() -> Recordings:
@@ -150,7 +150,7 @@ async def test_recordings_in_the_shadow_differ_as_declared_only(
 ) -> None:
     played = await play(environment, scenarios(), routes, monkeypatch)
     assert describe_differences(played.report) == ""
-    assert played.found == ""
+    assert played.sample_lines == ""
     assert played.count("match") > 40
     assert played.skipped().keys() <= {"body_too_large", "backend_unavailable", "write_not_allowed"}  # legacy may die
     assert routes == NATIVE or {"dry-run-model", "login-wrong-password"} <= played.declared

@@ -44,7 +44,7 @@ routes:
 
 
 @dataclass(frozen=True)
-class Stand:
+class LiveStack:
     """A gateway, its reports, and everything that it writes."""
 
     url: str
@@ -78,11 +78,11 @@ class Stand:
         """Return the report's figures of the route, as soon as there are enough."""
         deadline = time.monotonic() + 120
         while True:
-            found: dict[str, Any] = json.loads(self.run("--json").stdout)
-            (route,) = [one for one in found["routes"] if one["route"] == "stream"] or [{}]
+            parsed: dict[str, Any] = json.loads(self.run("--json").stdout)
+            (route,) = [one for one in parsed["routes"] if one["route"] == "stream"] or [{}]
             if route and enough(route):
-                return {**route, "fields": [(one["field"], one["kind"]) for one in found["fields"]]}
-            assert time.monotonic() < deadline, found
+                return {**route, "fields": [(one["field"], one["kind"]) for one in parsed["fields"]]}
+            assert time.monotonic() < deadline, parsed
             time.sleep(0.1)
 
     def written(self) -> str:
@@ -92,40 +92,40 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    place = tmp_path_factory.mktemp("conversations")
-    file, log, ports = place / "routing.yaml", place / "gateway.log", (free_port(), free_port())
+def stack(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    directory = tmp_path_factory.mktemp("conversations")
+    file, log, ports = directory / "routing.yaml", directory / "gateway.log", (free_port(), free_port())
     with ExitStack() as running:
         product, own = (running.enter_context(scratch_database(mongodb_url)) for _ in range(2))
         file.write_text(ROUTING.format(contracts=ROOT / "contracts", database=own.name))
-        upstreams = begin(running, Upstreams(place / "upstreams.log"))
+        upstreams = begin(running, Upstreams(directory / "upstreams.log"))
         environment = backend_environment(mongodb_url, upstreams.url, product.name)
-        environment["LEGACY_URL"] = begin(running, DemoLegacy(environment, place / "legacy.log")).url
+        environment["LEGACY_URL"] = begin(running, DemoLegacy(environment, directory / "legacy.log")).url
         begin(running, Gateway(file, environment, log, host="127.0.0.1", port=ports[0], ops_port=ports[1]))
-        stand = Stand(f"ws://127.0.0.1:{ports[0]}/transcription-stream", log, mongodb_url, own)
-        stand.converse("warm", 0)
-        while not stand.report(lambda route: True)["compared"]:  # the shadow process is starting
-            stand.converse("warm", 0)
+        stack = LiveStack(f"ws://127.0.0.1:{ports[0]}/transcription-stream", log, mongodb_url, own)
+        stack.converse("warm", 0)
+        while not stack.report(lambda route: True)["compared"]:  # the shadow process is starting
+            stack.converse("warm", 0)
             time.sleep(0.2)
-        yield stand
+        yield stack
 
 
 @pytest.mark.slow  # tests/test_shadow_conversations.py compares in one process
-def test_conversations_are_reported_without_any_audio(stand: Stand) -> None:
+def test_conversations_are_reported_without_any_audio(stack: LiveStack) -> None:
     expected = ["connection", "recording_started", "transcript", "transcript", "recording_stopped"]
-    assert stand.converse("C-1") == stand.converse(ALTERED) == expected
-    stand.converse("C-1", chunks=40)
-    route = stand.report(lambda route: route["mismatch"] and "body_too_large" in route["skipped"])
+    assert stack.converse("C-1") == stack.converse(ALTERED) == expected
+    stack.converse("C-1", chunks=40)
+    route = stack.report(lambda route: route["mismatch"] and "body_too_large" in route["skipped"])
     assert (route["mismatch"], route["skipped"]["body_too_large"]) == (1, 1)
     assert route["fields"] == [("frames.*.message", "value")]
-    written = stand.written()
+    written = stack.written()
     assert "Speak up!" in written
     assert not any(word in written for word in (CANARY, AUDIO[:100], SPOKEN))
 
 
 @pytest.mark.slow
-def test_gates_count_conversations(stand: Stand) -> None:
-    passed = stand.run("--max-mismatch", "100%", "--min-compared", "2")
+def test_gates_count_conversations(stack: LiveStack) -> None:
+    passed = stack.run("--max-mismatch", "100%", "--min-compared", "2")
     assert passed.exit_code == 0, passed.output
-    assert stand.run("--max-mismatch", "1%").exit_code == 1
-    assert stand.run("--max-mismatch", "100%", "--min-compared", "99").exit_code == 1
+    assert stack.run("--max-mismatch", "1%").exit_code == 1
+    assert stack.run("--max-mismatch", "100%", "--min-compared", "99").exit_code == 1

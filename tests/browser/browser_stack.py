@@ -40,7 +40,7 @@ class Neighbourhood:
     routing: Path
     mongodb_url: str
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Remove all documents, as before every visit; the indexes stay."""
         with MongoClient[dict[str, Any]](self.mongodb_url) as client:
             for name in client[DATABASE].list_collection_names():
@@ -102,25 +102,25 @@ def _settle(route: Mapping[str, object], settings: Mapping[str, object]) -> dict
 
 
 @contextmanager
-def neighbourhood(mongodb_url: str, place: Path) -> Iterator[Neighbourhood]:
-    """Start all services at once, with BOTH_SIDES; write their logs and the routing file to `place`."""
+def neighbourhood(mongodb_url: str, directory: Path) -> Iterator[Neighbourhood]:
+    """Start all services at once, with BOTH_SIDES; write their logs and the routing file to `directory`."""
     outside, legacy, gateway, ops = (free_port() for _ in range(4))
-    routing = place / "routing.yaml"
+    routing = directory / "routing.yaml"
     write_routing(routing, BOTH_SIDES)
     environment = backend_environment(mongodb_url, f"http://127.0.0.1:{outside}", DATABASE)
     knowing_legacy = {**environment, "LEGACY_URL": f"http://127.0.0.1:{legacy}"}
     services: tuple[Service, ...] = (
-        Upstreams(place / "upstreams.log", outside),
-        DemoLegacy(environment, place / "legacy.log", legacy),
-        Gateway(routing, knowing_legacy, place / "gateway.log", host="127.0.0.1", port=gateway, ops_port=ops),
+        Upstreams(directory / "upstreams.log", outside),
+        DemoLegacy(environment, directory / "legacy.log", legacy),
+        Gateway(routing, knowing_legacy, directory / "gateway.log", host="127.0.0.1", port=gateway, ops_port=ops),
     )
     with ExitStack() as running, ThreadPoolExecutor() as pool:
         running.callback(_drop, mongodb_url)
         for service in services:
             running.callback(service.stop)
         list(pool.map(lambda service: service.start(), services))
-        places = [f"http://127.0.0.1:{port}" for port in (legacy, gateway, ops)]
-        yield Neighbourhood(places[0], places[1], places[2], routing, mongodb_url)
+        origins = [f"http://127.0.0.1:{port}" for port in (legacy, gateway, ops)]
+        yield Neighbourhood(origins[0], origins[1], origins[2], routing, mongodb_url)
 
 
 def _drop(mongodb_url: str) -> None:

@@ -48,7 +48,7 @@ class Browsing:
 
 @asynccontextmanager
 async def browsing() -> AsyncIterator[Browsing]:
-    found = Browsing()
-    async with serving(found) as port, chromium({PAGE.removeprefix("http://"): f"127.0.0.1:{port}"}) as browser:
-        found.browser = browser
-        yield found
+    state = Browsing()
+    async with serving(state) as port, chromium({PAGE.removeprefix("http://"): f"127.0.0.1:{port}"}) as browser:
+        state.browser = browser
+        yield state

@@ -29,16 +29,16 @@ _ARGUMENTS = (
 def find_chromium() -> str | None:
     """Return the path in `CHROMIUM`, or else that of a Chromium on PATH."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return os.environ.get("CHROMIUM") or next((found for name in names if (found := shutil.which(name))), None)
+    return os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
 
 
 @asynccontextmanager
-async def chromium(places: Mapping[str, str]) -> AsyncIterator[Browser]:
-    """Start a browser that resolves each of `places` (`host:port`) to another `host:port`.
+async def chromium(addresses: Mapping[str, str]) -> AsyncIterator[Browser]:
+    """Start a browser that resolves each of `addresses` (`host:port`) to another `host:port`.
 
     Requests are not intercepted: a browser whose requests are intercepted invents the answers to preflights.
     """
-    rules = ",".join(f"MAP {name} {address}" for name, address in places.items())
+    rules = ",".join(f"MAP {name} {address}" for name, address in addresses.items())
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=find_chromium(), args=[*_ARGUMENTS, f"--host-resolver-rules={rules}"], timeout=TIMEOUT_MS

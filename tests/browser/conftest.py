@@ -14,12 +14,12 @@ from tests.browser.browsing import Browsing, browsing
 @pytest.fixture(scope="package")
 def around(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
     """Start the services behind the page."""
-    with neighbourhood(mongodb_url, tmp_path_factory.mktemp("browser")) as found:
-        yield found
+    with neighbourhood(mongodb_url, tmp_path_factory.mktemp("browser")) as stack:
+        yield stack
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def browser() -> AsyncIterator[Browsing]:
     """Start one Chromium for the page."""
-    async with browsing() as found:
-        yield found
+    async with browsing() as state:
+        yield state

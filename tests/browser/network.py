@@ -28,9 +28,15 @@ from proxy.types import JSON
 
 _Event = dict[str, Any]
 
-_HEARD = re.compile(r"heard \d+k")
-_HEARD_IN_PARTS = re.compile(r"heard #k partial(?: heard #k partial)+")
-_ASKED = ("origin", "authorization", "content-type", "access-control-request-method", "access-control-request-headers")
+_TRANSCRIBED = re.compile(r"heard \d+k")
+_TRANSCRIBED_IN_PARTS = re.compile(r"heard #k partial(?: heard #k partial)+")
+_REQUEST_HEADERS = (
+    "origin",
+    "authorization",
+    "content-type",
+    "access-control-request-method",
+    "access-control-request-headers",
+)
 _OF_THE_HANDSHAKE = TRANSPORT_HEADERS | {"sec-websocket-accept", "upgrade"}
 
 
@@ -40,7 +46,7 @@ class Exchange:
 
     method: str
     target: str
-    asked: Mapping[str, str]
+    headers: Mapping[str, str]
     body: JSON
     answer: DecodedAnswer
     preflight: DecodedAnswer | None
@@ -76,39 +82,41 @@ class Log:
 
     @property
     def targets(self) -> list[str]:
-        asked = [f"{exchange.method} {exchange.target}" for exchange in self.exchanges]
-        return asked + [f"WS {conversation.target}" for conversation in self.conversations]
+        requests = [f"{exchange.method} {exchange.target}" for exchange in self.exchanges]
+        return requests + [f"WS {conversation.target}" for conversation in self.conversations]
 
 
 def compare_logs(one: Log, other: Log, names: Correspondence) -> list[str]:
     """Return the differences of two logs, with ids, dates and tokens replaced by names."""
     if len(one.exchanges) != len(other.exchanges) or len(one.conversations) != len(other.conversations):
         return [f"other requests: {one.targets} and {other.targets}"]
-    found: list[str] = []
+    differences: list[str] = []
     for ours, theirs in zip(one.exchanges, other.exchanges, strict=True):
         names.step += 1
-        found += [f"{ours.method} {ours.target}: {text}" for text in _compare(ours, theirs, names)]
+        differences += [f"{ours.method} {ours.target}: {text}" for text in _compare(ours, theirs, names)]
     for first, second in zip(one.conversations, other.conversations, strict=True):
-        found += [f"WS {first.target}: {text}" for text in _compare_conversations(first, second, names)]
-    return found
+        differences += [f"WS {first.target}: {text}" for text in _compare_conversations(first, second, names)]
+    return differences
 
 
 def _compare(ours: Exchange, theirs: Exchange, names: Correspondence) -> list[Difference]:
-    one, other = (cast(JSON, {"method": it.method, "asked": {**it.asked}, "body": it.body}) for it in (ours, theirs))
-    found = compare_recorded_values(ours.target, theirs.target, names, "target")
-    found += compare_recorded_values(one, other, names, "request")
+    one, other = (cast(JSON, {"method": it.method, "asked": {**it.headers}, "body": it.body}) for it in (ours, theirs))
+    differences = compare_recorded_values(ours.target, theirs.target, names, "target")
+    differences += compare_recorded_values(one, other, names, "request")
     if ours.preflight and theirs.preflight:
-        found += compare_answers(ours.preflight, theirs.preflight, names)
+        differences += compare_answers(ours.preflight, theirs.preflight, names)
     elif ours.preflight is not theirs.preflight:
-        found += compare_recorded_values(str(ours.preflight), str(theirs.preflight), names, "preflight")
-    return found + compare_answers(ours.answer, theirs.answer, names)
+        differences += compare_recorded_values(str(ours.preflight), str(theirs.preflight), names, "preflight")
+    return differences + compare_answers(ours.answer, theirs.answer, names)
 
 
 def _compare_conversations(ours: Conversation, theirs: Conversation, names: Correspondence) -> list[Difference]:
-    found = compare_recorded_values(ours.target, theirs.target, names, "target")
-    found += compare_answers(ours.handshake, theirs.handshake, names, ignored=_OF_THE_HANDSHAKE)
-    found += compare_recorded_values(_condense(ours.sent), _condense(theirs.sent), names, "sent")
-    return found + compare_recorded_values(_condense(ours.received), _condense(theirs.received), names, "received")
+    differences = compare_recorded_values(ours.target, theirs.target, names, "target")
+    differences += compare_answers(ours.handshake, theirs.handshake, names, ignored=_OF_THE_HANDSHAKE)
+    differences += compare_recorded_values(_condense(ours.sent), _condense(theirs.sent), names, "sent")
+    return differences + compare_recorded_values(
+        _condense(ours.received), _condense(theirs.received), names, "received"
+    )
 
 
 def _condense(frames: Sequence[JSON]) -> JSON:
@@ -136,7 +144,7 @@ def _run(frame: JSON) -> str:
 
 def settle(text: str) -> str:
     """Return `text` without the amount of audio and the number of parts, which the offline transcription states."""
-    return _HEARD_IN_PARTS.sub("heard #k partial", _HEARD.sub("heard #k", text))
+    return _TRANSCRIBED_IN_PARTS.sub("heard #k partial", _TRANSCRIBED.sub("heard #k", text))
 
 
 class Recording:
@@ -147,15 +155,15 @@ class Recording:
         self._requests: dict[str, _Event] = {}
         self._answers: dict[str, _Event] = {}
         self._on_the_wire: dict[str, _Event] = {}
-        self._asked: dict[str, _Event] = {}
+        self._request_headers: dict[str, _Event] = {}
         self._sockets: dict[str, Conversation] = {}
-        for name, place in {
+        for name, events in {
             "requestWillBeSent": self._requests,
-            "requestWillBeSentExtraInfo": self._asked,
+            "requestWillBeSentExtraInfo": self._request_headers,
             "responseReceived": self._answers,
             "responseReceivedExtraInfo": self._on_the_wire,
         }.items():
-            session.on(f"Network.{name}", partial(_keep, place))
+            session.on(f"Network.{name}", partial(_store, events))
         session.on("Network.webSocketCreated", self._open)
         session.on("Network.webSocketHandshakeResponseReceived", self._shake)
         session.on("Network.webSocketFrameSent", lambda event: self._socket(event).sent.append(_frame(event)))
@@ -171,24 +179,24 @@ class Recording:
     async def finish(self, origin: str) -> Log:
         ours = [event for event in self._requests.values() if event["request"]["url"].startswith(f"{origin}/")]
         preflights = {event["initiator"]["requestId"]: event for event in ours if _is_preflight(event)}
-        sent = sorted((event for event in ours if not _is_preflight(event)), key=_place)
-        seen: set[str] = set()
-        exchanges = [await self._exchange(event, preflights, seen) for event in sent]
+        sent = sorted((event for event in ours if not _is_preflight(event)), key=_sort_key)
+        urls: set[str] = set()
+        exchanges = [await self._exchange(event, preflights, urls) for event in sent]
         return Log(tuple(exchanges), tuple(self._sockets.values()), int(time.time() * 1000))
 
-    async def _exchange(self, event: _Event, preflights: Mapping[str, _Event], seen: set[str]) -> Exchange:
+    async def _exchange(self, event: _Event, preflights: Mapping[str, _Event], urls: set[str]) -> Exchange:
         """Return a request with its answer and preflight.
 
         A browser caches a preflight for five seconds, so only the first one for each URL counts.
         """
         request = event["request"]
-        preflight = None if request["url"] in seen else preflights.get(event["requestId"])
-        seen.add(request["url"])
-        asked = {name.lower(): value for name, value in self._asked[event["requestId"]]["headers"].items()}
+        preflight = None if request["url"] in urls else preflights.get(event["requestId"])
+        urls.add(request["url"])
+        headers = {name.lower(): value for name, value in self._request_headers[event["requestId"]]["headers"].items()}
         return Exchange(
             method=request["method"],
             target=_target(request["url"]),
-            asked={name: asked[name] for name in _ASKED if name in asked},
+            headers={name: headers[name] for name in _REQUEST_HEADERS if name in headers},
             body=json.loads(settle(request["postData"])) if request.get("hasPostData") else None,
             answer=await self._answer(event["requestId"], with_body=True),
             preflight=await self._answer(preflight["requestId"], with_body=False) if preflight else None,
@@ -206,8 +214,8 @@ class Recording:
         return DecodedAnswer("response", wire["statusCode"], headers, settled)
 
     async def _body(self, request: str) -> bytes:
-        found = await self._session.send("Network.getResponseBody", {"requestId": request})
-        return base64.b64decode(found["body"]) if found["base64Encoded"] else found["body"].encode()
+        response = await self._session.send("Network.getResponseBody", {"requestId": request})
+        return base64.b64decode(response["body"]) if response["base64Encoded"] else response["body"].encode()
 
     def _open(self, event: _Event) -> None:
         self._sockets[event["requestId"]] = Conversation(_target(event["url"]))
@@ -221,8 +229,8 @@ class Recording:
         return self._sockets[event["requestId"]]
 
 
-def _keep(place: dict[str, _Event], event: _Event) -> None:
-    place.setdefault(event["requestId"], event)
+def _store(events: dict[str, _Event], event: _Event) -> None:
+    events.setdefault(event["requestId"], event)
 
 
 def _frame(event: _Event) -> JSON:
@@ -234,7 +242,7 @@ def _is_preflight(event: _Event) -> bool:
     return bool(event["initiator"]["type"] == "preflight")
 
 
-def _place(event: _Event) -> tuple[int, ...]:
+def _sort_key(event: _Event) -> tuple[int, ...]:
     """Return a sort key: requests in the order in which the page makes them, not in that of the log."""
     return tuple(int(part) for part in event["requestId"].split("."))
 

@@ -55,8 +55,8 @@ async def take(directory: Path, mongodb_url: str) -> None:
     """Write all pictures to a directory."""
     database = patient_database(mongodb_url, "pictures")
     await database.drop()
-    with tempfile.TemporaryDirectory() as place:
-        staged = await _staged(Path(place), database)
+    with tempfile.TemporaryDirectory() as workspace:
+        staged = await _staged(Path(workspace), database)
         try:
             await _photograph(staged, directory)
         finally:
@@ -65,12 +65,12 @@ async def take(directory: Path, mongodb_url: str) -> None:
             await database.close()
 
 
-async def _staged(place: Path, database: Database) -> Stage:
+async def _staged(directory: Path, database: Database) -> Stage:
     """Return a process with 28 routes, one of which has been rolled out for ten days."""
     store = MongoStore(database)
     await _roll_out(store, next(route for route in board_config().routes if route.group == "ai"))
     await Storage(database).add(_day_of_requests())
-    staged = await board_stage(place, store=store)
+    staged = await board_stage(directory, store=store)
     staged.database = database
     return staged
 

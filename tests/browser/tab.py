@@ -28,7 +28,7 @@ class Tab:
     async def opened(cls, browser: Browser, base: str, settings: ContextSettings) -> AsyncIterator[Tab]:
         context = await new_context(browser, base_url=base, **settings)
         tab = cls(await context.new_page(), base)
-        tab.page.on("console", tab.hear)
+        tab.page.on("console", tab.receive)
         tab.page.on("request", tab.check_address)
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
         yield tab
@@ -42,7 +42,7 @@ class Tab:
         await self.page.get_by_role("button", name="Log in").click()
         await expect(self.page.get_by_role("heading", name="Live")).to_be_visible()
 
-    def hear(self, message: ConsoleMessage) -> None:
+    def receive(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and "/nothing" not in message.location["url"]:
             self.complaints.append(message.text)
 

@@ -33,16 +33,16 @@ class Reader:
 
     page: Page
     base: str
-    asked: list[str] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def hear(self, message: ConsoleMessage) -> None:
+    def receive(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.complaints.append(message.text)
 
     def assert_content(self) -> None:
         assert self.complaints == []
-        assert [url for url in self.asked if not url.startswith((self.base, "data:", "blob:"))] == []
+        assert [url for url in self.urls if not url.startswith((self.base, "data:", "blob:"))] == []
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def reading(browser: Browsing, path: str) -> AsyncIterator[Reader]:
     docs = Docs(PlainTextResponse("gateway", 404), config, create_v1(), ROOT)
     async with serving(docs) as port, await new_context(browser.browser) as context:
         reader = Reader(await context.new_page(), f"http://127.0.0.1:{port}")
-        reader.page.on("request", lambda request: reader.asked.append(request.url))
+        reader.page.on("request", lambda request: reader.urls.append(request.url))
         reader.page.on(
             "console", lambda message: reader.complaints.append(message.text) if message.type == "error" else None
         )
@@ -72,7 +72,7 @@ async def test_swagger_lists_both_apis_and_sends_requests(browser: Browsing) -> 
         await health.get_by_role("button", name="Try it out").click()
         await health.get_by_role("button", name="Execute").click()
         await expect(health.locator(".live-responses-table")).to_contain_text("gateway")
-        assert f"{reader.base}/health" in reader.asked
+        assert f"{reader.base}/health" in reader.urls
         reader.complaints = [text for text in reader.complaints if "404" not in text]
         reader.assert_content()
 
@@ -84,6 +84,6 @@ async def test_redoc_lists_both_apis_and_searches_locally(browser: Browsing) -> 
         legacy = reader.page.get_by_role("heading", name="Report whether an email address is free")
         await expect(legacy.first).to_be_visible()
         await reader.page.get_by_placeholder("Search...").fill("transcript")
-        found = reader.page.get_by_role("search").get_by_text("Link a prompt to a transcript").first
-        await expect(found).to_be_visible()
+        result = reader.page.get_by_role("search").get_by_text("Link a prompt to a transcript").first
+        await expect(result).to_be_visible()
         reader.assert_content()

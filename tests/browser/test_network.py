@@ -21,17 +21,17 @@ PREFLIGHT = DecodedAnswer("response", 204, CORS)
 def exchange(name: str) -> Exchange:
     body = f'{{"note":{{"_id":"{name}","body":"heard #k"}}}}'.encode()
     headers = {**CORS, "content-type": "application/json", "etag": entity_tag(body), "x-served-by": "legacy"}
-    asked = {"origin": "http://localhost:3000", "content-type": "application/json"}
+    request_headers = {"origin": "http://localhost:3000", "content-type": "application/json"}
     answer = DecodedAnswer("response", 200, headers, body)
-    return Exchange("PATCH", f"/api/notes/{name}", asked, {"body": name}, answer, PREFLIGHT)
+    return Exchange("PATCH", f"/api/notes/{name}", request_headers, {"body": name}, answer, PREFLIGHT)
 
 
 def conversation(chunks: int = 12, partials: int = 1, audio_data: str = "GkXfo0hFQURFUg==") -> Conversation:
     audio: list[JSON] = [{"type": "audio_chunk", "audioData": audio_data}] * chunks
-    heard: list[JSON] = [{"type": "transcript", "text": "heard #k partial", "isPartial": True}] * partials
+    received: list[JSON] = [{"type": "transcript", "text": "heard #k partial", "isPartial": True}] * partials
     final: JSON = {"type": "transcript", "text": "heard #k final", "isPartial": False}
     sent: list[JSON] = [{"type": "start_recording"}, *audio, {"type": "stop_recording"}]
-    return Conversation("/transcription-stream", DecodedAnswer("response", 101, {}), sent, [*heard, final])
+    return Conversation("/transcription-stream", DecodedAnswer("response", 101, {}), sent, [*received, final])
 
 
 def log(name: str = IDS[0]) -> Log:
@@ -54,7 +54,7 @@ def test_visits_with_other_ids_backends_and_audio_are_equal() -> None:
     [
         {"method": "PUT"},
         {"target": f"/api/notes/{IDS[0]}?x=1"},
-        {"asked": {"origin": "http://localhost:3000"}},
+        {"headers": {"origin": "http://localhost:3000"}},
         {"body": {"body": "x"}},
         {"preflight": None},
         {"preflight": DecodedAnswer("response", 204, {"vary": "Origin"})},
@@ -90,8 +90,8 @@ def test_changed_conversation_is_reported(other: Conversation) -> None:
 
 def test_changed_number_of_requests_is_reported() -> None:
     ours = log()
-    (found,) = compare(ours, replace(ours, exchanges=ours.exchanges * 2))
-    assert found.startswith("other requests")
+    (difference,) = compare(ours, replace(ours, exchanges=ours.exchanges * 2))
+    assert difference.startswith("other requests")
 
 
 def test_transcribed_sizes_are_masked() -> None:

@@ -72,7 +72,7 @@ async def test_pages_are_sound_and_usable_at_every_width(tmp_path: Path, mongodb
         for settings in (DESKTOP, PHONE):
             async with Tab.opened(browser.browser, base, settings) as tab:
                 await tab.log_in()
-                await look_at_all(tab, dark=settings is PHONE)
+                await check_pages(tab, dark=settings is PHONE)
                 if settings is DESKTOP:
                     await find_a_difference(tab.page)
                     await watch_it_refresh(tab.page, staged)
@@ -81,7 +81,7 @@ async def test_pages_are_sound_and_usable_at_every_width(tmp_path: Path, mongodb
             await promote_without_scripts(tab.page)
 
 
-async def look_at_all(tab: Tab, *, dark: bool) -> None:
+async def check_pages(tab: Tab, *, dark: bool) -> None:
     for path in PAGES:
         await tab.page.goto(path)
         assert await tab.page.evaluate(FAULTS) == [], path

@@ -26,14 +26,14 @@ UNUSED = {"welcome", "transcripts.read", "ai.analyze", "ai.summarise", "transcri
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def direct(around: Neighbourhood, browser: Browsing) -> Visit:
     """Record a visit directly to the demo legacy, with which all other visits are compared."""
-    around.begin_anew()
+    around.reset()
     return await visit(browser, around.legacy)
 
 
 async def test_visit_is_cross_origin_and_calls_nearly_every_endpoint(around: Neighbourhood, direct: Visit) -> None:
     exchanges = direct.log.exchanges
     assert {exchange.answer.status for exchange in exchanges} == {200, 201, 304}
-    assert {exchange.asked["origin"] for exchange in exchanges} == {PAGE}
+    assert {exchange.headers["origin"] for exchange in exchanges} == {PAGE}
     assert {exchange.answer.headers["access-control-allow-origin"] for exchange in exchanges} == {PAGE}
     assert {exchange.preflight.status for exchange in exchanges if exchange.preflight} == {204}
     assert [conversation.handshake.status for conversation in direct.log.conversations] == [101]
@@ -58,47 +58,47 @@ async def test_half_share_with_full_shadow_has_no_differences(
 ) -> None:
     around.await_shadow()
     before = around.compared()
-    found = await visit_with(browser, around, **BOTH_SIDES)
-    assert compare_visits(direct, found) == []
-    assert set(sides(found)) == {"legacy", "native"}
+    result = await visit_with(browser, around, **BOTH_SIDES)
+    assert compare_visits(direct, result) == []
+    assert set(sides(result)) == {"legacy", "native"}
     assert (around.compared() - before)["match"] > 10
     assert around.compared()["violation"] == 0
 
 
 @pytest.mark.slow  # both backends share the visits of the half share
 async def test_share_of_zero_serves_all_from_legacy(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
-    found = await visit_with(browser, around, native="0%")
-    assert compare_visits(direct, found) == []
-    assert set(sides(found)) == {"legacy"}
+    result = await visit_with(browser, around, native="0%")
+    assert compare_visits(direct, result) == []
+    assert set(sides(result)) == {"legacy"}
 
 
 @pytest.mark.slow
 async def test_full_share_serves_all_from_native(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
-    found = await visit_with(browser, around, native="100%")
-    assert compare_visits(direct, found) == []
-    assert set(sides(found)) == {"native"}
+    result = await visit_with(browser, around, native="100%")
+    assert compare_visits(direct, result) == []
+    assert set(sides(result)) == {"native"}
 
 
 @pytest.mark.slow
 async def test_visit_with_legacy_down_and_everything_native_succeeds(
     around: Neighbourhood, browser: Browsing, direct: Visit
 ) -> None:
-    around.begin_anew()
+    around.reset()
     around.route({"native": "100%"}, legacy_down=True)
-    found = await visit(browser, around.gateway)
-    assert compare_visits(direct, found) == []
-    assert set(sides(found)) == {"native"}
-    assert any(exchange.preflight for exchange in found.log.exchanges)
+    result = await visit(browser, around.gateway)
+    assert compare_visits(direct, result) == []
+    assert set(sides(result)) == {"native"}
+    assert any(exchange.preflight for exchange in result.log.exchanges)
 
 
 async def visit_with(browser: Browsing, around: Neighbourhood, **settings: object) -> Visit:
-    around.begin_anew()
+    around.reset()
     around.route(settings)
     return await visit(browser, around.gateway)
 
 
-def sides(found: Visit) -> Counter[str]:
+def sides(result: Visit) -> Counter[str]:
     """Count the answers of each backend, including preflights and the WebSocket's handshake."""
-    named = [side for exchange in found.log.exchanges for side in exchange.sides]
-    named += [conversation.handshake.headers["x-served-by"] for conversation in found.log.conversations]
+    named = [side for exchange in result.log.exchanges for side in exchange.sides]
+    named += [conversation.handshake.headers["x-served-by"] for conversation in result.log.conversations]
     return Counter(named)

@@ -128,18 +128,18 @@ async def shows(page: Page, path: str, text: str) -> bool:
 async def test_triaged_difference_that_returns_raises_an_alarm(
     tmp_path: Path, mongodb_url: str, browser: Browsing
 ) -> None:
-    async with story(mongodb_url, tmp_path) as told, Tab.opened(browser.browser, told.ops, DESKTOP) as tab:
+    async with story(mongodb_url, tmp_path) as played, Tab.opened(browser.browser, played.ops, DESKTOP) as tab:
         page = tab.page
         await log_in_as_viewer(page)
 
-        told.broken.touch()  # break
-        await told.until(lambda: shows(page, "/routes/notes.list", "body.count"))
+        played.broken.touch()  # break
+        await played.until(lambda: shows(page, "/routes/notes.list", "body.count"))
         await page.goto("/comparisons?sort=attention")  # see
         await expect(page.get_by_role("row", name="notes.list").get_by_text("new")).to_be_visible()
         await page.get_by_role("link", name="notes.list").click()
         await page.get_by_role("row", name="body.count").get_by_role("link", name="body.count").first.click()
         await expect(page.get_by_role("heading", name="body.count")).to_be_visible()
-        difference = page.url.removeprefix(told.ops).partition("?")[0]
+        difference = page.url.removeprefix(played.ops).partition("?")[0]
 
         await page.get_by_role("textbox", name="Reason").first.fill("counted as text")  # mark
         await page.get_by_role("textbox", name="Ticket").first.fill("QA-7")
@@ -149,25 +149,25 @@ async def test_triaged_difference_that_returns_raises_an_alarm(
         await page.get_by_role("button", name="Fixed").click()
         await expect(page.get_by_text("by Grace").first).to_be_visible()
 
-        told.broken.unlink()  # fix
-        told.routing.write_text(told.text("two"))
-        await told.until(lambda: shows(page, difference, "Gone since two"))  # gone
-        assert told.receiver.of_type("difference_returned") == []
+        played.broken.unlink()  # fix
+        played.routing.write_text(played.text("two"))
+        await played.until(lambda: shows(page, difference, "Gone since two"))  # gone
+        assert played.receiver.of_type("difference_returned") == []
 
-        told.broken.touch()  # break again
-        await told.until(lambda: shows(page, difference, "This difference has returned"))  # alarm
+        played.broken.touch()  # break again
+        await played.until(lambda: shows(page, difference, "This difference has returned"))  # alarm
         await expect(page.get_by_text("Grace marked it as fixed in two")).to_be_visible()
         await page.goto("/routes/notes.list")
         await expect(page.get_by_role("table", name="Fields that differ").get_by_role("row").nth(1)).to_contain_text(
             "returned"
         )
         async with asyncio.timeout(DEADLINE):
-            while not told.receiver.of_type("difference_returned"):
+            while not played.receiver.of_type("difference_returned"):
                 await asyncio.sleep(0.05)
-        [event] = told.receiver.of_type("difference_returned")
+        [event] = played.receiver.of_type("difference_returned")
         [returned] = event["data"]["differences"]
         assert (returned["field"], returned["revision"], returned["fixed"]["ticket"]) == ("body.count", "two", "QA-7")
-        assert told.receiver.of_type("new_difference")
+        assert played.receiver.of_type("new_difference")
 
 
 async def log_in_as_viewer(page: Page) -> None:

@@ -33,11 +33,11 @@ class Account:
 
 @pytest.fixture(scope="module")
 def token(around: Neighbourhood) -> str:
-    around.begin_anew()
+    around.reset()
     with httpx.Client(base_url=around.legacy, trust_env=False, verify=False) as client:
         client.post("/users/register", json=AMARA)
-        found: str = client.post("/users/login", json=AMARA).json()["token"]
-    return found
+        value: str = client.post("/users/login", json=AMARA).json()["token"]
+    return value
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ async def page(around: Neighbourhood, browser: Browsing) -> AsyncIterator[Page]:
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def enter(page: Page, account: Account, place: str = "") -> None:
+async def enter(page: Page, account: Account, page_path: str = "") -> None:
     """Open the page with an earlier token, as after a reload."""
     await page.evaluate(f"sessionStorage.setItem('scribe.token', {account.token!r})")
-    await page.evaluate(f"history.replaceState(null, '', '#/{place}')")
+    await page.evaluate(f"history.replaceState(null, '', '#/{page_path}')")
     await page.reload()
 
 

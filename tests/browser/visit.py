@@ -34,11 +34,13 @@ class Visit:
 def compare_visits(one: Visit, other: Visit) -> list[str]:
     """Return the differences of two visits, on the wire and on the screen."""
     names = Correspondence(one.log.at, other.log.at)
-    found = compare_logs(one.log, other.log, names)
+    differences = compare_logs(one.log, other.log, names)
     assert one.screens.keys() == other.screens.keys()
     for step, screen in one.screens.items():
-        found += [f"the screen at {step!r}: {text}" for text in _compare_screens(screen, other.screens[step], names)]
-    return found
+        differences += [
+            f"the screen at {step!r}: {text}" for text in _compare_screens(screen, other.screens[step], names)
+        ]
+    return differences
 
 
 def _compare_screens(one: str, other: str, names: Correspondence) -> list[str]:
@@ -73,20 +75,20 @@ class Visitor:
         await self.correct()
         await self.take_notes()
         await self.end_consultation()
-        await self.look_back()
+        await self.reopen_consultation()
         await self.research()
         await self.leave_and_return()
 
     async def register(self) -> None:
         await self._page.get_by_role("tab", name="Register").click()
-        await self.look("register")
+        await self.record_screen("register")
         await self._fill("Name", "Amara Osei")
         await self._fill("Email", EMAIL)
         await self._fill("Password", PASSWORD)
         await self._press("Create account")
         await self._see("No consultations yet")
         await expect(self._page.get_by_text("Amara Osei")).to_be_visible()
-        await self.look("registered")
+        await self.record_screen("registered")
 
     async def write_prompts(self) -> None:
         await self._go("Prompts")
@@ -103,8 +105,8 @@ class Visitor:
         await self._press("Delete Letter")
         await self._page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         await expect(self._page.get_by_role("heading", name="Letter")).to_have_count(0)
-        await self._hear("The prompt is deleted.")
-        await self.look("prompts")
+        await self._expect_status("The prompt is deleted.")
+        await self.record_screen("prompts")
 
     async def start_consultation(self) -> None:
         await self._go("Consultations")
@@ -114,15 +116,15 @@ class Visitor:
         await self._fill("Reason for the visit", "Migraine")
         await self._press("Start consultation")
         await self._see("Priya Raman")
-        await self.look("consultation")
+        await self.record_screen("consultation")
 
     async def record(self) -> None:
         await self._press("Record")
         await expect(self._page.get_by_text("heard").first).to_be_visible()
-        await self.look("recording")
+        await self.record_screen("recording")
         await self._press("Stop")
         await expect(self._page.get_by_text("Saved")).to_be_visible()
-        await self.look("recorded")
+        await self.record_screen("recorded")
 
     async def correct(self) -> None:
         await self._press("Correct")
@@ -142,23 +144,23 @@ class Visitor:
         await self._notes.first.get_by_role("button", name="Delete this note").click()
         await self._page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         await expect(self._notes).to_have_count(1)
-        await self._hear("The note is deleted.")
-        await self.look("notes")
+        await self._expect_status("The note is deleted.")
+        await self.record_screen("notes")
 
     async def end_consultation(self) -> None:
-        async with self._page.expect_response(_tells_that_a_prompt_is_tied):
+        async with self._page.expect_response(_is_refused_deletion):
             await self._page.get_by_label("Prompt", exact=True).select_option("SOAP note")
         await self._press("End and summarise")
         await expect(self._page.get_by_text("answer[")).to_be_visible()
         await self._press("Verify the code of diabetes")
         await expect(self._page.get_by_text("NHS:")).to_be_visible()
-        await self.look("ended")
+        await self.record_screen("ended")
 
-    async def look_back(self) -> None:
+    async def reopen_consultation(self) -> None:
         await self._go("Consultations")
         await self._page.get_by_role("link", name="Priya Raman").click()
         await expect(self._page.get_by_text("answer[")).to_be_visible()
-        await self.look("looked back")
+        await self.record_screen("looked back")
 
     async def research(self) -> None:
         await self._go("Research")
@@ -168,20 +170,20 @@ class Visitor:
         await self._fill("Term", "migraine")
         await self._press("Look up")
         await expect(self._page.get_by_text("NHS: migraine")).to_be_visible()
-        await self.look("research")
+        await self.record_screen("research")
 
     async def leave_and_return(self) -> None:
         await self._press("Log out")
         await expect(self._page.get_by_role("tab", name="Log in")).to_be_visible()
-        await self.look("left")
+        await self.record_screen("left")
         await self._fill("Email", EMAIL)
         await self._fill("Password", PASSWORD)
         await self._press("Log in")
         await self._see("Consultations")
         await expect(self._page.get_by_text("Amara Osei")).to_be_visible()
-        await self.look("returned")
+        await self.record_screen("returned")
 
-    async def look(self, step: str) -> None:
+    async def record_screen(self, step: str) -> None:
         """Record the text on the screen, without the time of day and the amount of audio transcribed."""
         await expect(self._page.locator("[aria-busy=true]")).to_have_count(0)
         said = settle(await self._page.locator("#app").aria_snapshot())
@@ -191,14 +193,14 @@ class Visitor:
     def _notes(self) -> Locator:
         return self._page.get_by_role("region", name="Notes").get_by_role("listitem")
 
-    async def _go(self, place: str) -> None:
-        await self._page.get_by_role("navigation").get_by_role("link", name=place).click()
-        await self._see(place)
+    async def _go(self, name: str) -> None:
+        await self._page.get_by_role("navigation").get_by_role("link", name=name).click()
+        await self._see(name)
 
     async def _see(self, heading: str) -> None:
         await expect(self._page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
 
-    async def _hear(self, message: str) -> None:
+    async def _expect_status(self, message: str) -> None:
         await expect(self._page.locator("#messages")).to_have_text(message)
 
     async def _press(self, name: str) -> None:
@@ -208,5 +210,5 @@ class Visitor:
         await self._page.get_by_label(label).fill(text)
 
 
-def _tells_that_a_prompt_is_tied(answer: Response) -> bool:
+def _is_refused_deletion(answer: Response) -> bool:
     return "/add-prompt/" in answer.url and answer.request.method == "PATCH"

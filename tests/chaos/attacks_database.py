@@ -11,14 +11,14 @@ from tests.chaos.figures import Attack, Figures
 from tests.chaos.target import Target
 from tests.chaos.traffic import Traffic, percentile
 
-AWAY_S: Final = 8.0
+OUTAGE_S: Final = 8.0
 NATIVE: Final = "/users/users/checkEmail?email=a@b.example"
 
 
 PAGES: Final = ("/", "/live", "/comparisons", "/history")
 
 
-async def lose_database(rate: float, target: Target, *, hangs: bool = False) -> Figures:
+async def stop_database(rate: float, target: Target, *, hangs: bool = False) -> Figures:
     """Cut MongoDB off, or let it hang, then send `rate` native requests and as many of legacy's a second, and pages."""
     await target.client.get(target.url + NATIVE)
     await (target.mongodb.hang() if hangs else target.mongodb.cut())
@@ -27,7 +27,7 @@ async def lose_database(rate: float, target: Target, *, hangs: bool = False) -> 
         Traffic.sending(target.url, rate, [("/", 200)]) as legacy,
     ):
         page = max([await _page_time(target, path) for path in PAGES])
-        await asyncio.sleep(AWAY_S)
+        await asyncio.sleep(OUTAGE_S)
         refusals, answers = await native.latencies(), await legacy.latencies()
         return {
             "requests": len(refusals) + len(answers),
@@ -48,6 +48,6 @@ async def _page_time(target: Target, path: str) -> float:
 
 
 ATTACKS: Final = [
-    Attack(f"no database at {rate}/s", functools.partial(lose_database, rate), quick=rate == 40)
+    Attack(f"no database at {rate}/s", functools.partial(stop_database, rate), quick=rate == 40)
     for rate in (10, 40, 200)
-] + [Attack("database hangs at 40/s", functools.partial(lose_database, 40, hangs=True))]
+] + [Attack("database hangs at 40/s", functools.partial(stop_database, 40, hangs=True))]

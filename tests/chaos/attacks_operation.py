@@ -57,12 +57,12 @@ async def kill_workers(target: Target) -> Figures:
         await others.end_quiet()
         await asyncio.sleep(3.0)
         after = await others.figures()
-    lost = float(during["errors of others"])
+    failed = float(during["errors of others"])
     return {
         "workers killed": killed,
-        "requests lost with their worker": lost,
+        "requests lost with their worker": failed,
         "requests of others": during["requests of others"],
-        "failed: requests after the last kill": float(after["errors of others"]) - lost,
+        "failed: requests after the last kill": float(after["errors of others"]) - failed,
     }
 
 

@@ -29,7 +29,7 @@ from demo.ports import free_port
 from demo.services import DemoLegacy, backend_environment
 from proxy.types import JSON
 from tests.chaos.figures import DEFAULT_SETUP, Setup, Stdout
-from tests.chaos.traffic import REQUESTS, Traffic, busy_core
+from tests.chaos.traffic import REQUESTS, Traffic, occupied_core
 from tests.support.backends import NOWHERE, token_of
 from tests.support.mongodb_relay import Relay
 from tests.support.sockets import scripted
@@ -84,7 +84,7 @@ class Target:
         reality, and the work of an attacker must not count against the gateway.
         """
         async with Traffic.sending(self.url, rate, requests) as traffic:
-            async with busy_core():
+            async with occupied_core():
                 await asyncio.sleep(quiet)
             await traffic.end_quiet()
             yield traffic

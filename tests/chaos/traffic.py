@@ -31,10 +31,10 @@ NATIVE_REQUESTS: Final = (("/users/users/checkEmail?email=a@b.example", 200), ("
 
 
 @asynccontextmanager
-async def busy_core() -> AsyncIterator[None]:
+async def occupied_core() -> AsyncIterator[None]:
     """Keep one core busy, as the attackers' process does, so that only the attack makes a difference."""
-    busy = "from tests.chaos.controlled_process import yield_to_others as y; y()\nwhile True: pass"
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", busy)
+    program = "from tests.chaos.controlled_process import yield_to_others as y; y()\nwhile True: pass"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     try:
         yield
     finally:

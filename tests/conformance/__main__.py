@@ -44,14 +44,14 @@ def main(depth: Depth) -> None:
 async def measure(oracle: Oracle, depth: Depth) -> list[Row]:
     """Return the rows of the table: the gateway at a depth, nginx, and Node's own reading of the same bytes."""
     every = cases()
-    with tempfile.TemporaryDirectory() as place:
-        gateway = await run_gateway(every, Path(place), oracle, depth)
-        nginx = await run_nginx(every, Path(place), oracle)
-    views = [ask_node(oracle, case) for case in every]
+    with tempfile.TemporaryDirectory() as directory:
+        gateway = await run_gateway(every, Path(directory), oracle, depth)
+        nginx = await run_nginx(every, Path(directory), oracle)
+    views = [node_view(oracle, case) for case in every]
     return [Row(*row) for row in zip(every, gateway, nginx, views, strict=True)]
 
 
-def ask_node(oracle: Oracle, case: Case) -> str:
+def node_view(oracle: Oracle, case: Case) -> str:
     """Return the cell of Node: its server on the client's bytes, or its client on the upstream's."""
     token = b"id0000000"
     if case.family.startswith("Answer"):

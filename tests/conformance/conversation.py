@@ -50,22 +50,22 @@ async def converse(
     token: bytes,
     sending: Delivery = WHOLE,
     answering: Delivery = WHOLE,
-    patience: float | None = None,
+    timeout: float | None = None,
 ) -> Conversation:
     """Deliver a case, then an innocent request on the same connection if it stands, and one on a new connection.
 
-    `patience`: seconds to wait for each answer, by default the entrance's.
+    `timeout`: seconds to wait for each answer, by default the entrance's.
     """
     if case.answer is not None:
         entrance.upstream.scripts[token] = _script(case, token, answering)
-    patience = entrance.patience if patience is None else patience
+    timeout = entrance.timeout if timeout is None else timeout
     client = await connect(entrance.port)
     try:
-        timely = await _send(entrance, client, case, token, sending, patience)
+        timely = await _send(entrance, client, case, token, sending, timeout)
         answers, follower, malformed = _split(client, case)
     finally:
         client.transport.abort()
-    fresh = await _ask_anew(entrance, token)
+    fresh = await _send_on_new_connection(entrance, token)
     entrance.upstream.scripts.pop(token, None)
     return Conversation(case, token, sending, answering, answers, follower, fresh, timely, malformed)
 
@@ -77,7 +77,7 @@ def _script(case: Case, token: bytes, answering: Delivery) -> Script:
 
 
 async def _send(
-    entrance: Entrance, client: Client, case: Case, token: bytes, sending: Delivery, patience: float
+    entrance: Entrance, client: Client, case: Case, token: bytes, sending: Delivery, timeout: float
 ) -> bool:
     expected = len(case.returns)
     following = innocent(token)
@@ -86,16 +86,16 @@ async def _send(
         await asyncio.sleep(LEAVING)
         return True
     if case.is_open:
-        return await client.wait_for(len(case.returns) or MANY, case.methods, patience)
+        return await client.wait_for(len(case.returns) or MANY, case.methods, timeout)
     if case.half_closes:
         client.transport.write_eof()
     if sending.glues:
-        return await client.wait_for(expected + 1, case.methods, patience)
-    timely = await client.wait_for(expected, case.methods, patience)
+        return await client.wait_for(expected + 1, case.methods, timeout)
+    timely = await client.wait_for(expected, case.methods, timeout)
     if timely and not (client.closed or case.half_closes or case.unfinished):
         await asyncio.sleep(0)
         await client.write([following], 0)
-        timely = await client.wait_for(expected + 1, case.methods, patience)
+        timely = await client.wait_for(expected + 1, case.methods, timeout)
     return timely
 
 
@@ -109,15 +109,15 @@ def _split(client: Client, case: Case) -> tuple[tuple[Answer, ...], Answer | Non
         return tuple(answers), None, ""
     expected = len(case.returns)
     follower = answers[expected] if len(answers) == expected + 1 else None
-    kept = answers if len(answers) > expected + 1 else answers[:expected]
-    return tuple(kept), follower, ""
+    counted = answers if len(answers) > expected + 1 else answers[:expected]
+    return tuple(counted), follower, ""
 
 
-async def _ask_anew(entrance: Entrance, token: bytes) -> Answer | None:
+async def _send_on_new_connection(entrance: Entrance, token: bytes) -> Answer | None:
     client = await connect(entrance.port)
     try:
         await client.write([innocent(b"fresh-" + token)], 0)
-        await client.wait_for(1, (), entrance.patience)
+        await client.wait_for(1, (), entrance.timeout)
         answers = client.answers(())
     except Malformed:
         return None

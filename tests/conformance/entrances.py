@@ -128,7 +128,7 @@ class Forwarded:
 class Entrance:
     """A proxy's port, the upstream behind it, and the gateway's own record if the proxy is the gateway.
 
-    `pause`: seconds after each write for the proxy to read it. `patience`: seconds to wait for an answer, above every
+    `pause`: seconds after each write for the proxy to read it. `timeout`: seconds to wait for an answer, above every
     limit of the proxy.
     """
 
@@ -136,15 +136,15 @@ class Entrance:
     upstream: RecordingUpstream
     forwarded: Forwarded | None
     pause: float
-    patience: float
+    timeout: float
 
 
 @asynccontextmanager
-async def gateway_entrance(place: Path, number: int = 0, limit: float = LIMIT) -> AsyncIterator[Entrance]:
+async def gateway_entrance(directory: Path, number: int = 0, limit: float = LIMIT) -> AsyncIterator[Entrance]:
     """Serve the gateway in this process, by a file of its own; `limit`: the seconds of all its timeouts."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(recording_upstream())
-        file = place / f"routing-{number}-{limit}.yaml"
+        file = directory / f"routing-{number}-{limit}.yaml"
         file.write_text(ROUTING.format(upstream=upstream.port, limit=limit))
         process = GatewayProcess(file, {})
         forwarded = Forwarded(process.gateway.plan.legacy)
@@ -179,7 +179,7 @@ def _app(process: GatewayProcess) -> ListenerDispatcher:
 
 
 @asynccontextmanager
-async def nginx_entrances(place: Path, count: int) -> AsyncIterator[list[Entrance]]:
+async def nginx_entrances(directory: Path, count: int) -> AsyncIterator[list[Entrance]]:
     """Run one nginx with `count` servers, each with an upstream of its own."""
     async with contextlib.AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(recording_upstream()) for _ in range(count)]
@@ -188,10 +188,12 @@ async def nginx_entrances(place: Path, count: int) -> AsyncIterator[list[Entranc
             SERVER.format(number=number, upstream=upstream.port, port=port)
             for number, (upstream, port) in enumerate(zip(upstreams, ports, strict=True))
         ]
-        file = place / "nginx.conf"
-        file.write_text(CONFIG.format(place=place, servers="".join(servers)))
+        file = directory / "nginx.conf"
+        file.write_text(CONFIG.format(place=directory, servers="".join(servers)))
         assert NGINX is not None
-        process = await asyncio.create_subprocess_exec(NGINX, "-p", place, "-e", place / "error.log", "-c", file)
+        process = await asyncio.create_subprocess_exec(
+            NGINX, "-p", directory, "-e", directory / "error.log", "-c", file
+        )
         stack.push_async_callback(process.wait)
         stack.callback(process.terminate)
         for port in ports:

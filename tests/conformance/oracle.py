@@ -63,16 +63,16 @@ class Oracle:
 
         `strict`: as Node's server comes; else it looks only at the framing, and takes any `Expect`.
         """
-        view = self._ask({"kind": "strict" if strict else "framing", "bytes": base64.b64encode(data).decode()})
+        view = self._query({"kind": "strict" if strict else "framing", "bytes": base64.b64encode(data).decode()})
         requests = tuple(_read(request) for request in view["requests"])
         return ServerView(requests, view["answers"].encode("latin-1"), view["closed"])
 
     def read_answer(self, data: bytes, method: bytes) -> ClientView:
         """Return the answer that Node's client reads in `data`, which ends with the connection."""
-        view = self._ask({"kind": "answer", "bytes": base64.b64encode(data).decode(), "method": method.decode()})
+        view = self._query({"kind": "answer", "bytes": base64.b64encode(data).decode(), "method": method.decode()})
         return ClientView(view["status"], base64.b64decode(view["body"]), view["complete"], view["error"])
 
-    def _ask(self, question: dict[str, str]) -> dict[str, Any]:
+    def _query(self, question: dict[str, str]) -> dict[str, Any]:
         stdin, stdout = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
         stdin.write(json.dumps(question).encode() + b"\n")
         stdin.flush()

@@ -50,12 +50,12 @@ class Outcome:
 
 
 async def run_gateway(
-    cases: Sequence[Case], place: Path, oracle: Oracle | None, depth: Depth, lanes: int = 4, limit: float = LIMIT
+    cases: Sequence[Case], directory: Path, oracle: Oracle | None, depth: Depth, lanes: int = 4, limit: float = LIMIT
 ) -> list[Outcome]:
     """Run the cases through gateways in this process, those that reach a limit through gateways with short limits."""
     async with AsyncExitStack() as stack:
-        patient = [await stack.enter_async_context(gateway_entrance(place, i, limit)) for i in range(lanes)]
-        hasty = [await stack.enter_async_context(gateway_entrance(place, i, SHORT_LIMIT)) for i in range(lanes)]
+        patient = [await stack.enter_async_context(gateway_entrance(directory, i, limit)) for i in range(lanes)]
+        hasty = [await stack.enter_async_context(gateway_entrance(directory, i, SHORT_LIMIT)) for i in range(lanes)]
         finished, waiting = await asyncio.gather(
             run_cases(patient, [case for case in cases if not case.waits], oracle, depth),
             run_cases(hasty, [case for case in cases if case.waits], oracle, depth),
@@ -64,9 +64,9 @@ async def run_gateway(
     return [outcomes[case.name] for case in cases]
 
 
-async def run_nginx(cases: Sequence[Case], place: Path, oracle: Oracle | None, lanes: int = 16) -> list[Outcome]:
+async def run_nginx(cases: Sequence[Case], directory: Path, oracle: Oracle | None, lanes: int = 16) -> list[Outcome]:
     """Run the cases through nginx."""
-    async with nginx_entrances(place, lanes) as entrances:
+    async with nginx_entrances(directory, lanes) as entrances:
         return await run_cases(entrances, cases, oracle, "oracle")
 
 
@@ -161,8 +161,8 @@ def read_recording(recording: Recording, oracle: Oracle | None) -> Sequence[Read
 
 
 def _by_token(requests: Iterable[Read]) -> dict[bytes, list[Read]]:
-    found: dict[bytes, list[Read]] = defaultdict(list)
+    requests_by_token: dict[bytes, list[Read]] = defaultdict(list)
     for request in requests:
         match = TOKEN.search(request.target) or next(filter(None, map(TOKEN.search, request.head)), None)
-        found[match[0] if match is not None else b""].append(request)
-    return found
+        requests_by_token[match[0] if match is not None else b""].append(request)
+    return requests_by_token

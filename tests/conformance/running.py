@@ -17,10 +17,10 @@ from tests.support.profile import IS_QUICK
 DEPTH: Final[Depth] = "brief" if IS_QUICK else "quick"
 
 
-def run_once(cases: Sequence[Case], place: Path) -> dict[str, Outcome]:
+def run_once(cases: Sequence[Case], directory: Path) -> dict[str, Outcome]:
     """Return the gateway's outcomes by name."""
     with node_oracle() as oracle, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        outcomes = runner.run(run_gateway(cases, place, oracle, DEPTH))
+        outcomes = runner.run(run_gateway(cases, directory, oracle, DEPTH))
     return {outcome.case.name: outcome for outcome in outcomes}
 
 

@@ -40,15 +40,15 @@ class Harness:
         assert forwarded is not None
         del recordings[:-1]  # the pool keeps at most one
         marks, believed = [len(each.segments) for each in recordings], len(forwarded.requests)
-        patience = OPEN_PATIENCE if case.is_open else None
-        talk = self.runner.run(converse(self.entrance, case, next_token(), sending, answering, patience))
+        timeout = OPEN_TIMEOUT if case.is_open else None
+        talk = self.runner.run(converse(self.entrance, case, next_token(), sending, answering, timeout))
         marks += [0] * (len(recordings) - len(marks))
         news = [Recording(each.segments[mark:], each.ended) for each, mark in zip(recordings, marks, strict=True)]
         reached = tuple(read for each in news for read in read_recording(each, self.oracle))
         return judge(Evidence(talk, reached, tuple(forwarded.requests[believed:])), exact=True)
 
 
-OPEN_PATIENCE = 0.1
+OPEN_TIMEOUT = 0.1
 """Seconds to wait for the answers to a mutated request, which may well be unfinished."""
 
 

@@ -37,11 +37,11 @@ def oracle() -> Iterator[Oracle | None]:
         yield opened
 
 
-def run(names: tuple[str, ...], place: Path, oracle: Oracle | None, limit: float = LIMIT) -> list[Outcome]:
+def run(names: tuple[str, ...], directory: Path, oracle: Oracle | None, limit: float = LIMIT) -> list[Outcome]:
     chosen = [case for case in CASES if case.name in names]
     assert len(chosen) == len(names)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run_gateway(chosen, place, oracle, "oracle", lanes=1, limit=limit))
+        return runner.run(run_gateway(chosen, directory, oracle, "oracle", lanes=1, limit=limit))
 
 
 def drop_chunks(patch: pytest.MonkeyPatch) -> None:

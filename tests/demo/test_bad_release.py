@@ -26,9 +26,9 @@ from tests.support.sockets import serving
 def test_bad_release_is_rolled_back_and_can_be_released_again(mongodb_url: str, tmp_path: Path) -> None:
     pace = Pace(bake_time=1.5, window=6.0, at_cap=0.5, rate=40.0, stages="25%, 100%", shadow="0%")
     scenario = Scenario(tmp_path, pace)
-    told = io.StringIO()
+    output = io.StringIO()
     ports = Ports(*(free_port() for _ in range(6)))
-    console = Console(file=told, width=200)
+    console = Console(file=output, width=200)
     stack = Stack(
         ports, "127.0.0.1", scenario.config, tmp_path, {"MONGODB_URL": mongodb_url, "OPS_TOKEN": "x"}, console
     )
@@ -37,7 +37,7 @@ def test_bad_release_is_rolled_back_and_can_be_released_again(mongodb_url: str, 
         play = stack.perform(running, scenario)
         while not play.done.wait(0.1):
             play.check()
-    story = told.getvalue()
+    story = output.getvalue()
     at = [
         story.index(line)
         for line in (
@@ -76,11 +76,11 @@ async def test_ops_listener_that_refuses_ends_the_scenario(tmp_path: Path) -> No
         play = Play(Scenario(tmp_path), url, Ops(url, "x"), "", Console(file=io.StringIO()))
         play.start()
         try:
-            told = await asyncio.to_thread(ended, play)
+            message = await asyncio.to_thread(ended, play)
         finally:
             await asyncio.to_thread(play.stop)
-    assert "the scenario failed" in told
-    assert "401 Unauthorized" in told
+    assert "the scenario failed" in message
+    assert "401 Unauthorized" in message
 
 
 def test_interrupted_scenario_raises_an_error(tmp_path: Path) -> None:

@@ -91,11 +91,11 @@ def test_mongod_on_the_path_is_preferred(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_packaged_mongod_is_used_where_path_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = find_mongod()
-    if found is None:
+    path = find_mongod()
+    if path is None:
         assert explain_absence().startswith("no mongod")
     else:
-        assert found.parts[-4:] == ("fiftyone", "db", "bin", "mongod")
+        assert path.parts[-4:] == ("fiftyone", "db", "bin", "mongod")
 
 
 def test_unsupported_platform_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -113,6 +113,6 @@ def test_given_mongodb_url_starts_no_mongod() -> None:
 
 def test_temporary_data_directory_is_removed() -> None:
     with mongodb(env={}) as url, Client(url) as client:
-        place = Path(client.admin.command("getCmdLineOpts")["parsed"]["storage"]["dbPath"])
-        assert place.is_dir()
-    assert not place.exists()
+        directory = Path(client.admin.command("getCmdLineOpts")["parsed"]["storage"]["dbPath"])
+        assert directory.is_dir()
+    assert not directory.exists()

@@ -8,8 +8,8 @@ import pytest
 from demo.node import NodeError, find_node, install, is_installed
 
 
-def program(place: Path, name: str, script: str) -> Path:
-    file = place / name
+def program(directory: Path, name: str, script: str) -> Path:
+    file = directory / name
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
     return file
@@ -18,21 +18,21 @@ def program(place: Path, name: str, script: str) -> Path:
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a PATH with the shell's own programs and those that a test adds, but without Node."""
-    place = tmp_path / "bin"
-    place.mkdir()
+    directory = tmp_path / "bin"
+    directory.mkdir()
     for name in ("mkdir", "touch", "sleep"):
-        (place / name).symlink_to(shutil.which(name) or name)
-    monkeypatch.setenv("PATH", str(place))
-    return place
+        (directory / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", str(directory))
+    return directory
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    place = tmp_path / "project"
-    place.mkdir()
+    directory = tmp_path / "project"
+    directory.mkdir()
     packages: dict[str, dict[str, str]] = {"": {}, "node_modules/a": {}, "node_modules/@b/c": {}}
-    (place / "package-lock.json").write_text(json.dumps({"packages": packages}))
-    return place
+    (directory / "package-lock.json").write_text(json.dumps({"packages": packages}))
+    return directory
 
 
 _UNPACKING = """
@@ -77,11 +77,11 @@ def test_packages_count_as_installed_until_the_lock_file_changes(project: Path) 
 
 def test_installation_reports_its_progress(path: Path, project: Path, tmp_path: Path) -> None:
     program(path, "npm", _UNPACKING)
-    told: list[tuple[int, int]] = []
-    install(project, tmp_path / "npm.log", lambda done, total: told.append((done, total)))
-    assert (1, 2) in told
-    assert told[-1] == (2, 2)
-    assert told == sorted(told)
+    progress: list[tuple[int, int]] = []
+    install(project, tmp_path / "npm.log", lambda done, total: progress.append((done, total)))
+    assert (1, 2) in progress
+    assert progress[-1] == (2, 2)
+    assert progress == sorted(progress)
 
 
 def test_failed_installation_reports_npms_error(path: Path, project: Path, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.As
     with MongoClient[dict[str, Any]](mongodb_url) as mongodb:
         for name in mongodb[DATABASE].list_collection_names():
             mongodb[DATABASE][name].delete_many({})
-    async with httpx.AsyncClient(base_url=legacy.url, trust_env=False, verify=False, limits=BRIEFLY_IDLE) as found:
-        yield found
+    async with httpx.AsyncClient(base_url=legacy.url, trust_env=False, verify=False, limits=BRIEFLY_IDLE) as http:
+        yield http
 
 
 @pytest.mark.slow

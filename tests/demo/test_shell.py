@@ -20,14 +20,14 @@ ODD = ["plain", "a b", "it's", "$HOME", "`id`", "a;b&c|d", 'x"y', "*", "é"]
 def test_pasted_line_sets_values_verbatim(shell: str, odd: str) -> None:
     line = exports({"MONGODB_URL": f"mongodb://h/?x={odd}", "OPS_TOKEN": odd}, Path("/opt") / odd)
     script = f'{line}; printf "%s\\n" "$PATH" "$MONGODB_URL" "$OPS_TOKEN"'
-    told = subprocess.run(
+    process = subprocess.run(
         [shutil.which(shell) or shell, "-c", script],
         env={"PATH": "/a b/bin:/usr/bin"},
         text=True,
         capture_output=True,
         check=True,
     )
-    assert told.stdout.splitlines() == [f"/opt/{odd}:/a b/bin:/usr/bin", f"mongodb://h/?x={odd}", odd]
+    assert process.stdout.splitlines() == [f"/opt/{odd}:/a b/bin:/usr/bin", f"mongodb://h/?x={odd}", odd]
 
 
 def test_ops_token_is_stored_readable_by_its_owner(tmp_path: Path) -> None:

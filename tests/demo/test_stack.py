@@ -130,7 +130,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
     (line,) = (line for line in demo.output.splitlines() if line.startswith("export "))
     ops_url = f"http://127.0.0.1:{ports.ops_port}"
     assert httpx.get(f"{ops_url}/live.json", trust_env=False, verify=False).status_code == 401
-    told = subprocess.run(
+    process = subprocess.run(
         ["sh", "-ec", f"{line}; scribe-proxy status"],
         env={"PATH": "/usr/bin:/bin"},
         cwd=ROOT,
@@ -138,7 +138,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
         capture_output=True,
         check=True,
     )
-    assert "prompts" in told.stdout
+    assert "prompts" in process.stdout
 
 
 def test_dead_server_is_named_and_stops_the_stack(start: Start, ports: Ports, mongodb_url: str, tmp_path: Path) -> None:
@@ -220,6 +220,6 @@ def test_gateway_error_about_its_routing_file_is_quoted(
 
 
 def _listener(port: int) -> int:
-    found = re.search(r"pid (\d+)", owner(port) or "")
-    assert found is not None
-    return int(found[1])
+    match = re.search(r"pid (\d+)", owner(port) or "")
+    assert match is not None
+    return int(match[1])

@@ -29,8 +29,8 @@ async def complete(upstreams: httpx.AsyncClient, *contents: Any) -> str:
 
 
 async def calls(upstreams: httpx.AsyncClient) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await upstreams.get("/_calls")).json()
-    return found
+    recorded: list[dict[str, Any]] = (await upstreams.get("/_calls")).json()
+    return recorded
 
 
 async def test_completion_echoes_the_last_message_between_spaces(upstreams: httpx.AsyncClient) -> None:
@@ -87,9 +87,9 @@ async def test_transcription_call_lists_its_form_fields(upstreams: httpx.AsyncCl
 
 
 async def test_term_returns_three_codes(upstreams: httpx.AsyncClient) -> None:
-    found = (await upstreams.get(EXPAND, params={"filter": "asthma"})).json()["expansion"]["contains"]
-    assert [code["display"] for code in found] == ["asthma 0", "asthma 1", "asthma 2"]
-    assert found[0] == {"system": "http://snomed.info/sct", "code": "44054006", "display": "asthma 0"}
+    codes = (await upstreams.get(EXPAND, params={"filter": "asthma"})).json()["expansion"]["contains"]
+    assert [code["display"] for code in codes] == ["asthma 0", "asthma 1", "asthma 2"]
+    assert codes[0] == {"system": "http://snomed.info/sct", "code": "44054006", "display": "asthma 0"}
 
 
 async def test_term_zzz_returns_no_codes(upstreams: httpx.AsyncClient) -> None:

@@ -100,22 +100,22 @@ _EMAILS: Final = (
 
 
 def _documents() -> Documents:
-    found: dict[str, list[JSON]] = {name: list(documents) for name, documents in SOUND.items()}
+    collections: dict[str, list[JSON]] = {name: list(documents) for name, documents in SOUND.items()}
     for name, kind in KINDS.items():
         first: Any = SOUND[name][0]
         states = [*_states(STATES[name]), *_states(MORE_STATES[name])]
-        found[name] += [{**first, "_id": oid(identity(kind, 50 + n)), **state} for n, state in enumerate(states)]
+        collections[name] += [{**first, "_id": oid(identity(kind, 50 + n)), **state} for n, state in enumerate(states)]
     consultation: Any = SOUND["consultations"][0]
-    found["consultations"] += [
+    collections["consultations"] += [
         {**consultation, "_id": oid(identity(CONSULTATIONS, 200 + n)), "transcript": oid(identity(TRANSCRIPTS, 50 + n))}
-        for n in range(len(found["transcripts"]) - 3)
+        for n in range(len(collections["transcripts"]) - 3)
     ]
     person: Any = SOUND["users"][0]
-    found["users"] += [
-        {**person, "_id": oid(identity(USERS, 50 + place)), "email": f"p{place}@x", "password": password}
-        for place, password in enumerate(HASHES)
+    collections["users"] += [
+        {**person, "_id": oid(identity(USERS, 50 + index)), "email": f"p{index}@x", "password": password}
+        for index, password in enumerate(HASHES)
     ]
-    return found
+    return collections
 
 
 def _states(fields: Mapping[str, list[JSON]]) -> Iterator[dict[str, JSON]]:
@@ -136,7 +136,7 @@ def _fields(name: str) -> list[Any]:
     return list(DOCUMENTS[name])
 
 
-def _ask(method: str, path: str, body: dict[str, JSON] | None = None) -> Action:
+def _action(method: str, path: str, body: dict[str, JSON] | None = None) -> Action:
     action = Action(method, path, (("authorization", f"Bearer {TOKEN}"),))
     if body is None:
         return action
@@ -146,16 +146,16 @@ def _ask(method: str, path: str, body: dict[str, JSON] | None = None) -> Action:
 def _vary(method: str, path: str, sound: dict[str, JSON], field: str, values: Iterable[JSON]) -> Iterator[Action]:
     """Return requests that vary one member, and one without it."""
     for value in values:
-        yield _ask(method, path, {**sound, field: value})
-    yield _ask(method, path, {name: value for name, value in sound.items() if name != field})
+        yield _action(method, path, {**sound, field: value})
+    yield _action(method, path, {name: value for name, value in sound.items() if name != field})
 
 
 def _read(path: str) -> Iterator[Action]:
     """Return a read, twice more with the tag of an answer before it, and as HEAD."""
-    yield _ask("GET", path)
+    yield _action("GET", path)
     for method, tag in itertools.product(("GET", "HEAD"), ("<etag 0>", "*", "<opaque-tag 1>")):
-        yield _ask(method, path).with_header("if-none-match", tag)
-    yield _ask("GET", path).with_header("if-none-match", "*").with_header("cache-control", "no-cache")
+        yield _action(method, path).with_header("if-none-match", tag)
+    yield _action("GET", path).with_header("if-none-match", "*").with_header("cache-control", "no-cache")
 
 
 def _of_consultations() -> Iterator[Action]:
@@ -164,14 +164,14 @@ def _of_consultations() -> Iterator[Action]:
     yield from _read(f"/api/consultation/{ids[0]}")
     yield from _vary("POST", "/api/consultation/start", {}, "patient_data", _PATIENTS)
     for each in ids:
-        yield _ask("GET", f"/api/consultation/{each}")
-        yield _ask("GET", f"/api/notes/{each}")
-        yield _ask("GET", f"/api/transcript/{each}")
-        yield _ask("POST", f"/api/ai/{each}/summarise", {"usedPrompt": "Brief."})
-        yield _ask("POST", f"/api/consultation/{each}/end", {"prompt_used": prompt})
-        yield _ask("POST", f"/api/notes/{each}", {"body": "New.", "transcriptId": identity(TRANSCRIPTS, 0)})
+        yield _action("GET", f"/api/consultation/{each}")
+        yield _action("GET", f"/api/notes/{each}")
+        yield _action("GET", f"/api/transcript/{each}")
+        yield _action("POST", f"/api/ai/{each}/summarise", {"usedPrompt": "Brief."})
+        yield _action("POST", f"/api/consultation/{each}/end", {"prompt_used": prompt})
+        yield _action("POST", f"/api/notes/{each}", {"body": "New.", "transcriptId": identity(TRANSCRIPTS, 0)})
     for prompt in _ids("prompts"):
-        yield _ask("POST", f"/api/consultation/{ids[0]}/end", {"prompt_used": prompt})
+        yield _action("POST", f"/api/consultation/{ids[0]}/end", {"prompt_used": prompt})
 
 
 def _of_notes() -> Iterator[Action]:
@@ -182,9 +182,9 @@ def _of_notes() -> Iterator[Action]:
     yield from _vary("POST", path, sound, "transcriptId", [*_TEXTS[10:], ABSENT, "abc"])
     yield from _vary("PATCH", f"/api/notes/{identity(NOTES, 0)}", {}, "body", _TEXTS)
     for each in _ids("notes"):
-        yield _ask("PATCH", f"/api/notes/{each}", {"body": ""})
-        yield _ask("PATCH", f"/api/notes/{each}", {"body": "New."})
-        yield _ask("DELETE", f"/api/notes/{each}")
+        yield _action("PATCH", f"/api/notes/{each}", {"body": ""})
+        yield _action("PATCH", f"/api/notes/{each}", {"body": "New."})
+        yield _action("DELETE", f"/api/notes/{each}")
 
 
 def _of_prompts() -> Iterator[Action]:
@@ -195,12 +195,12 @@ def _of_prompts() -> Iterator[Action]:
         yield from _vary("POST", "/api/prompts", sound, field, values)
         yield from _vary("PATCH", f"/api/prompts/{own}", {}, field, values)
     for each in _ids("prompts"):
-        yield _ask("PATCH", f"/api/prompts/{each}", {"prompt_name": "New."})
-        yield _ask("PATCH", f"/api/prompts/{each}/add-prompt/{transcript}")
-        yield _ask("DELETE", f"/api/prompts/{each}")
+        yield _action("PATCH", f"/api/prompts/{each}", {"prompt_name": "New."})
+        yield _action("PATCH", f"/api/prompts/{each}/add-prompt/{transcript}")
+        yield _action("DELETE", f"/api/prompts/{each}")
     for each in _ids("transcripts"):
-        yield _ask("PATCH", f"/api/prompts/{own}/add-prompt/{each}")
-        yield _ask("POST", "/api/transcript/update-text", {"transcript_id": each, "transcript_text": "New."})
+        yield _action("PATCH", f"/api/prompts/{own}/add-prompt/{each}")
+        yield _action("POST", "/api/transcript/update-text", {"transcript_id": each, "transcript_text": "New."})
     text: dict[str, JSON] = {"transcript_id": transcript, "transcript_text": "New."}
     yield from _vary("POST", "/api/transcript/update-text", text, "transcript_text", _TEXTS)
     yield from _vary("POST", "/api/transcript/update-text", text, "transcript_id", [*_TEXTS[10:], transcript.upper()])
@@ -209,36 +209,38 @@ def _of_prompts() -> Iterator[Action]:
 def _of_people() -> Iterator[Action]:
     yield from _read("/users/profile")
     for email in _EMAILS:
-        yield _ask("GET", f"/users/users/checkEmail?email={quote(email)}")
-        yield _ask("POST", "/users/login", {"email": email, "password": PASSWORD})
-    for place, (hashed, password) in enumerate(zip(HASHES, itertools.cycle(PASSWORDS), strict=False)):
-        yield _ask("POST", "/users/login", {"email": f"p{place}@x", "password": PASSWORD if place else LONG_PASSWORD})
-        if place == 0 or hashed == "":
-            yield _ask("POST", "/users/login", {"email": f"p{place}@x", "password": password})
-    yield _ask("POST", "/users/login", {"email": "p0@x", "password": LONG_PASSWORD + "x"})
-    yield _ask("POST", "/users/login", {"email": "amara@clinic.example", "password": PASSWORD + "\0x"})
-    for place, (username, role) in enumerate(itertools.product(("dayo", " dayo\xa0"), ("clinician", "patient"))):
-        fields: dict[str, JSON] = {"username": username, "email": f"New{place}@x", "password": PASSWORD, "role": role}
-        yield _ask("POST", "/users/register", fields)
-        yield _ask("POST", "/users/register", {**fields, "password": 5})
-        yield _ask("POST", "/users/login", {"email": f"new{place}@x", "password": PASSWORD})
+        yield _action("GET", f"/users/users/checkEmail?email={quote(email)}")
+        yield _action("POST", "/users/login", {"email": email, "password": PASSWORD})
+    for index, (hashed, password) in enumerate(zip(HASHES, itertools.cycle(PASSWORDS), strict=False)):
+        yield _action(
+            "POST", "/users/login", {"email": f"p{index}@x", "password": PASSWORD if index else LONG_PASSWORD}
+        )
+        if index == 0 or hashed == "":
+            yield _action("POST", "/users/login", {"email": f"p{index}@x", "password": password})
+    yield _action("POST", "/users/login", {"email": "p0@x", "password": LONG_PASSWORD + "x"})
+    yield _action("POST", "/users/login", {"email": "amara@clinic.example", "password": PASSWORD + "\0x"})
+    for index, (username, role) in enumerate(itertools.product(("dayo", " dayo\xa0"), ("clinician", "patient"))):
+        fields: dict[str, JSON] = {"username": username, "email": f"New{index}@x", "password": PASSWORD, "role": role}
+        yield _action("POST", "/users/register", fields)
+        yield _action("POST", "/users/register", {**fields, "password": 5})
+        yield _action("POST", "/users/login", {"email": f"new{index}@x", "password": PASSWORD})
 
 
 def _of_assistant() -> Iterator[Action]:
     texts = (text for text in _TEXTS if isinstance(text, str) and text.isprintable())
     for query in (*_QUERIES, *(f"?query={quote(text)}" for text in texts)):
-        yield _ask("POST", f"/api/ai/search{query}")
+        yield _action("POST", f"/api/ai/search{query}")
     for name in ("diabetes", "two%20words", "%C3%A9", "a&name=b", "100%25", ""):
-        yield _ask("GET", f"/api/ai/search/clinicalcodes?name={name}")
+        yield _action("GET", f"/api/ai/search/clinicalcodes?name={name}")
     yield from _vary("POST", "/api/ai/analyze", {"images": []}, "prompt", _TEXTS)
     yield from _vary("POST", "/api/ai/analyze", {"prompt": "What?"}, "images", _IMAGES)
 
 
 def _requests() -> list[Action]:
     parts = (_of_consultations(), _of_notes(), _of_prompts(), _of_people(), _of_assistant())
-    found = list(itertools.chain.from_iterable(parts))
-    random.Random(1).shuffle(found)  # so that a sequence has requests of every resource
-    return found
+    actions = list(itertools.chain.from_iterable(parts))
+    random.Random(1).shuffle(actions)  # so that a sequence has requests of every resource
+    return actions
 
 
 REQUESTS: Final = _requests()

@@ -216,9 +216,9 @@ def _twice(header: tuple[str, str]) -> Change:
 def _preflight(parts: tuple[str, str | None, str | None]) -> Change:
     def change(action: Action) -> Action:
         origin, method, headers = parts
-        asked = replace(action, method="OPTIONS").with_header("origin", origin)
-        asked = asked.with_header("access-control-request-method", method)
-        return asked.with_header("access-control-request-headers", headers)
+        preflight = replace(action, method="OPTIONS").with_header("origin", origin)
+        preflight = preflight.with_header("access-control-request-method", method)
+        return preflight.with_header("access-control-request-headers", headers)
 
     return change
 

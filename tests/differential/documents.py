@@ -36,7 +36,7 @@ def oid(text: str) -> JSON:
 
 
 def _ids(kind: int, count: int = 3) -> Strategy[JSON]:
-    return st.sampled_from([oid(identity(kind, place)) for place in range(count)])
+    return st.sampled_from([oid(identity(kind, index)) for index in range(count)])
 
 
 clinicians: Strategy[JSON] = st.sampled_from([oid(AMARA)] * 4 + [oid(BOLA), oid(CHIDI), oid(ABSENT)])
@@ -79,25 +79,25 @@ def _document(
     draw: st.DrawFn,
     age: int,
     kind: int,
-    place: int,
+    index: int,
     fields: Mapping[str, Strategy[JSON]],
-    kept: tuple[str, ...] = (),
+    required: tuple[str, ...] = (),
 ) -> JSON:
     """Draw a document of one kind.
 
     In `age` of three cases it is an older one: fields are missing, of a wrong type, or one too many.
     """
-    found: dict[str, JSON] = {"_id": oid(identity(kind, place))}
+    document: dict[str, JSON] = {"_id": oid(identity(kind, index))}
     older = draw(st.integers(0, 2)) < age
     for name, good in fields.items():
-        fate = draw(st.integers(0, 9)) if older and name not in kept else 9
+        fate = draw(st.integers(0, 9)) if older and name not in required else 9
         if fate == 0:
-            found[name] = draw(odd)
+            document[name] = draw(odd)
         elif fate != 1:
-            found[name] = draw(good)
+            document[name] = draw(good)
     if older and draw(st.booleans()):
-        found[draw(extra_names)] = draw(odd)
-    return found
+        document[draw(extra_names)] = draw(odd)
+    return document
 
 
 def _people(age: int) -> list[Strategy[JSON]]:
@@ -106,29 +106,29 @@ def _people(age: int) -> list[Strategy[JSON]]:
         _document(
             age,
             USERS,
-            place,
+            index,
             {
                 "username": st.just(name),
                 "email": st.just(f"{name}@clinic.example"),
                 "password": st.just(HASH),
-                "role": st.just("clinician" if place < 2 else "patient"),
+                "role": st.just("clinician" if index < 2 else "patient"),
                 "prompts": st.just([]),
                 "notes": st.just([]),
                 "transcripts": st.just([]),
                 "createdAt": dates,
                 "__v": counts,
             },
-            kept=("email",) if place else ("email", "password"),
+            required=("email",) if index else ("email", "password"),
         )
-        for place, name in enumerate(names)
+        for index, name in enumerate(names)
     ]
 
 
-def _consultation(age: int, place: int) -> Strategy[JSON]:
+def _consultation(age: int, index: int) -> Strategy[JSON]:
     return _document(
         age,
         CONSULTATIONS,
-        place,
+        index,
         {
             "clinician": clinicians,
             "patient": patients | odd,
@@ -137,20 +137,20 @@ def _consultation(age: int, place: int) -> Strategy[JSON]:
             "started_at": dates,
             "__v": counts,
             "transcript": st.one_of(
-                st.just(oid(identity(TRANSCRIPTS, place))), _ids(TRANSCRIPTS), st.just(oid(ABSENT))
+                st.just(oid(identity(TRANSCRIPTS, index))), _ids(TRANSCRIPTS), st.just(oid(ABSENT))
             ),
         },
     )
 
 
-def _transcript(age: int, place: int) -> Strategy[JSON]:
+def _transcript(age: int, index: int) -> Strategy[JSON]:
     return _document(
         age,
         TRANSCRIPTS,
-        place,
+        index,
         {
             "clinician": clinicians,
-            "consultation": st.just(oid(identity(CONSULTATIONS, place))) | _ids(CONSULTATIONS),
+            "consultation": st.just(oid(identity(CONSULTATIONS, index))) | _ids(CONSULTATIONS),
             "transcript_text": _TEXTS,
             "created_at": dates,
             "__v": counts,
@@ -160,11 +160,11 @@ def _transcript(age: int, place: int) -> Strategy[JSON]:
     )
 
 
-def _note(age: int, place: int) -> Strategy[JSON]:
+def _note(age: int, index: int) -> Strategy[JSON]:
     return _document(
         age,
         NOTES,
-        place,
+        index,
         {
             "clinician": clinicians,
             "transcript": _ids(TRANSCRIPTS),
@@ -176,11 +176,11 @@ def _note(age: int, place: int) -> Strategy[JSON]:
     )
 
 
-def _prompt(age: int, place: int) -> Strategy[JSON]:
+def _prompt(age: int, index: int) -> Strategy[JSON]:
     return _document(
         age,
         PROMPTS,
-        place,
+        index,
         {
             "prompt_name": _TEXTS,
             "prompt_text": _TEXTS,
@@ -197,10 +197,10 @@ def _prompt(age: int, place: int) -> Strategy[JSON]:
 @st.composite
 def databases(draw: st.DrawFn, age: int) -> Documents:
     """Draw the first documents of both databases: the three people, and up to three of everything else."""
-    found: Documents = {"users": [draw(person) for person in _people(age)]}
+    documents: Documents = {"users": [draw(person) for person in _people(age)]}
     makers = {"consultations": _consultation, "transcripts": _transcript, "notes": _note, "prompts": _prompt}
     for name, make in makers.items():
         count = draw(st.sampled_from([3, 3, 3, 2, 1, 0]))
         if count:
-            found[name] = [draw(make(age, place)) for place in range(count)]
-    return found
+            documents[name] = [draw(make(age, index)) for index in range(count)]
+    return documents

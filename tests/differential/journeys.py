@@ -60,8 +60,8 @@ class Stop:
         return Action(self.method, target, (*headers, TYPE), spelled(members))
 
 
-def _started(place: int, known: str) -> str:
-    return f"<_id {place}|{known}>"
+def _started(index: int, known: str) -> str:
+    return f"<_id {index}|{known}>"
 
 
 def _stories(consultation: str, transcript: str, note: str, prompt: str) -> tuple[tuple[Stop, ...], ...]:

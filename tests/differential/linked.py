@@ -36,9 +36,9 @@ def _date(day: int) -> JSON:
     return {"$date": f"2024-03-{day:02}T09:30:15.{day:03}Z"}
 
 
-def _person(place: int, name: str, role: str) -> JSON:
+def _person(index: int, name: str, role: str) -> JSON:
     return {
-        "_id": oid(identity(USERS, place)),
+        "_id": oid(identity(USERS, index)),
         "username": name,
         "email": f"{name}@clinic.example",
         "password": HASH,
@@ -51,55 +51,55 @@ def _person(place: int, name: str, role: str) -> JSON:
     }
 
 
-def _consultation(place: int, owner: str) -> JSON:
+def _consultation(index: int, owner: str) -> JSON:
     return {
-        "_id": oid(identity(CONSULTATIONS, place)),
+        "_id": oid(identity(CONSULTATIONS, index)),
         "clinician": oid(owner),
         "patient": {"name": "Jane Roe", "age": 45},
-        "notes": [oid(identity(NOTES, note)) for note in range(3)] if place == 0 else [],
+        "notes": [oid(identity(NOTES, note)) for note in range(3)] if index == 0 else [],
         "status": "active",
-        "started_at": _date(2 + place),
+        "started_at": _date(2 + index),
         "__v": 1,
-        "transcript": oid(identity(TRANSCRIPTS, place)),
+        "transcript": oid(identity(TRANSCRIPTS, index)),
     }
 
 
-def _transcript(place: int, owner: str) -> JSON:
+def _transcript(index: int, owner: str) -> JSON:
     return {
-        "_id": oid(identity(TRANSCRIPTS, place)),
+        "_id": oid(identity(TRANSCRIPTS, index)),
         "clinician": oid(owner),
-        "consultation": oid(identity(CONSULTATIONS, place)),
+        "consultation": oid(identity(CONSULTATIONS, index)),
         "transcript_text": "Chest pain since Monday.",
         "created_at": _date(3),
         "updated_at": _date(4),
         "summary": "Stored before.",
-        "prompt_used": oid(identity(PROMPTS, place)),
+        "prompt_used": oid(identity(PROMPTS, index)),
         "__v": 0,
     }
 
 
-def _note(place: int, owner: str) -> JSON:
+def _note(index: int, owner: str) -> JSON:
     return {
-        "_id": oid(identity(NOTES, place)),
+        "_id": oid(identity(NOTES, index)),
         "clinician": oid(owner),
         "transcript": oid(identity(TRANSCRIPTS, 0)),
         "consultation": _FIRST,
-        "body": f"Note {place}.",
-        "created_at": _date(5 + place),
+        "body": f"Note {index}.",
+        "created_at": _date(5 + index),
         "updated_at": _date(9),
     }
 
 
-def _prompt(place: int, owner: str) -> JSON:
+def _prompt(index: int, owner: str) -> JSON:
     return {
-        "_id": oid(identity(PROMPTS, place)),
-        "prompt_name": f"Prompt {place}",
+        "_id": oid(identity(PROMPTS, index)),
+        "prompt_name": f"Prompt {index}",
         "prompt_text": "Summarise in three lines.",
         "is_shareable": owner == BOLA,
         "is_deleted": False,
         "clinician": oid(owner),
         "transcript_ids": [],
-        "created_at": _date(6 + place),
+        "created_at": _date(6 + index),
         "updated_at": _date(9),
         "__v": 0,
     }
@@ -107,8 +107,8 @@ def _prompt(place: int, owner: str) -> JSON:
 
 SOUND: Final[Documents] = {
     "users": [
-        _person(place, name, "clinician" if place < 2 else "patient")
-        for place, name in enumerate(("amara", "bola", "chidi"))
+        _person(index, name, "clinician" if index < 2 else "patient")
+        for index, name in enumerate(("amara", "bola", "chidi"))
     ],
     "consultations": [_consultation(*one) for one in enumerate(_OWNERS)],
     "transcripts": [_transcript(*one) for one in enumerate(_OWNERS)],
@@ -183,7 +183,7 @@ STATES: Final[dict[str, dict[str, list[JSON]]]] = {
         "clinician": [oid(AMARA), oid(BOLA)],
         "status": ["ended"],
         "ended_at": [_date(8)],
-        "notes": [[], [oid(identity(NOTES, place)) for place in (2, 0, 1)]],
+        "notes": [[], [oid(identity(NOTES, index)) for index in (2, 0, 1)]],
         "started_at": [_date(2)],
         "transcript": [oid(identity(TRANSCRIPTS, 2)), oid(ABSENT)],
     },
@@ -222,24 +222,24 @@ def linked_documents(draw: st.DrawFn) -> Documents:
     Most of these values are in the first document of its kind. The members of a document come in another order, and one
     kind has many documents, now and then.
     """
-    found = copy.deepcopy(SOUND)
+    documents = copy.deepcopy(SOUND)
     if draw(st.booleans()):
-        _alter(draw, found)
+        _alter(draw, documents)
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
-        _spoil(draw, found)
+        _spoil(draw, documents)
     if draw(st.integers(0, 9)) == 0:
-        _reorder(draw, found)
+        _reorder(draw, documents)
     if draw(st.integers(0, 29)) == 0:
-        _multiply(draw, found)
-    return found
+        _multiply(draw, documents)
+    return documents
 
 
 @st.composite
 def valid_documents(draw: st.DrawFn) -> Documents:
     """Draw the valid documents in any state."""
-    found = copy.deepcopy(SOUND)
-    _alter(draw, found)
-    return found
+    documents = copy.deepcopy(SOUND)
+    _alter(draw, documents)
+    return documents
 
 
 def _choose(draw: st.DrawFn, documents: Documents) -> tuple[str, dict[str, JSON]]:
@@ -277,7 +277,7 @@ def _multiply(draw: st.DrawFn, documents: Documents) -> None:
     collection = draw(st.sampled_from(sorted(kinds)))
     first = documents[collection][0]
     assert isinstance(first, dict)
-    copies = [{**first, "_id": oid(identity(kinds[collection], 100 + place))} for place in range(_CROWD)]
+    copies = [{**first, "_id": oid(identity(kinds[collection], 100 + index))} for index in range(_CROWD)]
     documents[collection] += copies
 
 

@@ -33,13 +33,13 @@ ISSUED: Final = 1_700_000_000
 FOREVER: Final = 4_000_000_000
 
 
-def identity(kind: int, place: int) -> str:
-    """Return the id of the `place`th document of a kind, created in 2021."""
-    return f"60{kind:02x}0000000000000000{place:04x}"
+def identity(kind: int, index: int) -> str:
+    """Return the id of the `index`th document of a kind, created in 2021."""
+    return f"60{kind:02x}0000000000000000{index:04x}"
 
 
 USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS = range(1, 6)
-AMARA, BOLA, CHIDI = (identity(USERS, place) for place in range(3))
+AMARA, BOLA, CHIDI = (identity(USERS, index) for index in range(3))
 """Two clinicians and a patient."""
 
 

@@ -24,7 +24,7 @@ _VALUES: Final[Strategy[JSON]] = st.one_of(
     st.sampled_from([True, 5, -0.0, [], ["a"], {}, {"a": 1}]),
 )
 _PASSWORDS: Final[Strategy[JSON]] = mostly(st.just(PASSWORD), st.sampled_from(PASSWORDS))  # a wrong one takes seconds
-_TAGS: Final = st.sampled_from(["*", *(f"<{kind} {place}>" for kind in ("etag", "opaque-tag") for place in range(6))])
+_TAGS: Final = st.sampled_from(["*", *(f"<{kind} {index}>" for kind in ("etag", "opaque-tag") for index in range(6))])
 _TOKENS: Final = mostly(st.just(TOKEN), st.just(OTHER_TOKEN), share=3)
 
 

@@ -16,7 +16,6 @@ from tests.differential.people import CONSULTATIONS, NOTES, PASSWORD, PROMPTS, T
 from tests.differential.values import (
     Strategy,
     anything,
-    asking,
     flags,
     ids,
     mostly,
@@ -24,6 +23,7 @@ from tests.differential.values import (
     odd_answers,
     odd_ids,
     references,
+    service_texts,
     texts,
 )
 
@@ -108,10 +108,10 @@ ENDPOINTS: Final = (
     ),
     Endpoint("PATCH", "/api/prompts/{id}/add-prompt/{id}", (PROMPTS, TRANSCRIPTS)),
     Endpoint("DELETE", "/api/prompts/{id}", (PROMPTS,)),
-    Endpoint("POST", "/api/ai/search", query={"query": asking}),
+    Endpoint("POST", "/api/ai/search", query={"query": service_texts}),
     Endpoint("GET", "/api/ai/search/clinicalcodes", query={"name": mostly(st.just("diabetes"), odd_answers)}),
     Endpoint("POST", "/api/ai/{id}/summarise", (CONSULTATIONS,), {"usedPrompt": texts}),
-    Endpoint("POST", "/api/ai/analyze", fields={"prompt": asking, "images": images}),
+    Endpoint("POST", "/api/ai/analyze", fields={"prompt": service_texts, "images": images}),
 )
 REGISTER: Final = Endpoint(
     "POST",
@@ -147,13 +147,13 @@ def filled(path: str, drawn: tuple[str, ...]) -> str:
 @st.composite
 def _bodies(draw: st.DrawFn, endpoint: Endpoint) -> JSON:
     """Draw an object with the endpoint's fields: some missing or of any type, or one too many."""
-    found: dict[str, JSON] = {}
+    body: dict[str, JSON] = {}
     for name, good in endpoint.fields.items():
         if draw(st.integers(0, 9)):
-            found[name] = draw(mostly(good, anything, share=3))
+            body[name] = draw(mostly(good, anything, share=3))
     if draw(st.integers(0, 7)) == 0:
-        found[draw(names | st.sampled_from(SCHEMA_FIELDS))] = draw(anything)
-    return found
+        body[draw(names | st.sampled_from(SCHEMA_FIELDS))] = draw(anything)
+    return body
 
 
 def _query(parameters: Mapping[str, Strategy[JSON]]) -> Strategy[str]:

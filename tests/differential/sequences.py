@@ -27,9 +27,9 @@ class Sequence(NamedTuple):
 def _scattered(draw: st.DrawFn) -> Sequence:
     """Draw valid requests to documents of any age, or any requests to valid documents."""
     ages, changes = draw(st.sampled_from([(0, 3), (3, 0), (1, 1)]))
-    asked = mostly(actions(changes), mostly(actions(changes), registrations()))
+    requests = mostly(actions(changes), mostly(actions(changes), registrations()))
     before = linked_documents() if changes else databases(ages)
-    return Sequence(draw(before), draw(st.lists(asked, min_size=1, max_size=12)))
+    return Sequence(draw(before), draw(st.lists(requests, min_size=1, max_size=12)))
 
 
 @st.composite

@@ -39,11 +39,11 @@ async def sides(
         stack.push_async_callback(_drop, mongodb_url, names)
         outside = [await stack.enter_async_context(serving(OddServices(create_upstreams()))) for _ in names]
         environments = [backend_environment(database_url, url, name) for url, name in zip(outside, names, strict=True)]
-        stand_in = DemoLegacy(environments[0], log)
-        stack.callback(stand_in.stop)
-        await asyncio.to_thread(stand_in.start)
+        legacy = DemoLegacy(environments[0], log)
+        stack.callback(legacy.stop)
+        await asyncio.to_thread(legacy.start)
         native = await stack.enter_async_context(serving(create_app(keeping_legacy(environments[1]), PATIENT)))
-        urls = (stand_in.url, native)
+        urls = (legacy.url, native)
         legacy_side, native_side = (
             FuzzBackend(url, mongodb_url, name, f"{calls}/_calls")
             for url, name, calls in zip(urls, names, outside, strict=True)

@@ -35,7 +35,7 @@ _ODD_USERS: Final[list[JSON]] = [
 ]
 TOKENS: Final = st.one_of(
     st.sampled_from([TOKEN, OTHER_TOKEN]),
-    st.integers(0, 3).map(lambda place: f"<token {place}|{TOKEN}>"),
+    st.integers(0, 3).map(lambda index: f"<token {index}|{TOKEN}>"),
     st.sampled_from(
         [
             *("", "abc", "a.b.c", "a.b", f"{TOKEN}x", f"x{TOKEN}", TOKEN[:-1], TOKEN.rpartition(".")[0], f"{TOKEN}.x"),

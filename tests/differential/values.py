@@ -67,9 +67,9 @@ WORDS = (
 )
 words = st.sampled_from(WORDS)
 ids = st.one_of(
-    st.sampled_from([identity(kind, place) for kind in range(1, 6) for place in range(2)]),
+    st.sampled_from([identity(kind, index) for kind in range(1, 6) for index in range(2)]),
     st.sampled_from([AMARA, BOLA, ABSENT]),
-    st.integers(0, 9).map(lambda place: f"<_id {place}|{ABSENT}>"),
+    st.integers(0, 9).map(lambda index: f"<_id {index}|{ABSENT}>"),
 )
 odd_ids = st.sampled_from(
     [
@@ -166,12 +166,12 @@ anything: Strategy[JSON] = st.recursive(scalars, _containers, max_leaves=8) | st
 texts: Strategy[JSON] = words
 odd_answers: Strategy[str] = st.builds(name_of, st.integers(0, len(ODD_ANSWERS) - 1), of_codes=st.booleans())
 """Names of odd answers of the outside services."""
-asking: Strategy[JSON] = mostly(words, odd_answers, share=3)
+service_texts: Strategy[JSON] = mostly(words, odd_answers, share=3)
 """Texts that are sent to an outside service."""
 flags: Strategy[JSON] = st.booleans() | st.sampled_from(["true", "false", "yes", "no", "1", "0", 1, 0])
 
 REFERENCES = {
-    kind: [identity(kind, place) for place in range(3)] for kind in (CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS)
+    kind: [identity(kind, index) for index in range(3)] for kind in (CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS)
 }
 
 

@@ -130,8 +130,8 @@ class Attack:
             status = "closed"
             try:
                 async with asyncio.timeout(30):
-                    while b"Invalid message format" not in (seen := await socket.read_frame())[1]:
-                        status = str(seen[0])
+                    while b"Invalid message format" not in (received := await socket.read_frame())[1]:
+                        status = str(received[0])
                     await socket.writer.drain()
             except TimeoutError:
                 status = "timeout"

@@ -44,21 +44,21 @@ def _combinations(person: Person, size: int, chance: Random) -> Iterator[Hostile
     for fraction in FRACTIONS:
         for name, text in itertools.chain(texts(size // fraction), mixtures(size // fraction, chance)):
             method, path, fields = chance.choice(list(endpoints(person)))
-            place = chance.choice(("body", *fields, *(("images[]",) if "images" in fields else ())))
+            field = chance.choice(("body", *fields, *(("images[]",) if "images" in fields else ())))
             coding = chance.choice(list(CODINGS))
             headers = {**person.headers, "content-type": JSON, "content-encoding": coding}
-            content = CODINGS[coding](_placed(text, place, fields).encode("utf-8", "surrogatepass"))
-            yield HostileRequest(f"{name} in {place}, {size // fraction} as {coding}", method, path, headers, content)
+            content = CODINGS[coding](_placed(text, field, fields).encode("utf-8", "surrogatepass"))
+            yield HostileRequest(f"{name} in {field}, {size // fraction} as {coding}", method, path, headers, content)
 
 
-def _placed(text: str, place: str, fields: tuple[str, ...]) -> str:
+def _placed(text: str, field: str, fields: tuple[str, ...]) -> str:
     """Return a body in which a text is the whole, a field beside valid ones, or the member of a list."""
-    if place == "body":
+    if field == "body":
         return text
-    if place == "images[]":
+    if field == "images[]":
         return f'{{"images":[{text}]}}'
-    others = "".join(f'"{other}":"x",' for other in fields if other != place)
-    return f'{{{others}"{place}":{text}}}'
+    others = "".join(f'"{other}":"x",' for other in fields if other != field)
+    return f'{{{others}"{field}":{text}}}'
 
 
 def _charsets(size: int, chance: Random) -> Iterator[HostileRequest]:

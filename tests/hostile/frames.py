@@ -36,9 +36,9 @@ def hostile_frames(person: Person, size: int, seed: int) -> Iterator[HostileFram
     token = person.headers["authorization"].split(" ")[1]
     targets = ("/transcription-stream", f"/api/v1/transcription-stream?token={token}")
     for name, text in itertools.chain(texts(size), mixtures(size, chance)):
-        place, message = chance.choice(MESSAGES)
+        field, message = chance.choice(MESSAGES)
         content = frame(1, message.replace("*", text).encode("utf-8", "surrogatepass"))
-        yield HostileFrames(f"{name} as {place}", chance.choice(targets), content)
+        yield HostileFrames(f"{name} as {field}", chance.choice(targets), content)
     for name, frames in small_frames(size):
         yield HostileFrames(name, targets[0], frames)
 

@@ -44,7 +44,7 @@ from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 DECLARED: Final = divergences.load(Path(__file__).parents[2] / "contracts" / "divergences.yaml")
 HANG: Final = 0.8
 """Seconds without an answer that count as never, if that is what is expected."""
-PATIENCE: Final = HANG_TIMEOUT
+ANSWER_TIMEOUT: Final = HANG_TIMEOUT
 
 _PAGE: Final = DecodedAnswer(
     "response", 500, {"content-type": "text/html; charset=utf-8"}, b"<pre>Internal Server Error</pre>"
@@ -100,18 +100,18 @@ class Twin:
     database: Database[dict[str, Any]]
     outside: Outside
 
-    async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> DecodedAnswer:
+    async def ask(self, request: RecordedRequest, timeout: float = ANSWER_TIMEOUT) -> DecodedAnswer:
         """Send a request and return the answer; try again if the demo's legacy is being restarted."""
         while True:
             try:
-                return await exchange(self.origin, request, patience)
+                return await exchange(self.origin, request, timeout)
             except ConnectionRefusedError:
                 await asyncio.sleep(0.05)
 
     def documents(self, collection: str) -> list[JSON]:
         """Return a collection in relaxed extended JSON, in stored order."""
-        found = list(self.database[collection].find())
-        documents: list[JSON] = json.loads(json_util.dumps(found, json_options=json_util.RELAXED_JSON_OPTIONS))
+        stored = list(self.database[collection].find())
+        documents: list[JSON] = json.loads(json_util.dumps(stored, json_options=json_util.RELAXED_JSON_OPTIONS))
         return documents
 
 
@@ -155,9 +155,9 @@ class Twins:
     legacy: Twin
     native: Twin
 
-    async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> Seen:
+    async def ask(self, request: RecordedRequest, timeout: float = ANSWER_TIMEOUT) -> Seen:
         """Send a request to both backends at once."""
-        return Seen(request, *await asyncio.gather(self.legacy.ask(request, patience), self.native.ask(request)))
+        return Seen(request, *await asyncio.gather(self.legacy.ask(request, timeout), self.native.ask(request)))
 
     def plant(self, documents: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Empty both databases and store the same documents in them."""
@@ -175,13 +175,13 @@ class Twins:
     def stored(self, collection: str, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
         """Return the differences between the stored documents."""
         ours, theirs = self.legacy.documents(collection), self.native.documents(collection)
-        found = compare_documents(collection, ours, theirs, names())
-        return Occurrence(f"STORE {collection}", scenario), found
+        differences = compare_documents(collection, ours, theirs, names())
+        return Occurrence(f"STORE {collection}", scenario), differences
 
     def called(self, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
         """Return the differences between the outside calls."""
-        found = compare_calls(self.legacy.outside.calls, self.native.outside.calls, names())
-        return Occurrence("CALLS", scenario), found
+        differences = compare_calls(self.legacy.outside.calls, self.native.outside.calls, names())
+        return Occurrence("CALLS", scenario), differences
 
 
 def names() -> Correspondence:
@@ -231,12 +231,12 @@ async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> Asyn
     async with lasting(outside) as port:
         with scratch_database(mongodb_url) as database:
             environment = backend_environment(through or mongodb_url, f"http://127.0.0.1:{port}", database.name)
-            stand_in = DemoLegacy(environment, log)
-            await asyncio.to_thread(stand_in.start)
+            demo_legacy = DemoLegacy(environment, log)
+            await asyncio.to_thread(demo_legacy.start)
             try:
-                yield Twin(Origin.parse(stand_in.url), database, outside)
+                yield Twin(Origin.parse(demo_legacy.url), database, outside)
             finally:
-                await asyncio.to_thread(stand_in.stop)
+                await asyncio.to_thread(demo_legacy.stop)
 
 
 @contextlib.asynccontextmanager

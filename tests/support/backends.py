@@ -81,10 +81,10 @@ async def native_backend(mongodb_url: str, **changes: object) -> AsyncIterator[B
 async def legacy_backend(mongodb_url: str, log: Path) -> AsyncIterator[Backend]:
     """Run the demo's legacy, which uses the real libraries."""
     with scratch_database(mongodb_url) as database:
-        stand_in = DemoLegacy(backend_environment(mongodb_url, NOWHERE, database.name), log)
-        stand_in.start()
+        demo_legacy = DemoLegacy(backend_environment(mongodb_url, NOWHERE, database.name), log)
+        demo_legacy.start()
         try:
-            async with client_of(stand_in.port) as client:
+            async with client_of(demo_legacy.port) as client:
                 yield Backend(client, database)
         finally:
-            stand_in.stop()
+            demo_legacy.stop()

@@ -47,6 +47,6 @@ class _Breaking:
 
 def break_(body: bytes) -> bytes:
     """Return an answer's notes with a renamed field, a count as text and another order."""
-    told: dict[str, Any] = json.loads(body)
-    notes = [{("text" if name == "body" else name): value for name, value in note.items()} for note in told["notes"]]
-    return json.dumps({"count": str(told["count"]), "notes": notes[::-1]}, separators=(",", ":")).encode()
+    content: dict[str, Any] = json.loads(body)
+    notes = [{("text" if name == "body" else name): value for name, value in note.items()} for note in content["notes"]]
+    return json.dumps({"count": str(content["count"]), "notes": notes[::-1]}, separators=(",", ":")).encode()

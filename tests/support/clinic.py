@@ -38,12 +38,12 @@ DOCUMENTS = {
 }
 
 
-def assert_alike(seen: Seen) -> None:
+def assert_alike(answers: Seen) -> None:
     """Assert that both answers are equal or the difference is declared, and that native's names no implementation."""
-    explained = explain(DECLARED, seen.occurrence, seen.differences)
-    assert explained.unexplained == (), (seen.request, seen.legacy, seen.native)
+    explained = explain(DECLARED, answers.occurrence, answers.differences)
+    assert explained.unexplained == (), (answers.request, answers.legacy, answers.native)
     for trace in (b"Traceback", b".py", b'File "', b"handlers"):
-        assert trace not in seen.native.body
+        assert trace not in answers.native.body
 
 
 WRITES: dict[tuple[str, str], dict[str, JSON]] = {
@@ -75,9 +75,9 @@ READS = [
 
 def everything() -> list[RecordedRequest]:
     """Return a valid request to every endpoint that uses the database; none of them makes a later one fail."""
-    asked = [post("/users/register", {"username": "b", "email": "b@x", "password": "p", "role": "patient"})]
-    asked += [get(path, FOREVER, method) for path in READS for method in ("GET", "HEAD")]
-    asked += [post("/api/ai/search?query=q", token=FOREVER)]
-    asked += [post(path, body, FOREVER, method) for (method, path), body in WRITES.items()]
-    asked += [get(path, FOREVER, "DELETE") for path in (f"/api/notes/{NOTE}", f"/api/prompts/{PROMPT}")]
-    return [*asked, post("/users/logout", token=FOREVER)]
+    requests = [post("/users/register", {"username": "b", "email": "b@x", "password": "p", "role": "patient"})]
+    requests += [get(path, FOREVER, method) for path in READS for method in ("GET", "HEAD")]
+    requests += [post("/api/ai/search?query=q", token=FOREVER)]
+    requests += [post(path, body, FOREVER, method) for (method, path), body in WRITES.items()]
+    requests += [get(path, FOREVER, "DELETE") for path in (f"/api/notes/{NOTE}", f"/api/prompts/{PROMPT}")]
+    return [*requests, post("/users/logout", token=FOREVER)]

@@ -45,8 +45,8 @@ async def served(
         await process.communicate()
 
 
-async def _wait_until_ready(process: asyncio.subprocess.Process, ops: int, patience: float) -> None:
-    deadline = time.monotonic() + patience
+async def _wait_until_ready(process: asyncio.subprocess.Process, ops: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and process.returncode is None:
         try:
             await get(ops, "/healthz")
@@ -54,8 +54,8 @@ async def _wait_until_ready(process: asyncio.subprocess.Process, ops: int, patie
             await asyncio.sleep(0.05)
         else:
             return
-    told = await process.stderr.read() if process.returncode is not None and process.stderr is not None else b""
-    raise AssertionError(f"the gateway did not start: {process.returncode} {told.decode()}")
+    errors = await process.stderr.read() if process.returncode is not None and process.stderr is not None else b""
+    raise AssertionError(f"the gateway did not start: {process.returncode} {errors.decode()}")
 
 
 def run_serve(*arguments: str | Path) -> tuple[int, str]:

@@ -45,7 +45,7 @@ class DryRunAnswer:
 
 async def dry_run(app: ASGIApp, request: RecordedRequest, deadline: float = 10.0) -> DryRunAnswer:
     """Run a request dry. Raises the app's errors."""
-    told: list[tuple[Sequence[Mapping[str, Any]] | None, int]] = []
+    reports: list[tuple[Sequence[Mapping[str, Any]] | None, int]] = []
     sent: list[Message] = []
     unread: list[Message] = [{"type": "http.request", "body": request.body}]
 
@@ -57,14 +57,14 @@ async def dry_run(app: ASGIApp, request: RecordedRequest, deadline: float = 10.0
     async def send(message: Message) -> None:
         sent.append(message)
 
-    announcement = {"deadline": deadline, "report": lambda writes: told.append((writes, len(sent)))}
+    announcement = {"deadline": deadline, "report": lambda writes: reports.append((writes, len(sent)))}
     try:
         await app(scope_of(request, {"proxy.dry_run": announcement}), receive, send)
     except BaseException:
-        assert (told, sent) == ([], [])
+        assert (reports, sent) == ([], [])
         raise
-    assert len(told) < 2
-    writes, before = told[0] if told else (UNTOLD, 1)
+    assert len(reports) < 2
+    writes, before = reports[0] if reports else (UNTOLD, 1)
     body = b"".join(message.get("body", b"") for message in sent[1:])
     return DryRunAnswer(sent[0]["status"], body, writes, before == 0)
 

@@ -158,8 +158,8 @@ def parse(raw: bytes) -> Answer:
     pairs = [(line.partition(":")[0].lower(), line.partition(":")[2].strip()) for line in lines]
     if ("transfer-encoding", "chunked") in pairs:
         body = b"".join(re.findall(rb"[0-9a-f]+\r\n(.*?)\r\n", body, re.DOTALL))
-    kept = tuple(pair for pair in pairs if pair[0] not in SERVERS_OWN)
-    return Answer(int(first.split(" ")[1]), kept, body)
+    retained = tuple(pair for pair in pairs if pair[0] not in SERVERS_OWN)
+    return Answer(int(first.split(" ")[1]), retained, body)
 
 
 async def differences(native: int, express: int, requests: Mapping[str, bytes]) -> dict[str, tuple[Answer, Answer]]:

@@ -72,14 +72,14 @@ class Account:
 
     def __str__(self) -> str:
         phases = ", ".join(f"{number} {phase}" for phase, number in self.requests.items())
-        told = "".join(f"\n\n{finding}" for finding in self.findings)
-        return f"seed {SEED}: {phases} ({self.transitions} transitions), {len(self.findings)} findings{told}"
+        listed = "".join(f"\n\n{finding}" for finding in self.findings)
+        return f"seed {SEED}: {phases} ({self.transitions} transitions), {len(self.findings)} findings{listed}"
 
 
 def explore(schema: BaseSchema) -> Account:
     """Run the engine to its end."""
     requests: dict[str, int] = {}
-    found: dict[tuple[str, str], Finding] = {}
+    findings: dict[tuple[str, str], Finding] = {}
     transitions = 0
     for event in from_schema(schema).execute():
         if isinstance(event, events.PhaseStarted) and event.payload is not None:
@@ -90,8 +90,8 @@ def explore(schema: BaseSchema) -> Account:
             phase = event.phase.value
             requests[phase] = requests.get(phase, 0) + len(event.recorder.cases)
             for finding in _findings(event):
-                found.setdefault((finding.operation, finding.check), finding)
-    account = Account(requests, transitions, tuple(found.values()))
+                findings.setdefault((finding.operation, finding.check), finding)
+    account = Account(requests, transitions, tuple(findings.values()))
     print(account, file=sys.stderr)  # noqa: T201 - what `make fuzz` shows
     return account
 
@@ -99,10 +99,10 @@ def explore(schema: BaseSchema) -> Account:
 def _findings(event: events.ScenarioFinished) -> Iterator[Finding]:
     for identity, checks in event.recorder.checks.items():
         for check in checks:
-            told = check.failure_info
-            if told is not None:
+            failure = check.failure_info
+            if failure is not None:
                 operation = event.recorder.cases[identity].value.operation.label
-                yield Finding(event.phase.value, operation, check.name, str(told.failure), told.code_sample)
+                yield Finding(event.phase.value, operation, check.name, str(failure.failure), failure.code_sample)
 
 
 def configured(checks: Mapping[str, object], operations: Iterable[Mapping[str, object]] = ()) -> SchemathesisConfig:

@@ -20,11 +20,11 @@ _numbers = itertools.count()
 
 
 async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
-    heard = await _heard(scope, receive)
-    TOLD.append(heard)
+    text = await _read(scope, receive)
+    TOLD.append(text)
     if scope["path"].startswith("/api/reset"):
-        raise RuntimeError(heard)
-    await _answer(scope, send, heard, {"note": heard, "age": 61, "status": "active", "visit": next(_numbers)})
+        raise RuntimeError(text)
+    await _answer(scope, send, text, {"note": text, "age": 61, "status": "active", "visit": next(_numbers)})
 
 
 async def native(scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,17 +34,17 @@ async def native(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
             await send({"type": f"lifespan.{phase}.complete"})
         return
-    heard = await _heard(scope, receive)
+    text = await _read(scope, receive)
     if scope["path"].startswith("/api/raise"):
-        raise RuntimeError(heard)
+        raise RuntimeError(text)
     dry_run = (scope.get("extensions") or {}).get("proxy.dry_run")
     if dry_run is not None:
-        document = {"note": heard, heard: heard}
+        document = {"note": text, text: text}
         dry_run["report"]([{"collection": "notes", "operation": "insert", "document": document}])
-    await _answer(scope, send, heard[::-1] + heard, {"note": 7, "age": heard, "status": "ended", heard: heard})
+    await _answer(scope, send, text[::-1] + text, {"note": 7, "age": text, "status": "ended", text: text})
 
 
-async def _heard(scope: Scope, receive: Receive) -> str:
+async def _read(scope: Scope, receive: Receive) -> str:
     """Return a request's path, headers and body as one text."""
     body, more = b"", True
     while more:
@@ -55,30 +55,30 @@ async def _heard(scope: Scope, receive: Receive) -> str:
     return f"{unquote(scope['path'])} {scope['query_string'].decode()} {headers} {body.decode('utf-8', 'replace')}"
 
 
-async def _answer(scope: Scope, send: Send, heard: str, value: dict[str, Any]) -> None:
+async def _answer(scope: Scope, send: Send, text: str, value: dict[str, Any]) -> None:
     """Answer with the text in one of many forms, and in the header `x-told`."""
     kind, status, body = b"application/json", 200, json.dumps(value).encode()
     for start, form in _FORMS.items():
         if scope["path"].startswith(start):
-            kind, status, body = form[0], form[1], form[2](heard)
-    told = heard.encode("ascii", "ignore").replace(b"\n", b" ").replace(b"\r", b" ")[:500]
-    headers = [(b"content-type", kind), (b"x-told", told), (b"set-cookie", b"told=" + told.replace(b";", b""))]
-    headers += [(b"location", b"/" + told.replace(b" ", b"+")), (b"content-length", b"%d" % len(body))]
+            kind, status, body = form[0], form[1], form[2](text)
+    header = text.encode("ascii", "ignore").replace(b"\n", b" ").replace(b"\r", b" ")[:500]
+    headers = [(b"content-type", kind), (b"x-told", header), (b"set-cookie", b"told=" + header.replace(b";", b""))]
+    headers += [(b"location", b"/" + header.replace(b" ", b"+")), (b"content-length", b"%d" % len(body))]
     if scope["path"].startswith("/api/gzip"):
         headers.append((b"content-encoding", b"gzip"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _gzipped(heard: str) -> bytes:
-    return gzip.compress(json.dumps({"note": heard}).encode())
+def _gzipped(text: str) -> bytes:
+    return gzip.compress(json.dumps({"note": text}).encode())
 
 
 _FORMS: dict[str, tuple[bytes, int, Callable[[str], bytes]]] = {
-    "/api/html": (b"text/html; charset=utf-8", 404, lambda heard: f"<p>{heard}</p>".encode()),
+    "/api/html": (b"text/html; charset=utf-8", 404, lambda text: f"<p>{text}</p>".encode()),
     "/api/text": (b"text/plain; charset=utf-8", 200, str.encode),
     "/api/image": (b"image/png", 200, str.encode),
-    "/api/broken": (b"application/json", 500, lambda heard: f'{{"note":"{heard}'.encode()),
+    "/api/broken": (b"application/json", 500, lambda text: f'{{"note":"{text}'.encode()),
     "/api/gzip": (b"application/json", 200, _gzipped),
-    "/api/large": (b"text/plain", 200, lambda heard: heard.encode() * 2000),
+    "/api/large": (b"text/plain", 200, lambda text: text.encode() * 2000),
 }

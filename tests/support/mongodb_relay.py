@@ -75,10 +75,10 @@ class Relay:
             self._start(self._connect(reader, writer), writer)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        away, back = await asyncio.open_connection(*self._target)
-        self._open.add(back)
-        self._start(self._pass(reader, back), back)
-        await self._pass(away, writer)
+        server_reader, server_writer = await asyncio.open_connection(*self._target)
+        self._open.add(server_writer)
+        self._start(self._pass(reader, server_writer), server_writer)
+        await self._pass(server_reader, writer)
 
     def _start(self, passing: Coroutine[None, None, None], end: asyncio.StreamWriter) -> None:
         """Run a task that writes to `end`, which closes with it unless all is to hang."""

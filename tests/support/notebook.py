@@ -75,12 +75,12 @@ class Notebook:
             await self._notes.insert_one({**note, **extra})
 
     async def _show(self, request: Request) -> Response:
-        found = await self._notes.find_one({"_id": ObjectId(request.path_params["id"])})
-        if found is None:
+        document = await self._notes.find_one({"_id": ObjectId(request.path_params["id"])})
+        if document is None:
             return PlainTextResponse(f"no {request.path_params['id']}", 404)
         if self._fault == "another id":
-            found["_id"] = ObjectId()
-        return _answer(found)
+            document["_id"] = ObjectId()
+        return _answer(document)
 
     async def _list_calls(self, request: Request) -> Response:
         return JSONResponse(self.calls)

@@ -232,18 +232,18 @@ async def keep_a_day(database: Database) -> None:
 
 def _hour(at: float, hours_ago: int) -> CounterBatch:
     tally = CounterBatch()
-    busy = 60 + int(50 * math.cos(math.tau * (at / 86_400 - 0.55)))
+    requests = 60 + int(50 * math.cos(math.tau * (at / 86_400 - 0.55)))
     for route, factor in (("notes.list", 3), ("consultations.list", 5), ("prompts.list", 2), ("notes.create", 1)):
-        tally.add(key("verdict", route=route, verdict="match"), at, busy * factor)
+        tally.add(key("verdict", route=route, verdict="match"), at, requests * factor)
     for route, legacy, native in SERVED:
-        tally.add(counter_keys.of_observation(_served(route, "legacy")), at, busy * legacy)
-        tally.add(counter_keys.of_observation(_served(route, "native")), at, busy * native)
+        tally.add(counter_keys.of_observation(_served(route, "legacy")), at, requests * legacy)
+        tally.add(counter_keys.of_observation(_served(route, "native")), at, requests * native)
     _count(tally, MATCHING, at, 1)
-    _count(tally, DECLARED, at, busy // 9)
-    _count(tally, SkippedEvent("consultations.list", "legacy", "queue_full"), at, busy // 30)
+    _count(tally, DECLARED, at, requests // 9)
+    _count(tally, SkippedEvent("consultations.list", "legacy", "queue_full"), at, requests // 30)
     _count(tally, GONE, at, 2)
     if hours_ago < 5:
-        _count(tally, RENAMED, at, busy // 6)
+        _count(tally, RENAMED, at, requests // 6)
         _count(tally, TYPED, at, 3)
     if hours_ago == 7:
         _count(tally, DRIFTING, at, 4)

@@ -47,7 +47,7 @@ class Script:
     asked: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
-    busy: int = 0
+    active: int = 0
     busiest: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,12 +55,12 @@ class Script:
         answer = self._choose(body)
         self.asked.append(body)
         self.paths.append(scope["raw_path"].decode() + "?" + scope["query_string"].decode())
-        self.busy += 1
-        self.busiest = max(self.busiest, self.busy)
+        self.active += 1
+        self.busiest = max(self.busiest, self.active)
         try:
             await self._give(answer, receive, send)
         finally:
-            self.busy -= 1
+            self.active -= 1
 
     def _choose(self, body: bytes) -> Answer:
         return self.answers[min(len(self.asked), len(self.answers) - 1)]

@@ -17,15 +17,15 @@ LATER: Final = NOW + 86_400.0
 
 def recorded() -> list[Exchange]:
     """Return the distinct complete answers of the recordings, of JSON with white space nowhere."""
-    found: dict[tuple[int, bytes], Exchange] = {}
+    exchanges: dict[tuple[int, bytes], Exchange] = {}
     for scenario in load(RECORDINGS, counterexamples=False).scenarios:
         for step in scenario.steps:
             answer, headers = step.answer, dict(step.answer.headers)
             if answer.outcome == "response" and not answer.blocks and "content-encoding" not in headers:
                 kind = headers.pop("content-type", "")
                 made = exchange(answer.body, kind, status=answer.status, headers=headers.items(), target="/x")
-                found.setdefault((answer.status, answer.body), made._replace(started=LATER))
-    return list(found.values())
+                exchanges.setdefault((answer.status, answer.body), made._replace(started=LATER))
+    return list(exchanges.values())
 
 
 def is_related(path: ValuePath, planted: ValuePath) -> bool:

@@ -74,10 +74,10 @@ def served(route: str | None = "notes.list", status: int = 200, backend: str = "
 
 
 async def everything(database: Database) -> str:
-    found: list[str] = []
+    documents: list[str] = []
     for name in (*COUNTS.values(), SAMPLES):
-        found += [repr(one) async for one in database.collection(name).find({})]
-    return "\n".join(found)
+        documents += [repr(one) async for one in database.collection(name).find({})]
+    return "\n".join(documents)
 
 
 async def lasting(database: Database) -> dict[str, int]:

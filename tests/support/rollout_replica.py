@@ -72,21 +72,21 @@ def replica(
     text: Callable[[], str] = lambda: "",
 ) -> Replica:
     stats = StatsRegistry()
-    found: Replica | None = None
+    created: Replica | None = None
 
     def apply(limits: Mapping[str, Limit]) -> None:
-        early.update(limits) if found is None else setattr(found, "limits", limits)
+        early.update(limits) if created is None else setattr(created, "limits", limits)
 
     early: dict[str, Limit] = {}
     around = ControllerHooks(
         apply,
-        healthy=lambda: found is None or found.is_healthy(),
-        legacy_down=lambda: found is not None and found.legacy_down,
-        changed=lambda change: found.changes.append(change) if found is not None else None,
+        healthy=lambda: created is None or created.is_healthy(),
+        legacy_down=lambda: created is not None and created.legacy_down,
+        changed=lambda change: created.changes.append(change) if created is not None else None,
         config_text=text,
     )
-    found = Replica(RolloutController(config_, store, stats, around, pace), stats, early)
-    return found
+    created = Replica(RolloutController(config_, store, stats, around, pace), stats, early)
+    return created
 
 
 @asynccontextmanager

@@ -115,7 +115,7 @@ async def _hang(scope: Scope, receive: Receive, send: Send) -> None:
     await asyncio.Event().wait()
 
 
-async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
+async def _blocking(scope: Scope, receive: Receive, send: Send) -> None:
     time.sleep(600)  # noqa: ASYNC251 - holds the loop, which is the point
 
 
@@ -173,7 +173,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "other": _other,
     "meant": _other,
     "hang": _hang,
-    "busy": _busy,
+    "busy": _blocking,
     "crash": _crash,
     "raise": _raise,
     "huge": _huge,

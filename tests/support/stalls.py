@@ -128,7 +128,7 @@ def _running_below(root: int) -> list[int]:
             if not name.startswith(EXCLUDED):
                 children[int(parent)].append(process)
                 states[process] = state
-    found = list(children[root])
-    for process in found:
-        found += children[process]
-    return [process for process in found if states[process] not in "TtZ"]
+    processes = list(children[root])
+    for process in processes:
+        processes += children[process]
+    return [process for process in processes if states[process] not in "TtZ"]

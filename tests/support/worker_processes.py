@@ -27,15 +27,15 @@ async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: floa
 
 def children(pid: int) -> set[int]:
     """Return the processes that a process has started (Linux)."""
-    found = set[int]()
+    pids = set[int]()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[1]) == pid and fields[0] != "Z":
-            found.add(int(status.parent.name))
-    return found
+            pids.add(int(status.parent.name))
+    return pids
 
 
 async def counted(ops: int, sample: str) -> float:

@@ -42,8 +42,8 @@ EXPECTATIONS: Final = ("200-ok", "100-continued", "x", "", "100-continue, x", "1
 
 def offers(name: str, lines: tuple[str, ...]) -> list[Case]:
     """Return the cases of an offer that nobody takes up: with no body, a length, chunks, and a pipeline."""
-    kept = not any("close" in line for line in lines)
-    follows = (b"GET /n-~",) if kept else ()
+    is_persistent = not any("close" in line for line in lines)
+    follows = (b"GET /n-~",) if is_persistent else ()
     after = request(start="GET /n-~ HTTP/1.1")
     hidden = b"POST /~ " + SMUGGLED
     return [

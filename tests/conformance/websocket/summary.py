@@ -44,22 +44,22 @@ class Comparison:
 
 async def compare_all(deliveries: Iterable[Delivery] = DELIVERIES) -> list[Comparison]:
     """Return a comparison for each case and delivery."""
-    places = asyncio.Semaphore(CONCURRENCY)
+    slots = asyncio.Semaphore(CONCURRENCY)
     async with echo_server() as echo, gateway_before(echo.port) as gateway, serving(native_echo) as native:
 
         async def compare_client(case: Case, delivery: Delivery) -> Comparison:
-            async with places:
+            async with slots:
                 direct = await play(case, echo.port, echo, delivery)
                 return Comparison(case, delivery, direct, await play(case, gateway, echo, delivery))
 
         async def compare_native(case: Case, delivery: Delivery) -> Comparison:
-            async with places:
+            async with slots:
                 direct = await play(case, echo.port, echo, delivery)
                 through = await play(case, native, None, delivery)
                 return Comparison(case, delivery, direct.without_order(), through.without_order(), native=True)
 
         async def compare_server(case: ServerCase, delivery: Delivery) -> Comparison:
-            async with places:
+            async with slots:
                 direct = await play_server(case, None, delivery)
                 return Comparison(case, delivery, direct, await play_server(case, gateway_before, delivery))
 
