@@ -55,5 +55,5 @@ async def short_recordings(mongodb_url: str, twins: Twins) -> AsyncIterator[Twin
 async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Differential]:
     """Return both backends for sequences of requests; native retains the legacy's behaviour."""
     log = tmp_path_factory.mktemp("legacy") / "log"
-    async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, between(*both) as found:
-        yield found
+    async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, between(*both) as differential:
+        yield differential

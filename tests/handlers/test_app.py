@@ -122,9 +122,9 @@ async def on_a_line(
                 await line.cut()
 
 
-async def timed(asking: Coroutine[None, None, httpx.Response]) -> tuple[httpx.Response, float]:
+async def timed(request: Coroutine[None, None, httpx.Response]) -> tuple[httpx.Response, float]:
     began = time.perf_counter()
-    return await asking, time.perf_counter() - began
+    return await request, time.perf_counter() - began
 
 
 async def test_missing_database_is_503_in_time_until_it_returns(mongodb_url: str) -> None:

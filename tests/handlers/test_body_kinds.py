@@ -52,13 +52,13 @@ async def test_bodies_of_any_kind_are_answered_alike(keeping: Twins, method: str
     # The settings that retain the legacy's behaviour are on, so that declared differences do not occur.
     keeping.plant(DOCUMENTS)
     every = [post(path, body, FOREVER, method) for body in bodies(WRITES[method, path])]
-    asked = every[::3] if IS_QUICK else every  # each field, and each kind in some field
+    requests = every[::3] if IS_QUICK else every  # each field, and each kind in some field
     if path == "/users/login":  # hangs, which are not to be waited for one by one
-        found = await asyncio.gather(*(keeping.ask(request, 8.0) for request in asked))
+        results = await asyncio.gather(*(keeping.ask(request, 8.0) for request in requests))
     else:
-        found = [await keeping.ask(request) for request in asked]
-    for seen in found:
-        assert_alike(seen)
+        results = [await keeping.ask(request) for request in requests]
+    for answers in results:
+        assert_alike(answers)
 
 
 async def test_registration_of_any_kind_is_answered(twins: Twins) -> None:
@@ -72,7 +72,7 @@ async def test_registration_of_any_kind_is_answered(twins: Twins) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def busy(mongodb_url: str) -> AsyncIterator[Twin]:
+async def native_with_user(mongodb_url: str) -> AsyncIterator[Twin]:
     async with native_twin(mongodb_url) as native:
         user = {**DOCUMENTS["users"][0], "password": bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}
         native.database.users.insert_one(user)
@@ -95,11 +95,11 @@ async def greet(native: Twin, until: asyncio.Event) -> int:
 
 
 @pytest.mark.slow  # test_passwords.py: the event loop runs while many passwords are hashed
-async def test_two_hundred_logins_do_not_delay_others(busy: Twin) -> None:
+async def test_two_hundred_logins_do_not_delay_others(native_with_user: Twin) -> None:
     over = asyncio.Event()
-    greeting = asyncio.create_task(greet(busy, over))
+    greeting = asyncio.create_task(greet(native_with_user, over))
     logins = [post("/users/login", {"email": email, "password": PASSWORD}) for email in ("amara@x", "nobody@x")] * 100
-    answers = await asyncio.gather(*map(busy.ask, logins))
+    answers = await asyncio.gather(*map(native_with_user.ask, logins))
     hashing = [thread for thread in threading.enumerate() if thread.name.startswith("bcrypt")]
     over.set()
     greeted = await greeting

@@ -31,11 +31,11 @@ async def timed(native: Twin, request: RecordedRequest) -> tuple[DecodedAnswer, 
     return await native.ask(request), time.monotonic() - began
 
 
-async def assert_away(native: Twin) -> None:
+async def assert_unavailable(native: Twin) -> None:
     """Assert that requests fail in time and as in the legacy, and that those without the database are unaffected."""
-    asked = everything()
-    found = await asyncio.gather(*(timed(native, request) for request in asked))
-    for request, (answer, seconds) in zip(asked, found, strict=True):
+    requests = everything()
+    results = await asyncio.gather(*(timed(native, request) for request in requests))
+    for request, (answer, seconds) in zip(requests, results, strict=True):
         assert (answer.status, seconds < PROMPT_TIMEOUT) == (503, True), (request, answer, seconds)
         assert answer.headers["x-powered-by"] == "Express"
         assert answer.headers["content-type"] == "application/json; charset=utf-8"
@@ -80,15 +80,15 @@ async def test_database_outages_are_503_and_recover(tmp_path: Path) -> None:
     mongod = Mongod(tmp_path / "data")
     try:
         async with native_twin(mongod.url, timings=TIMINGS) as native:
-            await assert_away(native)
+            await assert_unavailable(native)
             await asyncio.to_thread(mongod.start)
             await assert_back(native)
             await asyncio.to_thread(mongod.stop)
-            await assert_away(native)
+            await assert_unavailable(native)
             await asyncio.to_thread(mongod.start)
             await assert_back(native)
             with paused(mongod):
-                await assert_away(native)
+                await assert_unavailable(native)
             await assert_back(native)
     finally:
         await asyncio.to_thread(mongod.stop)

@@ -75,8 +75,8 @@ async def indexed(*of: Twin) -> None:
 
 
 async def test_declared_divergences_are_all_tested() -> None:
-    for place in ("handlers.test_divergences_outside", "handlers.test_divergences_stream", "test_shadow_recordings"):
-        importlib.import_module(f"tests.{place}")
+    for module in ("handlers.test_divergences_outside", "handlers.test_divergences_stream", "test_shadow_recordings"):
+        importlib.import_module(f"tests.{module}")
     assert {entry.id for entry in DECLARED} == set(shown)
 
 
@@ -90,10 +90,10 @@ async def test_every_switch_named_is_a_setting_and_conversely() -> None:
 @shows("login-wrong-password")
 async def test_wrong_password(twins: Twins) -> None:
     with_users(twins)
-    seen = await twins.ask(WRONG, HANG)
-    assert seen.legacy.outcome == "hang"
-    assert (seen.native.status, read(seen.native)) == (200, {"msg": "wrong credentials"})
-    seen.assert_declared("login-wrong-password")
+    answers = await twins.ask(WRONG, HANG)
+    assert answers.legacy.outcome == "hang"
+    assert (answers.native.status, read(answers.native)) == (200, {"msg": "wrong credentials"})
+    answers.assert_declared("login-wrong-password")
 
 
 @shows("login-limits")
@@ -102,9 +102,9 @@ async def test_logins_beyond_a_limit(mongodb_url: str, twins: Twins) -> None:
         both = Twins(twins.legacy, limited)
         both.plant({"users": [USER]})
         assert read(await limited.ask(WRONG)) == {"msg": "wrong credentials"}
-        seen = await both.ask(post("/users/login", {"email": "amara@x", "password": PASSWORD}))
-        assert (seen.legacy.status, seen.native.status) == (200, 429)
-        seen.assert_declared("login-limits")
+        answers = await both.ask(post("/users/login", {"email": "amara@x", "password": PASSWORD}))
+        assert (answers.legacy.status, answers.native.status) == (200, 429)
+        answers.assert_declared("login-limits")
 
 
 @shows("login-email-operator")
@@ -117,9 +117,9 @@ async def test_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON) 
     login = post("/users/login", {"email": operator, "password": PASSWORD})
     register = post("/users/register", {"username": "b", "email": operator, "password": "p", "role": "patient"})
     for request in (login, register):
-        seen = await twins.ask(request)
-        assert read(seen.native)["name"] == "CastError"
-        seen.assert_declared("login-email-operator")
+        answers = await twins.ask(request)
+        assert read(answers.native)["name"] == "CastError"
+        answers.assert_declared("login-email-operator")
         switched = await keeping.ask(request)
         assert switched.legacy.status == switched.native.status
         assert {**read(switched.legacy), "token": ""} == {**read(switched.native), "token": ""}
@@ -145,10 +145,10 @@ async def test_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> Non
     waiting = asyncio.create_task(twins.legacy.ask(WRONG))
     await asyncio.sleep(0.1)
     body = {"username": "b", "email": "b@x", "password": "p", "role": "patient", **wrong}
-    seen = await twins.ask(post("/users/register", body))
+    answers = await twins.ask(post("/users/register", body))
     assert (await waiting).outcome == "reset"
-    assert read(seen.native)["msg"].startswith(f"users validation failed: {next(iter(wrong))}: ")
-    seen.assert_declared("register-invalid")
+    assert read(answers.native)["msg"].startswith(f"users validation failed: {next(iter(wrong))}: ")
+    answers.assert_declared("register-invalid")
     for twin in (twins.legacy, twins.native):
         assert [user["email"] for user in twin.database.users.find()] == ["amara@x"]
 
@@ -158,10 +158,10 @@ async def test_stored_member_named_as_a_method_at_a_save(twins: Twins) -> None:
     identities = {name: ObjectId() for name in ("transcript", "consultation")}
     note = {"_id": ObjectId(identity(NOTES, 0)), "clinician": ObjectId(AMARA), "body": "a", "toString": 1, **identities}
     twins.plant({"notes": [note]})
-    seen = await twins.ask(post(f"/api/notes/{identity(NOTES, 0)}", {"body": "b"}, FOREVER, "PATCH"))
-    assert seen.legacy.outcome == "reset"
-    assert read(seen.native)["error"] == "Cannot read properties of undefined (reading 'length')"
-    seen.assert_declared("unsavable-member")
+    answers = await twins.ask(post(f"/api/notes/{identity(NOTES, 0)}", {"body": "b"}, FOREVER, "PATCH"))
+    assert answers.legacy.outcome == "reset"
+    assert read(answers.native)["error"] == "Cannot read properties of undefined (reading 'length')"
+    answers.assert_declared("unsavable-member")
 
 
 @shows("register-race")
@@ -185,10 +185,10 @@ async def test_divergence_address_registered_concurrently(twins: Twins) -> None:
 
 @shows("logout-without-token")
 async def test_logout_without_a_token(twins: Twins) -> None:
-    seen = await twins.ask(post("/users/logout"), HANG)
-    assert seen.legacy.outcome == "hang"
-    assert (seen.native.status, read(seen.native)) == (401, {"msg": "Please login, no token provided"})
-    seen.assert_declared("logout-without-token")
+    answers = await twins.ask(post("/users/logout"), HANG)
+    assert answers.legacy.outcome == "hang"
+    assert (answers.native.status, read(answers.native)) == (401, {"msg": "Please login, no token provided"})
+    answers.assert_declared("logout-without-token")
 
 
 DOORS = [
@@ -215,16 +215,16 @@ async def test_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None:
         assert read(await twin.ask(post("/users/logout", token=FOREVER)))["msg"] == "user logged out successfully"
     for method, path in (door.split() for door in DOORS):
         request = get(path, FOREVER, method) if method in ("GET", "HEAD") else post(path, {}, FOREVER, method)
-        seen = await twins.ask(request)
-        assert seen.legacy.status != 401
+        answers = await twins.ask(request)
+        assert answers.legacy.status != 401
         if method != "HEAD":
-            assert read(seen.native) == {"msg": "Session logged out. Please log in again."}
-        seen.assert_declared("logged-out-tokens")
+            assert read(answers.native) == {"msg": "Session logged out. Please log in again."}
+        answers.assert_declared("logged-out-tokens")
     (await keeping.ask(get("/users/profile", FOREVER))).assert_equal()
     (await keeping.ask(get("/api/prompts", FOREVER))).assert_equal()
 
 
-async def test_revoked_tokens_are_found_by_an_index(twins: Twins) -> None:
+async def test_query_for_a_revoked_token_uses_an_index(twins: Twins) -> None:
     while "blackToken_hashed" not in twins.native.database.blacktokens.index_information():
         await asyncio.sleep(0.02)
     wanted = {"find": "blacktokens", "filter": {"blackToken": {"$in": [FOREVER]}}}
@@ -299,12 +299,12 @@ FIELDS: list[dict[str, JSON]] = [
 async def test_divergence_of_a_protected_field(twins: Twins, keeping: Twins, change: dict[str, JSON]) -> None:
     for pair in (keeping, twins):
         with_users(pair)
-        seen = await pair.ask(post(CHANGE, {"is_shareable": True, **change}, FOREVER, "PATCH"))
+        answers = await pair.ask(post(CHANGE, {"is_shareable": True, **change}, FOREVER, "PATCH"))
         if pair is keeping:
-            seen.assert_equal()
-    seen.assert_declared("prompt-fields")
-    [kept] = twins.native.database.prompts.find()
-    assert {**kept, "updated_at": None} == {**PROMPT, "is_shareable": True, "updated_at": None}
+            answers.assert_equal()
+    answers.assert_declared("prompt-fields")
+    [stored] = twins.native.database.prompts.find()
+    assert {**stored, "updated_at": None} == {**PROMPT, "is_shareable": True, "updated_at": None}
 
 
 PACKED = b'{"email":"nobody@x","password":"x"}'
@@ -315,7 +315,7 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
     headers = (("content-type", "application/json"), ("content-encoding", encoding), ("transfer-encoding", "chunked"))
     request = RecordedRequest("POST", "/users/login", headers, b"".join(pieces))
 
-    async def ask(twin: Twin) -> DecodedAnswer:
+    async def answer_of(twin: Twin) -> DecodedAnswer:
         await twin.ask(get("/"))  # it may have to restart first
         return await asyncio.to_thread(send, twin)
 
@@ -332,7 +332,7 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
         finally:
             connection.close()
 
-    return Seen(request, *await asyncio.gather(ask(twins.legacy), ask(twins.native)))
+    return Seen(request, *await asyncio.gather(answer_of(twins.legacy), answer_of(twins.native)))
 
 
 @shows("gzip-garbage")
@@ -348,13 +348,13 @@ async def test_divergence_of_bytes_after_gzip_padding(twins: Twins) -> None:
     ):
         (await in_pieces(twins, "gzip", *pieces)).assert_equal()
     for _ in range(30):  # it ends only if the last piece comes after the others were inflated
-        seen = await in_pieces(twins, "GZIP", packed, bytes(8), b"x")
-        if seen.legacy.outcome == "reset":
+        answers = await in_pieces(twins, "GZIP", packed, bytes(8), b"x")
+        if answers.legacy.outcome == "reset":
             break
-        seen.assert_equal()
-    assert seen.legacy.outcome == "reset"
-    assert read(seen.native) == {"msg": "user doesnt exist"}
-    seen.assert_declared("gzip-garbage")
+        answers.assert_equal()
+    assert answers.legacy.outcome == "reset"
+    assert read(answers.native) == {"msg": "user doesnt exist"}
+    answers.assert_declared("gzip-garbage")
 
 
 @shows("json-bounded")
@@ -370,18 +370,18 @@ async def test_divergence_of_bytes_after_gzip_padding(twins: Twins) -> None:
 )
 async def test_divergence_of_a_body_of_many_values(twins: Twins, body: JSON, charset: str) -> None:
     kind = (("content-type", f"application/json; charset={charset}"),)
-    seen = await twins.ask(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
-    assert read(seen.legacy) == {"msg": "user doesnt exist"}
-    assert seen.native.status == 413
-    seen.assert_declared("json-bounded")
+    answers = await twins.ask(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
+    assert read(answers.legacy) == {"msg": "user doesnt exist"}
+    assert answers.native.status == 413
+    answers.assert_declared("json-bounded")
 
 
 async def test_body_of_any_depth_within_bounds_is_read(twins: Twins) -> None:
     deep = '{"email":"nobody@x","password":"x","rest":' + "[" * 4000 + "]" * 4000 + "}"
     kind = (("content-type", "application/json"),)
-    seen = await twins.ask(RecordedRequest("POST", "/users/login", kind, deep.encode()))
-    assert read(seen.native) == {"msg": "user doesnt exist"}
-    seen.assert_equal()
+    answers = await twins.ask(RecordedRequest("POST", "/users/login", kind, deep.encode()))
+    assert read(answers.native) == {"msg": "user doesnt exist"}
+    answers.assert_equal()
 
 
 @shows("brotli-garbage")
@@ -389,7 +389,7 @@ async def test_divergence_of_bytes_after_a_brotli_body(twins: Twins) -> None:
     packed = brotli.compress(PACKED)
     for pieces in ([packed], [packed[:5], packed[5:]], [b"x"], [packed[:-1]]):
         (await in_pieces(twins, "br", *pieces)).assert_equal()
-    seen = await in_pieces(twins, "br", packed + b"x")
-    assert read(seen.legacy) == {"msg": "user doesnt exist"}
-    assert seen.native.status == 400
-    seen.assert_declared("brotli-garbage")
+    answers = await in_pieces(twins, "br", packed + b"x")
+    assert read(answers.legacy) == {"msg": "user doesnt exist"}
+    assert answers.native.status == 400
+    answers.assert_declared("brotli-garbage")

@@ -77,7 +77,7 @@ class Terminology:
         self._codes = Script(answers)
 
     @property
-    def asked(self) -> tuple[int, int]:
+    def request_counts(self) -> tuple[int, int]:
         """Return the number of requests for a token, and for codes."""
         return len(self._token.asked), len(self._codes.asked)
 
@@ -85,7 +85,7 @@ class Terminology:
         await (self._token if scope["method"] == "POST" else self._codes)(scope, receive, send)
 
 
-FOUND = Answer(body=b'{"expansion": {"contains": [{"display": "d", "code": "c", "system": "s"}]}}')
+ONE_CODE = Answer(body=b'{"expansion": {"contains": [{"display": "d", "code": "c", "system": "s"}]}}')
 SAID = Answer(body=b'{"choices": [{"message": {"content": "said"}}]}')
 
 
@@ -103,29 +103,29 @@ def analyze(prompt: str = "what") -> RecordedRequest:
 
 @shows("codes-none")
 async def test_divergence_of_a_name_without_codes(twins: Twins, keeping: Twins) -> None:
-    seen = await twins.ask(codes("zzz"), HANG)
-    assert seen.legacy.outcome == "hang"
-    assert (seen.native.status, read(seen.native)) == (404, {"msg": "No clinical codes found"})
-    seen.assert_declared("codes-none")
+    answers = await twins.ask(codes("zzz"), HANG)
+    assert answers.legacy.outcome == "hang"
+    assert (answers.native.status, read(answers.native)) == (404, {"msg": "No clinical codes found"})
+    answers.assert_declared("codes-none")
     listed = await keeping.native.ask(codes("zzz"))
     assert (listed.status, read(listed)) == (200, [])
-    Seen(seen.request, seen.legacy, listed).assert_declared("codes-none")
+    Seen(answers.request, answers.legacy, listed).assert_declared("codes-none")
     assert [code["code"] for code in read(await keeping.native.ask(codes("x")))] == ["44054006", "73211009", "46635009"]
     (await twins.ask(codes("x"))).assert_equal()
 
 
 @shows("codes-server-fails")
 async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> None:
-    seen = await twins.ask(codes("boom"), HANG)
-    assert seen.legacy.outcome == "hang"
+    answers = await twins.ask(codes("boom"), HANG)
+    assert answers.legacy.outcome == "hang"
     reason = "the terminology server answered 500"
-    assert (seen.native.status, read(seen.native)["error"]) == (500, reason)
-    seen.assert_declared("codes-server-fails")
+    assert (answers.native.status, read(answers.native)["error"]) == (500, reason)
+    answers.assert_declared("codes-server-fails")
     async with native_twin(mongodb_url) as fresh:
         pair = Twins(twins.legacy, fresh)
         with (
-            twins.legacy.outside.giving(Terminology(FOUND, token=b"{}")),
-            fresh.outside.giving(Terminology(FOUND, token=b"{}")),
+            twins.legacy.outside.giving(Terminology(ONE_CODE, token=b"{}")),
+            fresh.outside.giving(Terminology(ONE_CODE, token=b"{}")),
         ):
             tokenless = await pair.ask(codes("x"))
     assert read(tokenless.legacy)["code"] == "c"
@@ -134,23 +134,23 @@ async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> 
 
 @shows("codes-deadline")
 async def test_divergence_of_a_slow_terminology_server(hurried: Twins) -> None:
-    slow = Answer(body=FOUND.body, delay=1.0)
+    slow = Answer(body=ONE_CODE.body, delay=1.0)
     with hurried.legacy.outside.giving(Terminology(slow)), hurried.native.outside.giving(Terminology(slow)):
-        seen = await hurried.ask(codes("x"))
-    assert read(seen.legacy)["code"] == "c"
-    assert read(seen.native)["error"] == "the terminology server did not answer in time"
-    seen.assert_declared("codes-deadline")
+        answers = await hurried.ask(codes("x"))
+    assert read(answers.legacy)["code"] == "c"
+    assert read(answers.native)["error"] == "the terminology server did not answer in time"
+    answers.assert_declared("codes-deadline")
 
 
 @shows("codes-second-try")
 @pytest.mark.parametrize("fault", [Answer(cut=True), Answer(401, b"")], ids=["cut", "refused"])
 async def test_divergence_of_one_terminology_failure(twins: Twins, fault: Answer) -> None:
-    ours, theirs = Terminology(fault, FOUND), Terminology(fault, FOUND)
+    ours, theirs = Terminology(fault, ONE_CODE), Terminology(fault, ONE_CODE)
     with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
-        seen = await twins.ask(codes("x"), HANG)
-    assert (seen.legacy.outcome, ours.asked) == ("hang", (1, 1))
-    assert (read(seen.native)["code"], theirs.asked[1]) == ("c", 2)
-    seen.assert_declared("codes-second-try")
+        answers = await twins.ask(codes("x"), HANG)
+    assert (answers.legacy.outcome, ours.request_counts) == ("hang", (1, 1))
+    assert (read(answers.native)["code"], theirs.request_counts[1]) == ("c", 2)
+    answers.assert_declared("codes-second-try")
 
 
 @shows("codes-token-kept")
@@ -171,34 +171,34 @@ async def test_summary(twins: Twins) -> None:
     twins.forget_calls()
     tries: list[tuple[JSON, int]] = [({}, 200), ({"usedPrompt": "FAIL-AI"}, 500)]
     for used, status in tries:
-        seen = await twins.ask(post(f"/api/ai/{CONSULTATION}/summarise", used, FOREVER))
-        assert (seen.legacy.status, seen.native.status) == (404, status)
-        seen.assert_declared("summarise-works")
+        answers = await twins.ask(post(f"/api/ai/{CONSULTATION}/summarise", used, FOREVER))
+        assert (answers.legacy.status, answers.native.status) == (404, status)
+        answers.assert_declared("summarise-works")
     assert_traced(twins.called("ai-summarise"), "summarise-works")
     assert twins.stored("transcripts")[1] == []
 
 
-BUSY, BROKEN = Answer(503, b'{"error": {"message": "busy"}}'), Answer(cut=True)
+OVERLOADED, BROKEN = Answer(503, b'{"error": {"message": "busy"}}'), Answer(cut=True)
 
 
 @shows("model-retries")
 async def test_model_that_fails_in_passing(twins: Twins) -> None:
-    kinds = {"twice": [BUSY, BUSY, SAID], "broken": [BROKEN, SAID], "always": [BROKEN]}
-    answers = {"lasts": [BUSY], **{word + end: kind for word, kind in kinds.items() for end in ("-s", "-a")}}
+    kinds = {"twice": [OVERLOADED, OVERLOADED, SAID], "broken": [BROKEN, SAID], "always": [BROKEN]}
+    answers = {"lasts": [OVERLOADED], **{word + end: kind for word, kind in kinds.items() for end in ("-s", "-a")}}
     ours, theirs = Choice(answers), Choice(answers)
     with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
         lasts = await twins.ask(search("lasts"))
-        asked = [request for word in kinds for request in (search(f"{word}-s"), analyze(f"{word}-a"))]
-        found = await asyncio.gather(*map(twins.ask, asked))
+        requests = [request for word in kinds for request in (search(f"{word}-s"), analyze(f"{word}-a"))]
+        results = await asyncio.gather(*map(twins.ask, requests))
     lasts.assert_equal()
     assert (ours.times("lasts"), theirs.times("lasts")) == (3, 2)
     calls: list[list[JSON]] = [[{"method": "POST"}] * choice.times("lasts") for choice in (ours, theirs)]
     differences = compare_recorded_values(calls[0], calls[1], names(), "calls")
     assert_traced((Occurrence("CALLS", "some-model-faults-in-passing"), differences), "model-retries")
-    assert [seen.legacy.status for seen in found] == [200, 200, 500, 500, 500, 500]
-    assert [seen.native.status for seen in found] == [500, 500, 200, 200, 500, 500]
-    for seen in found:
-        seen.assert_declared("model-retries")
+    assert [both.legacy.status for both in results] == [200, 200, 500, 500, 500, 500]
+    assert [both.native.status for both in results] == [500, 500, 200, 200, 500, 500]
+    for both in results:
+        both.assert_declared("model-retries")
 
 
 @shows("model-deadline")
@@ -206,12 +206,12 @@ async def test_divergence_of_a_model_that_never_answers(hurried: Twins) -> None:
     hurried.plant(BEGUN)
     never = Script([Answer(hang=True)])
     with hurried.legacy.outside.giving(never), hurried.native.outside.giving(never):
-        found = await asyncio.gather(*(hurried.ask(request, 1.2) for request in (search(), analyze(), END)))
-    for seen in found:
-        assert seen.legacy.outcome == "hang"
-        seen.assert_declared("model-deadline")
-    assert [b"Request timed out." in seen.native.body for seen in found] == [True, True, False]
-    assert read(found[2].native)["summary"] == "Summary not generated"
+        results = await asyncio.gather(*(hurried.ask(request, 1.2) for request in (search(), analyze(), END)))
+    for answers in results:
+        assert answers.legacy.outcome == "hang"
+        answers.assert_declared("model-deadline")
+    assert [b"Request timed out." in answers.native.body for answers in results] == [True, True, False]
+    assert read(results[2].native)["summary"] == "Summary not generated"
 
 
 async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
@@ -254,11 +254,11 @@ RUBBISH = [Answer(body=b"{"), Answer(body=b"<html>", content_type="text/html"), 
 async def test_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
     script = Script([rubbish])
     with twins.legacy.outside.giving(script), twins.native.outside.giving(script):
-        seen = await twins.ask(analyze())
-    stacks = [read(answer)["error"]["stackExcerpt"] for answer in (seen.legacy, seen.native)]
+        answers = await twins.ask(analyze())
+    stacks = [read(answer)["error"]["stackExcerpt"] for answer in (answers.legacy, answers.native)]
     assert stacks[0].split("\n")[0] == stacks[1]
     assert stacks[0].count("\n    at ") == 2
-    seen.assert_declared("analyze-stack")
+    answers.assert_declared("analyze-stack")
 
 
 class Lines:
@@ -275,7 +275,7 @@ class Lines:
         """Restore the connections, and wait until both backends use them."""
         await asyncio.gather(*(line.mend() for line in self._lines))
         probe = get("/users/users/checkEmail?email=x")
-        while {(seen := await self.pair.ask(probe)).legacy.status, seen.native.status} != {200}:
+        while {(answers := await self.pair.ask(probe)).legacy.status, answers.native.status} != {200}:
             await asyncio.sleep(0.05)
 
     def snap_at(self, kind: bytes) -> None:
@@ -295,9 +295,9 @@ async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
         legacy_twin(mongodb_url, log, through=impatient) as legacy,
         native_twin(mongodb_url, through=theirs.url, timings=timings) as native,
     ):
-        found = Lines(Twins(legacy, native), (ours, theirs))
-        yield found
-        await found.cut()
+        connected = Lines(Twins(legacy, native), (ours, theirs))
+        yield connected
+        await connected.cut()
 
 
 BROKEN_OFF = {
@@ -318,10 +318,10 @@ async def test_divergence_of_a_database_lost_between_two_writes(lines: Lines, na
     before = {kind: pair.native.documents(kind) for kind in (*BEGUN, "notes")}
     lines.snap_at(second)
     try:
-        seen = await pair.ask(request)
+        answers = await pair.ask(request)
     finally:
         await lines.mend()
-    assert (seen.legacy.status, seen.native.status) == (500, 503)
+    assert (answers.legacy.status, answers.native.status) == (500, 503)
     assert {kind: pair.native.documents(kind) for kind in before} == before
     left = {"start": "consultations", "note": "notes", "end": "transcripts"}[name]
     assert_traced(pair.stored(left, f"{name}-broken-off"), "written-together")
@@ -332,7 +332,7 @@ async def test_divergence_of_a_database_lost_between_two_writes(lines: Lines, na
     assert again.status in (200, 201)
 
 
-ASKED = [
+REQUESTS = [
     post("/users/register", {"username": "a", "email": "a@b", "password": "p", "role": "clinician"}),
     post("/users/login", {"email": "a@b", "password": "p"}),
     get("/users/users/checkEmail?email=a@b"),
@@ -352,10 +352,10 @@ ASKED = [
 async def test_divergence_of_an_unreachable_database(lines: Lines) -> None:
     (await lines.pair.ask(get("/users/users/checkEmail?email=x"))).assert_equal()
     await lines.cut()
-    found = await asyncio.gather(*(lines.pair.ask(request) for request in ASKED))
-    for seen in found:
-        assert seen.native.status == 503
-        seen.assert_declared("database-away")
-    assert {seen.legacy.status for seen in found} == {200, 401, 500}
+    results = await asyncio.gather(*(lines.pair.ask(request) for request in REQUESTS))
+    for answers in results:
+        assert answers.native.status == 503
+        answers.assert_declared("database-away")
+    assert {answers.legacy.status for answers in results} == {200, 401, 500}
     await lines.mend()
     (await lines.pair.ask(get("/users/profile", FOREVER))).assert_equal()

@@ -30,7 +30,7 @@ def chunks(count: int, size: int = 6) -> list[JSON]:
     return [{"type": "audio_chunk", "audioData": audio}] * count
 
 
-def heard(text: str, delay: float = 0.0) -> Answer:
+def transcription(text: str, delay: float = 0.0) -> Answer:
     return Answer(body=text.encode(), content_type="text/plain", delay=delay)
 
 
@@ -44,8 +44,8 @@ async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: An
 
 
 def assert_framed(ours: list[str], theirs: list[str], identity: str, scenario: str) -> None:
-    found = compare_frames(ours, theirs, names())
-    assert_traced((Occurrence("WS /transcription-stream", scenario), found), identity)
+    differences = compare_frames(ours, theirs, names())
+    assert_traced((Occurrence("WS /transcription-stream", scenario), differences), identity)
 
 
 BEGIN, END_OF = "<Recording started - Speak now!>", "<Recording stopped>"
@@ -54,8 +54,8 @@ BEGIN, END_OF = "<Recording started - Speak now!>", "<Recording stopped>"
 @shows("audio-bounded")
 async def test_divergence_of_a_long_recording(short_recordings: Twins) -> None:
     long = [START, *chunks(9, 600), STOP]
-    ours = await recorded(short_recordings.legacy, long, 4, heard("p"), heard("all"))
-    theirs = await recorded(short_recordings.native, long, 4, heard("all"))
+    ours = await recorded(short_recordings.legacy, long, 4, transcription("p"), transcription("all"))
+    theirs = await recorded(short_recordings.native, long, 4, transcription("all"))
     assert sorted(ours) == sorted([BEGIN, "p", "all", END_OF])
     assert theirs == [BEGIN, "<Recording too long>", "all", END_OF]
     assert_framed(ours, theirs, "audio-bounded", "recording-too-long")
@@ -70,7 +70,7 @@ async def test_divergence_of_a_long_recording(short_recordings: Twins) -> None:
 
 @shows("transcriptions-in-order")
 async def test_transcriptions_that_overtake_each_other(twins: Twins) -> None:
-    answers = (heard("one", 2.0), heard("two", 1.0), heard("all", 0.05))
+    answers = (transcription("one", 2.0), transcription("two", 1.0), transcription("all", 0.05))
     sent = [START, *chunks(17), STOP]
     ours, theirs = await asyncio.gather(*(recorded(twin, sent, 5, *answers) for twin in (twins.legacy, twins.native)))
     assert ours == [BEGIN, "all", END_OF, "two", "two one"]
@@ -88,7 +88,7 @@ async def test_divergence_of_too_many_waiting_calls(twins: Twins) -> None:
 @shows("recordings-apart")
 async def test_divergence_of_text_after_the_next_start(twins: Twins) -> None:
     sent = [START, *chunks(9), START, *chunks(9), STOP]
-    answers = (heard("one", 1.5), heard("two", 0.3), heard("all", 3.0))
+    answers = (transcription("one", 1.5), transcription("two", 0.3), transcription("all", 3.0))
     ours, theirs = await asyncio.gather(*(recorded(twin, sent, 6, *answers) for twin in (twins.legacy, twins.native)))
     assert ours == [BEGIN, BEGIN, "two", "two one", "all", END_OF]
     assert theirs == [BEGIN, BEGIN, "one", "two", "all", END_OF]
@@ -99,7 +99,7 @@ async def test_divergence_of_text_after_the_next_start(twins: Twins) -> None:
 async def test_divergence_of_a_large_frame(twins: Twins) -> None:
     large: JSON = {"type": "start_recording", "consultationId": [0 for _ in range(MAX_VALUES)]}
     sent = [large, *chunks(2), STOP]
-    ours, theirs = await recorded(twins.legacy, sent, 3, heard("all")), await recorded(twins.native, sent, 2)
+    ours, theirs = await recorded(twins.legacy, sent, 3, transcription("all")), await recorded(twins.native, sent, 2)
     assert ours == [BEGIN, "all", END_OF]
     assert theirs == ["<Invalid message format>", END_OF]
     assert_framed(ours, theirs, "json-bounded", "one-frame-too-large")

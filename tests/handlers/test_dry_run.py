@@ -44,7 +44,7 @@ TIMES: Final = 1000
 PLANTED: Final = {**DOCUMENTS, "blacktokens": [{"_id": ObjectId(), "blackToken": "x"}]}
 START: Final = post("/api/consultation/start", {"patient_data": {"name": "Ann"}}, FOREVER)
 END: Final = post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER)
-NOTED: Final = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
+ADD_NOTE: Final = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
 REGISTER: Final = post("/users/register", {"username": "b", "email": "b@x", "password": "p", "role": "patient"})
 LOGOUT: Final = post("/users/logout", token=FOREVER)
 
@@ -125,7 +125,7 @@ def writes() -> list[RecordedRequest]:
         post("/api/transcript/update-text", {"transcript_id": TRANSCRIPT, "transcript_text": "text"}, FOREVER),
         post("/api/transcript/update-text", {"transcript_id": TRANSCRIPT, "transcript_text": "x"}, OTHER_TOKEN),
         post("/api/transcript/update-text", {"transcript_id": "odd", "transcript_text": "text"}, FOREVER),
-        NOTED,
+        ADD_NOTE,
         post(f"/api/notes/{ABSENT}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER),
         post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": "odd"}, FOREVER),
         change("PATCH", f"/api/notes/{NOTE}", {"body": "other"}),
@@ -220,7 +220,7 @@ async def test_database_beside_dry_runs_equals_legacys_alone(house: House) -> No
             assert (await house.legacy.ask(request)).outcome == "response"
         return house.stored()
 
-    served = [*(request for request in writes() if request != LOGOUT), *[START, NOTED] * 5, LOGOUT]
+    served = [*(request for request in writes() if request != LOGOUT), *[START, ADD_NOTE] * 5, LOGOUT]
     alone = await serve()
     dry_runs = asyncio.create_task(dry_run_often(house, 150, seed=2))
     together = await serve()
@@ -229,7 +229,9 @@ async def test_database_beside_dry_runs_equals_legacys_alone(house: House) -> No
     assert any(each.writes for each in answered)
     same = names()
     assert alone.keys() == together.keys()
-    assert [found for name in alone for found in compare_documents(name, alone[name], together[name], same)] == []
+    assert [
+        difference for name in alone for difference in compare_documents(name, alone[name], together[name], same)
+    ] == []
     assert {name: len(documents) for name, documents in alone.items()} == {
         name: len(documents) for name, documents in together.items()
     }
@@ -237,9 +239,9 @@ async def test_database_beside_dry_runs_equals_legacys_alone(house: House) -> No
 
 async def test_dry_run_answers_as_a_write(house: House) -> None:
     ended = await house.dry_run(END)
-    told = ended.read()
-    assert (told["summary"], told["transcript"]["summary"]) == (TEXT, TEXT)
-    assert told["highlights"] == json.loads(HIGHLIGHTS)
+    body = ended.read()
+    assert (body["summary"], body["transcript"]["summary"]) == (TEXT, TEXT)
+    assert body["highlights"] == json.loads(HIGHLIGHTS)
     assert ended.kinds == [("update", "transcripts"), ("update", "consultations")]
     assert ended.writes[0]["update"]["$set"]["summary"] == TEXT
     assert ended.writes[1]["filter"] == {"_id": {"$oid": CONSULTATION}}
@@ -257,24 +259,24 @@ async def test_refused_link_reports_the_writes_legacy_would_leave(house: House) 
     # The note and its link are one transaction. The link is refused, and the legacy keeps the note without it.
     house.legacy.database.consultations.update_one({}, {"$set": {"notes": "64b7f0f0f0f0f0f0f0f0f0f0"}})
     before = house.whole()
-    answer = await house.dry_run(NOTED)
+    answer = await house.dry_run(ADD_NOTE)
     assert (answer.status, answer.kinds) == (500, [("insert", "notes")])
     assert house.whole() == before
-    assert (await house.legacy.ask(NOTED)).status == 500
+    assert (await house.legacy.ask(ADD_NOTE)).status == 500
     assert house.legacy.database.notes.count_documents({}) == 2
 
 
 async def test_dry_runs_change_nothing_in_memory(house: House) -> None:
     # After a dry run of a logout the caller is still logged in, after one of a registration the address is still free.
-    await asyncio.gather(*(house.dry_run(request) for request in [LOGOUT, REGISTER, START, NOTED, END] * 3))
-    asked = [
+    await asyncio.gather(*(house.dry_run(request) for request in [LOGOUT, REGISTER, START, ADD_NOTE, END] * 3))
+    requests = [
         get("/users/profile", FOREVER),
         get("/users/users/checkEmail?email=b@x"),
         get("/api/consultation", FOREVER),
     ]
     async with serving(house.app) as port:
         native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)
-        profile, free, consultations = [await native.ask(request) for request in asked]
+        profile, free, consultations = [await native.ask(request) for request in requests]
     assert profile.status == 200
     assert read(free) == {"available": True}
     assert [(each["status"], each["notes"]) for each in read(consultations)["consultations"]] == [("active", [])]
@@ -287,12 +289,12 @@ async def test_dry_run_over_its_deadline_has_no_answer(house: House) -> None:
         database.consultations.update_one({}, {"$set": {"status": "held"}}, session=session)
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            await house.dry_run(NOTED, 0.1)
+            await house.dry_run(ADD_NOTE, 0.1)
         assert time.monotonic() - began < PROMPT_TIMEOUT
         session.abort_transaction()
     assert house.whole() == before
     began = time.monotonic()
-    assert (await house.legacy.ask(NOTED)).status == 201
+    assert (await house.legacy.ask(ADD_NOTE)).status == 201
     assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
@@ -320,7 +322,7 @@ async def test_requests_outside_the_dialect_are_declined(house: House) -> None:
 
 
 async def test_websocket_is_declined(house: House) -> None:
-    told: list[object] = []
+    reports: list[object] = []
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -329,9 +331,9 @@ async def test_websocket_is_declined(house: House) -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = scope_of(get("/transcription-stream"), {"proxy.dry_run": {"deadline": 1.0, "report": told.append}})
+    scope = scope_of(get("/transcription-stream"), {"proxy.dry_run": {"deadline": 1.0, "report": reports.append}})
     await house.app({**scope, "type": "websocket"}, receive, send)
-    assert (told, sent) == ([None], [{"type": "websocket.close"}])
+    assert (reports, sent) == ([None], [{"type": "websocket.close"}])
 
 
 async def test_requests_without_the_extension_are_served(house: House) -> None:

@@ -14,49 +14,52 @@ from proxy.types import JSON
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import Twins, get, names, post
 from tests.support.clinic import CONSULTATION, DOCUMENTS, PROMPT, assert_alike
-from tests.support.outside_services import Answer as Told
+from tests.support.outside_services import Answer as ServiceAnswer
 from tests.support.outside_services import Choice, Script
 from tests.support.waiting import PROMPT_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-def completion(content: bytes) -> Told:
-    return Told(body=b'{"choices": [{"message": {"content": %b}}]}' % content)
+def completion(content: bytes) -> ServiceAnswer:
+    return ServiceAnswer(body=b'{"choices": [{"message": {"content": %b}}]}' % content)
 
 
 FAULTS = {
-    **{f"<{code}>": Told(code, b'{"error": {"message": "m", "type": "t"}}') for code in (400, 401, 404, 418, 429, 500)},
-    "<plain>": Told(500, b"oops", "text/plain"),
-    "<page>": Told(502, b"<html>", "text/html"),
-    "<bare>": Told(400, b""),
-    "<null refusal>": Told(400, b"null"),
-    "<listed refusal>": Told(422, b"[]"),
-    "<worded refusal>": Told(403, b'{"error": "text"}'),
-    "<odd refusal>": Told(409, b'{"error": {"message": {"a": 1}}}'),
-    "<foreign refusal>": Told(400, b"\xff\xfe", "application/json; charset=utf-16"),
-    "<page 200>": Told(200, b"<html>", "text/html"),
-    "<half>": Told(200, b"{"),
-    "<nothing>": Told(200, b""),
-    "<no content>": Told(204, b""),
-    "<null>": Told(200, b"null"),
-    "<list>": Told(200, b"[]"),
-    "<no choices>": Told(200, b'{"choices": []}'),
-    "<no message>": Told(200, b'{"choices": [{}]}'),
-    "<null message>": Told(200, b'{"choices": [{"message": null}]}'),
+    **{
+        f"<{code}>": ServiceAnswer(code, b'{"error": {"message": "m", "type": "t"}}')
+        for code in (400, 401, 404, 418, 429, 500)
+    },
+    "<plain>": ServiceAnswer(500, b"oops", "text/plain"),
+    "<page>": ServiceAnswer(502, b"<html>", "text/html"),
+    "<bare>": ServiceAnswer(400, b""),
+    "<null refusal>": ServiceAnswer(400, b"null"),
+    "<listed refusal>": ServiceAnswer(422, b"[]"),
+    "<worded refusal>": ServiceAnswer(403, b'{"error": "text"}'),
+    "<odd refusal>": ServiceAnswer(409, b'{"error": {"message": {"a": 1}}}'),
+    "<foreign refusal>": ServiceAnswer(400, b"\xff\xfe", "application/json; charset=utf-16"),
+    "<page 200>": ServiceAnswer(200, b"<html>", "text/html"),
+    "<half>": ServiceAnswer(200, b"{"),
+    "<nothing>": ServiceAnswer(200, b""),
+    "<no content>": ServiceAnswer(204, b""),
+    "<null>": ServiceAnswer(200, b"null"),
+    "<list>": ServiceAnswer(200, b"[]"),
+    "<no choices>": ServiceAnswer(200, b'{"choices": []}'),
+    "<no message>": ServiceAnswer(200, b'{"choices": [{}]}'),
+    "<null message>": ServiceAnswer(200, b'{"choices": [{"message": null}]}'),
     "<silence>": completion(b"null"),
     "<number>": completion(b"5"),
     "<object>": completion(b'{"a": [1]}'),
     "<blank>": completion(b'" \\n"'),
     "<no utf8>": completion(b'"\xff"'),
-    "<foreign>": Told(200, completion(b'"ok"').body, "application/json; charset=utf-16"),
-    "<untyped>": Told(200, completion(b'"ok"').body, "application/octet-stream"),
-    "<zipped>": Told(200, b"x", headers=((b"content-encoding", b"gzip"),)),
+    "<foreign>": ServiceAnswer(200, completion(b'"ok"').body, "application/json; charset=utf-16"),
+    "<untyped>": ServiceAnswer(200, completion(b'"ok"').body, "application/octet-stream"),
+    "<zipped>": ServiceAnswer(200, b"x", headers=((b"content-encoding", b"gzip"),)),
 }
 
 
 async def test_failing_model_is_answered_alike_by_every_endpoint(twins: Twins) -> None:
-    asked = [
+    requests = [
         request
         for word in FAULTS
         for request in (
@@ -66,8 +69,8 @@ async def test_failing_model_is_answered_alike_by_every_endpoint(twins: Twins) -
     ]
     answers = {word: [answer] for word, answer in FAULTS.items()}
     with twins.legacy.outside.giving(Choice(answers)), twins.native.outside.giving(Choice(answers)):
-        for seen in await asyncio.gather(*map(twins.ask, asked)):
-            assert_alike(seen)
+        for both in await asyncio.gather(*map(twins.ask, requests)):
+            assert_alike(both)
 
 
 async def test_failing_model_still_ends_the_consultation_alike(twins: Twins) -> None:
@@ -77,8 +80,8 @@ async def test_failing_model_still_ends_the_consultation_alike(twins: Twins) -> 
     for word in FAULTS.keys() - waiting:
         for answers in ([FAULTS[word]], [completion(b'"S"'), FAULTS[word]]):
             with twins.legacy.outside.giving(Script(answers)), twins.native.outside.giving(Script(answers)):
-                seen = await twins.ask(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
-            assert_alike(seen)
+                both = await twins.ask(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
+            assert_alike(both)
             assert twins.stored("transcripts")[1] == twins.stored("consultations")[1] == []
 
 
@@ -86,14 +89,14 @@ class Codes:
     """A terminology server that answers by the requested name."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = Told(body=b'{"access_token": "t", "expires_in": 300}')
+        answer = ServiceAnswer(body=b'{"access_token": "t", "expires_in": 300}')
         if scope["method"] == "GET":
             answer = VALUE_SETS[parse_qs(scope["query_string"].decode())["filter"][0]]
         await Script([answer])(scope, receive, send)
 
 
-def value_set(contains: bytes) -> Told:
-    return Told(body=b'{"expansion": {"contains": %b}}' % contains)
+def value_set(contains: bytes) -> ServiceAnswer:
+    return ServiceAnswer(body=b'{"expansion": {"contains": %b}}' % contains)
 
 
 VALUE_SETS = {
@@ -103,48 +106,48 @@ VALUE_SETS = {
     "null": value_set(b"[null]"),
     "object": value_set(b"{}"),
     "text": value_set(b'"abc"'),
-    "nothing": Told(body=b"{}"),
-    "page": Told(body=b"<html>", content_type="text/html"),
-    "untyped": Told(body=value_set(b'[{"display": "\xff"}]').body, content_type="text/plain; charset=utf-16"),
-    "marked": Told(body=b"\xef\xbb\xbf" + value_set(b'[{"display": "b"}]').body),
-    "refused": Told(404, b""),
-    "moved": Told(302, b"", headers=((b"location", b"/production1/fhir/ValueSet/$expand?filter=odd"),)),
-    "zipped": Told(200, b"x", headers=((b"content-encoding", b"gzip"),)),
-    "away": Told(503, b""),
-    "cut": Told(cut=True),
+    "nothing": ServiceAnswer(body=b"{}"),
+    "page": ServiceAnswer(body=b"<html>", content_type="text/html"),
+    "untyped": ServiceAnswer(body=value_set(b'[{"display": "\xff"}]').body, content_type="text/plain; charset=utf-16"),
+    "marked": ServiceAnswer(body=b"\xef\xbb\xbf" + value_set(b'[{"display": "b"}]').body),
+    "refused": ServiceAnswer(404, b""),
+    "moved": ServiceAnswer(302, b"", headers=((b"location", b"/production1/fhir/ValueSet/$expand?filter=odd"),)),
+    "zipped": ServiceAnswer(200, b"x", headers=((b"content-encoding", b"gzip"),)),
+    "away": ServiceAnswer(503, b""),
+    "cut": ServiceAnswer(cut=True),
 }
 
 
 async def test_failing_terminology_server_is_answered_alike(twins: Twins) -> None:
     with twins.legacy.outside.giving(Codes()), twins.native.outside.giving(Codes()):
-        asked = (get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER) for name in VALUE_SETS)
-        for seen in await asyncio.gather(*(twins.ask(request, 5) for request in asked)):
-            assert_alike(seen)
+        requests = (get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER) for name in VALUE_SETS)
+        for both in await asyncio.gather(*(twins.ask(request, 5) for request in requests)):
+            assert_alike(both)
 
 
-HEARD = {
-    "undecodable": Told(400, b'{"error": {"message": "audio could not be decoded"}}'),
-    "refused": Told(400, b'{"error": {"message": "quota"}}'),
-    "page": Told(200, b"<html>", "text/html"),
-    "json": Told(200, b'"said"'),
-    "object": Told(200, b'{"text": "x"}'),
-    "half": Told(200, b"{"),
-    "nothing": Told(200, b" \n", "text/plain"),
-    "no content": Told(204, b""),
-    "foreign": Told(200, b"h\xc3\xa9\xff", "text/plain; charset=utf-16"),
+TRANSCRIPTIONS = {
+    "undecodable": ServiceAnswer(400, b'{"error": {"message": "audio could not be decoded"}}'),
+    "refused": ServiceAnswer(400, b'{"error": {"message": "quota"}}'),
+    "page": ServiceAnswer(200, b"<html>", "text/html"),
+    "json": ServiceAnswer(200, b'"said"'),
+    "object": ServiceAnswer(200, b'{"text": "x"}'),
+    "half": ServiceAnswer(200, b"{"),
+    "nothing": ServiceAnswer(200, b" \n", "text/plain"),
+    "no content": ServiceAnswer(204, b""),
+    "foreign": ServiceAnswer(200, b"h\xc3\xa9\xff", "text/plain; charset=utf-16"),
 }
 
 
-FRAMES = dict.fromkeys(HEARD, 5) | {"undecodable": 4, "nothing": 4}
+FRAMES = dict.fromkeys(TRANSCRIPTIONS, 5) | {"undecodable": 4, "nothing": 4}
 """Frames until the recording has stopped."""
 
 
-@pytest.mark.parametrize("name", HEARD)
+@pytest.mark.parametrize("name", TRANSCRIPTIONS)
 async def test_failing_transcription_sends_the_same_frames(twins: Twins, name: str) -> None:
     chunks: list[JSON] = [{"type": "audio_chunk", "audioData": "QUFB"}] * 9
     sent: list[JSON] = [{"type": "start_recording", "consultationId": "C"}, *chunks, {"type": "stop_recording"}]
-    heard, pace = [], PlaybackPace(0.01, PROMPT_TIMEOUT, 0.1)
+    frames, pace = [], PlaybackPace(0.01, PROMPT_TIMEOUT, 0.1)
     for twin in (twins.legacy, twins.native):
-        with twin.outside.giving(Script([HEARD[name]])):
-            heard.append(await converse(twin.origin, "/transcription-stream", sent, FRAMES[name], pace))
-    assert compare_frames(heard[0], heard[1], names()) == []
+        with twin.outside.giving(Script([TRANSCRIPTIONS[name]])):
+            frames.append(await converse(twin.origin, "/transcription-stream", sent, FRAMES[name], pace))
+    assert compare_frames(frames[0], frames[1], names()) == []

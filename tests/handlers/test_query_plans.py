@@ -55,9 +55,9 @@ async def test_queries_all_use_an_index(mongodb_url: str) -> None:
         await _until_indexed(database)
         _plant(database)
         database.command("profile", 2)
-        await _ask_legacy_dialect(surface)
+        await _call_legacy_dialect(surface)
         _plant(database)
-        statuses = await _ask_v1(surface)
+        statuses = await _call_v1(surface)
         await _sweep(mongodb_url, database.name)
         database.command("profile", 0)
         plans = list(_plans(database))
@@ -81,7 +81,7 @@ def _plant(database: Database[dict[str, Any]]) -> None:
     database["blacktokens"].delete_many({})
 
 
-async def _ask_legacy_dialect(surface: Surface) -> None:
+async def _call_legacy_dialect(surface: Surface) -> None:
     """Send each request alone, then all reads at once, which share their queries."""
     requests = everything()
     for request in requests:
@@ -95,7 +95,7 @@ async def _ask_legacy_dialect(surface: Surface) -> None:
     )
 
 
-async def _ask_v1(surface: Surface) -> dict[str, int]:
+async def _call_v1(surface: Surface) -> dict[str, int]:
     token = TOKENS.issue(ObjectId(AMARA), "a")
     statuses = {}
     for name in _v1_operations():

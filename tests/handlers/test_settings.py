@@ -51,11 +51,11 @@ def test_errors_of_settings_are_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("DATABASE_NAME", "")
     with pytest.raises(SettingsError) as refusal:
         Settings.load()
-    told = str(refusal.value)
-    assert "\n" not in told
-    assert "JWT_SECRET_KEY is missing (the secret that both backends sign tokens with)" in told
-    assert "ACCESS_TOKEN_EXPIRE_MINUTES: input should be a valid integer" in told
-    assert "DATABASE_NAME: " in told
+    message = str(refusal.value)
+    assert "\n" not in message
+    assert "JWT_SECRET_KEY is missing (the secret that both backends sign tokens with)" in message
+    assert "ACCESS_TOKEN_EXPIRE_MINUTES: input should be a valid integer" in message
+    assert "DATABASE_NAME: " in message
 
 
 @pytest.mark.parametrize("name", ["nhs_auth_url", "nhs_api_url"])

@@ -279,7 +279,7 @@ def test_truncated_signature_is_refused() -> None:
     assert judged(f"{signed}.{encode(digest[:-1])}") == {"expired": False, "message": "invalid signature"}
 
 
-def asking(*headers: tuple[bytes, bytes]) -> Request:
+def request_with(*headers: tuple[bytes, bytes]) -> Request:
     async def receive() -> dict[str, object]:
         raise AssertionError("nothing is read")
 
@@ -302,11 +302,11 @@ def asking(*headers: tuple[bytes, bytes]) -> Request:
     ],
 )
 def test_bearer_token_is_the_second_word(header: bytes, token: str) -> None:
-    assert bearer(asking((b"authorization", header))) == token
+    assert bearer(request_with((b"authorization", header))) == token
 
 
 def test_first_of_two_authorizations_is_used() -> None:
-    assert bearer(asking((b"authorization", b"a b"), (b"authorization", b"c d"))) == "b"
+    assert bearer(request_with((b"authorization", b"a b"), (b"authorization", b"c d"))) == "b"
 
 
 async def answer(*headers: tuple[bytes, bytes], logged_out: bool | None = None) -> tuple[Reply | None, Request]:
@@ -314,7 +314,7 @@ async def answer(*headers: tuple[bytes, bytes], logged_out: bool | None = None) 
         assert token == GOOD
         return bool(logged_out)
 
-    request = asking(*headers)
+    request = request_with(*headers)
     door = authenticate(Verifier(SECRET), None if logged_out is None else is_logged_out)
     return await door(request), request
 

@@ -45,16 +45,16 @@ def test_refusal_is_described_by_its_body(body: str, message: str, type_: Value)
 
 
 @pytest.mark.parametrize(
-    ("status", "place"),
+    ("status", "position"),
     [
         *[(400, "45:20"), (401, "48:20"), (403, "51:20"), (404, "54:20"), (409, "57:20"), (418, "68:16")],
         *[(422, "60:20"), (429, "63:20"), (500, "66:20"), (503, "66:20"), (302, "68:16")],
     ],
 )
-def test_stack_of_a_refusal_names_the_sdk_line(status: int, place: str) -> None:
+def test_stack_of_a_refusal_names_the_sdk_line(status: int, position: str) -> None:
     assert describe(ModelRefusedError(status, '{"error":{"message":"m"}}')).stack_excerpt() == (
         f"Error: {status} m\n"
-        f"    at APIError.generate (/srv/legacy/node_modules/openai/core/error.js:{place})\n"
+        f"    at APIError.generate (/srv/legacy/node_modules/openai/core/error.js:{position})\n"
         "    at OpenAI.makeStatusError (/srv/legacy/node_modules/openai/client.js:163:32)"
     )
 

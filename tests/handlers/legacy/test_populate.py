@@ -13,10 +13,10 @@ from handlers.legacy.models import CONSULTATIONS, USERS
 from handlers.legacy.mongoose import CastError
 from handlers.legacy.populate import Fields, Populate, populate
 
-CLINICIAN, OTHER, NOTE, LOST, IDENTITY = (ObjectId(f"64b7f0f0f0f0f0f0f0f0f0f{n}") for n in range(5))
+CLINICIAN, OTHER, NOTE, MISSING, IDENTITY = (ObjectId(f"64b7f0f0f0f0f0f0f0f0f0f{n}") for n in range(5))
 USER = Populate("clinician", ("username",))
 PLAN = (USER, Populate("notes", ("body", "clinician"), (USER,)))
-KEPT: dict[str, list[Fields]] = {
+STORED: dict[str, list[Fields]] = {
     "users": [{"_id": CLINICIAN, "username": "amara"}, {"_id": OTHER, "username": 5}],
     "notes": [{"_id": NOTE, "body": "rest", "clinician": OTHER}],
 }
@@ -33,12 +33,12 @@ class Shelf:
     """Returns stored documents, and records the lookups."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Sequence[ObjectId], Sequence[str]]] = []
+        self.fetches: list[tuple[str, Sequence[ObjectId], Sequence[str]]] = []
 
     async def fetch(self, model: str, identities: Sequence[bytes], fields: Sequence[str]) -> Mapping[bytes, Fields]:
         wanted = list(map(ObjectId, identities))
-        self.asked.append((model, wanted, fields))
-        return {cast(ObjectId, each["_id"]).binary: each for each in KEPT[model] if each["_id"] in wanted}
+        self.fetches.append((model, wanted, fields))
+        return {cast(ObjectId, each["_id"]).binary: each for each in STORED[model] if each["_id"] in wanted}
 
 
 async def shown(*stored: dict[str, Value]) -> list[Value]:
@@ -55,12 +55,12 @@ RESTING: Value = {"_id": str(NOTE), "body": "rest", "clinician": {"_id": str(OTH
         ("clinician", CLINICIAN, AMARA),
         ("clinician", str(CLINICIAN), AMARA),
         ("clinician", {"_id": CLINICIAN, "username": "someone else"}, AMARA),
-        ("clinician", LOST, None),
+        ("clinician", MISSING, None),
         ("clinician", None, None),
         ("clinician", {"username": "nobody"}, None),
-        ("notes", [NOTE, LOST, str(NOTE)], [RESTING, RESTING]),
+        ("notes", [NOTE, MISSING, str(NOTE)], [RESTING, RESTING]),
         ("notes", NOTE, [RESTING]),
-        ("notes", [LOST], []),
+        ("notes", [MISSING], []),
         ("notes", None, None),
     ],
 )
@@ -110,7 +110,7 @@ async def test_repeated_reference_is_fetched_once() -> None:
     lists: list[Value] = [[NOTE], [NOTE, NOTE], []]
     documents: list[Fields] = [{**SETTLED, "notes": notes} for notes in lists]
     assert len(await populate(CONSULTATIONS, documents, PLAN, shelf.fetch)) == 3
-    assert shelf.asked == [
+    assert shelf.fetches == [
         ("users", [CLINICIAN], ("username",)),
         ("notes", [NOTE], ("body", "clinician")),
         ("users", [OTHER], ("username",)),
@@ -121,7 +121,7 @@ async def test_empty_references_fetch_nothing() -> None:
     shelf = Shelf()
     assert await populate(CONSULTATIONS, [], PLAN, shelf.fetch) == []
     assert await populate(CONSULTATIONS, [{**SETTLED, "clinician": None}], PLAN, shelf.fetch)
-    assert shelf.asked == []
+    assert shelf.fetches == []
 
 
 async def test_populating_a_plain_field_raises_a_type_error() -> None:

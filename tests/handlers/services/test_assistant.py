@@ -22,15 +22,15 @@ from tests.support.outside_services import Answer, Script, Upstreams, outside, r
 CODES = [{"term": "diabetes", "possible_snomed": "44054006"}]
 
 
-class Told:
+class FakeModel:
     """A model that records its calls and gives set answers or errors."""
 
     def __init__(self, *answers: str | ModelError) -> None:
         self.answers = list(answers)
-        self.asked: list[list[Message]] = []
+        self.requests: list[list[Message]] = []
 
     async def complete(self, messages: Sequence[Message]) -> str:
-        self.asked.append(list(messages))
+        self.requests.append(list(messages))
         answer = self.answers.pop(0)
         if isinstance(answer, ModelError):
             raise answer
@@ -58,9 +58,9 @@ async def test_search_sends_the_recorded_call(assistant: Assistant, offline: Ups
 
 
 async def test_repeated_query_is_sent_as_a_list() -> None:
-    told = Told("x")
-    await Assistant(told).search(["a", "b"])
-    assert told.asked[0][1] == {"role": "user", "content": ["a", "b"]}
+    model = FakeModel("x")
+    await Assistant(model).search(["a", "b"])
+    assert model.requests[0][1] == {"role": "user", "content": ["a", "b"]}
 
 
 async def test_images_are_sent_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
@@ -77,10 +77,10 @@ async def test_images_are_sent_as_recorded(assistant: Assistant, offline: Upstre
 
 @pytest.mark.parametrize("prompt", [[], {}, ["a"], 5, True, " "])
 async def test_prompt_of_any_type_is_sent_unchanged(prompt: object) -> None:
-    told = Told("x")
-    await Assistant(told).analyze(prompt, [])
-    assert told.asked[0][0] == {"role": "system", "content": SHIPPED.images.text}
-    assert told.asked[0][1]["content"] == [{"type": "text", "text": prompt}]
+    model = FakeModel("x")
+    await Assistant(model).analyze(prompt, [])
+    assert model.requests[0][0] == {"role": "system", "content": SHIPPED.images.text}
+    assert model.requests[0][1]["content"] == [{"type": "text", "text": prompt}]
 
 
 async def test_consultation_ends_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
@@ -96,7 +96,7 @@ async def test_highlights_that_are_not_json_are_empty(assistant: Assistant, offl
     assert offline.calls == recorded_calls("consultation-end-bad-highlights")
 
 
-async def test_refused_summary_ends_the_asking(assistant: Assistant, offline: Upstreams) -> None:
+async def test_refused_summary_ends_the_calls(assistant: Assistant, offline: Upstreams) -> None:
     end = await assistant.conclude("FAIL-AI please", "")
     assert end == Conclusion(None, [])
     assert offline.calls == recorded_calls("consultation-end-ai-fails")
@@ -104,38 +104,38 @@ async def test_refused_summary_ends_the_asking(assistant: Assistant, offline: Up
 
 @pytest.mark.parametrize("answer", ["NaN", "[NaN]", "", "[" * 100_000, "```json\n[]\n```"])
 async def test_unreadable_highlights_are_empty(answer: str) -> None:
-    assert await Assistant(Told("s", answer)).conclude(None, None) == Conclusion("s", [])
+    assert await Assistant(FakeModel("s", answer)).conclude(None, None) == Conclusion("s", [])
 
 
 @pytest.mark.parametrize("answer", ["{}", '"[]"', "null", "5"])
 async def test_highlights_of_any_json_type_are_returned(answer: str) -> None:
-    assert await Assistant(Told("s", answer)).conclude(None, None) == Conclusion("s", json.loads(answer))
+    assert await Assistant(FakeModel("s", answer)).conclude(None, None) == Conclusion("s", json.loads(answer))
 
 
 @pytest.mark.parametrize(("content", "highlights"), [(None, None), (5, 5), (True, True), (..., []), ({"a": 1}, [])])
 async def test_highlights_without_text_are_the_raw_json(content: object, highlights: object) -> None:
     wordless = InvalidResponseError("application/json", "", content)
-    assert await Assistant(Told("s", wordless)).conclude(None, None) == Conclusion("s", highlights)
+    assert await Assistant(FakeModel("s", wordless)).conclude(None, None) == Conclusion("s", highlights)
 
 
 async def test_failed_highlights_keep_the_summary() -> None:
-    assert await Assistant(Told("s", ModelUnreachableError())).conclude(None, None) == Conclusion("s", [])
+    assert await Assistant(FakeModel("s", ModelUnreachableError())).conclude(None, None) == Conclusion("s", [])
 
 
 async def test_empty_summary_is_coded_like_any() -> None:
-    told = Told(" \n", "[]")
-    assert await Assistant(told).conclude(None, None) == Conclusion("", [])
-    assert told.asked[1][0] == {"role": "system", "content": SHIPPED.codes.fill(summary="")}
+    model = FakeModel(" \n", "[]")
+    assert await Assistant(model).conclude(None, None) == Conclusion("", [])
+    assert model.requests[1][0] == {"role": "system", "content": SHIPPED.codes.fill(summary="")}
 
 
 @pytest.mark.parametrize("prompt", [None, ""])
 @pytest.mark.parametrize("transcript", [None, ""])
 async def test_missing_texts_have_defaults(prompt: str | None, transcript: str | None) -> None:
-    told = Told("s", "[]")
-    await Assistant(told).conclude(prompt, transcript)
+    model = FakeModel("s", "[]")
+    await Assistant(model).conclude(prompt, transcript)
     user = {"role": "user", "content": ""}
     instructions = [SHIPPED.summary.text, SHIPPED.codes.fill(summary="s")]
-    assert told.asked == [[{"role": "system", "content": text}, user] for text in instructions]
+    assert model.requests == [[{"role": "system", "content": text}, user] for text in instructions]
 
 
 async def test_default_instructions_equal_the_recorded_ones(assistant: Assistant, offline: Upstreams) -> None:
@@ -145,20 +145,20 @@ async def test_default_instructions_equal_the_recorded_ones(assistant: Assistant
 
 async def test_own_instructions_replace_the_shipped_ones() -> None:
     own = parse_instructions("{summary: Sum., codes: 'Code ${summary}!', images: Look., search: Find.}", "own")
-    told = Told("s", "[]", "found", "seen", "one")
-    assistant = Assistant(told, own)
+    model = FakeModel("s", "[]", "found", "seen", "one")
+    assistant = Assistant(model, own)
     await assistant.conclude(None, "x")
     await assistant.search("x")
     await assistant.analyze("x", [])
     await assistant.summarise(["x"])
-    assert [asked[0]["content"] for asked in told.asked] == ["Sum.", "Code s!", "Find.", "Look.", "Sum."]
+    assert [messages[0]["content"] for messages in model.requests] == ["Sum.", "Code s!", "Find.", "Look.", "Sum."]
 
 
 async def test_transcripts_are_summarised_as_soap_or_as_instructed() -> None:
-    told = Told(" one ", "two")
-    assert await Assistant(told).summarise(["a", "b"]) == "one"
-    assert await Assistant(told).summarise(["c"], "Be brief.") == "two"
-    contents = [[message["content"] for message in messages] for messages in told.asked]
+    model = FakeModel(" one ", "two")
+    assert await Assistant(model).summarise(["a", "b"]) == "one"
+    assert await Assistant(model).summarise(["c"], "Be brief.") == "two"
+    contents = [[message["content"] for message in messages] for messages in model.requests]
     assert contents == [[SHIPPED.summary.text, "a\n\nb"], ["Be brief.", "c"]]
 
 

@@ -119,13 +119,13 @@ async def test_deadline_covers_all_tries() -> None:
 
 async def test_cancellation_closes_the_model_request() -> None:
     async with scripted_model(Answer(hang=True)) as (model, script):
-        asking = asyncio.create_task(model.complete(HELLO))
+        completion = asyncio.create_task(model.complete(HELLO))
         while not script.asked:
             await asyncio.sleep(0.01)
-        asking.cancel()
+        completion.cancel()
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
         with pytest.raises(asyncio.CancelledError):
-            await asking
+            await completion
 
 
 RUBBISH = [

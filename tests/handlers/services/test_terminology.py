@@ -27,7 +27,7 @@ from tests.support.waiting import HANG_TIMEOUT
 TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"
 SNOMED = "http://snomed.info/sct"
 TOKEN = Answer(body=b'{"access_token": "t", "expires_in": 100}')
-NONE_FOUND = Answer(body=b'{"expansion": {"total": 0}}')
+NO_CODES = Answer(body=b'{"expansion": {"total": 0}}')
 
 
 class Clock:
@@ -67,9 +67,9 @@ async def offline() -> AsyncIterator[Upstreams]:
 )
 async def test_search_sends_the_recorded_calls(offline: Upstreams, ending: str) -> None:
     async with opened(offline.url, ending=ending) as terminology:
-        found = await terminology.find("diabetes")
-    assert found[0] == Code("diabetes 0", "44054006", SNOMED)
-    assert [code.code for code in found] == ["44054006", "73211009", "46635009"]
+        codes = await terminology.find("diabetes")
+    assert codes[0] == Code("diabetes 0", "44054006", SNOMED)
+    assert [code.code for code in codes] == ["44054006", "73211009", "46635009"]
     assert offline.calls == recorded_calls("ai-codes")
 
 
@@ -99,7 +99,7 @@ async def test_own_client_is_closed(offline: Upstreams) -> None:
 
 async def test_access_token_is_reused_until_shortly_before_expiry() -> None:
     clock = Clock()
-    async with scripted(TOKEN, NONE_FOUND, NONE_FOUND, TOKEN, NONE_FOUND, clock=clock) as (codes, script):
+    async with scripted(TOKEN, NO_CODES, NO_CODES, TOKEN, NO_CODES, clock=clock) as (codes, script):
         await codes.find("a")
         clock.now += 89
         await codes.find("b")
@@ -111,7 +111,7 @@ async def test_access_token_is_reused_until_shortly_before_expiry() -> None:
 
 async def test_access_token_without_a_lifetime_is_not_reused() -> None:
     unstated = Answer(body=b'{"access_token": "t"}')
-    async with scripted(unstated, NONE_FOUND, unstated, NONE_FOUND) as (codes, script):
+    async with scripted(unstated, NO_CODES, unstated, NO_CODES) as (codes, script):
         await codes.find("a")
         await codes.find("b")
     assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 2
@@ -119,14 +119,14 @@ async def test_access_token_without_a_lifetime_is_not_reused() -> None:
 
 async def test_concurrent_searches_fetch_one_token() -> None:
     slow = Answer(body=TOKEN.body, delay=0.1)
-    async with scripted(slow, NONE_FOUND) as (codes, script):
+    async with scripted(slow, NO_CODES) as (codes, script):
         await asyncio.gather(*(codes.find(str(number)) for number in range(20)))
     assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 1
     assert script.busiest > 1
 
 
 async def test_cancelled_fetch_is_repeated_by_the_next() -> None:
-    async with scripted(Answer(hang=True), TOKEN, NONE_FOUND) as (codes, script):
+    async with scripted(Answer(hang=True), TOKEN, NO_CODES) as (codes, script):
         first = asyncio.create_task(codes.find("a"))
         while not script.asked:
             await asyncio.sleep(0.01)
@@ -140,7 +140,7 @@ async def test_cancelled_fetch_is_repeated_by_the_next() -> None:
 
 async def test_refused_token_is_replaced_once() -> None:
     refused = Answer(401)
-    async with scripted(TOKEN, refused, TOKEN, NONE_FOUND) as (codes, script):
+    async with scripted(TOKEN, refused, TOKEN, NO_CODES) as (codes, script):
         assert await codes.find("a") == []
     assert len(script.asked) == 4
     async with scripted(TOKEN, refused, TOKEN, refused) as (codes, script):
@@ -151,13 +151,13 @@ async def test_refused_token_is_replaced_once() -> None:
 
 async def test_concurrently_refused_searches_fetch_one_token() -> None:
     refused, refused_later = Answer(401, delay=0.1), Answer(401, delay=0.3)
-    async with scripted(TOKEN, refused, refused_later, TOKEN, NONE_FOUND) as (codes, script):
+    async with scripted(TOKEN, refused, refused_later, TOKEN, NO_CODES) as (codes, script):
         assert not any(await asyncio.gather(codes.find("a"), codes.find("b")))
     assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 2
 
 
 async def test_broken_connection_is_retried_once() -> None:
-    async with scripted(Answer(cut=True), TOKEN, Answer(cut=True), NONE_FOUND) as (codes, _):
+    async with scripted(Answer(cut=True), TOKEN, Answer(cut=True), NO_CODES) as (codes, _):
         assert await codes.find("a") == []
     async with scripted(TOKEN, Answer(cut=True)) as (codes, script):
         with pytest.raises(TerminologyUnreachableError):
@@ -225,7 +225,7 @@ async def test_code_members_are_returned_unchanged() -> None:
 
 async def test_redirects_are_followed_up_to_a_limit() -> None:
     there = Answer(307, b"", headers=((b"location", b"/elsewhere"),))
-    async with scripted(TOKEN, there, NONE_FOUND) as (codes, script):
+    async with scripted(TOKEN, there, NO_CODES) as (codes, script):
         assert await codes.find("a") == []
     assert script.paths[-1].startswith("/elsewhere")
     async with scripted(TOKEN, there) as (codes, _):
@@ -251,14 +251,14 @@ def test_parameters_are_encoded_as_by_axios() -> None:
 
 
 async def test_encoding_survives_the_client() -> None:
-    async with scripted(TOKEN, NONE_FOUND) as (codes, script):
+    async with scripted(TOKEN, NO_CODES) as (codes, script):
         await codes.find("a'b(c)!*~,$: é[]")
     assert script.paths[1] == "/production1/fhir/ValueSet/$expand?" + expand_query("a'b(c)!*~,$: é[]")
 
 
 @pytest.mark.parametrize("operation", ["", "/", OPERATION, f"{OPERATION}/", "/ValueSet/%24expand", "/valueset/$expand"])
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "query"),
     [
         ("", ""),
         ("?", ""),
@@ -268,8 +268,8 @@ async def test_encoding_survives_the_client() -> None:
         ("?filters=1&&accounts", "filters=1&accounts&"),
     ],
 )
-def test_base_and_operation_urls_are_equal(operation: str, given: str, kept: str) -> None:
-    expected = f"https://t.example/production1/fhir{OPERATION}?{kept}{expand_query('x')}"
+def test_base_and_operation_urls_are_equal(operation: str, given: str, query: str) -> None:
+    expected = f"https://t.example/production1/fhir{OPERATION}?{query}{expand_query('x')}"
     assert expand_url(f"https://t.example/production1/fhir{operation}{given}", "x") == expected
 
 

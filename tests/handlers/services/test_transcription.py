@@ -60,12 +60,12 @@ class Room:
     """A recorder and its messages."""
 
     def __init__(self, ear: Ear, *, limit: int = 10_000, memory: Memory | None = None) -> None:
-        self.told: list[Event] = []
+        self.events: list[Event] = []
         self.ear = ear
-        self.recorder = Recorder("conn-1", ear, self.tell, limit=limit, clock=lambda: 7, memory=memory)
+        self.recorder = Recorder("conn-1", ear, self.receive, limit=limit, clock=lambda: 7, memory=memory)
 
-    async def tell(self, event: Event) -> None:
-        self.told.append(event)
+    async def receive(self, event: Event) -> None:
+        self.events.append(event)
 
     async def add(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
@@ -75,7 +75,7 @@ class Room:
         """Wait until nothing changes any more, and return the messages until then."""
         for _ in range(200):
             await asyncio.sleep(0)
-        return self.told
+        return self.events
 
 
 def pieces(count: int, start: int = 0) -> list[bytes]:
@@ -163,8 +163,8 @@ async def test_second_stop_sends_the_recording_again() -> None:
 
 
 async def test_failing_portions_are_reported_once_per_recording() -> None:
-    away = ModelUnreachableError()
-    room = Room(Ear(away, away, "final", away, "final"))
+    unreachable = ModelUnreachableError()
+    room = Room(Ear(unreachable, unreachable, "final", unreachable, "final"))
     room.recorder.start()
     await room.add([b"H", *pieces(16)])
     await room.recorder.stop()
@@ -289,9 +289,9 @@ def test_random_actions_answer_each_stop_in_order(actions: list[str]) -> None:
             else:
                 await asyncio.sleep(0)
         await room.settle()
-        assert sum(isinstance(event, Stopped) for event in room.told) == actions.count("stop")
+        assert sum(isinstance(event, Stopped) for event in room.events) == actions.count("stop")
         assert room.ear.most_at_once <= 1
-        for before, event in zip([None, *room.told], room.told, strict=False):
+        for before, event in zip([None, *room.events], room.events, strict=False):
             if isinstance(before, Transcribed) and before.final:
                 assert isinstance(event, Stopped)
 

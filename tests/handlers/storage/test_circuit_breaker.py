@@ -24,10 +24,10 @@ class Database:
 
     def __init__(self) -> None:
         self.state = "up"
-        self.asked = 0
+        self.query_count = 0
 
-    async def ask(self) -> None:
-        self.asked += 1
+    async def query(self) -> None:
+        self.query_count += 1
         if self.state == "silent":
             await asyncio.sleep(60)
         if self.state == "away":
@@ -37,19 +37,19 @@ class Database:
 @pytest.mark.parametrize("state", ["away", "silent"])
 async def test_open_breaker_probes_and_closes(state: str) -> None:
     database, probe = Database(), Database()
-    breaker = CircuitBreaker(probe.ask, 0.02, timings=BreakerTimings(probe_interval=0.01))
+    breaker = CircuitBreaker(probe.query, 0.02, timings=BreakerTimings(probe_interval=0.01))
     database.state = probe.state = state
     for _ in range(TRIP_AFTER + 100):
         with pytest.raises(UnavailableError):
-            await breaker.run(database.ask)
-    assert (breaker.is_open, database.asked) == (True, TRIP_AFTER)
-    while probe.asked < 3:
+            await breaker.run(database.query)
+    assert (breaker.is_open, database.query_count) == (True, TRIP_AFTER)
+    while probe.query_count < 3:
         await asyncio.sleep(0.01)
     with pytest.raises(UnavailableError):
         breaker.require_closed()
     database.state = probe.state = "up"
     await asyncio.wait_for(_until_closed(breaker), HANG_TIMEOUT)
-    await breaker.run(database.ask)
+    await breaker.run(database.query)
     await breaker.close()
 
 
@@ -60,19 +60,19 @@ async def _until_closed(breaker: CircuitBreaker) -> None:
 
 async def test_success_between_failures_keeps_the_breaker_closed() -> None:
     database = Database()
-    breaker = CircuitBreaker(database.ask, 1)
+    breaker = CircuitBreaker(database.query, 1)
     for number in range(10 * TRIP_AFTER):
         database.state = "up" if number % TRIP_AFTER == 0 else "away"
         if database.state == "up":
-            await breaker.run(database.ask)
+            await breaker.run(database.query)
         else:
             with pytest.raises(UnavailableError):
-                await breaker.run(database.ask)
+                await breaker.run(database.query)
     assert not breaker.is_open
 
 
 async def test_other_errors_do_not_open_the_breaker() -> None:
-    breaker = CircuitBreaker(Database().ask, 1)
+    breaker = CircuitBreaker(Database().query, 1)
 
     async def fail() -> None:
         raise ValueError
@@ -86,10 +86,10 @@ async def test_other_errors_do_not_open_the_breaker() -> None:
 async def test_waiting_operations_fail_by_their_timeout() -> None:
     database = Database()
     database.state = "silent"
-    breaker = CircuitBreaker(database.ask, 0.1)
-    results = await asyncio.gather(*(breaker.run(database.ask) for _ in range(200)), return_exceptions=True)
+    breaker = CircuitBreaker(database.query, 0.1)
+    results = await asyncio.gather(*(breaker.run(database.query) for _ in range(200)), return_exceptions=True)
     assert {type(result) for result in results} == {UnavailableError}
-    assert database.asked <= 2 * MAX_CONCURRENT
+    assert database.query_count <= 2 * MAX_CONCURRENT
     await breaker.close()
 
 
@@ -100,16 +100,16 @@ IMPATIENT: Final = BreakerTimings(silence=0.05, probe_timeout=0.05, max_lag=60)
 async def test_running_operations_fail_when_the_breaker_opens(known: bool) -> None:
     database = Database()
     database.state = "silent"
-    breaker = CircuitBreaker(database.ask, 60, is_unreachable=lambda: known, concurrency=2, timings=IMPATIENT)
-    results = await asyncio.gather(*(breaker.run(database.ask) for _ in range(20)), return_exceptions=True)
+    breaker = CircuitBreaker(database.query, 60, is_unreachable=lambda: known, concurrency=2, timings=IMPATIENT)
+    results = await asyncio.gather(*(breaker.run(database.query) for _ in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {UnavailableError}
     assert breaker.is_open
-    assert database.asked == (2 if known else 3), "two operations, and a probe where nothing is known"
+    assert database.query_count == (2 if known else 3), "two operations, and a probe where nothing is known"
     await breaker.close()
 
 
 async def test_slow_operation_of_a_database_that_answers_succeeds() -> None:
-    breaker = CircuitBreaker(Database().ask, 60, timings=IMPATIENT)
+    breaker = CircuitBreaker(Database().query, 60, timings=IMPATIENT)
     assert await breaker.run(lambda: asyncio.sleep(0.4, "slow")) == "slow"
     assert not breaker.is_open
     await breaker.close()
@@ -117,15 +117,15 @@ async def test_slow_operation_of_a_database_that_answers_succeeds() -> None:
 
 async def test_idle_breaker_sends_no_probe() -> None:
     database = Database()
-    breaker = CircuitBreaker(database.ask, 60, timings=IMPATIENT)
+    breaker = CircuitBreaker(database.query, 60, timings=IMPATIENT)
     await breaker.run(lambda: asyncio.sleep(0))
     await asyncio.sleep(0.3)
-    assert database.asked == 0
+    assert database.query_count == 0
     await breaker.close()
 
 
 async def test_cancelled_operation_releases_its_slot() -> None:
-    breaker = CircuitBreaker(Database().ask, 60, concurrency=1)
+    breaker = CircuitBreaker(Database().query, 60, concurrency=1)
     waiting = [asyncio.create_task(breaker.run(lambda: asyncio.sleep(60))) for _ in range(3)]
     await asyncio.sleep(0)
     for task in waiting:

@@ -15,18 +15,18 @@ class Source:
 
     def __init__(self, held: dict[int, str]) -> None:
         self.held = held
-        self.asked: list[list[int]] = []
+        self.fetches: list[list[int]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.failure: BaseException | None = None
 
     async def fetch(self, keys: Sequence[int]) -> Mapping[int, str]:
-        self.asked.append(list(keys))
-        found = {key: self.held[key] for key in keys if key in self.held}
+        self.fetches.append(list(keys))
+        values = {key: self.held[key] for key in keys if key in self.held}
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure
-        return found
+        return values
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def source() -> Source:
 async def test_lookups_of_one_turn_are_one_fetch(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     assert await asyncio.gather(*map(loader.load, (1, 2, 3, 1))) == ["one", "two", "none", "one"]
-    assert source.asked == [[1, 2, 3]]
+    assert source.fetches == [[1, 2, 3]]
 
 
 async def test_lookups_during_a_fetch_share_the_next(source: Source) -> None:
@@ -50,28 +50,28 @@ async def test_lookups_during_a_fetch_share_the_next(source: Source) -> None:
     source.held[1] = "changed"
     source.gate.set()
     assert [await first, *[await task for task in later]] == ["one", "changed", "two"]
-    assert source.asked == [[1], [1, 2]]
+    assert source.fetches == [[1], [1, 2]]
 
 
 async def test_several_keys_load_together(source: Source) -> None:
     loader = Loader(source.fetch, "none")
-    found, single = await asyncio.gather(loader.load_all([1, 3]), loader.load(2))
-    assert {key: found[key] for key in (1, 3) if key in found} == {1: "one"}
+    values, single = await asyncio.gather(loader.load_all([1, 3]), loader.load(2))
+    assert {key: values[key] for key in (1, 3) if key in values} == {1: "one"}
     assert single == "two"
-    assert source.asked == [[1, 3, 2]]
+    assert source.fetches == [[1, 3, 2]]
 
 
 async def test_full_batch_starts_another(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     await asyncio.gather(loader.load_all(range(LIMIT)), loader.load(LIMIT + 1))
-    assert [len(keys) for keys in source.asked] == [LIMIT, 1]
+    assert [len(keys) for keys in source.fetches] == [LIMIT, 1]
 
 
 async def test_callers_all_get_the_failure(source: Source) -> None:
     loader = Loader(source.fetch, "none")
     source.failure = ValueError("broken")
-    told = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
-    assert [str(error) for error in told] == ["broken", "broken"]
+    errors = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
+    assert [str(error) for error in errors] == ["broken", "broken"]
     source.failure = None
     assert await loader.load(1) == "one"
 
@@ -97,5 +97,5 @@ async def test_stopped_loader_cancels_all_waiters(source: Source) -> None:
     await asyncio.sleep(0.01)
     [running] = asyncio.all_tasks() - {under_way, waiting, asyncio.current_task()}
     running.cancel()  # as the end of the event loop does
-    told = await asyncio.gather(under_way, waiting, return_exceptions=True)
-    assert [type(error) for error in told] == [asyncio.CancelledError] * 2
+    errors = await asyncio.gather(under_way, waiting, return_exceptions=True)
+    assert [type(error) for error in errors] == [asyncio.CancelledError] * 2

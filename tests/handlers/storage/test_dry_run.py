@@ -31,8 +31,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def scratch(mongodb_url: str) -> Iterator[Documents]:
-    with scratch_database(mongodb_url) as found:
-        yield found
+    with scratch_database(mongodb_url) as mongo_database:
+        yield mongo_database
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=DRIVERS)
@@ -52,7 +52,7 @@ def database(scratch: Documents) -> Documents:
     return scratch
 
 
-def told(dry_run: DryRunTransaction) -> list[tuple[str, str, Any]]:
+def writes_of(dry_run: DryRunTransaction) -> list[tuple[str, str, Any]]:
     return [(write.operation, write.collection, dict(write.fields)) for write in dry_run.writes]
 
 
@@ -74,7 +74,7 @@ async def test_dry_run_reads_its_writes_and_stores_nothing(store: Store, databas
         assert await store.notes.delete({"_id": A}) == 1
         assert await store.notes.find({}) == [{"_id": B, "n": 1}]
         await store.prompts.insert({"_id": B})
-    assert told(dry_run) == [
+    assert writes_of(dry_run) == [
         ("insert", "notes", {"document": {"_id": B}}),
         ("update", "notes", {"filter": {"_id": B}, "update": {"$set": {"n": 1}}}),
         ("update", "notes", {"filter": {"_id": A}, "update": {"$inc": {"n": 1}}}),
@@ -87,12 +87,12 @@ async def test_dry_run_reads_its_writes_and_stores_nothing(store: Store, databas
 
 
 async def test_uncommitted_writes_are_invisible_outside(store: Store, database: Documents) -> None:
-    async def look_outside() -> object:
+    async def read_outside() -> object:
         await written.wait()
         return await store.notes.get(B)
 
     written = asyncio.Event()
-    outside = asyncio.create_task(look_outside())
+    outside = asyncio.create_task(read_outside())
     async with store.dry_run(60):
         await store.notes.insert({"_id": B})
         written.set()
@@ -143,7 +143,7 @@ async def _nothing_but_an_error() -> None:
 
 async def test_concurrent_operations_are_serialised(store: Store, database: Documents) -> None:
     async with store.dry_run(60) as dry_run:
-        await asyncio.gather(*(store.notes.insert({"_id": place}) for place in range(20)))
+        await asyncio.gather(*(store.notes.insert({"_id": number}) for number in range(20)))
         assert len(await store.notes.find({})) == 21
     assert len(dry_run.writes) == 20
 

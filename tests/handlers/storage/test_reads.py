@@ -100,5 +100,5 @@ async def test_results_beyond_one_reply_are_complete(collection: tuple[Driver, A
     driver, notes = collection
     for number in range(3):
         await notes.insert_many([{"_id": 10 * number + each, "text": "x" * 1_000_000} for each in range(6)])
-    found = await driver.find(notes, Query({}, sort=[("_id", 1)]))
-    assert [document["_id"] for document in found] == [*range(6), *range(10, 16), *range(20, 26)]
+    documents = await driver.find(notes, Query({}, sort=[("_id", 1)]))
+    assert [document["_id"] for document in documents] == [*range(6), *range(10, 16), *range(20, 26)]

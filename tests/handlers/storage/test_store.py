@@ -36,8 +36,8 @@ A, B, C = ObjectId(), ObjectId(), ObjectId()
 
 @pytest.fixture
 def database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
-    with scratch_database(mongodb_url) as found:
-        yield found
+    with scratch_database(mongodb_url) as mongo_database:
+        yield mongo_database
 
 
 @pytest.fixture(params=DRIVERS)
@@ -60,8 +60,8 @@ async def test_reads_dates_of_any_size_and_selected_fields(store: Store) -> None
 
 
 async def test_concurrent_lookups_are_one_query(store: Store) -> None:
-    for place, identity in enumerate((A, B)):
-        await store.notes.insert({"_id": identity, "consultation": C, "created_at": place})
+    for index, identity in enumerate((A, B)):
+        await store.notes.insert({"_id": identity, "consultation": C, "created_at": index})
     alone = await store.notes.get(A)
     assert list(await asyncio.gather(store.notes.get(A), store.notes.get(B), store.notes.get(C))) == [
         alone,
@@ -142,9 +142,9 @@ async def test_conflicting_writes_are_tried_again(store: Store) -> None:
     await store.consultations.insert({"_id": A, "n": 0})
 
     async def count() -> None:
-        found = await store.consultations.get(A)
-        assert found is not None
-        await store.consultations.update_one({"_id": A}, {"$set": {"n": found["n"] + 1}})
+        stored = await store.consultations.get(A)
+        assert stored is not None
+        await store.consultations.update_one({"_id": A}, {"$set": {"n": stored["n"] + 1}})
 
     await asyncio.gather(*(store.run_in_transaction(count) for _ in range(5)))
     assert await store.consultations.get(A) == {"_id": A, "n": 5}
@@ -190,9 +190,9 @@ async def test_operations_without_a_server_fail_in_time(driver: DriverName) -> N
     store = Store(f"mongodb://127.0.0.1:{free_port()}", "nowhere", timeout=0.5, driver=driver)
     store.start()
     begun = time.monotonic()
-    asked = (store.notes.get(A), store.notes.find({}), store.notes.insert({"_id": A}), store.ping())
-    told = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(error) for error in told] == [UnavailableError] * 4
+    operations = (store.notes.get(A), store.notes.find({}), store.notes.insert({"_id": A}), store.ping())
+    errors = await asyncio.gather(*operations, return_exceptions=True)
+    assert [type(error) for error in errors] == [UnavailableError] * 4
     assert time.monotonic() - begun < PROMPT_TIMEOUT
     assert not store.has_transactions
     with pytest.raises(UnavailableError):

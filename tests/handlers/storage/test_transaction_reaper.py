@@ -44,9 +44,9 @@ asyncio.run(act(*sys.argv[1:]))
 
 @pytest.fixture
 def database(mongodb_url: str) -> Iterator[Documents]:
-    with scratch_database(mongodb_url) as found:
-        found["notes"].insert_many([{"_id": 1, "n": 0}, {"_id": 2, "n": 0}])
-        yield found
+    with scratch_database(mongodb_url) as mongo_database:
+        mongo_database["notes"].insert_many([{"_id": 1, "n": 0}, {"_id": 2, "n": 0}])
+        yield mongo_database
 
 
 def dry_run_process(url: str, database: Documents, note: int, seconds: float) -> subprocess.Popen[str]:

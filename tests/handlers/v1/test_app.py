@@ -27,14 +27,14 @@ async def surface(mongodb_url: str) -> AsyncIterator[Surface]:
         yield opened
 
 
-BESIDE = (
+TARGETS_OUTSIDE_V1 = (
     *("/api/v1", "/api/v1/", "/api/v1x", "/api/v", "//api/v1/users", "/API/V1/users/profile"),
     *("/%61pi/v1/users", "/api/v1%2Fx", "/health"),
 )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PATCH"])
-@pytest.mark.parametrize("target", BESIDE)
+@pytest.mark.parametrize("target", TARGETS_OUTSIDE_V1)
 async def test_paths_outside_v1_are_answered_as_legacy(twins: Twins, target: str, method: str) -> None:
     (await twins.ask(get(target, method=method))).assert_equal()
 
@@ -61,14 +61,14 @@ async def test_wrong_method_lists_the_allowed_ones(surface: Surface, path: str, 
     assert answer.headers["allow"] == methods
 
 
-def asking(template: str | None) -> Scope:
+def scope_of(template: str | None) -> Scope:
     scope = {"type": "http", "path": "/health", "raw_path": b"/health"}
     return scope if template is None else {**scope, "proxy.template": template}
 
 
 @pytest.mark.parametrize(("template", "v1s"), [("/health", True), ("/*", False), ("/{page}", False), (None, False)])
 async def test_health_belongs_to_v1_by_a_declared_route(template: str | None, v1s: bool) -> None:
-    assert is_v1_request(asking(template)) is v1s
+    assert is_v1_request(scope_of(template)) is v1s
 
 
 def routed(app: ASGIApp) -> ASGIApp:
@@ -90,8 +90,8 @@ async def test_healthy_app_reports_ok(mongodb_url: str) -> None:
 
 
 async def test_allowed_origin_passes_preflight(surface: Surface) -> None:
-    asked = {"access-control-request-method": "PATCH", "access-control-request-headers": "authorization"}
-    preflight = await surface.client.options(f"{V1}/notes/x", headers={**asked, "origin": ORIGIN})
+    headers = {"access-control-request-method": "PATCH", "access-control-request-headers": "authorization"}
+    preflight = await surface.client.options(f"{V1}/notes/x", headers={**headers, "origin": ORIGIN})
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, ORIGIN)
     assert "PATCH" in preflight.headers["access-control-allow-methods"]
     assert "Authorization" in preflight.headers["access-control-allow-headers"]
@@ -101,8 +101,8 @@ async def test_allowed_origin_passes_preflight(surface: Surface) -> None:
 
 
 async def test_other_origin_gets_no_cors_headers(surface: Surface) -> None:
-    asked = {"origin": "http://elsewhere", "access-control-request-method": "GET"}
-    assert (await surface.client.options(f"{V1}/notes", headers=asked)).status_code == 400
+    headers = {"origin": "http://elsewhere", "access-control-request-method": "GET"}
+    assert (await surface.client.options(f"{V1}/notes", headers=headers)).status_code == 400
     answer = await surface.client.get(f"{V1}/notes", headers={"origin": "http://elsewhere"})
     assert "access-control-allow-origin" not in answer.headers
 

@@ -25,7 +25,7 @@ async def surface(mongodb_url: str) -> AsyncIterator[Surface]:
         yield opened
 
 
-def asked(surface: Surface) -> Any:
+def model_messages(surface: Surface) -> Any:
     call: Any = surface.outside.calls[-1]
     return json.loads(call["body"])["messages"]
 
@@ -44,7 +44,7 @@ async def test_summarises_a_consultation(surface: Surface) -> None:
     await amara.ask("PUT", f"/transcripts/{started['transcript_id']}", json={"text": "A cough."})
     assert await amara.post("/ai/summary", request, 200) == {"summary": "answer[8]: A cough."}
     await amara.post("/ai/summary", {**request, "instructions": "In French."}, 200)
-    assert asked(surface)[0]["content"] == "In French."
+    assert model_messages(surface)[0]["content"] == "In French."
     expect(404, await amara.ask("POST", "/ai/summary", json={"consultation_id": NOBODY}))
 
 

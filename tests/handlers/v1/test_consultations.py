@@ -123,11 +123,11 @@ async def test_ends_with_a_summary_and_highlights(surface: Surface) -> None:
     assert ended["summary"] == "answer[15]: I have a cough."
     assert ended["highlights"] == [{"term": "diabetes", "possible_snomed": "44054006"}]
     assert ended["ended_at"] >= ended["started_at"]
-    kept = await amara.get(f"/consultations/{started['id']}")
-    assert kept == {name: value for name, value in ended.items() if name not in ("summary", "highlights")}
+    stored = await amara.get(f"/consultations/{started['id']}")
+    assert stored == {name: value for name, value in ended.items() if name not in ("summary", "highlights")}
     assert (await amara.get(f"/transcripts/{started['transcript_id']}"))["summary"] == ended["summary"]
-    asked = [json.loads(call["body"])["messages"][0]["content"] for call in surface.outside.calls[-2:]]  # type: ignore[index,call-overload,arg-type]
-    assert SOAP in asked[0]
+    instructions = [json.loads(call["body"])["messages"][0]["content"] for call in surface.outside.calls[-2:]]  # type: ignore[index,call-overload,arg-type]
+    assert SOAP in instructions[0]
 
 
 async def test_own_or_shared_prompt_ends_a_consultation(surface: Surface) -> None:
@@ -188,10 +188,10 @@ async def test_disconnect_cancels_the_model_call(mongodb_url: str) -> None:
         amara, started = await started_and_said(surface, "A cough.")
         script = Script([Answer(hang=True)])
         with surface.outside.giving(script):
-            asking = asyncio.create_task(amara.ask("POST", f"/consultations/{started['id']}/end", json={}))
+            request = asyncio.create_task(amara.ask("POST", f"/consultations/{started['id']}/end", json={}))
             while not script.asked:
                 await asyncio.sleep(0.005)
-            asking.cancel()
+            request.cancel()
             await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
         assert (await amara.get(f"/consultations/{started['id']}"))["status"] == "active"
 

@@ -33,9 +33,9 @@ async def stores(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncItera
         await asyncio.gather(*(store.close() for store in opened))
 
 
-async def tries(rate_limiter: RateLimiter, number: int, who: str = "amara") -> list[bool]:
+async def tries(rate_limiter: RateLimiter, number: int, key: str = "amara") -> list[bool]:
     """Return if each of several simultaneous attempts is admitted, refusals first."""
-    attempts = (rate_limiter.count_attempt(THRICE, "login", who) for _ in range(number))
+    attempts = (rate_limiter.count_attempt(THRICE, "login", key) for _ in range(number))
     refusals = await asyncio.gather(*attempts, return_exceptions=True)
     for refusal in filter(None, refusals):
         assert isinstance(refusal, TooManyAttemptsError)
@@ -59,9 +59,9 @@ async def test_processes_count_together_in_mongodb(stores: list[Store]) -> None:
     one, other = map(create_rate_limiter, stores)
     assert await tries(one, 2) == [True, True]
     assert await tries(other, 2) == [False, True]
-    kept = await stores[0].collection(COLLECTION).find({})
-    assert len(kept) == 1
-    assert "amara" not in str(kept)
+    counters = await stores[0].collection(COLLECTION).find({})
+    assert len(counters) == 1
+    assert "amara" not in str(counters)
 
 
 async def test_shared_count_starts_again_after_its_window(stores: list[Store]) -> None:

@@ -47,7 +47,7 @@ async def talking(surface: Surface, query: str = "", **how: Any) -> AsyncIterato
 async def conversing(person: Person) -> AsyncIterator[ClientConnection]:
     """Open a conversation, and receive its greeting."""
     async with talking(person.surface, additional_headers=person.headers) as socket:
-        assert (await hear(socket))["type"] == "connection"
+        assert (await receive_frame(socket))["type"] == "connection"
         yield socket
 
 
@@ -55,10 +55,10 @@ async def say(socket: ClientConnection, kind: str, **fields: object) -> None:
     await socket.send(json.dumps({"type": kind, **fields}))
 
 
-async def hear(socket: ClientConnection) -> dict[str, Any]:
+async def receive_frame(socket: ClientConnection) -> dict[str, Any]:
     async with asyncio.timeout(HANG_TIMEOUT):
-        heard: dict[str, Any] = json.loads(await socket.recv())
-        return heard
+        frame: dict[str, Any] = json.loads(await socket.recv())
+        return frame
 
 
 async def test_recording_returns_text(surface: Surface) -> None:
@@ -67,7 +67,7 @@ async def test_recording_returns_text(surface: Surface) -> None:
     async with conversing(amara) as socket:
         await say(socket, "audio_chunk", audioData=AUDIO)
         await say(socket, "start_recording", consultationId=consultation)
-        assert await hear(socket) == {
+        assert await receive_frame(socket) == {
             "type": "recording_started",
             "consultationId": consultation,
             "message": "Recording started - Speak now!",
@@ -75,11 +75,11 @@ async def test_recording_returns_text(surface: Surface) -> None:
         for _ in range(5):
             await say(socket, "audio_chunk", audio_data=AUDIO)
         await socket.send(json.dumps({"type": "stop_recording"}).encode(), text=False)
-        final = await hear(socket)
+        final = await receive_frame(socket)
         assert (final["type"], final["isPartial"], final["isFinal"]) == ("transcript", False, True)
         assert final["text"].startswith("heard ")
         assert final["timestamp"].endswith("Z")
-        assert await hear(socket) == {"type": "recording_stopped", "message": "Recording stopped"}
+        assert await receive_frame(socket) == {"type": "recording_stopped", "message": "Recording stopped"}
 
 
 async def test_partial_text_arrives_during_the_recording(surface: Surface) -> None:
@@ -87,10 +87,10 @@ async def test_partial_text_arrives_during_the_recording(surface: Surface) -> No
     consultation = (await amara.start())["id"]
     async with conversing(amara) as socket:
         await say(socket, "start_recording", consultationId=consultation)
-        await hear(socket)
+        await receive_frame(socket)
         for _ in range(9):
             await say(socket, "audio_chunk", audioData=base64.b64encode(b"x" * 10).decode())
-        partial = await hear(socket)
+        partial = await receive_frame(socket)
         assert (partial["type"], partial["isPartial"]) == ("transcript", True)
         assert "isFinal" not in partial
 
@@ -100,10 +100,10 @@ async def test_recording_over_the_limit_is_reported(surface: Surface) -> None:
     consultation = (await amara.start())["id"]
     async with conversing(amara) as socket:
         await say(socket, "start_recording", consultationId=consultation)
-        await hear(socket)
+        await receive_frame(socket)
         for _ in range(7):
             await say(socket, "audio_chunk", audioData=AUDIO)
-        assert (await hear(socket))["message"] == "Recording too long"
+        assert (await receive_frame(socket))["message"] == "Recording too long"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ async def test_recording_over_the_limit_is_reported(surface: Surface) -> None:
 async def test_invalid_frame_is_answered_with_an_error(surface: Surface, frame: str) -> None:
     async with conversing(surface.person()) as socket:
         await socket.send(frame)
-        assert await hear(socket) == {"type": "error", "message": "Invalid message format"}
+        assert await receive_frame(socket) == {"type": "error", "message": "Invalid message format"}
 
 
 async def test_foreign_consultation_is_not_recorded(surface: Surface) -> None:
@@ -131,7 +131,7 @@ async def test_foreign_consultation_is_not_recorded(surface: Surface) -> None:
     async with conversing(surface.person()) as socket:
         for identity in (others, NOBODY):
             await say(socket, "start_recording", consultationId=identity)
-            assert await hear(socket) == {"type": "error", "message": "Consultation not found"}
+            assert await receive_frame(socket) == {"type": "error", "message": "Consultation not found"}
 
 
 async def test_token_is_accepted_in_query_and_subprotocol(surface: Surface) -> None:
@@ -141,7 +141,7 @@ async def test_token_is_accepted_in_query_and_subprotocol(surface: Surface) -> N
     protocols = [Subprotocol("bearer"), Subprotocol(amara.token)]
     async with talking(surface, subprotocols=protocols) as socket:
         assert socket.subprotocol == "bearer"
-        assert (await hear(socket))["type"] == "connection"
+        assert (await receive_frame(socket))["type"] == "connection"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ async def test_conversation_ends_when_its_token_expires(surface: Surface) -> Non
     amara = surface.person()
     brief = Tokens(SECRET, 3).issue(amara.identity, "amara")
     async with talking(surface, f"?token={brief}") as socket:
-        await hear(socket)
+        await receive_frame(socket)
         with pytest.raises(ConnectionClosed) as closed:
             await asyncio.wait_for(socket.recv(), HANG_TIMEOUT)
     assert closed.value.rcvd is not None
@@ -215,7 +215,7 @@ async def refusal(surface: Surface, query: str) -> int:
 
 async def farewell(socket: ClientConnection) -> int:
     with pytest.raises(ConnectionClosed) as closed:
-        await hear(socket)
+        await receive_frame(socket)
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code
 
@@ -229,9 +229,9 @@ async def test_missing_database_refuses_the_handshake(mongodb_url: str) -> None:
         async with conversing(amara) as socket:
             await line.cut()
             await say(socket, "start_recording", consultationId=NOBODY)
-            asking = amara.ask("GET", "/users/profile")
+            request = amara.ask("GET", "/users/profile")
             code, status, answer = await asyncio.gather(
-                farewell(socket), refusal(surface, f"?token={amara.token}"), asking
+                farewell(socket), refusal(surface, f"?token={amara.token}"), request
             )
         assert (code, status) == (1013, 503)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

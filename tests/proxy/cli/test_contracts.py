@@ -133,8 +133,8 @@ def test_violation_in_a_recording_is_reported_without_values(copied: Path, tmp_p
         step["response"]["text"] = '{"msg": 7, "secret": "Jane Roe"}'
         entries[0]["steps"][0]["response"]["status"] = 203
 
-    place = changed(tmp_path, change)
-    result = run("contracts", "check", "--contract", copied / "openapi.yaml", "--recordings", place)
+    recordings = changed(tmp_path, change)
+    result = run("contracts", "check", "--contract", copied / "openapi.yaml", "--recordings", recordings)
     assert result.exit_code == 1
     assert "root / get  GET /: status 203 is not a status of GET /\n" in result.output
     assert "GET /users/profile: body" in result.output
@@ -231,5 +231,5 @@ def test_check_reads_the_given_contracts(tmp_path: Path, copied: Path) -> None:
     assert result.exit_code == 1
     assert f"{divergences}:{line}: " in result.stdout
     assert "POST /users/logn is not an operation of the contract; did you mean POST /users/login?" in result.stdout
-    told = run("contracts", "check", "--contract", copied / "openapi.yaml", "--recordings", RECORDED)
-    assert (told.exit_code, "POST /users/logn is not an operation" in told.stdout) == (1, True)
+    checked = run("contracts", "check", "--contract", copied / "openapi.yaml", "--recordings", RECORDED)
+    assert (checked.exit_code, "POST /users/logn is not an operation" in checked.stdout) == (1, True)

@@ -71,9 +71,9 @@ def test_faults_of_yaml_have_a_column_and_a_caret(file: Path, text: str, line: i
 
 def test_json_has_every_problem_and_warning(file: Path) -> None:
     result = check("--json", file)
-    found = json.loads(result.stdout)
-    assert (result.exit_code, len(found), result.stderr) == (1, 3, "")
-    assert found[2] == {
+    diagnostics = json.loads(result.stdout)
+    assert (result.exit_code, len(diagnostics), result.stderr) == (1, 3, "")
+    assert diagnostics[2] == {
         "file": str(file),
         "line": 7,
         "column": 11,

@@ -45,26 +45,26 @@ def data(file: Path, *arguments: str, env: dict[str, str] | None = None) -> dict
 
 
 def test_backend_follows_bucket_and_share(file: Path) -> None:
-    place = bucket("s", "prompts", "bob")
+    bucket_number = bucket("s", "prompts", "bob")
     explained = data(file, "GET", "/API/prompts/?q=1", "--key", "bob")
-    assert explained["bucket"] == place
-    assert (explained["backend"], explained["reason"]) == ("native" if place < 2500 else "legacy", "share")
-    assert explained["because"].startswith(f"bucket {place} is ")
-    assert (explained["native"], explained["shadow"], explained["shadowed"]) == ("25%", "5%", place >= 9500)
+    assert explained["bucket"] == bucket_number
+    assert (explained["backend"], explained["reason"]) == ("native" if bucket_number < 2500 else "legacy", "share")
+    assert explained["because"].startswith(f"bucket {bucket_number} is ")
+    assert (explained["native"], explained["shadow"], explained["shadowed"]) == ("25%", "5%", bucket_number >= 9500)
     assert explained["grouped_with"] == ["prompts.update"]
 
 
 def test_explanation_lists_labelled_lines(file: Path) -> None:
     output = run(file, "patch", "/api/prompts/a%2Fb", "--client-ip", "10.0.0.1").output
     lines = dict(line.rstrip().split(maxsplit=1) for line in output.splitlines())
-    place = bucket("s", "prompts", "10.0.0.1")
+    bucket_number = bucket("s", "prompts", "10.0.0.1")
     assert lines == {
-        "backend": "native" if place < 2500 else "legacy",
+        "backend": "native" if bucket_number < 2500 else "legacy",
         "reason": lines["reason"],
         "route": "prompts.update (PATCH /api/prompts/{id})",
         "param": "id = 'a/b'",
         "key": "'10.0.0.1', from client-ip",
-        "bucket": f"{place} of 0 to 9999, drawn for group prompts with salt 's'",
+        "bucket": f"{bucket_number} of 0 to 9999, drawn for group prompts with salt 's'",
         "group": "prompts: the same bucket on prompts.list",
         "share": "25% of callers answered natively",
         "revision": lines["revision"],
@@ -131,11 +131,16 @@ def test_path_of_any_bytes_is_explained(file: Path) -> None:
 
 
 def test_rollout_is_explained_at_its_first_stage_by_default(file: Path) -> None:
-    place = bucket("s", "staged", "k")
+    bucket_number = bucket("s", "staged", "k")
     file.write_text(FILE + "- {name: staged, match: GET /staged, rollout: {stages: [0.01%, 100%]}}\n")
-    found = data(file, "GET", "/staged", "--key", "k")
-    assert (found["backend"], found["reason"], found["stage"], found["native"]) == ("legacy", "share", "0.01%", "100%")
-    assert found["because"] == f"bucket {place} is not below 1, where the native share of 0.01% ends"
+    explained = data(file, "GET", "/staged", "--key", "k")
+    assert (explained["backend"], explained["reason"], explained["stage"], explained["native"]) == (
+        "legacy",
+        "share",
+        "0.01%",
+        "100%",
+    )
+    assert explained["because"] == f"bucket {bucket_number} is not below 1, where the native share of 0.01% ends"
     assert data(file, "GET", "/staged", "--key", "k", "--stage", "100%")["backend"] == "native"
     assert "0.01%, if the rollout is at this stage" in run(file, "GET", "/staged", "--key", "k").output
     assert data(file, "GET", "/pinned")["stage"] is None

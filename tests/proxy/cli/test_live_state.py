@@ -34,16 +34,16 @@ def explain(file: Path, ops: int, path: str, *arguments: str) -> Result:
 async def test_stage_and_the_cap_are_those_of_a_running_gateway(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
 
-    async def ask(ops: int, path: str) -> dict[str, Any]:
+    async def explain_json(ops: int, path: str) -> dict[str, Any]:
         result = await asyncio.to_thread(explain, file, ops, path, "--json", "--header", "X-Caller: amara")
         assert result.exit_code == 0, result.output
-        found: dict[str, Any] = json.loads(result.stdout)
-        return found
+        explanation: dict[str, Any] = json.loads(result.stdout)
+        return explanation
 
     async with scripted(legacy) as port:
         file.write_text(ROUTES.format(port=port))
         async with process(file) as (_, ops):
-            moved, staged, nowhere = [await ask(ops, path) for path in ("/moved", "/staged", "/nowhere")]
+            moved, staged, nowhere = [await explain_json(ops, path) for path in ("/moved", "/staged", "/nowhere")]
             file.with_name("other.yaml").write_text(ROUTES.format(port=port).replace("name: moved", "name: gone"))
             other = await asyncio.to_thread(explain, file.with_name("other.yaml"), ops, "/moved")
     assert (moved["live"], moved["reason"]) == ("the file's share", "share")
@@ -80,9 +80,9 @@ async def answered(file: Path, status: str, body: str, path: str = "/moved") -> 
 async def test_cap_and_other_revision_are_shown(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(ROUTES.format(port=1).replace("50%}", "100%}", 1))
-    told = (await answered(file, "200 OK", json.dumps(CAPPED))).output
-    assert "cap: limited to 0% by guard: errors" in told
-    assert "the gateway runs revision abc, not this file" in told
+    output = (await answered(file, "200 OK", json.dumps(CAPPED))).output
+    assert "cap: limited to 0% by guard: errors" in output
+    assert "the gateway runs revision abc, not this file" in output
     staged = (await answered(file, "200 OK", json.dumps(CAPPED), "/staged")).output
     assert "1%" in next(line for line in staged.splitlines() if line.startswith("stage"))
 

@@ -100,7 +100,7 @@ async def test_old_recordings_are_played_with_new_ids_and_tokens(
         made = await run("record", tmp_path, "--base-url", base, "--into", tmp_path / "new", *around)
     assert made.exit_code == 0, made.output
     assert "the conversations in ws.json were not played" in made.stderr
-    before, after = (model.load(place).scenarios[0].steps for place in (tmp_path, tmp_path / "new"))
+    before, after = (model.load(directory).scenarios[0].steps for directory in (tmp_path, tmp_path / "new"))
     assert (
         [step.answer.status for step in after] == [step.answer.status for step in before] == [200, 201, 201, 200, 404]
     )
@@ -112,8 +112,8 @@ async def test_recordings_are_replaced_with_the_option_only(scenarios: Path, tmp
     (tmp_path / "http.json").write_text("mine")
     refused = await run("record", scenarios, "--base-url", "http://127.0.0.1:1", "--into", tmp_path)
     assert (refused.exit_code, "--force replaces it" in refused.output) == (2, True)
-    away = await run("record", scenarios, "--base-url", "http://127.0.0.1:1", "--into", tmp_path, "--force")
-    assert (away.exit_code, "127.0.0.1:1" in away.stderr) == (2, True)
+    unreachable = await run("record", scenarios, "--base-url", "http://127.0.0.1:1", "--into", tmp_path, "--force")
+    assert (unreachable.exit_code, "127.0.0.1:1" in unreachable.stderr) == (2, True)
     assert (tmp_path / "http.json").read_text() == "mine"
     async with serving(Notebook(client).app) as port:
         base = f"http://127.0.0.1:{port}"
@@ -123,14 +123,14 @@ async def test_recordings_are_replaced_with_the_option_only(scenarios: Path, tmp
 
 
 async def test_whole_scenarios_outlast_a_failure(scenarios: Path, tmp_path: Path, client: Database) -> None:
-    lost: JSON = {
+    dangling: JSON = {
         "scenario": "lost",
         "steps": [
             {"name": "a", "request": {"method": "GET", "path": "/"}},
             {"name": "b", "request": {"method": "GET", "path": "/{{a:/id}}"}},
         ],
     }
-    scenarios.write_text(json.dumps([DAY, lost]))
+    scenarios.write_text(json.dumps([DAY, dangling]))
     async with serving(Notebook(client).app) as port:
         base = f"http://127.0.0.1:{port}"
         made = await run("record", scenarios, "--base-url", base, "--into", tmp_path / "new")
@@ -192,7 +192,7 @@ def scenario(*requests: dict[str, JSON]) -> JSON:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("[", "scenarios.json: "),
         ("{}", "a list of scenarios is expected"),
@@ -208,15 +208,15 @@ def scenario(*requests: dict[str, JSON]) -> JSON:
         (json.dumps([scenario({"method": "GET", "path": "/{{0:/id}}"})]), "comes later"),
     ],
 )
-async def test_malformed_scenarios_are_reported(scenarios: Path, tmp_path: Path, content: str, told: str) -> None:
+async def test_malformed_scenarios_are_reported(scenarios: Path, tmp_path: Path, content: str, message: str) -> None:
     scenarios.write_text(content)
     result = await run("record", scenarios, "--base-url", "http://127.0.0.1:1", "--into", tmp_path / "new")
-    assert (result.exit_code, told in result.output) == (2, True), result.output
+    assert (result.exit_code, message in result.output) == (2, True), result.output
     assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--mongodb-url", "mongodb://db.example/x"), "--yes-empty-database"),
         (("--mongodb-url", "mongodb://127.0.0.1"), "--database"),
@@ -226,10 +226,12 @@ async def test_malformed_scenarios_are_reported(scenarios: Path, tmp_path: Path,
         (("--base-url", "nonsense"), "not an http or https URL"),
     ],
 )
-async def test_wrong_usage_is_reported(scenarios: Path, tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+async def test_wrong_usage_is_reported(
+    scenarios: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
     base = ("--base-url", "http://127.0.0.1:1", "--into", tmp_path / "new")
     result = await run("record", scenarios, *base, *arguments)
-    assert (result.exit_code, told in result.output) == (2, True), result.output
+    assert (result.exit_code, message in result.output) == (2, True), result.output
     assert not (tmp_path / "new").exists()
 
 
@@ -240,8 +242,11 @@ async def test_references_resolve_in_lists_and_objects_only() -> None:
         writer.write(b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 31\r\n\r\n" + body)
 
     get: dict[str, JSON] = {"method": "GET", "path": "/"}
-    asked: dict[str, JSON] = {**get, "headers": {"x": "{{0:/a~1b/0/id}} {{0:/a~1b}} {{other:/x}} {{y}}", "y": "{{0}}"}}
-    script = Script.read(scenario(get, asked))
+    templated: dict[str, JSON] = {
+        **get,
+        "headers": {"x": "{{0:/a~1b/0/id}} {{0:/a~1b}} {{other:/x}} {{y}}", "y": "{{0}}"},
+    }
+    script = Script.read(scenario(get, templated))
     async with scripted(answer) as port:
         entry = await Recorder(f"http://127.0.0.1:{port}").record(script)
         assert isinstance(entry["steps"], list)

@@ -40,17 +40,17 @@ def test_route_is_shown_by_field_kind_violation_and_sample(reported: str, contra
 
 
 def test_field_and_kind_filter_the_rows(reported: str, contracts: Path) -> None:
-    found = told(reported, contracts, "--route", NOTES, "--field", "body.notes.*.title", "--kind", "type")
-    assert [(one["field"], one["kind"], one["unexplained"]) for one in found["fields"]] == [
+    filtered = told(reported, contracts, "--route", NOTES, "--field", "body.notes.*.title", "--kind", "type")
+    assert [(one["field"], one["kind"], one["unexplained"]) for one in filtered["fields"]] == [
         ("body.notes.*.title", "type", 1)
     ]
-    assert {tuple(place) for one in found["samples"] for place in one["fields"]} >= {("body.notes.*.title", "type")}
+    assert {tuple(field) for one in filtered["samples"] for field in one["fields"]} >= {("body.notes.*.title", "type")}
 
 
 def test_verdict_filters_routes_and_fields(reported: str, contracts: Path) -> None:
-    found = told(reported, contracts, "--verdict", "declared")
-    assert [one["route"] for one in found["routes"]] == [NOTES]
-    assert [one["field"] for one in found["fields"]] == ["body.notes.*.status"]
+    filtered = told(reported, contracts, "--verdict", "declared")
+    assert [one["route"] for one in filtered["routes"]] == [NOTES]
+    assert [one["field"] for one in filtered["fields"]] == ["body.notes.*.status"]
     assert [one["route"] for one in told(reported, contracts, "--verdict", "skipped")["routes"]] == ["blind"]
     table = report(reported, contracts, "--verdict", "declared").stdout
     assert "body.notes.*.status" in table
@@ -87,29 +87,29 @@ def test_missing_sample_is_reported(reported: str, contracts: Path) -> None:
 
 
 def test_unrepeatable_field_suggests_a_rule_with_its_line(reported: str, contracts: Path) -> None:
-    found = {(one["field"], one["kind"]): one for one in told(reported, contracts, "--suggest")}
-    seen, tags = found["body.notes.*.seen", "value"], found["body.notes.*.tags", "order"]
+    suggestions = {(one["field"], one["kind"]): one for one in told(reported, contracts, "--suggest")}
+    unrepeatable, tags = suggestions["body.notes.*.seen", "value"], suggestions["body.notes.*.tags", "order"]
     lines = CONTRACT.splitlines()
-    assert seen["rule"] == "x-compare: ignore"
-    file, _, line = seen["where"].rpartition(":")
+    assert unrepeatable["rule"] == "x-compare: ignore"
+    file, _, line = unrepeatable["where"].rpartition(":")
     assert Path(file).name == "openapi.yaml"
     assert "seen:" in lines[int(line) - 1]
-    assert seen["evidence"] == "differs in 1 comparison; legacy differed from itself in 1 of 3 replays"
+    assert unrepeatable["evidence"] == "differs in 1 comparison; legacy differed from itself in 1 of 3 replays"
     assert tags["rule"] == "x-compare: unordered"
 
 
 def test_repeated_legacy_answer_suggests_a_valid_divergence(reported: str, contracts: Path) -> None:
-    found = {(one["field"], one["kind"]): one for one in told(reported, contracts, "--suggest")}
-    title = found["body.notes.*.title", "value"]
+    suggestions = {(one["field"], one["kind"]): one for one in told(reported, contracts, "--suggest")}
+    title = suggestions["body.notes.*.title", "value"]
     assert title["evidence"] == "differs in 2 comparisons; legacy repeated itself in all of 3 replays"
     [entry] = yaml.safe_load(title["rule"])
     divergence = Divergence.model_validate(entry)
     operation = load(contracts / "openapi.yaml").named("notes.list")
     verdict = compare(listed(), listed(title="Bert"), operation, [divergence])
     assert (verdict.name, verdict.declared) == ("declared", (divergence.id,))
-    status = yaml.safe_load(found["status", "status"]["rule"])[0]
+    status = yaml.safe_load(suggestions["status", "status"]["rule"])[0]
     assert status["when"] == {"legacy": {"status": 200}, "native": {"status": 404}, "paths": ["status"]}
-    assert not any("Agnes" in json.dumps(one) for one in found.values())
+    assert not any("Agnes" in json.dumps(one) for one in suggestions.values())
 
 
 def test_suggestions_leave_the_contract_unchanged(reported: str, contracts: Path) -> None:

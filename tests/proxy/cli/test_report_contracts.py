@@ -60,15 +60,15 @@ def test_coverage_includes_live_traffic_beside_samples(reported: str, contracts:
 
 def test_coverage_lists_answers_seen_in_live_traffic_only(contracts: Path) -> None:
     contract = load(contracts / "openapi.yaml")
-    seen = [
+    observed = [
         ObservedOperation("notes.list", "500", "text/html", 2),
         ObservedOperation("notes.list", "500", None, 1),
         ObservedOperation("notes.list", "hang", None, 1),
         ObservedOperation("gone", "200", None, 1),
     ]
-    rows = with_live_counts(coverage(contract, Recordings()), contract, seen)
-    told = [(one.status, one.live, one.declared, one.media) for one in rows if one.live]
-    assert told == [("500", 3, False, ("text/html",)), ("hang", 1, True, ())]
+    rows = with_live_counts(coverage(contract, Recordings()), contract, observed)
+    live_rows = [(one.status, one.live, one.declared, one.media) for one in rows if one.live]
+    assert live_rows == [("500", 3, False, ("text/html",)), ("hang", 1, True, ())]
 
 
 def test_times_are_accepted_in_iso_format(reported: str, contracts: Path) -> None:
@@ -81,7 +81,7 @@ def test_hidden_and_dry_run_fields_are_shown() -> None:
     empty: JSON = {"type": "array", "length": 0, "items": []}
     fields: JSON = [["tags", empty], ["more", cut], ["done", {"type": "boolean"}]]
     tree: dict[str, JSON] = {"type": "object", "length": 3, "fields": fields}
-    told: dict[str, JSON] = {"type": "string", "length": 6}
+    short_text: dict[str, JSON] = {"type": "string", "length": 6}
     answer = StoredAnswer("hang", 0, (), StoredBody("none", 0, None), 1.0, 2.0)
     sample = Sample(
         id="1",
@@ -90,7 +90,7 @@ def test_hidden_and_dry_run_fields_are_shown() -> None:
         verdict="declared",
         served="legacy",
         at=0.0,
-        request=StoredRequest("POST", None, told, None, (), StoredBody("json", 20, tree)),
+        request=StoredRequest("POST", None, short_text, None, (), StoredBody("json", 20, tree)),
         legacy=answer,
         native=answer,
         differences=(),

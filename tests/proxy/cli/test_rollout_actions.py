@@ -39,16 +39,16 @@ def file(tmp_path: Path, mongodb_url: str) -> Iterator[Path]:
 
 
 def run(file: Path, *arguments: str, reason: str | None = "because", actor: str | None = "amara") -> Result:
-    told = [*(("--why", reason) if reason is not None else ()), *(("--who", actor) if actor is not None else ())]
+    options = [*(("--why", reason) if reason is not None else ()), *(("--who", actor) if actor is not None else ())]
     return CliRunner().invoke(
-        main, [*arguments, "--config", str(file), *told], env={"USER": "", "LOGNAME": "", "MONGODB_URL": ""}
+        main, [*arguments, "--config", str(file), *options], env={"USER": "", "LOGNAME": "", "MONGODB_URL": ""}
     )
 
 
 def history(url: str) -> list[tuple[str, str, str, str]]:
     with MongoClient[dict[str, Any]](url) as client:
-        found = client[DATABASE]["history"].find().sort("by.at")
-        return [(entry["route"], entry["kind"], entry["by"]["actor"], entry["by"]["reason"]) for entry in found]
+        entries = client[DATABASE]["history"].find().sort("by.at")
+        return [(entry["route"], entry["kind"], entry["by"]["actor"], entry["by"]["reason"]) for entry in entries]
 
 
 def test_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -> None:
@@ -93,8 +93,8 @@ def test_cooling_cap_reports_the_remaining_time(file: Path, mongodb_url: str) ->
         capped = guard_failed(route, initial_state(route), "errors", now)
         assert capped is not None
         client[DATABASE]["states"].insert_one(capped.document())
-    told = run(file, "ack", "notes.create").stdout
-    assert told.startswith("notes.create: acknowledged; stays at 0% until it has cooled down, for ")
+    output = run(file, "ack", "notes.create").stdout
+    assert output.startswith("notes.create: acknowledged; stays at 0% until it has cooled down, for ")
     assert run(file, "ack", "notes.create", "--now").stdout == "notes.create: cap removed, from 0% to 25%\n"
 
 

@@ -37,8 +37,8 @@ def test_stages_have_their_earliest_date(file: Path) -> None:
     code, output = schedule(file, "--from", "2026-12-01")
     assert code == 0
     lines = [line.split("  ") for line in output.splitlines() if "2026" in line]
-    told = [[part.strip() for part in line if part.strip()] for line in lines]
-    assert told == [
+    cells = [[part.strip() for part in line if part.strip()] for line in lines]
+    assert cells == [
         ["a", "1%", "Tue 01 Dec 2026 00:00", "bake time 7d"],
         ["10%", "Tue 08 Dec 2026 00:00", "waits for `scribe-proxy promote`"],
         ["100%", "Tue 15 Dec 2026 00:00", "waits for `scribe-proxy promote`"],
@@ -51,16 +51,16 @@ def test_stages_show_their_own_bake_times(file: Path) -> None:
     file.write_text(FILE.replace("stages: [1%, 10%, 100%]", "stages: [1%, {share: 10%, bake_time: 2d}, 50%, 100%]"))
     _, output = schedule(file, "--route", "a", "--from", "2026-12-01")
     notes = [line.partition(":00")[2].strip() for line in output.splitlines() if "2026" in line]
-    asked = "waits for `scribe-proxy promote`"
-    assert notes == ["bake time 7d", f"{asked}, bake time 2d", asked, asked]
+    approval = "waits for `scribe-proxy promote`"
+    assert notes == ["bake time 7d", f"{approval}, bake time 2d", approval, approval]
 
 
 def test_json_starts_at_the_present_stage_of_one_route(file: Path) -> None:
     code, output = schedule(file, "--route", "b", "--json")
-    told = json.loads(output)
+    stages = json.loads(output)
     assert code == 0
-    assert [(each["route"], each["stage"]) for each in told] == [("b", 5.0), ("b", 100.0)]
-    first, second = (datetime.fromisoformat(each["at"]) for each in told)
+    assert [(each["route"], each["stage"]) for each in stages] == [("b", 5.0), ("b", 100.0)]
+    first, second = (datetime.fromisoformat(each["at"]) for each in stages)
     assert second - first == timedelta(hours=12)
     assert abs(first.timestamp() - datetime.now(UTC).timestamp()) < 60
 

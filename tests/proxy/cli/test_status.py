@@ -101,22 +101,22 @@ async def test_problems_are_printed_above_the_routes(tmp_path: Path) -> None:
         for _ in range(5):
             await get(public, "/elsewhere")
         file.write_text("routes: 5")
-        told = ""
+        output = ""
         texts = (
             "routing.yaml is refused",
             "Legacy is unreachable",
             "Native fails its health checks",
         )
         async with asyncio.timeout(HANG_TIMEOUT):
-            while not all(text in told for text in texts):
-                told = (await asyncio.to_thread(run, ops)).stdout
+            while not all(text in output for text in texts):
+                output = (await asyncio.to_thread(run, ops)).stdout
 
 
 def test_watch_survives_an_absence(capsys: pytest.CaptureFixture[str]) -> None:
-    pauses = iter(range(2))
+    remaining = iter(range(2))
 
     def pause(seconds: float) -> None:
-        if next(pauses, None) is None:
+        if next(remaining, None) is None:
             raise KeyboardInterrupt
 
     with ops_client(f"http://127.0.0.1:{free_port()}") as client, pytest.raises(KeyboardInterrupt):
@@ -169,15 +169,15 @@ async def test_other_answers_are_reported_in_one_line(status: str, body: str, co
 
 
 async def test_token_of_the_environment_is_sent() -> None:
-    seen: list[bytes] = []
+    heads: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await read_head(reader))
+        heads.append(await read_head(reader))
         writer.write(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
 
     async with scripted(script) as port:
         await asyncio.to_thread(lambda: run(port, token="abc"))
-    assert b"authorization: Bearer abc" in seen[0].replace(b"Authorization", b"authorization")
+    assert b"authorization: Bearer abc" in heads[0].replace(b"Authorization", b"authorization")
 
 
 def test_unreachable_gateway_is_reported() -> None:

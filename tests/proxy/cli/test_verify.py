@@ -126,7 +126,7 @@ async def test_headers_option_omits_headers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ((), "127.0.0.1:1"),
         (("--accept", "response=200"), "hang=STATUS or reset=STATUS"),
@@ -140,11 +140,11 @@ async def test_headers_option_omits_headers(tmp_path: Path) -> None:
         (("--recordings", "/nowhere"), "does not exist"),
     ],
 )
-async def test_wrong_usage_is_2(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+async def test_wrong_usage_is_2(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     directory = one_step(tmp_path, "hang")
     result = await run("--base-url", NOWHERE, "--recordings", directory, *arguments)
     assert result.exit_code == 2, result.output
-    assert told in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
 
 

@@ -103,17 +103,17 @@ class Running:
 
 @asynccontextmanager
 async def running(config: str = CONFIG, timeouts: ClientTimeouts | None = None) -> AsyncIterator[Running]:
-    stand = Running(config)
+    harness = Running(config)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await stand.gateway(scope, receive, send)
+        await harness.gateway(scope, receive, send)
 
-    async with serving(with_state(app, {STATE_KEY: ListenerTimeouts(timeouts)}), lifespan="on") as stand.port:
+    async with serving(with_state(app, {STATE_KEY: ListenerTimeouts(timeouts)}), lifespan="on") as harness.port:
         try:
-            yield stand
+            yield harness
         finally:
-            stand.legacy.free.set()
-            for _, writer in stand.clients:
+            harness.legacy.free.set()
+            for _, writer in harness.clients:
                 writer.transport.abort()
 
 
@@ -160,89 +160,89 @@ async def test_client_at_its_limit_ends_its_own_requests_only() -> None:
 
 
 async def test_hung_legacy_occupies_no_native_slot() -> None:
-    async with running() as stand:
-        stand.legacy.free.clear()
-        await stand.open_all(4, b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert await stand.status("/old", "127.0.0.2") == 503
-        assert await stand.status("/new") == 200
-    assert stand.causes == ["legacy_requests"]
+    async with running() as harness:
+        harness.legacy.free.clear()
+        await harness.open_all(4, b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await harness.status("/old", "127.0.0.2") == 503
+        assert await harness.status("/new") == 200
+    assert harness.causes == ["legacy_requests"]
 
 
 async def test_idle_websockets_occupy_no_request_slot() -> None:
-    async with running() as stand:
-        await stand.open_all(2, HANDSHAKE)
-        reader, _ = await stand.open(HANDSHAKE, "127.0.0.2")
+    async with running() as harness:
+        await harness.open_all(2, HANDSHAKE)
+        reader, _ = await harness.open(HANDSHAKE, "127.0.0.2")
         assert (await reader.readline()).split()[1] == b"503"
-        assert await stand.status("/new") == 200
-    assert stand.causes == ["native_websockets"]
+        assert await harness.status("/new") == 200
+    assert harness.causes == ["native_websockets"]
 
 
 @pytest.mark.parametrize("path", [b"old", b"new"])
 async def test_one_client_leaves_slots_for_others(path: bytes) -> None:
-    async with running(CONFIG.replace("per_client: 4", "per_client: 2")) as stand:
-        await stand.open_all(2, UPLOAD % path)
-        assert await stand.status(f"/{path.decode()}") == 503
-        assert await stand.status(f"/{path.decode()}", "127.0.0.2") == 200
-    assert stand.causes == ["per_client"]
+    async with running(CONFIG.replace("per_client: 4", "per_client: 2")) as harness:
+        await harness.open_all(2, UPLOAD % path)
+        assert await harness.status(f"/{path.decode()}") == 503
+        assert await harness.status(f"/{path.decode()}", "127.0.0.2") == 200
+    assert harness.causes == ["per_client"]
 
 
 @pytest.mark.parametrize("body", [b"", b"Content-Length: 3\r\n\r\nabc"])
 async def test_pipelined_refusals_are_answered_in_order(body: bytes) -> None:
-    async with running() as stand, serving(stand.gateway) as stand.port:
-        stand.legacy.free.clear()
-        await stand.open_all(4, b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with running() as harness, serving(harness.gateway) as harness.port:
+        harness.legacy.free.clear()
+        await harness.open_all(4, b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
         request = b"POST /old HTTP/1.1\r\nHost: a\r\n%b" % (body or b"\r\n")
         answers = await exchange(
-            stand.port, 300 * request + b"GET /new HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n"
+            harness.port, 300 * request + b"GET /new HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n"
         )
     assert answers.count(b"HTTP/1.1 503") == answers.count(b"\r\nretry-after: 1\r\n") == 300
     assert answers.index(b"HTTP/1.1 200") > answers.rindex(b'"error":"gateway_overloaded"')
-    assert stand.causes == 300 * ["per_client"]
-    assert {record.status for record in stand.records if record.failure} == {503}
+    assert harness.causes == 300 * ["per_client"]
+    assert {record.status for record in harness.records if record.failure} == {503}
 
 
 async def test_full_bulkhead_ends_the_longest_stalled_upload() -> None:
-    async with running() as stand:
-        await stand.open_all(4, UPLOAD % b"new")
+    async with running() as harness:
+        await harness.open_all(4, UPLOAD % b"new")
         await asyncio.sleep(1.1)
-        assert await stand.status("/new", "127.0.0.2") == 200
-        reader, _ = stand.clients[0]
+        assert await harness.status("/new", "127.0.0.2") == 200
+        reader, _ = harness.clients[0]
         assert (await reader.readline()).split()[1] == b"503"
-    assert stand.causes == ["native_requests"]
-    assert [record.status for record in stand.records if record.failure] == [503]
+    assert harness.causes == ["native_requests"]
+    assert [record.status for record in harness.records if record.failure] == [503]
 
 
 async def test_full_bulkhead_ends_a_client_that_does_not_read() -> None:
-    async with running() as stand:
-        stand.native.size = 32 << 20
-        await stand.open_all(4, b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with running() as harness:
+        harness.native.size = 32 << 20
+        await harness.open_all(4, b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n")
         await asyncio.sleep(1.3)
-        stand.native.size = 2
-        assert await stand.status("/new", "127.0.0.2") == 200
-    assert stand.causes == ["native_requests"]
+        harness.native.size = 2
+        assert await harness.status("/new", "127.0.0.2") == 200
+    assert harness.causes == ["native_requests"]
 
 
 async def test_slots_are_free_after_answers_and_departures() -> None:
-    async with running() as stand:
-        await stand.open_all(4, UPLOAD % b"new")
-        for _, writer in stand.clients:
+    async with running() as harness:
+        await harness.open_all(4, UPLOAD % b"new")
+        for _, writer in harness.clients:
             writer.transport.abort()
         async with asyncio.timeout(HANG_TIMEOUT):
-            while stand.gateway.in_flight:
+            while harness.gateway.in_flight:
                 await asyncio.sleep(0.01)
-        assert [await stand.status("/new") for _ in range(6)] == [200] * 6
+        assert [await harness.status("/new") for _ in range(6)] == [200] * 6
 
 
 async def test_body_that_stalls_is_refused_with_408() -> None:
-    async with running(timeouts=ClientTimeouts(idle=0.3)) as stand:
+    async with running(timeouts=ClientTimeouts(idle=0.3)) as harness:
         for path in (b"new", b"old"):
-            answer = await exchange(stand.port, UPLOAD % path)
+            answer = await exchange(harness.port, UPLOAD % path)
             assert answer.startswith(b"HTTP/1.1 408")
 
 
 async def test_slow_body_at_the_minimum_rate_is_served() -> None:
-    async with running(timeouts=ClientTimeouts(idle=20, min_rate=20)) as stand:
-        reader, writer = await stand.open(UPLOAD % b"new")
+    async with running(timeouts=ClientTimeouts(idle=20, min_rate=20)) as harness:
+        reader, writer = await harness.open(UPLOAD % b"new")
         for _ in range(25):
             writer.write(b"x" * 40)
             await advance(1.0)
@@ -250,8 +250,8 @@ async def test_slow_body_at_the_minimum_rate_is_served() -> None:
 
 
 async def test_body_below_the_minimum_rate_is_refused_with_408() -> None:
-    async with running(timeouts=ClientTimeouts(idle=0.3, min_rate=100_000)) as stand:
-        reader, writer = await stand.open(UPLOAD % b"new")
+    async with running(timeouts=ClientTimeouts(idle=0.3, min_rate=100_000)) as harness:
+        reader, writer = await harness.open(UPLOAD % b"new")
         for _ in range(20):
             writer.write(b"x")
             await asyncio.sleep(0.05)
@@ -259,13 +259,13 @@ async def test_body_below_the_minimum_rate_is_refused_with_408() -> None:
 
 
 async def test_client_that_does_not_read_is_closed() -> None:
-    async with running(timeouts=ClientTimeouts(idle=0.5)) as stand:
-        stand.native.size = 32 << 20
-        await stand.open_all(1, b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with running(timeouts=ClientTimeouts(idle=0.5)) as harness:
+        harness.native.size = 32 << 20
+        await harness.open_all(1, b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n")
         async with asyncio.timeout(HANG_TIMEOUT):
-            while stand.gateway.in_flight:
+            while harness.gateway.in_flight:
                 await asyncio.sleep(0.01)
-    assert [record.status for record in stand.records] == [200]
+    assert [record.status for record in harness.records] == [200]
 
 
 @pytest.mark.parametrize(
@@ -284,10 +284,10 @@ def test_client_key_is_the_address_or_its_64(client: tuple[str, int] | None, key
 
 
 async def test_client_limit_ends_that_clients_stalled_upload() -> None:
-    async with running(CONFIG.replace("per_client: 4", "per_client: 2")) as stand:
-        await stand.open_all(2, UPLOAD % b"new")
+    async with running(CONFIG.replace("per_client: 4", "per_client: 2")) as harness:
+        await harness.open_all(2, UPLOAD % b"new")
         await asyncio.sleep(1.1)
-        assert await stand.status("/new") == 200
-        reader, _ = stand.clients[0]
+        assert await harness.status("/new") == 200
+        reader, _ = harness.clients[0]
         assert (await reader.readline()).split()[1] == b"503"
-    assert stand.causes == ["per_client"]
+    assert harness.causes == ["per_client"]

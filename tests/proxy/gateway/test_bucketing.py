@@ -49,7 +49,7 @@ def backend(share: int, key: str, cap: int = FULL) -> str:
 
 
 @pytest.mark.parametrize(
-    ("salt", "domain", "key", "place"),
+    ("salt", "domain", "key", "expected"),
     [
         ("scribe-2026", "prompts", "64b7f0f0f0f0f0f0f0f0f0f0", 366),
         ("scribe-2026", "prompts.list", "64b7f0f0f0f0f0f0f0f0f0f0", 9075),
@@ -58,8 +58,8 @@ def backend(share: int, key: str, cap: int = FULL) -> str:
         ("scribe-2026", "notes", "Ωé\ud800", 5814),
     ],
 )
-def test_buckets_equal_those_of_earlier_releases(salt: str, domain: str, key: str, place: int) -> None:
-    assert bucket(salt, domain, key) == place
+def test_buckets_equal_those_of_earlier_releases(salt: str, domain: str, key: str, expected: int) -> None:
+    assert bucket(salt, domain, key) == expected
 
 
 @given(keys, shares, shares)
@@ -86,9 +86,9 @@ def test_share_of_zero_and_full_share_need_no_bucket(key: str) -> None:
 
 @given(st.text(), st.text(), st.text())
 def test_bucket_is_below_ten_thousand_and_stable(salt: str, domain: str, key: str) -> None:
-    place = bucket(salt, domain, key)
-    assert 0 <= place < FULL
-    assert bucket(salt, domain, key) == place
+    number = bucket(salt, domain, key)
+    assert 0 <= number < FULL
+    assert bucket(salt, domain, key) == number
 
 
 def test_salt_domain_and_key_are_hashed_separately() -> None:
@@ -101,7 +101,7 @@ def test_hundred_thousand_callers_spread_evenly(salt: str, domain: str, spelling
     callers = 100_000
     counts = Counter(bucket(salt, domain, spelling.format(number)) for number in range(callers))
     expected = callers / FULL
-    chi_squared = sum((counts[place] - expected) ** 2 / expected for place in range(FULL))
+    chi_squared = sum((counts[index] - expected) ** 2 / expected for index in range(FULL))
     freedom = FULL - 1
     assert abs(chi_squared - freedom) < 4 * math.sqrt(2 * freedom)  # 4 sigma: one in 16,000 by chance
 
@@ -218,13 +218,13 @@ def test_bucket_is_computed_where_it_matters_only() -> None:
 
 
 def test_cap_is_the_reason_where_it_changes_the_backend() -> None:
-    place = bucket("scribe-2026", "prompts.list", "k")
-    assert decide(route(place + 1), PLAIN, [], None, key="k", limit=Limit(cap=BasisPoints(place))) == Decision(
-        "legacy", "cap", place
+    number = bucket("scribe-2026", "prompts.list", "k")
+    assert decide(route(number + 1), PLAIN, [], None, key="k", limit=Limit(cap=BasisPoints(number))) == Decision(
+        "legacy", "cap", number
     )
-    assert decide(route(place), PLAIN, [], None, key="k", limit=Limit(cap=ZERO)) == Decision("legacy", "share", place)
-    assert decide(route(FULL), PLAIN, [], None, key="k", limit=Limit(cap=BasisPoints(place + 1))) == Decision(
-        "native", "share", place
+    assert decide(route(number), PLAIN, [], None, key="k", limit=Limit(cap=ZERO)) == Decision("legacy", "share", number)
+    assert decide(route(FULL), PLAIN, [], None, key="k", limit=Limit(cap=BasisPoints(number + 1))) == Decision(
+        "native", "share", number
     )
 
 
@@ -233,17 +233,17 @@ def override(value: str) -> list[tuple[bytes, bytes]]:
 
 
 def test_settings_above_the_share_have_a_fixed_order() -> None:
-    native, asked = f"native; key={SECRET}", override(f"native; key={SECRET}")
+    native, overrides = f"native; key={SECRET}", override(f"native; key={SECRET}")
     everything = PLAIN.model_copy(update={"pin": "legacy"})
-    assert decide(route(FULL, pin="native"), config(native=""), asked, CLIENT) == Decision("legacy", "no-native")
-    assert decide(route(FULL, pin="native"), everything, asked, CLIENT) == Decision("legacy", "pin-all")
+    assert decide(route(FULL, pin="native"), config(native=""), overrides, CLIENT) == Decision("legacy", "no-native")
+    assert decide(route(FULL, pin="native"), everything, overrides, CLIENT) == Decision("legacy", "pin-all")
     assert decide(None, PLAIN.model_copy(update={"pin": "native"}), [], CLIENT) == Decision("native", "pin-all")
-    assert decide(route(FULL, pin="legacy"), PLAIN, asked, CLIENT) == Decision("legacy", "pin")
+    assert decide(route(FULL, pin="legacy"), PLAIN, overrides, CLIENT) == Decision("legacy", "pin")
     assert decide(None, PLAIN, override(native), CLIENT) == Decision("native", "override")
     assert decide(None, PLAIN, [], CLIENT) == Decision("legacy", "no-route")
-    assert decide(route(0), PLAIN, asked, CLIENT) == Decision("native", "override")
+    assert decide(route(0), PLAIN, overrides, CLIENT) == Decision("native", "override")
     assert decide(route(FULL), PLAIN, override(f"legacy;key={SECRET}"), CLIENT) == Decision("legacy", "override")
-    assert decide(route(FULL), PLAIN, asked, CLIENT, limit=Limit(cap=ZERO)) == Decision("native", "override")
+    assert decide(route(FULL), PLAIN, overrides, CLIENT, limit=Limit(cap=ZERO)) == Decision("native", "override")
 
 
 @pytest.mark.parametrize(
@@ -275,9 +275,9 @@ def test_empty_secret_switches_overrides_off() -> None:
 @given(keys, shares)
 def test_shadow_samples_whole_callers_from_the_top(key: str, share: int) -> None:
     each = route(2500, shadow={"share": share})
-    place = decide(each, PLAIN, [], None, key=key).bucket
-    assert place is not None
-    assert is_shadowed(each, place) == (place >= FULL - share)
+    number = decide(each, PLAIN, [], None, key=key).bucket
+    assert number is not None
+    assert is_shadowed(each, number) == (number >= FULL - share)
     assert is_shadowed(each, None) == (share == FULL)
 
 

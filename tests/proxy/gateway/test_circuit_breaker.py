@@ -18,15 +18,15 @@ ANSWER: tuple[Message, ...] = (
 
 
 class Legacy:
-    """An app that fails or answers as the test sets it; `asked` counts its requests."""
+    """An app that fails or answers as the test sets it; `request_count` counts its requests."""
 
     def __init__(self) -> None:
         self.failing: Exception | None = None
-        self.asked = 0
+        self.request_count = 0
         self.rest: asyncio.Event | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked += 1
+        self.request_count += 1
         if self.failing is not None:
             raise self.failing
         await send(ANSWER[0])
@@ -35,20 +35,20 @@ class Legacy:
         await send(ANSWER[1])
 
 
-class Stand:
+class Harness:
     """A breaker of three faults and a pause of a second, with a clock that the test moves."""
 
     def __init__(self) -> None:
         self.legacy = Legacy()
         self.app: ASGIApp = self.legacy
         self.now = 100.0
-        self.told: list[bool] = []
-        self.breaker = CircuitBreaker(self._legacy, 3, 1.0, self.told.append, lambda: self.now)
+        self.changes: list[bool] = []
+        self.breaker = CircuitBreaker(self._legacy, 3, 1.0, self.changes.append, lambda: self.now)
 
     async def _legacy(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
 
-    async def ask(self) -> str:
+    async def send_request(self) -> str:
         """Send a request; return the failure's code, or `answered`."""
         sent: list[Message] = []
 
@@ -68,118 +68,118 @@ class Stand:
     async def fail(self, times: int = 3) -> None:
         self.legacy.failing = Unreachable()
         for _ in range(times):
-            assert await self.ask() == "legacy_unreachable"
+            assert await self.send_request() == "legacy_unreachable"
 
 
 @pytest.fixture
-def stand() -> Stand:
-    return Stand()
+def harness() -> Harness:
+    return Harness()
 
 
-async def test_closed_breaker_forwards(stand: Stand) -> None:
-    assert [await stand.ask() for _ in range(5)] == ["answered"] * 5
-    assert stand.breaker.state == "closed"
+async def test_closed_breaker_forwards(harness: Harness) -> None:
+    assert [await harness.send_request() for _ in range(5)] == ["answered"] * 5
+    assert harness.breaker.state == "closed"
 
 
-async def test_consecutive_faults_open_the_breaker(stand: Stand) -> None:
-    await stand.fail()
-    assert stand.breaker.state == "open"
-    assert await stand.ask() == "legacy_down"
-    assert (stand.legacy.asked, stand.told) == (3, [True])
+async def test_consecutive_faults_open_the_breaker(harness: Harness) -> None:
+    await harness.fail()
+    assert harness.breaker.state == "open"
+    assert await harness.send_request() == "legacy_down"
+    assert (harness.legacy.request_count, harness.changes) == (3, [True])
 
 
-async def test_separate_faults_keep_the_breaker_closed(stand: Stand) -> None:
+async def test_separate_faults_keep_the_breaker_closed(harness: Harness) -> None:
     for _ in range(4):
-        await stand.fail(2)
-        stand.legacy.failing = None
-        assert await stand.ask() == "answered"
+        await harness.fail(2)
+        harness.legacy.failing = None
+        assert await harness.send_request() == "answered"
 
 
 @pytest.mark.parametrize("failure", [Reset(), AnswerTimeout(), RuntimeError()])
-async def test_other_failures_keep_the_breaker_closed(stand: Stand, failure: Exception) -> None:
-    await stand.fail(2)
-    stand.legacy.failing = failure
+async def test_other_failures_keep_the_breaker_closed(harness: Harness, failure: Exception) -> None:
+    await harness.fail(2)
+    harness.legacy.failing = failure
     for _ in range(5):
         with contextlib.suppress(RuntimeError):
-            await stand.ask()
-    assert stand.breaker.state == "closed"
-    await stand.fail(2)
-    assert stand.breaker.state == "closed"
+            await harness.send_request()
+    assert harness.breaker.state == "closed"
+    await harness.fail(2)
+    assert harness.breaker.state == "closed"
 
 
-async def test_open_breaker_admits_one_probe_after_the_pause(stand: Stand) -> None:
-    await stand.fail()
-    stand.legacy.failing, stand.legacy.rest = None, asyncio.Event()
-    stand.now += 1.0
-    stand.legacy.failing = ConnectTimeout()
-    assert await stand.ask() == "legacy_connect_timeout"
-    assert [await stand.ask() for _ in range(3)] == ["legacy_down"] * 3
-    assert (stand.legacy.asked, stand.told) == (4, [True])
+async def test_open_breaker_admits_one_probe_after_the_pause(harness: Harness) -> None:
+    await harness.fail()
+    harness.legacy.failing, harness.legacy.rest = None, asyncio.Event()
+    harness.now += 1.0
+    harness.legacy.failing = ConnectTimeout()
+    assert await harness.send_request() == "legacy_connect_timeout"
+    assert [await harness.send_request() for _ in range(3)] == ["legacy_down"] * 3
+    assert (harness.legacy.request_count, harness.changes) == (4, [True])
 
 
-async def test_first_sign_of_an_answer_closes_the_breaker(stand: Stand) -> None:
-    await stand.fail()
-    stand.legacy.failing, stand.legacy.rest = None, asyncio.Event()
-    stand.now += 1.0
-    probe = asyncio.create_task(stand.ask())
+async def test_first_sign_of_an_answer_closes_the_breaker(harness: Harness) -> None:
+    await harness.fail()
+    harness.legacy.failing, harness.legacy.rest = None, asyncio.Event()
+    harness.now += 1.0
+    probe = asyncio.create_task(harness.send_request())
     await asyncio.sleep(0)
-    assert stand.breaker.state == "closed"  # though the probe's answer is not complete
-    other = asyncio.create_task(stand.ask())
-    stand.legacy.rest.set()
+    assert harness.breaker.state == "closed"  # though the probe's answer is not complete
+    other = asyncio.create_task(harness.send_request())
+    harness.legacy.rest.set()
     assert [await probe, await other] == ["answered"] * 2
-    assert stand.told == [True, False]
+    assert harness.changes == [True, False]
 
 
-async def test_requests_during_a_probe_are_refused(stand: Stand) -> None:
-    await stand.fail()
-    stand.now += 1.0
+async def test_requests_during_a_probe_are_refused(harness: Harness) -> None:
+    await harness.fail()
+    harness.now += 1.0
     go_on = asyncio.Event()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await go_on.wait()
         raise AnswerTimeout
 
-    stand.app = slow
-    probe = asyncio.create_task(stand.ask())
+    harness.app = slow
+    probe = asyncio.create_task(harness.send_request())
     await asyncio.sleep(0)
-    states = [stand.breaker.state]
-    assert await stand.ask() == "legacy_down"
+    states = [harness.breaker.state]
+    assert await harness.send_request() == "legacy_down"
     go_on.set()
     assert await probe == "legacy_timeout"  # it accepted a connection: it is there
-    assert [*states, stand.breaker.state] == ["probing", "closed"]
+    assert [*states, harness.breaker.state] == ["probing", "closed"]
 
 
-async def test_cancelled_probe_leaves_its_turn_to_the_next(stand: Stand) -> None:
-    await stand.fail()
-    stand.now += 1.0
-    stand.legacy.failing = None
+async def test_cancelled_probe_leaves_its_turn_to_the_next(harness: Harness) -> None:
+    await harness.fail()
+    harness.now += 1.0
+    harness.legacy.failing = None
 
     async def hang(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.Event().wait()
 
-    healthy, stand.app = stand.app, hang
-    probe = asyncio.create_task(stand.ask())
+    healthy, harness.app = harness.app, hang
+    probe = asyncio.create_task(harness.send_request())
     await asyncio.sleep(0)
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
-    assert stand.breaker.state == "open"
-    stand.app = healthy
-    assert await stand.ask() == "answered"
+    assert harness.breaker.state == "open"
+    harness.app = healthy
+    assert await harness.send_request() == "answered"
 
 
-async def test_repeated_fault_restarts_the_pause(stand: Stand) -> None:
-    await stand.fail()
+async def test_repeated_fault_restarts_the_pause(harness: Harness) -> None:
+    await harness.fail()
     for _ in range(3):
-        stand.now += 1.0
-        assert await stand.ask() == "legacy_unreachable"
-        stand.now += 0.9
-        assert await stand.ask() == "legacy_down"
+        harness.now += 1.0
+        assert await harness.send_request() == "legacy_unreachable"
+        harness.now += 0.9
+        assert await harness.send_request() == "legacy_down"
 
 
 @pytest.mark.parametrize("end", [None, Reset(), RuntimeError()])
-async def test_older_request_that_ends_leaves_an_open_breaker_open(stand: Stand, end: Exception | None) -> None:
+async def test_older_request_that_ends_leaves_an_open_breaker_open(harness: Harness, end: Exception | None) -> None:
     go_on = asyncio.Event()
-    answering = stand.legacy
+    answering = harness.legacy
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await go_on.wait()
@@ -187,18 +187,18 @@ async def test_older_request_that_ends_leaves_an_open_breaker_open(stand: Stand,
             raise end
         await answering(scope, receive, send)
 
-    stand.app = slow
-    older = asyncio.create_task(stand.ask())
+    harness.app = slow
+    older = asyncio.create_task(harness.send_request())
     await asyncio.sleep(0)
-    stand.app = answering
-    await stand.fail()
+    harness.app = answering
+    await harness.fail()
     answering.failing = None
     go_on.set()
     await asyncio.gather(older, return_exceptions=True)
-    assert (stand.breaker.state, stand.told) == ("open", [True])
-    stand.now += 1.0
-    assert await stand.ask() == "answered"
-    assert (stand.breaker.state, stand.told) == ("closed", [True, False])
+    assert (harness.breaker.state, harness.changes) == ("open", [True])
+    harness.now += 1.0
+    assert await harness.send_request() == "answered"
+    assert (harness.breaker.state, harness.changes) == ("closed", [True, False])
 
 
 def test_open_circuit_has_a_retry_after() -> None:

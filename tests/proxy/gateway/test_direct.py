@@ -97,10 +97,12 @@ class Setup:
 
 @asynccontextmanager
 async def gateway(
-    script: Script, *, starts: bool = True, patience: float = 30.0, shadow: RecordingSink | None = None
+    script: Script, *, starts: bool = True, response_timeout: float = 30.0, shadow: RecordingSink | None = None
 ) -> AsyncIterator[Setup]:
     async with scripted(script) as legacy_port:
-        upstream = Upstream(f"http://127.0.0.1:{legacy_port}", Timeouts(connect=10.0, response=patience), PoolLimits(8))
+        upstream = Upstream(
+            f"http://127.0.0.1:{legacy_port}", Timeouts(connect=10.0, response=response_timeout), PoolLimits(8)
+        )
         legacy, records = Legacy(upstream, starts), list[RequestRecord]()
         config = parse(CONFIG if shadow is None else SHADOWED, {}, "test.yaml")
         snapshot = RoutingSnapshot.of(config, CircuitBreaker(legacy, 3, 60.0), None)
@@ -210,7 +212,7 @@ async def test_missing_answer_is_a_timeout() -> None:
         writer.write(OK)
         await reader.read()
 
-    async with gateway(script, patience=1.0) as setup:
+    async with gateway(script, response_timeout=1.0) as setup:
         assert b"504 Gateway Timeout" in await setup.converse(FIRST, LAST)
         assert (await setup.recorded(2)).failure == "legacy_timeout"
 

@@ -77,11 +77,11 @@ def snapshot(legacy: StartingLegacy, text: str = LEGACY + ROUTES) -> RoutingSnap
 
 def head(path: str, *headers: str, method: str = "GET") -> RequestHead:
     raw = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: a", *headers, "", ""]).encode()
-    known, found = KnownHeads(), None
+    known, parsed = KnownHeads(), None
     for _ in range(4):
-        found, _ = HeadParser(known).feed(raw)
-    assert found is not None
-    return found
+        parsed, _ = HeadParser(known).feed(raw)
+    assert parsed is not None
+    return parsed
 
 
 @pytest.mark.parametrize("shadows", [False, True])
@@ -120,7 +120,7 @@ def test_plan_is_cached_by_head_and_peer() -> None:
     assert addresses == [b"127.0.0.1", b"127.0.0.1", b"127.0.0.2"]
 
 
-async def ask(port: int, times: int, path: str = "/all") -> None:
+async def send_requests(port: int, times: int, path: str = "/all") -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(times):
         writer.write(f"GET {path}?x HTTP/1.1\r\nHost: a\r\nX-Request-Id: abc\r\n\r\n".encode())
@@ -134,13 +134,13 @@ async def test_new_configuration_and_new_shares_end_the_plans() -> None:
     gateway = Gateway(snapshot(before), [records.append])
     text = LEGACY + ROUTES.replace("match: 'GET /*'", "match: 'GET /*', native: 100%")
     async with serving(gateway) as port, asyncio.timeout(30):
-        await ask(port, 4)
+        await send_requests(port, 4)
         gateway.plan = snapshot(after)
-        await ask(port, 4)
+        await send_requests(port, 4)
         gateway.plan = snapshot(after, text)
-        await ask(port, 4)
+        await send_requests(port, 4)
         gateway.limits = {"all": bucketing.Limit(BasisPoints(0), BasisPoints(0))}
-        await ask(port, 4)
+        await send_requests(port, 4)
     assert (len(before.started), len(after.started)) == (4, 8)
     assert [record.backend for record in records] == ["legacy"] * 8 + ["native"] * 4 + ["legacy"] * 4
     target, headers, request_id = after.started[-1]

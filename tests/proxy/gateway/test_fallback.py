@@ -18,96 +18,101 @@ from tests.support.sockets import read_head, scripted
 
 
 async def test_native_answers_where_legacy_cannot_be_reached() -> None:
-    async with running_fallbacks() as stand:
-        assert await stand.ask("/both") == ("200 native", "native ")
-        [seen] = stand.observed
-        assert (seen.backend, seen.reason, seen.failure, seen.cause) == ("native", "legacy-down", None, "refused")
+    async with running_fallbacks() as harness:
+        assert await harness.ask("/both") == ("200 native", "native ")
+        [record] = harness.observed
+        assert (record.backend, record.reason, record.failure, record.cause) == (
+            "native",
+            "legacy-down",
+            None,
+            "refused",
+        )
 
 
 async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
-    async with running_fallbacks() as stand:
-        status, body = await stand.ask("/legacy-only")
-        [record] = stand.observed
+    async with running_fallbacks() as harness:
+        status, body = await harness.ask("/legacy-only")
+        [record] = harness.observed
         assert (status, record.failure, record.cause) == ("502 gateway", "legacy_unreachable", "refused")
         assert "refused" not in body
 
 
 async def test_write_never_sent_to_legacy_falls_back_with_its_body() -> None:
     body = "x" * 300_000  # more than one message
-    async with running_fallbacks() as stand:
+    async with running_fallbacks() as harness:
         for _ in range(5):  # with the breaker closed, and then open
-            assert await stand.ask("/both", method="POST", body=body) == ("200 native", f"native {body}")
+            assert await harness.ask("/both", method="POST", body=body) == ("200 native", f"native {body}")
 
 
 async def test_route_without_a_fallback_fails_and_opens_the_breaker() -> None:
-    async with running_fallbacks() as stand:
-        answers = [await stand.ask("/plain") for _ in range(5)]
+    async with running_fallbacks() as harness:
+        answers = [await harness.ask("/plain") for _ in range(5)]
     assert [status for status, _ in answers] == ["502 gateway"] * 3 + ["503 gateway"] * 2
     assert json.loads(answers[-1][1])["error"] == "legacy_down"
-    assert stand.native.asked == []
+    assert harness.native.asked == []
 
 
 async def test_request_pinned_to_legacy_does_not_fall_back() -> None:
-    async with running_fallbacks() as stand:
-        assert (await stand.ask("/pinned"))[0] == "502 gateway"
-        assert (await stand.ask("/both", "X-Side: legacy; key=0123456789abcdef"))[0] == "502 gateway"
+    async with running_fallbacks() as harness:
+        assert (await harness.ask("/pinned"))[0] == "502 gateway"
+        assert (await harness.ask("/both", "X-Side: legacy; key=0123456789abcdef"))[0] == "502 gateway"
 
 
 async def test_capped_native_gets_no_fallback() -> None:
-    async with running_fallbacks() as stand:
-        stand.gateway.limits = {"both": Limit(cap=ZERO)}
-        assert (await stand.ask("/both"))[0] == "502 gateway"
-        stand.gateway.limits = {"both": Limit(stage=ZERO)}  # its rollout has not begun: nothing is known against it
-        assert (await stand.ask("/both"))[0] == "200 native"
+    async with running_fallbacks() as harness:
+        harness.gateway.limits = {"both": Limit(cap=ZERO)}
+        assert (await harness.ask("/both"))[0] == "502 gateway"
+        harness.gateway.limits = {"both": Limit(stage=ZERO)}  # its rollout has not begun: nothing is known against it
+        assert (await harness.ask("/both"))[0] == "200 native"
 
 
 async def test_write_possibly_seen_by_legacy_is_not_repeated() -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
-    async with scripted(reset) as port, running_fallbacks(port) as stand:
-        status, body = await stand.ask("/both", method="POST", body="x")
+    async with scripted(reset) as port, running_fallbacks(port) as harness:
+        status, body = await harness.ask("/both", method="POST", body="x")
     assert (status, json.loads(body)["error"]) == ("502 gateway", "legacy_reset")
-    assert stand.native.asked == []
+    assert harness.native.asked == []
 
 
 async def test_websocket_falls_back_from_its_beginning() -> None:
-    async with running_fallbacks() as stand:
+    async with running_fallbacks() as harness:
         for _ in range(4):
-            async with connect(f"ws://127.0.0.1:{stand.port}/stream") as socket:
+            async with connect(f"ws://127.0.0.1:{harness.port}/stream") as socket:
                 await socket.send("hears me")
                 assert await socket.recv() == "native hears me"
 
 
 @pytest.mark.parametrize("broken", [{"raising": RuntimeError()}, {"status": 500}, {"status": 503}])
 async def test_legacy_answers_where_native_fails(broken: dict[str, object]) -> None:
-    async with scripted(legacy) as port, running_fallbacks(port) as stand:
+    async with scripted(legacy) as port, running_fallbacks(port) as harness:
         for name, value in broken.items():
-            setattr(stand.native, name, value)
-        assert await stand.ask("/new") == ("200 legacy", "legacy")
-        assert (await stand.ask("/proud"))[0] in ("500 gateway", "500 native", "503 native")
-        [seen, _] = stand.observed
-        assert (seen.backend, seen.reason, seen.status, seen.failure) == ("legacy", "native-error", 200, None)
+            setattr(harness.native, name, value)
+        assert await harness.ask("/new") == ("200 legacy", "legacy")
+        assert (await harness.ask("/proud"))[0] in ("500 gateway", "500 native", "503 native")
+        [record, _] = harness.observed
+        assert (record.backend, record.reason, record.status, record.failure) == ("legacy", "native-error", 200, None)
 
 
 async def test_answers_of_native_below_500_are_final() -> None:
-    async with scripted(legacy) as port, running_fallbacks(port) as stand:
+    async with scripted(legacy) as port, running_fallbacks(port) as harness:
         for status in (200, 404):
-            stand.native.status = status
-            assert await stand.ask("/new") == (f"{status} native", "native ")
+            harness.native.status = status
+            assert await harness.ask("/new") == (f"{status} native", "native ")
 
 
 async def test_answer_that_native_has_begun_is_broken_off() -> None:
-    async with scripted(legacy) as port, running_fallbacks(port) as stand:
-        stand.native.begun, stand.native.raising = True, RuntimeError()
-        assert await stand.ask("/new") == ("200 native", "")
-        assert stand.observed[0].failure == "native_failed"
+    async with scripted(legacy) as port, running_fallbacks(port) as harness:
+        harness.native.begun, harness.native.raising = True, RuntimeError()
+        assert await harness.ask("/new") == ("200 native", "")
+        assert harness.observed[0].failure == "native_failed"
 
 
 async def test_read_with_a_body_is_not_repeated() -> None:
-    async with scripted(legacy) as port, running_fallbacks(port) as stand:
-        stand.native.status = 500
-        assert (await stand.ask("/new", body="x"))[0] == "500 native"
+    async with scripted(legacy) as port, running_fallbacks(port) as harness:
+        harness.native.status = 500
+        assert (await harness.ask("/new", body="x"))[0] == "500 native"
 
 
 @pytest.mark.parametrize(
@@ -129,9 +134,9 @@ def test_body_is_detected_by_its_framing(headers: list[tuple[bytes, bytes]], may
 
 
 async def test_failure_of_both_returns_the_last_one() -> None:
-    async with running_fallbacks() as stand:
-        stand.native.status = 500
-        status, body = await stand.ask("/new")
+    async with running_fallbacks() as harness:
+        harness.native.status = 500
+        status, body = await harness.ask("/new")
         assert (status, json.loads(body)["error"]) == ("502 gateway", "legacy_unreachable")
 
 

@@ -17,8 +17,8 @@ names = st.sampled_from([*sorted(FORWARDING), b"x-forwarded-port", b"x-forwarded
 headers = st.lists(st.tuples(names, st.sampled_from([b"forged", b"10.0.0.1", b"for=10.0.0.1"])), max_size=12)
 
 
-def values(found: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
-    return [value for key, value in found if key == name]
+def values(pairs: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for key, value in pairs if key == name]
 
 
 @given(headers)

@@ -20,35 +20,35 @@ from tests.support.samples import value_of
 
 
 async def test_requests_are_recorded_once_without_content() -> None:
-    async with standing() as stand:
-        await stand.ask(
+    async with standing() as harness:
+        await harness.ask(
             "/half/patient-7?name=Jane", "X-Caller: c", f"X-Request-Id: {REQUEST}", "Authorization: Bearer t"
         )
-    [seen] = stand.observed
-    assert (seen.request_id, seen.method, seen.route, seen.status) == (REQUEST, "GET", "half", 200)
-    assert seen.template == "/half/{id}"
-    assert seen.bucket is not None
-    assert 0 < seen.head <= seen.total
-    assert not [text for text in ("patient-7", "Jane", "Bearer") if text in repr(seen)]
+    [record] = harness.observed
+    assert (record.request_id, record.method, record.route, record.status) == (REQUEST, "GET", "half", 200)
+    assert record.template == "/half/{id}"
+    assert record.bucket is not None
+    assert 0 < record.head <= record.total
+    assert not [text for text in ("patient-7", "Jane", "Bearer") if text in repr(record)]
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 200, "é"])
 async def test_malformed_request_id_is_replaced(given: str) -> None:
-    async with standing() as stand:
-        await stand.ask("/new", f"X-Request-Id: {given}")
-        await stand.ask("/new")
-        ids = [seen.request_id for seen in stand.observed]
+    async with standing() as harness:
+        await harness.ask("/new", f"X-Request-Id: {given}")
+        await harness.ask("/new")
+        ids = [record.request_id for record in harness.observed]
         assert given not in ids
         assert len(set(ids)) == 2
-        assert [context_of(scope).request_id.decode() for scope in stand.native.scopes] == ids
+        assert [context_of(scope).request_id.decode() for scope in harness.native.scopes] == ids
 
 
 @pytest.mark.parametrize("given", ["JaneDoe", "9434765919", "a" * 32 + "b"])
 async def test_personal_request_id_reaches_the_backend_but_not_the_log(given: str) -> None:
-    async with standing() as stand:
-        await stand.ask("/new", f"X-Request-Id: {given}")
-    assert context_of(stand.native.scopes[0]).request_id.decode() == given
-    assert given not in stand.observed[0].request_id
+    async with standing() as harness:
+        await harness.ask("/new", f"X-Request-Id: {given}")
+    assert context_of(harness.native.scopes[0]).request_id.decode() == given
+    assert given not in harness.observed[0].request_id
 
 
 async def test_failing_observer_affects_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
@@ -59,20 +59,20 @@ async def test_failing_observer_affects_nothing_else(caplog: pytest.LogCaptureFi
     def failures() -> float:
         return value_of(metrics.OBSERVER_FAILURES, observer=Disk.__qualname__, error="OSError")
 
-    async with standing(observers=[Disk()]) as stand:
+    async with standing(observers=[Disk()]) as harness:
         before = failures()
-        answers = [await stand.ask(target) for target in ("/new", "/elsewhere") * 3]
+        answers = [await harness.ask(target) for target in ("/new", "/elsewhere") * 3]
     assert [body for _, body in answers] == [b"native", b"legacy"] * 3
-    assert len(stand.observed) == failures() - before == 6
+    assert len(harness.observed) == failures() - before == 6
     assert len([record for record in caplog.records if "Disk failed: OSError at" in record.message]) == 1
 
 
 async def test_answer_carries_the_id_of_the_access_log() -> None:
-    async with standing() as stand:
+    async with standing() as harness:
         for header, logged in (("X-A: 1", None), (f"X-Request-Id: {REQUEST}", REQUEST), ("X-Request-Id: ada", None)):
-            head, _ = await stand.ask("/new", header)
+            head, _ = await harness.ask("/new", header)
             (answered,) = [line.split(": ")[1] for line in head.split("\r\n") if line.startswith("x-request-id")]
-            assert answered == stand.observed[-1].request_id
+            assert answered == harness.observed[-1].request_id
             assert logged in (None, answered)
             assert "ada" not in answered
 
@@ -82,14 +82,14 @@ async def test_request_id_of_a_backend_is_kept() -> None:
         await send({"type": "http.response.start", "status": 204, "headers": [(b"x-request-id", b"own")]})
         await send({"type": "http.response.body"})
 
-    async with standing() as stand:
-        stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), named, stand.native)
-        head, _ = await stand.ask("/elsewhere")
+    async with standing() as harness:
+        harness.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), named, harness.native)
+        head, _ = await harness.ask("/elsewhere")
         assert head.count("x-request-id: own") == head.count("x-request-id") == 1
-        stand.gateway.plan = RoutingSnapshot.of(
-            parse(f"{CONFIG}served_by: false", {}, "test.yaml"), stand.legacy, stand.native
+        harness.gateway.plan = RoutingSnapshot.of(
+            parse(f"{CONFIG}served_by: false", {}, "test.yaml"), harness.legacy, harness.native
         )
-        head, _ = await stand.ask("/elsewhere")
+        head, _ = await harness.ask("/elsewhere")
         assert "x-request-id" not in head
 
 
@@ -97,28 +97,28 @@ async def test_request_id_of_a_backend_is_kept() -> None:
     ("reported", "observed"), [("database", "database"), ("jane@clinic.example", None), (None, None)]
 )
 async def test_dependency_that_native_reports_is_observed(reported: str | None, observed: str | None) -> None:
-    async with standing() as stand:
-        answer = stand.native.__call__
+    async with standing() as harness:
+        answer = harness.native.__call__
 
         async def report(scope: Scope, receive: Receive, send: Send) -> None:
             scope["extensions"]["proxy.dependency_failure"]["dependency"] = reported
             await answer(scope, receive, send)
 
-        stand.gateway.plan = replace(stand.gateway.plan, native=report)
-        head, body = await stand.ask("/new")
+        harness.gateway.plan = replace(harness.gateway.plan, native=report)
+        head, body = await harness.ask("/new")
     assert body == b"native"
     assert "dependency" not in str(head)
-    assert [seen.dependency for seen in stand.observed] == [observed]
+    assert [record.dependency for record in harness.observed] == [observed]
 
 
 async def test_forged_keys_count_as_one_caller() -> None:
-    async with standing(GUARDED) as stand:
+    async with standing(GUARDED) as harness:
 
         async def callers(*headers: str) -> set[int | None]:
-            stand.observed.clear()
+            harness.observed.clear()
             for header in headers:
-                await stand.ask("/new", "X-Forwarded-For: 10.0.0.1", header)
-            return {record.caller for record in stand.observed}
+                await harness.ask("/new", "X-Forwarded-For: 10.0.0.1", header)
+            return {record.caller for record in harness.observed}
 
         tokens = [[jwt.encode({"userID": name}, secret, "HS256") for name in "abc"] for secret in ("s" * 64, "f" * 64)]
         signed, forged = ([f"Authorization: Bearer {token}" for token in each] for each in tokens)
@@ -126,8 +126,8 @@ async def test_forged_keys_count_as_one_caller() -> None:
         one = await callers(*forged, "X-Caller: 1", "X-Caller: 2", "Cookie: a=b")
         assert len(one) == 1
         assert None not in one
-        await stand.ask("/plain", signed[0])
-        assert stand.observed[-1].caller is None
+        await harness.ask("/plain", signed[0])
+        assert harness.observed[-1].caller is None
 
 
 async def test_declared_refusal_is_marked() -> None:
@@ -140,9 +140,9 @@ async def test_declared_refusal_is_marked() -> None:
         await send({"type": "http.response.body"})
 
     declared = DeclaredRefusals([Divergence.model_validate({**divergence, "when": when})])
-    async with standing(GUARDED) as stand:
-        plan = stand.gateway.plan
-        stand.gateway.plan = replace(plan, native=refuse, declared=declared)
+    async with standing(GUARDED) as harness:
+        plan = harness.gateway.plan
+        harness.gateway.plan = replace(plan, native=refuse, declared=declared)
         for target in ("/new?declared", "/new"):
-            await stand.ask(target)
-        assert [(record.status, record.declared) for record in stand.observed] == [(429, True), (429, False)]
+            await harness.ask(target)
+        assert [(record.status, record.declared) for record in harness.observed] == [(429, True), (429, False)]

@@ -40,21 +40,21 @@ FORGERY = (
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
-    found = [(name, value) for name, value in scope["headers"] if name != b"connection"]
-    assert len(found) == len(dict(found))
-    return dict(found)
+    headers = [(name, value) for name, value in scope["headers"] if name != b"connection"]
+    assert len(headers) == len(dict(headers))
+    return dict(headers)
 
 
-def scope_on(stand: Stand, backend: str) -> Scope:
-    (scope,) = (stand.legacy if backend == "legacy" else stand.native).scopes
+def scope_on(harness: Stand, backend: str) -> Scope:
+    (scope,) = (harness.legacy if backend == "legacy" else harness.native).scopes
     return scope
 
 
 @pytest.mark.parametrize(("target", "backend"), [("/new", "native"), ("/elsewhere", "legacy")])
 async def test_untrusted_peers_headers_are_replaced_for_both_sides(target: str, backend: str) -> None:
-    async with standing(TRUSTING_NOBODY) as stand:
-        await stand.ask(target, *FORGERY)
-    scope = scope_on(stand, backend)
+    async with standing(TRUSTING_NOBODY) as harness:
+        await harness.ask(target, *FORGERY)
+    scope = scope_on(harness, backend)
     assert headers_of(scope) == {
         b"host": b"a",
         b"x-forwarded-for": b"127.0.0.1",
@@ -68,9 +68,9 @@ async def test_untrusted_peers_headers_are_replaced_for_both_sides(target: str, 
 
 @pytest.mark.parametrize(("target", "backend"), [("/new", "native"), ("/elsewhere", "legacy")])
 async def test_trusted_peers_headers_are_extended_for_both_sides(target: str, backend: str) -> None:
-    async with standing(TRUSTING) as stand:
-        await stand.ask(target, *FORGERY)
-    scope = scope_on(stand, backend)
+    async with standing(TRUSTING) as harness:
+        await harness.ask(target, *FORGERY)
+    scope = scope_on(harness, backend)
     headers = headers_of(scope)
     assert headers[b"x-forwarded-for"] == b"198.51.100.66, 203.0.113.7, 127.0.0.1"
     assert headers[b"x-forwarded-host"] == b"forged.example"
@@ -82,20 +82,20 @@ async def test_trusted_peers_headers_are_extended_for_both_sides(target: str, ba
 async def test_websockets_are_treated_alike() -> None:
     extra = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     for text, client, scheme in ((TRUSTING, "203.0.113.7", "wss"), (TRUSTING_NOBODY, "127.0.0.1", "ws")):
-        async with standing(text) as stand:
+        async with standing(text) as harness:
             async with connect(
-                f"ws://127.0.0.1:{stand.port}/stream", additional_headers=extra, proxy=None
+                f"ws://127.0.0.1:{harness.port}/stream", additional_headers=extra, proxy=None
             ) as websocket:
                 await websocket.recv()
-            scope = scope_on(stand, "native")
+            scope = scope_on(harness, "native")
         assert (scope["client"][0], scope["scheme"]) == (client, scheme)
 
 
 async def test_bucket_uses_the_client_behind_the_proxy() -> None:
-    async with standing(TRUSTING) as stand:
-        await stand.ask("/half", "X-Forwarded-For: 198.51.100.66, 203.0.113.7")
-        await stand.ask("/half", "X-Forwarded-For: _forged")
-    assert [seen.bucket for seen in stand.observed] == [
+    async with standing(TRUSTING) as harness:
+        await harness.ask("/half", "X-Forwarded-For: 198.51.100.66, 203.0.113.7")
+        await harness.ask("/half", "X-Forwarded-For: _forged")
+    assert [record.bucket for record in harness.observed] == [
         bucket("test", "half", address) for address in ("203.0.113.7", "127.0.0.1")
     ]
 

@@ -31,10 +31,10 @@ routes:
 TABLE = RouteTable(parse(CONFIG, {}).routes)
 
 
-async def preflight(stand: FallbackHarness, method: str, target: str = "/things") -> str:
+async def preflight(harness: FallbackHarness, method: str, target: str = "/things") -> str:
     """Return the answer's status and side."""
-    asked = (f"Access-Control-Request-Method: {method}", "Origin: http://localhost:3000")
-    return (await stand.ask(target, *asked, method="OPTIONS"))[0]
+    headers = (f"Access-Control-Request-Method: {method}", "Origin: http://localhost:3000")
+    return (await harness.ask(target, *headers, method="OPTIONS"))[0]
 
 
 @pytest.mark.parametrize(
@@ -90,34 +90,34 @@ def test_other_options_request_matches_as_itself() -> None:
     ],
 )
 async def test_preflight_reaches_the_side_that_has_callers(method: str, up: str, down: str) -> None:
-    async with scripted(legacy) as port, running_fallbacks(port, CONFIG) as stand:
-        assert await preflight(stand, method) == up
-    async with running_fallbacks(None, CONFIG) as stand:
-        assert await preflight(stand, method) == down
+    async with scripted(legacy) as port, running_fallbacks(port, CONFIG) as harness:
+        assert await preflight(harness, method) == up
+    async with running_fallbacks(None, CONFIG) as harness:
+        assert await preflight(harness, method) == down
 
 
 async def test_options_without_a_preflight_goes_to_legacy() -> None:
-    async with running_fallbacks(None, CONFIG) as stand:
-        assert (await stand.ask("/things", method="OPTIONS"))[0] == "502 gateway"
+    async with running_fallbacks(None, CONFIG) as harness:
+        assert (await harness.ask("/things", method="OPTIONS"))[0] == "502 gateway"
 
 
 @pytest.mark.parametrize(("cap", "answer"), [(0, "502 gateway"), (100, "200 native")])
 async def test_preflight_of_a_capped_route_uses_native_above_zero(cap: int, answer: str) -> None:
-    async with running_fallbacks(None, CONFIG) as stand:
-        stand.gateway.limits = {"some": Limit(cap=BasisPoints(cap))}
-        assert await preflight(stand, "POST") == answer
+    async with running_fallbacks(None, CONFIG) as harness:
+        harness.gateway.limits = {"some": Limit(cap=BasisPoints(cap))}
+        assert await preflight(harness, "POST") == answer
 
 
 async def test_legacy_answers_a_preflight_that_native_fails() -> None:
     text = CONFIG.replace("jwt:userID", "client-ip").replace("native: 50%", "native: 99.99%")
-    async with scripted(legacy) as port, running_fallbacks(port, text) as stand:
-        stand.native.status = 503
-        assert await preflight(stand, "GET", "/addressed") == "200 legacy"
-        assert await preflight(stand, "GET") == "503 native"  # no caller is left on legacy
+    async with scripted(legacy) as port, running_fallbacks(port, text) as harness:
+        harness.native.status = 503
+        assert await preflight(harness, "GET", "/addressed") == "200 legacy"
+        assert await preflight(harness, "GET") == "503 native"  # no caller is left on legacy
 
 
 async def test_preflight_is_not_counted_as_a_request_of_the_route() -> None:
-    async with running_fallbacks(None, CONFIG) as stand:
-        await preflight(stand, "GET")
-        (seen,) = stand.observed
-    assert (seen.method, seen.route, seen.template, seen.backend) == ("OPTIONS", None, "/things", "native")
+    async with running_fallbacks(None, CONFIG) as harness:
+        await preflight(harness, "GET")
+        (record,) = harness.observed
+    assert (record.method, record.route, record.template, record.backend) == ("OPTIONS", None, "/things", "native")

@@ -227,7 +227,7 @@ methods = st.sampled_from(["GET", "HEAD", "POST", "DELETE", "*"])
 pieces = st.one_of(
     words, words.map(str.swapcase), st.sampled_from(["", "%2f", "%41", "%zz", "%E9", "caf\xe9", "a%20b"])
 )
-paths = st.lists(pieces, max_size=6).map(lambda found: "/" + "/".join(found))
+paths = st.lists(pieces, max_size=6).map(lambda segments: "/" + "/".join(segments))
 sent = st.tuples(st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE"]), paths)
 
 

@@ -31,11 +31,13 @@ def config(share: str = "50%") -> str:
     return CONFIG.replace("SHARE", share)
 
 
-async def ask(stand: Stand, *headers: str, method: str = "GET", target: str = "/half") -> tuple[str, str | None]:
+async def send_request(
+    harness: Stand, *headers: str, method: str = "GET", target: str = "/half"
+) -> tuple[str, str | None]:
     """Return the side that answered, and the cookie that it set."""
-    head, body = await stand.ask(target, *headers, method=method)
-    found = re.search(r"^set-cookie: ([^\r]*)", head, re.MULTILINE)
-    return body.decode(), found[1] if found else None
+    head, body = await harness.ask(target, *headers, method=method)
+    cookie = re.search(r"^set-cookie: ([^\r]*)", head, re.MULTILINE)
+    return body.decode(), cookie[1] if cookie else None
 
 
 def token(user: int) -> str:
@@ -46,22 +48,22 @@ def token(user: int) -> str:
 
 
 async def test_sticky_caller_keeps_its_backend_over_a_login() -> None:
-    async with standing(config()) as stand:
+    async with standing(config()) as harness:
         for caller in range(40):
-            backend, cookie = await ask(stand, f"X-Caller: {caller}")
+            backend, cookie = await send_request(harness, f"X-Caller: {caller}")
             assert cookie is not None
             value = cookie.partition(";")[0]
             for headers in ((f"X-Caller: {caller}",), (token(caller),), (token(caller + 7), "X-Caller: other")):
-                assert await ask(stand, f"Cookie: {value}", *headers) == (backend, None)
+                assert await send_request(harness, f"Cookie: {value}", *headers) == (backend, None)
 
 
 async def test_own_cookies_reach_no_backend() -> None:
-    async with standing(config()) as stand:
+    async with standing(config()) as harness:
         for share in ("0%", "100%"):
-            stand.gateway.plan = RoutingSnapshot.of(_parsed(share), stand.legacy, stand.native)
-            await ask(stand, "Cookie: a=1; scribe_caller=x; scribe_ops=secret; b=2")
-            await ask(stand, "Cookie: scribe_ops=secret")
-        scopes = [*stand.legacy.scopes, *stand.native.scopes]
+            harness.gateway.plan = RoutingSnapshot.of(_parsed(share), harness.legacy, harness.native)
+            await send_request(harness, "Cookie: a=1; scribe_caller=x; scribe_ops=secret; b=2")
+            await send_request(harness, "Cookie: scribe_ops=secret")
+        scopes = [*harness.legacy.scopes, *harness.native.scopes]
     assert [dict(scope["headers"]).get(b"cookie") for scope in scopes] == [b"a=1; b=2", None] * 2
 
 
@@ -70,12 +72,14 @@ def _parsed(share: str) -> Config:
 
 
 async def test_raising_the_share_moves_callers_to_native_only() -> None:
-    async with standing(config("10%")) as stand:
-        cookies = [(await ask(stand, f"X-Caller: {caller}"))[1] for caller in range(30)]
+    async with standing(config("10%")) as harness:
+        cookies = [(await send_request(harness, f"X-Caller: {caller}"))[1] for caller in range(30)]
         before = ["legacy"] * 30
         for share in ("10%", "30%", "60%", "100%"):
-            stand.gateway.plan = RoutingSnapshot.of(_parsed(share), stand.legacy, stand.native)
-            backends = [(await ask(stand, f"Cookie: {str(cookie).partition(';')[0]}"))[0] for cookie in cookies]
+            harness.gateway.plan = RoutingSnapshot.of(_parsed(share), harness.legacy, harness.native)
+            backends = [
+                (await send_request(harness, f"Cookie: {str(cookie).partition(';')[0]}"))[0] for cookie in cookies
+            ]
             if share != "10%":
                 assert all(was == "legacy" or now == "native" for was, now in zip(before, backends, strict=True))
             before = backends
@@ -83,14 +87,14 @@ async def test_raising_the_share_moves_callers_to_native_only() -> None:
 
 
 async def test_client_without_cookies_keeps_its_backend() -> None:
-    async with standing(config()) as stand:
-        assert len({(await ask(stand, "X-Caller: 7"))[0] for _ in range(20)}) == 1
+    async with standing(config()) as harness:
+        assert len({(await send_request(harness, "X-Caller: 7"))[0] for _ in range(20)}) == 1
 
 
 async def test_cookie_is_secure_over_https() -> None:
-    async with standing(config() + "trusted_proxies: 127.0.0.1\n") as stand:
-        _, plain = await ask(stand)
-        _, secure = await ask(stand, "X-Forwarded-Proto: https")
+    async with standing(config() + "trusted_proxies: 127.0.0.1\n") as harness:
+        _, plain = await send_request(harness)
+        _, secure = await send_request(harness, "X-Forwarded-Proto: https")
     pattern = r"scribe_caller=[\w-]{22,}; Max-Age=2592000; Path=/; HttpOnly; SameSite=Lax"
     assert re.fullmatch(pattern, str(plain))
     assert re.fullmatch(pattern + "; Secure", str(secure))
@@ -98,16 +102,16 @@ async def test_cookie_is_secure_over_https() -> None:
 
 async def test_cookie_is_set_where_a_share_matters_only() -> None:
     preflight = ("Origin: http://a", "Access-Control-Request-Method: GET")
-    async with standing(config()) as stand:
-        assert (await ask(stand, target="/unmatched"))[1] is None
-        assert (await ask(stand, *preflight, method="OPTIONS"))[1] is None
-        stand.legacy.raising = stand.native.raising = RuntimeError()
-        assert (await ask(stand))[1] is None
+    async with standing(config()) as harness:
+        assert (await send_request(harness, target="/unmatched"))[1] is None
+        assert (await send_request(harness, *preflight, method="OPTIONS"))[1] is None
+        harness.legacy.raising = harness.native.raising = RuntimeError()
+        assert (await send_request(harness))[1] is None
 
 
 async def test_cookie_is_off_by_default() -> None:
-    async with standing(config().replace(", cookie: {max_age: 30d}", "")) as stand:
-        assert (await ask(stand))[1] is None
+    async with standing(config().replace(", cookie: {max_age: 30d}", "")) as harness:
+        assert (await send_request(harness))[1] is None
 
 
 @pytest.mark.parametrize(

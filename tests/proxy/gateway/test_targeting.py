@@ -120,7 +120,12 @@ def test_pins_and_overrides_precede_targets() -> None:
 
 
 def test_rule_that_decides_is_named() -> None:
-    found = match_target(ROUTE.native_traffic, token(clinic="north"), CLIENT, TOKENS)
-    assert found is not None
-    assert (found.rule, str(found.source), found.value, found.file) == ("exclude", "jwt:clinic", "north", "")
+    target_match = match_target(ROUTE.native_traffic, token(clinic="north"), CLIENT, TOKENS)
+    assert target_match is not None
+    assert (target_match.rule, str(target_match.source), target_match.value, target_match.file) == (
+        "exclude",
+        "jwt:clinic",
+        "north",
+        "",
+    )
     assert match_target(ROUTE.native_traffic, token(clinic="north"), CLIENT, None) is None

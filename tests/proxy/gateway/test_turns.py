@@ -24,7 +24,7 @@ POST = b"POST /new HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 ADDRESSES = (*["127.0.0.1"] * 20, "127.0.0.2")
 
 
-class BusyBackend:
+class SlowBackend:
     """Takes longer than a pass may take for each request, and records whose requests it gets."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class BusyBackend:
 
 
 async def test_client_of_many_requests_does_not_delay_another() -> None:
-    backend = BusyBackend()
+    backend = SlowBackend()
     gateway = Gateway(RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), backend, backend))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

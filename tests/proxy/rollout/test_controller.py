@@ -82,10 +82,10 @@ async def test_failed_gate_restarts_the_bake_time() -> None:
         await one.until(lambda: len(one.changes) == 2)
         assert one.changes[1].kind == "gate"
         assert one.changes[1].by.reason == "errors 2.91% of 1,030 (limit 1%)"
-        standing = one.controller.describe(one.route())
-        assert standing.progress is not None
-        assert standing.progress.left > 9
-        assert standing.state.missed is not None
+        description = one.controller.describe(one.route())
+        assert description.progress is not None
+        assert description.progress.left > 9
+        assert description.state.missed is not None
 
 
 async def test_operator_actions_take_effect() -> None:
@@ -128,7 +128,7 @@ async def test_action_requires_a_route_an_actor_and_a_reason(name: str, actor: s
 
 
 async def test_step_is_retried_on_concurrent_changes_up_to_a_limit() -> None:
-    class Busy(MemoryStore):
+    class ContendedStore(MemoryStore):
         """A store in which another process is faster, `times` times."""
 
         times = 2
@@ -137,7 +137,7 @@ async def test_step_is_retried_on_concurrent_changes_up_to_a_limit() -> None:
             self.times -= 1
             return self.times < 0 and await super().replace(after)
 
-    one = replica(config(PLAIN), Busy())
+    one = replica(config(PLAIN), ContendedStore())
     async with running(one):
         await one.controller.act("a", rollback(BasisPoints(1000)), "amara", "down")
         assert one.share() == 1000
@@ -187,8 +187,8 @@ async def test_changed_file_is_applied_and_recorded() -> None:
         await one.until(lambda: one.controller.describe(one.route("b")).state.passing > began)
         history = await one.controller.store.history(9)
         assert {(entry.kind, entry.route) for entry in history} >= {("config", ""), ("share", "a"), ("share", "b")}
-        [told] = [entry.by.reason for entry in history if (entry.kind, entry.route) == ("share", "a")]
-        assert told == "`native` was 50%, and is 30%"
+        [reason] = [entry.by.reason for entry in history if (entry.kind, entry.route) == ("share", "a")]
+        assert reason == "`native` was 50%, and is 30%"
 
 
 async def test_error_does_not_end_the_evaluation(caplog: pytest.LogCaptureFixture) -> None:

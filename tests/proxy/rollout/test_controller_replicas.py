@@ -171,8 +171,8 @@ async def test_unreachable_mongodb_allows_caps_and_no_promotion(mongodb_url: str
             await recorded(other, "the rollout starts at 10%", "stop")
         kinds = [(entry.route, entry.kind) for entry in await other.controller.store.history(9)]
         assert kinds.count(("b", "cap")) == kinds.count(("a", "rollback")) == 1
-        told = sorted((change.route, change.kind) for change in (*one.changes, *other.changes))
-        assert told == [("a", "rollback"), ("a", "start"), ("b", "cap")]  # each once
+        changes = sorted((change.route, change.kind) for change in (*one.changes, *other.changes))
+        assert changes == [("a", "rollback"), ("a", "start"), ("b", "cap")]  # each once
 
 
 async def test_separate_caps_merge_to_the_lower(mongodb_url: str, databases: Stores) -> None:

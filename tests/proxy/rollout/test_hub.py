@@ -67,35 +67,35 @@ class Worker:
 
 @contextlib.asynccontextmanager
 async def workers(stores: list[HubStore]) -> AsyncIterator[list[Worker]]:
-    found = [Worker(store) for store in stores]
-    for worker in found:
+    started = [Worker(store) for store in stores]
+    for worker in started:
         await worker.controller.start()
     try:
-        yield found
+        yield started
     finally:
-        for worker in found:
+        for worker in started:
             await worker.controller.stop()
 
 
 async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
-    async with running(path, 4) as (_, stores), workers(stores) as found:
+    async with running(path, 4) as (_, stores), workers(stores) as started:
         for step, share in ((actions.rollback(), 0), (actions.ack(at_once=True), None)) * 5:
-            await found[0].controller.act("all", step, "ada", "because")
-            limits = [worker.limits.get("all") for worker in found]
+            await started[0].controller.act("all", step, "ada", "because")
+            limits = [worker.limits.get("all") for worker in started]
             assert [limit and limit.cap for limit in limits] == [share] * 4
 
 
 async def test_concurrent_actions_of_workers_end_in_one_state(path: Path) -> None:
-    async with running(path, 4) as (_, stores), workers(stores) as found:
+    async with running(path, 4) as (_, stores), workers(stores) as started:
         outcomes = await asyncio.gather(
             *(
                 worker.controller.act("all", actions.rollback(BasisPoints(n)), "ada", "because")
-                for n, worker in enumerate(found)
+                for n, worker in enumerate(started)
             ),
             return_exceptions=True,
         )
         assert any(isinstance(outcome, RouteState) for outcome in outcomes)
-        assert len({tuple(sorted(worker.limits.items())) for worker in found}) == 1
+        assert len({tuple(sorted(worker.limits.items())) for worker in started}) == 1
 
 
 async def test_worker_that_starts_later_has_the_present_state(path: Path) -> None:

@@ -35,14 +35,14 @@ MARK = Attribution("amara", "because", 5.0)
 
 def waits(
     state: RouteState = FIRST,
-    seen: Evidence = GOOD,
+    evidence: Evidence = GOOD,
     now: float = DAY,
     chosen: Route = ROUTE,
     usual: FailureRatio | None = None,
 ) -> str:
-    found = progress(chosen, state, seen, usual, now)
-    assert found is not None
-    return found.waits
+    result = progress(chosen, state, evidence, usual, now)
+    assert result is not None
+    return result.waits
 
 
 def test_stage_rises_once_gates_held_for_the_bake_time() -> None:
@@ -52,9 +52,9 @@ def test_stage_rises_once_gates_held_for_the_bake_time() -> None:
 
 def test_remaining_bake_time_is_never_negative() -> None:
     for now, left in ((0.0, DAY), (DAY / 4, DAY * 0.75), (9 * DAY, 0.0)):
-        found = progress(ROUTE, FIRST, GOOD, None, now)
-        assert found is not None
-        assert (found.stage, found.following, found.left) == (100, 5000, left)
+        result = progress(ROUTE, FIRST, GOOD, None, now)
+        assert result is not None
+        assert (result.stage, result.following, result.left) == (100, 5000, left)
 
 
 @pytest.mark.parametrize(
@@ -69,26 +69,28 @@ def test_cap_and_pause_block_the_promotion(change: dict[str, Cap | Attribution],
 
 
 def test_failed_gate_blocks_and_possible_chance_waits() -> None:
-    assert waits(seen=replace(GOOD, native_errors=50)) == "gate"
-    assert waits(seen=replace(GOOD, differing=40)) == "gate"
-    assert waits(seen=replace(GOOD, native_errors=8)) == "evidence"  # above, and perhaps by chance
-    assert waits(seen=replace(GOOD, native_errors=50, legacy_errors=50)) == "nothing"  # legacy's callers err as much
+    assert waits(evidence=replace(GOOD, native_errors=50)) == "gate"
+    assert waits(evidence=replace(GOOD, differing=40)) == "gate"
+    assert waits(evidence=replace(GOOD, native_errors=8)) == "evidence"  # above, and perhaps by chance
+    assert (
+        waits(evidence=replace(GOOD, native_errors=50, legacy_errors=50)) == "nothing"
+    )  # legacy's callers err as much
 
 
 def test_missing_evidence_blocks_the_promotion() -> None:
-    assert waits(seen=Evidence()) == "evidence"
-    assert waits(seen=replace(GOOD, native=99, native_errors=0)) == "evidence"
-    assert waits(seen=replace(GOOD, compared=99)) == "evidence"
+    assert waits(evidence=Evidence()) == "evidence"
+    assert waits(evidence=replace(GOOD, native=99, native_errors=0)) == "evidence"
+    assert waits(evidence=replace(GOOD, compared=99)) == "evidence"
 
 
 def test_baseline_is_used_where_legacy_has_no_requests() -> None:
     alone = replace(GOOD, native_errors=500, legacy=0, legacy_errors=0)
-    assert waits(seen=alone) == "gate"
-    assert waits(seen=alone, usual=FailureRatio(100, 1000)) == "nothing"
+    assert waits(evidence=alone) == "gate"
+    assert waits(evidence=alone, usual=FailureRatio(100, 1000)) == "nothing"
 
 
 def test_uncompared_route_has_no_mismatch_gate() -> None:
-    assert waits(seen=replace(GOOD, compared=0), chosen=route(shadow=0)) == "nothing"
+    assert waits(evidence=replace(GOOD, compared=0), chosen=route(shadow=0)) == "nothing"
 
 
 @pytest.mark.parametrize(
@@ -161,10 +163,10 @@ def test_rollout_waits_for_its_window(hours: float, expected: str, left: float) 
     # Tuesday, the 1st of December, is a date on which nothing is promoted.
     chosen = scheduled(window=WINDOW)
     state = start_rollout(chosen, initial_state(chosen), MONDAY - 2 * DAY)
-    found = progress(chosen, state, GOOD, None, MONDAY + hours * HOUR)
-    assert found is not None
-    assert found.waits == expected
-    assert found.left == pytest.approx(left)
+    result = progress(chosen, state, GOOD, None, MONDAY + hours * HOUR)
+    assert result is not None
+    assert result.waits == expected
+    assert result.left == pytest.approx(left)
 
 
 @pytest.mark.parametrize(
@@ -185,20 +187,20 @@ def test_progress_before_the_start_says_when_it_starts(
     chosen = scheduled(**more)
     assert chosen.rollout is not None
     state = replace(initial_state(chosen), **fields)  # type: ignore[arg-type]
-    found = progress(chosen, state, Evidence(), None, MONDAY)
-    assert found is not None
-    assert (found.waits, found.left, found.stage) == expected
-    assert (found.started, found.following, found.gates) == (False, chosen.rollout.first, ())
+    result = progress(chosen, state, Evidence(), None, MONDAY)
+    assert result is not None
+    assert (result.waits, result.left, result.stage) == expected
+    assert (result.started, result.following, result.gates) == (False, chosen.rollout.first, ())
 
 
 @pytest.mark.parametrize("baked", [0.0, 0.5, 1.0], ids=("began", "half", "over"))
 def test_time_left_of_a_bake_time_lasts_until_the_window_opens(baked: float) -> None:
     chosen = scheduled(window=WINDOW)
     began = MONDAY + 16 * HOUR  # the bake time ends on a date on which nothing is promoted
-    found = progress(chosen, start_rollout(chosen, initial_state(chosen), began), GOOD, None, began + baked * DAY)
-    assert found is not None
-    assert found.left == (41 - 24 * baked) * HOUR
-    assert found.waits == ("bake_time" if baked < 1 else "window")
+    result = progress(chosen, start_rollout(chosen, initial_state(chosen), began), GOOD, None, began + baked * DAY)
+    assert result is not None
+    assert result.left == (41 - 24 * baked) * HOUR
+    assert result.waits == ("bake_time" if baked < 1 else "window")
 
 
 def test_timetable_skips_times_outside_the_window() -> None:

@@ -37,18 +37,18 @@ DATABASE = "state_store_tests"
 
 @asynccontextmanager
 async def emptied_database(mongodb_url: str, driver: DriverName) -> AsyncIterator[Database]:
-    found = Database(mongodb_url, DATABASE, driver=driver)
-    yield found
+    opened = Database(mongodb_url, DATABASE, driver=driver)
+    yield opened
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         for name in client[DATABASE].list_collection_names():
             client[DATABASE][name].delete_many({})
-    await found.close()
+    await opened.close()
 
 
 @pytest.fixture(params=DRIVERS)
 async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    async with emptied_database(mongodb_url, request.param) as found:
-        yield found
+    async with emptied_database(mongodb_url, request.param) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,7 +102,7 @@ async def test_state_is_replaced_by_the_next_version_only(store: Store) -> None:
 
 async def test_concurrent_promotions_succeed_once(store: Store) -> None:
     await store.replace(FIRST)
-    done = await asyncio.gather(*(store.replace(next_of(FIRST, 20.0 + turn)) for turn in range(20)))
+    done = await asyncio.gather(*(store.replace(next_of(FIRST, 20.0 + number)) for number in range(20)))
     assert sum(done) == 1
 
 
@@ -139,10 +139,10 @@ async def test_configuration_is_announced_by_one_replica(store: Store) -> None:
     first = AnnouncedConfig("r1", {"notes.list": BasisPoints(100)}, ("notes.list",), "routes: []")
     assert await store.announce(first) == AnnouncedConfig()
     assert await store.announce(first) is None
-    found = await asyncio.gather(
+    previous = await asyncio.gather(
         *(store.announce(AnnouncedConfig("r2", {"notes.list": BasisPoints(200)})) for _ in range(5))
     )
-    assert [each for each in found if each] == [first]
+    assert [each for each in previous if each] == [first]
 
 
 async def test_change_is_claimed_by_one_replica(store: Store) -> None:
@@ -317,8 +317,8 @@ async def test_unreachable_store_fails_pages_at_once(read: str) -> None:
 
 
 def test_slice_becomes_evidence() -> None:
-    seen = WindowBucket(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
-    assert Evidence.of(seen) == Evidence(20, 7, 10, 3, 5, 6)
+    window = WindowBucket(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
+    assert Evidence.of(window) == Evidence(20, 7, 10, 3, 5, 6)
 
 
 async def test_processes_read_the_numbers_of_all(store: Store) -> None:
@@ -329,9 +329,9 @@ async def test_processes_read_the_numbers_of_all(store: Store) -> None:
     await store.publish(one)
     await store.publish(ProcessSnapshot("two", 1))
     await store.publish(ProcessSnapshot("two", 4))
-    found = {snapshot.id: snapshot for snapshot in await store.snapshots()}
-    assert all(0 <= snapshot.age < SNAPSHOT_LIFETIME for snapshot in found.values())
-    known = {name: replace(snapshot, age=0.0) for name, snapshot in found.items()}
+    snapshots = {snapshot.id: snapshot for snapshot in await store.snapshots()}
+    assert all(0 <= snapshot.age < SNAPSHOT_LIFETIME for snapshot in snapshots.values())
+    known = {name: replace(snapshot, age=0.0) for name, snapshot in snapshots.items()}
     assert known == {"one": one, "two": ProcessSnapshot("two", 4)}
 
 

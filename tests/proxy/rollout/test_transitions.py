@@ -93,8 +93,8 @@ def test_failure_sets_share_0_and_the_first_stage() -> None:
     state = guard_failed(route(), at(5000), "errors 40%", 100.0)
     assert state is not None
     assert (share(route(), state), state.stage) == (0, 100)
-    found = effective(route(), state, read=True)
-    assert (found.by, found.reason) == ("cap", "limited to 0% by guard: errors 40%")
+    in_force = effective(route(), state, read=True)
+    assert (in_force.by, in_force.reason) == ("cap", "limited to 0% by guard: errors 40%")
     assert (state.change.kind, state.change.before, state.change.after) == ("cap", 5000, 0)
     assert guard_failed(route(), state, "again", 101.0) is None
 
@@ -114,12 +114,12 @@ def test_cap_needs_an_acknowledgement_and_its_cooldown() -> None:
     state = guard_failed(route(), at(5000), "errors", 100.0)
     assert state is not None
     assert release_if_due(route(), state, 10_000.0) is None  # no evaluation yet
-    noted = acknowledge(route(), state, by(200.0), at_once=False)
-    assert share(route(), noted) == 0
+    acknowledged = acknowledge(route(), state, by(200.0), at_once=False)
+    assert share(route(), acknowledged) == 0
     with pytest.raises(Refused, match="already, by amara, and cools down for 9m"):
-        acknowledge(route(), noted, by(160.0), at_once=False)
-    assert release_if_due(route(), noted, 699.0) is None
-    free = release_if_due(route(), noted, 700.0)
+        acknowledge(route(), acknowledged, by(160.0), at_once=False)
+    assert release_if_due(route(), acknowledged, 699.0) is None
+    free = release_if_due(route(), acknowledged, 700.0)
     assert free is not None
     assert (free.cap, free.stage, free.passing, free.change.kind, free.change.after) == (
         None,
@@ -202,9 +202,9 @@ def test_rollback_takes_over_an_acknowledged_cap() -> None:
 
 
 def test_routes_without_rollout_or_cap_refuse_the_actions() -> None:
-    for asked in (promote, pause):
+    for action in (promote, pause):
         with pytest.raises(Refused, match="no rollout"):
-            asked(PLAIN, initial_state(PLAIN), by())
+            action(PLAIN, initial_state(PLAIN), by())
     with pytest.raises(Refused, match="is not capped"):
         acknowledge(PLAIN, initial_state(PLAIN), by(), at_once=True)
 

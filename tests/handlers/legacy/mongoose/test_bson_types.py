@@ -68,16 +68,16 @@ VALUES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[Oracle]:
-    asked = Oracle()
-    yield asked
-    asked.close()
+    process = Oracle()
+    yield process
+    process.close()
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [value]], ids=["plain", "in an array"])
 def test_stored_type_is_read_and_saved_as_by_mongoose(oracle: Oracle, value: Any, wrap: Any) -> None:
-    places = [*FIELDS.values(), (PROMPTS, "nonsense")]
-    wrong = [(schema.model, name) for schema, name in places if not is_alike(oracle, schema, {name: wrap(value)})]
+    fields = [*FIELDS.values(), (PROMPTS, "nonsense")]
+    wrong = [(schema.model, name) for schema, name in fields if not is_alike(oracle, schema, {name: wrap(value)})]
     assert not wrong
 
 
@@ -87,9 +87,9 @@ def test_stored_date_out_of_range_is_read_as_absent(moment: int) -> None:
     stored |= {"created_at": DatetimeMS(moment)}
     document = Document.read(PROMPTS, stored)
     (text,) = write(arrange(PROMPTS, [stored]))
-    is_kept = abs(moment) <= LAST_DAY
-    assert (document.get("created_at") == DatetimeMS(moment)) is is_kept
-    assert (json.loads(text)["created_at"] == iso_or_none(moment)) is is_kept
+    is_in_range = abs(moment) <= LAST_DAY
+    assert (document.get("created_at") == DatetimeMS(moment)) is is_in_range
+    assert (json.loads(text)["created_at"] == iso_or_none(moment)) is is_in_range
 
 
 def is_alike(oracle: Oracle, schema: Schema, fields: dict[str, Any]) -> bool:
@@ -98,9 +98,9 @@ def is_alike(oracle: Oracle, schema: Schema, fields: dict[str, Any]) -> bool:
     answer = oracle.ask("read", model=schema.model, document=extended(stored), set={}, push={})
     if "delta" in answer:
         answer["delta"] = ordered(answer["delta"])
-    ours, asked = read_and_save(schema, stored, {}, {}), [extended(stored)]
+    ours, inputs = read_and_save(schema, stored, {}, {}), [extended(stored)]
     names = [name for name in ("json", "changed", "delta") if name in answer or name not in ours]
     refusal = answer.get("error", {}).get("message")
     return ours.get("error") == refusal and all(
-        without_fresh_values(ours.get(name), asked) == without_fresh_values(answer.get(name), asked) for name in names
+        without_fresh_values(ours.get(name), inputs) == without_fresh_values(answer.get(name), inputs) for name in names
     )

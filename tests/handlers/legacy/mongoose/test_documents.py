@@ -168,11 +168,11 @@ def test_document_in_place_of_an_id_is_populated() -> None:
 def test_filters_name_the_model_and_updates_do_not() -> None:
     with pytest.raises(CastError) as raised:
         cast_filter(PROMPTS, {"_id": "abc", "clinician": {"$in": [str(CLINICIAN)]}})
-    told = 'Cast to ObjectId failed for value "abc" (type string) at path "_id"'
-    assert str(raised.value) == f'{told} for model "prompts"'
+    message = 'Cast to ObjectId failed for value "abc" (type string) at path "_id"'
+    assert str(raised.value) == f'{message} for model "prompts"'
     with pytest.raises(CastError) as raised:
         cast_update(PROMPTS, {"_id": "abc"})
-    assert str(raised.value) == f'{told} because of "BSONError"'
+    assert str(raised.value) == f'{message} because of "BSONError"'
 
 
 def test_missing_id_is_queried_as_null() -> None:

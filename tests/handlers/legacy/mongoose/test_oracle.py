@@ -75,9 +75,9 @@ inherited_values = st.dictionaries(st.sampled_from([*METHODS, "$eq", "$gt", "$fo
 
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[Oracle]:
-    asked = Oracle()
-    yield asked
-    asked.close()
+    process = Oracle()
+    yield process
+    process.close()
 
 
 def fields_of(schema: Schema, held: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -88,9 +88,9 @@ def fields_of(schema: Schema, held: st.SearchStrategy[Any]) -> st.SearchStrategy
 @pytest.fixture(scope="module")
 def updating() -> Iterator[Oracle]:
     """Start a mongoose for updates alone: updating an array's element changes its errors of later filters."""
-    asked = Oracle()
-    yield asked
-    asked.close()
+    process = Oracle()
+    yield process
+    process.close()
 
 
 def words_in(value: object) -> Iterator[str]:
@@ -207,11 +207,11 @@ def test_stored_documents_are_read_and_saved_as_by_mongoose(oracle: Oracle, sche
         answer = oracle.ask("read", model=schema.model, document=extended(stored), set=changed, push=push)
         if "delta" in answer:
             answer["delta"] = ordered(answer["delta"])
-        asked = [extended(stored), changed]
+        inputs = [extended(stored), changed]
         ours = read_and_save(schema, stored, changed, push)
         for name in ("json", "changed", "delta"):
             if name in answer or name not in ours:
-                assert without_fresh_values(ours.get(name), asked) == without_fresh_values(answer.get(name), asked)
+                assert without_fresh_values(ours.get(name), inputs) == without_fresh_values(answer.get(name), inputs)
         assert ours.get("error") == answer.get("error", {}).get("message")
 
     check()

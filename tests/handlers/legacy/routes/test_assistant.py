@@ -94,7 +94,7 @@ async def api(store: Store) -> AsyncIterator[Native]:
         yield Native(await stack.enter_async_context(client), services, port)
 
 
-async def ask(port: int, method: str, path: str, **request: Any) -> httpx.Response:
+async def send_request(port: int, method: str, path: str, **request: Any) -> httpx.Response:
     async with httpx.AsyncClient(timeout=HANG_TIMEOUT) as client:
         return await client.request(method, f"http://127.0.0.1:{port}{path}", **request)
 
@@ -118,17 +118,17 @@ async def test_recorded_question_is_answered_as_recorded(api: Native, step: dict
 async def test_repeated_query_is_sent_and_answered_as_a_list(store: Store) -> None:
     script = Script([Answer(body=b'{"choices": [{"message": {"content": "x"}}]}')])
     async with outside(script) as url, native(store, url, url) as port:
-        answer = await ask(port, "POST", "/api/ai/search?query=a&query=b")
+        answer = await send_request(port, "POST", "/api/ai/search?query=a&query=b")
     assert answer.text == '{"query":["a","b"],"answer":"x"}'
     assert json.loads(script.asked[0])["messages"][1] == {"role": "user", "content": ["a", "b"]}
 
 
 @pytest.mark.parametrize("path", ["/api/ai/search?query=", "/api/ai/search?Query=a", "/api/ai/search?query[a]=b"])
 async def test_missing_query_is_400_without_a_call(api: Native, path: str) -> None:
-    asked = len(api.upstreams.calls)
+    call_count = len(api.upstreams.calls)
     answer = await api.client.post(path)
     assert (answer.status_code, answer.text) == (400, '{"error":"Query is required"}')
-    assert len(api.upstreams.calls) == asked
+    assert len(api.upstreams.calls) == call_count
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,9 @@ async def test_codes_answer_head_missing_and_repeated_names(api: Native) -> None
 
 async def test_switch_answers_every_code(api: Native, store: Store) -> None:
     async with native(store, api.upstreams.url, api.upstreams.url, codes_as_list=True) as port:
-        found = await ask(port, "GET", "/api/ai/search/clinicalcodes?name=a")
-        none = await ask(port, "GET", "/api/ai/search/clinicalcodes?name=zzz")
-    assert [code["name"] for code in found.json()] == ["a 0", "a 1", "a 2"]
+        listed = await send_request(port, "GET", "/api/ai/search/clinicalcodes?name=a")
+        none = await send_request(port, "GET", "/api/ai/search/clinicalcodes?name=zzz")
+    assert [code["name"] for code in listed.json()] == ["a 0", "a 1", "a 2"]
     assert (none.status_code, none.text) == (200, "[]")
 
 
@@ -177,7 +177,7 @@ async def test_missing_code_members_are_omitted(store: Store) -> None:
     grant = Answer(body=b'{"access_token": "t"}')
     codes = Script([grant, Answer(body=b'{"expansion": {"contains": [{"code": "1"}]}}')])
     async with outside(codes) as url, native(store, url, url) as port:
-        answer = await ask(port, "GET", "/api/ai/search/clinicalcodes?name=a")
+        answer = await send_request(port, "GET", "/api/ai/search/clinicalcodes?name=a")
     assert answer.text == '{"code":"1"}'
 
 
@@ -237,24 +237,24 @@ FAULTS = [
 async def test_model_faults_are_worded_by_each_endpoint(store: Store, fault: Answer, name: str, message: str) -> None:
     async with outside(Script([fault])) as url, native(store, url, url) as port:
         search, summary, image = await asyncio.gather(
-            ask(port, "POST", "/api/ai/search?query=a"),
-            ask(port, "POST", SUMMARISE, json={}),
-            ask(port, "POST", "/api/ai/analyze", json={}),
+            send_request(port, "POST", "/api/ai/search?query=a"),
+            send_request(port, "POST", SUMMARISE, json={}),
+            send_request(port, "POST", "/api/ai/analyze", json={}),
         )
     assert [answer.status_code for answer in (search, summary, image)] == [500] * 3
     assert search.json() == {"error": "Something went wrong", "msg": message}
     assert summary.json() == {"msg": "Error generating SOAP summary", "error": message}
-    told = image.json()["error"]
-    assert list(told) == ["name", "message", "stackExcerpt"]
-    assert (told["name"], told["message"]) == (name, message)
-    assert told["stackExcerpt"].startswith(f"{name}: {message}")
+    error = image.json()["error"]
+    assert list(error) == ["name", "message", "stackExcerpt"]
+    assert (error["name"], error["message"]) == (name, message)
+    assert error["stackExcerpt"].startswith(f"{name}: {message}")
 
 
 async def test_null_answer_is_returned(store: Store) -> None:
     null = Answer(body=b'{"choices": [{"message": {"content": null}}]}')
     async with outside(Script([null])) as url, native(store, url, url) as port:
-        assert (await ask(port, "POST", "/api/ai/search?query=a")).text == '{"query":"a","answer":null}'
-        assert (await ask(port, "POST", "/api/ai/analyze", json={})).text == '{"status":"ok","response":null}'
+        assert (await send_request(port, "POST", "/api/ai/search?query=a")).text == '{"query":"a","answer":null}'
+        assert (await send_request(port, "POST", "/api/ai/analyze", json={})).text == '{"status":"ok","response":null}'
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WHOLE, DANGLING, BARE, WRONG, THEIRS = (ObjectId(f"60020000000000000000000{n}") for n in range(5))
 TRANSCRIPT, UNSAID_TEXT, INVALID = (ObjectId(f"60030000000000000000000{n}") for n in range(3))
-NOTE, LOST = ObjectId("600400000000000000000000"), ObjectId("600400000000000000000001")
+NOTE, ORPHAN_NOTE = ObjectId("600400000000000000000000"), ObjectId("600400000000000000000001")
 PROMPT, FAILING, ODD_PROMPT = (ObjectId(f"60050000000000000000000{n}") for n in range(3))
 
 CONSULTATIONS: list[dict[str, object]] = [
@@ -26,7 +26,7 @@ CONSULTATIONS: list[dict[str, object]] = [
         "_id": WHOLE,
         "clinician": AMARA_ID,
         "patient": {"name": "Jane Roe", "empty": {}, "list": [{}, {"a": {}}]},
-        "notes": [NOTE, ABSENT_ID, LOST, NOTE],
+        "notes": [NOTE, ABSENT_ID, ORPHAN_NOTE, NOTE],
         "status": "active",
         "started_at": datetime(2024, 3, 1, tzinfo=UTC),
         "__v": 4,
@@ -60,7 +60,7 @@ TRANSCRIPTS: list[dict[str, object]] = [
 ]
 NOTES: list[dict[str, object]] = [
     {"_id": NOTE, "clinician": BOLA_ID, "body": "a note", "consultation": WHOLE, "created_at": 5},
-    {"_id": LOST, "clinician": ABSENT_ID, "body": 7},
+    {"_id": ORPHAN_NOTE, "clinician": ABSENT_ID, "body": 7},
 ]
 PROMPTS: list[dict[str, object]] = [
     {"_id": PROMPT, "prompt_name": "SOAP", "prompt_text": "Summarise.", "clinician": BOLA_ID, "is_deleted": True},
@@ -142,8 +142,8 @@ ODD_FIELDS: list[dict[str, Any]] = [
 
 async def test_malformed_transcript_links_end_alike(duel: Differential) -> None:
     stored = [
-        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "transcript": link}
-        for place, link in enumerate(ODD_LINKS)
+        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{index:02x}"), "transcript": link}
+        for index, link in enumerate(ODD_LINKS)
     ]
     ends = [ask("POST", f"/api/consultation/{one['_id']}/end", {"prompt_used": str(PROMPT)}) for one in stored]
     await same(duel, {**BEFORE, "consultations": stored}, *ends)
@@ -154,8 +154,8 @@ async def test_ends_with_transcripts_that_would_not_validate(duel: Differential,
     ids = [(ObjectId(f"6002000000000000000001{n:02x}"), ObjectId(f"6003000000000000000001{n:02x}")) for n in range(26)]
     odd = [*ODD_FIELDS, *ODD_FIELDS]
     consultations = [
-        {"_id": one, "clinician": AMARA_ID if place < len(ODD_FIELDS) else None, "transcript": other}
-        for place, (one, other) in enumerate(ids)
+        {"_id": one, "clinician": AMARA_ID if index < len(ODD_FIELDS) else None, "transcript": other}
+        for index, (one, other) in enumerate(ids)
     ]
     transcripts = [{**TRANSCRIPTS[0], "_id": other, **fields} for (_, other), fields in zip(ids, odd, strict=True)]
     ends = [ask("POST", f"/api/consultation/{one}/end", {"prompt_used": str(prompt)}) for one, _ in ids]
@@ -202,8 +202,8 @@ NOTES_THAT_ARE_NO_LIST: list[Any] = [
 
 async def test_malformed_notes_are_answered_alike(duel: Differential) -> None:
     stored = [
-        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "notes": notes}
-        for place, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
+        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{index:02x}"), "notes": notes}
+        for index, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
     ]
     requests = []
     for consultation in stored:

@@ -31,9 +31,9 @@ def said_in_consultations(texts: Iterable[str]) -> Documents:
     assert isinstance(transcript, dict)
     consultations: list[JSON] = []
     transcripts: list[JSON] = []
-    for place, text in enumerate(texts):
-        link: dict[str, Any] = {"transcript": oid(identity(TRANSCRIPTS, place))}
-        consultations.append({**consultation, "_id": oid(identity(CONSULTATIONS, place)), **link})
+    for index, text in enumerate(texts):
+        link: dict[str, Any] = {"transcript": oid(identity(TRANSCRIPTS, index))}
+        consultations.append({**consultation, "_id": oid(identity(CONSULTATIONS, index)), **link})
         transcripts.append({**transcript, "_id": link["transcript"], "transcript_text": text})
     return {**SOUND, "consultations": consultations, "transcripts": transcripts}
 

@@ -88,9 +88,11 @@ async def test_creates_from_values_of_every_type(duel: Differential) -> None:
 
 @pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, KNOWN_ID.upper(), {}, {"$ne": None}, [KNOWN_ID], [[]]])
 async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: Any) -> None:
-    asked = ("GET", "/api/prompts"), ("PATCH", f"/api/prompts/{MINE}"), ("DELETE", f"/api/prompts/{MINE}")
+    endpoints = ("GET", "/api/prompts"), ("PATCH", f"/api/prompts/{MINE}"), ("DELETE", f"/api/prompts/{MINE}")
     body = {"prompt_name": "n", "prompt_text": "t"}
-    requests = [ask(method, path, {} if method == "PATCH" else UNSAID, token=as_user(user)) for method, path in asked]
+    requests = [
+        ask(method, path, {} if method == "PATCH" else UNSAID, token=as_user(user)) for method, path in endpoints
+    ]
     await same(duel, BEFORE, *requests, ask("POST", "/api/prompts", body, token=as_user(user)))
 
 

@@ -88,7 +88,7 @@ def named(frame: dict[str, Any]) -> dict[str, Any]:
     return frame
 
 
-async def hear(connection: ClientConnection, count: int) -> list[dict[str, Any]]:
+async def receive_frames(connection: ClientConnection, count: int) -> list[dict[str, Any]]:
     """Receive the next frames, and any unexpected ones directly after them."""
     frames: list[dict[str, Any]] = []
     with contextlib.suppress(TimeoutError):
@@ -103,7 +103,7 @@ async def converse(url: str, *sent: object, answers: int) -> list[dict[str, Any]
     async with connect(url) as connection:
         for frame in sent:
             await connection.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
-        greeting, *answered = await hear(connection, answers + 1)
+        greeting, *answered = await receive_frames(connection, answers + 1)
     assert greeting == GREETING
     return answered
 
@@ -125,7 +125,7 @@ async def held_as_recorded(native: Stream, sent: list[Any], answers: int, pace: 
         for frame in sent:
             await connection.send(frame if isinstance(frame, str) else json.dumps(frame))
             await asyncio.sleep(pace)
-        return [list(frame.items()) for frame in await hear(connection, answers)]
+        return [list(frame.items()) for frame in await receive_frames(connection, answers)]
 
 
 @pytest.mark.parametrize("recorded", CONNECTIONS, ids=lambda item: str(item["connect"]))
@@ -133,7 +133,7 @@ async def test_recorded_path_is_open_or_refused_as_recorded(native: Stream, reco
     result = "open"
     try:
         async with connect(native.url.removesuffix("/transcription-stream") + recorded["connect"]) as connection:
-            assert await hear(connection, 1) == [GREETING]
+            assert await receive_frames(connection, 1) == [GREETING]
     except InvalidStatus as error:
         result = f"InvalidStatus: {error}"
     assert result == recorded["result"]
@@ -193,8 +193,8 @@ STOPPED = {"type": "recording_stopped", "message": "Recording stopped"}
 
 
 def started(consultation: object) -> dict[str, Any]:
-    told = {"type": "recording_started", "message": "Recording started - Speak now!"}
-    return told if consultation is ... else {**told, "consultationId": consultation}
+    message = {"type": "recording_started", "message": "Recording started - Speak now!"}
+    return message if consultation is ... else {**message, "consultationId": consultation}
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,10 @@ async def test_unreadable_audio_is_reported(native: Stream, audio: object) -> No
 
 
 async def test_audio_of_every_kind_reaches_the_model_as_bytes() -> None:
-    heard: list[tuple[str, bytes]] = []
+    received: list[tuple[str, bytes]] = []
 
     async def listen(audio: bytes, name: str) -> str:
-        heard.append((name, audio))
+        received.append((name, audio))
         return "yes"
 
     audio: list[object] = ["SA==", "YQ", [98, 0], {"length": 1, "0": 99}, {"type": "Buffer", "data": [100]}, ""]
@@ -273,7 +273,7 @@ async def test_audio_of_every_kind_reaches_the_model_as_bytes() -> None:
         frames = [{"type": "start_recording"}, *chunks, {"type": "stop_recording"}]
         answers = await converse(url, *frames, answers=3)
     assert [answer["type"] for answer in answers] == ["recording_started", "transcript", "recording_stopped"]
-    [(name, content)] = heard
+    [(name, content)] = received
     assert content == b"Hab\0cd"
     assert re.fullmatch(r"final-conn-\d{13}-[0-9a-z]{9}-\d{13}\.webm", name)
 
@@ -292,10 +292,10 @@ async def test_recording_over_the_limit_is_reported_once() -> None:
 
 
 async def test_disconnect_cancels_the_transcription() -> None:
-    busy, ended = asyncio.Event(), asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def ponder(audio: bytes, name: str) -> str:
-        busy.set()
+        begun.set()
         try:
             await asyncio.sleep(30)
         finally:
@@ -306,7 +306,7 @@ async def test_disconnect_cancels_the_transcription() -> None:
     async with stream(ponder) as url, connect(url) as connection:
         for frame in [{"type": "start_recording"}, *chunks]:
             await connection.send(json.dumps(frame))
-        await asyncio.wait_for(busy.wait(), HANG_TIMEOUT)
+        await asyncio.wait_for(begun.wait(), HANG_TIMEOUT)
         connection.transport.abort()
         await asyncio.wait_for(ended.wait(), HANG_TIMEOUT)
 

@@ -68,13 +68,13 @@ async def both(native: Backend, legacy: Backend, method: str, path: str, **reque
 
 def stored(backend: Backend, collection: str = "users") -> list[dict[str, Any]]:
     """Return the stored documents, with types in place of dates and ids."""
-    found = []
+    documents = []
     for document in backend.database[collection].find({}, sort=[("_id", 1)]):
         shown = {key: type(value).__name__ if key in ("_id", "createdAt") else value for key, value in document.items()}
         if "password" in shown:
             shown["password"] = shown["password"][:7]
-        found.append({"order": list(document), **shown})
-    return found
+        documents.append({"order": list(document), **shown})
+    return documents
 
 
 REGISTRATIONS: list[object] = [

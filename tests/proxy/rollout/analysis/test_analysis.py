@@ -18,11 +18,11 @@ GUARD = Guard.model_validate({"error_rate": "5%", "server_errors": "1%", "latenc
 
 def tally(requests: int, client_errors: int = 0, server_errors: int = 0, *latencies: float) -> RequestStats:
     """Build a window's statistics, with the latencies assigned in turn."""
-    found = RequestStats(requests, client_errors, server_errors)
+    stats = RequestStats(requests, client_errors, server_errors)
     for number in range(requests if latencies else 0):
         index = bucket(latencies[number % len(latencies)])
-        found.latencies[index] = found.latencies.get(index, 0) + 1
-    return found
+        stats.latencies[index] = stats.latencies.get(index, 0) + 1
+    return stats
 
 
 def outcomes(
@@ -33,8 +33,8 @@ def outcomes(
 
 
 def test_native_equal_to_legacy_passes() -> None:
-    found = outcomes(tally(500, 5, 0, 0.01, 0.02), tally(500, 5, 0, 0.01, 0.02))
-    assert found == {"errors": "pass", "server_errors": "pass", "latency": "pass"}
+    results = outcomes(tally(500, 5, 0, 0.01, 0.02), tally(500, 5, 0, 0.01, 0.02))
+    assert results == {"errors": "pass", "server_errors": "pass", "latency": "pass"}
 
 
 def test_excess_errors_of_native_fail() -> None:
@@ -57,9 +57,9 @@ def test_small_sample_of_legacy_does_not_excuse_native() -> None:
 @pytest.mark.parametrize("tested", [True, False])
 def test_legacy_is_compared_from_the_minimum_on(legacy: FailureRatio, outcome: str, tested: bool) -> None:
     native = FailureRatio(300, 1000)
-    found = exceeding("errors", native, legacy, 0.05, 50, (native, legacy) if tested else None)
-    assert found.outcome == outcome
-    assert (found.legacy is None) == (outcome == "fail")
+    result = exceeding("errors", native, legacy, 0.05, 50, (native, legacy) if tested else None)
+    assert result.outcome == outcome
+    assert (result.legacy is None) == (outcome == "fail")
 
 
 def test_window_of_legacy_precedes_the_baseline() -> None:
@@ -79,8 +79,8 @@ def test_full_share_uses_the_baseline_of_legacy() -> None:
 
 
 def test_too_few_requests_are_unknown() -> None:
-    found = outcomes(tally(49, 0, 49, 9.0), tally(500, 0, 0, 0.01))
-    assert set(found.values()) == {"unknown"}
+    results = outcomes(tally(49, 0, 49, 9.0), tally(500, 0, 0, 0.01))
+    assert set(results.values()) == {"unknown"}
 
 
 def test_possible_chance_is_unknown() -> None:
@@ -116,10 +116,10 @@ def test_latency_is_compared_with_the_tail_of_legacy() -> None:
 
 def test_mismatches_count_where_a_limit_is_set() -> None:
     guard = GUARD.model_copy(update={"mismatch": 100})
-    seen = WindowBucket(native=tally(5), compared=200, differing=20)
-    assert analyse(guard, seen, None, healthy=True).outcome == "fail"
+    window = WindowBucket(native=tally(5), compared=200, differing=20)
+    assert analyse(guard, window, None, healthy=True).outcome == "fail"
     assert analyse(guard, WindowBucket(compared=200, differing=1), None, healthy=True).findings[-1].outcome == "pass"
-    assert analyse(GUARD, seen, None, healthy=True).outcome == "unknown"
+    assert analyse(GUARD, window, None, healthy=True).outcome == "unknown"
 
 
 def test_failing_health_checks_fail_without_traffic() -> None:
@@ -148,7 +148,7 @@ def test_failed_analysis_has_its_figures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finding", "told"),
+    ("finding", "description"),
     [
         (MetricResult("latency", "unknown"), "p95: no data yet"),
         (
@@ -159,8 +159,8 @@ def test_failed_analysis_has_its_figures() -> None:
         (MetricResult("mismatch", "pass", 0.001, 0.0, None, 1200), "mismatches 0% of 1,200 (limit 0.1%)"),
     ],
 )
-def test_finding_has_a_description(finding: MetricResult, told: str) -> None:
-    assert finding.description == told
+def test_finding_has_a_description(finding: MetricResult, description: str) -> None:
+    assert finding.description == description
 
 
 def test_few_failures_suffice_where_legacy_has_none() -> None:
@@ -196,7 +196,7 @@ def test_failed_finding_exceeds_its_limit_and_legacy(whole: int, other_whole: in
         (0.05, None, 3),
     ],
 )
-def test_false_alarms_are_rare_and_faults_are_found(usual: float, legacy: FailureRatio | None, alarms: int) -> None:
+def test_false_alarms_are_rare_and_faults_are_detected(usual: float, legacy: FailureRatio | None, alarms: int) -> None:
     # 400 windows of 300 requests: native fails at the rate `usual`, and 5% are allowed.
     draw = random.Random(11)
 
@@ -223,9 +223,9 @@ def test_dependency_failures_delay_the_verdict_up_to_a_limit(
     failures: int, served: int, expected: dict[str, str]
 ) -> None:
     native = RequestStats(served, dependency_failures=failures)
-    found = outcomes(native, tally(500))
-    assert {trigger: outcome for trigger, outcome in found.items() if trigger == "dependencies"} == expected
-    assert "fail" not in {outcome for trigger, outcome in found.items() if trigger != "dependencies"}
+    results = outcomes(native, tally(500))
+    assert {trigger: outcome for trigger, outcome in results.items() if trigger == "dependencies"} == expected
+    assert "fail" not in {outcome for trigger, outcome in results.items() if trigger != "dependencies"}
 
 
 @pytest.mark.parametrize(
@@ -244,5 +244,5 @@ def test_dependency_failures_delay_the_verdict_up_to_a_limit(
 def test_summary_names_the_dependency_that_suspends(native: RequestStats, summary: str, reason: str) -> None:
     native.latencies[bucket(0.01)] = native.requests
     legacy = tally(500, 0, 0, 0.01)
-    found = analyse(GUARD, WindowBucket(legacy, native), None, healthy=True)
-    assert (found.summary, found.reason) == (summary, reason)
+    analysis = analyse(GUARD, WindowBucket(legacy, native), None, healthy=True)
+    assert (analysis.summary, analysis.reason) == (summary, reason)

@@ -45,9 +45,9 @@ class Traffic:
     def second(self) -> Analysis:
         self.now += 1.0
         self.registry.advance(self.now)
-        found = self.registry.of("a").analyse(healthy=True)
-        assert found is not None
-        return found
+        analysis = self.registry.of("a").analyse(healthy=True)
+        assert analysis is not None
+        return analysis
 
     def healthy_minute(self, callers: int = 40) -> None:
         for _ in range(60):
@@ -252,15 +252,15 @@ def test_thousand_healthy_bursty_hours_cause_no_rollback() -> None:
         for _ in range(chance.choice([1, 1, 2, 3])):
             _burst(chance, window.native)
             bursts += 1
-            found = analyse(GUARD, window, None, healthy=True)
-            alarms += [found.reason] if found.outcome == "fail" else []
+            analysis = analyse(GUARD, window, None, healthy=True)
+            alarms += [analysis.reason] if analysis.outcome == "fail" else []
             judged += 1
     assert alarms == []
     assert judged == bursts > 3000
 
 
 @pytest.mark.parametrize("callers", [10, CALLERS, 5000])
-def test_real_fault_is_found_within_a_window_and_five_seconds(callers: int) -> None:
+def test_real_fault_is_detected_within_a_window_and_five_seconds(callers: int) -> None:
     for seed in range(10):
         traffic = Traffic(seed=seed)
         chance = traffic.random

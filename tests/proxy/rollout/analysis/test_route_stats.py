@@ -12,7 +12,7 @@ from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket
 
-SEEN = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
+RECORD = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
 
 
 def route(name: str = "a", **more: object) -> Route:
@@ -22,55 +22,60 @@ def route(name: str = "a", **more: object) -> Route:
 
 @pytest.fixture
 def stats() -> StatsRegistry:
-    found = StatsRegistry()
-    found.set_routes([route(), route("b", guard=None)], 0.0)
-    return found
+    registry = StatsRegistry()
+    registry.set_routes([route(), route("b", guard=None)], 0.0)
+    return registry
 
 
-def seen(stats: StatsRegistry, name: str = "a") -> WindowBucket:
+def totals(stats: StatsRegistry, name: str = "a") -> WindowBucket:
     return stats.of(name).window.total()
 
 
 def test_backends_have_separate_counts(stats: StatsRegistry) -> None:
-    for observation in (SEEN, replace(SEEN, status=404), replace(SEEN, status=502), replace(SEEN, backend="legacy")):
+    for observation in (
+        RECORD,
+        replace(RECORD, status=404),
+        replace(RECORD, status=502),
+        replace(RECORD, backend="legacy"),
+    ):
         stats(observation)
-    native, legacy = seen(stats).native, seen(stats).legacy
+    native, legacy = totals(stats).native, totals(stats).legacy
     assert (native.requests, native.client_errors, native.server_errors, native.timed) == (3, 1, 1, 3)
     assert (legacy.requests, legacy.errors) == (1, 0)
 
 
 def test_interrupted_answer_of_any_status_is_an_error(stats: StatsRegistry) -> None:
-    stats(replace(SEEN, failure="native_failed"))
-    assert seen(stats).native.server_errors == 1
+    stats(replace(RECORD, failure="native_failed"))
+    assert totals(stats).native.server_errors == 1
 
 
 def test_client_disconnect_counts_at_the_awaited_backend(stats: StatsRegistry) -> None:
-    stats(replace(SEEN, status=499))
-    assert seen(stats).native.client_errors == 1
+    stats(replace(RECORD, status=499))
+    assert totals(stats).native.client_errors == 1
 
 
 @pytest.mark.parametrize(
     "observation",
     [
-        replace(SEEN, route=None),
-        replace(SEEN, route="unheard-of"),
-        replace(SEEN, status=503, failure="gateway_overloaded"),
-        replace(SEEN, reason="override"),
+        replace(RECORD, route=None),
+        replace(RECORD, route="unheard-of"),
+        replace(RECORD, status=503, failure="gateway_overloaded"),
+        replace(RECORD, reason="override"),
     ],
 )
 def test_records_without_a_backends_outcome_are_ignored(stats: StatsRegistry, observation: RequestRecord) -> None:
     stats(observation)
-    assert not seen(stats)
+    assert not totals(stats)
 
 
 def test_fallback_answer_counts_as_natives_error(stats: StatsRegistry) -> None:
-    stats(replace(SEEN, backend="legacy", reason="native-error"))
-    assert (seen(stats).native.server_errors, seen(stats).legacy.requests) == (1, 0)
+    stats(replace(RECORD, backend="legacy", reason="native-error"))
+    assert (totals(stats).native.server_errors, totals(stats).legacy.requests) == (1, 0)
 
 
 def test_websocket_has_no_latency(stats: StatsRegistry) -> None:
-    stats(replace(SEEN, kind="websocket", status=101))
-    assert (seen(stats).native.requests, seen(stats).native.timed) == (1, 0)
+    stats(replace(RECORD, kind="websocket", status=101))
+    assert (totals(stats).native.requests, totals(stats).native.timed) == (1, 0)
 
 
 def test_comparisons_count_except_skipped_ones(stats: StatsRegistry) -> None:
@@ -78,12 +83,12 @@ def test_comparisons_count_except_skipped_ones(stats: StatsRegistry) -> None:
         stats.compared(ComparisonRecord("a", "legacy", verdict))
     stats.compared(ComparisonRecord("a", "legacy", "skipped", "timeout"))
     stats.compared(ComparisonRecord("unheard-of", "legacy", "match"))
-    assert (seen(stats).compared, seen(stats).differing) == (4, 2)
+    assert (totals(stats).compared, totals(stats).differing) == (4, 2)
 
 
 def test_route_without_a_guard_is_watched_but_not_judged(stats: StatsRegistry) -> None:
-    stats(replace(SEEN, route="b"))
-    assert seen(stats, "b").native.requests == 1
+    stats(replace(RECORD, route="b"))
+    assert totals(stats, "b").native.requests == 1
     assert stats.of("b").analyse(healthy=False) is None
     judgement = stats.of("a").analyse(healthy=True)
     assert judgement is not None
@@ -92,10 +97,10 @@ def test_route_without_a_guard_is_watched_but_not_judged(stats: StatsRegistry) -
 
 def test_baseline_keeps_legacys_last_counts(stats: StatsRegistry) -> None:
     for _ in range(10):
-        stats(replace(SEEN, backend="legacy", status=401))
+        stats(replace(RECORD, backend="legacy", status=401))
     stats.advance(0.5)
     stats.advance(3600.0)
-    assert not seen(stats)
+    assert not totals(stats)
     baseline = stats.of("a").baseline
     assert baseline is not None
     assert (baseline.requests, baseline.client_errors) == (10, 10)
@@ -103,10 +108,10 @@ def test_baseline_keeps_legacys_last_counts(stats: StatsRegistry) -> None:
 
 def test_outage_or_few_requests_set_no_baseline(stats: StatsRegistry) -> None:
     for _ in range(9):
-        stats(replace(SEEN, backend="legacy"))
+        stats(replace(RECORD, backend="legacy"))
     stats.advance(0.5)
     for _ in range(9):
-        stats(replace(SEEN, backend="legacy", status=502))
+        stats(replace(RECORD, backend="legacy", status=502))
     stats.advance(0.6)
     assert stats.of("a").baseline is None
 
@@ -116,7 +121,7 @@ def test_start_compares_no_latency_with_an_old_baseline(stats: StatsRegistry, at
     stats.of("a").baseline = RequestStats(100, latencies={bucket(0.01): 100})
     stats.advance(at)
     for number in range(40):
-        stats(replace(SEEN, head=1.0, caller=number))
+        stats(replace(RECORD, head=1.0, caller=number))
     analysis = stats.of("a").analyse(healthy=True)
     assert analysis is not None
     assert {finding.outcome for finding in analysis.findings if finding.trigger == "latency"} == {outcome}
@@ -124,7 +129,7 @@ def test_start_compares_no_latency_with_an_old_baseline(stats: StatsRegistry, at
 
 def test_bucket_is_taken_once_after_its_end(stats: StatsRegistry) -> None:
     watch = stats.of("a")
-    stats(SEEN)
+    stats(RECORD)
     stats.advance(0.9)
     assert not watch.take()
     stats.advance(1.0)
@@ -133,21 +138,21 @@ def test_bucket_is_taken_once_after_its_end(stats: StatsRegistry) -> None:
 
 
 def test_reload_keeps_unaffected_counts(stats: StatsRegistry) -> None:
-    stats(SEEN)
+    stats(RECORD)
     stats.set_routes([route(native="75%")], 1.0)
-    assert seen(stats).native.requests == 1
+    assert totals(stats).native.requests == 1
     assert stats.of("a").route.native == 7500
     for change in ({"revision": "2"}, {"match": "GET /other"}, {"guard": {"window": "24s"}}):
-        stats(SEEN)
+        stats(RECORD)
         stats.set_routes([route(**change)], 1.0)
-        assert not seen(stats), change
+        assert not totals(stats), change
     with pytest.raises(KeyError):
         stats.of("b")
 
 
 def test_reset_keeps_the_baseline(stats: StatsRegistry) -> None:
     for _ in range(10):
-        stats(replace(SEEN, backend="legacy"))
+        stats(replace(RECORD, backend="legacy"))
     stats.advance(1.5)
     watch = stats.of("a")
     watch.reset()
@@ -158,8 +163,8 @@ def test_reset_keeps_the_baseline(stats: StatsRegistry) -> None:
 
 @pytest.mark.parametrize("reason", ["share", "native-error"])
 def test_failure_of_a_dependency_counts_beside_the_requests(stats: StatsRegistry, reason: str) -> None:
-    stats(replace(SEEN, status=503, dependency="database", reason=reason))
-    native = seen(stats).native
+    stats(replace(RECORD, status=503, dependency="database", reason=reason))
+    native = totals(stats).native
     assert (native.dependency_failures, native.requests, native.errors, native.timed) == (1, 0, 0, 0)
 
 
@@ -168,8 +173,8 @@ def test_guard_is_evaluated_once_for_the_same_counts(stats: StatsRegistry) -> No
     first = one.analyse(healthy=True)
     assert one.analyse(healthy=True) is first
     changes: tuple[Callable[[], None], ...] = (
-        lambda: stats(SEEN),
-        lambda: stats(replace(SEEN, backend="legacy")),
+        lambda: stats(RECORD),
+        lambda: stats(replace(RECORD, backend="legacy")),
         lambda: stats.compared(ComparisonRecord("a", "legacy", "mismatch")),
         lambda: stats.advance(3.0),
         one.reset,
@@ -189,7 +194,7 @@ def test_outage_within_the_limit_is_held_at_any_traffic(before: int, outage: int
     for second in range(before + outage):
         stats.advance(second)
         for _ in range(20):
-            stats(replace(SEEN, status=503, dependency="database") if second >= before else SEEN)
-    found = stats.of("a").analyse(healthy=True)
-    assert found is not None
-    assert {one.outcome for one in found.findings if one.trigger == "dependencies"} == {outcome}
+            stats(replace(RECORD, status=503, dependency="database") if second >= before else RECORD)
+    analysis = stats.of("a").analyse(healthy=True)
+    assert analysis is not None
+    assert {one.outcome for one in analysis.findings if one.trigger == "dependencies"} == {outcome}

@@ -30,21 +30,21 @@ def hypergeometric(part: int, whole: int, other: int, other_whole: int) -> Fract
 @given(wholes, shares, st.data())
 def test_binomials_tail_is_exact(whole: int, share: Fraction, data: st.DataObject) -> None:
     part = data.draw(st.integers(0, whole))
-    found = binomial_tail(part, whole, float(share))
+    tail = binomial_tail(part, whole, float(share))
     if part > whole * share:
-        assert found == pytest.approx(float(binomial(part, whole, share)), rel=1e-6)
+        assert tail == pytest.approx(float(binomial(part, whole, share)), rel=1e-6)
     else:
-        assert found == 1
+        assert tail == 1
 
 
 @given(wholes, wholes, st.data())
 def test_fishers_tail_is_exact(whole: int, other_whole: int, data: st.DataObject) -> None:
     part, other = data.draw(st.integers(0, whole)), data.draw(st.integers(0, other_whole))
-    found = fisher_one_sided(part, whole, other, other_whole)
+    tail = fisher_one_sided(part, whole, other, other_whole)
     if part * other_whole > other * whole:
-        assert found == pytest.approx(float(hypergeometric(part, whole, other, other_whole)), rel=1e-6)
+        assert tail == pytest.approx(float(hypergeometric(part, whole, other, other_whole)), rel=1e-6)
     else:
-        assert found == 1
+        assert tail == 1
 
 
 @given(wholes, st.data())

@@ -25,10 +25,10 @@ seconds = st.floats(0, 200)
 
 
 def tally(*latencies: float) -> RequestStats:
-    found = RequestStats(requests=len(latencies))
+    stats = RequestStats(requests=len(latencies))
     for latency in latencies:
-        found.latencies[bucket(latency)] = found.latencies.get(bucket(latency), 0) + 1
-    return found
+        stats.latencies[bucket(latency)] = stats.latencies.get(bucket(latency), 0) + 1
+    return stats
 
 
 @given(seconds)
@@ -44,9 +44,9 @@ def test_latency_lies_within_its_buckets_edges(latency: float) -> None:
 @given(st.lists(st.floats(1e-3, 60), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
 def test_percentile_is_exact_within_a_bucket(latencies: list[float], part: float) -> None:
     exact = sorted(latencies)[math.ceil(part * len(latencies)) - 1]
-    found = tally(*latencies).percentile(part)
-    assert found is not None
-    assert exact * (1 - 1e-9) <= found <= exact * 2 ** (1 / 8) * (1 + 1e-9)
+    percentile = tally(*latencies).percentile(part)
+    assert percentile is not None
+    assert exact * (1 - 1e-9) <= percentile <= exact * 2 ** (1 / 8) * (1 + 1e-9)
 
 
 def test_percentile_without_latencies_is_none() -> None:
@@ -90,9 +90,9 @@ def test_window_contains_its_last_seconds(steps: list[tuple[float, int]]) -> Non
         for _ in range(requests):
             window.now.native.requests += 1
             everything.append(now)
-    seen = window.total().native.requests
-    assert sum(now - at <= 60 - window.seconds for at in everything) <= seen
-    assert seen <= sum(now - at <= 60 for at in everything)
+    counted = window.total().native.requests
+    assert sum(now - at <= 60 - window.seconds for at in everything) <= counted
+    assert counted <= sum(now - at <= 60 for at in everything)
 
 
 def test_ended_slices_are_yielded_once() -> None:
