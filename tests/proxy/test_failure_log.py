@@ -78,5 +78,5 @@ def test_uncaught_error_is_logged_without_its_message(fault: str) -> None:
 
 
 def test_modules_never_log_exception_messages() -> None:
-    found = [path.name for path in SOURCES if re.search(r"logger\.exception|exc_info=(?!None)", path.read_text())]
-    assert found == []
+    files = [path.name for path in SOURCES if re.search(r"logger\.exception|exc_info=(?!None)", path.read_text())]
+    assert files == []

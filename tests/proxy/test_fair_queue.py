@@ -86,9 +86,9 @@ async def test_pass_is_long_until_the_loop_turns() -> None:
 
 async def test_turn_is_immediate_while_passes_are_short() -> None:
     queue, _ = queue_with_clock()
-    turn = queue.wait_if_contended("a")
+    waiting = queue.wait_if_contended("a")
     with pytest.raises(StopIteration):
-        turn.send(None)
+        waiting.send(None)
 
 
 async def test_waiting_client_gets_one_turn_a_pass() -> None:

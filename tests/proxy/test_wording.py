@@ -22,7 +22,7 @@ def test_noun_is_singular_or_plural_by_number(number: int, noun: str, spec: str,
 
 
 @pytest.mark.parametrize(("word", "expected"), [("chekc", "check"), ("status", "status"), ("zzz", None), ("", None)])
-def test_closest_word_is_found(word: str, expected: str | None) -> None:
+def test_closest_word_is_suggested(word: str, expected: str | None) -> None:
     assert closest(word, ("check", "status")) == expected
 
 

@@ -22,10 +22,10 @@ class Native:
         self.status = 200
         self.raising: Exception | None = None
         self.hanging = False
-        self.asked: asyncio.Queue[str] = asyncio.Queue()
+        self.requests: asyncio.Queue[str] = asyncio.Queue()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked.put_nowait(f"{scope['method']} {scope['raw_path'].decode()}")
+        self.requests.put_nowait(f"{scope['method']} {scope['raw_path'].decode()}")
         if self.raising is not None:
             raise self.raising
         if self.hanging:
@@ -43,7 +43,7 @@ def native() -> Native:
 async def test_probe_reports_a_5xx_as_a_fault(native: Native, status: int, fault: str | None) -> None:
     native.status = status
     assert await probe(native, "/alive", 1.0) == fault
-    assert native.asked.get_nowait() == "GET /alive"
+    assert native.requests.get_nowait() == "GET /alive"
 
 
 async def test_probe_reports_errors_and_timeouts_as_faults(native: Native) -> None:
@@ -68,7 +68,7 @@ async def test_consecutive_failures_count_and_a_success_resets_them(native: Nati
     native.status = 200
     await until(checks, False)
     await checks.stop()
-    assert native.asked.get_nowait() == "GET /alive"
+    assert native.requests.get_nowait() == "GET /alive"
 
 
 async def test_changed_configuration_is_applied(native: Native) -> None:
@@ -78,11 +78,11 @@ async def test_changed_configuration_is_applied(native: Native) -> None:
     native.raising = RuntimeError()
     checks.apply_config(parse(TEXT + QUICK, {}))
     await until(checks, True)
-    found = []
+    states = []
     for text in (QUICK, QUICK.replace("10ms", "20s"), ""):
         checks.apply_config(parse(TEXT + text, {}))
-        found.append(checks.failing)
-    assert found == [True, False, False]
+        states.append(checks.failing)
+    assert states == [True, False, False]
     await checks.stop()
 
 

@@ -66,15 +66,15 @@ async def test_app_without_a_lifespan_serves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"),
+    ("name", "reason"),
     [
         ("tests.proxy.nowhere:app", "tests.proxy.nowhere"),
         ("tests.proxy.backends.test_native:missing", "missing"),
         ("tests.proxy.backends.test_native:broken", "start-up failed"),
     ],
 )
-async def test_failed_start_names_the_app_and_the_reason(name: str, why: str) -> None:
+async def test_failed_start_names_the_app_and_the_reason(name: str, reason: str) -> None:
     native = Native(name)
-    with pytest.raises(NativeUnavailable, match=why):
+    with pytest.raises(NativeUnavailable, match=reason):
         await native.start()
     await native.stop()

@@ -70,12 +70,12 @@ def pseudonyms() -> Pseudonyms:
     return Pseudonyms(KEY, SHIFT)
 
 
-def told(one: Exchange, terms: AnonymizerTerms = TERMS) -> dict[str, Any]:
+def recorded_step(one: Exchange, terms: AnonymizerTerms = TERMS) -> dict[str, Any]:
     return step(one, terms, pseudonyms())
 
 
 def body(one: Exchange, terms: AnonymizerTerms = TERMS) -> Any:
-    return json.loads(told(one, terms)["response"]["text"])
+    return json.loads(recorded_step(one, terms)["response"]["text"])
 
 
 def note(**fields: JSON) -> Any:
@@ -90,8 +90,8 @@ def texts(value: JSON) -> list[str]:
     return [str(value)] if isinstance(value, str) or (isinstance(value, int) and value > 9) else []
 
 
-def leaks(secret: str, found: Mapping[str, Any]) -> list[str]:
-    text = json.dumps(found, ensure_ascii=False)
+def leaks(secret: str, recorded: Mapping[str, Any]) -> list[str]:
+    text = json.dumps(recorded, ensure_ascii=False)
     return [secret[start : start + 4] for start in range(len(secret) - 3) if secret[start : start + 4] in text]
 
 
@@ -99,10 +99,12 @@ def leaks(secret: str, found: Mapping[str, Any]) -> list[str]:
 def test_captured_recording_contains_no_part_of_a_value(one: JSON, other: JSON, terms: AnonymizerTerms) -> None:
     sent = ((b"content-type", b"application/json"), (b"authorization", b"Bearer secret-credentials"))
     exchanged = answered(one, sent=json.dumps(other).encode(), sent_headers=sent)
-    found = told(exchanged, terms)
-    kept = {"notes", "body", "_id"}
-    assert not [leak for text in (*texts(one), *texts(other)) if text not in kept for leak in leaks(text, found)]
-    assert "secret-credentials" not in json.dumps(found)
+    recorded = recorded_step(exchanged, terms)
+    known_names = {"notes", "body", "_id"}
+    assert not [
+        leak for text in (*texts(one), *texts(other)) if text not in known_names for leak in leaks(text, recorded)
+    ]
+    assert "secret-credentials" not in json.dumps(recorded)
 
 
 @given(secrets)
@@ -124,12 +126,12 @@ def test_captured_recording_contains_no_part_of_a_secret(secret: str) -> None:
         exchange(b"--x\r\n\r\n" + secret.encode() + b"\r\n--x--", "multipart/form-data; boundary=x"),
     ):
         for terms in (TERMS, AnonymizerTerms("/api/*")):
-            found = told(one, terms)
-            assert not leaks(secret, found) + leaks(raw, found)
+            recorded = recorded_step(one, terms)
+            assert not leaks(secret, recorded) + leaks(raw, recorded)
 
 
 def test_value_types_are_kept_without_content() -> None:
-    found = note(
+    document = note(
         _id=object_id(7),
         body="Agnes",
         at=DATE,
@@ -140,22 +142,22 @@ def test_value_types_are_kept_without_content() -> None:
         done=True,
         token=TOKEN,
     )
-    assert match_volatile(found["_id"]).kind == "id"  # type: ignore[union-attr]
-    assert found["body"].startswith("text ")
-    assert match_volatile(found["at"]).kind == "date"  # type: ignore[union-attr]
-    assert match_volatile(found["token"]).kind == "token"  # type: ignore[union-attr]
-    assert (found["status"], found["role"]) == ("active", "admin")
-    assert (found["age"], found["weight"], found["done"]) == (1, -1.5, False)
+    assert match_volatile(document["_id"]).kind == "id"  # type: ignore[union-attr]
+    assert document["body"].startswith("text ")
+    assert match_volatile(document["at"]).kind == "date"  # type: ignore[union-attr]
+    assert match_volatile(document["token"]).kind == "token"  # type: ignore[union-attr]
+    assert (document["status"], document["role"]) == ("active", "admin")
+    assert (document["age"], document["weight"], document["done"]) == (1, -1.5, False)
     assert note(age=0, weight=0.0, body=None) == {"age": 0, "weight": 0.0, "body": None}
     assert note(age=-71, weight=2.5, body="") == {"age": -1, "weight": 1.5, "body": ""}
 
 
 def test_id_has_one_pseudonym_within_a_capture() -> None:
     one = answered({"notes": [{"_id": object_id(7)}, {"_id": object_id(7)}, {"_id": object_id(8)}]})
-    found = told(Exchange(**{**_fields(one), "target": f"/api/notes/{object_id(7)}".encode()}))
-    first, again, other = (note["_id"] for note in json.loads(found["response"]["text"])["notes"])
+    recorded = recorded_step(Exchange(**{**_fields(one), "target": f"/api/notes/{object_id(7)}".encode()}))
+    first, again, other = (note["_id"] for note in json.loads(recorded["response"]["text"])["notes"])
     assert first == again != other
-    assert found["request"]["path"] == f"/api/notes/{first}"
+    assert recorded["request"]["path"] == f"/api/notes/{first}"
     assert step(one, TERMS, Pseudonyms(b"j" * 32, SHIFT)) != step(one, TERMS, pseudonyms())
 
 
@@ -170,28 +172,28 @@ def test_id_has_one_pseudonym_within_a_capture() -> None:
     ],
 )
 def test_dates_are_shifted_in_their_own_notation(text: str, stands: str | None) -> None:
-    found = pseudonyms().text(text)
-    assert found == stands or stands is None
-    assert match_volatile(found).kind == "date"  # type: ignore[union-attr]
+    pseudonym = pseudonyms().text(text)
+    assert pseudonym == stands or stands is None
+    assert match_volatile(pseudonym).kind == "date"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
     ("text", "kind"), [(HASH, "hash"), ("1795376469123-abc123", "stamp"), ("1795376469123", "epoch"), (TOKEN, "token")]
 )
 def test_other_volatile_kinds_keep_their_form(text: str, kind: str) -> None:
-    found = match_volatile(pseudonyms().text(text))
-    assert found is not None
-    assert (found.kind, found.text != text, found.text) == (kind, True, pseudonyms().text(text))
+    volatile = match_volatile(pseudonyms().text(text))
+    assert volatile is not None
+    assert (volatile.kind, volatile.text != text, volatile.text) == (kind, True, pseudonyms().text(text))
 
 
 def test_entity_tag_is_as_weak_or_as_strong() -> None:
     headers = [("etag", 'W/"1a-Agnes"'), ("x-powered-by", "Express"), ("vary", "Origin"), ("allow", "GET,HEAD")]
-    found = told(answered({}, headers=headers))["response"]["headers"]
-    assert found["etag"].startswith('W/"')
-    assert "Agnes" not in found["etag"]
-    assert found["x-powered-by"].startswith("text ")
-    assert (found["vary"], found["allow"]) == ("Origin", "GET,HEAD")
-    assert told(answered({}, headers=[("etag", '"1"')]))["response"]["headers"]["etag"].startswith('"')
+    recorded = recorded_step(answered({}, headers=headers))["response"]["headers"]
+    assert recorded["etag"].startswith('W/"')
+    assert "Agnes" not in recorded["etag"]
+    assert recorded["x-powered-by"].startswith("text ")
+    assert (recorded["vary"], recorded["allow"]) == ("Origin", "GET,HEAD")
+    assert recorded_step(answered({}, headers=[("etag", '"1"')]))["response"]["headers"]["etag"].startswith('"')
 
 
 def test_header_written_or_shown_by_the_contract_is_kept() -> None:
@@ -200,7 +202,9 @@ def test_header_written_or_shown_by_the_contract_is_kept() -> None:
         "notes", "GET", "/api/notes", {"200": DeclaredAnswer(headers, {"application/json": Schema(True)})}
     )
     one = answered({}, headers=[("x-powered-by", "Express")])
-    assert told(one, AnonymizerTerms("/api/notes", contract))["response"]["headers"]["x-powered-by"] == "Express"
+    assert (
+        recorded_step(one, AnonymizerTerms("/api/notes", contract))["response"]["headers"]["x-powered-by"] == "Express"
+    )
 
 
 def test_names_outside_the_contract_are_omitted_unless_requested() -> None:
@@ -208,8 +212,8 @@ def test_names_outside_the_contract_are_omitted_unless_requested() -> None:
     assert body(one) == {"notes": []}
     named = AnonymizerTerms("/api/notes/{id}", CONTRACT, named=True)
     assert body(one, named) == {"notes": [], "Agnes": 1}
-    assert told(one, named)["request"]["path"] == "/api/notes/1?q=text+1&page=text+2"
-    assert told(one)["request"]["path"] == "/api/notes/1"
+    assert recorded_step(one, named)["request"]["path"] == "/api/notes/1?q=text+1&page=text+2"
+    assert recorded_step(one)["request"]["path"] == "/api/notes/1"
 
 
 def test_ids_as_names_get_pseudonyms() -> None:
@@ -220,28 +224,30 @@ def test_ids_as_names_get_pseudonyms() -> None:
 
 def test_wildcard_segments_get_pseudonyms() -> None:
     one = exchange(target="/api/Agnes/41//x")
-    assert told(one, AnonymizerTerms("/api/*"))["request"]["path"] == "/api/text-1/1//text-2"
-    assert told(exchange(target="/"), AnonymizerTerms("/"))["request"]["path"] == "/"
-    assert told(exchange(target="/API/Notes/7/"), TERMS)["request"]["path"] == "/api/notes/1"
+    assert recorded_step(one, AnonymizerTerms("/api/*"))["request"]["path"] == "/api/text-1/1//text-2"
+    assert recorded_step(exchange(target="/"), AnonymizerTerms("/"))["request"]["path"] == "/"
+    assert recorded_step(exchange(target="/API/Notes/7/"), TERMS)["request"]["path"] == "/api/notes/1"
 
 
 def test_requests_keep_their_form() -> None:
     sent = ((b"content-type", b"application/json; charset=utf-8"), (b"authorization", f"Bearer {TOKEN}".encode()))
-    found = told(exchange(method="POST", sent=b'{"body":"Agnes","role":"admin"}', sent_headers=sent))["request"]
-    assert found["headers"]["content-type"] == "application/json; charset=utf-8"
-    assert found["headers"]["authorization"].startswith("Bearer eyJ")
-    assert json.loads(found["content"])["role"] == "admin"
+    request = recorded_step(exchange(method="POST", sent=b'{"body":"Agnes","role":"admin"}', sent_headers=sent))[
+        "request"
+    ]
+    assert request["headers"]["content-type"] == "application/json; charset=utf-8"
+    assert request["headers"]["authorization"].startswith("Bearer eyJ")
+    assert json.loads(request["content"])["role"] == "admin"
     form = ((b"content-type", b"application/x-www-form-urlencoded"), (b"authorization", b"Agnes"))
-    found = told(exchange(method="POST", sent=b"body=Agnes&x=1", sent_headers=form))["request"]
-    assert found["content"] == "body=text+1"
-    assert found["headers"]["authorization"].startswith("Bearer")
+    request = recorded_step(exchange(method="POST", sent=b"body=Agnes&x=1", sent_headers=form))["request"]
+    assert request["content"] == "body=text+1"
+    assert request["headers"]["authorization"].startswith("Bearer")
 
 
 def test_hangs_and_resets_are_recorded_as_such() -> None:
     for outcome in ("hang", "reset"):
-        found = told(exchange(outcome=outcome))
-        assert found["outcome"] == outcome
-        assert "response" not in found
+        recorded = recorded_step(exchange(outcome=outcome))
+        assert recorded["outcome"] == outcome
+        assert "response" not in recorded
 
 
 @pytest.mark.parametrize(
@@ -256,27 +262,31 @@ def test_hangs_and_resets_are_recorded_as_such() -> None:
 )
 def test_unrecordable_exchange_is_unsuitable(one: Exchange) -> None:
     with pytest.raises(Unsuitable):
-        told(one)
+        recorded_step(one)
 
 
 def test_large_or_deeply_nested_body_is_unsuitable() -> None:
     with pytest.raises(Unsuitable, match="too large"):
-        told(Exchange(**{**_fields(exchange()), "body": Body(b"", 999_999, (b"digest",))}))
+        recorded_step(Exchange(**{**_fields(exchange()), "body": Body(b"", 999_999, (b"digest",))}))
     deep = b'{"notes":' + b"[" * 40 + b"]" * 40 + b"}"
     with pytest.raises(Unsuitable, match="too deep"):
-        told(exchange(deep))
+        recorded_step(exchange(deep))
     assert len(body(answered({"notes": [{"age": n} for n in range(100)]}))["notes"]) == ITEMS
 
 
 def test_pseudonym_violating_the_contract_is_unsuitable() -> None:
     strict = operation(properties(code={"type": "string", "pattern": "^[0-9]{4}$"}))
     with pytest.raises(Unsuitable, match="violates the contract"):
-        told(answered({"code": "1234"}), AnonymizerTerms("/api/notes", strict))
-    assert told(answered({"code": "none"}), AnonymizerTerms("/api/notes", strict))
-    asked = operation(True, requests={"application/json": properties(code={"type": "string", "pattern": "^[0-9]$"})})
+        recorded_step(answered({"code": "1234"}), AnonymizerTerms("/api/notes", strict))
+    assert recorded_step(answered({"code": "none"}), AnonymizerTerms("/api/notes", strict))
+    strict_requests = operation(
+        True, requests={"application/json": properties(code={"type": "string", "pattern": "^[0-9]$"})}
+    )
     sent = ((b"content-type", b"application/json"),)
     with pytest.raises(Unsuitable, match="violates the contract"):
-        told(exchange(outcome="hang", sent=b'{"code":"1"}', sent_headers=sent), AnonymizerTerms("/", asked))
+        recorded_step(
+            exchange(outcome="hang", sent=b'{"code":"1"}', sent_headers=sent), AnonymizerTerms("/", strict_requests)
+        )
 
 
 def test_recordings_of_legacy_stay_playable(tmp_path: Path) -> None:

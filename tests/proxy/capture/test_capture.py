@@ -103,10 +103,10 @@ async def test_captures_are_limited_by_operation_and_status(database: Database, 
         capturer.record(compared())
         capturer.record(compared(answered({}, status=404)))
         capturer.record(compared(exchange(outcome="hang")))
-    found = await collected(orders, wanted, 6)
-    assert sorted(one.status for one in found) == ["200", "200", "404", "404", "hang", "hang"]
+    captured = await collected(orders, wanted, 6)
+    assert sorted(one.status for one in captured) == ["200", "200", "404", "404", "hang", "hang"]
     assert len(await orders.collect(wanted, 3)) == 3
-    await orders.store(wanted, found)
+    await orders.store(wanted, captured)
     assert len(await orders.collect(wanted, 100)) == 6
 
 

@@ -19,7 +19,7 @@ def aligned(legacy: list[JSON], native: list[JSON], key: str | None = None, *, f
     return align(legacy, native, names.may_correspond, key, free=free)
 
 
-def noted(*pairs: tuple[object, object], key: str = "_id") -> list[JSON]:
+def keyed_items(*pairs: tuple[object, object], key: str = "_id") -> list[JSON]:
     return [cast(JSON, {key: one, "n": other}) for one, other in pairs]
 
 
@@ -52,11 +52,16 @@ def test_array_is_aligned_with_itself_in_order(items: list[JSON]) -> None:
         ([2, 3], [1, 2, 3], ((0, 1), (1, 2), (None, 0)), False),
         ([1, 2, 3], [3, 1, 2], ((0, 1), (1, 2), (2, 0)), True),
         ([1, 2], [1, 9], ((0, 0), (1, 1)), False),
-        (noted((1, "a"), (2, "b")), noted((2, "x"), (1, "y")), ((0, 1), (1, 0)), True),
-        (noted((1, "a"), (2, "b")), noted((2, "x")), ((0, None), (1, 0)), False),
-        (noted((1, "a"), (2, "b"), key="name"), noted((2, "x"), (1, "y"), key="name"), ((0, 1), (1, 0)), True),
-        (noted((1, "a"), (1, "b")), noted((1, "b"), (1, "a")), ((0, 1), (1, 0)), True),
-        (noted((True, "a"), (False, "b")), noted((False, "c"), (True, "d")), ((0, 0), (1, 1)), False),
+        (keyed_items((1, "a"), (2, "b")), keyed_items((2, "x"), (1, "y")), ((0, 1), (1, 0)), True),
+        (keyed_items((1, "a"), (2, "b")), keyed_items((2, "x")), ((0, None), (1, 0)), False),
+        (
+            keyed_items((1, "a"), (2, "b"), key="name"),
+            keyed_items((2, "x"), (1, "y"), key="name"),
+            ((0, 1), (1, 0)),
+            True,
+        ),
+        (keyed_items((1, "a"), (1, "b")), keyed_items((1, "b"), (1, "a")), ((0, 1), (1, 0)), True),
+        (keyed_items((True, "a"), (False, "b")), keyed_items((False, "c"), (True, "d")), ((0, 0), (1, 1)), False),
         ([[1, 2], [3, 4]], [[3, 4], [1, 2]], ((0, 1), (1, 0)), True),
         ([{}, 1], [1, {}], ((0, 1), (1, 0)), True),
     ],
@@ -64,33 +69,37 @@ def test_array_is_aligned_with_itself_in_order(items: list[JSON]) -> None:
 def test_items_are_matched_by_their_identity(
     legacy: list[JSON], native: list[JSON], pairs: tuple[object, ...], moved: bool
 ) -> None:
-    found = aligned(legacy, native)
-    assert (found.pairs, found.moved) == (pairs, moved)
+    alignment = aligned(legacy, native)
+    assert (alignment.pairs, alignment.moved) == (pairs, moved)
 
 
 def test_generated_items_are_matched_by_position() -> None:
-    legacy, native = (noted(*((object_id(n + shift), n) for n in range(3))) for shift in (0, 50))
+    legacy, native = (keyed_items(*((object_id(n + shift), n) for n in range(3))) for shift in (0, 50))
     assert aligned(legacy, native) == Alignment(((0, 0), (1, 1), (2, 2)))
 
 
 def test_new_items_are_matched_with_each_other() -> None:
     old = NOW - 9999
-    legacy = noted((object_id(1, old), "a"), (object_id(2, old), "b"), (object_id(3), "new"))
-    native = noted((object_id(9), "newer"), (object_id(1, old), "a"), (object_id(2, old), "b"))
+    legacy = keyed_items((object_id(1, old), "a"), (object_id(2, old), "b"), (object_id(3), "new"))
+    native = keyed_items((object_id(9), "newer"), (object_id(1, old), "a"), (object_id(2, old), "b"))
     assert set(aligned(legacy, native, free=True).pairs) == {(0, 1), (1, 2), (2, 0)}
 
 
 def test_different_old_items_are_not_matched() -> None:
     old = NOW - 9999
-    legacy = noted((object_id(1, old), "a"), (object_id(2, old), "b"))
-    native = noted((object_id(1, old), "a"), (object_id(3, old), "c"))
+    legacy = keyed_items((object_id(1, old), "a"), (object_id(2, old), "b"))
+    native = keyed_items((object_id(1, old), "a"), (object_id(3, old), "c"))
     assert aligned(legacy, native, free=True).pairs == ((0, 0), (1, None), (None, 1))
 
 
 def test_items_without_the_key_are_matched() -> None:
-    legacy, native = noted((1, "a"), (None, "b")), noted((1, "a"), (None, "c"))
+    legacy, native = keyed_items((1, "a"), (None, "b")), keyed_items((1, "a"), (None, "c"))
     assert aligned(legacy, native, "_id", free=True) == Alignment(((0, 0), (1, 1)))
-    assert aligned(noted((1, "a"), (2, "b")), noted((3, "c")), "_id").pairs == ((0, None), (1, None), (None, 0))
+    assert aligned(keyed_items((1, "a"), (2, "b")), keyed_items((3, "c")), "_id").pairs == (
+        (0, None),
+        (1, None),
+        (None, 0),
+    )
 
 
 def test_key_of_the_contract_is_preferred() -> None:

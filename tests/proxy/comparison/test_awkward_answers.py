@@ -70,8 +70,8 @@ MODES: Final[dict[str, Callable[[Exchange, Exchange], Iterable[Difference]]]] = 
     ],
 )
 def test_other_spelling_of_a_body_is_named(kind: str, legacy: bytes, native: bytes, mode: str) -> None:
-    found = MODES[mode](exchange(legacy, kind), exchange(native, kind))
-    assert [(one.field, one.kind) for one in found] == [FORMAT]
+    differences = MODES[mode](exchange(legacy, kind), exchange(native, kind))
+    assert [(one.field, one.kind) for one in differences] == [FORMAT]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -80,8 +80,8 @@ def test_other_spelling_of_a_body_is_named(kind: str, legacy: bytes, native: byt
 def test_body_that_is_not_of_its_coding_is_named(coding: str, change: Callable[[bytes], bytes], mode: str) -> None:
     coded = CODINGS[coding](BODY)
     legacy, native = (exchange(each, headers=[("content-encoding", coding)]) for each in (coded, change(coded)))
-    found = MODES[mode](legacy, native)
-    assert [(one.field, one.kind) for one in found] == [TYPE if native.body.data else ("body", "missing")]
+    differences = MODES[mode](legacy, native)
+    assert [(one.field, one.kind) for one in differences] == [TYPE if native.body.data else ("body", "missing")]
 
 
 EXPIRES: Final = "sid=1; Path=/; Expires={}"

@@ -171,9 +171,9 @@ def test_malformed_multipart_is_binary(kind: str) -> None:
 
 def test_part_within_a_part_is_bytes() -> None:
     inner = b"content-type: multipart/mixed; boundary=y\r\n\r\n--y--"
-    found = read(multipart(inner, b"\r\nbare", boundary="x"), "multipart/mixed; boundary=x").as_json
-    assert isinstance(found, list)
-    assert [one["form"] for one in found if isinstance(one, dict)] == ["binary", "text"]
+    parts = read(multipart(inner, b"\r\nbare", boundary="x"), "multipart/mixed; boundary=x").as_json
+    assert isinstance(parts, list)
+    assert [one["form"] for one in parts if isinstance(one, dict)] == ["binary", "text"]
 
 
 def test_html_compares_by_its_words_then_by_its_markup() -> None:

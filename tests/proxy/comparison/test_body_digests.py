@@ -71,8 +71,8 @@ def answer(value: object, coding: str = "", by_role: bool = False, limit: int = 
     for start in range(0, len(body), 50_000):
         recorder.sent({"type": "http.response.body", "body": body[start : start + 50_000], "more_body": True})
     recorder.sent({"type": "http.response.body", "body": b""})
-    found = recorder.exchange()
-    return Exchange(**{name: getattr(found, name) for name in Exchange._fields if name != "started"}, started=NOW)
+    recorded = recorder.exchange()
+    return Exchange(**{name: getattr(recorded, name) for name in Exchange._fields if name != "started"}, started=NOW)
 
 
 @given(st.binary(max_size=3000), st.sampled_from(list(ENCODERS)), st.lists(st.integers(0, 700), max_size=6))
@@ -124,9 +124,9 @@ def test_large_body_is_compared_in_any_coding(coding: str, mode: Mode, by_role: 
 
 def same_coding(coding: str) -> tuple[Any, ...]:
     """Return the differences of equal contents: that of the coding alone."""
-    found = compare(answer(1), answer(1, coding)).unexplained
-    assert bool(found) is bool(coding)
-    return found
+    differences = compare(answer(1), answer(1, coding)).unexplained
+    assert bool(differences) is bool(coding)
+    return differences
 
 
 STORED: Final = new_id(9_000_000, 0)

@@ -28,10 +28,10 @@ from proxy.websocket.inflation import MAX_INFLATED
 from tests.support.exchanges import exchange
 from tests.support.websocket_client import frame
 
-Turn = tuple[bool, bytes]
+Transmission = tuple[bool, bytes]
 
 CLOSE = frame(8, struct.pack("!H", 4000) + b"bye")
-TURNS: tuple[Turn, ...] = (
+TRANSMISSIONS: tuple[Transmission, ...] = (
     (False, frame(1, b"hello", masked=False) + frame(9, b"ping", masked=False)),
     (True, frame(10, b"ping") + frame(1, b"a", fin=False) + frame(9, b"x") + frame(0, "é".encode()) + frame(2, b"b")),
     (False, frame(1, b"one", masked=False, fin=False) + frame(0, b" two", masked=False) + frame(2, masked=False)),
@@ -52,10 +52,10 @@ def positions(read: Conversation) -> tuple[list[tuple[object, int]], list[tuple[
     return [(each.data, each.received) for each in read.sent], [(each.data, each.after) for each in read.received]
 
 
-def split(turns: Iterable[Turn], sizes: Iterable[int]) -> list[Chunk]:
+def split(transmissions: Iterable[Transmission], sizes: Iterable[int]) -> list[Chunk]:
     """Return the bytes of each turn in pieces of the sizes, in turn."""
     lengths, chunks = list(sizes), list[Chunk]()
-    for from_client, data in turns:
+    for from_client, data in transmissions:
         while data:
             size = lengths[len(chunks) % len(lengths)]
             chunks.append(Chunk(from_client, 11.0, data[:size]))
@@ -65,7 +65,7 @@ def split(turns: Iterable[Turn], sizes: Iterable[int]) -> list[Chunk]:
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=8))
 def test_messages_do_not_depend_on_the_splitting_of_bytes(sizes: list[int]) -> None:
-    read = conversation(split(TURNS, sizes))
+    read = conversation(split(TRANSMISSIONS, sizes))
     assert positions(read) == (SENT, RECEIVED)
     assert read.ending == Ending("client", 4000, "bye", after=3, at=1.0)
 
@@ -154,7 +154,7 @@ def test_messages_beyond_the_limit_are_not_read() -> None:
 
 
 def test_content_is_absent_from_reprs() -> None:
-    read = conversation(split(TURNS, [7]))
+    read = conversation(split(TRANSMISSIONS, [7]))
     shown = f"{read!r} {Chunk(True, 1.0, b'hello')!r} {RawConversation(exchange(), 1.0, [])!r}"
     assert not any(content in shown for content in ("hello", "aé", "ccc", "bye", "one two"))
 

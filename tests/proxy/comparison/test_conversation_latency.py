@@ -16,7 +16,7 @@ HANDSHAKE = exchange(b"", "", status=101, target="/stream")
 
 
 @dataclass(frozen=True)
-class Turn:
+class ClientStep:
     """One message of the client, `gap` seconds after the one before; `kinds` answer it after `latency` seconds."""
 
     gap: float
@@ -24,9 +24,9 @@ class Turn:
     kinds: tuple[str, ...]
 
 
-turns = st.lists(
+steps = st.lists(
     st.builds(
-        Turn,
+        ClientStep,
         gap=st.floats(0, 2 * PROMPT),
         latency=st.floats(0, 0.95 * PROMPT),
         kinds=st.lists(st.sampled_from("abc"), max_size=3).map(tuple),
@@ -35,15 +35,15 @@ turns = st.lists(
 )
 
 
-def served(conversation: list[Turn], stay: float) -> Conversation:
+def served(conversation: list[ClientStep], stay: float) -> Conversation:
     """Return what a server says that answers in order; its client leaves `stay` seconds after its last message."""
     events: list[tuple[float, int, str]] = []
     now, free = 0.0, 0.0
-    for number, turn in enumerate(conversation):
-        now += turn.gap
-        free = max(free, now + turn.latency)
+    for number, step in enumerate(conversation):
+        now += step.gap
+        free = max(free, now + step.latency)
         events.append((now, 0, str(number)))
-        events += [(free, 1, json.dumps({"type": kind, "to": number})) for kind in turn.kinds]
+        events += [(free, 1, json.dumps({"type": kind, "to": number})) for kind in step.kinds]
     sent, received = list[ClientMessage](), list[ServerMessage]()
     for at, by_server, data in sorted(events, key=lambda event: event[:2]):
         if by_server and at <= now + stay:
@@ -53,35 +53,37 @@ def served(conversation: list[Turn], stay: float) -> Conversation:
     return Conversation(HANDSHAKE, tuple(sent), tuple(received), Ending("client", 1000, "", len(sent), now + stay))
 
 
-def replayed(conversation: list[Turn]) -> Conversation:
+def replayed(conversation: list[ClientStep]) -> Conversation:
     """Return the replay on a server that answers at once."""
     received = [
         ServerMessage(json.dumps({"type": kind, "to": number}), number + 1)
-        for number, turn in enumerate(conversation)
-        for kind in turn.kinds
+        for number, step in enumerate(conversation)
+        for kind in step.kinds
     ]
     sent = [ClientMessage(str(number), 0) for number in range(len(conversation))]
     return Conversation(HANDSHAKE, tuple(sent), tuple(received), Ending("client", 1000))
 
 
-@given(turns, st.floats(0, 2 * PROMPT))
-@example([Turn(0, 0.5, ("a",)), Turn(0.1, 0.85, ("b",))], 0.7)
-def test_latency_is_not_a_difference(conversation: list[Turn], stay: float) -> None:
+@given(steps, st.floats(0, 2 * PROMPT))
+@example([ClientStep(0, 0.5, ("a",)), ClientStep(0.1, 0.85, ("b",))], 0.7)
+def test_latency_is_not_a_difference(conversation: list[ClientStep], stay: float) -> None:
     verdict = compare_conversations(served(conversation, stay), replayed(conversation))
     assert [(one.location, one.kind) for one in verdict.differences] == []
 
 
-@given(turns.filter(lambda each: any(turn.kinds for turn in each)), st.data())
-def test_lost_message_is_always_named(conversation: list[Turn], data: st.DataObject) -> None:
+@given(steps.filter(lambda each: any(step.kinds for step in each)), st.data())
+def test_lost_message_is_always_named(conversation: list[ClientStep], data: st.DataObject) -> None:
     legacy, native = served(conversation, 2 * PROMPT), replayed(conversation)
     index = data.draw(st.integers(0, len(native.received) - 1))
-    lost = Conversation(HANDSHAKE, native.sent, native.received[:index] + native.received[index + 1 :], native.ending)
-    kinds = {(one.field, one.kind) for one in compare_conversations(legacy, lost).differences}
+    incomplete = Conversation(
+        HANDSHAKE, native.sent, native.received[:index] + native.received[index + 1 :], native.ending
+    )
+    kinds = {(one.field, one.kind) for one in compare_conversations(legacy, incomplete).differences}
     assert kinds == {("frames.*", "missing")}
 
 
-@given(turns, st.data())
-def test_extra_message_is_always_named(conversation: list[Turn], data: st.DataObject) -> None:
+@given(steps, st.data())
+def test_extra_message_is_always_named(conversation: list[ClientStep], data: st.DataObject) -> None:
     legacy, native = served(conversation, 2 * PROMPT + BURST), replayed(conversation)
     index = data.draw(st.integers(0, len(native.received)))
     after = native.received[index].after if index < len(native.received) else len(native.sent)

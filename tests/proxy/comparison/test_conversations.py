@@ -41,9 +41,9 @@ OPERATION = Operation(
 
 def conversation(received: Received, sent: Sent = (1.0, 2.0), ending: Ending | None = END) -> Conversation:
     """Return a conversation in which the client sent at these times; messages have a value, a position and a time."""
-    asked = tuple(ClientMessage("q", 0, at) for at in sent)
+    questions = tuple(ClientMessage("q", 0, at) for at in sent)
     answered = tuple(ServerMessage(json.dumps(value), after, at) for value, after, at in received)
-    return Conversation(HANDSHAKE, asked, answered, ending)
+    return Conversation(HANDSHAKE, questions, answered, ending)
 
 
 def differences(legacy: Conversation, native: Conversation) -> list[tuple[str, str]]:

@@ -87,10 +87,10 @@ def test_value_equals_itself(value: JSON) -> None:
 
 @given(st.lists(ids, min_size=2), st.data())
 def test_inconsistent_id_is_one_difference(recorded: list[str], data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(recorded) - 1))
-    assume(recorded.count(recorded[place]) > 1)
+    position = data.draw(st.integers(0, len(recorded) - 1))
+    assume(recorded.count(recorded[position]) > 1)
     live = [rename_id(one) for one in recorded]
-    live[place] = object_id(LIVE_AT, 9999)
+    live[position] = object_id(LIVE_AT, 9999)
     assert differ(list(recorded), list(live))
 
 
@@ -105,8 +105,8 @@ def test_merged_ids_are_one_difference(recorded: list[str], data: st.DataObject)
 @given(st.permutations(["a", "b", "c", "d"]))
 def test_order_of_keys_is_compared(order: list[str]) -> None:
     recorded: JSON = dict.fromkeys("abcd", 1)
-    found = compare_recorded_values(recorded, dict.fromkeys(order, 1), names(), "body")
-    assert [one.kind for one in found] == ([] if order == list("abcd") else ["order"])
+    differences = compare_recorded_values(recorded, dict.fromkeys(order, 1), names(), "body")
+    assert [one.kind for one in differences] == ([] if order == list("abcd") else ["order"])
 
 
 @given(literals, literals)
@@ -378,8 +378,8 @@ class CountingCorrespondence(Correspondence):
 )
 def test_names_that_match_no_other_are_not_compared(legacy: list[str], native: list[str]) -> None:
     counting = CountingCorrespondence(RECORDED_AT, RECORDED_AT)
-    found = compare_recorded_values(dict.fromkeys(legacy, 1), dict.fromkeys(native, 1), counting)
-    assert len(found) == len(legacy) + len(native)
+    differences = compare_recorded_values(dict.fromkeys(legacy, 1), dict.fromkeys(native, 1), counting)
+    assert len(differences) == len(legacy) + len(native)
     assert counting.count == 0
 
 

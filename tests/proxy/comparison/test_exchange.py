@@ -44,14 +44,14 @@ def echoed(*bodies: bytes, limit: int = 1000) -> Exchange:
 
 
 def test_request_and_answer_are_recorded() -> None:
-    found = echoed(b"one ", b"two")
-    assert (found.method, found.target, found.status) == ("POST", b"/notes/a%20b?x=1", 201)
-    assert found.request_headers == tuple(SCOPE["headers"])
-    assert found.headers == ((b"content-type", b"text/plain"),)
-    assert found.request_body == found.body == Body(b"one two", 7)
-    assert found.outcome == "response"
-    assert 0 <= found.head <= found.total < 5
-    assert found.started > 1_700_000_000
+    recorded = echoed(b"one ", b"two")
+    assert (recorded.method, recorded.target, recorded.status) == ("POST", b"/notes/a%20b?x=1", 201)
+    assert recorded.request_headers == tuple(SCOPE["headers"])
+    assert recorded.headers == ((b"content-type", b"text/plain"),)
+    assert recorded.request_body == recorded.body == Body(b"one two", 7)
+    assert recorded.outcome == "response"
+    assert 0 <= recorded.head <= recorded.total < 5
+    assert recorded.started > 1_700_000_000
 
 
 def test_raw_target_of_the_server_is_recorded() -> None:
@@ -117,8 +117,8 @@ def test_missing_answer_has_its_outcome(begun: bool, failure: str | None, outcom
     if begun:
         capture.sent(START)
         capture.sent(piece(b"half", True))
-    found = capture.exchange(failure)
-    assert (found.outcome, found.status) == (outcome, 201 if begun else 0)
+    recorded = capture.exchange(failure)
+    assert (recorded.outcome, recorded.status) == (outcome, 201 if begun else 0)
 
 
 def test_exchange_survives_pickling() -> None:

@@ -21,8 +21,8 @@ NOTE: JSON = {"_id": object_id(1), "body": "Rest and fluids."}
 
 
 def divergence(**case: Any) -> Divergence:
-    told = dict.fromkeys(("legacy", "native", "reason", "since"), "-")
-    return Divergence.model_validate({"id": "meant", "operation": "GET /api/notes", "when": [case], **told})
+    placeholders = dict.fromkeys(("legacy", "native", "reason", "since"), "-")
+    return Divergence.model_validate({"id": "meant", "operation": "GET /api/notes", "when": [case], **placeholders})
 
 
 def test_equal_answers_match() -> None:
@@ -206,14 +206,14 @@ def test_divergence_that_explains_anything_is_reported(case: dict[str, Any], bla
 
 
 def test_id_sent_by_the_client_must_be_returned() -> None:
-    asked, other = object_id(1), object_id(2)
+    requested, other = object_id(1), object_id(2)
     wrong = compare(
-        answered({"_id": asked}, target=f"/api/notes/{asked}"),
-        answered({"_id": other}, target=f"/api/notes/{asked}"),
+        answered({"_id": requested}, target=f"/api/notes/{requested}"),
+        answered({"_id": other}, target=f"/api/notes/{requested}"),
     )
     assert fields(wrong) == [("body._id", "value")]
-    for target, name in ((f"/api/notes/{asked}", "mismatch"), ("/api/notes", "match")):
-        one, another = (answered({"_id": each}, target=target) for each in (asked, other))
+    for target, name in ((f"/api/notes/{requested}", "mismatch"), ("/api/notes", "match")):
+        one, another = (answered({"_id": each}, target=target) for each in (requested, other))
         assert compare(one, another, mode=DRY_RUN).name == name
 
 

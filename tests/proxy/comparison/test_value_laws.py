@@ -78,16 +78,16 @@ def test_ignored_field_is_hidden_only_where_it_differs(native: int, hidden: list
     def hints(path: ValuePath) -> Hints:
         return Hints("ignore" if path[1:] else None)
 
-    found = compare_values({"a": [1]}, {"a": [native]}, hints=hints, by_role=by_role)
-    assert (found.differences, found.hidden) == ([], hidden)
+    comparison = compare_values({"a": [1]}, {"a": [native]}, hints=hints, by_role=by_role)
+    assert (comparison.differences, comparison.hidden) == ([], hidden)
 
 
 @pytest.mark.parametrize("rule", ["unordered", None])
 def test_rule_for_arrays_leaves_a_text_to_the_mode(rule: Any) -> None:
     legacy: JSON = {"a": "64b7f0f0f0f0f0f0f0f0f0f0"}
     native: JSON = {"a": "64b7f0f0f0f0f0f0f0f0f0f1"}
-    found = compare_values(legacy, native, hints=lambda path: Hints(rule), by_role=True)
-    assert not found.differences
+    comparison = compare_values(legacy, native, hints=lambda path: Hints(rule), by_role=True)
+    assert not comparison.differences
 
 
 RULES: Final[dict[ValuePath, Hints]] = {
@@ -114,27 +114,27 @@ RULES: Final[dict[ValuePath, Hints]] = {
     ],
 )
 def test_rule_holds_beside_other_names_and_orders(legacy: JSON, native: JSON, expected: list[tuple[str, str]]) -> None:
-    found = compare_values(legacy, native, hints=lambda path: RULES.get(path, Hints()))
-    assert [(one.field, one.kind) for one in found.differences] == expected
-    assert (("body", "hidden") in found.hidden) is ("hidden" in str((legacy, native)))
+    comparison = compare_values(legacy, native, hints=lambda path: RULES.get(path, Hints()))
+    assert [(one.field, one.kind) for one in comparison.differences] == expected
+    assert (("body", "hidden") in comparison.hidden) is ("hidden" in str((legacy, native)))
 
 
 @pytest.mark.parametrize("by_role", [False, True])
 def test_each_difference_has_its_paths_on_both_sides(by_role: bool) -> None:
     legacy: JSON = {"a": {"b": 1, "c": [{"d": 1}, 2]}, "e": "x", "f": [[1]]}
     native: JSON = {"a": {"b": 2, "c": [{"d": 2}, 3]}, "e": "y", "f": [[2]]}
-    found = compare_values(legacy, native, by_role=by_role)
+    comparison = compare_values(legacy, native, by_role=by_role)
     paths = [("body", *rest) for rest in (("a", "b"), ("a", "c", 0, "d"), ("a", "c", 1), ("e",), ("f", 0, 0))]
-    assert [one.legacy and one.legacy.path for one in found.differences] == paths
-    assert [one.native and one.native.path for one in found.differences] == paths
+    assert [one.legacy and one.legacy.path for one in comparison.differences] == paths
+    assert [one.native and one.native.path for one in comparison.differences] == paths
 
 
 def test_lone_value_has_a_path_on_its_own_side() -> None:
     legacy: JSON = [{"k": "a"}, {"k": "b", "gone": 1, "n": 1}]
     native: JSON = [{"k": "b", "new": 2, "n": 2}, {"k": "a"}]
     hints: dict[ValuePath, Hints] = {("body",): Hints(key="k")}
-    found = compare_values(legacy, native, hints=lambda path: hints.get(path, Hints())).differences
-    sides = [(one.kind, one.legacy and one.legacy.path, one.native and one.native.path) for one in found]
+    differences = compare_values(legacy, native, hints=lambda path: hints.get(path, Hints())).differences
+    sides = [(one.kind, one.legacy and one.legacy.path, one.native and one.native.path) for one in differences]
     assert sides == [
         ("missing", ("body", 1, "gone"), None),
         ("value", ("body", 1, "n"), ("body", 0, "n")),
@@ -143,14 +143,16 @@ def test_lone_value_has_a_path_on_its_own_side() -> None:
 
 
 def test_literal_text_keeps_its_white_space() -> None:
-    found = compare_values({"a": "x y"}, {"a": "x  y"}, hints=lambda path: Hints("literal" if path[1:] else None))
-    assert [(one.field, one.kind) for one in found.differences] == [("body.a", "value")]
+    comparison = compare_values({"a": "x y"}, {"a": "x  y"}, hints=lambda path: Hints("literal" if path[1:] else None))
+    assert [(one.field, one.kind) for one in comparison.differences] == [("body.a", "value")]
 
 
 @pytest.mark.parametrize(("native", "is_lenient"), [("two  words of text", True), ("two words of text", False)])
 def test_rule_is_lenient_only_for_unequal_texts(native: str, is_lenient: bool) -> None:
-    found = compare_values({"a": "two words of text"}, {"a": native}, hints=lambda path: Hints("text"), by_role=True)
-    assert (found.differences, found.lenient) == ([], is_lenient)
+    comparison = compare_values(
+        {"a": "two words of text"}, {"a": native}, hints=lambda path: Hints("text"), by_role=True
+    )
+    assert (comparison.differences, comparison.lenient) == ([], is_lenient)
 
 
 @pytest.mark.parametrize("by_role", [False, True])
@@ -158,7 +160,7 @@ def test_values_are_compared_down_to_the_maximum_depth(by_role: bool) -> None:
     def nested(levels: int, leaf: JSON) -> JSON:
         return [nested(levels - 1, leaf)] if levels else leaf
 
-    [found] = compare_values(nested(DEPTH - 1, 1), nested(DEPTH - 1, 2), by_role=by_role).differences
-    assert found.kind == "value"
+    [difference] = compare_values(nested(DEPTH - 1, 1), nested(DEPTH - 1, 2), by_role=by_role).differences
+    assert difference.kind == "value"
     with pytest.raises(TooDeepError):
         compare_values(nested(DEPTH, 1), nested(DEPTH, 2), by_role=by_role)

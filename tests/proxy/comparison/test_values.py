@@ -76,10 +76,10 @@ def test_consistent_renaming_matches_by_role_only(value: JSON) -> None:
 
 @given(st.lists(ids, min_size=2, max_size=6), st.data())
 def test_inconsistent_renaming_is_a_difference(legacy: list[str], data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(legacy) - 1))
-    assume(legacy.count(legacy[place]) > 1)
+    position = data.draw(st.integers(0, len(legacy) - 1))
+    assume(legacy.count(legacy[position]) > 1)
     native = [rename_id(one) for one in legacy]
-    native[place] = data.draw(st.sampled_from([object_id(9999), legacy[place]]))
+    native[position] = data.draw(st.sampled_from([object_id(9999), legacy[position]]))
     one, other = ({str(index): each for index, each in enumerate(side)} for side in (legacy, native))
     assert verdict_on(dict(one), dict(other), DRY_RUN).name == "mismatch"
 
@@ -133,8 +133,8 @@ def test_unordered_array_matches_in_any_order(items: list[int], random: object) 
     ],
 )
 def test_each_kind_of_difference_is_named(legacy: JSON, native: JSON, expected: tuple[str, str, str]) -> None:
-    found = verdict_on(legacy, native).differences
-    assert [(one.field, one.kind, one.severity) for one in found] == [expected]
+    differences = verdict_on(legacy, native).differences
+    assert [(one.field, one.kind, one.severity) for one in differences] == [expected]
 
 
 def test_difference_has_the_path_on_both_sides() -> None:

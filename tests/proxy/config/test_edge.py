@@ -74,8 +74,8 @@ def test_sticky_cookie_has_defaults_and_comes_first() -> None:
     ],
 )
 def test_wrong_sticky_cookie_is_reported_with_its_line(cookie: str, complaint: str) -> None:
-    (found,) = complaints(f"bucketing:\n  key: cookie:sid\n  cookie: {cookie}\n")
-    assert found.startswith(complaint)
+    (problem,) = complaints(f"bucketing:\n  key: cookie:sid\n  cookie: {cookie}\n")
+    assert problem.startswith(complaint)
 
 
 def test_ops_hosts_are_names() -> None:
@@ -98,5 +98,5 @@ def test_wrong_ops_host_is_reported_with_its_line(written: str) -> None:
     ],
 )
 def test_wrong_proxy_protocol_is_reported_with_its_line(section: str, complaint: str) -> None:
-    (found,) = complaints(f"server:\n  {section}\n")
-    assert found.startswith(complaint)
+    (problem,) = complaints(f"server:\n  {section}\n")
+    assert problem.startswith(complaint)

@@ -81,8 +81,8 @@ def problems(text: str) -> tuple[Problem, ...] | None:
 
 @given(st.text(max_size=200))
 def test_random_text_raises_problems_only(text: str) -> None:
-    found = problems(text)
-    assert found is None or found
+    reported = problems(text)
+    assert reported is None or reported
 
 
 @given(st.data())

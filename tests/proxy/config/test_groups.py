@@ -105,9 +105,9 @@ def test_group_without_shadow_ends_the_default() -> None:
     ],
 )  # fmt: skip
 def test_different_shares_within_a_group_are_refused(one: str, other: str, groups: str, expected: str) -> None:
-    found = problems(f"{A}, {one}", f"{B}{', ' if other else ''}{other}", groups=groups)
+    reported = problems(f"{A}, {one}", f"{B}{', ' if other else ''}{other}", groups=groups)
     where, values = expected.rsplit(": ", 1)
-    assert found == [f":{where}: differs within the group g: {values}; write it once, under `groups`"]
+    assert reported == [f":{where}: differs within the group g: {values}; write it once, under `groups`"]
 
 
 def test_group_without_routes_is_refused() -> None:

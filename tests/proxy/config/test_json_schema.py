@@ -57,12 +57,12 @@ def test_file_refers_to_its_schema() -> None:
 
 def _keys(schema: dict[str, Any], prefix: str = "") -> set[str]:
     """Return the keys of a schema as dotted paths."""
-    found: set[str] = set()
+    keys: set[str] = set()
     for name, below in schema.get("properties", {}).items():
-        found |= {prefix + name} | _keys(below, f"{prefix}{name}.")
+        keys |= {prefix + name} | _keys(below, f"{prefix}{name}.")
     for below in (*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())):
-        found |= _keys(below, prefix)
-    return found
+        keys |= _keys(below, prefix)
+    return keys
 
 
 def test_every_key_is_in_the_schema() -> None:

@@ -251,9 +251,9 @@ def test_valid_but_surprising_settings_are_noted() -> None:
 
 def test_environment_values_and_secrets_are_never_quoted() -> None:
     text = "legacy: {url: '${URL}'}\noverrides: {secret: too-short-secret; }\nbucketing: {key: '${KEY:-}'}\n"
-    found = faults(text, URL="redis://:hunter2@x")
-    assert found[0].endswith("as in http://127.0.0.1:4500 (its value comes from the environment)")
-    assert not any("hunter2" in fault or "too-short-secret" in fault for fault in found)
+    reported = faults(text, URL="redis://:hunter2@x")
+    assert reported[0].endswith("as in http://127.0.0.1:4500 (its value comes from the environment)")
+    assert not any("hunter2" in fault or "too-short-secret" in fault for fault in reported)
 
 
 @pytest.mark.parametrize(
@@ -272,9 +272,9 @@ def test_environment_values_and_secrets_are_never_quoted() -> None:
     ],
 )
 def test_credentials_in_the_file_are_never_quoted(text: str) -> None:
-    found = faults(text)
-    assert found
-    assert not any("hunter2" in fault for fault in found)
+    reported = faults(text)
+    assert reported
+    assert not any("hunter2" in fault for fault in reported)
 
 
 def test_environment_never_becomes_structure() -> None:

@@ -17,9 +17,9 @@ SECRET = "hunter2-hunter2-hunter2"
 
 
 def shown(text: str) -> str:
-    found = masked(text)
-    assert found is not None
-    return found.text
+    result = masked(text)
+    assert result is not None
+    return result.text
 
 
 def test_shipped_file_is_shown_whole() -> None:
@@ -58,13 +58,13 @@ def test_shipped_file_is_shown_whole() -> None:
 )
 def test_possible_secret_is_masked(text: str) -> None:
     written = text.replace("SECRET", SECRET)
-    found = masked(written)
-    assert found is not None
-    assert SECRET not in found.text
-    assert MASK in found.text
-    assert SECRET not in repr(found)
-    assert found.text.count("\n") == written.count("\n")
-    assert any(SECRET in piece for piece in found.left_out) or "#" in text
+    result = masked(written)
+    assert result is not None
+    assert SECRET not in result.text
+    assert MASK in result.text
+    assert SECRET not in repr(result)
+    assert result.text.count("\n") == written.count("\n")
+    assert any(SECRET in piece for piece in result.left_out) or "#" in text
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_line_of_invalid_text_is_shown_masked(text: str, number: int, expected: 
 )
 def test_secret_is_masked_anywhere_in_the_file(noise: str, form: str) -> None:
     text = form.format(noise, SECRET)
-    found = masked(text)
-    if found is None:
+    result = masked(text)
+    if result is None:
         return
     try:
         root, _ = yaml_nodes.read(text)
     except ConfigError:
         root = None
     if isinstance(root, yaml_nodes.Mapping) and "secret" in str(root):
-        plain = re.sub(r"(?m)(?:(?<=\s)|^)#.*", "", found.text)
+        plain = re.sub(r"(?m)(?:(?<=\s)|^)#.*", "", result.text)
         assert SECRET not in plain

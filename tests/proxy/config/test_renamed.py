@@ -61,9 +61,9 @@ def test_old_value_is_reported_with_its_line_and_new_name(at: str, old: str) -> 
 @pytest.mark.parametrize("section", ["defaults", "groups.g"])
 def test_old_names_in_inherited_settings_are_reported(section: str) -> None:
     at = section.replace(".", ": {") + ": {rollout: {hold: 1h}, shadow: {writes: rehearse}}" + "}" * section.count(".")
-    found = problems(f"legacy: {{url: http://x}}\nnative: a:b\n{at}\n")
-    assert f"3: {section}.rollout.hold: renamed to `{section}.rollout.bake_time`" in found
-    assert f"3: {section}.shadow.writes: renamed to `dry_run`, not 'rehearse'" in found
+    reported = problems(f"legacy: {{url: http://x}}\nnative: a:b\n{at}\n")
+    assert f"3: {section}.rollout.hold: renamed to `{section}.rollout.bake_time`" in reported
+    assert f"3: {section}.shadow.writes: renamed to `dry_run`, not 'rehearse'" in reported
 
 
 def accepts(text: str) -> bool:

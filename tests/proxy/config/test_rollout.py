@@ -95,7 +95,7 @@ def test_guard_without_settings_has_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("route", "noted"),
+    ("route", "expected"),
     [
         ("guard: {}, rollout: {stages: [1%, 100%]}", []),
         (
@@ -117,8 +117,8 @@ def test_guard_without_settings_has_defaults() -> None:
         ("shadow: 5%, guard: {mismatch: 1%}, rollout: {stages: [1%], gates: {mismatch: 1%}}", []),
     ],
 )
-def test_surprising_rollout_is_noted(route: str, noted: list[str]) -> None:
-    assert notes(route) == noted
+def test_surprising_rollout_is_noted(route: str, expected: list[str]) -> None:
+    assert notes(route) == expected
 
 
 def test_missing_mongodb_is_noted_where_state_is_shared() -> None:

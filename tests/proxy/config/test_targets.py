@@ -125,8 +125,10 @@ def test_include_requires_a_native_app() -> None:
     ],
 )
 def test_ineffective_targets_are_noted(native: str, more: str, expected: str | None) -> None:
-    found = [f"{note.where}: {note.message}" for note in parse(text(native, more=more), {}).notes]
-    assert [each for each in found if "has no effect" in each] == ([f"routes[a].native.{expected}"] if expected else [])
+    messages = [f"{note.where}: {note.message}" for note in parse(text(native, more=more), {}).notes]
+    assert [each for each in messages if "has no effect" in each] == (
+        [f"routes[a].native.{expected}"] if expected else []
+    )
 
 
 def test_targets_of_a_group_apply_to_its_routes() -> None:
@@ -172,11 +174,11 @@ def test_missing_list_is_reported(tmp_path: Path) -> None:
         loaded(tmp_path, b"a", "none.txt")
 
 
-def test_list_files_are_found_in_any_text() -> None:
-    found = list_files(
+def test_list_files_are_recognized_in_any_text() -> None:
+    files = list_files(
         'a: {file: staff.txt}\nb:\n  file: \'lists/x.txt\'\n{{ broken: "file": "y" file: staff.txt # profile: z\n'
     )
-    assert found == ("lists/x.txt", "staff.txt", "y")
+    assert files == ("lists/x.txt", "staff.txt", "y")
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,6 @@ def test_list_files_are_found_in_any_text() -> None:
 )
 def test_guards_without_verified_callers_are_noted(key: str, secret: str, guard: str, expected: bool) -> None:
     head = HEAD.replace("secret: s", f"secret: {secret}") + f"bucketing: {{key: {key}}}\n"
-    found = [f"{note.where}: {note.message}" for note in parse(text("5%", head, f", guard: {guard}"), {}).notes]
+    messages = [f"{note.where}: {note.message}" for note in parse(text("5%", head, f", guard: {guard}"), {}).notes]
     message = "guards count callers by address alone: without `tokens.secret` no `jwt:` key is verified"
-    assert (f"bucketing.key: {message}" in found) is expected
+    assert (f"bucketing.key: {message}" in messages) is expected

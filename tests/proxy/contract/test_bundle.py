@@ -14,8 +14,10 @@ CONTRACT = Contract([Operation("a", "GET", "/api/notes/{id}"), Operation("b", "W
 
 
 def entry(name: str, *lines: str, operation: str = "GET /api/notes/{noteId}") -> str:
-    told = "legacy: a, native: b, reason: c, since: '1'"
-    return "\n".join([f"- {{id: {name}, {told},", f"   operation: '{operation}',", *(f"   {line}" for line in lines)])
+    required_keys = "legacy: a, native: b, reason: c, since: '1'"
+    return "\n".join(
+        [f"- {{id: {name}, {required_keys},", f"   operation: '{operation}',", *(f"   {line}" for line in lines)]
+    )
 
 
 def load(directory: Path, *entries: str, contract: Contract | None = CONTRACT) -> list[str]:
@@ -54,7 +56,7 @@ def test_divergences_of_one_case_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "told"),
+    ("entries", "expected"),
     [
         (["- id: a", "  operation: x"], ":1: 0.legacy: Field required"),
         ([entry("a", "when: {native:", "  {status: many}}}")], ":4: 0.when.0.native.status: Input should be a valid"),
@@ -66,9 +68,9 @@ def test_divergences_of_one_case_are_refused(tmp_path: Path) -> None:
         (["just text"], ": Input should be a valid"),
     ],
 )
-def test_malformed_divergence_is_reported_with_its_line(tmp_path: Path, entries: list[str], told: str) -> None:
-    found = load(tmp_path, *entries)
-    assert any(told in fault for fault in found), found
+def test_malformed_divergence_is_reported_with_its_line(tmp_path: Path, entries: list[str], expected: str) -> None:
+    reported = load(tmp_path, *entries)
+    assert any(expected in fault for fault in reported), reported
 
 
 def test_unreadable_file_is_reported(tmp_path: Path) -> None:

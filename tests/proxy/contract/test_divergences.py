@@ -63,8 +63,8 @@ def login(
 
 
 def test_difference_matching_a_case_is_declared(tmp_path: Path) -> None:
-    found = explain(read(tmp_path, LOGIN), login(), [OUTCOME])
-    assert (found.declared, found.unexplained) == (("login-wrong-password",), ())
+    explanation = explain(read(tmp_path, LOGIN), login(), [OUTCOME])
+    assert (explanation.declared, explanation.unexplained) == (("login-wrong-password",), ())
 
 
 @pytest.mark.parametrize(
@@ -81,16 +81,16 @@ def test_difference_matching_a_case_is_declared(tmp_path: Path) -> None:
     ],
 )
 def test_difference_outside_the_case_is_unexplained(tmp_path: Path, occurrence: Occurrence) -> None:
-    found = explain(read(tmp_path, LOGIN), occurrence, [OUTCOME])
-    assert (found.declared, found.unexplained) == ((), (OUTCOME,))
+    explanation = explain(read(tmp_path, LOGIN), occurrence, [OUTCOME])
+    assert (explanation.declared, explanation.unexplained) == ((), (OUTCOME,))
 
 
 def test_case_can_explain_some_differences_only(tmp_path: Path) -> None:
     expires = difference("store.blacktokens.0.expires_at", "extra")
     other = difference("store.blacktokens.0.token", "missing")
     divergences = read(tmp_path, STORE)
-    found = explain(divergences, Occurrence("STORE blacktokens", "logout"), [expires, other])
-    assert (found.declared, found.unexplained) == (("tokens-expire",), (other,))
+    explanation = explain(divergences, Occurrence("STORE blacktokens", "logout"), [expires, other])
+    assert (explanation.declared, explanation.unexplained) == (("tokens-expire",), (other,))
     assert explain(divergences, Occurrence("STORE blacktokens", "logout"), [other]).declared == ()
     assert explain(divergences, Occurrence("STORE blacktokens", "login"), [expires]).unexplained == (expires,)
     assert explain(divergences, Occurrence("STORE users", "logout"), [expires]).unexplained == (expires,)
@@ -131,7 +131,7 @@ def test_empty_file_declares_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("- id: x", "entry 0.operation: Field required"),
         ("{}: [", "divergences.yaml"),
@@ -144,10 +144,10 @@ def test_empty_file_declares_nothing(tmp_path: Path) -> None:
         ("just text", "valid tuple"),
     ],
 )
-def test_invalid_file_is_reported(tmp_path: Path, text: str, told: str) -> None:
+def test_invalid_file_is_reported(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(DivergenceError) as caught:
         read(tmp_path, text)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_missing_file_is_reported(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "found"),
+    ("method", "path", "expected"),
     [
         ("GET", "/api/notes/17", "notes.read"),
         ("GET", b"/API/Notes/%ff/?x=1", "notes.read"),
@@ -83,11 +83,11 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
         ("GET", "/talk", "otherwise"),
     ],
 )
-def test_request_finds_its_operation(contract: Contract, method: str, path: str | bytes, found: str) -> None:
+def test_request_finds_its_operation(contract: Contract, method: str, path: str | bytes, expected: str) -> None:
     operation = contract.operation(method, path)
     assert operation is not None
-    assert operation.id == found
-    assert operation == contract.named(found) or method == "HEAD"
+    assert operation.id == expected
+    assert operation == contract.named(expected) or method == "HEAD"
 
 
 def test_contract_without_paths_has_no_operation() -> None:
@@ -99,12 +99,12 @@ def breaches(contract: Contract, body: object, status: int = 200, **headers: str
     operation = contract.operation("GET", "/api/notes/1")
     assert operation is not None
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    found = operation.violations(status, {**KIND, **named}, data)
-    return [(".".join(map(str, one.path)), one.rule) for one in found]
+    violations = operation.violations(status, {**KIND, **named}, data)
+    return [(".".join(map(str, one.path)), one.rule) for one in violations]
 
 
 @pytest.mark.parametrize(
-    ("body", "found"),
+    ("body", "expected"),
     [
         ({"notes": [{"_id": ID, "at": "2026-11-22T19:41:23.111Z"}], "n": 1}, []),
         ({}, [("body", "required")]),
@@ -126,8 +126,8 @@ def breaches(contract: Contract, body: object, status: int = 200, **headers: str
         (b"", [("body", "content-type")]),
     ],
 )
-def test_body_is_validated_by_its_schema(contract: Contract, body: object, found: list[tuple[str, str]]) -> None:
-    assert breaches(contract, body) == found
+def test_body_is_validated_by_its_schema(contract: Contract, body: object, expected: list[tuple[str, str]]) -> None:
+    assert breaches(contract, body) == expected
 
 
 def test_statuses_headers_and_content_types_are_validated(contract: Contract) -> None:
@@ -162,10 +162,10 @@ def test_violation_messages_contain_no_content(contract: Contract) -> None:
     operation = contract.operation("GET", "/api/notes/1")
     assert operation is not None
     body = json.dumps({"notes": "Jane Roe", "n": "Jane Roe", "state": "Jane Roe", "secret": 1}).encode()
-    found = operation.violations(200, KIND, body)
-    assert len(found) == 4
-    assert not any("Jane" in one.message for one in found)
-    assert found[-1].message or found[0].message
+    violations = operation.violations(200, KIND, body)
+    assert len(violations) == 4
+    assert not any("Jane" in one.message for one in violations)
+    assert violations[-1].message or violations[0].message
 
 
 def test_frames_are_validated_by_their_schema(contract: Contract) -> None:

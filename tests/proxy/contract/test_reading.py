@@ -38,7 +38,7 @@ def answer(*lines: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("[]", [":1: must be a mapping (`key: value`)"]),
         ("openapi: 3.0.0\npaths: {}\n", [":1: openapi: must be an OpenAPI 3.1 document: `openapi: 3.1.1`"]),
@@ -130,9 +130,9 @@ def answer(*lines: str) -> str:
         ),
     ],
 )
-def test_faults_are_reported_with_their_lines(tmp_path: Path, text: str, told: list[str]) -> None:
-    found = faults(tmp_path, text)
-    assert [fault.replace("POST /a 200 application/json", "~") for fault in found] == told
+def test_faults_are_reported_with_their_lines(tmp_path: Path, text: str, expected: list[str]) -> None:
+    reported = faults(tmp_path, text)
+    assert [fault.replace("POST /a 200 application/json", "~") for fault in reported] == expected
 
 
 def test_faults_in_another_file_are_reported_there(tmp_path: Path) -> None:

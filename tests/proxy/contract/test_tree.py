@@ -38,14 +38,14 @@ def test_references_resolve_across_files_with_their_lines(tmp_path: Path) -> Non
     )
     tree = read_tree(main)
     assert tree.value == {"a": 7, "b": {"deep": 7}, "c": 7}
-    found = tree.at("b")
-    assert (found.file.name, found.line) == ("other.yaml", 3)
+    location = tree.at("b")
+    assert (location.file.name, location.line) == ("other.yaml", 3)
     assert (tree.at("b", "deep").file.name, tree.at("b", "deep").line) == ("main.yaml", 3)
     assert tree.at("b", "nothing").line == 3
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", ["main.yaml: the file is empty"]),
         ("a: 1\na: 2\n", ["main.yaml:2: a: already given on line 1"]),
@@ -61,22 +61,24 @@ def test_references_resolve_across_files_with_their_lines(tmp_path: Path) -> Non
         ("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), ["main.yaml:1: nested more than 100 levels deep"]),
     ],
 )
-def test_invalid_file_is_reported_with_its_line(tmp_path: Path, text: str, told: list[str]) -> None:
-    found = faults(put(tmp_path, main=text))
-    assert len(found) == len(told)
-    assert all(message.startswith(start) for message, start in zip(found, told, strict=True)), found
+def test_invalid_file_is_reported_with_its_line(tmp_path: Path, text: str, expected: list[str]) -> None:
+    reported = faults(put(tmp_path, main=text))
+    assert len(reported) == len(expected)
+    assert all(message.startswith(start) for message, start in zip(reported, expected, strict=True)), reported
 
 
 def test_references_that_multiply_are_refused(tmp_path: Path) -> None:
     levels = [f"l{level}:" + f"\n  - $ref: '#/l{level + 1}'" * 10 for level in range(8)]
-    (found,) = faults(put(tmp_path, main="\n".join([*levels, "l8: 1"])))
-    assert "expands to more than 500,000 values" in found
+    (fault,) = faults(put(tmp_path, main="\n".join([*levels, "l8: 1"])))
+    assert "expands to more than 500,000 values" in fault
 
 
-@pytest.mark.parametrize(("data", "told"), [(b"\xff", "not text: byte 0xff"), (b"#" * (5 << 20), "larger than 4 MiB")])
-def test_undecodable_file_is_refused(tmp_path: Path, data: bytes, told: str) -> None:
+@pytest.mark.parametrize(
+    ("data", "expected"), [(b"\xff", "not text: byte 0xff"), (b"#" * (5 << 20), "larger than 4 MiB")]
+)
+def test_undecodable_file_is_refused(tmp_path: Path, data: bytes, expected: str) -> None:
     (tmp_path / "main.yaml").write_bytes(data)
-    assert told in faults(tmp_path / "main.yaml")[0]
+    assert expected in faults(tmp_path / "main.yaml")[0]
 
 
 def test_missing_file_is_reported(tmp_path: Path) -> None:

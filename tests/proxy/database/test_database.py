@@ -183,10 +183,10 @@ async def becomes(condition: Callable[[], bool]) -> None:
 class CountingDatabase(Database):
     """A database that counts its pings."""
 
-    asked = 0
+    ping_count = 0
 
     async def reach(self) -> None:
-        self.asked += 1
+        self.ping_count += 1
         await super().reach()
 
 
@@ -194,7 +194,7 @@ async def test_unreachable_server_is_probed_once_for_many_pages(mongodb_url: str
     async with Relay(mongodb_url) as relay:
         database = CountingDatabase(relay.url, "test_database", reach_timeout=0.2)
         assert [await database.is_reachable() for _ in range(20)] == [False] * 20
-        assert database.asked < 20
+        assert database.ping_count < 20
         await relay.mend()
         await until_async(database.is_reachable)
         await database.close()
@@ -208,7 +208,7 @@ async def test_known_outage_fails_a_page_without_a_request() -> None:
     assert not await database.is_reachable()
     with pytest.raises(Unavailable):
         await database.require_reachable()
-    assert database.asked == 1
+    assert database.ping_count == 1
     await database.close()
     collect_abandoned_sockets()
 

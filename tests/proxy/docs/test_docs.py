@@ -65,22 +65,22 @@ class Native:
     """A native app that serves its OpenAPI document until the test stops it."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.request_count = 0
         self.answer: Response = JSONResponse(NATIVE)
-        self.app = Starlette(routes=[Route("/api/openapi.json", self.tell)])
+        self.app = Starlette(routes=[Route("/api/openapi.json", self.serve)])
 
-    async def tell(self, _: Request) -> Response:
-        self.asked += 1
+    async def serve(self, _: Request) -> Response:
+        self.request_count += 1
         return self.answer
 
 
 class Stage:
     """The pages in front of a gateway that records its requests."""
 
-    def __init__(self, place: Path, text: str = "docs: {native: /api/openapi.json}") -> None:
-        self.file = place / "routing.yaml"
+    def __init__(self, directory: Path, text: str = "docs: {native: /api/openapi.json}") -> None:
+        self.file = directory / "routing.yaml"
         self.native = Native()
-        self.docs = Docs(PlainTextResponse("gateway"), self.read(text), self.native.app, place)
+        self.docs = Docs(PlainTextResponse("gateway"), self.read(text), self.native.app, directory)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.docs), base_url="http://public")
 
     def read(self, text: str) -> Config:
@@ -170,10 +170,10 @@ async def test_document_merges_both_backends(stage: Stage) -> None:
 async def test_document_is_rebuilt_after_a_change_only(stage: Stage, tmp_path: Path) -> None:
     await stage.document()
     await stage.document()
-    assert stage.native.asked == 1
+    assert stage.native.request_count == 1
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT.replace("Legacy", "Renamed"))
     assert (await stage.document())["info"]["title"] == "Renamed"
-    assert stage.native.asked == 2
+    assert stage.native.request_count == 2
 
 
 @pytest.mark.parametrize("answer", [PlainTextResponse("", 503), PlainTextResponse("{"), JSONResponse([1])])
@@ -230,10 +230,10 @@ def keys(value: object) -> list[str]:
 def test_shipped_assets_equal_the_published_ones() -> None:
     text = (ASSETS / "README.md").read_text()
     listed = {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (\S+)$", text, re.MULTILINE)}
-    found = {str(file.relative_to(ASSETS)): file for file in ASSETS.glob("*/*")}
-    assert found.keys() - listed.keys() == {"swagger-ui/start.js"}
+    files = {str(file.relative_to(ASSETS)): file for file in ASSETS.glob("*/*")}
+    assert files.keys() - listed.keys() == {"swagger-ui/start.js"}
     for name, digest in listed.items():
-        assert hashlib.sha256(found[name].read_bytes()).hexdigest() == digest, name
+        assert hashlib.sha256(files[name].read_bytes()).hexdigest() == digest, name
 
 
 def notes(tmp_path: Path, text: str) -> list[str]:

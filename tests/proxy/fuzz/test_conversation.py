@@ -78,8 +78,8 @@ def test_frames_of_a_service_are_read_at_any_cut(payloads: list[bytes], cut: int
 
 
 def differing(native: PlayedConversation) -> list[tuple[str, str]]:
-    found = compare_conversations(ANSWERED, native, Correspondence(0, 0))
-    return [(one.location, one.kind) for one in found]
+    differences = compare_conversations(ANSWERED, native, Correspondence(0, 0))
+    return [(one.location, one.kind) for one in differences]
 
 
 def test_equal_conversations_have_no_difference() -> None:
@@ -102,7 +102,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("location", FAULTS)
 def test_faults_are_one_difference_each(location: str) -> None:
-    assert [found for found, _ in differing(FAULTS[location])][:1] == [location.strip()]
+    assert [field for field, _ in differing(FAULTS[location])][:1] == [location.strip()]
 
 
 def test_missing_frame_is_awaited_once() -> None:

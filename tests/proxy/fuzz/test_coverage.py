@@ -20,9 +20,9 @@ CONTRACT = Path(__file__).parents[3] / "contracts"
 
 @functools.cache
 def contract() -> Contract:
-    found = load_bundle(CONTRACT).contract
-    assert found is not None
-    return found
+    loaded = load_bundle(CONTRACT).contract
+    assert loaded is not None
+    return loaded
 
 
 def execution(*steps: Step, conversation: FuzzConversation | None = None, status: int | None = None) -> Execution:

@@ -36,9 +36,9 @@ def test_merged_schema_accepts_the_observed_values(some: list[JSON], others: lis
     ],
 )
 def test_absent_null_and_formatted_values_are_inferred(values: list[JSON], schema: JSON) -> None:
-    found = InferredSchema(values).schema()
-    assert found["properties"] == schema
-    assert found["required"] == ["a"]
+    inferred = InferredSchema(values).schema()
+    assert inferred["properties"] == schema
+    assert inferred["required"] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,9 @@ def step(method: str, target: str, status: int, body: JSON = None, sent: JSON = 
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     content = b"" if body is None else body.encode() if isinstance(body, str) else encode(body)
     kind = "text/plain" if isinstance(body, str) else "application/json; charset=utf-8"
-    asked = () if sent is None else (("content-type", "application/json"),)
+    content_headers = () if sent is None else (("content-type", "application/json"),)
     auth = (("authorization", "Bearer x"),) if named.pop("auth", "") else ()
-    request = RecordedRequest(method, target, (*asked, *auth), None if sent is None else encode(sent))
+    request = RecordedRequest(method, target, (*content_headers, *auth), None if sent is None else encode(sent))
     return Step(
         target, request, DecodedAnswer("response", status, {**named, "content-type": kind, "date": "now"}, content)
     )
@@ -182,11 +182,11 @@ def test_edited_text_stays_and_contradictions_are_loosened(tmp_path: Path) -> No
     main.write_text(BY_HAND)
     changes = infer(main, SECOND, joined(load(main), routes()))
     text = main.read_text()
-    for kept in ("# what people should know", "# by hand", "# a comment", "minimum: 0, x-owner: us", 'version: "7"',
+    for fragment in ("# what people should know", "# by hand", "# a comment", "minimum: 0, x-owner: us", 'version: "7"',
                  "x-compare: ignore, examples: [x]", "description: its id", "summary: Read a note", "maxLength: 9",
                  "folded\n        text", 'pattern: "^[0-9]+$"', "choice: {oneOf: [{type: string}, {type: \"null\"}]}",
                  "free: {description: anything goes}", "Powered: {required: true, schema:"):  # fmt: skip
-        assert kept in text, kept
+        assert fragment in text, fragment
     assert [change for change in changes if change.startswith("loosened")] == [
         "loosened GET /notes/{note} note: not always in the format objectid",
         "loosened GET /notes/{note} ?page: optional",
@@ -223,8 +223,8 @@ def test_bodies_without_a_schema_are_declared_by_type_alone(tmp_path: Path) -> N
             "application/octet-stream": {"schema": {}},
         },
     }
-    told = [str(breach) for breach in violations_of(load(main), recordings)]
-    assert told == [
+    violations = [str(breach) for breach in violations_of(load(main), recordings)]
+    assert violations == [
         "one / odd  GET /plain: body is not JSON",
         "one / odd  GET /plain: header.content-type none is not a content type of this status",
     ]
@@ -300,13 +300,13 @@ def test_widened_schema_accepts_old_and_observed_values(some: list[JSON], others
 
 def test_uneditable_file_is_reported(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
-    for text, told in (
+    for text, expected in (
         ("a: [", "cannot be edited"),
         ("[]", "must be a mapping"),
         ("paths: {$ref: '#/paths'}", "itself"),
     ):
         main.write_text(text)
-        with pytest.raises(ContractError, match=told):
+        with pytest.raises(ContractError, match=expected):
             infer(main, FIRST)
         assert main.read_text() == text
 

@@ -214,11 +214,11 @@ async def test_gateway_answers_when_its_logs_are_unwritable(tmp_path: Path, kind
             await answering(ops)
             statuses: list[bytes] = []
             for _ in range(30):
-                found = await asyncio.gather(*(get(port, path) for path in ("/x", "/native") * 10))
-                statuses += [head.split(b" ")[1] for head, _ in found]
+                responses = await asyncio.gather(*(get(port, path) for path in ("/x", "/native") * 10))
+                statuses += [head.split(b" ")[1] for head, _ in responses]
             assert statuses.count(b"200") == statuses.count(b"502") + statuses.count(b"500") == 300
-            lost = await counter(ops, "scribe_proxy_log_lines_dropped_total")
-            assert lost > 0 or kind == "unread pipe"
+            lines_dropped = await counter(ops, "scribe_proxy_log_lines_dropped_total")
+            assert lines_dropped > 0 or kind == "unread pipe"
             process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(process.wait(), 40)
         finally:
@@ -247,9 +247,9 @@ def test_record_is_one_json_line_with_its_time() -> None:
     record.created = 1_795_356_309.0567
     line = formatter.format(record)
     assert "\n" not in line
-    found = json.loads(line)
-    assert found.pop("pid") == os.getpid()
-    assert found == {
+    parsed = json.loads(line)
+    assert parsed.pop("pid") == os.getpid()
+    assert parsed == {
         "time": "2026-11-22T14:05:09.056Z",
         "level": "warning",
         "logger": "scribe_proxy",

@@ -32,13 +32,13 @@ def test_files_of_dead_workers_only_are_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     dead = tmp_path / f"gauge_livesum_{ended.pid}.db"
-    kept = [
+    retained = [
         tmp_path / f"gauge_livesum_{os.getpid()}.db",
         tmp_path / f"counter_{ended.pid}.db",
         tmp_path / "gauge_live.db",
     ]
-    for file in (dead, *kept):
+    for file in (dead, *retained):
         file.touch()
     forget_the_dead(tmp_path)
     assert not dead.exists()
-    assert all(file.exists() for file in kept)
+    assert all(file.exists() for file in retained)

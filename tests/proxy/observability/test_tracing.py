@@ -67,10 +67,10 @@ def test_spans_nest_caller_gateway_decision_and_backend(tracing: Tracing, remain
 def test_backend_receives_its_own_span_as_parent(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request((b"traceparent", CALLER.encode()), (b"x-other", b"1"))
     traced(tracing, scope)
-    told = [value.decode() for name, value in scope["headers"] if name == b"traceparent"]
+    received = [value.decode() for name, value in scope["headers"] if name == b"traceparent"]
     context = by_name(remaining)["legacy"].context
     assert context is not None
-    assert told == [f"00-{context.trace_id:032x}-{context.span_id:016x}-01"]
+    assert received == [f"00-{context.trace_id:032x}-{context.span_id:016x}-01"]
     assert (b"x-other", b"1") in scope["headers"]
 
 
@@ -107,9 +107,9 @@ def test_fallback_backend_has_its_own_span(tracing: Tracing, remaining: InMemory
     assert spans["native"].status.description == "native-error"
     assert spans["legacy"].attributes == {"http.response.status_code": 200}
     assert spans["legacy"].parent == spans["native"].parent == spans["GET /new"].context
-    told = spans["GET /new"].attributes
-    assert told is not None
-    assert (told["scribe_proxy.backend"], told["scribe_proxy.reason"]) == ("legacy", "native-error")
+    attributes = spans["GET /new"].attributes
+    assert attributes is not None
+    assert (attributes["scribe_proxy.backend"], attributes["scribe_proxy.reason"]) == ("legacy", "native-error")
     assert scope["headers"] != before
 
 

@@ -20,7 +20,7 @@ SECRET = "a-secret-of-the-webhook"
 
 
 @asynccontextmanager
-async def telling(
+async def sending(
     receiver: WebhookReceiver, secret: str = "", retry_delays: Sequence[float] = (0.01, 0.01)
 ) -> AsyncIterator[tuple[WebhookSender, Counter[str]]]:
     counted: Counter[str] = Counter()
@@ -46,20 +46,20 @@ async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
 
 async def test_event_has_the_standard_webhooks_form() -> None:
     receiver = WebhookReceiver(204)
-    async with telling(receiver) as (webhook, counted):
+    async with sending(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("cap", {"route": "notes.create", "share": "0%"}))
         await counting(counted, "delivered")
     headers, body = receiver.received[0]
-    told = json.loads(body)
-    assert (told["type"], told["data"]) == ("cap", {"route": "notes.create", "share": "0%"})
-    assert told["timestamp"].endswith("+00:00")
+    event = json.loads(body)
+    assert (event["type"], event["data"]) == ("cap", {"route": "notes.create", "share": "0%"})
+    assert event["timestamp"].endswith("+00:00")
     assert headers["content-type"] == "application/json"
     assert "webhook-signature" not in headers
 
 
 async def test_secret_signs_the_event() -> None:
     receiver = WebhookReceiver(200)
-    async with telling(receiver, SECRET) as (webhook, counted):
+    async with sending(receiver, SECRET) as (webhook, counted):
         webhook.publish(WebhookEvent("promotion", {"route": "notes.create"}))
         await counting(counted, "delivered")
     headers, body = receiver.received[0]
@@ -70,7 +70,7 @@ async def test_secret_signs_the_event() -> None:
 
 async def test_event_is_resent_under_its_id_until_delivered() -> None:
     receiver = WebhookReceiver(500, 503, 200)
-    async with telling(receiver) as (webhook, counted):
+    async with sending(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("rollback", {}))
         await counting(counted, "delivered")
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1
@@ -79,7 +79,7 @@ async def test_event_is_resent_under_its_id_until_delivered() -> None:
 
 async def test_event_is_dropped_after_retries_and_the_next_is_sent() -> None:
     receiver = WebhookReceiver(500, 500, 500, 200)
-    async with telling(receiver) as (webhook, counted):
+    async with sending(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("cap", {"number": 1}))
         webhook.publish(WebhookEvent("cap", {"number": 2}))
         await counting(counted, "delivered")

@@ -56,7 +56,7 @@ def _fields(state: RouteState) -> dict[str, object]:
     return {name: getattr(state, name) for name in RouteState.__dataclass_fields__}
 
 
-def seen(match: int, mismatch: int = 0) -> RouteSummary:
+def summary_of(match: int, mismatch: int = 0) -> RouteSummary:
     return RouteSummary("notes", match=match, mismatch=mismatch, requests={"legacy": match + mismatch})
 
 
@@ -66,16 +66,16 @@ WINDOWED = (
 ENOUGH = Evidence(native=500, compared=500)
 CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
     (facts("native: 0%"), "not compared", "set `shadow`", None, "", ""),
-    (facts("shadow: 5%", summary=seen(7)), "comparing", "becomes clean", None, "", f"7 of {MINIMUM} comparisons"),
+    (facts("shadow: 5%", summary=summary_of(7)), "comparing", "becomes clean", None, "", f"7 of {MINIMUM} comparisons"),
     (
-        facts("shadow: 5%", summary=seen(999, 3)),
+        facts("shadow: 5%", summary=summary_of(999, 3)),
         "comparing",
         "fix or declare the differences",
         None,
         "3 mismatches and 0 violations",
         "",
     ),
-    (facts("shadow: 5%", summary=seen(999)), "clean", "raise `native`, or add a `rollout`", None, "", ""),
+    (facts("shadow: 5%", summary=summary_of(999)), "clean", "raise `native`, or add a `rollout`", None, "", ""),
     (facts("native: 25%"), "rolling out", "raise `native`, or add a `rollout`", None, "", ""),
     (facts(ROLLOUT), "rolling out", "starts at 10%", 0.0, "", ""),
     (facts(WINDOWED), "rolling out", "starts at 10%", HOUR, "its window is closed", ""),
@@ -154,7 +154,7 @@ def line(settings: str, **more: object) -> GroupLine:
 
 
 def test_migration_weighs_shares_by_traffic() -> None:
-    lines = [line("native: 100%", summary=seen(100)), line("native: 25%", summary=seen(300)), line(ROLLOUT)]
+    lines = [line("native: 100%", summary=summary_of(100)), line("native: 25%", summary=summary_of(300)), line(ROLLOUT)]
     progress_of_all = migration(lines)
     assert (progress_of_all.traffic, progress_of_all.requests) == (43.75, 400)
     assert (progress_of_all.routes, progress_of_all.all_routes) == (1, 3)
@@ -173,8 +173,8 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
         legacy_failures={"legacy_timeout": 8},
         limits=("per_client is reached",),
     )
-    found = alerts(lines, (Problem(7, "routes[1].native", "wrong"), Problem(9, "x", "y")), "abc", health, NOW)
-    assert [(one.severity, one.title, one.detail) for one in found] == [
+    shown = alerts(lines, (Problem(7, "routes[1].native", "wrong"), Problem(9, "x", "y")), "abc", health, NOW)
+    assert [(one.severity, one.title, one.detail) for one in shown] == [
         ("bad", "notes is rolled back to 0%", "by the guard, 12 min ago: errors 12% of 402"),
         ("bad", "routing.yaml is refused", "line 7: routes[1].native: wrong (and 1 more)"),
         ("bad", "Legacy does not answer", "legacy_timeout 8 of 9 requests in the last minute"),
@@ -182,7 +182,7 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
         ("warn", "notes is blocked at 10%", "too little evidence: 0 of 100 requests"),
         ("warn", "A limit is reached", "per_client is reached"),
     ]
-    assert [one.action for one in found[:2]] == [
+    assert [one.action for one in shown[:2]] == [
         "Fix native, then acknowledge",
         "Correct the file; revision abc stays in force",
     ]

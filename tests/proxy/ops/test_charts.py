@@ -44,12 +44,12 @@ def test_bar_segments_fill_the_bar(parts: list[tuple[str, int]]) -> None:
     st.sampled_from([(HOUR, MINUTE), (DAY, HOUR), (30 * DAY, DAY), (3 * HOUR, HOUR)]),
     st.lists(st.tuples(st.integers(0, 200), st.integers(0, 9999), st.integers(0, 50)), max_size=80),
 )
-def test_trend_stays_within_its_box(lengths: tuple[int, int], found: list[tuple[int, int, int]]) -> None:
+def test_trend_stays_within_its_box(lengths: tuple[int, int], counts: list[tuple[int, int, int]]) -> None:
     length, step = lengths
     span = Span(1_000_000.0, 1_000_000.0 + length)
     slices = [
         TimeSlice(span.since + at * step - step / 2, step, match=good, mismatch=bad, violation=2 * bad, both=bad)
-        for at, good, bad in sorted(found)
+        for at, good, bad in sorted(counts)
         if at * step < length
     ]
     columns = trend(slices, span)

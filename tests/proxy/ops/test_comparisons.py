@@ -27,23 +27,23 @@ DATABASE = "test_ops_comparisons"
 
 
 @pytest.fixture(scope="module")
-def kept(mongodb_url: str) -> Iterator[str]:
-    async def keep() -> None:
+def filled_mongodb(mongodb_url: str) -> Iterator[str]:
+    async def fill() -> None:
         database = patient_database(mongodb_url, DATABASE)
         await database.drop()
         await keep_a_day(database)
         await database.close()
 
-    asyncio.run(keep())
+    asyncio.run(fill())
     yield mongodb_url
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         client.drop_database(DATABASE)
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory, kept: str) -> Stage:
+def staged(tmp_path_factory: pytest.TempPathFactory, filled_mongodb: str) -> Stage:
     staged = stage(tmp_path_factory.mktemp("ops"), free_port())
-    staged.database = patient_database(kept, DATABASE)
+    staged.database = patient_database(filled_mongodb, DATABASE)
     return staged
 
 
@@ -105,9 +105,9 @@ def test_routes_without_results_are_short_on_a_phone(client: TestClient) -> None
 
 def test_accept_header_requests_json(client: TestClient) -> None:
     path, accept = "/routes/notes.list", {"accept": "application/json"}
-    beside = client.get(f"{path}.json?last=7d").json()
-    asked = client.get(f"{path}?last=7d", headers=accept).json()
-    assert asked["fields"] == beside["fields"]
+    by_path = client.get(f"{path}.json?last=7d").json()
+    by_header = client.get(f"{path}?last=7d", headers=accept).json()
+    assert by_header["fields"] == by_path["fields"]
     assert f'href="{path}.json?last=7d"' in client.get(f"{path}?last=7d").text
 
 
@@ -122,8 +122,8 @@ def test_route_page_ranks_its_fields(client: TestClient) -> None:
         ("body.notes.*.body", "type"),
         ("body.count", "type"),
     }
-    places = [page.index(one["field"]) for one in fields]
-    assert places == sorted(places)
+    positions = [page.index(one["field"]) for one in fields]
+    assert positions == sorted(positions)
     text = text_of(page)
     assert "legacy alone differs here in" in text
     assert "just now" in text or "s ago" in text
@@ -229,8 +229,11 @@ def test_pages_show_process_counts_without_mongodb(tmp_path: Path) -> None:
         data = client.get("/comparisons.json").json()
         assert data["unavailable"]["title"] == "MongoDB is unreachable"
         prompts = next(line for line in data["routes"] if line["name"] == "prompts.list")
-        seen = prompts["summary"]
-        assert min(seen["requests"]["native"], seen["match"] - 2, seen["mismatch"], seen["skipped"]["timeout"]) >= 1
+        summary = prompts["summary"]
+        assert (
+            min(summary["requests"]["native"], summary["match"] - 2, summary["mismatch"], summary["skipped"]["timeout"])
+            >= 1
+        )
         for path in ("/routes/prompts.list", "/divergences"):
             page = client.get(path)
             assert page.status_code == 200

@@ -143,9 +143,9 @@ def test_token_is_demanded_of_all_but_the_health_checks(guarded: TestClient) -> 
 
 
 def test_browser_is_redirected_to_the_login_and_back(guarded: TestClient) -> None:
-    asked = guarded.get("/routes/notes.list?last=7d", headers=BROWSER)
-    assert asked.status_code == 303
-    login = guarded.get(asked.headers["location"])
+    redirect = guarded.get("/routes/notes.list?last=7d", headers=BROWSER)
+    assert redirect.status_code == 303
+    login = guarded.get(redirect.headers["location"])
     assert 'value="/routes/notes.list?last=7d"' in login.text
     assert "Divergences" not in login.text  # strangers are shown no navigation
     log_in(guarded, "/routes/notes.list?last=7d")

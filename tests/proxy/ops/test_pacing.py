@@ -82,10 +82,10 @@ async def test_page_pauses_only_while_requests_are_in_flight(in_flight: bool) ->
     await turns.take("a")
     clock.now += 1000
     turns.end()
-    next_turn = asyncio.create_task(turns.take("a"))
+    next_page = asyncio.create_task(turns.take("a"))
     await passes()
-    assert next_turn.done() is not in_flight
-    next_turn.cancel()
+    assert next_page.done() is not in_flight
+    next_page.cancel()
 
 
 async def test_waiting_page_occupies_no_turn() -> None:

@@ -75,9 +75,9 @@ def form(page: str, step: str) -> dict[str, str]:
 def test_live_view_shows_both_backends_of_every_route(machine: TestClient) -> None:
     data = machine.get("/live.json").json()
     assert (data["shared"], data["unreachable"]) == (False, False)
-    found = routes(machine)["notes.list"]
-    assert (found["file"], found["effective"], found["by"], found["guard"]) == (12.5, 12.5, "file", None)
-    legacy, native = found["legacy"], found["native"]
+    route = routes(machine)["notes.list"]
+    assert (route["file"], route["effective"], route["by"], route["guard"]) == (12.5, 12.5, "file", None)
+    legacy, native = route["legacy"], route["native"]
     assert legacy["rate"] == pytest.approx(15, abs=1)
     assert native["rate"] == pytest.approx(2.5, abs=0.1)
     assert (legacy["server_errors"], native["errors"]) == (0, 0)
@@ -92,15 +92,15 @@ def test_live_view_shows_both_backends_of_every_route(machine: TestClient) -> No
 
 
 def test_live_view_explains_the_effective_share(machine: TestClient) -> None:
-    found = routes(machine)
-    assert (found["prompts.list"]["by"], found["prompts.list"]["effective"]) == ("stage", 10.0)
-    assert (found["prompts.list"]["progress"]["following"], found["prompts.list"]["progress"]["waits"]) == (
+    listed = routes(machine)
+    assert (listed["prompts.list"]["by"], listed["prompts.list"]["effective"]) == ("stage", 10.0)
+    assert (listed["prompts.list"]["progress"]["following"], listed["prompts.list"]["progress"]["waits"]) == (
         50.0,
         "bake_time",
     )
-    assert (found["consultations.list"]["by"], found["consultations.list"]["effective"]) == ("cap", 0.0)
-    assert found["consultations.list"]["guard"]["findings"][1]["outcome"] == "fail"
-    assert found["transcription"]["by"] == "pin"
+    assert (listed["consultations.list"]["by"], listed["consultations.list"]["effective"]) == ("cap", 0.0)
+    assert listed["consultations.list"]["guard"]["findings"][1]["outcome"] == "fail"
+    assert listed["transcription"]["by"] == "pin"
     text = words(machine.get("/live").text)
     assert "the rollout is at 10% · the file allows 100%" in text
     assert re.search(r"10% → 50% in 1 h 59 min bake time", text)
@@ -170,8 +170,8 @@ def test_operator_promotes_pauses_resumes_and_rolls_back(person: TestClient) -> 
         sent = {**form(person.get(f"{path}/actions").text, step), "reason": f"to try {step}", **more}
         answer = person.post(f"{path}/{step}", data=sent)
         assert (answer.status_code, answer.headers["location"]) == (303, f"{path}/live")
-        found = routes(person)["prompts.list"]
-        assert (found["by"], found["effective"]) == (by, share)
+        route = routes(person)["prompts.list"]
+        assert (route["by"], route["effective"]) == (by, share)
     assert routes(person)["prompts.list"]["cap"]["by"]["actor"] == "Ada"
     newest = person.get("/history.json?route=prompts.list").json()["changes"][:4]
     assert [(one["kind"], one["by"]["actor"], one["by"]["reason"]) for one in newest] == [

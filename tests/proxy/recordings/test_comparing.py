@@ -60,8 +60,8 @@ def test_headers_can_be_excluded() -> None:
     ],
 )
 def test_changed_header_is_a_difference(header: str, recorded: str, live: str) -> None:
-    found = compare_answers(answer("{}", **{header: recorded}), answer("{}", **{header: live}), names())
-    assert [(one.location, one.kind) for one in found] == [(f"header.{header}", "header")]
+    differences = compare_answers(answer("{}", **{header: recorded}), answer("{}", **{header: live}), names())
+    assert [(one.location, one.kind) for one in differences] == [(f"header.{header}", "header")]
 
 
 def test_missing_and_extra_headers_are_differences() -> None:
@@ -72,8 +72,8 @@ def test_missing_and_extra_headers_are_differences() -> None:
 
 @pytest.mark.parametrize("live", ["hang", "reset"])
 def test_changed_outcome_is_the_only_difference(live: Outcome) -> None:
-    found = compare_answers(answer("{}"), DecodedAnswer(live), names())
-    texts = [(one.location, value_text(one.legacy), value_text(one.native)) for one in found]
+    differences = compare_answers(answer("{}"), DecodedAnswer(live), names())
+    texts = [(one.location, value_text(one.legacy), value_text(one.native)) for one in differences]
     assert texts == [("outcome", "response 200", live)]
     assert paths(DecodedAnswer(live), DecodedAnswer(live)) == []
 
@@ -90,8 +90,8 @@ def test_bodies_compare_with_mapped_ids_and_own_etags() -> None:
 
 @pytest.mark.parametrize("live", ['{"a": 1.5}', '{"a":1.50}', '{"a":1.5,"a":1.5}', '{"\\u0061":1.5}'])
 def test_spelling_of_json_is_compared(live: str) -> None:
-    found = compare_answers(answer('{"a":1.5}'), answer(live), names())
-    assert [(one.location, one.kind) for one in found] == [("body", "format")]
+    differences = compare_answers(answer('{"a":1.5}'), answer(live), names())
+    assert [(one.location, one.kind) for one in differences] == [("body", "format")]
 
 
 def test_order_of_keys_is_compared() -> None:

@@ -31,8 +31,10 @@ def write(directory: Path, http: JSON | None = None, sockets: JSON | None = None
 
 def test_shipped_recordings_are_complete() -> None:
     recordings = load(RECORDINGS)
-    regular, found = (json.loads((RECORDINGS / name).read_text()) for name in ("http.json", "http-found.json"))
-    written = [*regular, *found]
+    regular, counterexamples = (
+        json.loads((RECORDINGS / name).read_text()) for name in ("http.json", "http-found.json")
+    )
+    written = [*regular, *counterexamples]
     assert [len(one.steps) for one in recordings.scenarios] == [len(one["steps"]) for one in written]
     assert len(written) >= 44 + 9
     assert len(recordings.conversations) == 14
@@ -96,7 +98,7 @@ def test_conversations_without_connections_start_at_the_root(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("http", "told"),
+    ("http", "expected"),
     [
         ({}, "http.json: a list is expected, not dict"),
         ([5], "http.json: entry 0: an object is expected, not int"),
@@ -113,10 +115,10 @@ def test_conversations_without_connections_start_at_the_root(tmp_path: Path) -> 
         ([in_scenario(step({"method": "GET", "path": "/", "repeat": {"char": "a", "count": "9"}}))], "not a number"),
     ],
 )
-def test_invalid_recording_is_reported_with_its_position(tmp_path: Path, http: JSON, told: str) -> None:
+def test_invalid_recording_is_reported_with_its_position(tmp_path: Path, http: JSON, expected: str) -> None:
     with pytest.raises(RecordingError) as caught:
         load(write(tmp_path, http))
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_invalid_json_is_refused(tmp_path: Path) -> None:

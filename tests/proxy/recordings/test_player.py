@@ -65,7 +65,7 @@ async def test_service_equals_its_own_recording(client: Database, mongodb_url: s
 
 
 @pytest.mark.parametrize(
-    ("fault", "found"),
+    ("fault", "expected"),
     [
         ("short token", [("0", ["body.token.claims.exp"])]),
         ("status", [("1", ["status"]), ("2", ["status"])]),
@@ -75,16 +75,16 @@ async def test_service_equals_its_own_recording(client: Database, mongodb_url: s
     ],
 )
 async def test_fault_is_reported_at_its_position(
-    client: Database, mongodb_url: str, fault: str, found: list[tuple[str, list[str]]]
+    client: Database, mongodb_url: str, fault: str, expected: list[tuple[str, list[str]]]
 ) -> None:
     report = await play_notebook(client, mongodb_url, fault)
-    assert where(report) == found
+    assert where(report) == expected
 
 
 async def test_missing_document_is_a_difference(client: Database, mongodb_url: str) -> None:
-    found = dict(where(await play_notebook(client, mongodb_url, "forgets")))
-    assert found["store"] == ["store.notes.0", "store.notes.1"]
-    assert found["3"][0] == "status"
+    differences = dict(where(await play_notebook(client, mongodb_url, "forgets")))
+    assert differences["store"] == ["store.notes.0", "store.notes.1"]
+    assert differences["3"][0] == "status"
 
 
 async def test_divergence_explains_its_own_differences_only(client: Database, mongodb_url: str) -> None:
@@ -173,11 +173,11 @@ async def test_gateway_status_equals_no_hang_by_default() -> None:
 
 async def test_service_is_awaited_after_a_reset() -> None:
     up = asyncio.Event()
-    asked: list[bytes] = []
+    requested: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await read_head(reader)).split(b" ")[1]
-        asked.append(head)
+        requested.append(head)
         if head == b"/":
             writer.write(OK if up.is_set() else b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n")
 
@@ -185,10 +185,10 @@ async def test_service_is_awaited_after_a_reset() -> None:
         asyncio.get_running_loop().call_later(0.2, up.set)
         report = await Player(f"http://127.0.0.1:{port}", QUICK).play(single("reset", repeated=2))
     assert not report.differing
-    assert asked[0] == asked[-2] == b"/x"
-    assert asked.count(b"/x") == 2
-    assert asked[-1] == b"/"
-    assert len(asked) > 4
+    assert requested[0] == requested[-2] == b"/x"
+    assert requested.count(b"/x") == 2
+    assert requested[-1] == b"/"
+    assert len(requested) > 4
 
 
 async def test_service_lost_after_a_reset_ends_the_run() -> None:
@@ -235,26 +235,26 @@ async def test_service_unreachable_at_the_start_raises_at_once() -> None:
 
 
 async def test_results_are_reported_as_they_arrive() -> None:
-    heard: list[str] = []
+    names: list[str] = []
     async with scripted(behaving("ok")) as port:
         await Player(f"http://127.0.0.1:{port}", QUICK).play(
-            single("response", repeated=3), lambda result: heard.append(result.name)
+            single("response", repeated=3), lambda result: names.append(result.name)
         )
-    assert heard == ["one"] * 3
+    assert names == ["one"] * 3
 
 
 async def test_unusual_targets_are_sent_as_recorded() -> None:
-    seen: list[bytes] = []
+    received: list[bytes] = []
     targets = ["//a//b", "/a/../b", "/a%2Fb", "/x?", "/é"]
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append((await read_head(reader)).split(b" ")[1])
+        received.append((await read_head(reader)).split(b" ")[1])
         writer.write(OK)
 
     async with scripted(script) as port:
         for target in targets:
             await Player(f"http://127.0.0.1:{port}", QUICK).play(single("response", target))
-    assert seen == [target.encode() for target in targets]
+    assert received == [target.encode() for target in targets]
 
 
 def talks(*received: JSON) -> Recordings:
@@ -266,7 +266,7 @@ def talks(*received: JSON) -> Recordings:
 
 
 @pytest.mark.parametrize(
-    ("fault", "found"),
+    ("fault", "expected"),
     [
         ("", []),
         ("mishears", [("conversation", ["frames.1.said", "frames.2.said"])]),
@@ -274,12 +274,12 @@ def talks(*received: JSON) -> Recordings:
     ],
 )
 async def test_conversations_and_handshakes_are_played(
-    client: Database, fault: str, found: list[tuple[str, list[str]]]
+    client: Database, fault: str, expected: list[tuple[str, list[str]]]
 ) -> None:
     recordings = talks({"hello": "6b034563940a5b5bf227fda4"}, {"said": {"a": 1}}, {"said": 2})
     async with serving(Notebook(client, fault).app, ws="websockets-sansio") as port:
         report = await Player(f"http://127.0.0.1:{port}", QUICK).play(recordings)
-    assert where(report) == found
+    assert where(report) == expected
     assert [one.endpoint for one in report.results] == ["WS /talk", "WS /talk", "WS /nope"]
 
 

@@ -29,9 +29,9 @@ def answering(*parts: bytes, pause: float = 0.0) -> Script:
     return script
 
 
-async def ask(script: Script, request: RecordedRequest, patience: float = 2.0) -> DecodedAnswer:
+async def fetch(script: Script, request: RecordedRequest, answer_timeout: float = 2.0) -> DecodedAnswer:
     async with scripted(script) as port:
-        return await exchange(Origin("127.0.0.1", port), request, patience)
+        return await exchange(Origin("127.0.0.1", port), request, answer_timeout)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_chunked_body_is_framed() -> None:
 
 async def test_answer_is_read_whole() -> None:
     parts = (b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\ncontent-le", b"ngth: 4\r\n\r\nab", b"cd")
-    answer = await ask(answering(*parts, pause=0.01), RecordedRequest("GET", "/"))
+    answer = await fetch(answering(*parts, pause=0.01), RecordedRequest("GET", "/"))
     assert answer == DecodedAnswer("response", 200, {"x-a": "1, 2", "content-length": "4"}, b"abcd")
 
 
@@ -111,7 +111,7 @@ async def test_answer_is_read_whole() -> None:
     ],
 )
 async def test_every_framing_is_understood(method: str, raw: bytes, status: int, body: bytes) -> None:
-    answer = await ask(answering(raw), RecordedRequest(method, "/"))
+    answer = await fetch(answering(raw), RecordedRequest(method, "/"))
     assert (answer.outcome, answer.status, answer.body) == ("response", status, body)
 
 
@@ -126,7 +126,7 @@ async def test_every_framing_is_understood(method: str, raw: bytes, status: int,
     ],
 )
 async def test_connection_that_ends_before_the_answer_is_a_reset(raw: bytes) -> None:
-    assert await ask(answering(raw), RecordedRequest("GET", "/")) == DecodedAnswer("reset")
+    assert await fetch(answering(raw), RecordedRequest("GET", "/")) == DecodedAnswer("reset")
 
 
 async def test_connection_that_is_torn_down_is_a_reset() -> None:
@@ -134,18 +134,18 @@ async def test_connection_that_is_torn_down_is_a_reset() -> None:
         await read_head(reader)
         writer.transport.abort()
 
-    assert await ask(script, RecordedRequest("GET", "/")) == DecodedAnswer("reset")
+    assert await fetch(script, RecordedRequest("GET", "/")) == DecodedAnswer("reset")
 
 
 async def test_answer_that_ends_before_the_request_does_is_read() -> None:
     script = ending_first(b"HTTP/1.0 200 OK\r\n\r\nearly")
-    answer = await ask(script, RecordedRequest("POST", "/", body=bytes(16 * 1024 * 1024)), HANG_TIMEOUT)
+    answer = await fetch(script, RecordedRequest("POST", "/", body=bytes(16 * 1024 * 1024)), HANG_TIMEOUT)
     assert (answer.outcome, answer.body) == ("response", b"early")
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"])
 async def test_incomplete_answer_in_time_is_a_hang(begun: bytes) -> None:
-    answer = await ask(answering(begun, pause=5), RecordedRequest("GET", "/"), patience=0.1)
+    answer = await fetch(answering(begun, pause=5), RecordedRequest("GET", "/"), answer_timeout=0.1)
     assert answer == DecodedAnswer("hang")
 
 
@@ -156,7 +156,7 @@ async def test_answer_before_the_body_is_through_counts() -> None:
         await asyncio.sleep(0.5)
 
     body = b"a" * 20_000_000
-    answer = await ask(script, RecordedRequest("POST", "/", (), body))
+    answer = await fetch(script, RecordedRequest("POST", "/", (), body))
     assert (answer.status, answer.body) == (413, b"big")
 
 
@@ -171,7 +171,7 @@ async def test_large_body_arrives_whole() -> None:
         await asyncio.sleep(0.1)
 
     body = bytes(range(250)) * 40_000
-    assert (await ask(script, RecordedRequest("POST", "/", (), body), 10)).status == 204
+    assert (await fetch(script, RecordedRequest("POST", "/", (), body), 10)).status == 204
     assert received == body
 
 
@@ -187,12 +187,12 @@ async def test_large_body_arrives_whole() -> None:
 )
 async def test_content_coding_is_undone(coding: str, body: bytes, content: bytes, is_broken: bool) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    answer = await ask(answering(head + body), RecordedRequest("GET", "/"))
+    answer = await fetch(answering(head + body), RecordedRequest("GET", "/"))
     assert (answer.body, answer.is_broken, answer.headers["content-encoding"]) == (content, is_broken, coding)
 
 
 async def test_head_answer_with_a_coding_has_no_body() -> None:
-    answer = await ask(answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"), RecordedRequest("HEAD", "/"))
+    answer = await fetch(answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"), RecordedRequest("HEAD", "/"))
     assert (answer.body, answer.is_broken) == (b"", False)
 
 

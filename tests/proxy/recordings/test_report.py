@@ -26,8 +26,10 @@ ONE, TWO = (
 ID = "6b034563940a5b5bf227fda4"
 
 
-def result(subject: Subject = "step", endpoint: str = "GET /a", *found: Difference, left: int = 0) -> Result:
-    return Result(subject, "s", "n", endpoint, "/a", found, ("d",) if left < len(found) else (), found[:left])
+def result(subject: Subject = "step", endpoint: str = "GET /a", *differences: Difference, left: int = 0) -> Result:
+    return Result(
+        subject, "s", "n", endpoint, "/a", differences, ("d",) if left < len(differences) else (), differences[:left]
+    )
 
 
 def recorded(*requests: tuple[str, str]) -> Recordings:

@@ -125,13 +125,13 @@ def test_invalid_mongodb_url_is_refused() -> None:
 
 
 def listing(*calls: JSON) -> Starlette:
-    kept = list(calls)
+    remaining = list(calls)
 
     async def show(request: Request) -> Response:
-        return JSONResponse(kept)
+        return JSONResponse(remaining)
 
     async def clear(request: Request) -> Response:
-        kept.clear()
+        remaining.clear()
         return Response(status_code=204)
 
     async def text(request: Request) -> Response:
@@ -161,10 +161,10 @@ async def test_calls_are_read_over_a_new_connection() -> None:
         assert [await calls.read() for _ in range(3)] == [[], [], []]
 
 
-@pytest.mark.parametrize(("path", "told"), [("text", "not JSON"), ("thing", "a list"), ("none", "404")])
-async def test_invalid_list_of_calls_is_reported(path: str, told: str) -> None:
+@pytest.mark.parametrize(("path", "expected"), [("text", "not JSON"), ("thing", "a list"), ("none", "404")])
+async def test_invalid_list_of_calls_is_reported(path: str, expected: str) -> None:
     async with serving(listing()) as port, OutsideCalls(f"http://127.0.0.1:{port}/{path}") as calls:
-        with pytest.raises(SideEffectsError, match=told):
+        with pytest.raises(SideEffectsError, match=expected):
             await calls.read()
 
 

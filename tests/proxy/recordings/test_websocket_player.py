@@ -111,15 +111,15 @@ async def test_unanswered_handshake_is_a_hang() -> None:
 
 
 async def test_handshake_sends_the_target_verbatim() -> None:
-    seen: list[str] = []
+    paths: list[str] = []
 
     async def note(socket: ServerConnection) -> None:
         assert socket.request is not None
-        seen.append(socket.request.path)
+        paths.append(socket.request.path)
 
     async with service(note) as origin:
         assert await shake_hands(origin, "//a/../b%2Fc?x=1", PROMPT_TIMEOUT) == "open"
-    assert seen == ["//a/../b%2Fc?x=1"]
+    assert paths == ["//a/../b%2Fc?x=1"]
 
 
 async def test_refused_connection_is_an_error() -> None:

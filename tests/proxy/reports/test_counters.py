@@ -19,7 +19,9 @@ def test_additions_are_counted_in_one_slice(added: list[tuple[str, float]]) -> N
         tally.add(key("dropped", route=route), at)
     for seconds in (MINUTE, HOUR):
         for route in ("one", "other"):
-            counts = [(slice_, count) for found, slice_, count in tally.by(seconds) if dict(found)["route"] == route]
+            counts = [
+                (slice_, count) for entry_key, slice_, count in tally.by(seconds) if dict(entry_key)["route"] == route
+            ]
             moments = [at for name, at in added if name == route]
             assert sum(count.number for _, count in counts) == len(moments)
             assert min((count.first for _, count in counts), default=0) == min(moments, default=0)

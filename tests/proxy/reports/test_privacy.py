@@ -118,7 +118,7 @@ def written(legacy: int, mongodb_url: str) -> str:
 def requests(client: httpx.AsyncClient) -> Iterator[httpx.Request]:
     """Return requests with the patient in paths, queries, headers, cookies, tokens, and bodies of every kind."""
     token = f"eyJhbGciOiJub25lIn0.{base64.urlsafe_b64encode(json.dumps({'name': NAME}).encode()).decode()}.c2ln"
-    told: list[tuple[bytes, bytes]] = [
+    headers: list[tuple[bytes, bytes]] = [
         (b"x-patient", PATIENT.encode()),
         (b"cookie", b"who=" + PATIENT.encode()),
         (b"authorization", b"Bearer " + token.encode()),
@@ -128,15 +128,15 @@ def requests(client: httpx.AsyncClient) -> Iterator[httpx.Request]:
         (b"origin", b"http://" + NAME.encode("ascii", "ignore")),
     ]
     where = f"{quote(PATIENT)}?name={quote(PATIENT)}&{quote(NAME)}=1"
-    for place in ("notes", "html", "text", "image", "broken", "gzip", "large", "reset", "raise"):
-        yield client.build_request("GET", f"/api/{place}/{where}", headers=told)
-    yield client.build_request("GET", f"/{where}", headers=told)
-    yield client.build_request("POST", f"/api/notes/{where}", headers=told, json={"note": PATIENT, NAME: PATIENT})
-    yield client.build_request("POST", f"/api/notes/{where}", headers=told, data={"note": PATIENT, NAME: PATIENT})
-    yield client.build_request("POST", f"/api/files/{where}", headers=told, files={"file": (NAME, PATIENT.encode())})
-    broken = [*told, (b"content-type", b"application/json")]
+    for resource in ("notes", "html", "text", "image", "broken", "gzip", "large", "reset", "raise"):
+        yield client.build_request("GET", f"/api/{resource}/{where}", headers=headers)
+    yield client.build_request("GET", f"/{where}", headers=headers)
+    yield client.build_request("POST", f"/api/notes/{where}", headers=headers, json={"note": PATIENT, NAME: PATIENT})
+    yield client.build_request("POST", f"/api/notes/{where}", headers=headers, data={"note": PATIENT, NAME: PATIENT})
+    yield client.build_request("POST", f"/api/files/{where}", headers=headers, files={"file": (NAME, PATIENT.encode())})
+    broken = [*headers, (b"content-type", b"application/json")]
     yield client.build_request("POST", f"/api/notes/{where}", headers=broken, content=f'{{"note":"{PATIENT}'.encode())
-    foreign = [*told, (b"content-type", f"text/{NAME}".encode())]
+    foreign = [*headers, (b"content-type", f"text/{NAME}".encode())]
     yield client.build_request("POST", f"/api/raise/{where}", headers=foreign, content=PATIENT.encode())
 
 
@@ -155,7 +155,7 @@ def malformed() -> Iterator[bytes]:
 
 async def test_patient_data_appear_in_no_output(routing: Path, mongodb_url: str, database: Database) -> None:
     leaky_apps.TOLD.clear()
-    found: dict[str, str] = {}
+    outputs: dict[str, str] = {}
     order, orders = CaptureJob.new(time.time() + 60, 50), CaptureJobs(database)
     async with serving(leaky_apps.legacy) as legacy:
         routing.write_text(written(legacy, mongodb_url))
@@ -171,32 +171,34 @@ async def test_patient_data_appear_in_no_output(routing: Path, mongodb_url: str,
                 await exchange(port, raw)
             await compared(database)
             await until(lambda: enough(orders, order))
-            found |= await pages(ops, database)
+            outputs |= await pages(ops, database)
             process.send_signal(signal.SIGTERM)
             output, log = await process.communicate()
-    found["access log"], found["log"] = output.decode(), log.decode("utf-8", "replace")
-    found["mongodb"] = await documents(mongodb_url)
-    found["captured"] = json.dumps([one.step for one in await orders.collect(order, 1000)], ensure_ascii=False)
-    found |= await asyncio.to_thread(printed, routing)
+    outputs["access log"], outputs["log"] = output.decode(), log.decode("utf-8", "replace")
+    outputs["mongodb"] = await documents(mongodb_url)
+    outputs["captured"] = json.dumps([one.step for one in await orders.collect(order, 1000)], ensure_ascii=False)
+    outputs |= await asyncio.to_thread(printed, routing)
     assert NAME in "".join(leaky_apps.TOLD)
-    check_that_there_was_something_to_find(found)
-    leaks = {(where, needle) for where, text in found.items() for needle in needles() if needle.lower() in text.lower()}
+    check_that_there_was_something_to_find(outputs)
+    leaks = {
+        (where, needle) for where, text in outputs.items() for needle in needles() if needle.lower() in text.lower()
+    }
     assert leaks == set()
 
 
-def check_that_there_was_something_to_find(found: dict[str, str]) -> None:
+def check_that_there_was_something_to_find(outputs: dict[str, str]) -> None:
     """Assert that the logs are not empty, so that the search for the patient can fail."""
-    assert found["access log"].count('"route"') >= 15
-    assert "native raised RuntimeError" in found["log"]
-    assert "scribe_proxy_requests_total" in found["/metrics"]
-    assert len(found["mongodb"]) > 20_000
-    assert found["captured"].count('"request"') >= 5
-    assert "mismatch" in found["report --route notes"]
-    assert "native would have written" in found["report --sample of a write"]
-    assert "breaks the contract" in found["report --sample of a breach"]
-    assert "divergences.yaml" in found["report --suggest"]
-    assert '"active"' in found["report --route notes --sample"]
-    assert all(len(text) > 100 for text in found.values()), {name: len(text) for name, text in found.items()}
+    assert outputs["access log"].count('"route"') >= 15
+    assert "native raised RuntimeError" in outputs["log"]
+    assert "scribe_proxy_requests_total" in outputs["/metrics"]
+    assert len(outputs["mongodb"]) > 20_000
+    assert outputs["captured"].count('"request"') >= 5
+    assert "mismatch" in outputs["report --route notes"]
+    assert "native would have written" in outputs["report --sample of a write"]
+    assert "breaks the contract" in outputs["report --sample of a breach"]
+    assert "divergences.yaml" in outputs["report --suggest"]
+    assert '"active"' in outputs["report --route notes --sample"]
+    assert all(len(text) > 100 for text in outputs.values()), {name: len(text) for name, text in outputs.items()}
 
 
 async def compared(database: Database) -> None:
@@ -213,26 +215,28 @@ async def compared(database: Database) -> None:
 
 async def pages(ops: int, database: Database) -> dict[str, str]:
     samples = await ReportReader(database).samples(Span(0, time.time() + 1))
-    places = ["/", "/live", "/history", "/config", "/divergences", "/drift", "/metrics", "/status.json", "/index.json"]
-    places += [f"/routes/{name}" for name in ROUTES] + [f"/samples/{one.id}" for one in samples]
+    paths = ["/", "/live", "/history", "/config", "/divergences", "/drift", "/metrics", "/status.json", "/index.json"]
+    paths += [f"/routes/{name}" for name in ROUTES] + [f"/samples/{one.id}" for one in samples]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}", verify=False, limits=BRIEFLY_IDLE) as client:
-        answers = {place: await client.get(place) for place in places}
-        answers |= {f"{place}.json": await client.get(f"{place}.json") for place in places if place.count("/") == 2}
+        answers = {path: await client.get(path) for path in paths}
+        answers |= {f"{path}.json": await client.get(f"{path}.json") for path in paths if path.count("/") == 2}
     assert {answer.status_code for answer in answers.values()} == {200}
-    return {place: answer.text for place, answer in answers.items()}
+    return {path: answer.text for path, answer in answers.items()}
 
 
 async def documents(mongodb_url: str) -> str:
     """Return every document of the gateway's database."""
     async with AsyncMongoClient[dict[str, object]](mongodb_url) as client:
-        kept = client[DATABASE]
-        found = [await kept[name].find().to_list() for name in await kept.list_collection_names()]
-    return json_util.dumps(found, ensure_ascii=False) + repr(found)
+        gateway_database = client[DATABASE]
+        stored = [
+            await gateway_database[name].find().to_list() for name in await gateway_database.list_collection_names()
+        ]
+    return json_util.dumps(stored, ensure_ascii=False) + repr(stored)
 
 
 def printed(routing: Path) -> dict[str, str]:
     """Return the output of `report` in all its forms."""
-    asked = {
+    commands = {
         "report": [],
         "report --json": ["--json"],
         "report --csv": ["--csv", "--route", "notes"],
@@ -243,19 +247,19 @@ def printed(routing: Path) -> dict[str, str]:
         **{f"report --route {name}": ["--route", name] for name in ROUTES},
         **{f"report --route {name} --sample": ["--route", name, "--sample"] for name in ("notes", "write", "rest")},
     }
-    found = {
+    outputs = {
         name: CliRunner().invoke(main, ["report", "--config", str(routing), *arguments]).output
-        for name, arguments in asked.items()
+        for name, arguments in commands.items()
     }
-    return {**found, "junit": routing.with_name("report.xml").read_text()}
+    return {**outputs, "junit": routing.with_name("report.xml").read_text()}
 
 
 async def enough(orders: CaptureJobs, order: CaptureJob) -> bool:
     return await orders.count(order) >= 10
 
 
-async def until(ask: Callable[[], Awaitable[object]]) -> None:
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(40):
-        while not await ask():
+        while not await condition():
             await asyncio.sleep(0.05)

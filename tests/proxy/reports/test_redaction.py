@@ -39,8 +39,11 @@ def redact(legacy: Exchange, native: Exchange, contract: Operation | None = CONT
     """Return everything that a report may store, as text."""
     redactor = Redactor(KEY, contract)
     verdict = redactor.verdict(compare(legacy, native, contract), legacy, native)
-    told = [verdict, *(tell(backend) for backend in (legacy, native) for tell in (redactor.request, redactor.answer))]
-    return json.dumps(told, ensure_ascii=False, allow_nan=False)
+    stored = [
+        verdict,
+        *(method(backend) for backend in (legacy, native) for method in (redactor.request, redactor.answer)),
+    ]
+    return json.dumps(stored, ensure_ascii=False, allow_nan=False)
 
 
 def texts(value: JSON) -> list[str]:
@@ -52,22 +55,24 @@ def texts(value: JSON) -> list[str]:
     return [str(value)] if isinstance(value, str) or (isinstance(value, int) and value > 9) else []
 
 
-def leaks(secret: str, told: str) -> list[str]:
+def leaks(secret: str, redacted: str) -> list[str]:
     """Return the parts of a secret, four characters long, that were disclosed."""
-    return [secret[start : start + 4] for start in range(len(secret) - 3) if secret[start : start + 4] in told]
+    return [secret[start : start + 4] for start in range(len(secret) - 3) if secret[start : start + 4] in redacted]
 
 
 @given(values, values, st.sampled_from([CONTRACT, None]))
 def test_redacted_answer_contains_no_part_of_a_value(one: JSON, other: JSON, contract: Operation | None) -> None:
-    told = redact(answered(one, sent=json.dumps(other).encode()), answered(other), contract)
-    kept = {"notes", "body", "_id"}
-    assert not [leak for text in (*texts(one), *texts(other)) if text not in kept for leak in leaks(text, told)]
+    redacted = redact(answered(one, sent=json.dumps(other).encode()), answered(other), contract)
+    known_names = {"notes", "body", "_id"}
+    assert not [
+        leak for text in (*texts(one), *texts(other)) if text not in known_names for leak in leaks(text, redacted)
+    ]
 
 
 @given(secrets)
 def test_redacted_answer_contains_no_part_of_a_secret(secret: str) -> None:
     packed = {"content-encoding": "gzip", "x-patient": secret.encode().decode("latin-1")}
-    places = [
+    exchanges = [
         exchange(secret.encode(), "text/plain"),
         exchange(f"<p>{secret}</p>".encode(), "text/html"),
         exchange(urlencode({secret: secret}).encode(), "application/x-www-form-urlencoded"),
@@ -80,23 +85,25 @@ def test_redacted_answer_contains_no_part_of_a_secret(secret: str) -> None:
         exchange(sent=secret.encode(), sent_headers=((secret.encode(), secret.encode()), (b"cookie", secret.encode()))),
         exchange(b"--x\r\n\r\n" + secret.encode() + b"\r\n--x--", f"multipart/form-data; boundary=x; a={secret!a}"),
     ]
-    for place in places:
-        told = redact(place, answered({"count": 1}))
+    for each in exchanges:
+        redacted = redact(each, answered({"count": 1}))
         raw = secret.encode().decode("latin-1")
-        assert not leaks(secret, told) + leaks(raw, told)
+        assert not leaks(secret, redacted) + leaks(raw, redacted)
 
 
 def test_patient_data_survive_no_redaction() -> None:
     body: JSON = {"notes": [{"_id": object_id(1), "body": PATIENT, PATIENT: PATIENT}], "count": 9434765919}
-    told = redact(answered(body, headers=[("x-name", PATIENT), (PATIENT.lower(), "1")]), answered({"notes": [PATIENT]}))
-    assert "ghtin" not in told.lower()
-    assert "9434" not in told
-    assert object_id(1) not in told
+    redacted = redact(
+        answered(body, headers=[("x-name", PATIENT), (PATIENT.lower(), "1")]), answered({"notes": [PATIENT]})
+    )
+    assert "ghtin" not in redacted.lower()
+    assert "9434" not in redacted
+    assert object_id(1) not in redacted
 
 
 def test_redacted_answer_has_shape_and_known_names() -> None:
-    told = Redactor(KEY, CONTRACT).answer(answered({"notes": [{"body": "four"}], "surname": None}))
-    content = cast("dict[str, JSON]", told["body"])["content"]
+    redacted = Redactor(KEY, CONTRACT).answer(answered({"notes": [{"body": "four"}], "surname": None}))
+    content = cast("dict[str, JSON]", redacted["body"])["content"]
     digest = Redactor(KEY).digest("four")
     assert content == {
         "type": "object",
@@ -122,9 +129,9 @@ def test_redacted_answer_has_shape_and_known_names() -> None:
 
 
 def test_value_declared_as_shown_is_shown() -> None:
-    told = redact(answered({"notes": [{"status": "active"}]}), answered({"notes": [{"status": "ended"}]}))
-    assert '"value": "active"' in told
-    assert '"value": "ended"' in told
+    redacted = redact(answered({"notes": [{"status": "active"}]}), answered({"notes": [{"status": "ended"}]}))
+    assert '"value": "active"' in redacted
+    assert '"value": "ended"' in redacted
     assert "active" not in redact(answered({"notes": [{"status": "active"}]}), answered({}), None)
 
 
@@ -150,19 +157,19 @@ def test_undeclared_value_is_not_shown() -> None:
 
 
 def test_request_content_is_redacted() -> None:
-    told = redact(
+    redacted = redact(
         answered({}, sent=b'{"body":"secret"}', sent_headers=((b"content-type", b"application/json"),)), answered({})
     )
-    assert "secret" not in told
-    assert '["body", {' in told
+    assert "secret" not in redacted
+    assert '["body", {' in redacted
 
 
 def test_redacted_verdict_has_paths_types_and_declarations() -> None:
     legacy, native = answered({"notes": [{"body": "a"}]}), answered({"notes": [{"body": 1, "Agnes": 2}]})
-    told = Redactor(KEY, CONTRACT).verdict(compare(legacy, native, CONTRACT), legacy, native)
+    redacted = Redactor(KEY, CONTRACT).verdict(compare(legacy, native, CONTRACT), legacy, native)
     digest = Redactor(KEY).digest
-    assert told["verdict"] == "mismatch"
-    assert told["differences"] == [
+    assert redacted["verdict"] == "mismatch"
+    assert redacted["differences"] == [
         {
             "field": "body.notes.*.body",
             "kind": "type",
@@ -186,7 +193,7 @@ def test_redacted_verdict_has_paths_types_and_declarations() -> None:
             "declared": False,
         },
     ]
-    assert told["violations"] == [
+    assert redacted["violations"] == [
         {
             "backend": "native",
             "field": "body.notes.*.body",
@@ -203,18 +210,18 @@ def test_redacted_dry_run_contains_no_part_of_a_value(document: JSON) -> None:
         {"collection": "notes", "operation": "update", "filter": {"_id": document}, "update": {"$set": document}},
         {"collection": document, "operation": document},
     ]
-    told = json.dumps(Redactor(KEY, CONTRACT).writes(writes), ensure_ascii=False)
-    kept = {"notes", "body", "_id"}
-    assert not [leak for text in texts(document) if text not in kept for leak in leaks(text, told)]
+    redacted = json.dumps(Redactor(KEY, CONTRACT).writes(writes), ensure_ascii=False)
+    known_names = {"notes", "body", "_id"}
+    assert not [leak for text in texts(document) if text not in known_names for leak in leaks(text, redacted)]
 
 
 def test_dry_run_shows_names_of_contract_and_mongodb() -> None:
     write: dict[str, JSON] = {"collection": "notes", "operation": "update", "update": {"$set": {"body": 1, "Agnes": 2}}}
     digest = Redactor(KEY).digest
-    [told] = Redactor(KEY, CONTRACT).writes([write])
+    [redacted] = Redactor(KEY, CONTRACT).writes([write])
     fields = [["body", {"type": "integer", "digest": digest(1)}], [f"~{digest('Agnes')}", leaf(Redactor(KEY), 2)]]
     changed = {"type": "object", "length": 1, "fields": [["$set", {"type": "object", "length": 2, "fields": fields}]]}
-    assert told == {
+    assert redacted == {
         "collection": "notes",
         "operation": "update",
         "content": {"type": "object", "length": 1, "fields": [["update", changed]]},
@@ -224,9 +231,9 @@ def test_dry_run_shows_names_of_contract_and_mongodb() -> None:
 def test_name_from_an_example_only_is_unknown() -> None:
     schema: JSON = {"anyOf": [properties(body=True), {"enum": [{"properties": {"Agnes": 1}}]}]}
     write: dict[str, JSON] = {"collection": "notes", "operation": "insert", "document": {"body": 1, "Agnes": 2}}
-    told = json.dumps(Redactor(KEY, operation(schema)).writes([write]))
-    assert '"body"' in told
-    assert "Agnes" not in told
+    redacted = json.dumps(Redactor(KEY, operation(schema)).writes([write]))
+    assert '"body"' in redacted
+    assert "Agnes" not in redacted
 
 
 def test_unknown_names_share_one_field_without_a_lasting_key() -> None:
@@ -240,9 +247,9 @@ def test_unknown_names_share_one_field_without_a_lasting_key() -> None:
 
 def test_content_type_that_the_contract_lacks_is_not_quoted() -> None:
     native = exchange(b"x", f"text/{PATIENT.split()[0]}")
-    told = Redactor(KEY, CONTRACT).verdict(compare(answered({}), native, CONTRACT), answered({}), native)
-    assert "is not a content type of this status" in json.dumps(told)
-    assert "agnes" not in json.dumps(told).lower()
+    redacted = Redactor(KEY, CONTRACT).verdict(compare(answered({}), native, CONTRACT), answered({}), native)
+    assert "is not a content type of this status" in json.dumps(redacted)
+    assert "agnes" not in json.dumps(redacted).lower()
 
 
 def test_statuses_and_outcomes_are_shown() -> None:
@@ -253,8 +260,8 @@ def test_statuses_and_outcomes_are_shown() -> None:
 def test_hidden_field_is_named() -> None:
     contract = operation({"properties": {"count": {"x-compare": "ignore"}}})
     legacy, native = answered({"count": 1, "a": 1}), answered({"count": 2, "a": 1})
-    told = Redactor(KEY, contract).verdict(compare(legacy, native, contract), legacy, native)
-    assert (told["verdict"], told["hidden"]) == ("match", ["body.count"])
+    redacted = Redactor(KEY, contract).verdict(compare(legacy, native, contract), legacy, native)
+    assert (redacted["verdict"], redacted["hidden"]) == ("match", ["body.count"])
 
 
 def test_ids_as_keys_share_a_field() -> None:
@@ -266,10 +273,10 @@ def test_ids_as_keys_share_a_field() -> None:
 
 def test_digests_depend_on_key_type_and_value() -> None:
     one, other = Redactor(KEY), Redactor(KEY + b"!")
-    found = [one.digest("1"), one.digest(1), one.digest(b"1"), one.digest("2"), other.digest("1")]
-    assert len(set(found)) == len(found)
+    digests = [one.digest("1"), one.digest(1), one.digest(b"1"), one.digest("2"), other.digest("1")]
+    assert len(set(digests)) == len(digests)
     assert one.digest("1") == Redactor(KEY, CONTRACT).digest("1")
-    assert set("".join(found)) <= set("bcdfghjklmnpqrst")
+    assert set("".join(digests)) <= set("bcdfghjklmnpqrst")
 
 
 def test_short_key_is_refused() -> None:
@@ -278,25 +285,25 @@ def test_short_key_is_refused() -> None:
 
 
 def test_unknown_header_names_are_redacted() -> None:
-    told = json.dumps(Redactor(KEY).answer(exchange(headers=[("x-agnes", "1"), ("etag", "2")])))
-    assert "agnes" not in told
-    assert '"etag"' in told
+    redacted = json.dumps(Redactor(KEY).answer(exchange(headers=[("x-agnes", "1"), ("etag", "2")])))
+    assert "agnes" not in redacted
+    assert '"etag"' in redacted
     assert all(name == name.lower() for name in HEADER_NAMES)
 
 
 def test_truncated_body_is_redacted_to_length_and_digest() -> None:
     plain, body = exchange(), Body(b"", 999, (b"abcdef",))
-    kept = {name: getattr(plain, name) for name in Exchange._fields}
-    told = Redactor(KEY).answer(Exchange(**{**kept, "body": body}))
+    fields = {name: getattr(plain, name) for name in Exchange._fields}
+    redacted = Redactor(KEY).answer(Exchange(**{**fields, "body": body}))
     content = {"type": "binary", "digest": Redactor(KEY).digest(str(body.digest).encode())}
-    assert told["body"] == {"form": "truncated", "length": 999, "content": content}
+    assert redacted["body"] == {"form": "truncated", "length": 999, "content": content}
 
 
 def test_difference_of_digested_bodies_has_their_lengths() -> None:
     large = exchange()._replace(body=Body(b"", 999_999, (b"abcdef",)))
     spots = (LocatedValue(("body",), {"length": length, "equal_until": 65_536}) for length in (999_999, 7))
-    told = Redactor(KEY).difference(Difference(("body",), "value", "major", *spots), large, exchange())
-    assert [told[backend] for backend in ("legacy", "native")] == [
+    redacted = Redactor(KEY).difference(Difference(("body",), "value", "major", *spots), large, exchange())
+    assert [redacted[backend] for backend in ("legacy", "native")] == [
         {"path": "body", "value": {"type": "string", "value": f"{length} bytes, the first 65,536 equal"}}
         for length in ("999,999", "7")
     ]
@@ -304,9 +311,9 @@ def test_difference_of_digested_bodies_has_their_lengths() -> None:
 
 def test_redaction_is_bounded() -> None:
     wide: JSON = [[[n, str(n)] for n in range(60)] for _ in range(60)]
-    told = json.dumps(Redactor(KEY).answer(answered(wide)))
-    assert len(told) < 400_000
-    assert '"cut": true' in told
+    redacted = json.dumps(Redactor(KEY).answer(answered(wide)))
+    assert len(redacted) < 400_000
+    assert '"cut": true' in redacted
     deep = exchange(b"[" * 500 + b"]" * 500)
     assert redact(deep, deep, None)
 

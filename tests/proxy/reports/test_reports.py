@@ -145,19 +145,24 @@ async def test_field_differing_in_many_items_is_one_entry(reports: ReportWriter,
     others: JSON = [{"body": "x"}, {"body": 1}, {"body": "z"}]
     reports.record(compared(answered({"notes": notes}), answered({"notes": others})))
     await reports.flush()
-    found = {(one.field, one.kind): (one.count, one.severity) for one in await reading.fields(recently())}
-    assert found[("body.notes.*.body", "value")] == (1, "major")
-    assert found[("body.notes.*.body", "type")] == (1, "breaking")
+    entries = {(one.field, one.kind): (one.count, one.severity) for one in await reading.fields(recently())}
+    assert entries[("body.notes.*.body", "value")] == (1, "major")
+    assert entries[("body.notes.*.body", "type")] == (1, "breaking")
 
 
 async def test_divergences_are_observed_unobserved_or_removed(reports: ReportWriter, reading: ReportReader) -> None:
     reports.record(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
     await reports.flush()
     other = DIVERGENCE.model_copy(update={"id": "another"})
-    never, seen = await reading.divergences(recently(), [other, DIVERGENCE])
+    never, observed = await reading.divergences(recently(), [other, DIVERGENCE])
     assert (never.id, never.count, never.last, never.stale) == ("another", 0, None, False)
-    assert (seen.id, seen.count, seen.native, seen.since) == ("count-is-text", 1, "counts in words", "0.2.0")
-    assert seen.first is not None
+    assert (observed.id, observed.count, observed.native, observed.since) == (
+        "count-is-text",
+        1,
+        "counts in words",
+        "0.2.0",
+    )
+    assert observed.first is not None
     [_, stale] = await reading.divergences(recently(), [other])
     assert (stale.id, stale.count, stale.stale, stale.reason) == ("count-is-text", 1, True, "")
 
@@ -187,8 +192,8 @@ async def test_coverage_counts_answers_of_legacy(reports: ReportWriter, reading:
         reports.record(compared(legacy, answered({})))
     reports.record(compared(answered({}), answered({}), "-", None))
     await reports.flush()
-    found = {(one.operation, one.status, one.media): one.count for one in await reading.coverage(recently())}
-    assert found == {
+    counts = {(one.operation, one.status, one.media): one.count for one in await reading.coverage(recently())}
+    assert counts == {
         ("notes", "200", "application/json"): 2,
         ("notes", "404", "text/html"): 1,
         ("notes", "200", "other"): 1,

@@ -27,19 +27,24 @@ CONTRACT = operation(properties(name={"type": "string"}, tags=TAGS))
 def sample(legacy: Exchange, native: Exchange) -> Sample:
     """Return a sample of two answers as it is stored and read."""
     comparison = ComparisonEvent("a", CONTRACT, "legacy", compare(legacy, native, CONTRACT), legacy, native)
-    kept = samples.document(comparison, [("body", "value")], Redactor(b"0123456789abcdef", CONTRACT), NOW)
-    return samples.sample(kept, set())
+    document = samples.document(comparison, [("body", "value")], Redactor(b"0123456789abcdef", CONTRACT), NOW)
+    return samples.sample(document, set())
 
 
-def told(found: tuple[SideBySideRow, ...]) -> list[tuple[str, int, str, str]]:
-    return [(row.name, row.depth, row.legacy.mark, row.native.mark) for row in found]
+def marks_of(shown: tuple[SideBySideRow, ...]) -> list[tuple[str, int, str, str]]:
+    return [(row.name, row.depth, row.legacy.mark, row.native.mark) for row in shown]
 
 
 def test_missing_field_has_a_marked_row() -> None:
     legacy: JSON = {"name": "a", "tags": []}
-    found = rows(sample(answered(legacy), answered({"tags": [], "more": 1})))
-    assert [row[:2] for row in told(found)][:4] == [("outcome", 0), ("status", 0), ("content-type", 0), ("body", 0)]
-    name, tags, more = found[4:]
+    result = rows(sample(answered(legacy), answered({"tags": [], "more": 1})))
+    assert [row[:2] for row in marks_of(result)][:4] == [
+        ("outcome", 0),
+        ("status", 0),
+        ("content-type", 0),
+        ("body", 0),
+    ]
+    name, tags, more = result[4:]
     assert (name.name, name.legacy.kind, name.native) == ("name", "missing", replace(name.native, value=None, mark=""))
     assert not tags.marked
     assert (more.legacy.value, more.native.mark, more.native.kind) == (None, "different", "extra")
@@ -54,7 +59,7 @@ def test_items_are_paired_by_their_key_and_content() -> None:
         ("0", "1", "moved"),
         ("1", "0", "moved"),
     ]
-    assert [row[2:] for row in told(result) if row[0] == "text"] == [("", ""), ("different", "different")]
+    assert [row[2:] for row in marks_of(result) if row[0] == "text"] == [("", ""), ("different", "different")]
     assert not any(row.marked for row in result if row.relation)
 
 
@@ -69,8 +74,8 @@ def test_moved_item_with_a_renamed_field_is_matched_by_id() -> None:
     ids = "600400000000000000000000", "600400000000000000000001"
     legacy: JSON = {"notes": [{"_id": ids[0], "body": "a text"}, {"_id": ids[1], "body": "another"}]}
     native: JSON = {"notes": [{"_id": ids[1], "text": "another"}, {"_id": ids[0], "text": "a text"}]}
-    found = [row for row in rows(sample(answered(legacy), answered(native))) if row.relation]
-    related = [(row.other_name, row.relation) for row in found]
+    related_rows = [row for row in rows(sample(answered(legacy), answered(native))) if row.relation]
+    related = [(row.other_name, row.relation) for row in related_rows]
     assert related == [("1", "moved"), ("text", "renamed"), ("0", "moved"), ("text", "renamed")]
 
 
@@ -117,8 +122,8 @@ def test_header_that_differs_is_marked() -> None:
 def test_rows_far_from_a_difference_are_folded() -> None:
     legacy: JSON = {"name": "a", "tags": [str(number) for number in range(40)]}
     native: JSON = {"name": "a", "tags": [*(str(number) for number in range(39)), "x"]}
-    found = rows(sample(answered(legacy), answered(native)))
-    near = only_near(found)
+    result = rows(sample(answered(legacy), answered(native)))
+    near = only_near(result)
     assert [(row.name, row.skipped) for row in near] == [("body", 3), ("tags", 1), ("38", 38), ("39", 0)]
     assert near[-1].marked
     assert only_near(rows(sample(answered(legacy), answered(legacy)))) == ()
@@ -127,7 +132,7 @@ def test_rows_far_from_a_difference_are_folded() -> None:
 def test_missing_answer_has_no_body() -> None:
     whole = sample(answered({"name": "a"}), answered({"name": "b"}))
     nothing = replace(whole.native, outcome="hang", status=0, headers=(), body=replace(whole.native.body, content=None))
-    found = rows(replace(whole, native=nothing))
-    assert all(row.native.value is None for row in found[2:])
+    result = rows(replace(whole, native=nothing))
+    assert all(row.native.value is None for row in result[2:])
     both = rows(replace(whole, legacy=nothing, native=nothing))
     assert [row.name for row in both] == ["outcome", "status"]

@@ -17,7 +17,7 @@ from tests.support.exchanges import answered
 from tests.support.report_events import CONTRACT, PATIENT, compared, differing, recently
 
 
-async def test_sample_is_found_by_route_field_kind_and_verdict(reports: ReportWriter, reading: ReportReader) -> None:
+async def test_sample_is_selected_by_route_field_kind_and_verdict(reports: ReportWriter, reading: ReportReader) -> None:
     reports.record(differing())
     reports.record(compared(answered({"count": "x"}), answered({"count": "x"})))
     reports.record(compared(answered({"count": 1}), answered({"count": 1})))

@@ -68,9 +68,9 @@ def differing(field: str, kind: str = "value", noise: int = 0, replays: int = 9,
 def test_noise_suggests_a_rule_for_the_node(
     written: tuple[Contract, Tree], field: str, kind: str, rule: str, line: str
 ) -> None:
-    found = suggest(differing(field, kind, noise=2), *written)
-    file, _, number = found.where.rpartition(":")
-    assert found.rule == rule
+    suggestion = suggest(differing(field, kind, noise=2), *written)
+    file, _, number = suggestion.where.rpartition(":")
+    assert suggestion.rule == rule
     assert Path(file).name == "openapi.yaml"
     assert line in OPENAPI.splitlines()[int(number) - 1]
 
@@ -85,9 +85,9 @@ def test_noise_suggests_a_rule_for_the_node(
     ],
 )
 def test_unsuggestable_noise_has_a_remark(written: tuple[Contract, Tree], field: str, kind: str, note: str) -> None:
-    found = suggest(differing(field, kind, noise=2), *written)
-    assert (found.rule, found.where) == ("", "")
-    assert note in found.remark
+    suggestion = suggest(differing(field, kind, noise=2), *written)
+    assert (suggestion.rule, suggestion.where) == ("", "")
+    assert note in suggestion.remark
 
 
 def test_missing_contract_suggests_no_rule() -> None:
@@ -98,19 +98,19 @@ def test_missing_contract_suggests_no_rule() -> None:
 def test_removed_operation_has_a_remark(written: tuple[Contract, Tree], tmp_path: Path) -> None:
     other = tmp_path / "openapi.yaml"
     other.write_text(OPENAPI.replace("/notes:", "/other:"))
-    found = suggest(differing("body.notes", noise=1), written[0], read_tree(other))
-    assert "does not contain this field" in found.remark
+    suggestion = suggest(differing("body.notes", noise=1), written[0], read_tree(other))
+    assert "does not contain this field" in suggestion.remark
 
 
 @pytest.mark.parametrize("field", ["header.x-powered-by", "body.notes.*.at", "status"])
 def test_repeated_legacy_answer_suggests_a_divergence_to_finish(written: tuple[Contract, Tree], field: str) -> None:
-    found = suggest(differing(field), *written, statuses=(200, 204), release="1.2")
-    [entry] = yaml.safe_load(found.rule)
+    suggestion = suggest(differing(field), *written, statuses=(200, 204), release="1.2")
+    [entry] = yaml.safe_load(suggestion.rule)
     divergence = Divergence.model_validate(entry)
-    assert (divergence.operation, divergence.since, found.where) == ("GET /notes", "1.2", "divergences.yaml")
+    assert (divergence.operation, divergence.since, suggestion.where) == ("GET /notes", "1.2", "divergences.yaml")
     [case] = divergence.when
     assert (case.paths, case.legacy.status, case.native.status) == ((field,), 200, 204)
-    assert found.remark == ""
+    assert suggestion.remark == ""
 
 
 def test_unrepeated_header_suggests_a_divergence(written: tuple[Contract, Tree]) -> None:
@@ -126,9 +126,9 @@ def test_missing_status_is_omitted_from_the_suggestion(written: tuple[Contract, 
     ("field", "note"), [("body.~bcdf", "hides every fault"), ("body.notes.*", "every difference below")]
 )
 def test_broad_suggestion_has_a_remark(written: tuple[Contract, Tree], field: str, note: str) -> None:
-    found = suggest(differing(field, "missing"), *written, statuses=(200, 200))
-    assert note in found.remark
-    assert "~" not in found.rule
+    suggestion = suggest(differing(field, "missing"), *written, statuses=(200, 200))
+    assert note in suggestion.remark
+    assert "~" not in suggestion.rule
 
 
 def test_evidence_names_legacys_own_changes() -> None:

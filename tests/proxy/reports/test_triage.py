@@ -49,7 +49,7 @@ def test_difference_passes_through_all_states() -> None:
 
 
 @pytest.mark.parametrize(
-    ("revision", "before", "seen_in", "state"),
+    ("revision", "before", "observed_in", "state"),
     [
         ("two", ["one"], "one", "fixed"),  # the old release still runs
         ("two", ["one"], "two", "returned"),
@@ -62,9 +62,9 @@ def test_difference_passes_through_all_states() -> None:
     ],
 )
 def test_fixed_difference_returns_in_later_releases_only(
-    revision: str | None, before: list[str | None], seen_in: str | None, state: str
+    revision: str | None, before: list[str | None], observed_in: str | None, state: str
 ) -> None:
-    assert triage.observe(fixed(revision, *before), observed(200.0, seen_in)).state == state
+    assert triage.observe(fixed(revision, *before), observed(200.0, observed_in)).state == state
 
 
 def test_observation_before_the_mark_is_not_a_return() -> None:

@@ -77,14 +77,16 @@ def rows() -> list[dict[str, Any]]:
     for verdict, legacy, native in verdicts():
         event = ComparisonEvent("r", CONTRACT, "legacy", verdict, legacy, native)
         counts.update(of_comparison(event, Redactor(b"0123456789abcdef"), str))
-    kept = {"verdict": None, "reason": None, "noisy": None, "revision": None, "first": 0.0, "last": 1.0, "at": 0.0}
-    return [{**kept, **dict(key), "number": number} for key, number in counts.items() if dict(key)["what"] == "verdict"]
+    defaults = {"verdict": None, "reason": None, "noisy": None, "revision": None, "first": 0.0, "last": 1.0, "at": 0.0}
+    return [
+        {**defaults, **dict(key), "number": number} for key, number in counts.items() if dict(key)["what"] == "verdict"
+    ]
 
 
 @pytest.fixture(scope="module")
 def summary(rows: list[dict[str, Any]]) -> RouteSummary:
-    (found,) = summaries.routes((), rows, 60)
-    return found
+    (route_summary,) = summaries.routes((), rows, 60)
+    return route_summary
 
 
 def of_csv(summary: RouteSummary) -> dict[str, int]:
@@ -136,8 +138,8 @@ def test_sums_and_revisions_count_both_kinds(rows: list[dict[str, Any]], summary
 @pytest.mark.parametrize(("share", "is_failed"), [(66, True), (67, False)])
 def test_gate_names_both_kinds(summary: RouteSummary, share: int, is_failed: bool) -> None:
     (result,) = evaluate(Gate(BasisPoints(100 * share)), [summary], [], {})
-    found = f"66.67% of 9 comparisons fail: {WORDS}; at most {share}% may"
-    assert result.reasons == ((found,) if is_failed else ())
+    reason = f"66.67% of 9 comparisons fail: {WORDS}; at most {share}% may"
+    assert result.reasons == ((reason,) if is_failed else ())
 
 
 def test_metrics_and_pages_count_both_kinds(tmp_path: Path) -> None:
@@ -160,8 +162,8 @@ def test_metrics_and_pages_count_both_kinds(tmp_path: Path) -> None:
     }
     with TestClient(create_ops(stage(tmp_path, free_port()))) as client:
         listed = client.get(f"/comparisons.json?q={route}").json()["routes"]
-        (seen,) = [line["summary"] for line in listed if line["name"] == route]
-        assert {name: seen[name] for name in NUMBERS} == NUMBERS
+        (counted,) = [line["summary"] for line in listed if line["name"] == route]
+        assert {name: counted[name] for name in NUMBERS} == NUMBERS
         for path in (f"/comparisons?q={route}", f"/routes/{route}"):
             shown = " ".join(unescape(re.sub(r"<[^>]+>", " ", client.get(path).text)).split())
             assert "4 5 violations" in shown

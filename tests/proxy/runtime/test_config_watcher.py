@@ -41,7 +41,7 @@ async def running(watcher: ConfigWatcher) -> AsyncIterator[None]:
             await task
 
 
-def in_place(path: Path, content: str) -> None:
+def by_overwriting(path: Path, content: str) -> None:
     path.write_text(content)
 
 
@@ -65,7 +65,7 @@ def by_config_map(path: Path, content: str) -> None:
         path.symlink_to(f"..data/{path.name}")
 
 
-@pytest.mark.parametrize("change", [in_place, by_rename, by_config_map])
+@pytest.mark.parametrize("change", [by_overwriting, by_rename, by_config_map])
 async def test_changed_file_is_applied(file: Path, change: Callable[[Path, str], None]) -> None:
     change(file, config_text("http://one"))
     adoption = AppliedConfigs()
@@ -134,9 +134,9 @@ async def test_deleted_file_keeps_the_running_configuration(file: Path) -> None:
 
 async def test_briefly_missing_file_is_not_a_change(file: Path) -> None:
     watcher = ConfigWatcher(file, {}, AppliedConfigs())
-    aside = file.rename(file.with_suffix(".bak"))
+    moved = file.rename(file.with_suffix(".bak"))
     assert not await watcher.check()
-    aside.rename(file)
+    moved.rename(file)
     await settle(watcher)
     assert (watcher.problems, watcher.refused) == ((), 0)
 

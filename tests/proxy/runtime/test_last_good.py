@@ -127,9 +127,9 @@ async def test_watcher_saves_applied_configurations_only(file: Path, tmp_path: P
     await settle(watcher)
     file.write_text("[")
     await settle(watcher)
-    found = last_good.load()
-    assert found is not None
-    assert found.text == config_text("http://two")
+    loaded = last_good.load()
+    assert loaded is not None
+    assert loaded.text == config_text("http://two")
 
 
 async def test_watcher_started_with_the_saved_file_reports_the_refused(file: Path, saved: LastGood) -> None:

@@ -32,30 +32,30 @@ from tests.support.exchanges import exchange
 ARRIVAL = ConnectionInfo("http", "1.1", ("127.0.0.1", 1), None, b"id")
 
 
-async def linked(hear: Any, gather: float = 0.0) -> tuple[MessageChannel[Any, Any], MessageChannel[Any, Any]]:
+async def linked(on_message: Any, gather: float = 0.0) -> tuple[MessageChannel[Any, Any], MessageChannel[Any, Any]]:
     ours, theirs = socket.socketpair()
-    one, other = MessageChannel[Any, Any](lambda _: None, gather), MessageChannel[Any, Any](hear)
+    one, other = MessageChannel[Any, Any](lambda _: None, gather), MessageChannel[Any, Any](on_message)
     await one.open(ours)
     await other.open(theirs)
     return one, other
 
 
 async def test_messages_arrive_whole_and_in_order() -> None:
-    heard: list[Any] = []
-    one, other = await linked(heard.append)
+    received: list[Any] = []
+    one, other = await linked(received.append)
     large = RequestSnapshot("POST", b"/x", ((b"host", b"a"),), b"x" * 3_000_000, ARRIVAL)
     messages = [Ping(), large, DryRunFinished(1, "timeout"), Compared(2, "match"), ReportsDropped("full", 3)]
     for message in messages:
         one.send(message)
     one.close()
     await other.closed.wait()
-    assert heard == messages
+    assert received == messages
 
 
 @given(st.lists(st.integers(1, 60), min_size=1))
 async def test_split_bytes_are_read_as_messages(sizes: list[int]) -> None:
-    heard: list[Any] = []
-    link = MessageChannel[Any, Any](heard.append)
+    received: list[Any] = []
+    link = MessageChannel[Any, Any](received.append)
     messages = [Ping(), RequestSnapshot.of(exchange(b"text"), ARRIVAL), Compared(7, "skipped", "changed")]
     frames = map(pickle.dumps, (messages[:1], messages[1:]))
     data = b"".join(pack(">Q", len(each)) + each for each in frames)
@@ -63,7 +63,7 @@ async def test_split_bytes_are_read_as_messages(sizes: list[int]) -> None:
         size = sizes.pop(0) if sizes else len(data)
         link.data_received(data[:size])
         data = data[size:]
-    assert heard == messages
+    assert received == messages
 
 
 async def test_messages_are_sent_at_the_end_of_the_turn() -> None:
@@ -101,12 +101,12 @@ async def test_messages_are_batched_until_an_urgent_one() -> None:
 
 
 async def test_batched_messages_are_sent_after_their_delay() -> None:
-    heard: list[Any] = []
-    one, other = await linked(heard.append, gather=0.01)
+    received: list[Any] = []
+    one, other = await linked(received.append, gather=0.01)
     for number in range(3):
         one.send(DryRunFinished(number))
         await asyncio.sleep(0)
-    while len(heard) < 3:
+    while len(received) < 3:
         await asyncio.sleep(0.001)
     one.close()
     await other.closed.wait()
@@ -137,33 +137,36 @@ async def test_closed_channel_sends_nothing() -> None:
     one.close()
 
 
-def answered_read(told: Exchange) -> AnsweredRead:
-    request, answer = (told.method, told.target, told.request_headers), (told.status, told.headers, told.body.data)
-    return AnsweredRead(1, "r", "legacy", tuple(ARRIVAL), 9.0, *request, *answer, told.started, told.total)
+def answered_read(served: Exchange) -> AnsweredRead:
+    request, answer = (
+        (served.method, served.target, served.request_headers),
+        (served.status, served.headers, served.body.data),
+    )
+    return AnsweredRead(1, "r", "legacy", tuple(ARRIVAL), 9.0, *request, *answer, served.started, served.total)
 
 
 async def test_reads_of_a_batch_arrive_as_exchanges() -> None:
-    heard: list[Any] = []
-    one, other = await linked(heard.append)
-    told = exchange(b"text", target="/notes")._replace(started=3.0, head=0.5, total=0.5)
-    read = answered_read(told)._replace(headers=tuple((name.title(), value) for name, value in told.headers))
+    received: list[Any] = []
+    one, other = await linked(received.append)
+    served = exchange(b"text", target="/notes")._replace(started=3.0, head=0.5, total=0.5)
+    read = answered_read(served)._replace(headers=tuple((name.title(), value) for name, value in served.headers))
     one.send(CompareReads.of([read, read._replace(number=2)]))
     one.close()
     await other.closed.wait()
-    [message] = heard
-    job = CompareRead(1, "r", "legacy", ARRIVAL, told, 9.0)
+    [message] = received
+    job = CompareRead(1, "r", "legacy", ARRIVAL, served, 9.0)
     assert list(message.jobs()) == [job, job._replace(number=2)]
 
 
 def test_request_content_is_absent_from_tracebacks() -> None:
-    told = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
-    asked = RequestSnapshot.of(told, ARRIVAL)
-    read = answered_read(told)
+    served = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
+    request = RequestSnapshot.of(served, ARRIVAL)
+    read = answered_read(served)
     for message in (
-        CompareRead(1, "r", "legacy", ARRIVAL, told, 0.0),
+        CompareRead(1, "r", "legacy", ARRIVAL, served, 0.0),
         read,
         CompareReads.of([read]),
-        DryRun(1, "r", asked, 0.0),
-        LegacyServed(1, told),
+        DryRun(1, "r", request, 0.0),
+        LegacyServed(1, served),
     ):
         assert "Agnes" not in repr(message)

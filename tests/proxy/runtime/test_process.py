@@ -25,8 +25,8 @@ async def until(port: int, body: bytes) -> None:
 
 
 async def status(port: int) -> dict[str, object]:
-    found: dict[str, object] = json.loads((await get(port, "/status.json"))[1])
-    return found
+    parsed: dict[str, object] = json.loads((await get(port, "/status.json"))[1])
+    return parsed
 
 
 @pytest.fixture
@@ -145,11 +145,11 @@ async def test_refused_file_is_reported_to_the_webhook_in_force(tmp_path: Path) 
             file.write_text(config(legacy_port, share="100%", extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
             await until(public, b"native")
             file.write_text(config(legacy_port, share="a lot", extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
-            told: dict[str, Any] = {}
-            while told.get("type") != "config_refused":  # after the change of the share
+            event: dict[str, Any] = {}
+            while event.get("type") != "config_refused":  # after the change of the share
                 await receiver.wait(1)
-                told = json.loads(receiver.received.pop(0)[1])
-    assert told["data"]["problems"][0].startswith("routing.yaml:4:45: routes[all].native: must be a percentage")
+                event = json.loads(receiver.received.pop(0)[1])
+    assert event["data"]["problems"][0].startswith("routing.yaml:4:45: routes[all].native: must be a percentage")
 
 
 async def test_changed_header_timeout_applies_to_new_connections(file: Path) -> None:

@@ -45,12 +45,12 @@ def leftovers() -> Counter[str]:
     loop = asyncio.get_running_loop()
     timers = (repr(handle) for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled())
     threads = (thread.name for thread in threading.enumerate())
-    found = Counter(f"task {task.get_coro()!r}" for task in asyncio.all_tasks())
-    found.update(re.sub(r"when=[0-9.]+ |0x[0-9a-f]+|fd=[0-9]+", "", timer) for timer in timers if SLEEP not in timer)
-    found.update(f"thread {name}" for name in threads if not name.startswith(SHARED))
-    found.update(f"child {child}" for child in children(os.getpid()))
-    found["descriptors"] = len(os.listdir("/proc/self/fd"))
-    return found
+    counts = Counter(f"task {task.get_coro()!r}" for task in asyncio.all_tasks())
+    counts.update(re.sub(r"when=[0-9.]+ |0x[0-9a-f]+|fd=[0-9]+", "", timer) for timer in timers if SLEEP not in timer)
+    counts.update(f"thread {name}" for name in threads if not name.startswith(SHARED))
+    counts.update(f"child {child}" for child in children(os.getpid()))
+    counts["descriptors"] = len(os.listdir("/proc/self/fd"))
+    return counts
 
 
 async def more_than(before: Counter[str]) -> Counter[str]:
@@ -67,7 +67,7 @@ async def quiet(_: GatewayProcess, __: Path, ___: Callable[..., str]) -> None:
     """Stop at once."""
 
 
-async def busy(process: GatewayProcess, file: Path, text: Callable[..., str]) -> None:
+async def active(process: GatewayProcess, file: Path, text: Callable[..., str]) -> None:
     """Send requests and reload the file, some of it unfinished at the end.
 
     Reloads go in both directions, to another legacy, and to a refused file.
@@ -86,9 +86,9 @@ async def busy(process: GatewayProcess, file: Path, text: Callable[..., str]) ->
         pytest.param(quiet, "memory", marks=pytest.mark.slow),
         (quiet, "mongodb"),
         pytest.param(quiet, "hub", marks=pytest.mark.slow),
-        (busy, "memory"),
-        pytest.param(busy, "mongodb", marks=pytest.mark.slow),
-        pytest.param(busy, "hub", marks=pytest.mark.slow),
+        (active, "memory"),
+        pytest.param(active, "mongodb", marks=pytest.mark.slow),
+        pytest.param(active, "hub", marks=pytest.mark.slow),
     ],
 )
 async def test_stopped_process_leaves_no_thread_task_or_socket(

@@ -35,12 +35,12 @@ class Oracle:
 
 def read(body: bytes, pieces: list[int]) -> tuple[bytes, int, bool]:
     """Return content, bytes used and completeness of a chunked body that is fed in pieces of these sizes in turn."""
-    chunked, content, used, turn = ChunkedBody(), b"", 0, 0
+    chunked, content, used, index = ChunkedBody(), b"", 0, 0
     while used < len(body) and not chunked.complete:
-        piece = body[used : used + pieces[turn % len(pieces)]]
+        piece = body[used : used + pieces[index % len(pieces)]]
         part, taken = chunked.feed(piece)
         assert taken == len(piece) or chunked.complete or piece[:taken].count(b"\n") == LINES_AT_ONCE
-        content, used, turn = content + part, used + taken, turn + 1
+        content, used, index = content + part, used + taken, index + 1
     return content, used, chunked.complete
 
 
@@ -150,10 +150,10 @@ def test_extensions_and_trailers_have_nodes_limits(body: bytes, status: int | No
 
 @given(st.binary(min_size=1, max_size=60), st.binary(max_size=10), pieces)
 def test_sized_body_consumes_its_length_only(body: bytes, rest: bytes, sizes: list[int]) -> None:
-    sized, raw, content, turn = SizedBody(len(body)), body + rest, b"", 0
+    sized, raw, content, index = SizedBody(len(body)), body + rest, b"", 0
     while not sized.complete:
-        part, used = sized.feed(raw[: sizes[turn % len(sizes)]])
-        raw, content, turn = raw[used:], content + part, turn + 1
+        part, used = sized.feed(raw[: sizes[index % len(sizes)]])
+        raw, content, index = raw[used:], content + part, index + 1
         assert sized.left == len(body) - len(content)
     assert (content, raw) == (body, rest)
 

@@ -62,14 +62,14 @@ async def test_endless_pipeline_is_bounded() -> None:
 async def test_shutdown_finishes_requests_and_closes_idle_connections() -> None:
     app = App()
     async with stoppable(app) as (port, server, task), limit():
-        async with connected(port) as (resting, _), connected(port) as (busy, writer):
+        async with connected(port) as (resting, _), connected(port) as (active, writer):
             writer.write(GET)
             await app.begun.wait()
             server.should_exit = True
             assert await resting.read() == b""
             assert not task.done()
             app.proceed.set()
-            assert await busy.read() == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+            assert await active.read() == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
         await task
 
 

@@ -27,8 +27,8 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
     headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
-    seen = [scope["method"], scope["proxy.target"].decode("latin-1"), headers, body.decode("latin-1")]
-    answer = json.dumps(seen).encode()
+    received = [scope["method"], scope["proxy.target"].decode("latin-1"), headers, body.decode("latin-1")]
+    answer = json.dumps(received).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(answer))]})
     await send({"type": "http.response.body", "body": answer})
 
@@ -58,14 +58,14 @@ async def answers_to(raw: bytes) -> set[bytes]:
 
 def bodies(answer: bytes) -> list[Any]:
     """Return the bodies that the app received of requests that were answered with 200."""
-    found = []
+    received = []
     while answer.startswith(b"HTTP/1.1 200 OK\r\n"):
         head, _, rest = answer.partition(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        found.append(json.loads(rest[:length]))
+        received.append(json.loads(rest[:length]))
         answer = rest[length:]
     assert answer == b""
-    return found
+    return received
 
 
 def post(*headers: str, body: bytes = b"", target: str = "/a") -> bytes:
@@ -100,7 +100,7 @@ async def test_ignored_upgrade_changes_no_framing(offer: str, framing: list[str]
 async def test_websocket_offer_with_a_body_is_a_request_with_a_body() -> None:
     raw = post("Connection: Upgrade", "Upgrade: websocket", "Content-Length: 3", body=b"abc")
     (answer,) = await answers_to(raw + INNOCENT)
-    assert [seen[3] for seen in bodies(answer)] == ["abc", ""]
+    assert [request[3] for request in bodies(answer)] == ["abc", ""]
 
 
 async def test_trailers_are_dropped() -> None:
@@ -166,7 +166,7 @@ async def test_pipelined_body_before_half_a_head_is_not_a_large_head() -> None:
     raw = post("Content-Length: 20000", body=b"x" * 20_000) + INNOCENT
     async with serving(echo) as port:
         answer = await deliver(port, [raw[:-20], raw[-20:]], asyncio.Semaphore())
-    assert [len(seen[3]) for seen in bodies(answer)] == [20_000, 0]
+    assert [len(request[3]) for request in bodies(answer)] == [20_000, 0]
 
 
 async def test_long_target_is_served() -> None:
@@ -180,4 +180,4 @@ async def test_pipeline_is_answered_in_order() -> None:
     requests = [post(f"Content-Length: {n}", body=b"x" * n, target=f"/{n}") for n in range(60)]
     async with serving(echo) as port:
         answer = await deliver(port, [b"".join(requests) + INNOCENT], asyncio.Semaphore())
-    assert [(seen[1], len(seen[3])) for seen in bodies(answer)[:-1]] == [(f"/{n}", n) for n in range(60)]
+    assert [(request[1], len(request[3])) for request in bodies(answer)[:-1]] == [(f"/{n}", n) for n in range(60)]

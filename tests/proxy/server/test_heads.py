@@ -186,7 +186,7 @@ def test_expectation_without_a_body_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "headers", "kept"),
+    ("version", "headers", "is_persistent"),
     [
         ("1.1", [], True),
         ("1.1", ["Connection: close"], False),
@@ -199,8 +199,8 @@ def test_expectation_without_a_body_is_ignored() -> None:
         ("1.0", ["Connection: keep-alive", "Transfer-Encoding: chunked"], False),
     ],
 )
-def test_persistence_follows_version_and_connection(version: str, headers: list[str], kept: bool) -> None:
-    assert understood("Host: a", *headers, request=f"POST / HTTP/{version}").keep_alive is kept
+def test_persistence_follows_version_and_connection(version: str, headers: list[str], is_persistent: bool) -> None:
+    assert understood("Host: a", *headers, request=f"POST / HTTP/{version}").keep_alive is is_persistent
 
 
 @pytest.mark.parametrize(
@@ -253,8 +253,8 @@ def test_authority_of_the_target_replaces_host(target: str, host: bytes) -> None
     ],
 )
 def test_target_has_parts(target: bytes, parts: tuple[str, bytes, bytes]) -> None:
-    found = split_target(target)
-    assert (found.path, found.raw_path, found.query) == parts
+    split = split_target(target)
+    assert (split.path, split.raw_path, split.query) == parts
 
 
 COUNTED = len(b"/" + b"Host" + b"a" + b"X")

@@ -113,10 +113,10 @@ def test_known_headers_match_any_request_line() -> None:
     known = KnownHeads()
     remember(known, head_of("GET /a HTTP/1.1", ["Host: a", "X: 1"]))
     body = b"{}"
-    found = known.find(head_of("POST /b?c HTTP/1.1", ["Host: a", "X: 1"]) + body)
-    assert found is not None
-    assert facts(found[0])[:2] == ("POST", b"/b?c")
-    assert found[0].headers == ((b"host", b"a"), (b"x", b"1"))
+    result = known.find(head_of("POST /b?c HTTP/1.1", ["Host: a", "X: 1"]) + body)
+    assert result is not None
+    assert facts(result[0])[:2] == ("POST", b"/b?c")
+    assert result[0].headers == ((b"host", b"a"), (b"x", b"1"))
 
 
 def test_blocks_are_forgotten_beyond_the_bound() -> None:

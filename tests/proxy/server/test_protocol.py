@@ -24,7 +24,7 @@ async def target(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def ask(raw: bytes) -> bytes:
+async def answer_to(raw: bytes) -> bytes:
     async with serving(target) as port:
         return await exchange(port, raw)
 
@@ -48,13 +48,13 @@ async def ask(raw: bytes) -> bytes:
     ],
 )
 async def test_malformed_requests_are_refused_and_never_served(raw: bytes) -> None:
-    assert await ask(raw) == BAD
+    assert await answer_to(raw) == BAD
 
 
 @pytest.mark.parametrize("padding", [17_000, 200_000])
 async def test_oversized_head_is_refused(padding: int) -> None:
-    assert await ask(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * padding + b"\r\n\r\n") == TOO_LARGE
-    assert await ask(b"GET /" + b"a" * padding + b" HTTP/1.1\r\nHost: a\r\n\r\n") == TOO_LARGE
+    assert await answer_to(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * padding + b"\r\n\r\n") == TOO_LARGE
+    assert await answer_to(b"GET /" + b"a" * padding + b" HTTP/1.1\r\nHost: a\r\n\r\n") == TOO_LARGE
 
 
 async def test_oversized_head_is_refused_before_its_end() -> None:
@@ -83,10 +83,10 @@ async def test_large_body_is_not_counted_as_head() -> None:
 
 @pytest.mark.parametrize("wanted", [b"/a?", b"//a//b", b"*", b"http://b/c?d", b"http://b", b"/a#b", b"/%ff%00"])
 async def test_target_is_passed_verbatim(wanted: bytes) -> None:
-    answer = await ask(b"GET " + wanted + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answer = await answer_to(b"GET " + wanted + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer.endswith(b"\r\n\r\n" + wanted)
 
 
 async def test_answer_is_sent_without_additions() -> None:
-    answer = await ask(b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answer = await answer_to(b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n/a"

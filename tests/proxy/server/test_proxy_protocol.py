@@ -39,7 +39,7 @@ routes: [{name: all, match: "* /*", pin: native}]
 LOCAL = v2(command=0, family=0x00)
 
 
-async def who(scope: Scope, receive: Receive, send: Send) -> None:
+async def answer_address(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the client's address and port."""
     text = "{}:{}".format(*scope["client"])
     if scope["type"] == "websocket":
@@ -58,7 +58,7 @@ async def listening(policy: ProxyProtocolPolicy) -> AsyncIterator[int]:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            await who(scope, receive, send)
+            await answer_address(scope, receive, send)
             return
         scope["state"][STATE_KEY] = policy
         while (await receive())["type"] != "lifespan.shutdown":

@@ -66,11 +66,12 @@ def test_status_that_is_not_final_is_refused(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "kept"), [("HEAD", 200, True), ("GET", 304, True), ("HEAD", 304, True), ("GET", 204, False)]
+    ("method", "status", "has_length"),
+    [("HEAD", 200, True), ("GET", 304, True), ("HEAD", 304, True), ("GET", 204, False)],
 )
-def test_bodiless_response_sends_no_body(method: str, status: int, kept: bool) -> None:
+def test_bodiless_response_sends_no_body(method: str, status: int, has_length: bool) -> None:
     framer = frame(status, length(5), method=method)
-    assert (b"content-length: 5\r\n" in framer.head) is kept
+    assert (b"content-length: 5\r\n" in framer.head) is has_length
     assert b"transfer-encoding" not in framer.head
     assert framer.frame(b"hello", more=False) == b""
     assert framer.keep_alive

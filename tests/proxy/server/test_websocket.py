@@ -66,7 +66,7 @@ async def test_close_without_a_code_is_1005_and_a_lost_one_1006() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "seen"),
+    ("code", "reason", "expected"),
     [
         (1000, "", (1000, "")),
         (1005, "", (1005, "")),
@@ -76,10 +76,10 @@ async def test_close_without_a_code_is_1005_and_a_lost_one_1006() -> None:
         (999, "", (1011, "")),
     ],
 )
-async def test_apps_close_reaches_the_client(code: int, reason: str, seen: tuple[int, str]) -> None:
+async def test_apps_close_reaches_the_client(code: int, reason: str, expected: tuple[int, str]) -> None:
     app = sending(ACCEPTED, {"type": "websocket.close", "code": code, "reason": reason})
     async with serving(app) as port, raw_client(port) as client:
-        assert await client.read_close() == seen
+        assert await client.read_close() == expected
         client.writer.write(frame(8, struct.pack("!H", 1000)))
         assert await client.read_rest() == b""
 

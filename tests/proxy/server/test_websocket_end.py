@@ -78,17 +78,17 @@ async def test_shutdown_closes_with_1001_and_waits_for_the_answer() -> None:
 
 async def test_shutdown_waits_for_a_handshake() -> None:
     app = Recorder()
-    go, asked = asyncio.Event(), asyncio.Event()
+    go, requested = asyncio.Event(), asyncio.Event()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        asked.set()
+        requested.set()
         await go.wait()
         await app(scope, receive, send)
 
     async with stoppable(slow) as (port, stop):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(handshake())
-        await asked.wait()
+        await requested.wait()
         stop()
         await asyncio.sleep(0.3)
         go.set()

@@ -36,9 +36,9 @@ class Stage:
         self.requested: list[Backend] = []
         self._answers: dict[Backend, Iterator[Exchange | Reason]] = {}
 
-    def tell(self, backend: Backend, *values: JSON | Reason | Exchange) -> None:
-        told = [value if isinstance(value, str | Exchange) else answered(value) for value in values]
-        self._answers[backend] = itertools.chain(told, itertools.repeat(told[-1]))  # type: ignore[arg-type]
+    def set_answers(self, backend: Backend, *values: JSON | Reason | Exchange) -> None:
+        answers = [value if isinstance(value, str | Exchange) else answered(value) for value in values]
+        self._answers[backend] = itertools.chain(answers, itertools.repeat(answers[-1]))  # type: ignore[arg-type]
 
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
         return Bounds(1000, 1000, deadline or time.monotonic() + 1)
@@ -62,16 +62,16 @@ class Room:
 
     def __init__(self, noise: int = 0) -> None:
         self.stage = Stage(noise)
-        self.noted: list[Entry] = []
-        self._comparator = Comparator(self.stage, self.noted.append)  # type: ignore[arg-type]
+        self.entries: list[Entry] = []
+        self._comparator = Comparator(self.stage, self.entries.append)  # type: ignore[arg-type]
 
     async def read(self, served: JSON | Exchange, backend: Backend = "legacy", route: str = "r") -> Verdict:
-        told: list[Verdict] = []
+        verdicts: list[Verdict] = []
         given = served if isinstance(served, Exchange) else answered(served)
         await self._comparator.compare_read(
-            CompareRead(1, route, backend, CONNECTION, given, time.monotonic() + 1), told.append
+            CompareRead(1, route, backend, CONNECTION, given, time.monotonic() + 1), verdicts.append
         )
-        [verdict] = told
+        [verdict] = verdicts
         return verdict
 
     async def write(self, legacy: JSON, native: JSON, sent: JSON = None) -> Verdict:
@@ -81,8 +81,8 @@ class Room:
         request = RequestSnapshot.of(one, CONNECTION)
         return await self._comparator.compare_dry_run("r", request, one, other, ())
 
-    def noted_as(self, kind: type[Entry]) -> list[Entry]:
-        return [entry for entry in self.noted if isinstance(entry, kind)]
+    def entries_of(self, kind: type[Entry]) -> list[Entry]:
+        return [entry for entry in self.entries if isinstance(entry, kind)]
 
 
 def fields(verdict: Verdict) -> list[str]:
@@ -91,47 +91,47 @@ def fields(verdict: Verdict) -> list[str]:
 
 async def test_match_is_not_repeated() -> None:
     room = Room()
-    room.stage.tell("native", {"a": 1})
+    room.stage.set_answers("native", {"a": 1})
     assert (await room.read({"a": 1})).name == "match"
     assert room.stage.requested == ["native"]
-    assert [type(one) for one in room.noted] == [ComparisonEvent]
+    assert [type(one) for one in room.entries] == [ComparisonEvent]
 
 
 async def test_unrepeatable_difference_is_skipped() -> None:
     room = Room()
-    room.stage.tell("native", {"a": 2})
-    room.stage.tell("legacy", {"a": 2})
+    room.stage.set_answers("native", {"a": 2})
+    room.stage.set_answers("legacy", {"a": 2})
     verdict = await room.read({"a": 1})
     assert (verdict.name, verdict.reason) == ("skipped", "changed")
     assert room.stage.requested == ["native", "legacy", "native"]
-    assert [type(one) for one in room.noted] == [ComparisonEvent]
+    assert [type(one) for one in room.entries] == [ComparisonEvent]
 
 
 async def test_repeated_differences_without_noise_are_reported() -> None:
     room = Room()
-    room.stage.tell("native", {"a": 2, "b": 2})
-    room.stage.tell("legacy", {"a": 1, "b": 2})
+    room.stage.set_answers("native", {"a": 2, "b": 2})
+    room.stage.set_answers("legacy", {"a": 1, "b": 2})
     assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
-    [replay] = room.noted_as(ReplayEvent)
+    [replay] = room.entries_of(ReplayEvent)
     assert isinstance(replay, ReplayEvent)
     assert fields(replay.verdict) == ["body.b"]
 
 
 async def test_changing_field_beside_a_difference_is_omitted() -> None:
     room = Room()
-    room.stage.tell("native", {"a": 2, "b": 1}, {"a": 1, "b": 2})
-    room.stage.tell("legacy", {"a": 1, "b": 1})
+    room.stage.set_answers("native", {"a": 2, "b": 1}, {"a": 1, "b": 2})
+    room.stage.set_answers("legacy", {"a": 1, "b": 1})
     assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
 
 
 async def test_confirmed_difference_is_cached() -> None:
     room = Room()
-    room.stage.tell("native", {"a": 2, "b": 1})
-    room.stage.tell("legacy", {"a": 1, "b": 1})
+    room.stage.set_answers("native", {"a": 2, "b": 1})
+    room.stage.set_answers("legacy", {"a": 1, "b": 1})
     for _ in range(2):
         assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
     assert len(room.stage.requested) == 3 + 1
-    room.stage.tell("native", {"a": 2, "b": 3})
+    room.stage.set_answers("native", {"a": 2, "b": 3})
     assert fields(await room.read({"a": 1, "b": 1})) == ["body.a", "body.b"]  # another difference is confirmed again
     assert len(room.stage.requested) == 4 + 3
     assert fields(await room.read({"a": 1, "b": 1}, route="other")) == ["body.a", "body.b"]
@@ -140,31 +140,31 @@ async def test_confirmed_difference_is_cached() -> None:
 
 async def test_failed_repetition_keeps_the_difference() -> None:
     room = Room()
-    room.stage.tell("native", {"a": 2})
-    room.stage.tell("legacy", "timeout")
+    room.stage.set_answers("native", {"a": 2})
+    room.stage.set_answers("legacy", "timeout")
     assert (await room.read({"a": 1})).name == "mismatch"
-    room.stage.tell("native", {"a": 3}, "timeout")
-    room.stage.tell("legacy", {"a": 1})
+    room.stage.set_answers("native", {"a": 3}, "timeout")
+    room.stage.set_answers("legacy", {"a": 1})
     assert (await room.read({"b": 1})).name == "mismatch"
 
 
 async def test_request_the_other_backend_cannot_get_is_skipped() -> None:
     room = Room()
-    room.stage.tell("native", "timeout")
+    room.stage.set_answers("native", "timeout")
     assert (await room.read({"a": 1})).reason == "timeout"
     assert (await room.read(exchange(b"x", "text/event-stream"))).reason == "streaming"
     assert room.stage.requested == ["native"]
-    assert room.noted == [SkippedEvent("r", "legacy", "timeout"), SkippedEvent("r", "legacy", "streaming")]
+    assert room.entries == [SkippedEvent("r", "legacy", "timeout"), SkippedEvent("r", "legacy", "streaming")]
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(0, 0), (2500, 5), (10_000, 20)])
 async def test_configured_share_of_reads_is_replayed_on_legacy(noise: int, expected: int) -> None:
     room = Room(noise)
-    room.stage.tell("native", {"a": 1})
-    room.stage.tell("legacy", {"a": 2})
+    room.stage.set_answers("native", {"a": 1})
+    room.stage.set_answers("legacy", {"a": 2})
     for _ in range(20):
         await room.read({"a": 1})
-    replays = room.noted_as(ReplayEvent)
+    replays = room.entries_of(ReplayEvent)
     assert len(replays) == expected
     assert all(isinstance(one, ReplayEvent) and fields(one.verdict) == ["body.a"] for one in replays)
 
@@ -172,15 +172,15 @@ async def test_configured_share_of_reads_is_replayed_on_legacy(noise: int, expec
 async def test_first_read_of_each_route_is_replayed() -> None:
     room = Room(noise=100)
     for backend in ("native", "legacy"):
-        room.stage.tell(backend, {"a": 1})
+        room.stage.set_answers(backend, {"a": 1})
     for route in ("r", "s", "r"):
         await room.read({"a": 1}, "native", route)
-    assert [one.route for one in room.noted_as(ReplayEvent)] == ["r", "s"]
+    assert [one.route for one in room.entries_of(ReplayEvent)] == ["r", "s"]
 
 
 async def test_unanswered_read_is_not_replayed() -> None:
     room = Room(noise=10_000)
-    room.stage.tell("native", exchange(outcome="hang"))
+    room.stage.set_answers("native", exchange(outcome="hang"))
     assert (await room.read(exchange(outcome="hang"))).name == "match"
     assert room.stage.requested == ["native"]
 
@@ -197,17 +197,17 @@ async def test_matching_dry_run_is_not_repeated() -> None:
 
 async def test_dry_run_matching_when_repeated_is_skipped() -> None:
     room = Room()
-    room.stage.tell("native", {**NEW})
+    room.stage.set_answers("native", {**NEW})
     verdict = await room.write({**NEW}, {**OLD}, {"title": "t"})
     assert (verdict.name, verdict.reason) == ("skipped", "changed")
-    assert [entry.verdict.reason for entry in room.noted if isinstance(entry, ComparisonEvent)] == ["changed"]
+    assert [entry.verdict.reason for entry in room.entries if isinstance(entry, ComparisonEvent)] == ["changed"]
 
 
 async def test_dry_run_differing_again_is_a_mismatch() -> None:
     room = Room()
-    room.stage.tell("native", {"title": "t", "count": 9})
+    room.stage.set_answers("native", {"title": "t", "count": 9})
     assert fields(await room.write({**NEW}, {**OLD})) == ["body.count"]
-    room.stage.tell("native", "timeout")
+    room.stage.set_answers("native", "timeout")
     assert fields(await room.write({"other": 1}, {"other": 2})) == ["body.other"]
 
 
@@ -221,11 +221,11 @@ async def test_dry_run_differing_again_is_a_mismatch() -> None:
 )
 async def test_stale_answer_to_a_write_is_a_mismatch(legacy: JSON, native: JSON, sent: JSON) -> None:
     room = Room()
-    room.stage.tell("native", legacy)
+    room.stage.set_answers("native", legacy)
     assert (await room.write(legacy, native, sent)).name == "mismatch"
 
 
 async def test_difference_vanishing_each_time_is_a_mismatch() -> None:
     room = Room()
-    room.stage.tell("native", {**NEW})
+    room.stage.set_answers("native", {**NEW})
     assert [(await room.write({**NEW}, {**OLD})).name for _ in range(3)] == ["skipped", "mismatch", "mismatch"]

@@ -80,8 +80,8 @@ async def test_read_is_submitted_with_its_arrival() -> None:
     mirrored = reading(sink, host="a")
     await mirrored.prepare()
     mirrored.end("native", None)
-    [(route, backend, arrival, seen)] = sink.reads
-    exchange = seen
+    [(route, backend, arrival, recorded)] = sink.reads
+    exchange = recorded
     assert (route, backend, exchange.status, exchange.body.data) == ("r", "native", 200, b"answer")
     assert arrival == ConnectionInfo("https", "1.1", ("10.0.0.7", 1), ("127.0.0.1", 8000), b"id-1", "/{x}")
     assert RequestSnapshot.of(exchange, arrival) == RequestSnapshot("GET", b"/x?q=1", ((b"host", b"a"),), b"", arrival)

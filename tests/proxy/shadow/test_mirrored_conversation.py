@@ -168,11 +168,11 @@ async def test_conversation_is_dropped_for_a_served_request() -> None:
 
 async def test_conversation_is_evicted_before_served_requests() -> None:
     sink, budget, evicted = ConversationRecorder(), MemoryBudget(3000), list[str]()
-    idle, busy = (budget.open(lambda: evicted.append("served")) for _ in range(2))
+    idle, active = (budget.open(lambda: evicted.append("served")) for _ in range(2))
     assert idle.acquire(1500)
     async with ends(sink, None, budget) as (client, legacy):
         await deliver(client, legacy, [frame(2, b"x" * 1000)])
-        assert busy.acquire(1000)
+        assert active.acquire(1000)
         await close(client, legacy)
         await client.reader.read()
     assert (sink.skipped, evicted, budget.used) == (["queue_full"], [], 2500)

@@ -30,9 +30,9 @@ def bounds(seconds: float = 5.0, limit: int = 1000, ceiling: int = 1000) -> Boun
 
 
 async def answered(request: RequestSnapshot, within: Bounds | None = None) -> Exchange:
-    found = await replay_request(plain, request, within or bounds())
-    assert isinstance(found, Exchange)
-    return found
+    replayed = await replay_request(plain, request, within or bounds())
+    assert isinstance(replayed, Exchange)
+    return replayed
 
 
 async def test_replayed_request_equals_the_original() -> None:
@@ -55,10 +55,15 @@ async def test_replayed_request_equals_the_original() -> None:
 
 
 async def test_question_and_answer_are_an_exchange() -> None:
-    found = await answered(snapshot(method="POST", body=b"text"))
-    assert (found.method, found.target, found.outcome, found.status) == ("POST", b"/notes/same", "response", 201)
-    assert found.request_body.data == b"text"
-    assert found.body.data == b'{"wrote":"text"}'
+    replayed = await answered(snapshot(method="POST", body=b"text"))
+    assert (replayed.method, replayed.target, replayed.outcome, replayed.status) == (
+        "POST",
+        b"/notes/same",
+        "response",
+        201,
+    )
+    assert replayed.request_body.data == b"text"
+    assert replayed.body.data == b'{"wrote":"text"}'
 
 
 async def test_app_running_after_its_answer_is_cancelled() -> None:
@@ -92,15 +97,15 @@ async def test_raising_app_has_an_outcome(error: BaseException, outcome: str, ca
     async def app(*_: Any) -> None:
         raise error
 
-    found = await replay_request(app, snapshot(), bounds())
-    assert isinstance(found, Exchange)
-    assert (found.outcome, found.status) == (outcome, 0)
+    replayed = await replay_request(app, snapshot(), bounds())
+    assert isinstance(replayed, Exchange)
+    assert (replayed.outcome, replayed.status) == (outcome, 0)
     assert "Jane" not in caplog.text
 
 
 async def test_answer_that_breaks_off_is_a_reset() -> None:
-    found = await answered(snapshot("/half"))
-    assert (found.outcome, found.status) == ("reset", 200)
+    replayed = await answered(snapshot("/half"))
+    assert (replayed.outcome, replayed.status) == ("reset", 200)
 
 
 async def test_uncancellable_app_raises_an_error() -> None:
@@ -131,21 +136,21 @@ async def test_uncancellable_app_raises_an_error() -> None:
     ],
 )
 def test_unrepeatable_request_has_a_reason(headers: Headers, sent: bytes, read: bool, reason: str | None) -> None:
-    told = exchange(sent=sent, sent_headers=headers)
-    assert not_repeatable(told._replace(is_request_complete=read), RequestSnapshot.of(told, CONNECTION)) == reason
+    served = exchange(sent=sent, sent_headers=headers)
+    assert not_repeatable(served._replace(is_request_complete=read), RequestSnapshot.of(served, CONNECTION)) == reason
 
 
 def test_request_with_a_long_body_is_unrepeatable() -> None:
-    told = exchange()
-    long = told._replace(request_body=Body(b"", 7, (b"digest",)))
-    assert not_repeatable(long, RequestSnapshot.of(told, CONNECTION)) == "body_too_large"
+    served = exchange()
+    long = served._replace(request_body=Body(b"", 7, (b"digest",)))
+    assert not_repeatable(long, RequestSnapshot.of(served, CONNECTION)) == "body_too_large"
 
 
 async def test_dry_run_returns_the_writes() -> None:
     dry_run = DryRunExchange()
-    found = await dry_run.run(with_dry_runs, snapshot(method="POST", body=b"text"), bounds(3))
-    assert isinstance(found, Exchange)
-    assert found.status == 201
+    replayed = await dry_run.run(with_dry_runs, snapshot(method="POST", body=b"text"), bounds(3))
+    assert isinstance(replayed, Exchange)
+    assert replayed.status == 201
     [wrote] = dry_run.writes
     assert (wrote["collection"], wrote["operation"]) == ("notes", "insert")
     document = wrote["document"]

@@ -54,41 +54,46 @@ SWIFT = ShadowTimings(ping_interval=0.05, retry_delays=(0.1, 1.0), publish_delay
 """Without a lower priority: load of others must not decide a test."""
 
 
-class Stand:
+class Harness:
     """A gateway, its two backends, its shadow process, and the shadow's results."""
 
     def __init__(
-        self, shadow: ShadowClient, text: str, port: int, heard: list[ComparisonRecord], noted: list[SkippedEvent]
+        self,
+        shadow: ShadowClient,
+        text: str,
+        port: int,
+        comparisons: list[ComparisonRecord],
+        skipped: list[SkippedEvent],
     ) -> None:
-        self.shadow, self.port, self.heard, self.noted = shadow, port, heard, noted
+        self.shadow, self.port, self.comparisons, self.skipped = shadow, port, comparisons, skipped
         self._text = text
 
-    async def ask(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> bytes:
+    async def request(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> bytes:
         """Return the answer's status, its headers without the date and the request id, and its body."""
         length = [f"Content-Length: {len(body)}"] if body else []
         lines = [f"{method} {path} HTTP/1.1", "Host: a", "Connection: close", *headers, *length, "", ""]
         answer = await exchange(self.port, "\r\n".join(lines).encode() + body)
         head, _, rest = answer.partition(b"\r\n\r\n")
-        kept = [line for line in head.split(b"\r\n") if not line.startswith((b"date:", b"x-request-id:"))]
-        return b"\r\n".join(kept) + b"\r\n\r\n" + rest
+        retained = [line for line in head.split(b"\r\n") if not line.startswith((b"date:", b"x-request-id:"))]
+        return b"\r\n".join(retained) + b"\r\n\r\n" + rest
 
     async def compared(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> ComparisonRecord:
         """Send one request and return its comparison."""
-        before = len(self.heard)
-        await self.ask(path, method, body, *headers)
-        while len(self.heard) == before:
+        before = len(self.comparisons)
+        await self.request(path, method, body, *headers)
+        while len(self.comparisons) == before:
             await asyncio.sleep(0.005)
-        return self.heard[before]
+        return self.comparisons[before]
 
     async def conversed(self, path: str) -> ComparisonRecord:
         """Hold one conversation and return its comparison."""
-        before = len(self.heard)
+        before = len(self.comparisons)
         async with connect(f"ws://127.0.0.1:{self.port}{path}", compression=None, proxy=None) as socket:
             await socket.send("hello")
             assert await socket.recv() == "hello"
-        while len(self.heard) == before:
+        while len(self.comparisons) == before:
             await asyncio.sleep(0.005)
-        return self.heard[before]
+        return self.comparisons[before]
 
     @contextmanager
     def impatient(self) -> Iterator[None]:
@@ -116,8 +121,8 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(app: str = "with_dry_runs", timings: ShadowTimings = SWIFT) -> AsyncIterator[Stand]:
-    heard, noted = list[ComparisonRecord](), list[SkippedEvent]()
+async def running_gateway(app: str = "with_dry_runs", timings: ShadowTimings = SWIFT) -> AsyncIterator[Harness]:
+    comparisons, skipped = list[ComparisonRecord](), list[SkippedEvent]()
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serving(shadowed.legacy))
         text = f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.support.shadowed:{app}\n{ROUTES}"
@@ -127,45 +132,45 @@ async def standing(app: str = "with_dry_runs", timings: ShadowTimings = SWIFT) -
         await native.start()
         stack.push_async_callback(native.stop)
 
-        def hear(compared: ComparisonRecord) -> None:
-            heard.extend([replace(compared, number=1)] * compared.number)
+        def record(compared: ComparisonRecord) -> None:
+            comparisons.extend([replace(compared, number=1)] * compared.number)
 
-        shadow = ShadowClient(config, Path("nowhere"), [hear], noted.append, timings=timings)
+        shadow = ShadowClient(config, Path("nowhere"), [record], skipped.append, timings=timings)
         await shadow.start()
         stack.push_async_callback(shadow.stop)
         gateway = Gateway(RoutingSnapshot.of(config, upstream, native), (), None, shadow)
-        stand = Stand(shadow, text, await stack.enter_async_context(serving(gateway)), heard, noted)
-        await stand.ready()
-        yield stand
+        harness = Harness(shadow, text, await stack.enter_async_context(serving(gateway)), comparisons, skipped)
+        await harness.ready()
+        yield harness
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Stand]:
-    async with standing() as found:
-        yield found
+async def shared() -> AsyncIterator[Harness]:
+    async with running_gateway() as running:
+        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stand(shared: Stand) -> Stand:
+async def harness(shared: Harness) -> Harness:
     """Return the shared stand once nothing is outstanding and its process, which a test may have ended, runs."""
     await shared.quiet()
     await shared.ready()
     return shared
 
 
-async def test_reads_run_on_the_other_backend(stand: Stand) -> None:
-    assert await stand.compared("/legacy/same?x=1") == ComparisonRecord("legacy", "legacy", "match")
-    assert await stand.compared("/legacy/other") == ComparisonRecord("legacy", "legacy", "mismatch")
-    assert await stand.compared("/native/same") == ComparisonRecord("native", "native", "match")
-    assert await stand.compared("/native/other") == ComparisonRecord("native", "native", "mismatch")
-    assert await stand.compared("/legacy/same", "HEAD") == ComparisonRecord("legacy", "legacy", "match")
+async def test_reads_run_on_the_other_backend(harness: Harness) -> None:
+    assert await harness.compared("/legacy/same?x=1") == ComparisonRecord("legacy", "legacy", "match")
+    assert await harness.compared("/legacy/other") == ComparisonRecord("legacy", "legacy", "mismatch")
+    assert await harness.compared("/native/same") == ComparisonRecord("native", "native", "match")
+    assert await harness.compared("/native/other") == ComparisonRecord("native", "native", "mismatch")
+    assert await harness.compared("/legacy/same", "HEAD") == ComparisonRecord("legacy", "legacy", "match")
 
 
-async def test_unshadowed_route_runs_once(stand: Stand) -> None:
-    before = len(stand.heard)
-    await stand.ask("/aside/crash")
-    await stand.ask("/aside/same", "POST", b"text")
-    assert (len(stand.heard), stand.shadow.pending) == (before, 0)
+async def test_unshadowed_route_runs_once(harness: Harness) -> None:
+    before = len(harness.comparisons)
+    await harness.request("/aside/crash")
+    await harness.request("/aside/same", "POST", b"text")
+    assert (len(harness.comparisons), harness.shadow.pending) == (before, 0)
 
 
 @pytest.mark.parametrize(
@@ -179,38 +184,38 @@ async def test_unshadowed_route_runs_once(stand: Stand) -> None:
     ],
 )
 async def test_answer_is_equal_with_and_without_a_shadow(
-    stand: Stand, path: str, verdict: str, reason: str | None
+    harness: Harness, path: str, verdict: str, reason: str | None
 ) -> None:
-    alone = await stand.ask(f"/aside/{path}")
-    before = len(stand.heard)
-    with stand.impatient() if path == "hang" else nullcontext():
-        assert await stand.ask(f"/legacy/{path}") == alone
+    alone = await harness.request(f"/aside/{path}")
+    before = len(harness.comparisons)
+    with harness.impatient() if path == "hang" else nullcontext():
+        assert await harness.request(f"/legacy/{path}") == alone
     if path == "hang":
-        assert len(stand.heard) == before
-    while len(stand.heard) == before:
+        assert len(harness.comparisons) == before
+    while len(harness.comparisons) == before:
         await asyncio.sleep(0.005)
-    assert (stand.heard[-1].verdict, stand.heard[-1].reason) == (verdict, reason)
+    assert (harness.comparisons[-1].verdict, harness.comparisons[-1].reason) == (verdict, reason)
 
 
-async def test_requests_over_the_limits_are_skipped_and_counted(stand: Stand) -> None:
-    before, noted = len(stand.heard), len(stand.noted)
-    with stand.impatient():
-        await asyncio.gather(*(stand.ask("/legacy/hang") for _ in range(10)))
-    await until(lambda: stand.shadow.pending == 6)  # reads are submitted in batches
-    await stand.quiet()
-    assert Counter(one.reason for one in stand.heard[before:]) == {"queue_full": 4, "timeout": 6}
-    await until(lambda: sum(one.number for one in stand.noted[noted:]) >= 4)  # in one event, or in several
-    assert {one.reason for one in stand.noted[noted:]} == {"queue_full"}  # the process notes the others
-    assert (await stand.compared("/legacy/same")).verdict == "match"
+async def test_requests_over_the_limits_are_skipped_and_counted(harness: Harness) -> None:
+    before, skips_before = len(harness.comparisons), len(harness.skipped)
+    with harness.impatient():
+        await asyncio.gather(*(harness.request("/legacy/hang") for _ in range(10)))
+    await until(lambda: harness.shadow.pending == 6)  # reads are submitted in batches
+    await harness.quiet()
+    assert Counter(one.reason for one in harness.comparisons[before:]) == {"queue_full": 4, "timeout": 6}
+    await until(lambda: sum(one.number for one in harness.skipped[skips_before:]) >= 4)  # in one event, or in several
+    assert {one.reason for one in harness.skipped[skips_before:]} == {"queue_full"}  # the process notes the others
+    assert (await harness.compared("/legacy/same")).verdict == "match"
 
 
-async def test_write_is_dry_run_on_native_and_served_by_legacy(stand: Stand) -> None:
-    alone = await stand.ask("/aside/same", "POST", b"text")
-    assert await stand.ask("/writes/same", "POST", b"text") == alone
+async def test_write_is_dry_run_on_native_and_served_by_legacy(harness: Harness) -> None:
+    alone = await harness.request("/aside/same", "POST", b"text")
+    assert await harness.request("/writes/same", "POST", b"text") == alone
     assert b'{"wrote": "text"}' not in alone
-    await stand.quiet()
-    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "match")
-    assert await stand.compared("/writes/other", "DELETE", b"x") == ComparisonRecord("writes", "legacy", "mismatch")
+    await harness.quiet()
+    assert harness.comparisons[-1] == ComparisonRecord("writes", "legacy", "match")
+    assert await harness.compared("/writes/other", "DELETE", b"x") == ComparisonRecord("writes", "legacy", "mismatch")
 
 
 @pytest.mark.parametrize(
@@ -218,117 +223,117 @@ async def test_write_is_dry_run_on_native_and_served_by_legacy(stand: Stand) -> 
     [("hang", "timeout", 0.4), ("decline", "write_not_allowed", 0.0)],
 )
 async def test_failed_dry_run_leaves_the_answer_unchanged(
-    stand: Stand, path: str, reason: str, shortest: float
+    harness: Harness, path: str, reason: str, shortest: float
 ) -> None:
-    alone = await stand.ask("/aside/same", "PUT", b"text")
-    before, started = len(stand.heard), time.monotonic()
-    with stand.impatient() if path == "hang" else nullcontext():
-        assert await stand.ask(f"/writes/{path}", "PUT", b"text") == alone
+    alone = await harness.request("/aside/same", "PUT", b"text")
+    before, started = len(harness.comparisons), time.monotonic()
+    with harness.impatient() if path == "hang" else nullcontext():
+        assert await harness.request(f"/writes/{path}", "PUT", b"text") == alone
     assert shortest <= time.monotonic() - started < shortest + PROMPT_TIMEOUT
-    await stand.quiet()
-    assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "skipped", reason)]  # type: ignore[arg-type]
+    await harness.quiet()
+    assert harness.comparisons[before:] == [ComparisonRecord("writes", "legacy", "skipped", reason)]  # type: ignore[arg-type]
 
 
-async def test_hanging_dry_runs_do_not_queue(stand: Stand) -> None:
-    before = len(stand.heard)
-    with stand.impatient():
-        await asyncio.gather(*(stand.ask("/writes/hang", "POST", b"x") for _ in range(8)))
-    await stand.quiet()
-    assert Counter(one.reason for one in stand.heard[before:]) == {"timeout": 2, "queue_full": 6}
+async def test_hanging_dry_runs_do_not_queue(harness: Harness) -> None:
+    before = len(harness.comparisons)
+    with harness.impatient():
+        await asyncio.gather(*(harness.request("/writes/hang", "POST", b"x") for _ in range(8)))
+    await harness.quiet()
+    assert Counter(one.reason for one in harness.comparisons[before:]) == {"timeout": 2, "queue_full": 6}
 
 
-async def test_write_without_a_dry_run_is_served_and_counted(stand: Stand) -> None:
+async def test_write_without_a_dry_run_is_served_and_counted(harness: Harness) -> None:
     large = b"x" * 70_000
     for path, body, reason in (
         ("/native/same", b"x", "write_not_allowed"),  # never to legacy
         ("/legacy/same", b"x", "write_not_allowed"),  # `writes` is never
         ("/writes/same", large, "body_too_large"),
     ):
-        before = len(stand.heard)
-        answer = await stand.ask(path, "POST", body)
+        before = len(harness.comparisons)
+        answer = await harness.request(path, "POST", body)
         assert answer.endswith(b'"%b"}' % body)
-        await stand.quiet()
-        assert [one.reason for one in stand.heard[before:]] == [reason]
+        await harness.quiet()
+        assert [one.reason for one in harness.comparisons[before:]] == [reason]
 
 
-async def test_share_of_callers_is_shadowed_on_either_backend(stand: Stand) -> None:
+async def test_share_of_callers_is_shadowed_on_either_backend(harness: Harness) -> None:
     sampled: dict[str, set[int]] = {}
     for route in ("half", "pinned"):
         for caller in range(6):
-            before = len(stand.heard)
+            before = len(harness.comparisons)
             for number in range(2):
-                await stand.ask(f"/{route}/{number}", "GET", b"", f"X-Caller: {caller}")
-            await stand.quiet()
-            sampled.setdefault(route, set()).add(len(stand.heard) - before)
+                await harness.request(f"/{route}/{number}", "GET", b"", f"X-Caller: {caller}")
+            await harness.quiet()
+            sampled.setdefault(route, set()).add(len(harness.comparisons) - before)
     assert sampled == {"half": {0, 2}, "pinned": {0, 2}}
 
 
 async def test_unresponsive_process_is_replaced() -> None:
-    async with standing(timings=replace(SWIFT, heartbeat_timeout=3.0)) as stand:
-        former = stand.shadow.pid
-        assert await stand.ask("/legacy/busy") == await stand.ask("/aside/busy")
-        assert stand.shadow.pid == former
-        while stand.shadow.pid == former:
+    async with running_gateway(timings=replace(SWIFT, heartbeat_timeout=3.0)) as harness:
+        former = harness.shadow.pid
+        assert await harness.request("/legacy/busy") == await harness.request("/aside/busy")
+        assert harness.shadow.pid == former
+        while harness.shadow.pid == former:
             await asyncio.sleep(0.01)
-        await stand.quiet()
-        assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "skipped", "worker_crashed")
+        await harness.quiet()
+        assert harness.comparisons[-1] == ComparisonRecord("legacy", "legacy", "skipped", "worker_crashed")
 
 
-async def test_process_over_its_memory_limit_is_replaced_and_counted(stand: Stand) -> None:
+async def test_process_over_its_memory_limit_is_replaced_and_counted(harness: Harness) -> None:
     # The native app leaks 200 MB a request; the machine loses at most the limit and one request.
-    before, former = value_of(metrics.SHADOW_MEMORY_EXCEEDED), stand.shadow.pid
+    before, former = value_of(metrics.SHADOW_MEMORY_EXCEEDED), harness.shadow.pid
     assert former is not None
     assert 0 < supervisor.resident_memory(former) < 512 << 20
-    alone = await stand.ask("/aside/same")
+    alone = await harness.request("/aside/same")
     async with asyncio.timeout(60):
-        while stand.shadow.pid == former:
-            assert await stand.ask("/legacy/leak") == alone
+        while harness.shadow.pid == former:
+            assert await harness.request("/legacy/leak") == alone
             assert supervisor.resident_memory(former) < 1 << 30
             await asyncio.sleep(0.2)
     assert value_of(metrics.SHADOW_MEMORY_EXCEEDED) == before + 1
-    await stand.ready()
-    assert (await stand.compared("/legacy/same")).verdict == "match"
+    await harness.ready()
+    assert (await harness.compared("/legacy/same")).verdict == "match"
 
 
 async def test_memory_of_an_ended_process_is_zero() -> None:
     assert supervisor.resident_memory(2**22 + 1) == 0
 
 
-async def test_killed_process_is_replaced_without_other_effects(stand: Stand) -> None:
-    assert stand.shadow.pid is not None
-    os.kill(stand.shadow.pid, signal.SIGKILL)
-    while stand.shadow.ready:
+async def test_killed_process_is_replaced_without_other_effects(harness: Harness) -> None:
+    assert harness.shadow.pid is not None
+    os.kill(harness.shadow.pid, signal.SIGKILL)
+    while harness.shadow.ready:
         await asyncio.sleep(0.005)
-    assert await stand.compared("/legacy/same") == ComparisonRecord(
+    assert await harness.compared("/legacy/same") == ComparisonRecord(
         "legacy", "legacy", "skipped", "backend_unavailable"
     )
-    assert (await stand.compared("/writes/same", "POST", b"x")).reason == "backend_unavailable"
-    await stand.ready()
-    assert (await stand.compared("/legacy/same")).verdict == "match"
+    assert (await harness.compared("/writes/same", "POST", b"x")).reason == "backend_unavailable"
+    await harness.ready()
+    assert (await harness.compared("/legacy/same")).verdict == "match"
 
 
-async def test_crash_during_a_dry_run_leaves_the_answer_unchanged(stand: Stand) -> None:
-    alone = await stand.ask("/aside/same", "POST", b"text")
-    assert await stand.ask("/writes/crash", "POST", b"text") == alone
-    await stand.quiet()
-    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "skipped", "worker_crashed")
+async def test_crash_during_a_dry_run_leaves_the_answer_unchanged(harness: Harness) -> None:
+    alone = await harness.request("/aside/same", "POST", b"text")
+    assert await harness.request("/writes/crash", "POST", b"text") == alone
+    await harness.quiet()
+    assert harness.comparisons[-1] == ComparisonRecord("writes", "legacy", "skipped", "worker_crashed")
 
 
-async def test_conversations_with_legacy_run_on_native(stand: Stand) -> None:
-    assert await stand.conversed("/stream/same") == ComparisonRecord("stream", "legacy", "match")
-    assert await stand.conversed("/stream/other") == ComparisonRecord("stream", "legacy", "mismatch")
+async def test_conversations_with_legacy_run_on_native(harness: Harness) -> None:
+    assert await harness.conversed("/stream/same") == ComparisonRecord("stream", "legacy", "match")
+    assert await harness.conversed("/stream/other") == ComparisonRecord("stream", "legacy", "mismatch")
     for path, reason in (("decline", "write_not_allowed"), ("crash", "worker_crashed")):
-        record = await stand.conversed(f"/stream/{path}")
+        record = await harness.conversed(f"/stream/{path}")
         assert (record.verdict, record.reason) == ("skipped", reason)
-    assert (await stand.conversed("/native")).reason == "write_not_allowed"  # never to legacy
+    assert (await harness.conversed("/native")).reason == "write_not_allowed"  # never to legacy
 
 
 async def test_app_without_the_extension_gets_no_write() -> None:
-    async with standing("plain") as stand:
-        assert (await stand.conversed("/stream/crash")).reason == "write_not_allowed"
-        assert (await stand.compared("/writes/crash", "POST", b"x")).reason == "write_not_allowed"
-        assert (await stand.compared("/legacy/same")).verdict == "match"
+    async with running_gateway("plain") as harness:
+        assert (await harness.conversed("/stream/crash")).reason == "write_not_allowed"
+        assert (await harness.compared("/writes/crash", "POST", b"x")).reason == "write_not_allowed"
+        assert (await harness.compared("/legacy/same")).verdict == "match"
         config = parse("legacy: {url: 'http://127.0.0.1:1'}\nnative: tests.support.shadowed:plain\n", {})
-        stand.shadow.apply_config(config)
-        await stand.gone()
-        assert (await stand.compared("/legacy/same")).reason == "backend_unavailable"
+        harness.shadow.apply_config(config)
+        await harness.gone()
+        assert (await harness.compared("/legacy/same")).reason == "backend_unavailable"

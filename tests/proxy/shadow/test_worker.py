@@ -68,13 +68,13 @@ class Gateway:
     """The gateway's end of the link."""
 
     def __init__(self) -> None:
-        self.heard: asyncio.Queue[ToGateway] = asyncio.Queue()
-        self.link: MessageChannel[ToGateway, ToShadow] = MessageChannel(self.heard.put_nowait)
+        self.messages: asyncio.Queue[ToGateway] = asyncio.Queue()
+        self.link: MessageChannel[ToGateway, ToShadow] = MessageChannel(self.messages.put_nowait)
         self.working: asyncio.Task[None] | None = None
 
     async def next(self) -> ToGateway:
         async with asyncio.timeout(HANG_TIMEOUT):
-            return await self.heard.get()
+            return await self.messages.get()
 
     def read(
         self,
@@ -89,9 +89,9 @@ class Gateway:
 
     async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy") -> Compared:
         self.read(path, body, served_by)
-        found = await self.next()
-        assert isinstance(found, Compared)
-        return found
+        message = await self.next()
+        assert isinstance(message, Compared)
+        return message
 
     def dry_run(self, path: str, number: int = 1, seconds: float = HANG_TIMEOUT) -> None:
         self.link.send(DryRun(number, "all", snapshot(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
@@ -135,9 +135,9 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     (tmp_path / "contracts").mkdir()
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
     (tmp_path / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
-    async with linked(contracts=tmp_path) as found:
-        assert await found.next() == Ready(supports_dry_run=True, supports_conversations=True)
-        yield found
+    async with linked(contracts=tmp_path) as linked_gateway:
+        assert await linked_gateway.next() == Ready(supports_dry_run=True, supports_conversations=True)
+        yield linked_gateway
 
 
 async def test_ready_worker_reports_the_declarations_of_its_app(gateway: Gateway) -> None:
@@ -164,10 +164,10 @@ async def test_requests_served_by_native_run_on_legacy(gateway: Gateway) -> None
 
 async def test_unreachable_legacy_is_skipped(gateway: Gateway) -> None:
     gateway.link.send(Configure(parse(config(9), {}), Path("nowhere")))
-    found = Compared(1, "match")
-    while found.verdict != "skipped":  # the new configuration takes a moment
-        found = await gateway.verdict("same", served_by="native")
-    assert found.reason == "backend_unavailable"
+    comparison = Compared(1, "match")
+    while comparison.verdict != "skipped":  # the new configuration takes a moment
+        comparison = await gateway.verdict("same", served_by="native")
+    assert comparison.reason == "backend_unavailable"
 
 
 async def test_deadline_counts_from_when_the_request_was_served(gateway: Gateway) -> None:
@@ -175,8 +175,8 @@ async def test_deadline_counts_from_when_the_request_was_served(gateway: Gateway
     gateway.read("hang", number=2, seconds=0.1)
     gateway.read("same", number=3, seconds=0.05)  # waits for room until it is too late
     gateway.read("same", number=4)
-    told = {await gateway.next() for _ in range(4)}
-    assert told == {*(Compared(number, "skipped", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
+    results = {await gateway.next() for _ in range(4)}
+    assert results == {*(Compared(number, "skipped", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
 
 
 async def test_dry_run_is_compared_with_legacys_answer(gateway: Gateway) -> None:
@@ -185,9 +185,9 @@ async def test_dry_run_is_compared_with_legacys_answer(gateway: Gateway) -> None
         assert await gateway.next() == DryRunFinished(1)
         served = exchange(body, status=201, target="/x/same", method="POST", sent=b"text")
         gateway.link.send(LegacyServed(1, served))
-        found = await gateway.next()
-        assert isinstance(found, Compared)
-        assert found.verdict == verdict
+        comparison = await gateway.next()
+        assert isinstance(comparison, Compared)
+        assert comparison.verdict == verdict
 
 
 async def test_hanging_reads_leave_room_for_dry_runs(gateway: Gateway) -> None:
@@ -257,13 +257,13 @@ async def test_large_answer_is_compared_by_digests(gateway: Gateway) -> None:
 
 
 async def test_requests_of_the_worker_are_traced() -> None:
-    kept = InMemorySpanExporter()
+    exporter = InMemorySpanExporter()
     provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(kept))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
     async with linked(worker=Worker(configure_tracing=lambda env: Tracing(provider))) as gateway:
         await gateway.next()
         gateway.read("same")
         await gateway.next()
         gateway.dry_run("same", 2)
         await gateway.next()
-    assert [span.name for span in kept.get_finished_spans()] == ["shadow native", "shadow native"]
+    assert [span.name for span in exporter.get_finished_spans()] == ["shadow native", "shadow native"]

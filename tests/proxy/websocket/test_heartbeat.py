@@ -42,7 +42,7 @@ class Watch:
         assert isinstance(verdict, float)
         return verdict
 
-    def hear(self, at: float) -> None:
+    def receive(self, at: float) -> None:
         self.heartbeat.received_at = at
 
 
@@ -56,7 +56,7 @@ def test_silent_end_is_pinged_and_dead_within_five_seconds() -> None:
 
 def test_ping_interval_starts_at_the_last_received_byte() -> None:
     watch = Watch()
-    watch.hear(1.9)
+    watch.receive(1.9)
     assert watch.wait(watch.link()) == pytest.approx(1.9)
     assert watch.check(watch.link()) is Action.PING
     assert watch.check(watch.link()) is Action.DEAD
@@ -66,7 +66,7 @@ def test_ping_interval_starts_at_the_last_received_byte() -> None:
 def test_answer_of_any_kind_is_a_sign_of_life() -> None:
     watch = Watch()
     watch.check(watch.link())
-    watch.hear(2.5)
+    watch.receive(2.5)
     assert watch.check(watch.link()) == 0.5
     assert watch.check(watch.link()) is Action.PING
 
@@ -74,7 +74,7 @@ def test_answer_of_any_kind_is_a_sign_of_life() -> None:
 def test_sending_end_is_never_pinged() -> None:
     watch = Watch()
     for _ in range(20):
-        watch.hear(watch.next)
+        watch.receive(watch.next)
         assert watch.check(watch.link()) == 2.0
     assert not watch.pings
 
@@ -141,7 +141,7 @@ def test_late_check_extends_the_deadline() -> None:
     watch.check(watch.link())
     watch.now = 60.0
     assert watch.check(watch.link()) == MAX_LATENESS
-    watch.hear(60.05)
+    watch.receive(60.05)
     assert watch.wait(watch.link()) == pytest.approx(1.95)
     assert watch.check(watch.link()) is Action.PING
 
@@ -153,4 +153,4 @@ def test_answered_ping_restarts_the_interval(delays: list[float]) -> None:
         while (verdict := watch.check(watch.link())) is not Action.PING:
             assert isinstance(verdict, float)
             assert 0 < verdict <= 2.0
-        watch.hear(watch.now + delay)
+        watch.receive(watch.now + delay)

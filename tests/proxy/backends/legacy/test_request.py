@@ -131,9 +131,9 @@ async def test_delivered_body_leaves_the_pool_in_step(
         assert await call(upstream, b"/first", headers, parts) == (200 if fits else 400)
         for _ in range(2):
             assert await call(upstream, b"/innocent", [(b"content-length", b"3")], [part(b"abc")]) == 200
-        seen = [request for connection in legacy.connections for request in connection.requests]
+        received = [request for connection in legacy.connections for request in connection.requests]
     innocents = [(b"/innocent", b"abc")] * 2
-    assert seen == ([(b"/first", announced), *innocents] if fits else innocents)
+    assert received == ([(b"/first", announced), *innocents] if fits else innocents)
     assert len(legacy.connections) == (1 if fits else 2)
     assert all(b"upgrade" not in connection.raw for connection in legacy.connections)
 

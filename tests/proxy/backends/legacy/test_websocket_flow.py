@@ -109,11 +109,11 @@ async def test_lost_client_of_a_blocked_legacy_ends_both() -> None:
 
 async def settle(progress: Any) -> int:
     """Wait until nothing moves for half a second."""
-    seen = -1
-    while seen != progress():
-        seen = progress()
+    last_progress = -1
+    while last_progress != progress():
+        last_progress = progress()
         await asyncio.sleep(0.5)
-    return int(seen)
+    return int(last_progress)
 
 
 async def pour(client: RawSocket, data: bytes) -> None:

@@ -207,18 +207,18 @@ async def test_answer_that_is_not_a_handshake_is_502(answer: bytes) -> None:
 
 
 async def test_client_gone_before_the_answer_ends_the_wait() -> None:
-    asked, left = asyncio.Event(), asyncio.Event()
+    requested, left = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
-        asked.set()
+        requested.set()
         await reader.read()
         left.set()
 
     async with scripted(script) as legacy, forwarding(legacy) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(handshake())
-        await asked.wait()
+        await requested.wait()
         writer.transport.abort()
         async with asyncio.timeout(HANG_TIMEOUT):
             await left.wait()
