@@ -63,7 +63,7 @@ class Faulty(Script):
     """An outside service that returns every fault in turn."""
 
     def _choose(self, body: bytes) -> Answer:
-        return self.answers[len(self.asked) % len(self.answers)]
+        return self.answers[len(self.bodies) % len(self.answers)]
 
 
 def requests(person: Person, client: httpx.AsyncClient) -> Iterator[httpx.Request]:
@@ -138,10 +138,10 @@ async def test_canary_of_faulty_exchanges_appears_nowhere(
                 process.send_signal(signal.SIGTERM)
                 stdout, stderr = await process.communicate()
         texts["stdout"], texts["stderr"] = stdout.decode(), stderr.decode()
-        texts["webhook"] = b"".join(hook.asked).decode()
+        texts["webhook"] = b"".join(hook.bodies).decode()
         texts["reports"] = documents(mongodb_url, f"{database.name}_gateway")
     assert {200, 400, 401, 404, 500, 502} <= statuses
-    assert any(CANARY.encode() in body for body in outside.asked)
+    assert any(CANARY.encode() in body for body in outside.bodies)
     assert "notes is capped" in texts["stderr"]
     assert "DuplicateKeyError (code 11000)" in texts["stderr"]
     assert "answered 502 to" in texts["stderr"]

@@ -24,7 +24,7 @@ from tests.browser.browsing import Browsing
 from tests.browser.chromium import find_chromium
 from tests.browser.tab import DESKTOP, TOKEN, ContextSettings, Tab
 from tests.support.board_scene import board_stage
-from tests.support.ops_server import Stage, keep_a_day, roll_out, serve_a_minute, stage
+from tests.support.ops_server import Stage, roll_out, serve_a_minute, stage, store_a_day
 from tests.support.sockets import serving
 from tests.support.unhurried import patient_database
 
@@ -53,7 +53,7 @@ async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage
     await database.drop()
     staged = stage(directory, free_port(), store=MongoStore(database))
     staged.database = database
-    await keep_a_day(database)
+    await store_a_day(database)
     await roll_out(staged)
     for _ in range(2):
         await staged.watcher.check()

@@ -54,9 +54,9 @@ async def test_bodies_of_any_kind_are_answered_alike(keeping: Twins, method: str
     every = [post(path, body, FOREVER, method) for body in bodies(WRITES[method, path])]
     requests = every[::3] if IS_QUICK else every  # each field, and each kind in some field
     if path == "/users/login":  # hangs, which are not to be waited for one by one
-        results = await asyncio.gather(*(keeping.ask(request, 8.0) for request in requests))
+        results = await asyncio.gather(*(keeping.send(request, 8.0) for request in requests))
     else:
-        results = [await keeping.ask(request) for request in requests]
+        results = [await keeping.send(request) for request in requests]
     for answers in results:
         assert_alike(answers)
 
@@ -65,7 +65,7 @@ async def test_registration_of_any_kind_is_answered(twins: Twins) -> None:
     # Native only: most of these end the legacy's process.
     sound: dict[str, JSON] = {"username": "b", "email": "b@x", "password": "p", "role": "patient"}
     for body in bodies(sound):
-        answer = await twins.native.ask(post("/users/register", body))
+        answer = await twins.native.send(post("/users/register", body))
         page = not isinstance(body, dict | list)
         assert answer.status == 400 if page else answer.status in (200, 400, 401), (body, answer)
         assert answer.headers["content-type"].startswith("text/html" if page else "application/json")
@@ -99,7 +99,7 @@ async def test_two_hundred_logins_do_not_delay_others(native_with_user: Twin) ->
     over = asyncio.Event()
     greeting = asyncio.create_task(greet(native_with_user, over))
     logins = [post("/users/login", {"email": email, "password": PASSWORD}) for email in ("amara@x", "nobody@x")] * 100
-    answers = await asyncio.gather(*map(native_with_user.ask, logins))
+    answers = await asyncio.gather(*map(native_with_user.send, logins))
     hashing = [thread for thread in threading.enumerate() if thread.name.startswith("bcrypt")]
     over.set()
     greeted = await greeting

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def timed(native: Twin, request: RecordedRequest) -> tuple[DecodedAnswer, float]:
     began = time.monotonic()
-    return await native.ask(request), time.monotonic() - began
+    return await native.send(request), time.monotonic() - began
 
 
 async def assert_unavailable(native: Twin) -> None:
@@ -42,7 +42,7 @@ async def assert_unavailable(native: Twin) -> None:
         if request.method != "HEAD":
             assert read(answer)["error"] == "database_unavailable"
     welcome, refused, missing = await asyncio.gather(
-        native.ask(get("/")), native.ask(get("/api/prompts")), native.ask(get("/nowhere"))
+        native.send(get("/")), native.send(get("/api/prompts")), native.send(get("/nowhere"))
     )
     assert (welcome.status, refused.status, missing.status) == (200, 401, 404)
 
@@ -50,7 +50,7 @@ async def assert_unavailable(native: Twin) -> None:
 async def assert_back(native: Twin) -> None:
     """Assert that documents can soon be read and written again, and that no aborted operation locks one."""
     deadline = time.monotonic() + 50  # the server itself would hold a transaction for 60
-    while (await native.ask(get("/users/profile", FOREVER))).status == 503:  # the driver checks twice a second
+    while (await native.send(get("/users/profile", FOREVER))).status == 503:  # the driver checks twice a second
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
     native.database.blacktokens.delete_many({})
@@ -58,7 +58,7 @@ async def assert_back(native: Twin) -> None:
         native.database[name].delete_many({})
         native.database[name].insert_many([dict(document) for document in documents])
     for request in everything():
-        while (answer := await native.ask(request)).status == 503 and time.monotonic() < deadline:
+        while (answer := await native.send(request)).status == 503 and time.monotonic() < deadline:
             await asyncio.sleep(0.05)  # the first write may come before the primary is known
         assert answer.status in (200, 201), (request, answer)
 
@@ -102,11 +102,11 @@ async def test_writes_to_a_silent_database_are_aborted_later(mongodb_url: str) -
         Twins(native, native).plant(DOCUMENTS)
         request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
         line.stall_at = command("update", "consultations")
-        assert (await native.ask(request)).status == 503
+        assert (await native.send(request)).status == 503
         await asyncio.sleep(0.2)
         line.flow()
         deadline = time.monotonic() + 50
-        while (again := await native.ask(request)).status != 201:
+        while (again := await native.send(request)).status != 201:
             assert (again.status, time.monotonic() < deadline) == (503, True)
         [consultation] = native.database.consultations.find()
         written = {note["_id"] for note in native.database.notes.find({"body": "b"})}
@@ -117,7 +117,7 @@ async def test_writes_to_a_silent_database_are_aborted_later(mongodb_url: str) -
 async def test_first_request_does_not_wait_for_indexes(mongodb_url: str) -> None:
     async with native_twin(mongodb_url) as native:
         started = await asyncio.gather(
-            *(native.ask(post("/api/consultation/start", {"patient_data": n}, FOREVER)) for n in range(5))
+            *(native.send(post("/api/consultation/start", {"patient_data": n}, FOREVER)) for n in range(5))
         )
         assert [answer.status for answer in started] == [200] * 5
 
@@ -126,7 +126,7 @@ async def test_concurrent_notes_are_all_stored_and_linked(twins: Twins) -> None:
     twins.plant(DOCUMENTS)
     request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
     for twin in (twins.legacy, twins.native):
-        answers = await asyncio.gather(*(twin.ask(request) for _ in range(16)))
+        answers = await asyncio.gather(*(twin.send(request) for _ in range(16)))
         assert {answer.status for answer in answers} == {201}
         [consultation] = twin.database.consultations.find()
         made = {read(answer)["note"]["_id"] for answer in answers}

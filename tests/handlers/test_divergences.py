@@ -32,7 +32,7 @@ from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import (
     DECLARED,
     HANG,
-    Seen,
+    AnswerPair,
     Twin,
     Twins,
     assert_traced,
@@ -90,7 +90,7 @@ async def test_every_switch_named_is_a_setting_and_conversely() -> None:
 @shows("login-wrong-password")
 async def test_wrong_password(twins: Twins) -> None:
     with_users(twins)
-    answers = await twins.ask(WRONG, HANG)
+    answers = await twins.send(WRONG, HANG)
     assert answers.legacy.outcome == "hang"
     assert (answers.native.status, read(answers.native)) == (200, {"msg": "wrong credentials"})
     answers.assert_declared("login-wrong-password")
@@ -101,8 +101,8 @@ async def test_logins_beyond_a_limit(mongodb_url: str, twins: Twins) -> None:
     async with native_twin(mongodb_url, {"login_limit": "1/hour"}) as limited:
         both = Twins(twins.legacy, limited)
         both.plant({"users": [USER]})
-        assert read(await limited.ask(WRONG)) == {"msg": "wrong credentials"}
-        answers = await both.ask(post("/users/login", {"email": "amara@x", "password": PASSWORD}))
+        assert read(await limited.send(WRONG)) == {"msg": "wrong credentials"}
+        answers = await both.send(post("/users/login", {"email": "amara@x", "password": PASSWORD}))
         assert (answers.legacy.status, answers.native.status) == (200, 429)
         answers.assert_declared("login-limits")
 
@@ -117,10 +117,10 @@ async def test_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON) 
     login = post("/users/login", {"email": operator, "password": PASSWORD})
     register = post("/users/register", {"username": "b", "email": operator, "password": "p", "role": "patient"})
     for request in (login, register):
-        answers = await twins.ask(request)
+        answers = await twins.send(request)
         assert read(answers.native)["name"] == "CastError"
         answers.assert_declared("login-email-operator")
-        switched = await keeping.ask(request)
+        switched = await keeping.send(request)
         assert switched.legacy.status == switched.native.status
         assert {**read(switched.legacy), "token": ""} == {**read(switched.native), "token": ""}
         assert ("token" in read(switched.native)) == (request is login)
@@ -130,9 +130,9 @@ async def test_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON) 
 @pytest.mark.parametrize("target", ["/users/login", "/users/register"])
 async def test_query_that_mongodb_refuses(keeping: Twins, target: str) -> None:
     request = post(target, {"email": {"$elemMatch": 1, "toString": 1}, "password": "p"})
-    legacy = await keeping.legacy.ask(request)
+    legacy = await keeping.legacy.send(request)
     keeping.native.database.blacktokens.insert_one({})  # time passes in MongoDB with each write
-    refused = Seen(request, legacy, await keeping.native.ask(request))
+    refused = AnswerPair(request, legacy, await keeping.native.send(request))
     refused.assert_declared("database-clock")
     assert list(read(refused.native)) == list(read(refused.legacy))
     assert read(refused.native)["errorResponse"]["errmsg"] == "$elemMatch needs an Object"
@@ -142,10 +142,10 @@ async def test_query_that_mongodb_refuses(keeping: Twins, target: str) -> None:
 @pytest.mark.parametrize("wrong", [{"role": "admin"}, {"username": " "}, {"email": None}], ids=str)
 async def test_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> None:
     with_users(twins)
-    waiting = asyncio.create_task(twins.legacy.ask(WRONG))
+    waiting = asyncio.create_task(twins.legacy.send(WRONG))
     await asyncio.sleep(0.1)
     body = {"username": "b", "email": "b@x", "password": "p", "role": "patient", **wrong}
-    answers = await twins.ask(post("/users/register", body))
+    answers = await twins.send(post("/users/register", body))
     assert (await waiting).outcome == "reset"
     assert read(answers.native)["msg"].startswith(f"users validation failed: {next(iter(wrong))}: ")
     answers.assert_declared("register-invalid")
@@ -158,7 +158,7 @@ async def test_stored_member_named_as_a_method_at_a_save(twins: Twins) -> None:
     identities = {name: ObjectId() for name in ("transcript", "consultation")}
     note = {"_id": ObjectId(identity(NOTES, 0)), "clinician": ObjectId(AMARA), "body": "a", "toString": 1, **identities}
     twins.plant({"notes": [note]})
-    answers = await twins.ask(post(f"/api/notes/{identity(NOTES, 0)}", {"body": "b"}, FOREVER, "PATCH"))
+    answers = await twins.send(post(f"/api/notes/{identity(NOTES, 0)}", {"body": "b"}, FOREVER, "PATCH"))
     assert answers.legacy.outcome == "reset"
     assert read(answers.native)["error"] == "Cannot read properties of undefined (reading 'length')"
     answers.assert_declared("unsavable-member")
@@ -172,20 +172,22 @@ async def test_divergence_address_registered_concurrently(twins: Twins) -> None:
     for number in range(20):  # the order is random: more addresses, until two collide
         email = f"b{number}@x"
         request = post("/users/register", {"username": "b", "email": email, "password": "p", "role": "patient"})
-        ours = await asyncio.gather(*(twins.legacy.ask(request) for _ in range(6)))
+        ours = await asyncio.gather(*(twins.legacy.send(request) for _ in range(6)))
         died = next((answer for answer in ours if answer.outcome == "reset"), None)
         if died is not None:
             break
     assert died is not None
-    theirs = await asyncio.gather(*(twins.native.ask(request) for _ in range(6)))
+    theirs = await asyncio.gather(*(twins.native.send(request) for _ in range(6)))
     assert Counter(answer.status for answer in theirs) == {200: 1, 401: 5}
-    Seen(request, died, next(answer for answer in theirs if answer.status == 401)).assert_declared("register-race")
+    AnswerPair(request, died, next(answer for answer in theirs if answer.status == 401)).assert_declared(
+        "register-race"
+    )
     assert twins.native.database.users.count_documents({"username": "b"}) == 1
 
 
 @shows("logout-without-token")
 async def test_logout_without_a_token(twins: Twins) -> None:
-    answers = await twins.ask(post("/users/logout"), HANG)
+    answers = await twins.send(post("/users/logout"), HANG)
     assert answers.legacy.outcome == "hang"
     assert (answers.native.status, read(answers.native)) == (401, {"msg": "Please login, no token provided"})
     answers.assert_declared("logout-without-token")
@@ -212,16 +214,16 @@ async def test_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None:
     with_users(twins)
     with_users(keeping)
     for twin in (twins.legacy, twins.native, keeping.native):
-        assert read(await twin.ask(post("/users/logout", token=FOREVER)))["msg"] == "user logged out successfully"
+        assert read(await twin.send(post("/users/logout", token=FOREVER)))["msg"] == "user logged out successfully"
     for method, path in (door.split() for door in DOORS):
         request = get(path, FOREVER, method) if method in ("GET", "HEAD") else post(path, {}, FOREVER, method)
-        answers = await twins.ask(request)
+        answers = await twins.send(request)
         assert answers.legacy.status != 401
         if method != "HEAD":
             assert read(answers.native) == {"msg": "Session logged out. Please log in again."}
         answers.assert_declared("logged-out-tokens")
-    (await keeping.ask(get("/users/profile", FOREVER))).assert_equal()
-    (await keeping.ask(get("/api/prompts", FOREVER))).assert_equal()
+    (await keeping.send(get("/users/profile", FOREVER))).assert_equal()
+    (await keeping.send(get("/api/prompts", FOREVER))).assert_equal()
 
 
 async def test_query_for_a_revoked_token_uses_an_index(twins: Twins) -> None:
@@ -245,7 +247,7 @@ async def test_expired_tokens_are_removed_from_the_list(twins: Twins, mongodb_ur
         expired, lasting = listed(1, token_of({"exp": 1_700_000_000})), listed(2, FOREVER)
         pair.plant({"blacktokens": [expired, lasting, listed(3, "no token")]})
         for twin in (twins.legacy, native):
-            await twin.ask(post("/users/logout", token="now"))
+            await twin.send(post("/users/logout", token="now"))
         while native.database.blacktokens.count_documents({}) > 2:
             await asyncio.sleep(0.02)
         assert [each["blackToken"] for each in native.database.blacktokens.find()] == [FOREVER, "now"]
@@ -256,7 +258,7 @@ async def test_expired_tokens_are_removed_from_the_list(twins: Twins, mongodb_ur
 async def test_token_is_revoked_alike_by_both(twins: Twins) -> None:
     with_users(twins)
     for twin in (twins.legacy, twins.native):
-        await twin.ask(post("/users/logout", token="any"))
+        await twin.send(post("/users/logout", token="any"))
     assert twins.stored("blacktokens")[1] == []
 
 
@@ -299,7 +301,7 @@ FIELDS: list[dict[str, JSON]] = [
 async def test_divergence_of_a_protected_field(twins: Twins, keeping: Twins, change: dict[str, JSON]) -> None:
     for pair in (keeping, twins):
         with_users(pair)
-        answers = await pair.ask(post(CHANGE, {"is_shareable": True, **change}, FOREVER, "PATCH"))
+        answers = await pair.send(post(CHANGE, {"is_shareable": True, **change}, FOREVER, "PATCH"))
         if pair is keeping:
             answers.assert_equal()
     answers.assert_declared("prompt-fields")
@@ -310,13 +312,13 @@ async def test_divergence_of_a_protected_field(twins: Twins, keeping: Twins, cha
 PACKED = b'{"email":"nobody@x","password":"x"}'
 
 
-async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
+async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> AnswerPair:
     """Send a login whose body comes in chunks."""
     headers = (("content-type", "application/json"), ("content-encoding", encoding), ("transfer-encoding", "chunked"))
     request = RecordedRequest("POST", "/users/login", headers, b"".join(pieces))
 
     async def answer_of(twin: Twin) -> DecodedAnswer:
-        await twin.ask(get("/"))  # it may have to restart first
+        await twin.send(get("/"))  # it may have to restart first
         return await asyncio.to_thread(send, twin)
 
     def send(twin: Twin) -> DecodedAnswer:
@@ -332,7 +334,7 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
         finally:
             connection.close()
 
-    return Seen(request, *await asyncio.gather(answer_of(twins.legacy), answer_of(twins.native)))
+    return AnswerPair(request, *await asyncio.gather(answer_of(twins.legacy), answer_of(twins.native)))
 
 
 @shows("gzip-garbage")
@@ -370,7 +372,7 @@ async def test_divergence_of_bytes_after_gzip_padding(twins: Twins) -> None:
 )
 async def test_divergence_of_a_body_of_many_values(twins: Twins, body: JSON, charset: str) -> None:
     kind = (("content-type", f"application/json; charset={charset}"),)
-    answers = await twins.ask(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
+    answers = await twins.send(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
     assert read(answers.legacy) == {"msg": "user doesnt exist"}
     assert answers.native.status == 413
     answers.assert_declared("json-bounded")
@@ -379,7 +381,7 @@ async def test_divergence_of_a_body_of_many_values(twins: Twins, body: JSON, cha
 async def test_body_of_any_depth_within_bounds_is_read(twins: Twins) -> None:
     deep = '{"email":"nobody@x","password":"x","rest":' + "[" * 4000 + "]" * 4000 + "}"
     kind = (("content-type", "application/json"),)
-    answers = await twins.ask(RecordedRequest("POST", "/users/login", kind, deep.encode()))
+    answers = await twins.send(RecordedRequest("POST", "/users/login", kind, deep.encode()))
     assert read(answers.native) == {"msg": "user doesnt exist"}
     answers.assert_equal()
 

@@ -21,7 +21,7 @@ from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PROMPTS
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import (
     HANG,
-    Seen,
+    AnswerPair,
     Twin,
     Twins,
     assert_traced,
@@ -79,7 +79,7 @@ class Terminology:
     @property
     def request_counts(self) -> tuple[int, int]:
         """Return the number of requests for a token, and for codes."""
-        return len(self._token.asked), len(self._codes.asked)
+        return len(self._token.bodies), len(self._codes.bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._token if scope["method"] == "POST" else self._codes)(scope, receive, send)
@@ -103,20 +103,24 @@ def analyze(prompt: str = "what") -> RecordedRequest:
 
 @shows("codes-none")
 async def test_divergence_of_a_name_without_codes(twins: Twins, keeping: Twins) -> None:
-    answers = await twins.ask(codes("zzz"), HANG)
+    answers = await twins.send(codes("zzz"), HANG)
     assert answers.legacy.outcome == "hang"
     assert (answers.native.status, read(answers.native)) == (404, {"msg": "No clinical codes found"})
     answers.assert_declared("codes-none")
-    listed = await keeping.native.ask(codes("zzz"))
+    listed = await keeping.native.send(codes("zzz"))
     assert (listed.status, read(listed)) == (200, [])
-    Seen(answers.request, answers.legacy, listed).assert_declared("codes-none")
-    assert [code["code"] for code in read(await keeping.native.ask(codes("x")))] == ["44054006", "73211009", "46635009"]
-    (await twins.ask(codes("x"))).assert_equal()
+    AnswerPair(answers.request, answers.legacy, listed).assert_declared("codes-none")
+    assert [code["code"] for code in read(await keeping.native.send(codes("x")))] == [
+        "44054006",
+        "73211009",
+        "46635009",
+    ]
+    (await twins.send(codes("x"))).assert_equal()
 
 
 @shows("codes-server-fails")
 async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> None:
-    answers = await twins.ask(codes("boom"), HANG)
+    answers = await twins.send(codes("boom"), HANG)
     assert answers.legacy.outcome == "hang"
     reason = "the terminology server answered 500"
     assert (answers.native.status, read(answers.native)["error"]) == (500, reason)
@@ -127,7 +131,7 @@ async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> 
             twins.legacy.outside.giving(Terminology(ONE_CODE, token=b"{}")),
             fresh.outside.giving(Terminology(ONE_CODE, token=b"{}")),
         ):
-            tokenless = await pair.ask(codes("x"))
+            tokenless = await pair.send(codes("x"))
     assert read(tokenless.legacy)["code"] == "c"
     tokenless.assert_declared("codes-server-fails")
 
@@ -136,7 +140,7 @@ async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> 
 async def test_divergence_of_a_slow_terminology_server(hurried: Twins) -> None:
     slow = Answer(body=ONE_CODE.body, delay=1.0)
     with hurried.legacy.outside.giving(Terminology(slow)), hurried.native.outside.giving(Terminology(slow)):
-        answers = await hurried.ask(codes("x"))
+        answers = await hurried.send(codes("x"))
     assert read(answers.legacy)["code"] == "c"
     assert read(answers.native)["error"] == "the terminology server did not answer in time"
     answers.assert_declared("codes-deadline")
@@ -147,7 +151,7 @@ async def test_divergence_of_a_slow_terminology_server(hurried: Twins) -> None:
 async def test_divergence_of_one_terminology_failure(twins: Twins, fault: Answer) -> None:
     ours, theirs = Terminology(fault, ONE_CODE), Terminology(fault, ONE_CODE)
     with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
-        answers = await twins.ask(codes("x"), HANG)
+        answers = await twins.send(codes("x"), HANG)
     assert (answers.legacy.outcome, ours.request_counts) == ("hang", (1, 1))
     assert (read(answers.native)["code"], theirs.request_counts[1]) == ("c", 2)
     answers.assert_declared("codes-second-try")
@@ -159,7 +163,7 @@ async def test_divergence_of_a_reused_access_token(twins: Twins, mongodb_url: st
         pair = Twins(twins.legacy, fresh)
         pair.forget_calls()
         for name in ("a", "b"):
-            (await pair.ask(codes(name))).assert_equal()
+            (await pair.send(codes(name))).assert_equal()
         methods = [[str(call)[12:16] for call in twin.outside.calls] for twin in (twins.legacy, fresh)]
         assert methods == [["POST", "GET'"] * 2, ["POST", "GET'", "GET'"]]
         assert_traced(pair.called("ai-codes"), "codes-token-kept")
@@ -171,7 +175,7 @@ async def test_summary(twins: Twins) -> None:
     twins.forget_calls()
     tries: list[tuple[JSON, int]] = [({}, 200), ({"usedPrompt": "FAIL-AI"}, 500)]
     for used, status in tries:
-        answers = await twins.ask(post(f"/api/ai/{CONSULTATION}/summarise", used, FOREVER))
+        answers = await twins.send(post(f"/api/ai/{CONSULTATION}/summarise", used, FOREVER))
         assert (answers.legacy.status, answers.native.status) == (404, status)
         answers.assert_declared("summarise-works")
     assert_traced(twins.called("ai-summarise"), "summarise-works")
@@ -187,9 +191,9 @@ async def test_model_that_fails_in_passing(twins: Twins) -> None:
     answers = {"lasts": [OVERLOADED], **{word + end: kind for word, kind in kinds.items() for end in ("-s", "-a")}}
     ours, theirs = Choice(answers), Choice(answers)
     with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
-        lasts = await twins.ask(search("lasts"))
+        lasts = await twins.send(search("lasts"))
         requests = [request for word in kinds for request in (search(f"{word}-s"), analyze(f"{word}-a"))]
-        results = await asyncio.gather(*map(twins.ask, requests))
+        results = await asyncio.gather(*map(twins.send, requests))
     lasts.assert_equal()
     assert (ours.times("lasts"), theirs.times("lasts")) == (3, 2)
     calls: list[list[JSON]] = [[{"method": "POST"}] * choice.times("lasts") for choice in (ours, theirs)]
@@ -206,7 +210,7 @@ async def test_divergence_of_a_model_that_never_answers(hurried: Twins) -> None:
     hurried.plant(BEGUN)
     never = Script([Answer(hang=True)])
     with hurried.legacy.outside.giving(never), hurried.native.outside.giving(never):
-        results = await asyncio.gather(*(hurried.ask(request, 1.2) for request in (search(), analyze(), END)))
+        results = await asyncio.gather(*(hurried.send(request, 1.2) for request in (search(), analyze(), END)))
     for answers in results:
         assert answers.legacy.outcome == "hang"
         answers.assert_declared("model-deadline")
@@ -218,7 +222,7 @@ async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
     """Send a request, and disconnect as soon as the model has been called."""
     _, writer = await asyncio.open_connection(twin.origin.host, twin.origin.port)
     writer.write(serialise(twin.origin, request))
-    while not script.asked:
+    while not script.bodies:
         await asyncio.sleep(0.01)
     reset(writer)
 
@@ -254,7 +258,7 @@ RUBBISH = [Answer(body=b"{"), Answer(body=b"<html>", content_type="text/html"), 
 async def test_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
     script = Script([rubbish])
     with twins.legacy.outside.giving(script), twins.native.outside.giving(script):
-        answers = await twins.ask(analyze())
+        answers = await twins.send(analyze())
     stacks = [read(answer)["error"]["stackExcerpt"] for answer in (answers.legacy, answers.native)]
     assert stacks[0].split("\n")[0] == stacks[1]
     assert stacks[0].count("\n    at ") == 2
@@ -275,7 +279,7 @@ class Lines:
         """Restore the connections, and wait until both backends use them."""
         await asyncio.gather(*(line.mend() for line in self._lines))
         probe = get("/users/users/checkEmail?email=x")
-        while {(answers := await self.pair.ask(probe)).legacy.status, answers.native.status} != {200}:
+        while {(answers := await self.pair.send(probe)).legacy.status, answers.native.status} != {200}:
             await asyncio.sleep(0.05)
 
     def snap_at(self, kind: bytes) -> None:
@@ -318,7 +322,7 @@ async def test_divergence_of_a_database_lost_between_two_writes(lines: Lines, na
     before = {kind: pair.native.documents(kind) for kind in (*BEGUN, "notes")}
     lines.snap_at(second)
     try:
-        answers = await pair.ask(request)
+        answers = await pair.send(request)
     finally:
         await lines.mend()
     assert (answers.legacy.status, answers.native.status) == (500, 503)
@@ -327,7 +331,7 @@ async def test_divergence_of_a_database_lost_between_two_writes(lines: Lines, na
     assert_traced(pair.stored(left, f"{name}-broken-off"), "written-together")
     assert [kind for kind in before if pair.stored(kind)[1]] == [left]
     async with asyncio.timeout(PROMPT_TIMEOUT):  # what was broken off must not hold its documents until it expires
-        while (again := await pair.native.ask(request)).status == 503:
+        while (again := await pair.native.send(request)).status == 503:
             await asyncio.sleep(0.05)
     assert again.status in (200, 201)
 
@@ -350,12 +354,12 @@ REQUESTS = [
 
 @shows("database-away")
 async def test_divergence_of_an_unreachable_database(lines: Lines) -> None:
-    (await lines.pair.ask(get("/users/users/checkEmail?email=x"))).assert_equal()
+    (await lines.pair.send(get("/users/users/checkEmail?email=x"))).assert_equal()
     await lines.cut()
-    results = await asyncio.gather(*(lines.pair.ask(request) for request in REQUESTS))
+    results = await asyncio.gather(*(lines.pair.send(request) for request in REQUESTS))
     for answers in results:
         assert answers.native.status == 503
         answers.assert_declared("database-away")
     assert {answers.legacy.status for answers in results} == {200, 401, 500}
     await lines.mend()
-    (await lines.pair.ask(get("/users/profile", FOREVER))).assert_equal()
+    (await lines.pair.send(get("/users/profile", FOREVER))).assert_equal()

@@ -203,7 +203,7 @@ async def test_thousand_dry_runs_change_no_byte(house: House) -> None:
     assert house.whole() == before
     assert house.outside.calls == []
     assert len(answered) == TIMES * 9 / 10
-    assert all(each.told_first for each in answered)
+    assert all(each.reported_first for each in answered)
     wrote = {kind for each in answered for kind in each.kinds}
     assert wrote == {
         *itertools.product(["insert"], ["users", "blacktokens", "consultations", "transcripts", "notes", "prompts"]),
@@ -217,7 +217,7 @@ async def test_database_beside_dry_runs_equals_legacys_alone(house: House) -> No
     async def serve() -> dict[str, list[JSON]]:
         house.plant()
         for request in served:
-            assert (await house.legacy.ask(request)).outcome == "response"
+            assert (await house.legacy.send(request)).outcome == "response"
         return house.stored()
 
     served = [*(request for request in writes() if request != LOGOUT), *[START, ADD_NOTE] * 5, LOGOUT]
@@ -262,7 +262,7 @@ async def test_refused_link_reports_the_writes_legacy_would_leave(house: House) 
     answer = await house.dry_run(ADD_NOTE)
     assert (answer.status, answer.kinds) == (500, [("insert", "notes")])
     assert house.whole() == before
-    assert (await house.legacy.ask(ADD_NOTE)).status == 500
+    assert (await house.legacy.send(ADD_NOTE)).status == 500
     assert house.legacy.database.notes.count_documents({}) == 2
 
 
@@ -276,7 +276,7 @@ async def test_dry_runs_change_nothing_in_memory(house: House) -> None:
     ]
     async with serving(house.app) as port:
         native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)
-        profile, free, consultations = [await native.ask(request) for request in requests]
+        profile, free, consultations = [await native.send(request) for request in requests]
     assert profile.status == 200
     assert read(free) == {"available": True}
     assert [(each["status"], each["notes"]) for each in read(consultations)["consultations"]] == [("active", [])]
@@ -294,7 +294,7 @@ async def test_dry_run_over_its_deadline_has_no_answer(house: House) -> None:
         session.abort_transaction()
     assert house.whole() == before
     began = time.monotonic()
-    assert (await house.legacy.ask(ADD_NOTE)).status == 201
+    assert (await house.legacy.send(ADD_NOTE)).status == 201
     assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
@@ -318,7 +318,7 @@ async def test_missing_reaper_has_no_answer(house: House, mongodb_url: str) -> N
 async def test_requests_outside_the_dialect_are_declined(house: House) -> None:
     for target in ("/api/v1/x", "/api/v1/auth/register"):
         answer = await house.dry_run(post(target, {"a": 1}))
-        assert (answer.status, answer.body, answer.writes, answer.told_first) == (501, b"", None, True)
+        assert (answer.status, answer.body, answer.writes, answer.reported_first) == (501, b"", None, True)
 
 
 async def test_websocket_is_declined(house: House) -> None:
@@ -339,7 +339,7 @@ async def test_websocket_is_declined(house: House) -> None:
 async def test_requests_without_the_extension_are_served(house: House) -> None:
     async with serving(house.app) as port:
         native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)
-        assert (await native.ask(START)).status == 200
+        assert (await native.send(START)).status == 200
     assert house.legacy.database.consultations.count_documents({}) == 2
 
 

@@ -69,7 +69,7 @@ async def test_failing_model_is_answered_alike_by_every_endpoint(twins: Twins) -
     ]
     answers = {word: [answer] for word, answer in FAULTS.items()}
     with twins.legacy.outside.giving(Choice(answers)), twins.native.outside.giving(Choice(answers)):
-        for both in await asyncio.gather(*map(twins.ask, requests)):
+        for both in await asyncio.gather(*map(twins.send, requests)):
             assert_alike(both)
 
 
@@ -80,7 +80,7 @@ async def test_failing_model_still_ends_the_consultation_alike(twins: Twins) -> 
     for word in FAULTS.keys() - waiting:
         for answers in ([FAULTS[word]], [completion(b'"S"'), FAULTS[word]]):
             with twins.legacy.outside.giving(Script(answers)), twins.native.outside.giving(Script(answers)):
-                both = await twins.ask(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
+                both = await twins.send(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
             assert_alike(both)
             assert twins.stored("transcripts")[1] == twins.stored("consultations")[1] == []
 
@@ -121,7 +121,7 @@ VALUE_SETS = {
 async def test_failing_terminology_server_is_answered_alike(twins: Twins) -> None:
     with twins.legacy.outside.giving(Codes()), twins.native.outside.giving(Codes()):
         requests = (get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER) for name in VALUE_SETS)
-        for both in await asyncio.gather(*(twins.ask(request, 5) for request in requests)):
+        for both in await asyncio.gather(*(twins.send(request, 5) for request in requests)):
             assert_alike(both)
 
 

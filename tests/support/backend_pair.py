@@ -100,7 +100,7 @@ class Twin:
     database: Database[dict[str, Any]]
     outside: Outside
 
-    async def ask(self, request: RecordedRequest, timeout: float = ANSWER_TIMEOUT) -> DecodedAnswer:
+    async def send(self, request: RecordedRequest, timeout: float = ANSWER_TIMEOUT) -> DecodedAnswer:
         """Send a request and return the answer; try again if the demo's legacy is being restarted."""
         while True:
             try:
@@ -116,7 +116,7 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class Seen:
+class AnswerPair:
     """Both answers to one request."""
 
     request: RecordedRequest
@@ -155,9 +155,9 @@ class Twins:
     legacy: Twin
     native: Twin
 
-    async def ask(self, request: RecordedRequest, timeout: float = ANSWER_TIMEOUT) -> Seen:
+    async def send(self, request: RecordedRequest, timeout: float = ANSWER_TIMEOUT) -> AnswerPair:
         """Send a request to both backends at once."""
-        return Seen(request, *await asyncio.gather(self.legacy.ask(request, timeout), self.native.ask(request)))
+        return AnswerPair(request, *await asyncio.gather(self.legacy.send(request, timeout), self.native.send(request)))
 
     def plant(self, documents: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Empty both databases and store the same documents in them."""

@@ -11,7 +11,7 @@ from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import DECLARED, Seen, get, post
+from tests.support.backend_pair import DECLARED, AnswerPair, get, post
 
 CONSULTATION, TRANSCRIPT, NOTE, PROMPT = (identity(kind, 0) for kind in (CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS))
 MINE = {"clinician": ObjectId(AMARA), "created_at": datetime(2026, 1, 2)}
@@ -38,7 +38,7 @@ DOCUMENTS = {
 }
 
 
-def assert_alike(answers: Seen) -> None:
+def assert_alike(answers: AnswerPair) -> None:
     """Assert that both answers are equal or the difference is declared, and that native's names no implementation."""
     explained = explain(DECLARED, answers.occurrence, answers.differences)
     assert explained.unexplained == (), (answers.request, answers.legacy, answers.native)

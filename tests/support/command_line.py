@@ -29,7 +29,7 @@ PROGRAM = Path(sys.executable).with_name("scribe-proxy")
 
 @asynccontextmanager
 async def served(
-    file: Path, *options: str, patience: float = 300.0
+    file: Path, *options: str, timeout: float = 300.0
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
     """Run `serve` on two free ports until the end of the block."""
     port, ops = free_port(), free_port()
@@ -37,7 +37,7 @@ async def served(
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, start_new_session=True)
     try:
-        await _wait_until_ready(process, ops, patience)
+        await _wait_until_ready(process, ops, timeout)
         yield process, port, ops
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -32,7 +32,7 @@ class DryRunAnswer:
     status: int
     body: bytes
     writes: Any
-    told_first: bool
+    reported_first: bool
 
     def read(self) -> Any:
         return json.loads(self.body)

@@ -137,7 +137,7 @@ def request(method: str, target: str, headers: Sequence[tuple[str, str]] = (), b
     return "\r\n".join((*lines, "", "")).encode("latin-1") + (body or b"")
 
 
-async def ask(port: int, raw: bytes) -> Answer:
+async def send(port: int, raw: bytes) -> Answer:
     """Send a raw request and read the complete answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -169,7 +169,7 @@ async def differences(native: int, express: int, requests: Mapping[str, bytes]) 
 
     async def both(name: str) -> tuple[Answer, Answer]:
         async with limit:
-            return await ask(native, requests[name]), await ask(express, requests[name])
+            return await send(native, requests[name]), await send(express, requests[name])
 
     answers = await asyncio.gather(*map(both, names))
     return {name: pair for name, pair in zip(names, answers, strict=True) if pair[0] != pair[1]}

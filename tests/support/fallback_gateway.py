@@ -40,7 +40,7 @@ class Native:
     status: int = 200
     raising: Exception | None = None
     begun: bool = False
-    asked: list[str] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -50,7 +50,7 @@ class Native:
             await send({"type": "websocket.send", "text": f"native {message['text']}"})
             await receive()
             return
-        self.asked.append(scope["method"])
+        self.methods.append(scope["method"])
         body, more = b"", True
         while more:
             message = await receive()
@@ -73,7 +73,7 @@ class FallbackHarness:
     observed: list[RequestRecord]
     port: int
 
-    async def ask(self, target: str, *headers: str, method: str = "GET", body: str = "") -> tuple[str, str]:
+    async def send(self, target: str, *headers: str, method: str = "GET", body: str = "") -> tuple[str, str]:
         """Send a request; return the status with `x-served-by`, and the body."""
         lines = [f"{method} {target} HTTP/1.1", "Host: a", "Connection: close", *headers]
         lines += [f"Content-Length: {len(body)}"] if body else []

@@ -14,14 +14,14 @@ from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
-TOLD: list[str] = []
+RECEIVED: list[str] = []
 """All requests that legacy has received, for a test in the same process."""
 _numbers = itertools.count()
 
 
 async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
     text = await _read(scope, receive)
-    TOLD.append(text)
+    RECEIVED.append(text)
     if scope["path"].startswith("/api/reset"):
         raise RuntimeError(text)
     await _answer(scope, send, text, {"note": text, "age": 61, "status": "active", "visit": next(_numbers)})

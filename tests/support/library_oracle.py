@@ -27,7 +27,7 @@ class Libraries:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._child.communicate()
 
-    def ask(self, name: str, *values: object) -> Any:
+    def call(self, name: str, *values: object) -> Any:
         """Return the answer to a question as JSON. Raises `Refused`."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None

@@ -34,11 +34,11 @@ class Oracle:
             text=True,
         )
 
-    def ask(self, ask: str, **question: object) -> dict[str, Any]:
+    def call(self, operation: str, **question: object) -> dict[str, Any]:
         """Return the answer to a question."""
         assert self._node.stdin is not None
         assert self._node.stdout is not None
-        self._node.stdin.write(json.dumps(_marked({"ask": ask, **question})) + "\n")
+        self._node.stdin.write(json.dumps(_marked({"ask": operation, **question})) + "\n")
         self._node.stdin.flush()
         answer: dict[str, Any] = json.loads(self._node.stdout.readline(), object_hook=_one_spelling)
         return answer

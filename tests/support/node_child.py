@@ -40,7 +40,7 @@ class Node:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._child.communicate()
 
-    def ask(self, question: str, *values: object) -> str:
+    def call(self, question: str, *values: object) -> str:
         """Return the answer to a question as text. Raises Thrown."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None

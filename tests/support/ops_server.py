@@ -219,7 +219,7 @@ DRY_RUN = compared(
 GONE = compared(notes(), exchange(outcome="gone"), "prompts.list")
 
 
-async def keep_a_day(database: Database) -> None:
+async def store_a_day(database: Database) -> None:
     """Store a day of comparisons, fewer at night, with three faults that begin in the last hours, and samples."""
     storage, now = Storage(database), time.time()
     reports = ReportWriter(database, Settings(key=SecretStr(KEY), samples=2))

@@ -44,7 +44,7 @@ class Script:
     """An HTTP service with given answers in order, the last one repeated; it records the requests."""
 
     answers: Sequence[Answer]
-    asked: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     active: int = 0
@@ -53,7 +53,7 @@ class Script:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read(receive)
         answer = self._choose(body)
-        self.asked.append(body)
+        self.bodies.append(body)
         self.paths.append(scope["raw_path"].decode() + "?" + scope["query_string"].decode())
         self.active += 1
         self.busiest = max(self.busiest, self.active)
@@ -63,7 +63,7 @@ class Script:
             self.active -= 1
 
     def _choose(self, body: bytes) -> Answer:
-        return self.answers[min(len(self.asked), len(self.answers) - 1)]
+        return self.answers[min(len(self.bodies), len(self.answers) - 1)]
 
     async def _give(self, answer: Answer, receive: Receive, send: Send) -> None:
         if answer.hang:
@@ -88,7 +88,7 @@ class Choice(Script):
 
     def times(self, word: str) -> int:
         """Return the number of requests whose body contains a word."""
-        return sum(word.encode() in body for body in self.asked)
+        return sum(word.encode() in body for body in self.bodies)
 
     def _choose(self, body: bytes) -> Answer:
         word = next(word for word in self._answers if word in body)

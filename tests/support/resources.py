@@ -15,7 +15,7 @@ from tests.differential.people import ABSENT, AMARA, BOLA, TOKEN, claims, sign
 UNSAID = object()
 
 
-def ask(method: str, path: str, body: object = UNSAID, *, token: str | None = TOKEN) -> Action:
+def action(method: str, path: str, body: object = UNSAID, *, token: str | None = TOKEN) -> Action:
     """Return a request with a JSON body, or without a body."""
     headers = [] if token is None else [("authorization", f"Bearer {token}")]
     if body is UNSAID:

@@ -18,7 +18,7 @@ from proxy.rollout.model import AuditEntry, HistoryQuery
 from proxy.rollout.store import Store
 from tests.support.waiting import HANG_TIMEOUT
 
-SEEN = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
+RECORD = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
 QUICK = ControllerIntervals(evaluate=0.02, synchronise=0.03, baselines=0.0, start=2.0)
 GUARD = "guard: {window: 12s, minimum: 20, cooldown: 10m}"
 PLAIN = f"{{name: a, match: GET /a, native: 50%, {GUARD}}}"
@@ -57,7 +57,7 @@ class Replica:
 
     def serve(self, times: int = 100, status: int = 200, backend: str = "native", name: str = "a") -> None:
         for _ in range(times):
-            self.stats(replace(SEEN, route=name, backend=backend, status=status))
+            self.stats(replace(RECORD, route=name, backend=backend, status=status))
 
     async def until(self, holds: Callable[[], bool], seconds: float = HANG_TIMEOUT) -> None:
         async with asyncio.timeout(seconds):

@@ -64,7 +64,7 @@ class Backend:
 
 
 @dataclass
-class Stand:
+class Harness:
     """A gateway under test with its two backends."""
 
     gateway: Gateway
@@ -73,23 +73,23 @@ class Stand:
     observed: list[RequestRecord]
     port: int
 
-    async def ask(self, target: str, *headers: str, method: str = "GET") -> tuple[str, bytes]:
+    async def send(self, target: str, *headers: str, method: str = "GET") -> tuple[str, bytes]:
         lines = [f"{method} {target} HTTP/1.1", "Host: a", "Connection: close", *headers, "", ""]
         head, _, body = (await exchange(self.port, "\r\n".join(lines).encode())).partition(b"\r\n\r\n")
         return head.decode(), body
 
 
 @asynccontextmanager
-async def standing(
+async def running_gateway(
     text: str = CONFIG, env: dict[str, str] | None = None, observers: Sequence[Observer] = ()
-) -> AsyncIterator[Stand]:
+) -> AsyncIterator[Harness]:
     """Run a gateway between two apps. `observers` get each record before `observed` does."""
     legacy, native = Backend("legacy"), Backend("native")
     observed: list[RequestRecord] = []
     plan = RoutingSnapshot.of(parse(text, env or {}, "test.yaml"), legacy, native)
     gateway = Gateway(plan, [*observers, observed.append])
     async with serving(gateway) as port:
-        yield Stand(gateway, legacy, native, observed, port)
+        yield Harness(gateway, legacy, native, observed, port)
 
 
 GUARDED = f"""

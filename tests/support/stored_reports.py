@@ -117,7 +117,7 @@ def report(url: str, contracts: Path, *arguments: object) -> Result:
     return CliRunner().invoke(main, [str(one) for one in ["report", *around, *arguments]])
 
 
-def told(url: str, contracts: Path, *arguments: object) -> Any:
+def report_json(url: str, contracts: Path, *arguments: object) -> Any:
     result = report(url, contracts, "--json", *arguments)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)

@@ -43,18 +43,18 @@ class Person:
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.token}"}
 
-    async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+    async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Send a request to a path below `/api/v1`."""
         headers = {**self.headers, **request.pop("headers", {})}
         return await self.surface.client.request(method, V1 + path, headers=headers, **request)
 
     async def get(self, path: str, **request: Any) -> Any:
         """Send a GET and return the JSON of its 200."""
-        return expect(200, await self.ask("GET", path, **request))
+        return expect(200, await self.send("GET", path, **request))
 
     async def post(self, path: str, body: object, status: int = 201) -> Any:
         """Send a POST, assert its status and return the JSON."""
-        return expect(status, await self.ask("POST", path, json=body))
+        return expect(status, await self.send("POST", path, json=body))
 
     async def start(self) -> Any:
         """Start a consultation and return it."""

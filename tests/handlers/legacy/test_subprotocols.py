@@ -50,7 +50,7 @@ def parsed(header: str) -> list[str] | None:
 
 def parsed_by_ws(libraries: Libraries, header: str) -> object:
     try:
-        return libraries.ask("subprotocols", header)
+        return libraries.call("subprotocols", header)
     except Refused:
         return None
 

@@ -168,7 +168,7 @@ async def test_lone_surrogates_reach_the_model_escaped() -> None:
         model = LLMClient.open("sk-test", f"{url}/v1")
         assert await Assistant(model).search("\ud800") == "ok"
         await model.close()
-    assert json.loads(script.asked[0])["messages"][1]["content"] == "\ud800"
+    assert json.loads(script.bodies[0])["messages"][1]["content"] == "\ud800"
 
 
 def test_instructions_request_the_expected_answer_format() -> None:

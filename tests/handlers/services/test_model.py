@@ -76,7 +76,7 @@ async def test_refusal_has_status_and_body() -> None:
         with pytest.raises(ModelRefusedError) as refused:
             await model.complete(HELLO)
     assert (refused.value.status, refused.value.body) == (400, body.decode())
-    assert len(script.asked) == 1
+    assert len(script.bodies) == 1
 
 
 async def test_refused_audio_has_status_and_body() -> None:
@@ -90,8 +90,8 @@ async def test_refused_audio_has_status_and_body() -> None:
 async def test_transient_fault_is_retried_once(fault: Answer) -> None:
     async with scripted_model(fault, GOOD) as (model, script):
         assert await model.complete(HELLO) == " hi "
-    assert len(script.asked) == 2
-    assert script.asked[0] == script.asked[1]
+    assert len(script.bodies) == 2
+    assert script.bodies[0] == script.bodies[1]
 
 
 async def test_lasting_fault_is_raised_after_one_retry() -> None:
@@ -99,7 +99,7 @@ async def test_lasting_fault_is_raised_after_one_retry() -> None:
         with pytest.raises(ModelRefusedError) as refused:
             await model.complete(HELLO)
     assert refused.value.status == 503
-    assert len(script.asked) == 2
+    assert len(script.bodies) == 2
 
 
 async def test_unreachable_model_raises_an_error(unused_tcp_port: int) -> None:
@@ -120,7 +120,7 @@ async def test_deadline_covers_all_tries() -> None:
 async def test_cancellation_closes_the_model_request() -> None:
     async with scripted_model(Answer(hang=True)) as (model, script):
         completion = asyncio.create_task(model.complete(HELLO))
-        while not script.asked:
+        while not script.bodies:
             await asyncio.sleep(0.01)
         completion.cancel()
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)

@@ -53,17 +53,17 @@ ODD = [
 
 @pytest.mark.parametrize("password", ODD)
 async def test_hashes_equal_nodes(node: Libraries, passwords: Passwords, password: str) -> None:
-    hashed = node.ask("hash", password, SALT)
+    hashed = node.call("hash", password, SALT)
     assert await passwords.matches(password, hashed)
-    assert await passwords.matches(password, node.ask("hash", password, SALT.replace("2b", "2a")))
+    assert await passwords.matches(password, node.call("hash", password, SALT.replace("2b", "2a")))
     assert not await passwords.matches(password + "x", hashed) or len(encode(password)) == 72
-    assert node.ask("compare", password, await passwords.hash(password))
+    assert node.call("compare", password, await passwords.hash(password))
 
 
 @settings(max_examples=examples(60), deadline=None)
 @given(password=st.text(st.characters(codec=None), max_size=30))
 def test_password_bytes_equal_nodes(node: Libraries, password: str) -> None:
-    assert bcrypt.hashpw(encode(password), SALT.encode()).decode() == node.ask("hash", password, SALT)
+    assert bcrypt.hashpw(encode(password), SALT.encode()).decode() == node.call("hash", password, SALT)
 
 
 HASH = "$2b$04$abcdefghijklmnopqrstuuo18IGPhAd/HzW4M2PTaBFRFTK9llj.O"
@@ -93,7 +93,7 @@ HASH = "$2b$04$abcdefghijklmnopqrstuuo18IGPhAd/HzW4M2PTaBFRFTK9llj.O"
 )
 async def test_hashes_verify_as_in_node(node: Libraries, passwords: Passwords, hashed: str) -> None:
     for password in ("ab\0cd", "x"):
-        assert await passwords.matches(password, hashed) == node.ask("compare", password, hashed)
+        assert await passwords.matches(password, hashed) == node.call("compare", password, hashed)
 
 
 async def test_writes_hashes_of_cost_eight() -> None:

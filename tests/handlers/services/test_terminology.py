@@ -128,7 +128,7 @@ async def test_concurrent_searches_fetch_one_token() -> None:
 async def test_cancelled_fetch_is_repeated_by_the_next() -> None:
     async with scripted(Answer(hang=True), TOKEN, NO_CODES) as (codes, script):
         first = asyncio.create_task(codes.find("a"))
-        while not script.asked:
+        while not script.bodies:
             await asyncio.sleep(0.01)
         second = asyncio.create_task(codes.find("b"))
         first.cancel()
@@ -142,11 +142,11 @@ async def test_refused_token_is_replaced_once() -> None:
     refused = Answer(401)
     async with scripted(TOKEN, refused, TOKEN, NO_CODES) as (codes, script):
         assert await codes.find("a") == []
-    assert len(script.asked) == 4
+    assert len(script.bodies) == 4
     async with scripted(TOKEN, refused, TOKEN, refused) as (codes, script):
         with pytest.raises(TerminologyRefusedError):
             await codes.find("a")
-    assert len(script.asked) == 4
+    assert len(script.bodies) == 4
 
 
 async def test_concurrently_refused_searches_fetch_one_token() -> None:
@@ -162,7 +162,7 @@ async def test_broken_connection_is_retried_once() -> None:
     async with scripted(TOKEN, Answer(cut=True)) as (codes, script):
         with pytest.raises(TerminologyUnreachableError):
             await codes.find("a")
-    assert len(script.asked) == 3
+    assert len(script.bodies) == 3
 
 
 async def test_unreachable_server_raises_an_error(unused_tcp_port: int) -> None:

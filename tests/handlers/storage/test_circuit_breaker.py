@@ -145,5 +145,5 @@ async def test_requests_without_a_database_are_all_answered_503(mongodb_url: str
         get("/api/v1/consultations", token),
     ]
     async with native_twin(mongodb_url, through=f"mongodb://127.0.0.1:{free_port()}/", timings=TIMINGS) as native:
-        answers = await asyncio.gather(*(native.ask(request, 60) for request in requests * 50))
+        answers = await asyncio.gather(*(native.send(request, 60) for request in requests * 50))
     assert {answer.status for answer in answers} == {503}

@@ -36,7 +36,7 @@ TARGETS_OUTSIDE_V1 = (
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PATCH"])
 @pytest.mark.parametrize("target", TARGETS_OUTSIDE_V1)
 async def test_paths_outside_v1_are_answered_as_legacy(twins: Twins, target: str, method: str) -> None:
-    (await twins.ask(get(target, method=method))).assert_equal()
+    (await twins.send(get(target, method=method))).assert_equal()
 
 
 @pytest.mark.parametrize("path", ["/nothing", "//", "/users/", "/users", "/users/profile/", "/USERS/profile"])
@@ -127,6 +127,6 @@ async def test_unexpected_failure_is_logged_and_not_shown(surface: Surface) -> N
     await amara.post("/prompts", {"name": "x", "text": "x"})
     surface.database.command("collMod", "prompts", validator={"never": True})
     request = {"json": {"name": "x", "text": "x"}, "headers": {"origin": ORIGIN}}
-    answer = await amara.ask("POST", "/prompts", **request)
+    answer = await amara.send("POST", "/prompts", **request)
     assert expect(500, answer) == {"detail": "Internal Server Error"}
     assert answer.headers["access-control-allow-origin"] == ORIGIN

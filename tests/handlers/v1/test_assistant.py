@@ -39,13 +39,13 @@ async def test_summarises_a_consultation(surface: Surface) -> None:
     amara = surface.person()
     started = await amara.start()
     request = {"consultation_id": started["id"]}
-    nothing = expect(409, await amara.ask("POST", "/ai/summary", json=request))
+    nothing = expect(409, await amara.send("POST", "/ai/summary", json=request))
     assert nothing == {"detail": "Nothing has been said in this consultation yet"}
-    await amara.ask("PUT", f"/transcripts/{started['transcript_id']}", json={"text": "A cough."})
+    await amara.send("PUT", f"/transcripts/{started['transcript_id']}", json={"text": "A cough."})
     assert await amara.post("/ai/summary", request, 200) == {"summary": "answer[8]: A cough."}
     await amara.post("/ai/summary", {**request, "instructions": "In French."}, 200)
     assert model_messages(surface)[0]["content"] == "In French."
-    expect(404, await amara.ask("POST", "/ai/summary", json={"consultation_id": NOBODY}))
+    expect(404, await amara.send("POST", "/ai/summary", json={"consultation_id": NOBODY}))
 
 
 async def test_images_are_described(surface: Surface) -> None:
@@ -58,7 +58,7 @@ async def test_images_are_described(surface: Surface) -> None:
     "images", [[], ["ftp://x/y.png"], ["data:text/html,x"], ["HTTPS://x"], [""], [7], [PIXEL] * 11, PIXEL]
 )
 async def test_invalid_images_are_refused(surface: Surface, images: object) -> None:
-    detail = expect(422, await surface.person().ask("POST", "/ai/images", json={"images": images}))["detail"]
+    detail = expect(422, await surface.person().send("POST", "/ai/images", json={"images": images}))["detail"]
     assert detail[0]["loc"][:2] == ["body", "images"]
 
 
@@ -67,7 +67,7 @@ async def test_codes_are_all_listed(surface: Surface) -> None:
     assert [code["name"] for code in codes] == ["asthma 0", "asthma 1", "asthma 2"]
     assert codes[0] == {"name": "asthma 0", "code": "44054006", "url": "http://snomed.info/sct"}
     assert await surface.person().get("/ai/codes", params={"name": "zzz"}) == []
-    detail = expect(422, await surface.person().ask("GET", "/ai/codes"))["detail"]
+    detail = expect(422, await surface.person().send("GET", "/ai/codes"))["detail"]
     assert detail[0]["loc"] == ["query", "name"]
 
 
@@ -94,13 +94,13 @@ async def test_outside_call_beyond_its_deadline_is_504(mongodb_url: str) -> None
 async def _assert_each_fails(surface: Surface, answer: Answer, status: int) -> None:
     amara = surface.person()
     started = await amara.start()
-    await amara.ask("PUT", f"/transcripts/{started['transcript_id']}", json={"text": "A cough."})
+    await amara.send("PUT", f"/transcripts/{started['transcript_id']}", json={"text": "A cough."})
     with surface.outside.giving(Script([answer])):
         answers = await asyncio.gather(
-            amara.ask("POST", "/ai/search", json={"query": "asthma"}),
-            amara.ask("POST", "/ai/images", json={"images": [PIXEL]}),
-            amara.ask("POST", "/ai/summary", json={"consultation_id": started["id"]}),
-            amara.ask("GET", "/ai/codes", params={"name": "asthma"}),
+            amara.send("POST", "/ai/search", json={"query": "asthma"}),
+            amara.send("POST", "/ai/images", json={"images": [PIXEL]}),
+            amara.send("POST", "/ai/summary", json={"consultation_id": started["id"]}),
+            amara.send("GET", "/ai/codes", params={"name": "asthma"}),
         )
     assert [each.status_code for each in answers] == [status] * 4
     assert all(each.json().keys() == {"detail"} and "secret" not in each.text for each in answers)
@@ -111,8 +111,8 @@ async def test_unreachable_services_are_502(mongodb_url: str) -> None:
     async with v1_surface(mongodb_url, model_deadline=5, **changes) as surface:
         amara = surface.person()
         answers = [
-            await amara.ask("POST", "/ai/search", json={"query": "asthma"}),
-            await amara.ask("GET", "/ai/codes", params={"name": "asthma"}),
+            await amara.send("POST", "/ai/search", json={"query": "asthma"}),
+            await amara.send("GET", "/ai/codes", params={"name": "asthma"}),
         ]
     assert [answer.status_code for answer in answers] == [503, 503]
     assert [answer.headers["retry-after"] for answer in answers] == ["1", "1"]

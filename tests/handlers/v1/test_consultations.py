@@ -85,34 +85,34 @@ async def test_own_consultations_are_paged_newest_first(surface: Surface) -> Non
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "offset=-1", "offset=x"])
 async def test_invalid_pages_are_refused(surface: Surface, query: str) -> None:
-    detail = expect(422, await surface.person().ask("GET", f"/consultations?{query}"))["detail"]
+    detail = expect(422, await surface.person().send("GET", f"/consultations?{query}"))["detail"]
     assert detail[0]["loc"] == ["query", query.partition("=")[0]]
 
 
 @pytest.mark.parametrize("path", ["/consultations/{}", "/transcripts/{}"])
 async def test_foreign_consultation_is_404(surface: Surface, path: str) -> None:
     amara = surface.person()
-    detail = expect(404, await amara.ask("GET", path.format(NOBODY)))["detail"]
+    detail = expect(404, await amara.send("GET", path.format(NOBODY)))["detail"]
     assert detail.endswith(" not found")
-    expect(404, await amara.ask("GET", path.format("nothing")))
-    expect(404, await amara.ask("GET", path.format("z" * 24)))
+    expect(404, await amara.send("GET", path.format("nothing")))
+    expect(404, await amara.send("GET", path.format("z" * 24)))
 
 
 async def test_replaces_the_text_of_a_transcript(surface: Surface) -> None:
     amara = surface.person()
     path = f"/transcripts/{(await amara.start())['transcript_id']}"
-    changed = expect(200, await amara.ask("PUT", path, json={"text": "I have a cough."}))
+    changed = expect(200, await amara.send("PUT", path, json={"text": "I have a cough."}))
     assert changed["text"] == "I have a cough."
     assert changed["updated_at"] >= changed["created_at"]
     assert await amara.get(path) == changed
-    assert expect(200, await amara.ask("PUT", path, json={"text": ""}))["text"] == ""
-    expect(404, await amara.ask("PUT", f"/transcripts/{NOBODY}", json={"text": ""}))
+    assert expect(200, await amara.send("PUT", path, json={"text": ""}))["text"] == ""
+    expect(404, await amara.send("PUT", f"/transcripts/{NOBODY}", json={"text": ""}))
 
 
 async def started_and_said(surface: Surface, text: str) -> tuple[Any, Any]:
     amara = surface.person()
     started = await amara.start()
-    expect(200, await amara.ask("PUT", f"/transcripts/{started['transcript_id']}", json={"text": text}))
+    expect(200, await amara.send("PUT", f"/transcripts/{started['transcript_id']}", json={"text": text}))
     return amara, started
 
 
@@ -135,7 +135,7 @@ async def test_own_or_shared_prompt_ends_a_consultation(surface: Surface) -> Non
     shared = await ben.post("/prompts", {"name": "short", "text": "Be brief.", "is_shareable": True})
     private = await ben.post("/prompts", {"name": "mine", "text": "Be long."})
     amara, started = await started_and_said(surface, "A cough.")
-    refused = await amara.ask("POST", f"/consultations/{started['id']}/end", json={"prompt_id": private["id"]})
+    refused = await amara.send("POST", f"/consultations/{started['id']}/end", json={"prompt_id": private["id"]})
     assert expect(404, refused) == {"detail": "Prompt not found"}
     await amara.post(f"/consultations/{started['id']}/end", {"prompt_id": shared["id"]}, 200)
     call = surface.outside.calls[-2]
@@ -145,9 +145,9 @@ async def test_own_or_shared_prompt_ends_a_consultation(surface: Surface) -> Non
 async def test_ended_consultation_is_not_ended_again(surface: Surface) -> None:
     amara, started = await started_and_said(surface, "A cough.")
     path = f"/consultations/{started['id']}/end"
-    answers = await asyncio.gather(*(amara.ask("POST", path, json={}) for _ in range(3)))
+    answers = await asyncio.gather(*(amara.send("POST", path, json={}) for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
-    assert expect(409, await amara.ask("POST", path, json={})) == {"detail": "Consultation already ended"}
+    assert expect(409, await amara.send("POST", path, json={})) == {"detail": "Consultation already ended"}
 
 
 @pytest.mark.parametrize("answer", [Answer(500), Answer(hang=True), Answer(body=b"rubbish")])
@@ -179,7 +179,7 @@ async def test_invalid_highlights_are_dropped(surface: Surface, said: str, highl
 async def test_consultation_without_a_transcript_is_not_ended(surface: Surface) -> None:
     amara, started = await started_and_said(surface, "A cough.")
     surface.database["transcripts"].delete_one({"_id": ObjectId(started["transcript_id"])})
-    refused = await amara.ask("POST", f"/consultations/{started['id']}/end", json={})
+    refused = await amara.send("POST", f"/consultations/{started['id']}/end", json={})
     assert expect(404, refused) == {"detail": "Transcript not found"}
 
 
@@ -188,8 +188,8 @@ async def test_disconnect_cancels_the_model_call(mongodb_url: str) -> None:
         amara, started = await started_and_said(surface, "A cough.")
         script = Script([Answer(hang=True)])
         with surface.outside.giving(script):
-            request = asyncio.create_task(amara.ask("POST", f"/consultations/{started['id']}/end", json={}))
-            while not script.asked:
+            request = asyncio.create_task(amara.send("POST", f"/consultations/{started['id']}/end", json={}))
+            while not script.bodies:
                 await asyncio.sleep(0.005)
             request.cancel()
             await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)

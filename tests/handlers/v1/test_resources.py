@@ -49,33 +49,33 @@ async def test_note_is_changed_and_deleted(surface: Surface) -> None:
     amara = surface.person()
     consultation = await amara.start()
     note = await write(amara, consultation)
-    changed = expect(200, await amara.ask("PATCH", f"/notes/{note['id']}", json={"body": "No cough. "}))
+    changed = expect(200, await amara.send("PATCH", f"/notes/{note['id']}", json={"body": "No cough. "}))
     assert changed == {**note, "body": "No cough.", "updated_at": changed["updated_at"]}
-    answer = await amara.ask("DELETE", f"/notes/{note['id']}")
+    answer = await amara.send("DELETE", f"/notes/{note['id']}")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert expect(404, await amara.ask("DELETE", f"/notes/{note['id']}")) == {"detail": "Note not found"}
-    expect(404, await amara.ask("PATCH", f"/notes/{note['id']}", json={"body": "x"}))
+    assert expect(404, await amara.send("DELETE", f"/notes/{note['id']}")) == {"detail": "Note not found"}
+    expect(404, await amara.send("PATCH", f"/notes/{note['id']}", json={"body": "x"}))
     assert (await amara.get("/notes", params={"consultation_id": consultation["id"]}))["total"] == 0
 
 
 @pytest.mark.parametrize("body", ["", " ", "\n\t", "\u00a0\ufeff", 7, None, "x" * 20_001])
 async def test_empty_note_is_refused(surface: Surface, body: object) -> None:
     request = {"consultation_id": NOBODY, "body": body}
-    detail = expect(422, await surface.person().ask("POST", "/notes", json=request))["detail"]
+    detail = expect(422, await surface.person().send("POST", "/notes", json=request))["detail"]
     assert detail[0]["loc"] == ["body", "body"]
 
 
 async def test_note_on_a_missing_consultation_is_404(surface: Surface) -> None:
     amara = surface.person()
-    assert expect(404, await amara.ask("POST", "/notes", json={"consultation_id": NOBODY, "body": "x"})) == {
+    assert expect(404, await amara.send("POST", "/notes", json={"consultation_id": NOBODY, "body": "x"})) == {
         "detail": "Consultation not found"
     }
-    expect(404, await amara.ask("GET", "/notes", params={"consultation_id": NOBODY}))
+    expect(404, await amara.send("GET", "/notes", params={"consultation_id": NOBODY}))
     consultation = await amara.start()
     where = {"_id": ObjectId(consultation["id"])}
     surface.database["consultations"].update_one(where, {"$unset": {"transcript": 1}})
     request = {"consultation_id": consultation["id"], "body": "x"}
-    assert expect(404, await amara.ask("POST", "/notes", json=request)) == {"detail": "Transcript not found"}
+    assert expect(404, await amara.send("POST", "/notes", json=request)) == {"detail": "Transcript not found"}
 
 
 async def test_prompt_is_stored_trimmed(surface: Surface) -> None:
@@ -104,17 +104,17 @@ async def test_own_and_shared_prompts_are_listed(surface: Surface) -> None:
 async def test_change_of_a_prompt_affects_given_fields_only(surface: Surface, changes: dict[str, object]) -> None:
     amara = surface.person()
     prompt = await amara.post("/prompts", {"name": "old", "text": "old"})
-    changed = expect(200, await amara.ask("PATCH", f"/prompts/{prompt['id']}", json=changes))
+    changed = expect(200, await amara.send("PATCH", f"/prompts/{prompt['id']}", json=changes))
     assert changed == {**prompt, **changes, "updated_at": changed["updated_at"]}
 
 
 async def test_deleted_prompt_is_404(surface: Surface) -> None:
     amara = surface.person()
     prompt = await amara.post("/prompts", {"name": "old", "text": "old"})
-    assert (await amara.ask("DELETE", f"/prompts/{prompt['id']}")).status_code == 204
+    assert (await amara.send("DELETE", f"/prompts/{prompt['id']}")).status_code == 204
     for method, path in (("DELETE", ""), ("PATCH", ""), ("PUT", f"/transcripts/{NOBODY}")):
         request = {"json": {"name": "x"}} if method == "PATCH" else {}
-        answer = await amara.ask(method, f"/prompts/{prompt['id']}{path}", **request)
+        answer = await amara.send(method, f"/prompts/{prompt['id']}{path}", **request)
         assert expect(404, answer) == {"detail": "Prompt not found"}
     stored = surface.database["prompts"].find_one({"_id": ObjectId(prompt["id"])}) or {}
     assert stored["is_deleted"] is True
@@ -124,8 +124,8 @@ async def test_ties_a_prompt_to_a_transcript(surface: Surface) -> None:
     amara, ben = surface.person(), surface.person()
     shared = await ben.post("/prompts", {"name": "ours", "text": "x", "is_shareable": True})
     transcript = (await amara.start())["transcript_id"]
-    tied = expect(200, await amara.ask("PUT", f"/prompts/{shared['id']}/transcripts/{transcript}"))
+    tied = expect(200, await amara.send("PUT", f"/prompts/{shared['id']}/transcripts/{transcript}"))
     assert (tied["id"], tied["prompt_id"]) == (transcript, shared["id"])
     assert await amara.get(f"/transcripts/{transcript}") == tied
-    unknown = await amara.ask("PUT", f"/prompts/{shared['id']}/transcripts/{NOBODY}")
+    unknown = await amara.send("PUT", f"/prompts/{shared['id']}/transcripts/{NOBODY}")
     assert expect(404, unknown) == {"detail": "Transcript not found"}

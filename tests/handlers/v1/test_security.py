@@ -73,9 +73,9 @@ async def test_foreign_resources_are_404_and_unchanged(surface: Surface, attempt
     theirs, mine = await furnish(ben), await furnish(amara)
     before = everything(surface)
     method, path, body = attempt(theirs, mine)
-    refused = await amara.ask(method, path, json=body)
+    refused = await amara.send(method, path, json=body)
     method, path, body = attempt(Belongings(NOBODY, NOBODY, NOBODY, NOBODY), mine)
-    unknown = await amara.ask(method, path, json=body)
+    unknown = await amara.send(method, path, json=body)
     assert expect(404, refused) == expect(404, unknown)
     assert everything(surface) == before
 
@@ -91,8 +91,8 @@ async def test_lists_contain_own_resources_only(surface: Surface) -> None:
 async def test_shared_prompt_is_usable_and_read_only(surface: Surface) -> None:
     amara, ben = surface.person(), surface.person()
     shared = await ben.post("/prompts", {"name": "ours", "text": "x", "is_shareable": True})
-    expect(404, await amara.ask("PATCH", f"/prompts/{shared['id']}", json={"text": "mine"}))
-    expect(404, await amara.ask("DELETE", f"/prompts/{shared['id']}"))
+    expect(404, await amara.send("PATCH", f"/prompts/{shared['id']}", json={"text": "mine"}))
+    expect(404, await amara.send("DELETE", f"/prompts/{shared['id']}"))
 
 
 async def test_colleagues_note_on_own_consultation_is_read_only(surface: Surface) -> None:
@@ -101,7 +101,7 @@ async def test_colleagues_note_on_own_consultation_is_read_only(surface: Surface
     body = {"body": "a colleague's", "transcriptId": mine.transcript}
     written = await surface.client.post(f"/api/notes/{mine.consultation}", json=body, headers=ben.headers)
     note = expect(201, written)["note"]["_id"]
-    expect(404, await amara.ask("PATCH", f"/notes/{note}", json={"body": "mine"}))
+    expect(404, await amara.send("PATCH", f"/notes/{note}", json={"body": "mine"}))
     listed = await amara.get("/notes", params={"consultation_id": mine.consultation})
     assert [each["id"] for each in listed["items"]] == [mine.note]
 
@@ -137,7 +137,7 @@ async def test_unknown_fields_are_not_stored(
     mine = await furnish(amara)
     needed = {"/users/register": {"role": "patient"}, "/notes": {"consultation_id": mine.consultation}}.get(path, {})
     before = everything(surface)
-    answer = await amara.ask(method, path.format(mine), json={**body, **needed, field: NOBODY})
+    answer = await amara.send(method, path.format(mine), json={**body, **needed, field: NOBODY})
     assert [fault["loc"] for fault in expect(422, answer)["detail"]] == [["body", field]]
     assert everything(surface) == before
 
@@ -147,7 +147,7 @@ async def test_stored_only_fields_are_not_shown(surface: Surface) -> None:
     surface.database["users"].update_one({"_id": amara.identity}, {"$set": {"password": PASSWORD, "nhs_number": 7}})
     assert (await amara.get("/users/profile")).keys() == {"id", "username", "email", "role", "created_at"}
     prompt = (await furnish(amara)).prompt
-    shown = expect(200, await amara.ask("PATCH", f"/prompts/{prompt}", json={}))
+    shown = expect(200, await amara.send("PATCH", f"/prompts/{prompt}", json={}))
     assert shown.keys() == {"id", "name", "text", "is_shareable", "is_own", "created_at", "updated_at"}
 
 
@@ -163,24 +163,26 @@ async def test_bodies_have_a_limit(surface: Surface) -> None:
     amara = surface.person()
     headers = {"content-type": "application/json"}
     for content in (b" " * 10_485_761, endless(11)):
-        answer = await amara.ask("POST", "/ai/search", content=content, headers=headers)
+        answer = await amara.send("POST", "/ai/search", content=content, headers=headers)
         assert expect(413, answer) == {"detail": "Content Too Large"}
-    expect(422, await amara.ask("POST", "/ai/search", content=b" " * 1000 + b"{}", headers=headers))
+    expect(422, await amara.send("POST", "/ai/search", content=b" " * 1000 + b"{}", headers=headers))
 
 
 async def test_lists_and_texts_have_limits(surface: Surface) -> None:
     amara = surface.person()
-    expect(422, await amara.ask("GET", "/consultations?limit=101"))
-    expect(422, await amara.ask("POST", "/ai/images", json={"images": ["http://x"] * 11}))
-    expect(422, await amara.ask("POST", "/ai/search", json={"query": "x" * 4001}))
-    expect(422, await amara.ask("POST", "/consultations/start", json={"patient_data": {str(n): n for n in range(101)}}))
+    expect(422, await amara.send("GET", "/consultations?limit=101"))
+    expect(422, await amara.send("POST", "/ai/images", json={"images": ["http://x"] * 11}))
+    expect(422, await amara.send("POST", "/ai/search", json={"query": "x" * 4001}))
+    expect(
+        422, await amara.send("POST", "/consultations/start", json={"patient_data": {str(n): n for n in range(101)}})
+    )
 
 
 @pytest.mark.parametrize("key", ["k{}", "k{}" + "x" * 1000, "\ud800{}"])
 async def test_answer_to_many_faults_is_short(surface: Surface, key: str) -> None:
     fields = {key.format(number): number for number in range(2000)}
     for path in ("/notes", "/prompts", "/consultations/start", "/users/register"):
-        answer = await surface.person().ask(
+        answer = await surface.person().send(
             "POST", path, content=json.dumps(fields), headers={"content-type": "application/json"}
         )
         assert len(answer.content) < 10_000
@@ -190,7 +192,7 @@ async def test_answer_to_many_faults_is_short(surface: Surface, key: str) -> Non
 async def test_deeply_nested_body_is_refused(surface: Surface) -> None:
     amara = surface.person()
     content = b'{"patient_data":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001
-    answer = await amara.ask(
+    answer = await amara.send(
         "POST", "/consultations/start", content=content, headers={"content-type": "application/json"}
     )
     assert answer.status_code in (400, 413, 422)
@@ -213,7 +215,7 @@ async def test_routes_all_require_a_token(surface: Surface, method: str, path: s
 @pytest.mark.parametrize(("method", "path"), sorted(routes() - OPEN - ANYBODYS))
 async def test_clinician_routes_refuse_patients(surface: Surface, method: str, path: str) -> None:
     patient = surface.person("patient")
-    answer = await patient.ask(method, path.removeprefix(V1).format_map(Anything()))
+    answer = await patient.send(method, path.removeprefix(V1).format_map(Anything()))
     assert expect(403, answer) == {"detail": "Only clinicians may do this"}
 
 
@@ -273,7 +275,7 @@ async def test_client_supplied_urls_are_never_fetched(surface: Surface) -> None:
 
 async def test_answers_do_not_name_the_software(surface: Surface) -> None:
     amara = surface.person()
-    for answer in (await amara.ask("GET", "/users/profile"), await amara.ask("POST", "/notes", json=[])):
+    for answer in (await amara.send("GET", "/users/profile"), await amara.send("POST", "/notes", json=[])):
         assert not {"x-powered-by", "server", "etag"} & set(answer.headers)
         assert (answer.headers["x-content-type-options"], answer.headers["cache-control"]) == ("nosniff", "no-store")
         assert "Traceback" not in answer.text
@@ -282,7 +284,7 @@ async def test_answers_do_not_name_the_software(surface: Surface) -> None:
 async def test_other_media_types_are_refused(surface: Surface) -> None:
     amara = surface.person()
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-        answer = await amara.ask("POST", "/ai/search", content=b'{"query": "x"}', headers={"content-type": kind})
+        answer = await amara.send("POST", "/ai/search", content=b'{"query": "x"}', headers={"content-type": kind})
         expect(422, answer)
 
 
@@ -303,5 +305,5 @@ async def test_routes_are_all_documented(surface: Surface) -> None:
 async def test_invalid_model_answer_is_502(surface: Surface, content: object) -> None:
     said = Answer(body=json.dumps({"choices": [{"message": {"content": content}}]}).encode())
     with surface.outside.giving(Script([said])):
-        answer = await surface.person().ask("POST", "/ai/search", json={"query": "x"})
+        answer = await surface.person().send("POST", "/ai/search", json={"query": "x"})
     assert expect(502, answer) == {"detail": "The model gave no usable answer"}

@@ -229,7 +229,7 @@ async def test_missing_database_refuses_the_handshake(mongodb_url: str) -> None:
         async with conversing(amara) as socket:
             await line.cut()
             await say(socket, "start_recording", consultationId=NOBODY)
-            request = amara.ask("GET", "/users/profile")
+            request = amara.send("GET", "/users/profile")
             code, status, answer = await asyncio.gather(
                 farewell(socket), refusal(surface, f"?token={amara.token}"), request
             )

@@ -113,14 +113,14 @@ async def test_user_without_a_password_cannot_log_in(surface: Surface) -> None:
 async def test_token_is_refused_after_logout(surface: Surface) -> None:
     amara = surface.person()
     assert await amara.post("/users/logout", None, 200) == {"message": "Logged out"}
-    assert expect(401, await amara.ask("GET", "/users/profile")) == {"detail": "Invalid or expired token"}
-    expect(401, await amara.ask("POST", "/users/logout"))
+    assert expect(401, await amara.send("GET", "/users/profile")) == {"detail": "Invalid or expired token"}
+    expect(401, await amara.send("POST", "/users/logout"))
 
 
 async def test_token_of_a_deleted_user_is_refused(surface: Surface) -> None:
     amara = surface.person()
     surface.database["users"].delete_one({"_id": amara.identity})
-    expect(401, await amara.ask("GET", "/users/profile"))
+    expect(401, await amara.send("GET", "/users/profile"))
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Token {}", "{}"])

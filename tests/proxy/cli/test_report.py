@@ -13,7 +13,7 @@ from proxy.cli.main import main
 from proxy.comparison.exchanges import compare
 from proxy.contract.divergences import Divergence
 from proxy.contract.reading import load
-from tests.support.stored_reports import CONTRACT, DATABASE, NOTES, listed, report, row, told
+from tests.support.stored_reports import CONTRACT, DATABASE, NOTES, listed, report, report_json, row
 
 
 def test_overview_counts_routes_and_names_fields(reported: str, contracts: Path) -> None:
@@ -40,7 +40,7 @@ def test_route_is_shown_by_field_kind_violation_and_sample(reported: str, contra
 
 
 def test_field_and_kind_filter_the_rows(reported: str, contracts: Path) -> None:
-    filtered = told(reported, contracts, "--route", NOTES, "--field", "body.notes.*.title", "--kind", "type")
+    filtered = report_json(reported, contracts, "--route", NOTES, "--field", "body.notes.*.title", "--kind", "type")
     assert [(one["field"], one["kind"], one["unexplained"]) for one in filtered["fields"]] == [
         ("body.notes.*.title", "type", 1)
     ]
@@ -48,10 +48,10 @@ def test_field_and_kind_filter_the_rows(reported: str, contracts: Path) -> None:
 
 
 def test_verdict_filters_routes_and_fields(reported: str, contracts: Path) -> None:
-    filtered = told(reported, contracts, "--verdict", "declared")
+    filtered = report_json(reported, contracts, "--verdict", "declared")
     assert [one["route"] for one in filtered["routes"]] == [NOTES]
     assert [one["field"] for one in filtered["fields"]] == ["body.notes.*.status"]
-    assert [one["route"] for one in told(reported, contracts, "--verdict", "skipped")["routes"]] == ["blind"]
+    assert [one["route"] for one in report_json(reported, contracts, "--verdict", "skipped")["routes"]] == ["blind"]
     table = report(reported, contracts, "--verdict", "declared").stdout
     assert "body.notes.*.status" in table
     assert "body.notes.*.status" not in report(reported, contracts).stdout
@@ -66,9 +66,9 @@ def test_newest_sample_side_by_side(reported: str, contracts: Path) -> None:
     assert [title.count(word) for word in ("string", "of", "-")] == [2, 2, 0]  # both answers in one row
     assert '"active"' in output
     assert "Agnes" not in output
-    sample = told(reported, contracts, *where, "--sample")
+    sample = report_json(reported, contracts, *where, "--sample")
     assert sample["legacy"]["body"]["content"]["fields"][0][0] == "notes"
-    again = told(reported, contracts, "--sample", sample["id"])
+    again = report_json(reported, contracts, "--sample", sample["id"])
     assert again == sample
 
 
@@ -83,11 +83,11 @@ def test_sample_shows_noise_declared_divergences_and_violations(reported: str, c
 
 def test_missing_sample_is_reported(reported: str, contracts: Path) -> None:
     assert "there is no such sample" in report(reported, contracts, "--route", "blind", "--sample").stdout
-    assert told(reported, contracts, "--route", "blind", "--sample") is None
+    assert report_json(reported, contracts, "--route", "blind", "--sample") is None
 
 
 def test_unrepeatable_field_suggests_a_rule_with_its_line(reported: str, contracts: Path) -> None:
-    suggestions = {(one["field"], one["kind"]): one for one in told(reported, contracts, "--suggest")}
+    suggestions = {(one["field"], one["kind"]): one for one in report_json(reported, contracts, "--suggest")}
     unrepeatable, tags = suggestions["body.notes.*.seen", "value"], suggestions["body.notes.*.tags", "order"]
     lines = CONTRACT.splitlines()
     assert unrepeatable["rule"] == "x-compare: ignore"
@@ -99,7 +99,7 @@ def test_unrepeatable_field_suggests_a_rule_with_its_line(reported: str, contrac
 
 
 def test_repeated_legacy_answer_suggests_a_valid_divergence(reported: str, contracts: Path) -> None:
-    suggestions = {(one["field"], one["kind"]): one for one in told(reported, contracts, "--suggest")}
+    suggestions = {(one["field"], one["kind"]): one for one in report_json(reported, contracts, "--suggest")}
     title = suggestions["body.notes.*.title", "value"]
     assert title["evidence"] == "differs in 2 comparisons; legacy repeated itself in all of 3 replays"
     [entry] = yaml.safe_load(title["rule"])

@@ -31,7 +31,7 @@ from proxy.reports.models import (
 )
 from proxy.reports.query import QueryResult, warnings
 from proxy.types import JSON
-from tests.support.stored_reports import CONTRACT, DATABASE, DIVERGENCES, report, row, told
+from tests.support.stored_reports import CONTRACT, DATABASE, DIVERGENCES, report, report_json, row
 
 
 def test_contract_problems_and_catch_all_divergences_are_shown(reported: str, contracts: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_coverage_lists_answers_seen_in_live_traffic_only(contracts: Path) -> No
 
 def test_times_are_accepted_in_iso_format(reported: str, contracts: Path) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1000))
-    assert told(reported, contracts, "--since", now)["routes"]
+    assert report_json(reported, contracts, "--since", now)["routes"]
 
 
 def test_hidden_and_dry_run_fields_are_shown() -> None:

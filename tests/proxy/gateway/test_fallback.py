@@ -19,7 +19,7 @@ from tests.support.sockets import read_head, scripted
 
 async def test_native_answers_where_legacy_cannot_be_reached() -> None:
     async with running_fallbacks() as harness:
-        assert await harness.ask("/both") == ("200 native", "native ")
+        assert await harness.send("/both") == ("200 native", "native ")
         [record] = harness.observed
         assert (record.backend, record.reason, record.failure, record.cause) == (
             "native",
@@ -31,7 +31,7 @@ async def test_native_answers_where_legacy_cannot_be_reached() -> None:
 
 async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
     async with running_fallbacks() as harness:
-        status, body = await harness.ask("/legacy-only")
+        status, body = await harness.send("/legacy-only")
         [record] = harness.observed
         assert (status, record.failure, record.cause) == ("502 gateway", "legacy_unreachable", "refused")
         assert "refused" not in body
@@ -41,29 +41,29 @@ async def test_write_never_sent_to_legacy_falls_back_with_its_body() -> None:
     body = "x" * 300_000  # more than one message
     async with running_fallbacks() as harness:
         for _ in range(5):  # with the breaker closed, and then open
-            assert await harness.ask("/both", method="POST", body=body) == ("200 native", f"native {body}")
+            assert await harness.send("/both", method="POST", body=body) == ("200 native", f"native {body}")
 
 
 async def test_route_without_a_fallback_fails_and_opens_the_breaker() -> None:
     async with running_fallbacks() as harness:
-        answers = [await harness.ask("/plain") for _ in range(5)]
+        answers = [await harness.send("/plain") for _ in range(5)]
     assert [status for status, _ in answers] == ["502 gateway"] * 3 + ["503 gateway"] * 2
     assert json.loads(answers[-1][1])["error"] == "legacy_down"
-    assert harness.native.asked == []
+    assert harness.native.methods == []
 
 
 async def test_request_pinned_to_legacy_does_not_fall_back() -> None:
     async with running_fallbacks() as harness:
-        assert (await harness.ask("/pinned"))[0] == "502 gateway"
-        assert (await harness.ask("/both", "X-Side: legacy; key=0123456789abcdef"))[0] == "502 gateway"
+        assert (await harness.send("/pinned"))[0] == "502 gateway"
+        assert (await harness.send("/both", "X-Side: legacy; key=0123456789abcdef"))[0] == "502 gateway"
 
 
 async def test_capped_native_gets_no_fallback() -> None:
     async with running_fallbacks() as harness:
         harness.gateway.limits = {"both": Limit(cap=ZERO)}
-        assert (await harness.ask("/both"))[0] == "502 gateway"
+        assert (await harness.send("/both"))[0] == "502 gateway"
         harness.gateway.limits = {"both": Limit(stage=ZERO)}  # its rollout has not begun: nothing is known against it
-        assert (await harness.ask("/both"))[0] == "200 native"
+        assert (await harness.send("/both"))[0] == "200 native"
 
 
 async def test_write_possibly_seen_by_legacy_is_not_repeated() -> None:
@@ -71,9 +71,9 @@ async def test_write_possibly_seen_by_legacy_is_not_repeated() -> None:
         await read_head(reader)
 
     async with scripted(reset) as port, running_fallbacks(port) as harness:
-        status, body = await harness.ask("/both", method="POST", body="x")
+        status, body = await harness.send("/both", method="POST", body="x")
     assert (status, json.loads(body)["error"]) == ("502 gateway", "legacy_reset")
-    assert harness.native.asked == []
+    assert harness.native.methods == []
 
 
 async def test_websocket_falls_back_from_its_beginning() -> None:
@@ -89,8 +89,8 @@ async def test_legacy_answers_where_native_fails(broken: dict[str, object]) -> N
     async with scripted(legacy) as port, running_fallbacks(port) as harness:
         for name, value in broken.items():
             setattr(harness.native, name, value)
-        assert await harness.ask("/new") == ("200 legacy", "legacy")
-        assert (await harness.ask("/proud"))[0] in ("500 gateway", "500 native", "503 native")
+        assert await harness.send("/new") == ("200 legacy", "legacy")
+        assert (await harness.send("/proud"))[0] in ("500 gateway", "500 native", "503 native")
         [record, _] = harness.observed
         assert (record.backend, record.reason, record.status, record.failure) == ("legacy", "native-error", 200, None)
 
@@ -99,20 +99,20 @@ async def test_answers_of_native_below_500_are_final() -> None:
     async with scripted(legacy) as port, running_fallbacks(port) as harness:
         for status in (200, 404):
             harness.native.status = status
-            assert await harness.ask("/new") == (f"{status} native", "native ")
+            assert await harness.send("/new") == (f"{status} native", "native ")
 
 
 async def test_answer_that_native_has_begun_is_broken_off() -> None:
     async with scripted(legacy) as port, running_fallbacks(port) as harness:
         harness.native.begun, harness.native.raising = True, RuntimeError()
-        assert await harness.ask("/new") == ("200 native", "")
+        assert await harness.send("/new") == ("200 native", "")
         assert harness.observed[0].failure == "native_failed"
 
 
 async def test_read_with_a_body_is_not_repeated() -> None:
     async with scripted(legacy) as port, running_fallbacks(port) as harness:
         harness.native.status = 500
-        assert (await harness.ask("/new", body="x"))[0] == "500 native"
+        assert (await harness.send("/new", body="x"))[0] == "500 native"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_body_is_detected_by_its_framing(headers: list[tuple[bytes, bytes]], may
 async def test_failure_of_both_returns_the_last_one() -> None:
     async with running_fallbacks() as harness:
         harness.native.status = 500
-        status, body = await harness.ask("/new")
+        status, body = await harness.send("/new")
         assert (status, json.loads(body)["error"]) == ("502 gateway", "legacy_unreachable")
 
 

@@ -15,13 +15,13 @@ from proxy.gateway.request_context import context_of
 from proxy.gateway.request_record import RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
-from tests.support.running_gateway import CONFIG, GUARDED, REQUEST, standing
+from tests.support.running_gateway import CONFIG, GUARDED, REQUEST, running_gateway
 from tests.support.samples import value_of
 
 
 async def test_requests_are_recorded_once_without_content() -> None:
-    async with standing() as harness:
-        await harness.ask(
+    async with running_gateway() as harness:
+        await harness.send(
             "/half/patient-7?name=Jane", "X-Caller: c", f"X-Request-Id: {REQUEST}", "Authorization: Bearer t"
         )
     [record] = harness.observed
@@ -34,9 +34,9 @@ async def test_requests_are_recorded_once_without_content() -> None:
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 200, "é"])
 async def test_malformed_request_id_is_replaced(given: str) -> None:
-    async with standing() as harness:
-        await harness.ask("/new", f"X-Request-Id: {given}")
-        await harness.ask("/new")
+    async with running_gateway() as harness:
+        await harness.send("/new", f"X-Request-Id: {given}")
+        await harness.send("/new")
         ids = [record.request_id for record in harness.observed]
         assert given not in ids
         assert len(set(ids)) == 2
@@ -45,8 +45,8 @@ async def test_malformed_request_id_is_replaced(given: str) -> None:
 
 @pytest.mark.parametrize("given", ["JaneDoe", "9434765919", "a" * 32 + "b"])
 async def test_personal_request_id_reaches_the_backend_but_not_the_log(given: str) -> None:
-    async with standing() as harness:
-        await harness.ask("/new", f"X-Request-Id: {given}")
+    async with running_gateway() as harness:
+        await harness.send("/new", f"X-Request-Id: {given}")
     assert context_of(harness.native.scopes[0]).request_id.decode() == given
     assert given not in harness.observed[0].request_id
 
@@ -59,18 +59,18 @@ async def test_failing_observer_affects_nothing_else(caplog: pytest.LogCaptureFi
     def failures() -> float:
         return value_of(metrics.OBSERVER_FAILURES, observer=Disk.__qualname__, error="OSError")
 
-    async with standing(observers=[Disk()]) as harness:
+    async with running_gateway(observers=[Disk()]) as harness:
         before = failures()
-        answers = [await harness.ask(target) for target in ("/new", "/elsewhere") * 3]
+        answers = [await harness.send(target) for target in ("/new", "/elsewhere") * 3]
     assert [body for _, body in answers] == [b"native", b"legacy"] * 3
     assert len(harness.observed) == failures() - before == 6
     assert len([record for record in caplog.records if "Disk failed: OSError at" in record.message]) == 1
 
 
 async def test_answer_carries_the_id_of_the_access_log() -> None:
-    async with standing() as harness:
+    async with running_gateway() as harness:
         for header, logged in (("X-A: 1", None), (f"X-Request-Id: {REQUEST}", REQUEST), ("X-Request-Id: ada", None)):
-            head, _ = await harness.ask("/new", header)
+            head, _ = await harness.send("/new", header)
             (answered,) = [line.split(": ")[1] for line in head.split("\r\n") if line.startswith("x-request-id")]
             assert answered == harness.observed[-1].request_id
             assert logged in (None, answered)
@@ -82,14 +82,14 @@ async def test_request_id_of_a_backend_is_kept() -> None:
         await send({"type": "http.response.start", "status": 204, "headers": [(b"x-request-id", b"own")]})
         await send({"type": "http.response.body"})
 
-    async with standing() as harness:
+    async with running_gateway() as harness:
         harness.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), named, harness.native)
-        head, _ = await harness.ask("/elsewhere")
+        head, _ = await harness.send("/elsewhere")
         assert head.count("x-request-id: own") == head.count("x-request-id") == 1
         harness.gateway.plan = RoutingSnapshot.of(
             parse(f"{CONFIG}served_by: false", {}, "test.yaml"), harness.legacy, harness.native
         )
-        head, _ = await harness.ask("/elsewhere")
+        head, _ = await harness.send("/elsewhere")
         assert "x-request-id" not in head
 
 
@@ -97,7 +97,7 @@ async def test_request_id_of_a_backend_is_kept() -> None:
     ("reported", "observed"), [("database", "database"), ("jane@clinic.example", None), (None, None)]
 )
 async def test_dependency_that_native_reports_is_observed(reported: str | None, observed: str | None) -> None:
-    async with standing() as harness:
+    async with running_gateway() as harness:
         answer = harness.native.__call__
 
         async def report(scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,19 +105,19 @@ async def test_dependency_that_native_reports_is_observed(reported: str | None, 
             await answer(scope, receive, send)
 
         harness.gateway.plan = replace(harness.gateway.plan, native=report)
-        head, body = await harness.ask("/new")
+        head, body = await harness.send("/new")
     assert body == b"native"
     assert "dependency" not in str(head)
     assert [record.dependency for record in harness.observed] == [observed]
 
 
 async def test_forged_keys_count_as_one_caller() -> None:
-    async with standing(GUARDED) as harness:
+    async with running_gateway(GUARDED) as harness:
 
         async def callers(*headers: str) -> set[int | None]:
             harness.observed.clear()
             for header in headers:
-                await harness.ask("/new", "X-Forwarded-For: 10.0.0.1", header)
+                await harness.send("/new", "X-Forwarded-For: 10.0.0.1", header)
             return {record.caller for record in harness.observed}
 
         tokens = [[jwt.encode({"userID": name}, secret, "HS256") for name in "abc"] for secret in ("s" * 64, "f" * 64)]
@@ -126,7 +126,7 @@ async def test_forged_keys_count_as_one_caller() -> None:
         one = await callers(*forged, "X-Caller: 1", "X-Caller: 2", "Cookie: a=b")
         assert len(one) == 1
         assert None not in one
-        await harness.ask("/plain", signed[0])
+        await harness.send("/plain", signed[0])
         assert harness.observed[-1].caller is None
 
 
@@ -140,9 +140,9 @@ async def test_declared_refusal_is_marked() -> None:
         await send({"type": "http.response.body"})
 
     declared = DeclaredRefusals([Divergence.model_validate({**divergence, "when": when})])
-    async with standing(GUARDED) as harness:
+    async with running_gateway(GUARDED) as harness:
         plan = harness.gateway.plan
         harness.gateway.plan = replace(plan, native=refuse, declared=declared)
         for target in ("/new?declared", "/new"):
-            await harness.ask(target)
+            await harness.send(target)
         assert [(record.status, record.declared) for record in harness.observed] == [(429, True), (429, False)]

@@ -13,7 +13,7 @@ from proxy.config.loading import parse
 from proxy.gateway.bucketing import bucket
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
-from tests.support.running_gateway import Backend, Stand, standing
+from tests.support.running_gateway import Backend, Harness, running_gateway
 from tests.support.sockets import serving
 
 CONFIG = """
@@ -45,15 +45,15 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return dict(headers)
 
 
-def scope_on(harness: Stand, backend: str) -> Scope:
+def scope_on(harness: Harness, backend: str) -> Scope:
     (scope,) = (harness.legacy if backend == "legacy" else harness.native).scopes
     return scope
 
 
 @pytest.mark.parametrize(("target", "backend"), [("/new", "native"), ("/elsewhere", "legacy")])
 async def test_untrusted_peers_headers_are_replaced_for_both_sides(target: str, backend: str) -> None:
-    async with standing(TRUSTING_NOBODY) as harness:
-        await harness.ask(target, *FORGERY)
+    async with running_gateway(TRUSTING_NOBODY) as harness:
+        await harness.send(target, *FORGERY)
     scope = scope_on(harness, backend)
     assert headers_of(scope) == {
         b"host": b"a",
@@ -68,8 +68,8 @@ async def test_untrusted_peers_headers_are_replaced_for_both_sides(target: str, 
 
 @pytest.mark.parametrize(("target", "backend"), [("/new", "native"), ("/elsewhere", "legacy")])
 async def test_trusted_peers_headers_are_extended_for_both_sides(target: str, backend: str) -> None:
-    async with standing(TRUSTING) as harness:
-        await harness.ask(target, *FORGERY)
+    async with running_gateway(TRUSTING) as harness:
+        await harness.send(target, *FORGERY)
     scope = scope_on(harness, backend)
     headers = headers_of(scope)
     assert headers[b"x-forwarded-for"] == b"198.51.100.66, 203.0.113.7, 127.0.0.1"
@@ -82,7 +82,7 @@ async def test_trusted_peers_headers_are_extended_for_both_sides(target: str, ba
 async def test_websockets_are_treated_alike() -> None:
     extra = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     for text, client, scheme in ((TRUSTING, "203.0.113.7", "wss"), (TRUSTING_NOBODY, "127.0.0.1", "ws")):
-        async with standing(text) as harness:
+        async with running_gateway(text) as harness:
             async with connect(
                 f"ws://127.0.0.1:{harness.port}/stream", additional_headers=extra, proxy=None
             ) as websocket:
@@ -92,9 +92,9 @@ async def test_websockets_are_treated_alike() -> None:
 
 
 async def test_bucket_uses_the_client_behind_the_proxy() -> None:
-    async with standing(TRUSTING) as harness:
-        await harness.ask("/half", "X-Forwarded-For: 198.51.100.66, 203.0.113.7")
-        await harness.ask("/half", "X-Forwarded-For: _forged")
+    async with running_gateway(TRUSTING) as harness:
+        await harness.send("/half", "X-Forwarded-For: 198.51.100.66, 203.0.113.7")
+        await harness.send("/half", "X-Forwarded-For: _forged")
     assert [record.bucket for record in harness.observed] == [
         bucket("test", "half", address) for address in ("203.0.113.7", "127.0.0.1")
     ]

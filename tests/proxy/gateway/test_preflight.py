@@ -34,7 +34,7 @@ TABLE = RouteTable(parse(CONFIG, {}).routes)
 async def preflight(harness: FallbackHarness, method: str, target: str = "/things") -> str:
     """Return the answer's status and side."""
     headers = (f"Access-Control-Request-Method: {method}", "Origin: http://localhost:3000")
-    return (await harness.ask(target, *headers, method="OPTIONS"))[0]
+    return (await harness.send(target, *headers, method="OPTIONS"))[0]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ async def test_preflight_reaches_the_side_that_has_callers(method: str, up: str,
 
 async def test_options_without_a_preflight_goes_to_legacy() -> None:
     async with running_fallbacks(None, CONFIG) as harness:
-        assert (await harness.ask("/things", method="OPTIONS"))[0] == "502 gateway"
+        assert (await harness.send("/things", method="OPTIONS"))[0] == "502 gateway"
 
 
 @pytest.mark.parametrize(("cap", "answer"), [(0, "502 gateway"), (100, "200 native")])

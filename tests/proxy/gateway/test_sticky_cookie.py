@@ -14,7 +14,7 @@ from proxy.config.loading import parse
 from proxy.config.models import Config, StickyCookie
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
-from tests.support.running_gateway import Stand, standing
+from tests.support.running_gateway import Harness, running_gateway
 
 CONFIG = """
 legacy: {url: http://127.0.0.1:4500}
@@ -32,10 +32,10 @@ def config(share: str = "50%") -> str:
 
 
 async def send_request(
-    harness: Stand, *headers: str, method: str = "GET", target: str = "/half"
+    harness: Harness, *headers: str, method: str = "GET", target: str = "/half"
 ) -> tuple[str, str | None]:
     """Return the side that answered, and the cookie that it set."""
-    head, body = await harness.ask(target, *headers, method=method)
+    head, body = await harness.send(target, *headers, method=method)
     cookie = re.search(r"^set-cookie: ([^\r]*)", head, re.MULTILINE)
     return body.decode(), cookie[1] if cookie else None
 
@@ -48,7 +48,7 @@ def token(user: int) -> str:
 
 
 async def test_sticky_caller_keeps_its_backend_over_a_login() -> None:
-    async with standing(config()) as harness:
+    async with running_gateway(config()) as harness:
         for caller in range(40):
             backend, cookie = await send_request(harness, f"X-Caller: {caller}")
             assert cookie is not None
@@ -58,7 +58,7 @@ async def test_sticky_caller_keeps_its_backend_over_a_login() -> None:
 
 
 async def test_own_cookies_reach_no_backend() -> None:
-    async with standing(config()) as harness:
+    async with running_gateway(config()) as harness:
         for share in ("0%", "100%"):
             harness.gateway.plan = RoutingSnapshot.of(_parsed(share), harness.legacy, harness.native)
             await send_request(harness, "Cookie: a=1; scribe_caller=x; scribe_ops=secret; b=2")
@@ -72,7 +72,7 @@ def _parsed(share: str) -> Config:
 
 
 async def test_raising_the_share_moves_callers_to_native_only() -> None:
-    async with standing(config("10%")) as harness:
+    async with running_gateway(config("10%")) as harness:
         cookies = [(await send_request(harness, f"X-Caller: {caller}"))[1] for caller in range(30)]
         before = ["legacy"] * 30
         for share in ("10%", "30%", "60%", "100%"):
@@ -87,12 +87,12 @@ async def test_raising_the_share_moves_callers_to_native_only() -> None:
 
 
 async def test_client_without_cookies_keeps_its_backend() -> None:
-    async with standing(config()) as harness:
+    async with running_gateway(config()) as harness:
         assert len({(await send_request(harness, "X-Caller: 7"))[0] for _ in range(20)}) == 1
 
 
 async def test_cookie_is_secure_over_https() -> None:
-    async with standing(config() + "trusted_proxies: 127.0.0.1\n") as harness:
+    async with running_gateway(config() + "trusted_proxies: 127.0.0.1\n") as harness:
         _, plain = await send_request(harness)
         _, secure = await send_request(harness, "X-Forwarded-Proto: https")
     pattern = r"scribe_caller=[\w-]{22,}; Max-Age=2592000; Path=/; HttpOnly; SameSite=Lax"
@@ -102,7 +102,7 @@ async def test_cookie_is_secure_over_https() -> None:
 
 async def test_cookie_is_set_where_a_share_matters_only() -> None:
     preflight = ("Origin: http://a", "Access-Control-Request-Method: GET")
-    async with standing(config()) as harness:
+    async with running_gateway(config()) as harness:
         assert (await send_request(harness, target="/unmatched"))[1] is None
         assert (await send_request(harness, *preflight, method="OPTIONS"))[1] is None
         harness.legacy.raising = harness.native.raising = RuntimeError()
@@ -110,7 +110,7 @@ async def test_cookie_is_set_where_a_share_matters_only() -> None:
 
 
 async def test_cookie_is_off_by_default() -> None:
-    async with standing(config().replace(", cookie: {max_age: 30d}", "")) as harness:
+    async with running_gateway(config().replace(", cookie: {max_age: 30d}", "")) as harness:
         assert (await send_request(harness))[1] is None
 
 

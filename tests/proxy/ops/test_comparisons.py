@@ -19,7 +19,7 @@ from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.observability.request_metrics import RequestMetrics
 from proxy.ops.app import create_ops
-from tests.support.ops_server import PATIENT, Stage, keep_a_day, stage
+from tests.support.ops_server import PATIENT, Stage, stage, store_a_day
 from tests.support.page_text import text_of
 from tests.support.unhurried import patient_database
 
@@ -31,7 +31,7 @@ def filled_mongodb(mongodb_url: str) -> Iterator[str]:
     async def fill() -> None:
         database = patient_database(mongodb_url, DATABASE)
         await database.drop()
-        await keep_a_day(database)
+        await store_a_day(database)
         await database.close()
 
     asyncio.run(fill())

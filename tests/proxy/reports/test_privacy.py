@@ -154,7 +154,7 @@ def malformed() -> Iterator[bytes]:
 
 
 async def test_patient_data_appear_in_no_output(routing: Path, mongodb_url: str, database: Database) -> None:
-    leaky_apps.TOLD.clear()
+    leaky_apps.RECEIVED.clear()
     outputs: dict[str, str] = {}
     order, orders = CaptureJob.new(time.time() + 60, 50), CaptureJobs(database)
     async with serving(leaky_apps.legacy) as legacy:
@@ -178,7 +178,7 @@ async def test_patient_data_appear_in_no_output(routing: Path, mongodb_url: str,
     outputs["mongodb"] = await documents(mongodb_url)
     outputs["captured"] = json.dumps([one.step for one in await orders.collect(order, 1000)], ensure_ascii=False)
     outputs |= await asyncio.to_thread(printed, routing)
-    assert NAME in "".join(leaky_apps.TOLD)
+    assert NAME in "".join(leaky_apps.RECEIVED)
     check_that_there_was_something_to_find(outputs)
     leaks = {
         (where, needle) for where, text in outputs.items() for needle in needles() if needle.lower() in text.lower()

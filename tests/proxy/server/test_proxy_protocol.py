@@ -163,7 +163,7 @@ async def test_gateway_reads_the_header_on_the_public_port_only(tmp_path: Path) 
 
 
 async def test_served_process_reads_the_header_under_uvloop(tmp_path: Path) -> None:
-    async with served(configured(tmp_path), patience=120.0) as (_, public, _):
+    async with served(configured(tmp_path), timeout=120.0) as (_, public, _):
         answers = await asyncio.gather(*(exchange(public, header + FORGED) for header in (V1, V2) * 8))
         assert {answer.rpartition(b"\r\n")[2] for answer in answers} == {
             b"203.0.113.7 203.0.113.7",

@@ -75,7 +75,7 @@ class Room:
         return verdict
 
     async def write(self, legacy: JSON, native: JSON, sent: JSON = None) -> Verdict:
-        """Compare a dry run; the second one has the answer that the stage was told."""
+        """Compare a dry run; the second one has the answer that the stage received."""
         body = json.dumps(sent).encode()
         one, other = (answered(each, method="PATCH", sent=body, sent_headers=SENT_JSON) for each in (legacy, native))
         request = RequestSnapshot.of(one, CONNECTION)

@@ -152,7 +152,7 @@ async def shared() -> AsyncIterator[Harness]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def harness(shared: Harness) -> Harness:
-    """Return the shared stand once nothing is outstanding and its process, which a test may have ended, runs."""
+    """Return the shared harness once nothing is outstanding and its process, which a test may have ended, runs."""
     await shared.quiet()
     await shared.ready()
     return shared

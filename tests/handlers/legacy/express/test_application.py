@@ -231,7 +231,7 @@ TARGET = st.tuples(ORIGIN_FORMS, st.lists(ODD | SEGMENT, max_size=6)).map(lambda
 async def test_answers_any_path_as_express(express: int, native: int, method: str, target: str) -> None:
     assume(target.startswith("/") or HOST.match(target))
     raw = twin.request(method, target, [("Authorization", "x")])
-    assert await twin.ask(native, raw) == await twin.ask(express, raw)
+    assert await twin.send(native, raw) == await twin.send(express, raw)
 
 
 class Conversation:

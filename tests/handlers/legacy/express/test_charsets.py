@@ -37,6 +37,6 @@ def test_decodes_any_bytes_as_iconv(node: Libraries, charset: str) -> None:
     @settings(max_examples=examples(100), deadline=None)
     @given(st.lists(coded | st.binary(max_size=2), max_size=3).map(b"".join))
     def check(data: bytes) -> None:
-        assert asyncio.run(decode_in_slices(decode, data)) == node.ask("charset", b64encode(data).decode(), charset)
+        assert asyncio.run(decode_in_slices(decode, data)) == node.call("charset", b64encode(data).decode(), charset)
 
     check()

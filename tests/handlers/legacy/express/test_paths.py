@@ -28,7 +28,7 @@ ESCAPED = st.text(st.sampled_from("a%2EC39fF[]{}\xe9z"), max_size=12)
 @given(LATIN | ESCAPED)
 def test_encodes_as_encodeurl(node: Libraries, text: str) -> None:
     try:
-        expected = node.ask("encodeUrl", text)
+        expected = node.call("encodeUrl", text)
     except Refused as refusal:  # pragma: no cover
         pytest.fail(str(refusal))
     assert encode_url(text) == expected
@@ -38,7 +38,7 @@ def test_encodes_as_encodeurl(node: Libraries, text: str) -> None:
 @given(ESCAPED)
 def test_decodes_as_javascript(node: Libraries, text: str) -> None:
     try:
-        expected = node.ask("decode", text)
+        expected = node.call("decode", text)
     except Refused:
         with pytest.raises(UndecodableError):
             decode_component(text)

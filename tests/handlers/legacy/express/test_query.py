@@ -59,13 +59,13 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_parses_as_querystring(node: Libraries, text: str) -> None:
-    assert parse(text) == node.ask("query", text)
+    assert parse(text) == node.call("query", text)
 
 
 @settings(max_examples=examples(400), deadline=None)
 @given(st.text(st.sampled_from("ab%&=+[]2EC3A9zF0\xe9 ;"), max_size=24))
 def test_parses_any_text_as_querystring(node: Libraries, text: str) -> None:
-    assert parse(text) == node.ask("query", text)
+    assert parse(text) == node.call("query", text)
 
 
 @pytest.mark.parametrize("count", [MAX_PAIRS - 1, MAX_PAIRS, MAX_PAIRS + 1])
@@ -73,7 +73,7 @@ def test_parses_any_text_as_querystring(node: Libraries, text: str) -> None:
 @pytest.mark.parametrize("pair", ["{}=x", "&{}"])
 def test_stops_where_querystring_stops(node: Libraries, count: int, tail: str, pair: str) -> None:
     text = "&".join(pair.format(number) for number in range(count)) + tail
-    assert parse(text) == node.ask("query", text)
+    assert parse(text) == node.call("query", text)
 
 
 def test_missing_query_parses_as_empty() -> None:

@@ -22,7 +22,7 @@ def node() -> Iterator[Libraries]:
 def parsed(node: Libraries, target: str) -> list[str | None]:
     """Return the pathname and the query by parseurl, or the name on express's page for a target without a pathname."""
     try:
-        path, query = node.ask("target", target)
+        path, query = node.call("target", target)
     except Refused:
         return ["resource"]
     return ["null"] if path is None else [path, query]

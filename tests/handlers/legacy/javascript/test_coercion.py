@@ -30,7 +30,7 @@ def ours(convert: Callable[[object], str], value: object) -> str:
 
 def theirs(node: Node, question: str, value: object) -> str:
     try:
-        return node.ask(question, value)
+        return node.call(question, value)
     except Thrown as thrown:
         return str(thrown)
 
@@ -60,8 +60,8 @@ ODD: list[object] = [
 def test_unusual_values_convert_as_in_node(node: Node, value: object) -> None:
     assert ours(to_string, value) == theirs(node, "string", value)
     assert ours(lambda given: describe(to_number(given)), value) == theirs(node, "number", value)
-    assert type_of(value) == node.ask("typeof", value)
-    assert value_type(value) == node.ask("valueType", value)
+    assert type_of(value) == node.call("typeof", value)
+    assert value_type(value) == node.call("valueType", value)
 
 
 @judged
@@ -74,5 +74,5 @@ def test_values_convert_as_in_node(node: Node, value: object) -> None:
 @judged
 @given(value=values)
 def test_type_names_equal_node_and_mongoose(node: Node, value: object) -> None:
-    assert type_of(value) == node.ask("typeof", value)
-    assert value_type(value) == node.ask("valueType", value)
+    assert type_of(value) == node.call("typeof", value)
+    assert value_type(value) == node.call("valueType", value)

@@ -62,7 +62,7 @@ TABLE += [
 
 @pytest.mark.parametrize("text", TABLE)
 def test_unusual_dates_parse_as_in_node(node: Node, text: str) -> None:
-    assert ours(text) == node.ask("date", text)
+    assert ours(text) == node.call("date", text)
 
 
 PIECES = [
@@ -94,14 +94,14 @@ def spoilt(draw: st.DrawFn) -> str:
 @judged
 @given(text=spoilt() | st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
 def test_texts_parse_to_dates_as_in_node(node: Node, text: str) -> None:
-    assert ours(text) == node.ask("date", text)
+    assert ours(text) == node.call("date", text)
 
 
 @judged
 @given(ms=st.integers(-LIMIT - DAY, LIMIT + DAY) | st.integers(-(10**14), 10**14))
 def test_dates_print_as_in_node(node: Node, ms: int) -> None:
-    assert date_to_string(ms) == to_string(DatetimeMS(ms)) == node.ask("string", DatetimeMS(ms))
-    assert inspect(DatetimeMS(ms)) == node.ask("inspect", DatetimeMS(ms))
+    assert date_to_string(ms) == to_string(DatetimeMS(ms)) == node.call("string", DatetimeMS(ms))
+    assert inspect(DatetimeMS(ms)) == node.call("inspect", DatetimeMS(ms))
     if abs(ms) <= LIMIT:
         assert parse_date(iso(ms)) == ms
 

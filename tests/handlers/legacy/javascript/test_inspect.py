@@ -50,13 +50,13 @@ ODD: list[object] = [
 
 @pytest.mark.parametrize("value", ODD + BSON + CODES, ids=range(len(ODD + BSON + CODES)))
 def test_unusual_values_are_inspected_as_in_node(node: Node, value: object) -> None:
-    assert inspect(value) == node.ask("inspect", value)
+    assert inspect(value) == node.call("inspect", value)
 
 
 @settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=values)
 def test_values_are_inspected_as_in_node(node: Node, value: object) -> None:
-    assert inspect(value) == joined(node.ask("inspect", value))
+    assert inspect(value) == joined(node.call("inspect", value))
 
 
 @pytest.mark.parametrize(

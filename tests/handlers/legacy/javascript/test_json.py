@@ -32,7 +32,7 @@ def node() -> Iterator[Node]:
 
 def theirs(node: Node, text: str) -> str:
     try:
-        return node.ask("parse", text)
+        return node.call("parse", text)
     except Thrown as thrown:
         return str(thrown)
 
@@ -119,7 +119,7 @@ def test_texts_parse_as_json_as_in_node(node: Node, text: str) -> None:
 
 @pytest.mark.parametrize("value", [*BSON, *CODES], ids=repr)
 def test_bson_types_are_written_as_by_js_bson(node: Node, value: object) -> None:
-    assert stringify(value) == node.ask("stringify", value)
+    assert stringify(value) == node.call("stringify", value)
 
 
 @judged
@@ -127,7 +127,7 @@ def test_bson_types_are_written_as_by_js_bson(node: Node, value: object) -> None
 @example(value={"time": "10:20:30.5", "n": [1.5, 2.0, 1e16]})
 @example(value=[2**63, 1e300])
 def test_values_are_stringified_as_in_node(node: Node, value: object) -> None:
-    expected = node.ask("stringify", value)
+    expected = node.call("stringify", value)
     assert stringify(value) == ("" if value is UNDEFINED else expected)
 
 

@@ -27,14 +27,14 @@ def node() -> Iterator[Node]:
 @judged
 @given(number=numbers, radix=st.sampled_from([10, 2, 3, 7, 16, 35, 36]))
 def test_radix_output_equals_node(node: Node, number: float, radix: int) -> None:
-    assert number_to_string(number, radix) == node.ask("radix", number, radix)
+    assert number_to_string(number, radix) == node.call("radix", number, radix)
 
 
 @judged
 @given(number=st.floats(1, 2), exponent=st.integers(50, 1000), radix=st.sampled_from([3, 7, 10, 36]))
 def test_radix_output_of_large_numbers_equals_node(node: Node, number: float, exponent: int, radix: int) -> None:
     large = math.ldexp(number, exponent)
-    assert number_to_string(large, radix) == node.ask("radix", large, radix)
+    assert number_to_string(large, radix) == node.call("radix", large, radix)
 
 
 WORDS = [
@@ -75,7 +75,7 @@ SPACES = ["", " ", "\n", "\xa0", "\ufeff", "\u2028", "\u3000", "\x1c", "\x85", "
 
 @pytest.mark.parametrize("text", [space + word + space for word in WORDS for space in SPACES])
 def test_texts_convert_to_numbers_as_in_node(node: Node, text: str) -> None:
-    assert describe(string_to_number(text)) == node.ask("number", text)
+    assert describe(string_to_number(text)) == node.call("number", text)
 
 
 def test_integral_numbers_up_to_the_bound_are_ints_but_minus_0() -> None:

@@ -95,7 +95,7 @@ def test_stored_date_out_of_range_is_read_as_absent(moment: int) -> None:
 def is_alike(oracle: Oracle, schema: Schema, fields: dict[str, Any]) -> bool:
     """Return whether both sides show, refuse and save a stored document in the same way."""
     stored = {"_id": KNOWN, **fields}
-    answer = oracle.ask("read", model=schema.model, document=extended(stored), set={}, push={})
+    answer = oracle.call("read", model=schema.model, document=extended(stored), set={}, push={})
     if "delta" in answer:
         answer["delta"] = ordered(answer["delta"])
     ours, inputs = read_and_save(schema, stored, {}, {}), [extended(stored)]

@@ -55,7 +55,7 @@ def test_inherited_methods_make_values_operands(oracle: Oracle, method: str) -> 
     for path in UPDATE_PATHS[:-1]:
         for operand in OPERANDS[:10] if method != "valueOf" else ():
             filter_ = {path: {"$eq": None, method: operand}}
-            answer = oracle.ask("filter", model="prompts", filter=filter_)
+            answer = oracle.call("filter", model="prompts", filter=filter_)
             if "error" in answer:
                 with pytest.raises(JavaScriptTypeError, match=re.escape(answer["error"]["message"])):
                     cast_filter(PROMPTS, filter_)
@@ -69,7 +69,7 @@ def test_objects_resembling_documents_are_set_as_documents(oracle: Oracle) -> No
     def check(patient: dict[str, Any], clinician: dict[str, Any]) -> None:
         fields: dict[str, Any] = {"patient": [patient, {"nested": patient}], "clinician": clinician}
         for given_fields in (fields, {**fields, "patient": patient}):
-            answer = oracle.ask("create", model="consultations", values=given_fields)
+            answer = oracle.call("create", model="consultations", values=given_fields)
             ours = made(CONSULTATIONS, given_fields)
             assert ours.get("error") == answer.get("error", {}).get("message")
             assert without_fresh_values(ours.get("json", ""), given_fields) == without_fresh_values(
@@ -84,7 +84,7 @@ def test_members_named_as_methods_are_shown_as_by_mongoose(oracle: Oracle) -> No
     @given(inherited_members, nested_members, nested_members)
     def check(members: dict[str, Any], extra: dict[str, Any], patient: dict[str, Any]) -> None:
         stored = {"clinician": ObjectId(KNOWN_ID), "patient": patient, "extra": extra, **members}
-        answer = oracle.ask("show", model="consultations", document=extended(stored))
+        answer = oracle.call("show", model="consultations", document=extended(stored))
         ours: dict[str, Any] = {}
         try:
             ours["json"] = show(Document.read(CONSULTATIONS, stored))
@@ -101,7 +101,7 @@ def test_embedded_members_named_as_methods_are_read_alike(oracle: Oracle) -> Non
     @given(nested_members, st.lists(nested_members, max_size=2))
     def check(transcript: dict[str, Any], notes: list[dict[str, Any]]) -> None:
         stored = {"_id": ObjectId(KNOWN_ID), "clinician": ObjectId(KNOWN_ID), "transcript": transcript, "notes": notes}
-        answer = oracle.ask("read", model="consultations", document=extended(stored), set={"status": "ended"})
+        answer = oracle.call("read", model="consultations", document=extended(stored), set={"status": "ended"})
         ours = read_and_save(CONSULTATIONS, stored, {"status": "ended"}, {})
         expected = {"error": answer.get("error", {}).get("message"), "json": answer.get("json")}
         for name, value in expected.items():  # a message shows the elements with their new dates
@@ -122,7 +122,7 @@ def test_stored_objects_resembling_documents_are_read_alike(oracle: Oracle) -> N
     @given(resembling, st.lists(resembling, max_size=2))
     def check(transcript: dict[str, Any], notes: list[dict[str, Any]]) -> None:
         stored = {"_id": ObjectId(KNOWN_ID), "clinician": ObjectId(KNOWN_ID), "transcript": transcript, "notes": notes}
-        answer = oracle.ask("read", model="consultations", document=extended(stored), set={"status": "ended"})
+        answer = oracle.call("read", model="consultations", document=extended(stored), set={"status": "ended"})
         ours = read_and_save(CONSULTATIONS, stored, {"status": "ended"}, {})
         expected = {"error": answer.get("error", {}).get("message"), "json": answer.get("json")}
         for name, value in expected.items():

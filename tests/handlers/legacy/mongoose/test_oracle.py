@@ -127,7 +127,7 @@ def test_created_documents_are_those_of_mongoose(oracle: Oracle, schema: Schema)
     @many_examples
     @given(fields_of(schema, given_values))
     def check(fields: dict[str, Any]) -> None:
-        answer = oracle.ask("create", model=schema.model, values=fields)
+        answer = oracle.call("create", model=schema.model, values=fields)
         document = Document.create(schema, fields)
         ours: dict[str, Any] = {}
         try:
@@ -154,7 +154,7 @@ def test_filters_are_cast_as_by_mongoose(oracle: Oracle, schema: Schema) -> None
     @many_examples
     @given(st.dictionaries(names, held, max_size=2))
     def check(filter_: dict[str, Any]) -> None:
-        answer = oracle.ask("filter", model=schema.model, filter=filter_)
+        answer = oracle.call("filter", model=schema.model, filter=filter_)
         try:
             ours: dict[str, Any] = {"stored": extended(cast_filter(schema, filter_))}
         except MongooseError as error:
@@ -182,7 +182,7 @@ def test_updates_are_cast_as_by_mongoose(updating: Oracle, schema: Schema) -> No
     @given(fields, operations)
     def check(plain_fields: dict[str, Any], operators: dict[str, Any]) -> None:
         update = {**plain_fields, **operators}
-        answer = updating.ask("update", model=schema.model, update=update)
+        answer = updating.call("update", model=schema.model, update=update)
         try:
             ours: dict[str, Any] = {"stored": extended(cast_update(schema, update))}
         except (MongooseError, JavaScriptTypeError):
@@ -204,7 +204,7 @@ def test_stored_documents_are_read_and_saved_as_by_mongoose(oracle: Oracle, sche
     def check(stored: dict[str, Any], changed: dict[str, Any], pushed: bool) -> None:
         stored = {"_id": ObjectId(KNOWN_ID), **stored}
         push = {arrays[0]: KNOWN_ID} if arrays and pushed else {}
-        answer = oracle.ask("read", model=schema.model, document=extended(stored), set=changed, push=push)
+        answer = oracle.call("read", model=schema.model, document=extended(stored), set=changed, push=push)
         if "delta" in answer:
             answer["delta"] = ordered(answer["delta"])
         inputs = [extended(stored), changed]
@@ -221,7 +221,7 @@ def test_stored_documents_are_read_and_saved_as_by_mongoose(oracle: Oracle, sche
 def test_every_operator_of_a_filter_with_operands_of_every_kind(oracle: Oracle, operator: str) -> None:
     for path in UPDATE_PATHS:
         for operand in OPERANDS:
-            answer = oracle.ask("filter", model="prompts", filter={path: {operator: operand}})
+            answer = oracle.call("filter", model="prompts", filter={path: {operator: operand}})
             try:
                 ours: dict[str, Any] = {"stored": extended(cast_filter(PROMPTS, {path: {operator: operand}}))}
             except MongooseError as error:
@@ -240,7 +240,7 @@ def test_every_operator_of_an_update_with_operands_of_every_kind(updating: Oracl
     for path in (*UPDATE_PATHS, *dotted):
         for operand in OPERANDS:
             update = {operator: {path: operand}}
-            answer = updating.ask("update", model="prompts", update=update)
+            answer = updating.call("update", model="prompts", update=update)
             try:
                 ours: dict[str, Any] = {"stored": extended(cast_update(PROMPTS, update))}
             except (MongooseError, JavaScriptTypeError):
@@ -279,7 +279,7 @@ ODD_UPDATES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("update", ODD_UPDATES, ids=str)
 def test_unusual_updates_cast_as_by_mongoose(updating: Oracle, update: dict[str, Any]) -> None:
-    answer = updating.ask("update", model="prompts", update=update)
+    answer = updating.call("update", model="prompts", update=update)
     if "error" in answer:
         with pytest.raises((MongooseError, JavaScriptTypeError)):
             cast_update(PROMPTS, update)

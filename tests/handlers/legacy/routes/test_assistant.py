@@ -120,7 +120,7 @@ async def test_repeated_query_is_sent_and_answered_as_a_list(store: Store) -> No
     async with outside(script) as url, native(store, url, url) as port:
         answer = await send_request(port, "POST", "/api/ai/search?query=a&query=b")
     assert answer.text == '{"query":["a","b"],"answer":"x"}'
-    assert json.loads(script.asked[0])["messages"][1] == {"role": "user", "content": ["a", "b"]}
+    assert json.loads(script.bodies[0])["messages"][1] == {"role": "user", "content": ["a", "b"]}
 
 
 @pytest.mark.parametrize("path", ["/api/ai/search?query=", "/api/ai/search?Query=a", "/api/ai/search?query[a]=b"])
@@ -264,7 +264,7 @@ async def test_client_disconnect_cancels_the_model_call(store: Store, body: byte
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         head = f"POST /api/ai/search?query=a HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
-        while not script.asked:
+        while not script.bodies:
             await asyncio.sleep(0.01)
         writer.transport.abort()
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
@@ -275,7 +275,7 @@ async def test_disconnect_during_the_body_cancels_the_model_call(store: Store) -
     async with outside(script) as url, native(store, url, url) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /api/ai/search?query=a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab")
-        while not script.asked:
+        while not script.bodies:
             await asyncio.sleep(0.01)
         writer.transport.abort()
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)

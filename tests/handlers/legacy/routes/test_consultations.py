@@ -11,7 +11,7 @@ from bson import Binary, Code, Int64, MinKey, ObjectId, Regex, Timestamp
 
 from proxy.fuzz.differential import Differential
 from tests.support.mongoose_values import KNOWN_ID
-from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, as_user, ask, same, texts
+from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, action, as_user, same, texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -84,14 +84,14 @@ PATIENTS: list[Any] = [
 
 
 async def test_starts_with_patients_of_every_kind(duel: Differential) -> None:
-    starts = [ask("POST", "/api/consultation/start", {"patient_data": patient}) for patient in PATIENTS]
-    account = await same(duel, {"users": PEOPLE}, *starts, ask("GET", "/api/consultation"))
+    starts = [action("POST", "/api/consultation/start", {"patient_data": patient}) for patient in PATIENTS]
+    account = await same(duel, {"users": PEOPLE}, *starts, action("GET", "/api/consultation"))
     assert sum(text.startswith("200") for text in texts(account)) == len(PATIENTS) - 1
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"patient": 1}])
 async def test_starts_without_a_patient(duel: Differential, body: object) -> None:
-    await same(duel, {}, ask("POST", "/api/consultation/start", body))
+    await same(duel, {}, action("POST", "/api/consultation/start", body))
 
 
 @pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, {"$ne": None}, [str(AMARA_ID)]])
@@ -100,33 +100,33 @@ async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: A
     await same(
         duel,
         BEFORE,
-        ask("POST", "/api/consultation/start", {"patient_data": {}}, token=token),
-        ask("GET", "/api/consultation", token=token),
-        ask("GET", f"/api/consultation/{WHOLE}", token=token),
-        ask("GET", "/api/consultation/abc", token=token),
-        ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(PROMPT)}, token=token),
+        action("POST", "/api/consultation/start", {"patient_data": {}}, token=token),
+        action("GET", "/api/consultation", token=token),
+        action("GET", f"/api/consultation/{WHOLE}", token=token),
+        action("GET", "/api/consultation/abc", token=token),
+        action("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(PROMPT)}, token=token),
     )
 
 
 @pytest.mark.parametrize("user", [AMARA_ID, BOLA_ID, ABSENT_ID])
 async def test_incomplete_documents_are_listed_and_shown_alike(duel: Differential, user: ObjectId) -> None:
     token = as_user(str(user))
-    shown = [ask("GET", f"/api/consultation/{document['_id']}", token=token) for document in CONSULTATIONS]
-    account = await same(duel, BEFORE, ask("GET", "/api/consultation", token=token), *shown)
+    shown = [action("GET", f"/api/consultation/{document['_id']}", token=token) for document in CONSULTATIONS]
+    account = await same(duel, BEFORE, action("GET", "/api/consultation", token=token), *shown)
     assert len(texts(account)) == 6
 
 
 @pytest.mark.parametrize("identity", ["abc", "123456789012", ABSENT_ID, str(WHOLE).upper(), "%zz", "a%2Fb"])
 async def test_malformed_ids_are_refused_alike(duel: Differential, identity: object) -> None:
     path = f"/api/consultation/{identity}"
-    await same(duel, BEFORE, ask("GET", path), ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}))
+    await same(duel, BEFORE, action("GET", path), action("POST", f"{path}/end", {"prompt_used": str(PROMPT)}))
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
 @pytest.mark.parametrize("consultation", [document["_id"] for document in CONSULTATIONS])
 async def test_incomplete_documents_end_alike(duel: Differential, consultation: object, prompt: ObjectId) -> None:
-    end = ask("POST", f"/api/consultation/{consultation}/end", {"prompt_used": str(prompt)})
-    await same(duel, BEFORE, end, end, ask("GET", f"/api/consultation/{consultation}"))
+    end = action("POST", f"/api/consultation/{consultation}/end", {"prompt_used": str(prompt)})
+    await same(duel, BEFORE, end, end, action("GET", f"/api/consultation/{consultation}"))
 
 
 ODD_LINKS: list[Any] = [
@@ -145,7 +145,7 @@ async def test_malformed_transcript_links_end_alike(duel: Differential) -> None:
         {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{index:02x}"), "transcript": link}
         for index, link in enumerate(ODD_LINKS)
     ]
-    ends = [ask("POST", f"/api/consultation/{one['_id']}/end", {"prompt_used": str(PROMPT)}) for one in stored]
+    ends = [action("POST", f"/api/consultation/{one['_id']}/end", {"prompt_used": str(PROMPT)}) for one in stored]
     await same(duel, {**BEFORE, "consultations": stored}, *ends)
 
 
@@ -158,14 +158,14 @@ async def test_ends_with_transcripts_that_would_not_validate(duel: Differential,
         for index, (one, other) in enumerate(ids)
     ]
     transcripts = [{**TRANSCRIPTS[0], "_id": other, **fields} for (_, other), fields in zip(ids, odd, strict=True)]
-    ends = [ask("POST", f"/api/consultation/{one}/end", {"prompt_used": str(prompt)}) for one, _ in ids]
+    ends = [action("POST", f"/api/consultation/{one}/end", {"prompt_used": str(prompt)}) for one, _ in ids]
     await same(duel, {**BEFORE, "consultations": consultations, "transcripts": transcripts}, *ends)
 
 
 @pytest.mark.parametrize("odd", [{"__v": None}, {"notes": {"_bsontype": "ObjectId"}, "__v": 1}], ids=["count", "id"])
 async def test_transcript_is_changed_if_the_save_is_refused(duel: Differential, odd: dict[str, object]) -> None:
     stored = {"_id": WHOLE, "clinician": AMARA_ID, "transcript": TRANSCRIPT, **odd}
-    end = ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(PROMPT)})
+    end = action("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(PROMPT)})
     account = await same(duel, {**BEFORE, "consultations": [stored]}, end)
     assert texts(account)[0].startswith("500")
 
@@ -179,7 +179,7 @@ PROMPTS_USED: list[Any] = [
 async def test_ends_by_prompts_of_every_type(duel: Differential) -> None:
     path = f"/api/consultation/{WHOLE}/end"
     bodies = [*({"prompt_used": prompt} for prompt in PROMPTS_USED), [], {}, UNSAID]
-    await same(duel, BEFORE, *(ask("POST", path, body) for body in bodies))
+    await same(duel, BEFORE, *(action("POST", path, body) for body in bodies))
 
 
 NOTES_THAT_ARE_NO_LIST: list[Any] = [
@@ -208,9 +208,13 @@ async def test_malformed_notes_are_answered_alike(duel: Differential) -> None:
     requests = []
     for consultation in stored:
         path = f"/api/consultation/{consultation['_id']}"
-        requests += [ask("GET", path), ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}), ask("GET", path)]
+        requests += [
+            action("GET", path),
+            action("POST", f"{path}/end", {"prompt_used": str(PROMPT)}),
+            action("GET", path),
+        ]
         note = {"body": "b", "transcriptId": str(TRANSCRIPT)}
-        requests.insert(-2, ask("POST", f"/api/notes/{consultation['_id']}", note))
+        requests.insert(-2, action("POST", f"/api/notes/{consultation['_id']}", note))
     await same(duel, {**BEFORE, "consultations": stored}, *requests)
 
 
@@ -218,7 +222,7 @@ async def test_malformed_notes_are_answered_alike(duel: Differential) -> None:
 @pytest.mark.parametrize("prompt", [ABSENT_ID, PROMPT, "abc"])
 async def test_transcript_is_queried_before_the_prompt(duel: Differential, transcript: object, prompt: object) -> None:
     stored = {**CONSULTATIONS[0], "transcript": transcript}
-    end = ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(prompt)})
+    end = action("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(prompt)})
     account = await same(duel, {**BEFORE, "consultations": [stored]}, end)
     if transcript is not TRANSCRIPT:
         assert texts(account) == ['404 {"msg":"Transcript not found"}']

@@ -10,7 +10,7 @@ from bson import Int64, ObjectId, Regex
 
 from proxy.fuzz.differential import Differential
 from tests.support.mongoose_values import KNOWN_ID
-from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, as_user, ask, same, texts
+from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, action, as_user, same, texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -56,21 +56,21 @@ REFERENCES: list[Any] = [
 @pytest.mark.parametrize("consultation", [CONSULTATION, OLD, ODD, BROKEN, ABSENT_ID, "abc", "%F0%9F%98%80"])
 async def test_adds_to_any_consultation(duel: Differential, consultation: object) -> None:
     path = f"/api/notes/{consultation}"
-    add = ask("POST", path, {"body": " a note ", "transcriptId": str(TRANSCRIPT)})
-    listed = ask("GET", path)
-    await same(duel, BEFORE, add, add, listed, ask("GET", f"/api/consultation/{consultation}"))
+    add = action("POST", path, {"body": " a note ", "transcriptId": str(TRANSCRIPT)})
+    listed = action("GET", path)
+    await same(duel, BEFORE, add, add, listed, action("GET", f"/api/consultation/{consultation}"))
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID}])
 async def test_note_requires_text_and_transcript(duel: Differential, body: object) -> None:
-    await same(duel, BEFORE, ask("POST", f"/api/notes/{CONSULTATION}", body))
+    await same(duel, BEFORE, action("POST", f"/api/notes/{CONSULTATION}", body))
 
 
 async def test_adds_texts_and_references_of_every_type(duel: Differential) -> None:
     path = f"/api/notes/{CONSULTATION}"
     bodies = [{"body": body, "transcriptId": str(TRANSCRIPT)} for body in BODIES]
     bodies += [{"body": "x", "transcriptId": reference} for reference in REFERENCES]
-    account = await same(duel, BEFORE, *(ask("POST", path, body) for body in bodies), ask("GET", path))
+    account = await same(duel, BEFORE, *(action("POST", path, body) for body in bodies), action("GET", path))
     assert "Unsupported BSON version" in texts(account)[-2]
 
 
@@ -81,39 +81,39 @@ async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: A
     await same(
         duel,
         BEFORE,
-        ask("POST", f"/api/notes/{CONSULTATION}", added, token=token),
-        ask("PATCH", f"/api/notes/{NOTE}", {"body": "y"}, token=token),
-        ask("DELETE", f"/api/notes/{NOTE}", token=token),
-        ask("GET", f"/api/notes/{CONSULTATION}", token=token),
+        action("POST", f"/api/notes/{CONSULTATION}", added, token=token),
+        action("PATCH", f"/api/notes/{NOTE}", {"body": "y"}, token=token),
+        action("DELETE", f"/api/notes/{NOTE}", token=token),
+        action("GET", f"/api/notes/{CONSULTATION}", token=token),
     )
 
 
 @pytest.mark.parametrize("note", [NOTE, THEIRS, BARE, NOBODYS, WRONG, ABSENT_ID, "abc"])
 async def test_own_notes_are_changed_and_deleted_alike(duel: Differential, note: object) -> None:
     path = f"/api/notes/{note}"
-    changes = [ask("PATCH", path, {"body": body}) for body in BODIES]
-    no_body = [ask("PATCH", path, body) for body in (UNSAID, [], {})]
-    listed = ask("GET", f"/api/notes/{CONSULTATION}")
-    await same(duel, BEFORE, *changes, *no_body, listed, ask("DELETE", path), ask("DELETE", path), listed)
+    changes = [action("PATCH", path, {"body": body}) for body in BODIES]
+    no_body = [action("PATCH", path, body) for body in (UNSAID, [], {})]
+    listed = action("GET", f"/api/notes/{CONSULTATION}")
+    await same(duel, BEFORE, *changes, *no_body, listed, action("DELETE", path), action("DELETE", path), listed)
 
 
 @pytest.mark.parametrize("clinician", [Regex("a", "i"), Int64(2**60), {"username": "x"}, {"_id": AMARA_ID}, [AMARA_ID]])
 async def test_malformed_owners_are_answered_alike(duel: Differential, clinician: object) -> None:
     note = {"_id": NOTE, "clinician": clinician, "transcript": TRANSCRIPT, "consultation": OLD, "body": "x"}
     path = f"/api/notes/{NOTE}"
-    await same(duel, {"users": PEOPLE, "notes": [note]}, ask("PATCH", path, {"body": "y"}), ask("DELETE", path))
+    await same(duel, {"users": PEOPLE, "notes": [note]}, action("PATCH", path, {"body": "y"}), action("DELETE", path))
 
 
 @pytest.mark.parametrize("notes", [42, 0, "", "bad", None, True, [1], ["bad"], 1.5, {}, [[NOTE], "bad"]])
 async def test_note_is_added_to_notes_that_are_no_array(duel: Differential, notes: object) -> None:
     odd = {"_id": ODD, "clinician": AMARA_ID, "notes": notes, "__v": 1}
-    add = ask("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
-    await same(duel, {"consultations": [odd]}, add, ask("GET", f"/api/consultation/{ODD}"))
+    add = action("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
+    await same(duel, {"consultations": [odd]}, add, action("GET", f"/api/consultation/{ODD}"))
 
 
 async def test_note_on_malformed_array_is_stored_as_by_legacy(duel: Differential) -> None:
     odd = {"_id": ODD, "clinician": AMARA_ID, "notes": str(NOTE), "__v": 0}
-    add = ask("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
+    add = action("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
     account = await same(duel, {"consultations": [odd]}, add)
     assert texts(account)[0].startswith("500")
     assert len(account.scenario.store["notes"]) == 1

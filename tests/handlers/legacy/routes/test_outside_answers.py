@@ -13,7 +13,7 @@ from tests.differential.documents import Documents, oid
 from tests.differential.linked import SOUND
 from tests.differential.outside_services import ODD_ANSWERS, name_of
 from tests.differential.people import CONSULTATIONS, PROMPTS, TRANSCRIPTS, identity
-from tests.support.resources import ask
+from tests.support.resources import action
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -41,7 +41,7 @@ def said_in_consultations(texts: Iterable[str]) -> Documents:
 async def end_all(duel: Differential, texts: Iterable[str]) -> None:
     before = said_in_consultations(texts)
     paths = (f"/api/consultation/{identity(CONSULTATIONS, n)}/end" for n in range(len(before["consultations"])))
-    ends = [ask("POST", path, {"prompt_used": identity(PROMPTS, 0)}) for path in paths]
+    ends = [action("POST", path, {"prompt_used": identity(PROMPTS, 0)}) for path in paths]
     execution = await duel.run(before, ends)
     assert not execution.differing, execution.describe()
 
@@ -58,7 +58,7 @@ async def test_consultations_end_alike_after_any_answer(duel: Differential, of_c
 
 @pytest.mark.slow
 async def test_questions_are_answered_alike_by_any_answer(duel: Differential) -> None:
-    searches = [ask("POST", f"/api/ai/search?query={name}") for name in NAMES]
-    analyses = [ask("POST", "/api/ai/analyze", {"prompt": name, "images": []}) for name in NAMES]
+    searches = [action("POST", f"/api/ai/search?query={name}") for name in NAMES]
+    analyses = [action("POST", "/api/ai/analyze", {"prompt": name, "images": []}) for name in NAMES]
     execution = await duel.run(SOUND, [*searches, *analyses])
     assert not execution.differing, execution.describe()

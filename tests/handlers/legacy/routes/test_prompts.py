@@ -16,7 +16,7 @@ from handlers.storage.store import Store
 from proxy.fuzz.differential import Differential
 from tests.support.backends import Backend, native_backend, token_of
 from tests.support.mongoose_values import KNOWN_ID
-from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, as_user, ask, same, texts
+from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, action, as_user, same, texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -73,7 +73,7 @@ TEXTS: list[Any] = ["text", " trimmed\u00a0", "", "  ", 5, 1.5, True, None, [], 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"prompt_name": "only"}])
 async def test_prompt_requires_name_and_text(duel: Differential, body: object) -> None:
-    account = await same(duel, {}, ask("POST", "/api/prompts", body))
+    account = await same(duel, {}, action("POST", "/api/prompts", body))
     assert texts(account) == ['500 {"error":"Internal Server Error"}']
 
 
@@ -82,7 +82,7 @@ async def test_creates_from_values_of_every_type(duel: Differential) -> None:
     bodies = [{**whole, "prompt_name": text} for text in TEXTS]
     bodies += [{**whole, "prompt_text": text, "clinician": KNOWN_ID, "created_at": 5} for text in TEXTS]
     bodies += [{**whole, "is_shareable": flag} for flag in FLAGS]
-    account = await same(duel, {}, *(ask("POST", "/api/prompts", body) for body in bodies))
+    account = await same(duel, {}, *(action("POST", "/api/prompts", body) for body in bodies))
     assert sum(text.startswith("201") for text in texts(account)) == 19
 
 
@@ -91,14 +91,14 @@ async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: A
     endpoints = ("GET", "/api/prompts"), ("PATCH", f"/api/prompts/{MINE}"), ("DELETE", f"/api/prompts/{MINE}")
     body = {"prompt_name": "n", "prompt_text": "t"}
     requests = [
-        ask(method, path, {} if method == "PATCH" else UNSAID, token=as_user(user)) for method, path in endpoints
+        action(method, path, {} if method == "PATCH" else UNSAID, token=as_user(user)) for method, path in endpoints
     ]
-    await same(duel, BEFORE, *requests, ask("POST", "/api/prompts", body, token=as_user(user)))
+    await same(duel, BEFORE, *requests, action("POST", "/api/prompts", body, token=as_user(user)))
 
 
 async def test_own_and_shared_incomplete_prompts_are_listed_alike(duel: Differential) -> None:
     account = await same(
-        duel, BEFORE, ask("GET", "/api/prompts"), ask("GET", "/api/prompts", token=as_user(str(BOLA_ID)))
+        duel, BEFORE, action("GET", "/api/prompts"), action("GET", "/api/prompts", token=as_user(str(BOLA_ID)))
     )
     assert str(THEIRS) not in texts(account)[0]
     assert all(str(identity) in texts(account)[0] for identity in (MINE, SHARED, BARE, WRONG))
@@ -110,19 +110,19 @@ async def test_own_prompts_are_changed_and_retired_alike(duel: Differential, ide
     await same(
         duel,
         BEFORE,
-        *(ask("PATCH", path, {"prompt_name": text}) for text in TEXTS),
-        *(ask("PATCH", path, {"is_shareable": flag}) for flag in FLAGS),
-        *(ask("PATCH", path, body) for body in ([], [1], {}, UNSAID)),
-        ask("DELETE", path),
-        ask("DELETE", path),
-        ask("GET", "/api/prompts"),
+        *(action("PATCH", path, {"prompt_name": text}) for text in TEXTS),
+        *(action("PATCH", path, {"is_shareable": flag}) for flag in FLAGS),
+        *(action("PATCH", path, body) for body in ([], [1], {}, UNSAID)),
+        action("DELETE", path),
+        action("DELETE", path),
+        action("GET", "/api/prompts"),
     )
 
 
 @pytest.mark.parametrize("field", ["prompt_text", "created_at", "is_shareable", "toString", "extra"])
 async def test_unreadable_prompt_is_not_reported_deleted(duel: Differential, field: str) -> None:
     stored = {**prompt(MINE, AMARA_ID, 1), field: {"toString": 1}}
-    await same(duel, {"prompts": [stored]}, ask("DELETE", f"/api/prompts/{MINE}"), ask("GET", "/api/prompts"))
+    await same(duel, {"prompts": [stored]}, action("DELETE", f"/api/prompts/{MINE}"), action("GET", "/api/prompts"))
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -145,13 +145,13 @@ CHANGES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 async def test_any_field_changes_under_keep_legacy_prompt_fields(duel: Differential, change: dict[str, Any]) -> None:
-    await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{MINE}", change), ask("GET", "/api/prompts"))
+    await same(duel, BEFORE, action("PATCH", f"/api/prompts/{MINE}", change), action("GET", "/api/prompts"))
 
 
 @pytest.mark.parametrize("used", [MINE, RETIRED, THEIRS, ABSENT_ID, "abc"])
 @pytest.mark.parametrize("transcript", [TRANSCRIPT, ABSENT_ID, "abc"])
 async def test_prompt_links_to_its_transcript(duel: Differential, used: object, transcript: object) -> None:
-    await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{used}/add-prompt/{transcript}"))
+    await same(duel, BEFORE, action("PATCH", f"/api/prompts/{used}/add-prompt/{transcript}"))
 
 
 async def test_change_sets_name_text_and_flag_only(native: Backend) -> None:

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from proxy.fuzz.differential import Differential
 from tests.support.mongoose_values import KNOWN_ID
-from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, as_user, ask, same, texts
+from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, action, as_user, same, texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -67,22 +67,22 @@ IDENTITIES: list[Any] = [
 
 async def test_replaces_the_text_by_values_of_every_type(duel: Differential) -> None:
     bodies = [{"transcript_id": str(MINE), "transcript_text": text} for text in TEXTS]
-    account = await same(duel, BEFORE, *(ask("POST", "/api/transcript/update-text", body) for body in bodies))
+    account = await same(duel, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies))
     assert sum(text.startswith("200") for text in texts(account)) == 7
 
 
 async def test_own_transcripts_match_ids_of_every_type(duel: Differential) -> None:
     for identity in IDENTITIES:
         body = {"transcript_id": identity, "transcript_text": "new"}
-        await same(duel, BEFORE, ask("POST", "/api/transcript/update-text", body))
+        await same(duel, BEFORE, action("POST", "/api/transcript/update-text", body))
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, {"transcript_id": KNOWN_ID}, {"transcript_text": "x"}])
 async def test_missing_fields_are_refused_alike(duel: Differential, body: object) -> None:
-    await same(duel, BEFORE, ask("POST", "/api/transcript/update-text", body))
+    await same(duel, BEFORE, action("POST", "/api/transcript/update-text", body))
 
 
 @pytest.mark.parametrize("consultation", [CONSULTATION, SHARED, ABSENT_ID, KNOWN_ID, "abc", "123456789012"])
 @pytest.mark.parametrize("user", [str(AMARA_ID), str(BOLA_ID), None, "abc", 5, {"$ne": None}, [str(BOLA_ID)]])
 async def test_own_transcripts_are_shown_alike(duel: Differential, consultation: object, user: Any) -> None:
-    await same(duel, BEFORE, ask("GET", f"/api/transcript/{consultation}", token=as_user(user)))
+    await same(duel, BEFORE, action("GET", f"/api/transcript/{consultation}", token=as_user(user)))
