@@ -6,11 +6,17 @@ CPU time is used instead of wall time, so that other processes do not make a cal
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
+
+IDLE: Final = 0.0100
+"""CPU seconds of `_work` on the machine of docs/performance.md while it is idle."""
+_TEXT: Final = json.dumps([{"name": f"field {number}", "value": [number / 7] * 4} for number in range(5_000)])
 
 
 @dataclass
@@ -46,3 +52,18 @@ def watched_loops() -> Iterator[LoopWatch]:
         yield watch
     finally:
         setattr(asyncio.Handle, "_run", run)  # noqa: B010
+
+
+def slowness() -> float:
+    """Return how many times longer a piece of work takes now than on an idle machine, at least 1.
+
+    Processes beside it take caches and clock rate away, which lengthens the CPU time of a callback, too.
+    """
+    return max(1.0, min(_work() for _ in range(3)) / IDLE)
+
+
+def _work() -> float:
+    """Parse a fixed text in C, which no tracer slows; return the CPU seconds."""
+    started = time.thread_time()
+    json.loads(_TEXT)
+    return time.thread_time() - started

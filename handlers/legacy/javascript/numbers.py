@@ -43,29 +43,16 @@ def number_to_string(number: float, radix: int = 10) -> str:
 
 
 def _decimal(double: float) -> str:
-    text = float.__repr__(double)
-    if "e" not in text:
-        return text.removesuffix(".0")
-    digits, point = _shortest(double)
-    count = len(digits)
-    if count <= point <= 21:
-        return digits + "0" * (point - count)
-    if 0 < point <= 21:
-        return f"{digits[:point]}.{digits[point:]}"
-    if -6 < point <= 0:
-        return "0." + "0" * -point + digits
-    mantissa = digits if count == 1 else f"{digits[0]}.{digits[1:]}"
-    return f"{mantissa}e{point - 1:+d}"
-
-
-def _shortest(double: float) -> tuple[str, int]:
-    """Return the shortest digits that read back as this double, and how many precede the point."""
+    """Return Python's digits, which are the shortest, too; it writes exponents below 1e-4 and from 1e16 already."""
     mantissa, _, exponent = float.__repr__(double).partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    point = len(whole) + int(exponent or 0)
-    digits = (whole + fraction).lstrip("0")
-    point -= len(whole + fraction) - len(digits)
-    return digits.rstrip("0"), point
+    if not exponent:
+        return mantissa.removesuffix(".0")
+    power, digits = int(exponent), mantissa.replace(".", "")
+    if -7 < power < 0:
+        return "0." + "0" * (-power - 1) + digits
+    if 0 < power < 21:
+        return digits.ljust(power + 1, "0")
+    return f"{mantissa}e{power:+d}"
 
 
 def _in_radix(double: float, radix: int) -> str:

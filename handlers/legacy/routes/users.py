@@ -25,6 +25,7 @@ from handlers.services.login_limits import LoginLimits
 from handlers.services.token_blocklist import TokenBlocklist
 from handlers.services.users import SHOWN, EmailTakenError, Users
 from handlers.storage.errors import RefusedError, UnavailableError
+from handlers.yielding import yield_fairly
 
 _TAKEN: Final = {"msg": "User already exists"}
 _WRONG: Final = "wrong credentials"
@@ -40,8 +41,9 @@ def refuse_check(_: str) -> Reply:
     return json(500, {"error": "Internal Server Error"})
 
 
-def sent(error: Exception) -> Reply:
-    """Answer as `res.send(error)` does, for one of `CAUGHT`."""
+async def sent(error: Exception) -> Reply:
+    """Answer as `res.send(error)` does, for one of `CAUGHT`. The event loop runs first: the error may be long."""
+    await yield_fairly()
     if isinstance(error, RefusedError):
         return json(200, server_error(error.response))
     return json(200, error.to_json() if isinstance(error, MongooseError) else {})
@@ -91,7 +93,7 @@ class UserRoutes:
         except UnavailableError:
             raise
         except CAUGHT as error:
-            return sent(error)
+            return await sent(error)
         if taken is not None:
             return json(401, _TAKEN)
         if not isinstance(password, str):
@@ -118,7 +120,7 @@ class UserRoutes:
         except UnavailableError:
             raise
         except CAUGHT as error:
-            return sent(error)
+            return await sent(error)
         hashed = None if user is None else user.get("password")
         if user is not None and not (isinstance(password, str) and isinstance(hashed, str)):
             return json(200, {"msg": _WRONG, "err": {}})

@@ -58,12 +58,13 @@ async def test_client_still_reading_before_a_close_is_waited_for() -> None:
     speech = {"type": "websocket.send", "bytes": b"x" * 12_000_000}
     app = sending(ACCEPTED, speech, {"type": "websocket.close", "code": 4000})
     async with quick_closing(app, 30.0) as port, raw_client(port, buffer=65536) as client:
-        received = bytearray()
-        while data := await client.reader.read(400_000):
+        received, close = bytearray(), frame(8, struct.pack("!H", 4000), masked=False)
+        while not received.endswith(close):
+            data = await client.reader.read(400_000)
+            assert data
             received += data
             await advance(2.0)
         assert received.count(b"x") == 12_000_000
-        assert received.endswith(frame(8, struct.pack("!H", 4000), masked=False))
 
 
 async def test_shutdown_closes_with_1001_and_waits_for_the_answer() -> None:
