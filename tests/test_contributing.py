@@ -16,8 +16,8 @@ NAMED = re.compile(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:md|yaml|toml|py))`")
 BASES = {"CONTRIBUTING.md": (ROOT,), "ARCHITECTURE.md": (ROOT, ROOT / "proxy")}
 """The directories that paths of a page are relative to."""
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "deploy/README.md")]
-PAGES += [ROOT / name for name in ("demo/legacy/README.md", "contracts/recordings/README.md")]
+PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += [ROOT / name for name in ("deploy/README.md", "demo/legacy/README.md", "contracts/recordings/README.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 WRITTEN_BY_MAKE = {"requirements.lock"}
 
@@ -52,6 +52,23 @@ def test_links_lead_to_headings_that_exist(page: Path) -> None:
     assert [link for link in links if is_broken(page, link)] == []
 
 
+def heading_paths(page: Path) -> list[tuple[str, ...]]:
+    """Return each heading of a page below the headings of the sections that contain it; blocks of code are left out."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    paths: list[tuple[str, ...]] = []
+    for marks, title in re.findall(r"^(#+) (.+)$", text, flags=re.MULTILINE):
+        above = paths[-1] if paths else ()
+        paths.append((*above[: len(marks) - 1], title))
+    return paths
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_headings_are_unique_in_their_section(page: Path) -> None:
+    paths = heading_paths(page)
+    assert len(paths) > 0
+    assert sorted({path for path in paths if paths.count(path) > 1}) == []
+
+
 def tables(page: Path) -> list[list[int]]:
     """Return the number of cells of each row, by table; blocks of code are left out."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
@@ -68,7 +85,7 @@ def test_pages_are_all_linked() -> None:
     linked = {
         (page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in LINK.findall(page.read_text())
     }
-    assert [page.name for page in PAGES if page.parent.name == "docs" and page not in linked] == []
+    assert [page.name for page in PAGES if page.parent == ROOT / "docs" and page not in linked] == []
 
 
 def test_each_kind_of_change_names_a_test_to_copy() -> None:
