@@ -62,6 +62,40 @@ async def test_long_work_ends_its_pass() -> None:
     assert len(done) == 2
 
 
+@pytest.mark.parametrize(
+    ("other_work", "begun"),
+    [(0.0, 1), (2.5 * QUEUE_TIME, 3), (0.9 * PASS_TIME, 4), (3 * PASS_TIME, 4), (9.5 * PASS_TIME, 10)],
+)
+async def test_pass_begins_more_the_longer_its_other_work_takes(other_work: float, begun: int) -> None:
+    queue, clock = queue_with_clock()
+    done: list[int] = []
+    for number in range(100):
+        queue.enqueue("a", lambda number=number: done.append(number), large=True)  # type: ignore[misc]
+    numbers = []
+    for _ in range(4):
+        await asyncio.sleep(0)
+        clock.now += other_work
+        numbers.append(len(done))
+    assert [later - earlier for earlier, later in itertools.pairwise(numbers)] == [begun] * 3
+
+
+async def test_work_that_the_queue_begins_is_no_other_work() -> None:
+    queue, clock = queue_with_clock()
+    begun: list[int] = []
+
+    async def begin() -> None:
+        await queue.wait("a")
+        begun.append(1)
+        clock.now += 3 * PASS_TIME
+
+    tasks = [asyncio.create_task(begin()) for _ in range(6)]
+    numbers = []
+    while len(begun) < len(tasks):
+        await asyncio.sleep(0)
+        numbers.append(len(begun))
+    assert max(later - earlier for earlier, later in itertools.pairwise(numbers)) == 1
+
+
 async def test_failing_work_leaves_the_rest_in_the_queue() -> None:
     queue, _ = queue_with_clock()
     failures: list[object] = []
