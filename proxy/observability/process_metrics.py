@@ -60,7 +60,7 @@ def resident_memory() -> int | None:
         return None
 
 
-def forget_the_dead(directory: Path) -> None:
+def remove_dead_workers(directory: Path) -> None:
     """Remove the gauge files of workers that have ended."""
     for file in directory.glob("gauge_live*.db"):
         match = _LIVE.fullmatch(file.name)

@@ -35,7 +35,7 @@ RETRY_DELAYS: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds between two attempts, about four hours in all. After the last attempt the event is dropped."""
 REQUEST_TIMEOUT: Final = 10.0
 """Timeout of one attempt, in seconds."""
-WAITING: Final = 256
+MAX_QUEUED: Final = 256
 """Maximum number of queued events; beyond it, the oldest is dropped."""
 
 Type = Literal[
@@ -98,7 +98,7 @@ class WebhookSender:
         self._form, self._ops_url = form, ops_url
         self._url, self._secret = url, secret
         self._counted, self._retry_delays = counted, tuple(retry_delays)
-        self._waiting: deque[WebhookEvent] = deque(maxlen=WAITING)
+        self._waiting: deque[WebhookEvent] = deque(maxlen=MAX_QUEUED)
         self._arrived = asyncio.Event()
         self._tasks = BackgroundTasks()
 
@@ -112,7 +112,7 @@ class WebhookSender:
 
     def publish(self, notice: WebhookEvent) -> None:
         """Queue an event. Never blocks and never raises."""
-        if len(self._waiting) == WAITING:
+        if len(self._waiting) == MAX_QUEUED:
             self._counted("given_up")
         self._waiting.append(notice)
         self._arrived.set()

@@ -28,7 +28,7 @@ from proxy.gateway.cookies import OPS_COOKIE as COOKIE
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.ops.attempts import TooManyAttemptsError
 from proxy.ops.hosts import is_own_host
-from proxy.ops.sessions import LASTING, Role, Session, Sessions
+from proxy.ops.sessions import SESSION_LIFETIME, Role, Session, Sessions
 
 OPEN: Final = frozenset(("/healthz", "/readyz", "/login"))
 OPEN_BELOW: Final = "/static/"
@@ -216,7 +216,9 @@ def own_path(target: str) -> str:
 
 def give_session(response: Response, session: str, *, secure: bool) -> None:
     """Set the session cookie. Browsers ignore ports: they also send it to the public port of the same host."""
-    response.set_cookie(COOKIE, session, max_age=LASTING, path="/", secure=secure, httponly=True, samesite="strict")
+    response.set_cookie(
+        COOKIE, session, max_age=SESSION_LIFETIME, path="/", secure=secure, httponly=True, samesite="strict"
+    )
 
 
 def end_session(response: Response) -> None:

@@ -15,11 +15,11 @@ from typing import Final
 
 from proxy.gateway.client_address import read_address
 
-FREE: Final = 5
+FREE_FAILURES: Final = 5
 """Failures of one address without a consequence."""
-LONGEST: Final = 60.0
+MAX_DELAY: Final = 60.0
 """Longest wait of an address, in seconds."""
-FORGOTTEN_AFTER: Final = 600.0
+FORGET_AFTER: Final = 600.0
 """Seconds without a failure after which the failures of an address are forgotten."""
 MAX_CLIENTS: Final = 4096
 
@@ -53,9 +53,9 @@ class FailedAttempts:
     def admit(self, address: str | None) -> None:
         """Raise TooManyAttemptsError unless an address may try now."""
         failures = self._failures.get(_client(address))
-        if failures is None or failures.number < FREE:
+        if failures is None or failures.number < FREE_FAILURES:
             return
-        wait = min(LONGEST, 2.0 ** min(failures.number - FREE, 10))
+        wait = min(MAX_DELAY, 2.0 ** min(failures.number - FREE_FAILURES, 10))
         left = failures.last + wait - self._clock()
         if left > 0:
             raise TooManyAttemptsError(left)
@@ -64,7 +64,7 @@ class FailedAttempts:
         """Count a failure."""
         now, client = self._clock(), _client(address)
         failures = self._failures.pop(client, None)
-        if failures is None or now - failures.last > FORGOTTEN_AFTER:
+        if failures is None or now - failures.last > FORGET_AFTER:
             failures = _Failures(0, now)
         failures.number += 1
         failures.last = now

@@ -13,9 +13,9 @@ from proxy.reports.models import HOUR, Span, TimeSlice
 
 WIDTH: Final = 100.0
 HEIGHT: Final = 24.0
-LEAST: Final = 1.5
+MIN_HEIGHT: Final = 1.5
 """Minimum height of failed comparisons, so that one among a thousand is visible."""
-COLUMNS: Final = 48
+MAX_COLUMNS: Final = 48
 """Maximum number of columns of a trend."""
 
 Part = Literal["match", "mismatch", "violation"]
@@ -71,8 +71,8 @@ def bar(parts: Sequence[tuple[str, float]]) -> tuple[BarSegment, ...]:
 
 
 def trend(slices: Sequence[TimeSlice], span: Span) -> tuple[Column, ...]:
-    """Return the comparisons over a span in at most `COLUMNS` columns, scaled to the highest."""
-    length = max((span.until - span.since) / COLUMNS, slices[0].seconds if slices else HOUR)
+    """Return the comparisons over a span in at most `MAX_COLUMNS` columns, scaled to the highest."""
+    length = max((span.until - span.since) / MAX_COLUMNS, slices[0].seconds if slices else HOUR)
     sums: dict[int, tuple[int, int, int]] = {}
     for one in slices:
         column = max(0, int((one.at - span.since) // length))
@@ -109,7 +109,9 @@ def markers(times: Sequence[tuple[float, str]], span: Span) -> tuple[Marker, ...
 
 
 def _column(x: float, step: float, every: int, mismatch: int, violation: int, highest: int) -> Column:
-    parts = [round(max(LEAST, HEIGHT * number / highest), 2) if number else 0.0 for number in (mismatch, violation)]
+    parts = [
+        round(max(MIN_HEIGHT, HEIGHT * number / highest), 2) if number else 0.0 for number in (mismatch, violation)
+    ]
     height = max(round(HEIGHT * every / highest, 2), sum(parts))
     return Column(round(x, 2), round(step * 0.8, 2), height, *parts)
 

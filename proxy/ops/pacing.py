@@ -2,7 +2,7 @@
 
     page ─ step ─┐                                 one step at a time, in rotation by client address;
     page ─ step ─┼─▶ PageTurns ─▶ step ─▶ rest     while requests are in flight, a rest follows that is
-    page ─ step ─┘                                 `REST` times as long as the step took
+    page ─ step ─┘                                 `REST_RATIO` times as long as the step took
 
 Pages and requests share one event loop. Without this, a flood of pages would do a step of each page in every pass of
 the loop. A request takes several passes, and would wait for all of them each time.
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.ops.access import HEALTH
 from proxy.rotation import Rotation
 
-REST: Final = 2.0
+REST_RATIO: Final = 2.0
 """Length of the rest after a step, as a multiple of the step: pages take at most a third of the loop's time."""
 
 
@@ -50,7 +50,7 @@ class PageTurns:
 
     def end(self) -> None:
         """End the turn; the next one begins after the rest."""
-        rest = REST * (self._clock() - self._began)
+        rest = REST_RATIO * (self._clock() - self._began)
         loop = asyncio.get_running_loop()
         if self._requests_in_flight():
             loop.call_later(rest, self._pass_on)

@@ -25,7 +25,7 @@ WAITS: Final[dict[WaitReason, str]] = {
     "nothing": "promotion due",
 }
 """The reasons why a rollout waits, in words."""
-NAMED: Final = 5
+MAX_NAMED: Final = 5
 """Groups that an entry of the history names at most."""
 
 
@@ -94,8 +94,8 @@ class ChangeView:
     @property
     def where(self) -> str:
         """The route or group as text; for a changed file, the first ones whose settings it changes."""
-        more = f" and {len(self.routes) - NAMED} more" if len(self.routes) > NAMED else ""
-        return self.route or ", ".join(self.routes[:NAMED]) + more
+        more = f" and {len(self.routes) - MAX_NAMED} more" if len(self.routes) > MAX_NAMED else ""
+        return self.route or ", ".join(self.routes[:MAX_NAMED]) + more
 
     @classmethod
     def of(cls, entry: AuditEntry) -> ChangeView:

@@ -25,7 +25,7 @@ logger = logging.getLogger("scribe_proxy")
 
 Role = Literal["operator", "viewer"]
 
-LASTING: Final = 12 * 3600
+SESSION_LIFETIME: Final = 12 * 3600
 """Duration of a session in seconds."""
 _CLAIMS: Final = ["exp", "name", "form", "jti"]
 
@@ -79,7 +79,7 @@ class Sessions:
         """Return a session of that person, as the cookie's value."""
         now = int(self._clock())
         claims = {"name": name, "form": secrets.token_urlsafe(16), "jti": secrets.token_urlsafe(16)}
-        return jwt.encode({**claims, "exp": now + LASTING}, self._keys[role], "HS256")
+        return jwt.encode({**claims, "exp": now + SESSION_LIFETIME}, self._keys[role], "HS256")
 
     async def find(self, cookie: str) -> Session | None:
         """Return the session of a cookie's value; None for any other value, and for an expired or ended session."""

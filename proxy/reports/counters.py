@@ -16,13 +16,13 @@ What = Literal["answer", "divergence", "drift", "dropped", "field", "noise", "re
 Particular: TypeAlias = "str | int | bool | None"
 Key: TypeAlias = tuple[tuple[str, Particular], ...]
 
-KEYS: Final = 5000
+MAX_KEYS: Final = 5000
 """Maximum number of different counts in a batch."""
-FIELDS: Final = 200
-"""Maximum number of different fields of one route within an hour; further ones are counted as OTHERS."""
+MAX_FIELDS: Final = 200
+"""Maximum number of different fields of one route within an hour; further ones are counted as OTHER_FIELDS."""
 MAX_UNKNOWN_NAMES: Final = 10
 """Maximum number of names unknown to the contract at one path. With more, they are probably data, not names."""
-OTHERS: Final = "…"
+OTHER_FIELDS: Final = "…"
 """The field that stands for all fields over the limit."""
 
 _OF_NATIVE: Final = frozenset(("drift", "field", "request", "skipped", "verdict"))
@@ -51,7 +51,7 @@ class Count:
 class CounterBatch:
     """At most `limit` different counts by key and minute."""
 
-    def __init__(self, limit: int = KEYS) -> None:
+    def __init__(self, limit: int = MAX_KEYS) -> None:
         self._limit = limit
         self._counts: dict[tuple[Key, int], Count] = {}
 
@@ -76,7 +76,7 @@ class CounterBatch:
 
 
 class Fields:
-    """The fields of each route within the hour, limited to FIELDS."""
+    """The fields of each route within the hour, limited to MAX_FIELDS."""
 
     def __init__(self) -> None:
         self._hour = 0
@@ -90,8 +90,8 @@ class Fields:
         if field in known:
             return field
         field = _folded(field, known)
-        if len(known) >= FIELDS and field not in known:
-            return OTHERS
+        if len(known) >= MAX_FIELDS and field not in known:
+            return OTHER_FIELDS
         known.add(field)
         return field
 

@@ -29,17 +29,17 @@ from proxy.contract.values import ContractViolation
 from proxy.reports.plain_headers import is_plain
 from proxy.types import JSON, Backend, ValuePath
 
-KEY_BYTES = 16
+MIN_KEY_BYTES = 16
 """Minimum length of a key."""
-ITEMS = 50
+MAX_ITEMS = 50
 """Maximum number of stored items of an array, and of fields of an object."""
-NODES = 2000
+MAX_VALUES = 2000
 """Maximum number of stored values of one body."""
-DEPTH = 60
+MAX_DEPTH = 60
 """Maximum depth of a stored body."""
-SHOWN = 200
+MAX_SHOWN = 200
 """Maximum number of characters of a shown text."""
-SHOWN_UNREDACTED = 2000
+MAX_SHOWN_UNREDACTED = 2000
 """Maximum number of characters of a shown text if nothing is redacted."""
 Mode = Literal["full", "values", "off"]
 
@@ -72,8 +72,8 @@ class Redactor:
         mode: Mode = "full",
         names: frozenset[str] = frozenset(),
     ) -> None:
-        if len(key) < KEY_BYTES:
-            raise ValueError(f"a key for digests needs at least {KEY_BYTES} bytes")
+        if len(key) < MIN_KEY_BYTES:
+            raise ValueError(f"a key for digests needs at least {MIN_KEY_BYTES} bytes")
         self._key, self._operation, self._fleeting = key, operation, fleeting
         self.mode, self._names = mode, names
 
@@ -132,7 +132,7 @@ class Redactor:
                 "operation": operation if (operation := write.get("operation")) in _WRITES else "other",
                 "content": values.redact({name: write[name] for name in _CONTENTS if name in write}, ("writes",)),
             }
-            for write in writes[:ITEMS]
+            for write in writes[:MAX_ITEMS]
         ]
 
     def request(self, exchange: Exchange) -> dict[str, JSON]:
@@ -180,7 +180,7 @@ class Redactor:
         """Return a value without entries, redacted unless the mode is `off`."""
         redacted = leaf(self, value)
         if self.mode == "off" and not isinstance(value, bytes) and redacted["type"] not in _CREDENTIALS:
-            redacted["value"] = _shown(value, SHOWN_UNREDACTED)
+            redacted["value"] = _shown(value, MAX_SHOWN_UNREDACTED)
         return redacted
 
     def _is_known(self, path: ValuePath, policy: DisclosurePolicy) -> bool:
@@ -257,12 +257,12 @@ class _ValueRedactor:
 
     def __init__(self, redactor: Redactor, policy: DisclosurePolicy) -> None:
         self._redactor, self._policy = redactor, policy
-        self._left = NODES
+        self._left = MAX_VALUES
 
     def redact(self, value: JSON | bytes, path: ValuePath) -> JSON:
         self._left -= 1
         if isinstance(value, dict | list):
-            if self._left < 0 or len(path) > DEPTH:
+            if self._left < 0 or len(path) > MAX_DEPTH:
                 return {"type": type_of(value), "length": len(value), "cut": True}
             return self._object(value, path) if isinstance(value, dict) else self._array(value, path)
         if not isinstance(value, bytes) and self._policy.allows(path, value):
@@ -271,13 +271,13 @@ class _ValueRedactor:
 
     def _object(self, value: dict[str, JSON], path: ValuePath) -> JSON:
         fields: list[JSON] = []
-        for name, item in list(value.items())[:ITEMS]:
+        for name, item in list(value.items())[:MAX_ITEMS]:
             below = (*path, name)
             fields.append([self._redactor.step(below, self._policy), self.redact(item, below)])
         return {"type": "object", "length": len(value), "fields": fields}
 
     def _array(self, value: list[JSON], path: ValuePath) -> JSON:
-        items = [self.redact(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
+        items = [self.redact(item, (*path, index)) for index, item in enumerate(value[:MAX_ITEMS])]
         return {"type": "array", "length": len(value), "items": items}
 
 
@@ -317,7 +317,7 @@ _TYPES: dict[type, str] = {
 }
 
 
-def _shown(value: JSON, limit: int = SHOWN) -> JSON:
+def _shown(value: JSON, limit: int = MAX_SHOWN) -> JSON:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()[:limit]
     return value

@@ -24,7 +24,7 @@ from proxy.reports.times import date_of
 from proxy.reports.triage import Mark, Observation, State, TrackedDifference
 
 DIFFERENCES: Final = "report_differences"
-REFRESH: Final = 5.0
+REFRESH_INTERVAL: Final = 5.0
 """Seconds for which a process uses a state that it has read: the maximum delay until a return is noticed."""
 MAX_ATTEMPTS: Final = 5
 
@@ -44,7 +44,7 @@ class Registered:
 class DifferenceRegistry:
     """Reads and changes the states of differences. Every method raises `DatabaseError`."""
 
-    def __init__(self, database: Database, *, refresh: float = REFRESH) -> None:
+    def __init__(self, database: Database, *, refresh: float = REFRESH_INTERVAL) -> None:
         self._refresh = refresh
         self._database = database
         self._refreshed: dict[str, float] = {}

@@ -16,7 +16,7 @@ from proxy.types import JSON, DifferenceKind
 
 Mark = Literal["different", "declared", "noise", ""]
 Relation = Literal["moved", "renamed", ""]
-NEAR: Final = 1
+CONTEXT_ROWS: Final = 1
 """Number of rows around a marked one that remain if only differences are shown."""
 
 
@@ -96,7 +96,9 @@ def rows(sample: Sample) -> tuple[SideBySideRow, ...]:
 def only_near(all_rows: Sequence[SideBySideRow]) -> tuple[SideBySideRow, ...]:
     """Return the marked rows with their neighbours and parents; each has the number of omitted rows above it."""
     marked = [index for index, row in enumerate(all_rows) if row.marked]
-    retained = {near for at in marked for near in (*range(at - NEAR, at + NEAR + 1), *_parents(all_rows, at))}
+    retained = {
+        near for at in marked for near in (*range(at - CONTEXT_ROWS, at + CONTEXT_ROWS + 1), *_parents(all_rows, at))
+    }
     result, skipped = list[SideBySideRow](), 0
     for index, row in enumerate(all_rows):
         if index in retained:

@@ -17,7 +17,7 @@ from proxy.comparison.exchanges import catch_all_divergences
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Contract, Operation
 from proxy.contract.tree import Tree
-from proxy.reports.counters import OTHERS
+from proxy.reports.counters import OTHER_FIELDS
 from proxy.reports.models import FieldSummary
 from proxy.types import DifferenceKind
 from proxy.wording import counted
@@ -64,7 +64,7 @@ def suggest(
     `tree` is the contract's YAML tree; `statuses` are legacy's and native's in a sample; `release` becomes `since`.
     """
     operation = contract.named(field.operations[0]) if contract and field.operations else None
-    if field.field == OTHERS:
+    if field.field == OTHER_FIELDS:
         return _suggestion(field, remark="this is all fields over the limit of a route: no rule fits all of them")
     if field.noise and field.field.startswith("body"):
         return _rule(field, operation, tree)

@@ -25,9 +25,9 @@ from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
 from proxy.periodic import tick
 from proxy.reports import counter_keys, notices
-from proxy.reports.counters import KEYS, CounterBatch, Fields, Key, key, of_revision
+from proxy.reports.counters import MAX_KEYS, CounterBatch, Fields, Key, key, of_revision
 from proxy.reports.events import UNMATCHED, ComparisonEvent, Entry, ReplayEvent, SkippedEvent
-from proxy.reports.redaction import KEY_BYTES, Redactor
+from proxy.reports.redaction import MIN_KEY_BYTES, Redactor
 from proxy.reports.registry import DifferenceRegistry
 from proxy.reports.revisions import IMAGE_REVISION, NO_REVISIONS, Revisions
 from proxy.reports.samples import FieldAndKind, document
@@ -78,7 +78,7 @@ class ReportWriter:
         revisions: Revisions = NO_REVISIONS,
         publish: Publish = lambda _: None,
         reproduce: Reproduce = lambda _: None,
-        max_counts: int = KEYS,
+        max_counts: int = MAX_KEYS,
     ) -> None:
         self._max_counts = max_counts
         self._reproduce = reproduce
@@ -88,7 +88,7 @@ class ReportWriter:
         self._storage = Storage(database) if database is not None else None
         self._settings = settings
         self._dropped = dropped
-        self._generated_key = secrets.token_bytes(KEY_BYTES)
+        self._generated_key = secrets.token_bytes(MIN_KEY_BYTES)
         self._code_names: frozenset[str] = frozenset()
         self._redactors: dict[str, tuple[Operation | None, Redactor]] = {}
         self._fields = Fields()

@@ -19,7 +19,7 @@ from proxy.rollout.model import ENTIRE_HISTORY, AnnouncedConfig, AuditEntry, Evi
 
 SNAPSHOT_LIFETIME: Final = 12.0
 """Seconds for which a process's published snapshot is valid."""
-HISTORY: Final = 1000
+MAX_HISTORY: Final = 1000
 """Maximum number of changes in the in-memory store."""
 
 
@@ -122,7 +122,7 @@ class MemoryStore:
 
     async def record(self, change: AuditEntry) -> None:
         self._history.append(change)
-        del self._history[:-HISTORY]
+        del self._history[:-MAX_HISTORY]
 
     async def claim(self, state: RouteState, owner: str) -> bool:
         claimed, by = self._claimed.get(state.key, (0, ""))

@@ -15,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from proxy.backends.native import NativeUnavailable
 from proxy.config.problems import ConfigError
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
-from proxy.observability.process_metrics import forget_the_dead
+from proxy.observability.process_metrics import remove_dead_workers
 from proxy.rollout.hub import HubStore
 from proxy.runtime.allocator import map_long_buffers
 from proxy.runtime.last_good import LastGood, LoadedConfig
@@ -57,7 +57,7 @@ def create_worker_app(settings: WorkerSettings, loaded: LoadedConfig | None = No
     if supervisor is not None and supervisor.pid is not None:
         exit_with_parent(supervisor.pid)  # otherwise workers of a killed supervisor hold its ports
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        remove_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     last_good = LastGood(settings.state_directory, settings.file)
     hub = HubStore(settings.hub) if settings.hub is not None else None
     try:

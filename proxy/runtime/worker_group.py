@@ -21,7 +21,7 @@ from typing import Final
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from proxy.observability.process_metrics import forget_the_dead
+from proxy.observability.process_metrics import remove_dead_workers
 from proxy.runtime.server import GatewayServer
 
 logger = logging.getLogger("scribe_proxy.workers")
@@ -113,7 +113,7 @@ class WorkerGroup(Multiprocess):
         process.kill()
         process.join()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+            remove_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
         slot.gave_up = not hung and (process.exitcode or 0) > 0
         delay = slot.record_end(now)
         cause = "did not answer and was killed" if hung else f"has ended with code {process.exitcode}"

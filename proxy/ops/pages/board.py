@@ -29,9 +29,9 @@ from proxy.rollout.model import state_key
 
 SPAN: Final = 86_400.0
 """Length of the period, in seconds, in which the board counts requests and comparisons."""
-LISTED: Final = 50
+MAX_LISTED: Final = 50
 """Number of groups on the page; its JSON has all."""
-PERIOD: Final = 5
+REFRESH_INTERVAL: Final = 5
 """Seconds between two refreshes of the page."""
 Sort = Literal["problems", "name", "state", "share", "traffic"]
 SORTS: Final[tuple[Sort, ...]] = ("problems", "name", "state", "share", "traffic")
@@ -68,7 +68,9 @@ def board(situation: ProcessView, current: Current) -> Endpoint:
         fleet = await situation.fleet.read()
         differences = await _differences(situation, day)
         view = _view(situation, await current(), fleet, lines, request, unavailable, differences)
-        return await answer(request, "board.html", view, area="/", period=period(request, PERIOD), sorts=SORTS)
+        return await answer(
+            request, "board.html", view, area="/", period=period(request, REFRESH_INTERVAL), sorts=SORTS
+        )
 
     return show
 
@@ -98,7 +100,7 @@ def _view(
         native=health.native,
         migration=migration(lines),
         alerts=alerts(lines, status.problems, status.revision, health, situation.controller.now, differences),
-        groups=tuple(matching[: len(matching) if wants_json(request) else LISTED]),
+        groups=tuple(matching[: len(matching) if wants_json(request) else MAX_LISTED]),
         matching=len(matching),
         query=query,
         sort=chosen,

@@ -20,7 +20,7 @@ from proxy.ops.rendering import Endpoint, answer
 from proxy.ops.slices import in_thread
 from proxy.runtime.config_watcher import ConfigSnapshot, ConfigWatcher
 
-NEAR: Final = 2
+CONTEXT_LINES: Final = 2
 """Lines shown before and after each wrong line of a refused file."""
 
 
@@ -103,7 +103,7 @@ def _lines(edition: ConfigSnapshot, problems: Sequence[Problem]) -> tuple[Config
 
 
 def _near(lines: Sequence[ConfigLine]) -> Iterator[ConfigLine]:
-    shown = {line.number + step for line in lines if line.wrong for step in range(-NEAR, NEAR + 1)}
+    shown = {line.number + step for line in lines if line.wrong for step in range(-CONTEXT_LINES, CONTEXT_LINES + 1)}
     return (line for line in lines if line.number in shown)
 
 

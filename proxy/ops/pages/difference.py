@@ -30,7 +30,7 @@ from proxy.reports.revisions import GoneSince, RevisionLine, gone_since, revisio
 from proxy.reports.storage import Storage
 from proxy.reports.triage import InvalidMark, Mark, State, TrackedDifference
 
-LISTED: Final = 20
+MAX_LISTED: Final = 20
 """Number of samples on the page."""
 Form = Mapping[str, str]
 
@@ -116,7 +116,7 @@ async def _view(reports: ReportReader, difference: TrackedDifference, span: Span
     counts = await reports.field_revisions(span, difference.route, difference.field, difference.kind)
     lines = revision_lines(await reports.revisions(span, difference.route), counts)
     everything = Span(0, time.time() + 86_400)
-    samples = await reports.samples(everything, difference.route, difference.field, difference.kind, limit=LISTED)
+    samples = await reports.samples(everything, difference.route, difference.field, difference.kind, limit=MAX_LISTED)
     total = sum(count.count for count in counts.values())
     return DifferenceView(difference, span, total, lines, gone_since(lines), samples)
 

@@ -19,9 +19,9 @@ from proxy.ops.rollout_views import ChangeView
 from proxy.rollout.model import HistoryQuery
 from proxy.rollout.store import Store
 
-LISTED: Final = 50
+PAGE_SIZE: Final = 50
 """Entries of a page."""
-MAX_LISTED: Final = 1000
+MAX_PAGE_SIZE: Final = 1000
 MAX_SKIPPED: Final = 100_000
 UNREACHABLE: Final = Unavailability(
     "MongoDB is unreachable", "The history is stored there, and is shown again when it is back.", fault=True
@@ -38,7 +38,7 @@ class HistoryFilters:
     actor: str = ""
     until: float | None = None
     skip: int = 0
-    limit: int = LISTED
+    limit: int = PAGE_SIZE
 
     @classmethod
     def of(cls, request: Request, route: str = "") -> HistoryFilters:
@@ -52,7 +52,7 @@ class HistoryFilters:
             *(route or query.get("route", ""), query.get("kind", ""), query.get("actor", "")),
             until if until is None or math.isfinite(until) else None,
             min(_number(query.get("skip", ""), 0), MAX_SKIPPED),
-            max(1, min(_number(query.get("limit", ""), LISTED), MAX_LISTED)),
+            max(1, min(_number(query.get("limit", ""), PAGE_SIZE), MAX_PAGE_SIZE)),
         )
 
     def query(self, group: str) -> HistoryQuery:
@@ -61,7 +61,7 @@ class HistoryFilters:
 
     def url_query(self, following: HistoryQuery) -> str:
         """Return the URL's query of a next page."""
-        limit = "" if self.limit == LISTED else str(self.limit)
+        limit = "" if self.limit == PAGE_SIZE else str(self.limit)
         given = {"route": self.route, "kind": self.kind, "actor": self.actor, "limit": limit}
         until = {"until": repr(following.until), "skip": str(following.skip)}
         return urlencode({name: value for name, value in given.items() if value} | until)

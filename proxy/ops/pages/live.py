@@ -29,11 +29,11 @@ from proxy.rollout.model import ceiling
 
 LiveSort = Literal["active", "file", "name", "traffic", "capped"]
 SORTS: Final[tuple[LiveSort, ...]] = ("active", "file", "name", "traffic", "capped")
-LISTED: Final = 40
+MAX_LISTED: Final = 40
 """Number of routes on the page; its JSON has all."""
-PERIOD: Final = 5
+REFRESH_INTERVAL: Final = 5
 """Seconds between two refreshes of the page."""
-RECENT: Final = 4
+RECENT_SLICES: Final = 4
 """Number of slices of the window for the mean that is the current request rate."""
 
 
@@ -80,7 +80,7 @@ def live(situation: ProcessView, current: Current) -> Endpoint:
     async def show(request: Request) -> Response:
         status, fleet = await current(), await situation.fleet.read()
         view = await _view(situation, status, fleet, request)
-        period = PERIOD if request.query_params.get("refresh") != "no" else 0
+        period = REFRESH_INTERVAL if request.query_params.get("refresh") != "no" else 0
         active, idle = by_activity(view.routes)
         shown = {"active": active, "idle": idle, "period": period, "sorts": SORTS}
         return await answer(request, "live.html", view, area="/live", **shown)
@@ -97,7 +97,7 @@ async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, req
     capped = {route.name async for route in in_slices(routes) if controller.effective(route).by == "cap"}
     chosen = [route for route in routes if any(text.lower() in each.lower() for each in (route.name, route.match))]
     chosen.sort(key=_sort_key(sort, requests, capped))
-    limit = len(chosen) if wants_json(request) else LISTED
+    limit = len(chosen) if wants_json(request) else MAX_LISTED
     rates = [(*requests[route.name], controller.stats.of(route.name).window.span) for route in routes]
     return Live(
         status=status,
@@ -176,7 +176,7 @@ def route_now(rollout: RouteRollout, fleet: FleetNumbers) -> RouteNow:
 
 
 def _backend(traffic: BackendTraffic) -> BackendNow:
-    total, recent = traffic.total, traffic.rates[-RECENT:]
+    total, recent = traffic.total, traffic.rates[-RECENT_SLICES:]
     p50, p95, p99 = total.percentiles(0.5, 0.95, 0.99)
     return BackendNow(
         rate=sum(recent) / len(recent) if recent else 0.0,

@@ -26,7 +26,7 @@ from proxy.reports.triage import State
 
 Sort = Literal["file", "attention", "mismatches", "requests", "name"]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
-LISTED: Final = 50
+MAX_LISTED: Final = 50
 """Number of routes on the page; its JSON has all."""
 
 
@@ -77,7 +77,7 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
         shown = [
             line for line in everything if _has(line.summary, chosen.verdict) and query.lower() in line.name.lower()
         ]
-        listed = _sorted(shown, sort, states)[: len(shown) if wants_json(request) else LISTED]
+        listed = _sorted(shown, sort, states)[: len(shown) if wants_json(request) else MAX_LISTED]
         view = Overview(
             status=status,
             span=chosen.span,

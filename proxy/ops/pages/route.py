@@ -25,7 +25,7 @@ from proxy.reports.reader import ReportReader
 from proxy.reports.triage import ATTENTION, State, TrackedDifference, difference_id
 from proxy.types import DifferenceKind
 
-LISTED: Final = 50
+MAX_LISTED: Final = 50
 """Number of samples on a page."""
 _KINDS: Final[tuple[FieldKind, ...]] = (*get_args(DifferenceKind), "violation")
 
@@ -107,7 +107,7 @@ async def _read(empty: RouteView, reports: ReportReader) -> RouteView:
     fields, violations, samples, differences, revisions = await asyncio.gather(
         reports.fields(empty.span, empty.name, empty.revision),
         reports.drift(empty.span, empty.name, revision=empty.revision),
-        reports.samples(empty.span, empty.name, empty.field, empty.kind, empty.verdict, LISTED),
+        reports.samples(empty.span, empty.name, empty.field, empty.kind, empty.verdict, MAX_LISTED),
         reports.differences(empty.span, empty.name),
         reports.revisions(empty.span, empty.name),
     )

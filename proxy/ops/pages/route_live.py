@@ -11,7 +11,7 @@ from starlette.responses import Response
 from proxy.config.models import Route
 from proxy.database.database import DatabaseError
 from proxy.ops.pages.board import period
-from proxy.ops.pages.live import PERIOD, route_now
+from proxy.ops.pages.live import REFRESH_INTERVAL, route_now
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page
 from proxy.ops.rollout_views import ChangeView
@@ -19,7 +19,7 @@ from proxy.ops.route_now import RouteNow
 from proxy.ops.share_chart import ShareChart, share_chart
 from proxy.rollout.model import HistoryQuery, state_key
 
-CHARTED: Final = 200
+MAX_CHARTED: Final = 200
 """Maximum number of changes in the chart of a share."""
 
 
@@ -44,7 +44,7 @@ def route_live(situation: ProcessView) -> Endpoint:
         if route is None:
             return unknown_route(situation, request)
         view = await live_view(situation, route)
-        return await answer(request, "route_live.html", view, area="/", period=period(request, PERIOD))
+        return await answer(request, "route_live.html", view, area="/", period=period(request, REFRESH_INTERVAL))
 
     return show
 
@@ -55,7 +55,7 @@ async def live_view(situation: ProcessView, route: Route) -> RouteLive:
     described = controller.describe(route)
     stages = tuple(stage / 100 for stage in rollout.stages) if rollout else ()
     try:
-        history = await controller.store.history(CHARTED, HistoryQuery(route.domain))
+        history = await controller.store.history(MAX_CHARTED, HistoryQuery(route.domain))
     except DatabaseError:
         history = ()
     changes = tuple(map(ChangeView.of, history))

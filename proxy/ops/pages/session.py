@@ -15,7 +15,7 @@ from proxy.ops.attempts import TooManyAttemptsError
 from proxy.ops.rendering import Endpoint, error_page, page
 from proxy.ops.sessions import Sessions
 
-FORM: Final = 16 * 1024
+MAX_FORM_SIZE: Final = 16 * 1024
 """Maximum size of a form in bytes."""
 FOREIGN_FORM: Final = "The form was not sent from one of these pages. Reload the page and try again."
 NOTHING_CHANGED: Final = "Nothing was changed"
@@ -23,11 +23,11 @@ SESSION_ENDED: Final = "Your session has ended. Log in and send the form again."
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
-    """Return the fields of a URL-encoded form; none if it is invalid or longer than `FORM`."""
+    """Return the fields of a URL-encoded form; none if it is invalid or longer than `MAX_FORM_SIZE`."""
     data = b""
     async for piece in request.stream():
         data += piece
-        if len(data) > FORM:
+        if len(data) > MAX_FORM_SIZE:
             return {}
     try:
         return dict(parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=20))

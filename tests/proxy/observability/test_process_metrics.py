@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proxy.observability.process_metrics import ProcessMetrics, forget_the_dead
+from proxy.observability.process_metrics import ProcessMetrics, remove_dead_workers
 from tests.support.samples import exposed_value
 
 
@@ -39,6 +39,6 @@ def test_files_of_dead_workers_only_are_removed(tmp_path: Path) -> None:
     ]
     for file in (dead, *retained):
         file.touch()
-    forget_the_dead(tmp_path)
+    remove_dead_workers(tmp_path)
     assert not dead.exists()
     assert all(file.exists() for file in retained)

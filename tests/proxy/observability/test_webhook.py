@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from proxy.observability.webhook import WAITING, WebhookEvent, WebhookSender
+from proxy.observability.webhook import MAX_QUEUED, WebhookEvent, WebhookSender
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.webhook_receiver import WebhookReceiver
@@ -101,7 +101,7 @@ async def test_refused_connection_is_a_failed_attempt() -> None:
 async def test_full_queue_drops_the_oldest_event() -> None:
     counted: Counter[str] = Counter()
     webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]))
-    for number in range(WAITING + 3):
+    for number in range(MAX_QUEUED + 3):
         webhook.publish(WebhookEvent("cap", {"number": number}))
     assert counted == {"given_up": 3}
     await webhook.stop()

@@ -20,7 +20,7 @@ from proxy.config.service_models import MongoSettings
 from proxy.database.database import Database
 from proxy.gateway.cookies import OPS_COOKIE
 from proxy.ops.app import create_ops
-from proxy.ops.attempts import FREE, LONGEST, MAX_CLIENTS, FailedAttempts, TooManyAttemptsError
+from proxy.ops.attempts import FREE_FAILURES, MAX_CLIENTS, MAX_DELAY, FailedAttempts, TooManyAttemptsError
 from proxy.ops.hosts import is_own_host
 from proxy.ops.revocations import COLLECTION, RevokedSessions
 from tests.support.mongodb_relay import Relay
@@ -175,9 +175,10 @@ async def test_logout_during_an_outage_is_shared_after_it(mongodb_url: str) -> N
 
 def test_wrong_tokens_are_logged_and_slowed_down(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "scribe_proxy"):
-        statuses = [client.get("/metrics", headers=WRONG).status_code for _ in range(FREE + 2)]
-    assert statuses == [401] * FREE + [429] * 2
-    assert len([record for record in caplog.records if "a wrong token from testclient" in record.getMessage()]) == FREE
+        statuses = [client.get("/metrics", headers=WRONG).status_code for _ in range(FREE_FAILURES + 2)]
+    assert statuses == [401] * FREE_FAILURES + [429] * 2
+    messages = [record.getMessage() for record in caplog.records]
+    assert len([message for message in messages if "a wrong token from testclient" in message]) == FREE_FAILURES
     assert "Bearer" not in caplog.text
     refused = client.post("/login", data={"name": "Ada", "token": TOKEN})
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
@@ -187,7 +188,7 @@ def test_wrong_tokens_are_logged_and_slowed_down(client: TestClient, caplog: pyt
 def test_wrong_tokens_lock_out_their_client_only(tmp_path: Path) -> None:
     app = create_ops(stage(tmp_path, free_port()), TOKEN)
     with TestClient(app, client=("203.0.113.7", 1)) as guesser, TestClient(app, client=("203.0.113.8", 1)) as other:
-        for _ in range(FREE + 1):
+        for _ in range(FREE_FAILURES + 1):
             guesser.get("/metrics", headers=WRONG)
         assert guesser.get("/metrics", headers=BEARER).status_code == 429
         assert other.get("/metrics", headers=BEARER).status_code == 200
@@ -197,7 +198,7 @@ def test_delay_doubles_up_to_a_limit_and_success_resets_it() -> None:
     now = 0.0
     counted = FailedAttempts(lambda: now)
     waits = []
-    for _ in range(FREE + 12):
+    for _ in range(FREE_FAILURES + 12):
         try:
             counted.admit("203.0.113.7")
         except TooManyAttemptsError as error:
@@ -206,7 +207,7 @@ def test_delay_doubles_up_to_a_limit_and_success_resets_it() -> None:
         counted.admit("203.0.113.7")
         counted.fail("203.0.113.7")
     assert waits[:4] == [1.0, 2.0, 4.0, 8.0]
-    assert max(waits) == LONGEST
+    assert max(waits) == MAX_DELAY
     counted.succeed("203.0.113.7")
     counted.admit("203.0.113.7")
 
@@ -222,7 +223,7 @@ def test_delay_doubles_up_to_a_limit_and_success_resets_it() -> None:
 )
 def test_addresses_of_one_client_count_together(one: str, other: str, same: bool) -> None:
     counted = FailedAttempts(lambda: 0.0)
-    for _ in range(FREE):
+    for _ in range(FREE_FAILURES):
         counted.fail(one)
     if same:
         with pytest.raises(TooManyAttemptsError):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.ops.charts import COLUMNS, HEIGHT, LEAST, WIDTH, Column, bar, lines, outline, trend
+from proxy.ops.charts import HEIGHT, MAX_COLUMNS, MIN_HEIGHT, WIDTH, Column, bar, lines, outline, trend
 from proxy.ops.rollout_views import ChangeView
 from proxy.ops.share_chart import share_chart
 from proxy.reports.models import DAY, HOUR, MINUTE, Span, TimeSlice
@@ -53,10 +53,10 @@ def test_trend_stays_within_its_box(lengths: tuple[int, int], counts: list[tuple
         if at * step < length
     ]
     columns = trend(slices, span)
-    assert len(columns) <= COLUMNS + 1
+    assert len(columns) <= MAX_COLUMNS + 1
     for column in columns:
         assert 0 <= column.x <= WIDTH
-        assert column.mismatch + column.violation <= column.height <= HEIGHT + LEAST
+        assert column.mismatch + column.violation <= column.height <= HEIGHT + MIN_HEIGHT
     assert any(column.mismatch for column in columns) == any(one.mismatch for one in slices)
     assert any(column.violation for column in columns) == any(one.violation > one.both for one in slices)
     if columns:
@@ -66,7 +66,7 @@ def test_trend_stays_within_its_box(lengths: tuple[int, int], counts: list[tuple
 def test_mismatch_among_a_thousand_is_visible() -> None:
     span = Span(0.0, 2.0 * HOUR)
     slices = [TimeSlice(0.0, HOUR, match=1000), TimeSlice(HOUR, HOUR, match=999, mismatch=1)]
-    assert trend(slices, span) == (Column(0.0, 40.0, HEIGHT), Column(50.0, 40.0, HEIGHT, LEAST))
+    assert trend(slices, span) == (Column(0.0, 40.0, HEIGHT), Column(50.0, 40.0, HEIGHT, MIN_HEIGHT))
 
 
 def test_trend_shows_mismatches_and_other_violations_apart() -> None:

@@ -17,7 +17,7 @@ from proxy.config.problems import Problem
 from proxy.gateway.cookies import OPS_COOKIE as COOKIE
 from proxy.gateway.request_record import RequestRecord
 from proxy.ops.app import create_ops
-from proxy.ops.sessions import LASTING, Sessions
+from proxy.ops.sessions import SESSION_LIFETIME, Sessions
 from tests.support.ops_server import Stage, stage
 from tests.support.sockets import scripted
 from tests.support.waiting import until
@@ -204,7 +204,7 @@ def test_logout_ends_the_session(guarded: TestClient) -> None:
     assert guarded.get("/").status_code == 401
 
 
-@pytest.mark.parametrize(("age", "status"), [(0, 200), (LASTING - 3600, 200), (LASTING + 60, 401)])
+@pytest.mark.parametrize(("age", "status"), [(0, 200), (SESSION_LIFETIME - 3600, 200), (SESSION_LIFETIME + 60, 401)])
 def test_session_expires(guarded: TestClient, age: float, status: int) -> None:
     session = Sessions({"operator": TOKEN}, clock=lambda: time.time() - age).begin("Ada", "operator")
     assert guarded.get("/", headers={"cookie": f"{COOKIE}={session}"}).status_code == status

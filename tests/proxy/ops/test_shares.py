@@ -109,13 +109,16 @@ def test_live_view_explains_the_effective_share(machine: TestClient) -> None:
     assert "guard passes" in text
 
 
-def test_live_view_refreshes_unless_paused(machine: TestClient) -> None:
+def test_live_view_refreshes_until_that_is_stopped(machine: TestClient) -> None:
     page = machine.get("/live").text
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
     assert 'data-refresh="5"' in page
-    paused = machine.get("/live?refresh=no").text
-    assert "http-equiv" not in paused
-    assert "refresh.js" not in paused
+    # "Paused" is the state of a rollout, which the same page shows.
+    assert 'refreshed every 5 s · <a href="/live?refresh=no">stop</a>' in page
+    stopped = machine.get("/live?refresh=no").text
+    assert "http-equiv" not in stopped
+    assert "refresh.js" not in stopped
+    assert 'not refreshed · <a href="/live">refresh</a>' in stopped
 
 
 def test_history_lists_actor_action_and_reason(machine: TestClient) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.reports.counters import FIELDS, MAX_UNKNOWN_NAMES, OTHERS, CounterBatch, Fields, key
+from proxy.reports.counters import MAX_FIELDS, MAX_UNKNOWN_NAMES, OTHER_FIELDS, CounterBatch, Fields, key
 from proxy.reports.models import HOUR, MINUTE
 
 ROUTES = st.sampled_from(["one", "other"])
@@ -37,9 +37,9 @@ def test_field_keeps_its_name_within_the_hour() -> None:
 
 def test_fields_over_the_bound_share_a_name_until_the_hour_ends() -> None:
     fields = Fields()
-    names = {fields.admit("r", f"body.{number}", 0) for number in range(FIELDS + 50)}
-    assert len(names) == FIELDS + 1
-    assert OTHERS in names
+    names = {fields.admit("r", f"body.{number}", 0) for number in range(MAX_FIELDS + 50)}
+    assert len(names) == MAX_FIELDS + 1
+    assert OTHER_FIELDS in names
     assert fields.admit("r", "body.0", 1) == "body.0"
     assert fields.admit("other", "body.new", 1) == "body.new"
     assert fields.admit("r", "body.new", HOUR) == "body.new"

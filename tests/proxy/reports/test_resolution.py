@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.reports.models import DAY, HOUR, MINUTE, Span
-from proxy.reports.resolution import LONG, MINUTE_RETENTION, segments, trend_step
+from proxy.reports.resolution import MAX_HOURLY_SPAN, MINUTE_RETENTION, segments, trend_step
 
 NOW = 1_795_905_600.0 + 13 * HOUR + 17 * MINUTE
 spans = st.tuples(st.integers(1, 60 * DAY), st.integers(0, 60 * DAY)).map(
@@ -38,7 +38,7 @@ def test_counters_that_have_expired_are_not_read(span: Span) -> None:
 def test_long_span_uses_days_unless_it_ends_now(span: Span) -> None:
     parts = segments(span, NOW)
     days = [part for part in parts if part.seconds == DAY]
-    assert len(days) == (span.until - span.since > LONG)
+    assert len(days) == (span.until - span.since > MAX_HOURLY_SPAN)
     assert trend_step(span, NOW) == (DAY if days else parts[0].seconds)
     for part in days:
         assert part.until == NOW or part.until % DAY == 0
