@@ -10,8 +10,9 @@ StoreError
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, Final
 
 from bson.errors import BSONError
@@ -51,21 +52,43 @@ class NoTransactionsError(StoreError):
     """An operation that needs a transaction, on a MongoDB without transactions."""
 
 
-@contextlib.contextmanager
-def translate_errors() -> Iterator[None]:
+class _Translation:
+    """The context of `translate_errors`. A class, because a generator costs several times as much for each `with`."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise the store's error for the driver's."""
+        if error is not None and (translated := _translate(error)) is not None:
+            raise translated from error
+
+
+_TRANSLATION: Final = _Translation()
+
+
+def translate_errors() -> AbstractContextManager[None, None]:
     """Translate the driver's errors to the store's."""
-    try:
-        yield
-    except (errors.ConnectionFailure, errors.ExecutionTimeout) as error:
-        raise UnavailableError(str(error)) from error
-    except errors.DuplicateKeyError as error:
-        raise DuplicateError(_server_message(error), error.code or 0) from error
-    except (errors.OperationFailure, errors.WriteError) as error:
+    return _TRANSLATION
+
+
+def _translate(error: BaseException) -> StoreError | None:
+    """Return the store's error for the driver's, None for any other."""
+    if isinstance(error, errors.ConnectionFailure | errors.ExecutionTimeout):
+        return UnavailableError(str(error))
+    if isinstance(error, errors.DuplicateKeyError):
+        return DuplicateError(_server_message(error), error.code or 0)
+    if isinstance(error, errors.OperationFailure):
         if error.code == EXCEEDED_TIME:
-            raise UnavailableError(_server_message(error)) from error
-        raise RefusedError(_server_message(error), error.code or 0, error.details) from error
-    except (PyMongoError, BSONError, ValueError, OverflowError, RecursionError) as error:
-        raise UnstorableError(str(error)) from error
+            return UnavailableError(_server_message(error))
+        return RefusedError(_server_message(error), error.code or 0, error.details)
+    if isinstance(error, PyMongoError | BSONError | ValueError | OverflowError | RecursionError):
+        return UnstorableError(str(error))
+    return None
 
 
 def _server_message(error: errors.OperationFailure) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from bson.codec_options import CodecOptions
-from motor.frameworks.asyncio import max_workers, run_on_executor
+from motor.frameworks.asyncio import max_workers
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo.client_session import ClientSession
 from pymongo.topology_description import TopologyDescription
 
 from handlers.storage.driver import Driver, DriverCollection, DriverDatabase, Session
+from handlers.storage.read_threads import ReadThreads
 from handlers.storage.reads import Document, Query, find_all
-
-_run: Callable[..., Awaitable[list[Document]]] = run_on_executor
 
 
 class MotorSession(Session):
@@ -39,6 +37,7 @@ class MotorDriver(Driver):
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, **options)
+        self._reads = ReadThreads("mongodb-read", self.concurrency)
 
     @property
     def topology(self) -> TopologyDescription:
@@ -50,7 +49,8 @@ class MotorDriver(Driver):
 
     async def find(self, collection: DriverCollection, query: Query) -> list[Document]:
         """Return the matches after one hop to a thread, where Motor makes one for each reply."""
-        return await _run(asyncio.get_running_loop(), find_all, collection.delegate, query)
+        documents: list[Document] = await self._reads.submit(find_all, collection.delegate, query)
+        return documents
 
     async def start_session(self) -> Session:
         return MotorSession(self, await self._client.start_session())
@@ -61,3 +61,4 @@ class MotorDriver(Driver):
 
     async def close(self) -> None:
         self._client.close()
+        self._reads.close()

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from pymongo import ReadPreference
 from pymongo.errors import (
@@ -36,8 +35,7 @@ RETRYABLE: Final = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 1
 """Server error codes for which a read is retried (specification "Retryable Reads")."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """A filter, the fields to return (all if none are given), the order, and the page; `limit` 0 is all matches."""
 
     filter: Mapping[str, object]
