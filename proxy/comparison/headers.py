@@ -29,7 +29,7 @@ _METHOD_SETS: Final = frozenset(("access-control-allow-methods", "allow"))
 """Headers whose value is a set of methods, which are case-sensitive (RFC 9110 §9.1)."""
 MAX_DRIFT: Final = 5.0
 """Maximum distance (s) of two equal lifetimes: both are in whole seconds after an answer that takes some."""
-_EXPIRY: Final = re.compile(r";\s*expires\s*=\s*([^;]*)", re.IGNORECASE)
+_EXPIRY: Final = re.compile(r";\s*expires\s*=\s*([^;\n]*)", re.IGNORECASE)
 _EXPIRING: Final = frozenset(("set-cookie", "expires"))
 """Headers with expiries, which are dates relative to the time of the answer."""
 _WORD: Final = re.compile(r"[A-Z][a-z]+")
@@ -179,9 +179,13 @@ def _hash_of(tag: str) -> str:
 
 def joined(headers: Headers) -> dict[str, str]:
     """Return headers by name; values of one name are joined by `, `, cookies by line breaks (RFC 6265 §3)."""
+    return joined_text((name.decode("latin-1"), value.decode("latin-1").strip()) for name, value in headers)
+
+
+def joined_text(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers as `joined` does, given as text; names are in lower case."""
     result: dict[str, str] = {}
-    for raw, raw_value in headers:
-        name, value = raw.decode("latin-1"), raw_value.decode("latin-1").strip()
+    for name, value in headers:
         separator = "\n" if name == "set-cookie" else ", "
         result[name] = f"{result[name]}{separator}{value}" if name in result else value
     return result

@@ -16,6 +16,7 @@ from typing import TypeVar, cast
 
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.exchange import Outcome
+from proxy.comparison.headers import joined_text
 from proxy.recordings.clock import RecordedClock, estimated_clock, scenario_clock
 from proxy.types import JSON
 
@@ -229,7 +230,7 @@ def _answer(outcome: Outcome, response: dict[str, JSON]) -> DecodedAnswer:
     if not isinstance(status, int):
         raise TypeError(f"status {status!r} is not a number")
     body = _text(response.get("text", "")).encode(errors="surrogatepass")
-    return DecodedAnswer(outcome, status, dict(_headers(response.get("headers", {}))), body)
+    return DecodedAnswer(outcome, status, joined_text(_headers(response.get("headers", {}))), body)
 
 
 def _request(entry: dict[str, JSON]) -> RecordedRequest:

@@ -6,7 +6,7 @@ writes the request's bytes itself. Only the answer is left to a parser (h11).
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ import h11
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.body_digests import MAX_CONTENT
 from proxy.comparison.content_encoding import OversizeError
+from proxy.comparison.headers import joined
 from proxy.recordings.model import RecordedRequest
 
 _SLICE = 64 * 1024
@@ -167,7 +168,7 @@ class _Reception(asyncio.Protocol):
         elif isinstance(event, h11.Data):
             self._body += event.data
         elif isinstance(event, h11.EndOfMessage) and self._head is not None:
-            headers = _joined(self._head.headers)
+            headers = joined(tuple(self._head.headers))
             sent = DecodedAnswer("response", self._head.status_code, headers, bytes(self._body))
             self._finish(_decoded(sent))
         return isinstance(event, h11.Event)
@@ -183,11 +184,3 @@ def _decoded(sent: DecodedAnswer) -> DecodedAnswer:
         return sent.decoded(MAX_CONTENT)
     except OversizeError:
         return replace(sent, is_broken=True)
-
-
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    result: dict[str, str] = {}
-    for name, value in headers:
-        key, text = name.decode("ascii"), value.decode("latin-1")
-        result[key] = f"{result[key]}, {text}" if key in result else text
-    return result

@@ -196,11 +196,16 @@ def _request(name: str, request: JSON) -> RecordedRequest:
 
 
 def _response(answer: DecodedAnswer) -> JSON:
-    response: dict[str, JSON] = {"status": answer.status, "headers": {**answer.headers}, "text": answer.text}
+    response: dict[str, JSON] = {"status": answer.status, "headers": _headers(answer), "text": answer.text}
     if is_json(media_type(answer.headers.get("content-type", ""))):
         with suppress(PayloadError):
             response["json"] = parse_json(answer.text)
     return response
+
+
+def _headers(answer: DecodedAnswer) -> dict[str, JSON]:
+    """Return headers by name; several cookies as a list, because their values may contain commas."""
+    return {name: [*value.split("\n")] if "\n" in value else value for name, value in answer.headers.items()}
 
 
 def _script(file: Path, index: int, entry: JSON) -> Script:

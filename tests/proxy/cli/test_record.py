@@ -286,3 +286,18 @@ async def test_unreachable_database_is_reported(scenarios: Path, tmp_path: Path)
             "record", scenarios, *base, "--mongodb-url", "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=100"
         )
     assert (result.exit_code, "MongoDB: " in result.output) == (2, True)
+
+
+async def test_every_cookie_is_recorded_and_read_again() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        cookies = b"Set-Cookie: a=1; Path=/, x\r\nset-cookie: b=2\r\n"
+        writer.write(b"HTTP/1.1 200 X\r\n" + cookies + b"content-length: 0\r\n\r\n")
+
+    async with scripted(answer) as port:
+        recorded = await Recorder(f"http://127.0.0.1:{port}").record(
+            Script.read(scenario({"method": "GET", "path": "/"}))
+        )
+    (one,) = model.scenario(recorded).steps
+    assert json.dumps(["a=1; Path=/, x", "b=2"]) in json.dumps(recorded)
+    assert one.answer.headers["set-cookie"] == "a=1; Path=/, x\nb=2"

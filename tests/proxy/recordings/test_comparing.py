@@ -202,6 +202,20 @@ def test_cookies_that_do_not_expire_later_compare_as_spelled() -> None:
     ]
 
 
+COOKIES = ("sid=a; Path=/; Expires={}", "theme=b; Path=/", "lang=c")
+
+
+@pytest.mark.parametrize("index", range(len(COOKIES)))
+def test_every_cookie_is_compared(index: int) -> None:
+    recorded, live = [list(COOKIES), list(COOKIES)]
+    recorded[0], live[0] = COOKIES[0].format(HOUR_LATER), COOKIES[0].format(MONTH_LATER)
+    then, now = "Mon, 30 Nov 2026 10:00:00 GMT", "Thu, 31 Dec 2026 10:00:00 GMT"
+    expected = answer("{}", set_cookie="\n".join(recorded), date=then)
+    assert paths(expected, answer("{}", set_cookie="\n".join(live), date=now)) == []
+    for cookies in (live[:index] + live[index + 1 :], [*live[:index], "x" + live[index], *live[index + 1 :]]):
+        assert paths(expected, answer("{}", set_cookie="\n".join(cookies), date=now)) == ["header.set-cookie"]
+
+
 def test_missing_length_or_etag_is_a_difference() -> None:
     bare = without(answer("{}"), "content-length", "etag")
     assert paths(answer("{}"), bare) == ["header.content-length", "header.etag"]

@@ -151,3 +151,14 @@ def test_pattern_selects_scenarios(pattern: str, scenarios: int, conversations: 
 def test_missing_pattern_selects_all() -> None:
     recordings = load(RECORDINGS)
     assert select(recordings, ()) is recordings
+
+
+def test_answer_has_every_value_of_a_header_given_as_a_list() -> None:
+    headers: JSON = {"Set-Cookie": ["a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "b=2"], "Vary": ["Origin", "Cookie"]}
+    (one,) = scenario(
+        in_scenario(step({"method": "GET", "path": "/"}, response={"status": 200, "headers": headers}))
+    ).steps
+    assert one.answer.headers == {
+        "set-cookie": "a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT\nb=2",
+        "vary": "Origin, Cookie",
+    }

@@ -94,9 +94,15 @@ def test_chunked_body_is_framed() -> None:
 
 
 async def test_answer_is_read_whole() -> None:
-    parts = (b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\ncontent-le", b"ngth: 4\r\n\r\nab", b"cd")
+    parts = (
+        b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\ncontent-le",
+        b"ngth: 4\r\n\r\nab",
+        b"cd",
+    )
     answer = await fetch(answering(*parts, pause=0.01), RecordedRequest("GET", "/"))
-    assert answer == DecodedAnswer("response", 200, {"x-a": "1, 2", "content-length": "4"}, b"abcd")
+    assert answer == DecodedAnswer(
+        "response", 200, {"x-a": "1, 2", "set-cookie": "a=1\nb=2", "content-length": "4"}, b"abcd"
+    )
 
 
 @pytest.mark.parametrize(
