@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.config.masking import MASK, masked_line
+from proxy.config.credentials import MASK
+from proxy.config.masking import masked_line
 from proxy.config.problems import Problem
 
 GUTTER: Final = 5

@@ -7,11 +7,13 @@ result type, so that models can be built in Python. All raise ValueError.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from ipaddress import ip_network
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, SecretStr
+from pydantic import SecretStr
+from pydantic_core import CoreSchema, core_schema
 
 from proxy.config.quantities import FULL as FULL
 from proxy.config.quantities import ZERO as ZERO
@@ -42,7 +44,30 @@ _LARGEST: Final = 16 << 20
 _PATH: Final = re.compile(r"/[!$%&'()*+,\-./0-9:;=@A-Z_a-z~]*")
 _SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, because it is part of a header
 _HOST_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+_SCHEMAS: Final[dict[type, Callable[[], CoreSchema]]] = {
+    bool: core_schema.bool_schema,
+    int: core_schema.int_schema,
+    float: core_schema.float_schema,
+    str: core_schema.str_schema,
+}
 _SWITCHES: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class Parser:
+    """The annotation of a field that a function parses into a `bool`, an `int`, a `float` or a `str`.
+
+    It has the effect of `BeforeValidator` in less time: one schema for all fields of a type, without an inspection of
+    the function's signature.
+    """
+
+    __slots__ = ("_schema", "func")
+
+    def __init__(self, func: Callable[[Any], object], result: type[bool | int | float | str]) -> None:
+        self.func: Final = func
+        self._schema: Final = core_schema.no_info_before_validator_function(func, _SCHEMAS[result]())
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        return self._schema.copy()
 
 
 def read_share(value: object) -> BasisPoints:
@@ -326,17 +351,17 @@ def _refuse_beyond_authority(url: SplitResult) -> None:
         raise ValueError("must end after the host and port: a request's own path is forwarded as it is")
 
 
-Share = Annotated[BasisPoints, BeforeValidator(read_share)]
-PositiveShare = Annotated[BasisPoints, BeforeValidator(read_positive_share)]
-Duration = Annotated[float, BeforeValidator(read_duration)]
-Ratio = Annotated[float, BeforeValidator(read_ratio)]
-Count = Annotated[int, BeforeValidator(read_count)]
-Switch = Annotated[bool, BeforeValidator(read_switch)]
-Text = Annotated[str, BeforeValidator(read_text)]
-Path = Annotated[str, BeforeValidator(read_path)]
-Size = Annotated[int, BeforeValidator(read_size)]
-Memory = Annotated[int, BeforeValidator(read_memory)]
-Match = Annotated[str, BeforeValidator(read_match)]
-Origin = Annotated[str, BeforeValidator(read_origin)]
-HostName = Annotated[str, BeforeValidator(read_host_name)]
-TrustedProxy = Annotated[str, BeforeValidator(read_trusted_proxy)]
+Share = Annotated[BasisPoints, Parser(read_share, int)]
+PositiveShare = Annotated[BasisPoints, Parser(read_positive_share, int)]
+Duration = Annotated[float, Parser(read_duration, float)]
+Ratio = Annotated[float, Parser(read_ratio, float)]
+Count = Annotated[int, Parser(read_count, int)]
+Switch = Annotated[bool, Parser(read_switch, bool)]
+Text = Annotated[str, Parser(read_text, str)]
+Path = Annotated[str, Parser(read_path, str)]
+Size = Annotated[int, Parser(read_size, int)]
+Memory = Annotated[int, Parser(read_memory, int)]
+Match = Annotated[str, Parser(read_match, str)]
+Origin = Annotated[str, Parser(read_origin, str)]
+HostName = Annotated[str, Parser(read_host_name, str)]
+TrustedProxy = Annotated[str, Parser(read_trusted_proxy, str)]

@@ -16,15 +16,14 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import yaml
 from pydantic import BaseModel, SecretStr
 
+from proxy.config.credentials import CREDENTIALS, MASK
 from proxy.config.models import RoutingFile
 from proxy.config.section import section_keys
 
-MASK: Final = "•••"
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _REFERENCE: Final = re.compile(r"\$\{\w+(?::-)?\}", re.ASCII)
 _DULL: Final = re.compile(r"[\d.]{0,6} ?(?:%|x|ms|s|m|h|d|B|KiB|MiB)?|true|false|yes|no|on|off|null|~", re.ASCII)
 _WORD: Final = re.compile(r"[\w.-]{1,24}", re.ASCII)
-_CREDENTIALS: Final = re.compile(r"://\S*@")
 _REVEALING: Final = re.compile(
     r"(?:^#[\s-]*|[{,]\s*)[\w.-]*(?:secret|token|passw|key|url)\w*\s*[:=]|://\S*@", re.IGNORECASE
 )
@@ -60,11 +59,6 @@ def _shown(text: str, walk: _SecretScanner) -> Masked:
     spans = walk.left_out | {walk.anchors[name] for name in walk.secret_aliases if name in walk.anchors}
     scalars = [span for span in sorted(walk.scalars) if span[0] < len(text)]
     return Masked("".join(_pieces(text, scalars, spans)), tuple(text[start:end] for start, end in sorted(spans)))
-
-
-def mask_credentials(text: str) -> str:
-    """Mask the user name and the password of a URL in a text."""
-    return _CREDENTIALS.sub(f"://{MASK}@", text)
 
 
 def masked_line(text: str, number: int) -> str | None:
@@ -195,7 +189,7 @@ def _may_be_shown(value: str, meaning: _Meaning) -> bool:
         return _REFERENCE.fullmatch(value) is not None
     if meaning is None or meaning is _FREE or any(_is_section(kind) for kind in kinds):
         return _DULL.fullmatch(value) is not None
-    return _CREDENTIALS.search(value) is None
+    return CREDENTIALS.search(value) is None
 
 
 def _plain(annotation: _Meaning) -> list[Any]:

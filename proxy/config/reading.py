@@ -12,9 +12,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.config import error_messages, groups, rules, target_rules, yaml_nodes
+from proxy.config.credentials import mask_credentials
 from proxy.config.environment import SubstitutionError, references, substitute
 from proxy.config.inheritance import inherited
-from proxy.config.masking import mask_credentials
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.config.problems import ConfigError, Problem
 from proxy.config.service_models import MongoSettings

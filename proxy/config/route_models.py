@@ -13,6 +13,7 @@ from proxy.config.field_types import (
     ZERO,
     Count,
     Duration,
+    Parser,
     PositiveShare,
     Ratio,
     Share,
@@ -49,7 +50,7 @@ def none_if_off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in _OFF else value
 
 
-Name = Annotated[str, BeforeValidator(read_name)]
+Name = Annotated[str, Parser(read_name, str)]
 NotEmpty = AfterValidator(_not_empty)
 
 

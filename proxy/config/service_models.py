@@ -9,6 +9,7 @@ from proxy.config.field_types import (
     Duration,
     HostName,
     Memory,
+    Parser,
     Path,
     Share,
     Size,
@@ -54,9 +55,9 @@ class Ops(Section):
     """
 
     hosts: tuple[HostName, ...] = ()
-    url: Annotated[str, BeforeValidator(read_page_url)] = ""
+    url: Annotated[str, Parser(read_page_url, str)] = ""
 
-    trust_header: Annotated[str, BeforeValidator(read_header_name)] | None = None
+    trust_header: Annotated[str, Parser(read_header_name, str)] | None = None
     operators: tuple[Text, ...] = ()
 
     _listed = field_validator("hosts", "operators", mode="before")(split_list)

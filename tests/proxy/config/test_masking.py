@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import yaml_nodes
-from proxy.config.masking import MASK, masked, masked_line
+from proxy.config.credentials import MASK
+from proxy.config.masking import masked, masked_line
 from proxy.config.problems import ConfigError
 from tests.support.shipped import ROUTING
 
