@@ -29,7 +29,7 @@ FALSE_WORDS: Final[tuple[Value, ...]] = (False, "false", 0, "0", "no")
 LAST_DAY: Final = 8_640_000_000_000_000
 """The largest time value of ECMA-262, in milliseconds on either side of 1970."""
 
-_HEX_ID = re.compile(r"[0-9a-fA-F]{24}")
+HEX_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
 
 
 def cast_string(value: Value) -> str:
@@ -118,7 +118,7 @@ def _has_to_string(value: Value) -> bool:
 
 def parse_object_id(text: str) -> ObjectId:
     """Parse as js-bson 6: 24 hexadecimal digits; twelve characters are no longer accepted."""
-    if _HEX_ID.fullmatch(text):
+    if HEX_ID.fullmatch(text):
         return ObjectId(text)
     raise CastFailureError(BSON_ERROR)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bson import Int64, ObjectId, Regex
+from bson import Code, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, stringify
@@ -173,6 +173,26 @@ def test_filters_name_the_model_and_updates_do_not() -> None:
     with pytest.raises(CastError) as raised:
         cast_update(PROMPTS, {"_id": "abc"})
     assert str(raised.value) == f'{message} because of "BSONError"'
+
+
+def outcome(schema: Schema, filter_: dict[str, Value]) -> list[tuple[str, str]] | str:
+    """Return the cast filter with its types, or the message of its error."""
+    try:
+        return [(name, repr(value)) for name, value in cast_filter(schema, filter_).items()]
+    except CastError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("schema", [USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS], ids=lambda schema: schema.model)
+def test_filters_of_ids_alone_are_cast_as_among_other_conditions(schema: Schema) -> None:
+    text = str(CLINICIAN)
+    for value in (text, text.upper(), text[:-1], text + "\n", "", Code(text), IDENTITY, None):
+        for name in schema.paths:
+            filter_: dict[str, Value] = {"_id": str(NOTE), name: value}
+            alone, among_others = outcome(schema, filter_), outcome(schema, {**filter_, "other": True})
+            if isinstance(alone, list):
+                alone.append(("other", "True"))
+            assert alone == among_others
 
 
 def test_missing_id_is_queried_as_null() -> None:
