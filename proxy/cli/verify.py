@@ -97,7 +97,7 @@ def verify(
     settings = PlayerSettings(service.hang_after, _accepted(accepted), declared, headers)
     report = _run(service, chosen, settings)
     _print(report, as_json)
-    for line in _not_reproduced(chosen, report):
+    for line in (*_not_reproduced(chosen, report), *_not_emptied(chosen, report, service)):
         click.echo(line, err=True)
     raise SystemExit(1 if report.differing else 0)
 
@@ -121,6 +121,15 @@ def _not_reproduced(chosen: Recordings, report: Report) -> Iterator[str]:
     for one in chosen.scenarios:
         if one.name.startswith(NAME) and one.name not in differing:
             yield f"{one.name}: not reproduced, so the difference depends on values that were replaced; it {one.about}"
+
+
+def _not_emptied(chosen: Recordings, report: Report, service: PlayedService) -> Iterator[str]:
+    """Yield a line if documents of earlier scenarios may have caused differences."""
+    if report.differing and not service.mongodb_url and any(one.store or one.before for one in chosen.scenarios):
+        yield (
+            "these scenarios start from an empty database, and documents of other scenarios may cause differences; "
+            "--mongodb-url empties it before each"
+        )
 
 
 def _accepted(pairs: tuple[str, ...]) -> dict[Outcome, int]:

@@ -18,9 +18,9 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "chaos.md"
 INTRODUCTION: Final = """\
 # Attacks and their bounds
 `make chaos` plays each attack on real parts: `scribe-proxy serve`, the Node legacy, a MongoDB behind a relay that can
-be cut. Meanwhile other clients send 40 requests a second from a separate process and address. The command exits with 1
-if a figure exceeds its bound, and writes this page. `make coverage` plays the faster attacks; `make test` those by
-stalling clients, with small limits.
+be cut. During an attack with figures of others, other clients send 40 requests a second from a separate process and
+address. The command exits with 1 if a figure exceeds its bound, and writes this page. `make coverage` plays two short
+attacks; `make test` those by stalling clients, with small limits.
 
 - `p99 of others, ratio` is the p99 of other clients during the attack, divided by the p99 before it (at least 10 ms).
   It is meaningful only on an idle machine.

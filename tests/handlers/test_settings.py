@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from handlers.settings import FRONTENDS, Settings, SettingsError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +27,20 @@ def test_settings_default_all_but_the_secret(monkeypatch: pytest.MonkeyPatch) ->
     assert settings.access_token_expire_minutes == 60
     assert settings.allowed_origins == FRONTENDS
     assert settings.body_limit == 10_485_760
+
+
+def test_environment_example_has_every_variable_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = dict(re.findall(r"^([A-Z_]+)=(\S*)", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    names = {name.upper() for name in Settings.model_fields}
+    names |= set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "routing.yaml").read_text()))
+    assert names - set(example) == set()
+    for name, value in example.items():
+        monkeypatch.setenv(name, value)
+    settings = dict(Settings.load())
+    examples = {"jwt_secret_key", "mongodb_url", "openai_base_url"}
+    assert {name: field.default for name, field in Settings.model_fields.items() if name not in examples} == {
+        name: value for name, value in settings.items() if name not in examples
+    }
 
 
 def test_switches_for_the_legacy_are_off() -> None:

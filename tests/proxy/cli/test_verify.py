@@ -83,6 +83,17 @@ async def test_declared_is_0_with_its_id(client: Database, mongodb_url: str, rec
     assert "Declared but not observed: unused" in result.output
 
 
+@pytest.mark.parametrize("emptied", [True, False])
+async def test_documents_that_remain_are_named_as_a_cause(
+    client: Database, mongodb_url: str, recordings: Path, emptied: bool
+) -> None:
+    async with serving(Notebook(client, "status").app) as port:
+        base = ("--base-url", f"http://127.0.0.1:{port}", "--recordings", recordings)
+        result = await run(*base, *(("--mongodb-url", mongodb_url, "--database", DATABASE) if emptied else ()))
+    assert result.exit_code == 1
+    assert ("start from an empty database" in result.stderr) is not emptied
+
+
 async def test_json_contains_the_whole_report(client: Database, mongodb_url: str, recordings: Path) -> None:
     result = await run_against(client, "another id", mongodb_url, recordings, "--json")
     report = json.loads(result.stdout)
