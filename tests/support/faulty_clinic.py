@@ -15,6 +15,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from proxy.comparison.headers import entity_tag
+from tests.support.lifespan import declare_dry_runs
 from tests.support.planted_faults import Answer, PlantedFault, planted_faults, sound, with_generated
 
 FAULTS: Final = tuple(planted_faults())
@@ -29,10 +30,7 @@ async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
 async def native(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the path's fault; in a dry run, report a write."""
     if scope["type"] == "lifespan":
-        scope["state"]["proxy.dry_run"] = True
-        for phase in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{phase}.complete"})
+        await declare_dry_runs(scope, receive, send)
         return
     dry_run = (scope.get("extensions") or {}).get("proxy.dry_run")
     if dry_run is not None:

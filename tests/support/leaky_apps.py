@@ -14,6 +14,8 @@ from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
+from tests.support.lifespan import declare_dry_runs
+
 RECEIVED: list[str] = []
 """All requests that legacy has received, for a test in the same process."""
 _numbers = itertools.count()
@@ -29,10 +31,7 @@ async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def native(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
-        scope["state"]["proxy.dry_run"] = True
-        for phase in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{phase}.complete"})
+        await declare_dry_runs(scope, receive, send)
         return
     text = await _read(scope, receive)
     if scope["path"].startswith("/api/raise"):

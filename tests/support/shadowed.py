@@ -12,6 +12,8 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.support.lifespan import complete_lifespan
+
 MEGABYTE = b"x" * 1_000_000
 RELENTING: list[bool] = []
 """Put something in to let `/stubborn` end."""
@@ -51,7 +53,7 @@ async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def plain(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
-        await _live(receive, send)
+        await complete_lifespan(receive, send)
     elif scope["type"] == "websocket":
         await _converse(scope, receive, send)
     else:
@@ -87,12 +89,6 @@ async def _echo(scope: Scope, receive: Receive, send: Send, suffix: str = "") ->
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message["text"] + suffix})
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    for phase in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{phase}.complete"})
 
 
 async def _same(scope: Scope, receive: Receive, send: Send) -> None:
