@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import STORED, Correspondence, TextDifference, abbreviate
+from proxy.comparison.correspondence import FRESH, STORED, Correspondence, TextDifference, abbreviate
 from proxy.comparison.volatile import mask, split_volatile, timestamp_of, timestamps
 from proxy.recordings.comparing import compare_recorded_values
 from proxy.types import JSON
@@ -171,6 +171,14 @@ def test_date_chosen_by_the_caller_must_be_returned() -> None:
     chosen = "2020-01-01T00:00:00.000Z"
     assert differ(chosen, chosen) == []
     assert differ(chosen, "2027-01-15T08:00:00.000Z")
+
+
+@pytest.mark.parametrize("legacy", [-FRESH - 1000, -FRESH, 0, FRESH, FRESH + 1000])
+@pytest.mark.parametrize("native", [-FRESH - 1000, -FRESH, 0, FRESH, FRESH + 1000])
+def test_generated_id_is_near_its_clock_in_both_directions(legacy: int, native: int) -> None:
+    is_generated = abs(legacy) <= FRESH and abs(native) <= FRESH
+    ids = object_id(RECORDED_AT + legacy, 1), object_id(LIVE_AT + native, 2)
+    assert (differ(*ids) == []) is is_generated
 
 
 def test_date_without_a_reference_time_may_differ() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.comparison.spelling import http_date, is_same_value
+from proxy.comparison.spelling import http_date, is_same_value, text_kind
 
 MOMENT_MS = 784_111_777_000
 
@@ -43,3 +43,17 @@ def test_text_that_is_not_an_http_date_has_no_time(text: str) -> None:
 def test_same_value_is_recognised_in_another_spelling(legacy: str, native: str, same: bool) -> None:
     assert is_same_value(legacy, native) is same
     assert is_same_value(native, legacy) is same
+
+
+@pytest.mark.parametrize(
+    ("legacy", "native", "kind"),
+    [
+        ("1994-11-06T08:49:37.000Z", "1994-11-06T08:49:37.001Z", "value"),
+        ("1994-11-06T08:49:37.000Z", "1994-11-06T08:49:37Z", "format"),
+        ("1994-11-06T08:49:37+00:00", "1994-11-06T09:49:37+01:00", "format"),
+        ("1994-11-06T08:49:37+00:00", "1994-11-06T08:49:37+01:00", "value"),
+        ("1994-11-06T08:49:37Z", "64b7f0f0f0f0f0f0f0f0f0f0", "type"),
+    ],
+)
+def test_difference_of_dates_is_their_notation_or_their_time(legacy: str, native: str, kind: str) -> None:
+    assert text_kind(legacy, native) == text_kind(native, legacy) == kind

@@ -24,6 +24,13 @@ def test_own_cookies_are_removed_and_others_pass(lines: list[list[tuple[str, str
         assert cookie_value(passed, name) == cookie_value(sent, name)
 
 
+@given(st.text("abc=_-.", max_size=6), st.sampled_from(["", " ", "  "]))
+def test_quoted_cookie_has_the_value_of_an_unquoted_one(value: str, space: str) -> None:
+    for spelled in (value, f'"{value}"'):
+        sent = [(b"host", b"a"), (b"cookie", f"x=1;{space}sid={space}{spelled}{space};sid=2".encode())]
+        assert cookie_value(sent, "sid") == value
+
+
 @given(st.binary(max_size=60))
 def test_header_without_own_cookies_passes_byte_for_byte(value: bytes) -> None:
     given_names = {pair.partition(b"=")[0].strip() for pair in value.split(b";")}

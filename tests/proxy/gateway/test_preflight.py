@@ -71,6 +71,25 @@ def test_preflight_matches_the_requested_method(requested: bytes, path: bytes, r
     assert match is None or match.preflight is (route != "own")
 
 
+@pytest.mark.parametrize(
+    ("requested", "path", "route", "preflight"),
+    [
+        (b"GET", b"/things", "new", True),
+        (b"LINK", b"/things", "rest", True),
+        (b"GET", b"/elsewhere", "rest", True),
+        (b"GET", b"/own", "own", False),
+    ],
+)
+def test_catch_all_route_takes_no_preflight_of_another(
+    requested: bytes, path: bytes, route: str, preflight: bool
+) -> None:
+    table = RouteTable(parse(f'{CONFIG}  - {{name: rest, match: "* /*"}}\n', {}).routes)
+    headers = [(b"origin", b"http://a"), (b"access-control-request-method", requested)]
+    match = match_request(table, "OPTIONS", headers, path)
+    assert match is not None
+    assert (match.route.name, match.preflight) == (route, preflight)
+
+
 def test_other_options_request_matches_as_itself() -> None:
     match = match_request(TABLE, "GET", [], b"/things")
     assert match is not None

@@ -125,6 +125,11 @@ def test_names_are_in_lower_case_and_values_without_outer_space() -> None:
         ["Host: a", "Transfer-Encoding: chunked, gzip"],
         ["Host: a", "Transfer-Encoding: chunked", "Transfer-Encoding: gzip"],
         ["Host: a", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        *(
+            ["Host: a", f"Transfer-Encoding: {coding}{separator}chunked"]
+            for coding in ("chunked", "Chunked", "chunked, gzip")
+            for separator in (",", ", ", " ,", "\t,", ",\t", "\t,\t", ", ,")
+        ),
         ["Host: a", "Transfer-Encoding: xchunked"],
         ["Host: a", "Transfer-Encoding:"],
         ["Host: a", "Upgrade: h2c", "Connection: upgrade", "Transfer-Encoding: gzip"],
