@@ -84,6 +84,8 @@ _CONCEPTS: Final[tuple[Any, ...]] = (
 _BODIES: Final = (
     *(b"", b" ", b"{", _TEXT[:-3], b"\xef\xbb\xbf" + _TEXT, b"<html>", b"\xff\xfe", b"nul\0", b"undefined", b"{}x"),
 )
+_EDGES: Final = ("\ufeff", "\xa0", "\u2028", "\x1c", "\x85", "\u200b")
+"""White space of JavaScript or of Python alone, or of both, at the edges of a transcription."""
 _TYPES: Final = (
     *("", "text/plain", "text/html; charset=utf-8", "application/problem+json", "APPLICATION/JSON", "*/*", "x"),
     *("application/json; charset=utf-16", "application/json;charset=latin1", "application/fhir+json"),
@@ -103,6 +105,7 @@ ODD_ANSWERS: Final[tuple[OddAnswer, ...]] = (
     *(OddAnswer(_TEXT, status, missing=missing) for status in (200, 400) for missing in (1, 1000)),
     OddAnswer(gzip.compress(_TEXT), headers=(("content-encoding", "gzip"),)),
     OddAnswer(_TEXT, headers=(("content-encoding", "unknown"),)),
+    *(OddAnswer(f"{edge}{edge}spoken{edge}".encode(), content_type="text/plain") for edge in _EDGES),
     OddAnswer(status=204),
     OddAnswer(status=301),
     OddAnswer(status=302, headers=(("location", "/elsewhere"),)),

@@ -31,6 +31,7 @@ numbers = st.one_of(
     st.integers(-9, 999),
     st.floats().map(normal),
     st.floats(-1e6, 1e6).map(lambda number: normal(round(number, 2))),
+    st.builds(lambda digits, power: normal(float(f"{digits}e{power}")), st.integers(-99, 99), st.integers(-9, 23)),
     st.sampled_from([-0.0, 1e21, 1e-7, 123456789012345680000.0, 5e-324, 2**53, -(2**53), 1e16 + 2]),
 )
 BSON: list[object] = [

@@ -10,9 +10,9 @@ const querystring = require('node:querystring')
 const subprotocol = need('./node_modules/ws/lib/subprotocol.js')
 
 const questions = {
-  verify: (token, secret) => {
+  verify: (token, secret, clockTimestamp) => {
     try {
-      const payload = jwt.verify(token, secret)
+      const payload = jwt.verify(token, secret, { clockTimestamp })
       return { payload: payload === undefined ? 'undefined' : payload }
     } catch (error) {
       return { expired: error.name === 'TokenExpiredError', message: error.message }

@@ -41,10 +41,11 @@ def forge(header: bytes, payload: bytes, *, secret: str = SECRET, name: str = "s
     return f"{signed}.{encode(hmac.digest(secret.encode(), signed.encode(), name))}"
 
 
-def judged(token: str) -> object:
-    """Return the verdict of `verify` in the oracle's terms."""
+def judged(token: str, now: float | None = None) -> object:
+    """Return the verdict of `verify` in the oracle's terms; of a `Verifier` whose clock stands if `now` is given."""
     try:
-        return {"payload": json.loads(stringify(verify(token, SECRET)))}
+        payload = verify(token, SECRET) if now is None else Verifier(SECRET, time=lambda: now).verify(token)
+        return {"payload": json.loads(stringify(payload))}
     except TokenExpired as error:
         return {"expired": True, "message": str(error)}
     except TokenInvalid as error:
@@ -201,14 +202,17 @@ def test_judges_payloads_as_jsonwebtoken(node: Libraries, payload: bytes) -> Non
         assert judged(token) == node.call("verify", token, SECRET)
 
 
-def test_time_equal_to_now_is_judged_as_by_jsonwebtoken(node: Libraries) -> None:
-    for claims in ({"exp": NOW}, {"nbf": NOW}, {"nbf": NOW, "exp": NOW + 3600}):
-        token = forge(HEADER, json.dumps(claims).encode())
-        assert judged(token) == node.call("verify", token, SECRET)
-
-
 CLAIM = st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([NOW - 99, NOW + 99, 1.5, "x"])
-CLAIMS = st.dictionaries(st.sampled_from(["exp", "nbf", "iat", "userID", "a"]), CLAIM, max_size=4)
+BOUNDARIES = st.sampled_from([NOW - 1, NOW - 0.5, NOW, NOW + 0.5, NOW + 1])
+CLAIMS = st.dictionaries(st.sampled_from(["exp", "nbf", "iat", "userID", "a"]), CLAIM | BOUNDARIES, max_size=4)
+
+
+@pytest.mark.parametrize("offset", [-1, -0.5, 0, 0.5, 1])
+def test_time_near_now_is_judged_as_by_jsonwebtoken(node: Libraries, offset: float) -> None:
+    moment = NOW + offset
+    for claims in ({"exp": moment}, {"nbf": moment}, {"nbf": moment, "exp": moment}):
+        token = forge(HEADER, json.dumps(claims).encode())
+        assert judged(token, NOW) == judged(token, NOW + 0.9) == node.call("verify", token, SECRET, NOW)
 
 
 @settings(max_examples=examples(150), deadline=None)
@@ -216,7 +220,7 @@ CLAIMS = st.dictionaries(st.sampled_from(["exp", "nbf", "iat", "userID", "a"]), 
 def test_judges_any_claims_as_jsonwebtoken(node: Libraries, claims: dict[str, object], drop: int) -> None:
     token = forge(HEADER, json.dumps(claims).encode())
     token = token[: len(token) - drop]
-    assert judged(token) == node.call("verify", token, SECRET)
+    assert judged(token, NOW) == node.call("verify", token, SECRET, NOW)
 
 
 @settings(max_examples=examples(200), deadline=None)

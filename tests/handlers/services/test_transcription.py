@@ -22,6 +22,7 @@ from handlers.services.transcription import (
     Transcribed,
     is_undecodable,
 )
+from handlers.white_space import WHITESPACE
 
 UNDECODABLE = ModelRefusedError(400, '{"error": {"message": "audio could not be decoded"}}')
 COST = 64
@@ -84,6 +85,19 @@ def pieces(count: int, start: int = 0) -> list[bytes]:
 
 def joined(*groups: list[bytes]) -> bytes:
     return b"".join(b"".join(group) for group in groups)
+
+
+@pytest.mark.parametrize("blank", [*WHITESPACE, "\ufeff \t"])
+async def test_texts_lose_javascripts_white_space_only(blank: str) -> None:
+    room = Room(Ear(f"{blank}\x1cone\x85{blank}", blank, f"{blank}\x1call\x85{blank}"))
+    room.recorder.start()
+    await room.add([b"H", *pieces(16)])
+    await room.recorder.stop()
+    assert await room.settle() == [
+        Transcribed("\x1cone\x85", final=False),
+        Transcribed("\x1call\x85", final=True),
+        Stopped(),
+    ]
 
 
 async def test_audio_before_the_start_is_ignored() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from fastapi import Request
 from limits import parse
+from limits.aio.storage import MemoryStorage
 from starlette.types import Scope
 
 from handlers.services.login_limits import TooManyAttemptsError
@@ -16,6 +18,7 @@ from handlers.storage.counters import COLLECTION
 from handlers.storage.driver import DRIVERS
 from handlers.storage.errors import UnavailableError
 from handlers.storage.store import Store
+from handlers.v1 import rate_limits
 from handlers.v1.rate_limits import RateLimiter, client_of, create_rate_limiter
 from tests.support.backends import SECRET, scratch_database
 from tests.support.waiting import until_async
@@ -41,6 +44,27 @@ async def tries(rate_limiter: RateLimiter, number: int, key: str = "amara") -> l
         assert isinstance(refusal, TooManyAttemptsError)
         assert 1 <= refusal.retry_after <= 3601
     return sorted(refusal is None for refusal in refusals)
+
+
+class ExhaustedStorage(MemoryStorage):
+    """Counts that are beyond every limit until `END`, in seconds since 1970."""
+
+    END = 1010.5
+
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        return 99
+
+    async def get_expiry(self, key: str) -> float:
+        return self.END
+
+
+@pytest.mark.parametrize("now", [1000.0, 1000.49, 1000.5, 1000.51, 1009.6, 1010.4, 1010.5, 1012.0])
+async def test_retry_after_ends_with_the_window_or_within_a_second(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+    monkeypatch.setattr(rate_limits, "time", SimpleNamespace(time=lambda: now))
+    with pytest.raises(TooManyAttemptsError) as raised:
+        await RateLimiter(ExhaustedStorage()).count_attempt(THRICE, "login", "amara")
+    assert raised.value.retry_after >= 1
+    assert ExhaustedStorage.END <= now + raised.value.retry_after <= max(now, ExhaustedStorage.END) + 1
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import product
 
 import pytest
 import pytest_asyncio
@@ -154,6 +155,10 @@ CONDITIONS = [
     [("If-None-Match", "")],
     [("If-None-Match", "w/" + WELCOME_TAG[2:])],
     [("If-None-Match", "W/" + WELCOME_TAG)],
+    *(
+        [("If-None-Match", f'"a",{before}{WELCOME_TAG}{after},"b"')]
+        for before, after in product(("", " ", "  ", "\t", "\xa0", "\x85"), repeat=2)
+    ),
     [("If-None-Match", "*"), ("Cache-Control", "no-cache")],
     [("If-None-Match", "*"), ("Cache-Control", "max-age=0, no-cache ,x")],
     [("If-None-Match", "*"), ("Cache-Control", "max-age=0"), ("Cache-Control", "no-cache")],

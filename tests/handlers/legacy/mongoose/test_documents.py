@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count, repeat
+from types import SimpleNamespace
+
 import pytest
 from bson import Code, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
+from handlers.legacy import models
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, stringify
-from handlers.legacy.models import CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS, after, now
+from handlers.legacy.models import CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS, after
 from handlers.legacy.mongoose import (
     CastError,
     Document,
@@ -48,13 +53,21 @@ def test_undefined_field_gets_its_default_and_null_stays() -> None:
     )
 
 
-def test_both_dates_of_a_new_document_are_equal() -> None:
-    for _ in range(50):
-        note = Document.create(NOTES, {})
-        assert note.get("created_at") == note.get("updated_at")
-    moment = now()
-    assert int(after(moment)) >= int(moment) + 1 or int(now()) > int(moment)
-    assert int(after(UNDEFINED)) >= int(moment)
+def set_clock(patch: pytest.MonkeyPatch, readings: Iterator[int]) -> None:
+    """Give the models a clock with these readings, in milliseconds since 1970."""
+    patch.setattr(models, "time", SimpleNamespace(time_ns=lambda: next(readings) * 1_000_000))
+
+
+def test_both_dates_of_a_new_document_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_clock(monkeypatch, count(5000))
+    note = Document.create(NOTES, {})
+    assert note.get("created_at") == note.get("updated_at") == DatetimeMS(5000)
+
+
+@pytest.mark.parametrize(("moment", "later"), [(UNDEFINED, 5000), (4999, 5000), (5000, 5001), (7000, 7001)])
+def test_later_date_is_at_least_a_millisecond_later(moment: Value, later: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_clock(monkeypatch, repeat(5000))
+    assert after(DatetimeMS(moment) if isinstance(moment, int) else moment) == DatetimeMS(later)
 
 
 def test_failed_cast_is_reported_with_its_reason() -> None:
@@ -96,7 +109,7 @@ def test_selection_applies_defaults_of_selected_fields() -> None:
 
 
 def test_push_increments_the_version_and_replacing_requires_it() -> None:
-    pushed = Document.read(CONSULTATIONS, {**STORED, "started_at": now()})
+    pushed = Document.read(CONSULTATIONS, {**STORED, "started_at": DatetimeMS(5000)})
     pushed.push("notes", str(CLINICIAN))
     changes = pushed.changes()
     assert changes is not None
