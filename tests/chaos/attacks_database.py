@@ -21,7 +21,7 @@ PAGES: Final = ("/", "/live", "/comparisons", "/history")
 async def stop_database(rate: float, target: Target, *, hangs: bool = False) -> Figures:
     """Cut MongoDB off, or let it hang, then send `rate` native requests and as many of legacy's a second, and pages."""
     await target.client.get(target.url + NATIVE)
-    await (target.mongodb.hang() if hangs else target.mongodb.cut())
+    (target.mongodb.hang if hangs else target.mongodb.cut)()
     async with (
         Traffic.sending(target.url, rate, [(NATIVE, 503)]) as native,
         Traffic.sending(target.url, rate, [("/", 200)]) as legacy,

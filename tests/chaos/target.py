@@ -127,8 +127,8 @@ class Site:
         async with AsyncExitStack() as stack:
             stdout = stack.enter_context(_output(setup.stdout))
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.directory)))
-            relay = await stack.enter_async_context(Relay(self.mongodb))
-            await relay.mend()
+            relay = stack.enter_context(Relay(self.mongodb))
+            relay.mend()
             file = directory / "routing.yaml"
             file.write_text(
                 ROUTING.format(

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from threading import Event
 from typing import Any, Final
 
 from proxy.comparison.answers import DecodedAnswer
@@ -26,7 +25,7 @@ from proxy.recordings.side_effects import OutsideCalls, StoredDocuments, open_si
 from tests.differential.actions import Action
 from tests.differential.documents import Documents
 from tests.differential.runner import declared_divergences
-from tests.support.command_gate import Command, CommandGate
+from tests.support.mongodb_relay import Command, Relay, StoppedCommand
 
 WRITES: Final = frozenset({"insert", "update", "delete", "findAndModify"})
 HANG_AFTER: Final = 20.0
@@ -54,11 +53,11 @@ class Interleaving:
 class InterleavedClient(ServiceClient):
     """A client that sends the requests of an interleaving when it is asked for the first answer."""
 
-    def __init__(self, backend: FuzzBackend, gate: CommandGate) -> None:
+    def __init__(self, backend: FuzzBackend, relay: Relay) -> None:
         super().__init__(backend.url, HANG_AFTER)
         self._single = ServiceClient(backend.url, HANG_AFTER)
         self._database = backend.database
-        self._gate = gate
+        self._relay = relay
         self._requests: Sequence[RecordedRequest] = ()
         self._order: Sequence[int] = ()
         self._answers: list[DecodedAnswer] = []
@@ -79,23 +78,23 @@ class InterleavedClient(ServiceClient):
 
     async def _send_all(self) -> list[DecodedAnswer]:
         sent: dict[int, asyncio.Task[DecodedAnswer]] = {}
-        stopped: dict[int, Event] = {}
+        stopped: dict[int, StoppedCommand] = {}
         for number in self._order:
             if number in sent:
                 await self._finish(sent[number], stopped.pop(number, None))
                 continue
-            reached = self._gate.stop(self._is_write)
+            reached = self._relay.stop(self._is_write)
             sent[number] = asyncio.create_task(self._single.send(self._requests[number]))
             either: list[asyncio.Future[Any]] = [sent[number], reached]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            self._gate.pass_all()
+            await self._relay.pass_all()
             if reached.done():
                 stopped[number] = reached.result()
         return [sent[number].result() for number in sorted(sent)]
 
-    async def _finish(self, answer: asyncio.Task[DecodedAnswer], stopped: Event | None) -> None:
+    async def _finish(self, answer: asyncio.Task[DecodedAnswer], stopped: StoppedCommand | None) -> None:
         if stopped is not None:
-            stopped.set()
+            stopped.release()
         await asyncio.wait([answer])
 
     def _is_write(self, command: Command) -> bool:
@@ -118,16 +117,14 @@ class InterleavedDifferential:
 
 
 @contextlib.asynccontextmanager
-async def interleaved(
-    legacy: FuzzBackend, native: FuzzBackend, gate: CommandGate
-) -> AsyncIterator[InterleavedDifferential]:
-    """Open two running sides, whose databases are reached through a gate."""
+async def interleaved(legacy: FuzzBackend, native: FuzzBackend, relay: Relay) -> AsyncIterator[InterleavedDifferential]:
+    """Open two running sides, whose databases are reached through a relay."""
     settings = PlayerSettings(hang_after=HANG_AFTER, divergences=declared_divergences())
     async with contextlib.AsyncExitStack() as stack:
-        sent = InterleavedClient(legacy, gate)
+        sent = InterleavedClient(legacy, relay)
         documents, calls = await stack.enter_async_context(_side_effects(legacy))
         repeater = Player(legacy.url, settings, documents, calls, sent)
-        played = InterleavedClient(native, gate)
+        played = InterleavedClient(native, relay)
         own_documents, own_calls = await stack.enter_async_context(_side_effects(native))
         player = Player(native.url, settings, own_documents, own_calls, played)
         ends = ConversationEnd(sent.origin, calls), ConversationEnd(played.origin, own_calls)

@@ -26,7 +26,7 @@ from tests.differential.concurrent_requests import (
 from tests.differential.interleaving import InterleavedDifferential, Interleaving, interleaved
 from tests.differential.linked import SOUND
 from tests.differential.sides import sides
-from tests.support.command_gate import CommandGate
+from tests.support.mongodb_relay import Relay
 from tests.support.profile import examples
 
 END = request("POST", f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT})
@@ -57,10 +57,11 @@ def harness(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         stack = contextlib.AsyncExitStack()
 
         async def start() -> Harness:
-            gate = stack.enter_context(CommandGate(mongodb_url))
+            relay = stack.enter_context(Relay(mongodb_url))
+            relay.mend()
             log, name = tmp_path_factory.mktemp("concurrency") / "log", f"concurrency_{uuid.uuid4().hex[:8]}"
-            legacy, native = await stack.enter_async_context(sides(mongodb_url, log, name, gate.url))
-            return Harness(runner, await stack.enter_async_context(interleaved(legacy, native, gate)))
+            legacy, native = await stack.enter_async_context(sides(mongodb_url, log, name, relay.url))
+            return Harness(runner, await stack.enter_async_context(interleaved(legacy, native, relay)))
 
         try:
             yield runner.run(start())

@@ -20,7 +20,7 @@ from handlers.legacy.auth import sign
 from handlers.settings import Settings, SettingsError
 from proxy.backends.native import Native
 from tests.support.backends import SECRET, client_of, scratch_database, settings_for
-from tests.support.line import Line
+from tests.support.mongodb_relay import Relay
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
@@ -109,17 +109,13 @@ async def test_unstarted_app_raises_an_error() -> None:
 
 
 @contextlib.asynccontextmanager
-async def on_a_line(
+async def through_a_relay(
     mongodb_url: str, timings: ServiceTimings = TIMINGS
-) -> AsyncIterator[tuple[Line, httpx.AsyncClient]]:
-    line = Line(mongodb_url)
-    with scratch_database(mongodb_url) as database:
-        app = create_app(settings_for(line.url, database.name), timings)
+) -> AsyncIterator[tuple[Relay, httpx.AsyncClient]]:
+    with scratch_database(mongodb_url) as database, Relay(mongodb_url) as relay:
+        app = create_app(settings_for(relay.url, database.name), timings)
         async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
-            try:
-                yield line, client
-            finally:
-                await line.cut()
+            yield relay, client
 
 
 async def timed(request: Coroutine[None, None, httpx.Response]) -> tuple[httpx.Response, float]:
@@ -129,7 +125,7 @@ async def timed(request: Coroutine[None, None, httpx.Response]) -> tuple[httpx.R
 
 async def test_missing_database_is_503_in_time_until_it_returns(mongodb_url: str) -> None:
     # With a short timeout; test_faults.py uses the default.
-    async with on_a_line(mongodb_url, ServiceTimings(database_timeout=1.0)) as (line, client):
+    async with through_a_relay(mongodb_url, ServiceTimings(database_timeout=1.0)) as (relay, client):
         headers = {"authorization": f"Bearer {sign({'userID': ObjectId()}, SECRET, 60)}"}
         login = {"email": "a@b", "password": "x"}
         for _ in range(2):
@@ -143,9 +139,9 @@ async def test_missing_database_is_503_in_time_until_it_returns(mongodb_url: str
                 assert (answer.headers["retry-after"], answer.headers["vary"]) == ("1", "Origin")
                 assert taken < PROMPT_TIMEOUT
             assert (await client.get("/")).status_code == 200
-            await line.mend()
+            relay.mend()
             async with asyncio.timeout(HANG_TIMEOUT):
                 while (answer := await client.get("/users/profile", headers=headers)).status_code == 503:
                     await asyncio.sleep(0.05)
             assert answer.status_code == 404
-            await line.cut()
+            relay.cut()

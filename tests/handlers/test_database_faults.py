@@ -20,7 +20,7 @@ from proxy.recordings.model import RecordedRequest
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import Twin, Twins, get, native_twin, post, read
 from tests.support.clinic import CONSULTATION, DOCUMENTS, TRANSCRIPT, everything
-from tests.support.line import Line, command
+from tests.support.mongodb_relay import Relay, command
 from tests.support.waiting import PROMPT_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -96,22 +96,22 @@ async def test_database_outages_are_503_and_recover(tmp_path: Path) -> None:
 
 async def test_writes_to_a_silent_database_are_aborted_later(mongodb_url: str) -> None:
     # A note is stored and its link is being written: the transaction must not lock the consultation until it expires.
-    line = Line(mongodb_url)
-    await line.mend()
-    async with native_twin(mongodb_url, through=line.url, timings=ServiceTimings(database_timeout=0.5)) as native:
-        Twins(native, native).plant(DOCUMENTS)
-        request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
-        line.stall_at = command("update", "consultations")
-        assert (await native.send(request)).status == 503
-        await asyncio.sleep(0.2)
-        line.flow()
-        deadline = time.monotonic() + 50
-        while (again := await native.send(request)).status != 201:
-            assert (again.status, time.monotonic() < deadline) == (503, True)
-        [consultation] = native.database.consultations.find()
-        written = {note["_id"] for note in native.database.notes.find({"body": "b"})}
-        assert written == set(consultation["notes"]) == {ObjectId(read(again)["note"]["_id"])}
-        await line.cut()
+    timings = ServiceTimings(database_timeout=0.5)
+    with Relay(mongodb_url) as relay:
+        relay.mend()
+        async with native_twin(mongodb_url, through=relay.url, timings=timings) as native:
+            Twins(native, native).plant(DOCUMENTS)
+            request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
+            relay.hang_at(command("update", "consultations"))
+            assert (await native.send(request)).status == 503
+            await asyncio.sleep(0.2)
+            relay.mend()
+            deadline = time.monotonic() + 50
+            while (again := await native.send(request)).status != 201:
+                assert (again.status, time.monotonic() < deadline) == (503, True)
+            [consultation] = native.database.consultations.find()
+            written = {note["_id"] for note in native.database.notes.find({"body": "b"})}
+            assert written == set(consultation["notes"]) == {ObjectId(read(again)["note"]["_id"])}
 
 
 async def test_first_request_does_not_wait_for_indexes(mongodb_url: str) -> None:

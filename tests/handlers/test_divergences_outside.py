@@ -33,7 +33,7 @@ from tests.support.backend_pair import (
     read,
     shows,
 )
-from tests.support.line import Line, command
+from tests.support.mongodb_relay import Condition, Relay, command
 from tests.support.outside_services import Answer, Choice, Script
 from tests.support.sockets import reset
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
@@ -265,43 +265,44 @@ async def test_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
     answers.assert_declared("analyze-stack")
 
 
-class Lines:
-    """Both backends, each with its own breakable connection to the database."""
+class RelayedPair:
+    """Both backends, each with its own relay to the database."""
 
-    def __init__(self, pair: Twins, lines: tuple[Line, Line]) -> None:
+    def __init__(self, pair: Twins, relays: tuple[Relay, Relay]) -> None:
         self.pair = pair
-        self._lines = lines
+        self._relays = relays
 
-    async def cut(self) -> None:
-        await asyncio.gather(*(line.cut() for line in self._lines))
+    def cut(self) -> None:
+        for relay in self._relays:
+            relay.cut()
 
     async def mend(self) -> None:
         """Restore the connections, and wait until both backends use them."""
-        await asyncio.gather(*(line.mend() for line in self._lines))
+        for relay in self._relays:
+            relay.mend()
         probe = get("/users/users/checkEmail?email=x")
         while {(answers := await self.pair.send(probe)).legacy.status, answers.native.status} != {200}:
             await asyncio.sleep(0.05)
 
-    def snap_at(self, kind: bytes) -> None:
-        for line in self._lines:
-            line.snap_at = kind
+    def cut_at(self, condition: Condition) -> None:
+        for relay in self._relays:
+            relay.cut_at(condition)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lines]:
+async def relayed(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RelayedPair]:
     """Start both backends with short timeouts of the database; the legacy's default is 30 s."""
-    ours, theirs = Line(mongodb_url), Line(mongodb_url)
-    await asyncio.gather(ours.mend(), theirs.mend())
-    log = tmp_path_factory.mktemp("on-a-line") / "log"
-    impatient = f"{ours.url}&serverSelectionTimeoutMS=2000"
+    log = tmp_path_factory.mktemp("relayed") / "log"
     timings = ServiceTimings(database_timeout=2)
-    async with (
-        legacy_twin(mongodb_url, log, through=impatient) as legacy,
-        native_twin(mongodb_url, through=theirs.url, timings=timings) as native,
-    ):
-        connected = Lines(Twins(legacy, native), (ours, theirs))
-        yield connected
-        await connected.cut()
+    with Relay(mongodb_url) as legacy_relay, Relay(mongodb_url) as native_relay:
+        legacy_relay.mend()
+        native_relay.mend()
+        impatient = f"{legacy_relay.url}&serverSelectionTimeoutMS=2000"
+        async with (
+            legacy_twin(mongodb_url, log, through=impatient) as legacy,
+            native_twin(mongodb_url, through=native_relay.url, timings=timings) as native,
+        ):
+            yield RelayedPair(Twins(legacy, native), (legacy_relay, native_relay))
 
 
 BROKEN_OFF = {
@@ -316,15 +317,15 @@ BROKEN_OFF = {
 
 @shows("written-together")
 @pytest.mark.parametrize("name", BROKEN_OFF)
-async def test_divergence_of_a_database_lost_between_two_writes(lines: Lines, name: str) -> None:
-    pair, (request, second) = lines.pair, BROKEN_OFF[name]
+async def test_divergence_of_a_database_lost_between_two_writes(relayed: RelayedPair, name: str) -> None:
+    pair, (request, second) = relayed.pair, BROKEN_OFF[name]
     pair.plant(BEGUN)
     before = {kind: pair.native.documents(kind) for kind in (*BEGUN, "notes")}
-    lines.snap_at(second)
+    relayed.cut_at(second)
     try:
         answers = await pair.send(request)
     finally:
-        await lines.mend()
+        await relayed.mend()
     assert (answers.legacy.status, answers.native.status) == (500, 503)
     assert {kind: pair.native.documents(kind) for kind in before} == before
     left = {"start": "consultations", "note": "notes", "end": "transcripts"}[name]
@@ -353,13 +354,13 @@ REQUESTS = [
 
 
 @shows("database-away")
-async def test_divergence_of_an_unreachable_database(lines: Lines) -> None:
-    (await lines.pair.send(get("/users/users/checkEmail?email=x"))).assert_equal()
-    await lines.cut()
-    results = await asyncio.gather(*(lines.pair.send(request) for request in REQUESTS))
+async def test_divergence_of_an_unreachable_database(relayed: RelayedPair) -> None:
+    (await relayed.pair.send(get("/users/users/checkEmail?email=x"))).assert_equal()
+    relayed.cut()
+    results = await asyncio.gather(*(relayed.pair.send(request) for request in REQUESTS))
     for answers in results:
         assert answers.native.status == 503
         answers.assert_declared("database-away")
     assert {answers.legacy.status for answers in results} == {200, 401, 500}
-    await lines.mend()
-    (await lines.pair.send(get("/users/profile", FOREVER))).assert_equal()
+    await relayed.mend()
+    (await relayed.pair.send(get("/users/profile", FOREVER))).assert_equal()

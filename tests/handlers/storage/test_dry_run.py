@@ -19,7 +19,7 @@ from handlers.storage.errors import DuplicateError, RefusedError, UnavailableErr
 from handlers.storage.store import Store
 from tests.support.backends import scratch_database
 from tests.support.dry_runs import NoProcesses, whole
-from tests.support.line import Line, command
+from tests.support.mongodb_relay import Relay, command
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 A, B = ObjectId(), ObjectId()
@@ -263,23 +263,22 @@ async def test_slow_abort_is_handed_to_the_reaper(store: Store, database: Docume
 
 async def test_broken_connection_is_aborted_by_the_reaper(mongodb_url: str, database: Documents) -> None:
     # The server may have begun an operation whose reply was lost, and cannot be reached until it is reconnected.
-    line = Line(mongodb_url)
-    await line.mend()
-    store = Store(line.url, database.name)
-    try:
-        async with store.dry_run(2) as dry_run:
-            await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
-            line.snap_at = command("insert", "prompts")
-            with pytest.raises(UnavailableError):
-                await store.prompts.insert({"_id": B})
-        assert dry_run.outcome_unknown
-        waiting = asyncio.create_task(asyncio.to_thread(seconds_to_write, database))
-        await line.mend()
-        assert await waiting < PROMPT_TIMEOUT
-        assert database["notes"].find_one() == {"_id": A, "n": 0, "others": 1}
-    finally:
-        await store.close()
-        await line.cut()
+    with Relay(mongodb_url) as relay:
+        relay.mend()
+        store = Store(relay.url, database.name)
+        try:
+            async with store.dry_run(2) as dry_run:
+                await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
+                relay.cut_at(command("insert", "prompts"))
+                with pytest.raises(UnavailableError):
+                    await store.prompts.insert({"_id": B})
+            assert dry_run.outcome_unknown
+            waiting = asyncio.create_task(asyncio.to_thread(seconds_to_write, database))
+            relay.mend()
+            assert await waiting < PROMPT_TIMEOUT
+            assert database["notes"].find_one() == {"_id": A, "n": 0, "others": 1}
+        finally:
+            await store.close()
 
 
 async def test_stopped_process_blocks_no_other_write(store: Store, database: Documents) -> None:

@@ -83,14 +83,14 @@ async def test_commands_and_cursors_return_the_same(collection: tuple[Driver, An
 
 @pytest.mark.parametrize("name", DRIVERS)
 async def test_read_on_a_lost_connection_is_repeated(mongodb_url: str, name: DriverName) -> None:
-    async with Relay(mongodb_url) as relay:
-        await relay.mend()
+    with Relay(mongodb_url) as relay:
+        relay.mend()
         driver = open_driver(name, relay.url, {"serverSelectionTimeoutMS": 10_000})
         notes = driver.database("test_reads")["notes"]
         for _ in range(3):
             assert await driver.find(notes, Query({})) == []
-            await relay.cut()
-            await relay.mend()
+            relay.cut()
+            relay.mend()
         assert await driver.find(notes, Query({})) == []
         await driver.close()
         collect_abandoned_sockets()

@@ -20,7 +20,7 @@ from handlers.app import create_app
 from handlers.container import ServiceTimings
 from handlers.v1.tokens import Tokens
 from tests.support.backends import SECRET, settings_for
-from tests.support.line import Line
+from tests.support.mongodb_relay import Relay
 from tests.support.v1_client import NOBODY, Person, Surface, v1_surface
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -221,18 +221,18 @@ async def farewell(socket: ClientConnection) -> int:
 
 
 async def test_missing_database_refuses_the_handshake(mongodb_url: str) -> None:
-    line = Line(mongodb_url)
-    await line.mend()
     timings = ServiceTimings(database_timeout=5)  # which the requests wait for
-    async with v1_surface(mongodb_url, timings, mongodb_url=line.url) as surface:
-        amara = surface.person()
-        async with conversing(amara) as socket:
-            await line.cut()
-            await say(socket, "start_recording", consultationId=NOBODY)
-            request = amara.send("GET", "/users/profile")
-            code, status, answer = await asyncio.gather(
-                farewell(socket), refusal(surface, f"?token={amara.token}"), request
-            )
+    with Relay(mongodb_url) as relay:
+        relay.mend()
+        async with v1_surface(mongodb_url, timings, mongodb_url=relay.url) as surface:
+            amara = surface.person()
+            async with conversing(amara) as socket:
+                relay.cut()
+                await say(socket, "start_recording", consultationId=NOBODY)
+                request = amara.send("GET", "/users/profile")
+                code, status, answer = await asyncio.gather(
+                    farewell(socket), refusal(surface, f"?token={amara.token}"), request
+                )
         assert (code, status) == (1013, 503)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json() == {"detail": "The database cannot be reached, please try again"}

@@ -167,12 +167,12 @@ async def test_captures_have_keys_and_dates_of_their_own() -> None:
 
 
 async def test_capture_during_an_outage_of_mongodb_fails_nothing(database: Database, mongodb_url: str) -> None:
-    async with Relay(mongodb_url) as relay:
+    with Relay(mongodb_url) as relay:
         distant = Database(relay.url, "test_capture", timeout=0.6)
         capturer, orders, wanted = CaptureAgent(distant, CONFIG, INTERVAL), CaptureJobs(database), order()
         await capturer.start()
         capturer.record(compared())
-        await relay.mend()
+        relay.mend()
         await until_async(distant.is_reachable)
         await placed(orders, wanted)
         capturer.record(compared())

@@ -161,14 +161,14 @@ async def test_unknown_host_is_unavailable(driver: DriverName) -> None:
 
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_outages_before_and_after_a_connection_are_reported(mongodb_url: str, driver: DriverName) -> None:
-    async with Relay(mongodb_url) as relay:
+    with Relay(mongodb_url) as relay:
         database = Database(relay.url, "test_away", timeout=0.6, driver=driver)
         with pytest.raises(Unavailable):
             await database.reach()
         assert not database.available
-        await relay.mend()
+        relay.mend()
         await until_async(database.is_reachable)
-        await relay.cut()
+        relay.cut()
         await becomes(lambda: not database.available)
         await database.close()
         collect_abandoned_sockets()
@@ -191,11 +191,11 @@ class CountingDatabase(Database):
 
 
 async def test_unreachable_server_is_probed_once_for_many_pages(mongodb_url: str) -> None:
-    async with Relay(mongodb_url) as relay:
+    with Relay(mongodb_url) as relay:
         database = CountingDatabase(relay.url, "test_database", reach_timeout=0.2)
         assert [await database.is_reachable() for _ in range(20)] == [False] * 20
         assert database.ping_count < 20
-        await relay.mend()
+        relay.mend()
         await until_async(database.is_reachable)
         await database.close()
         collect_abandoned_sockets()

@@ -156,7 +156,7 @@ async def test_logout_without_mongodb_is_local(caplog: pytest.LogCaptureFixture)
 
 async def test_logout_during_an_outage_is_shared_after_it(mongodb_url: str) -> None:
     name = f"ops_{uuid.uuid4().hex[:12]}"
-    async with Relay(mongodb_url) as relay:
+    with Relay(mongodb_url) as relay:
         one, other = Database(relay.url, name, 0.2), Database(mongodb_url, name)
         revoked, tasks = RevokedSessions(one, retry_interval=0.01), BackgroundTasks()
         try:
@@ -164,7 +164,7 @@ async def test_logout_during_an_outage_is_shared_after_it(mongodb_url: str) -> N
             tasks.start(revoked.run())
             await revoked.revoke("a", time.time() + 3600)
             assert not await RevokedSessions(other).is_revoked("a")
-            await relay.mend()
+            relay.mend()
             await until_async(lambda: RevokedSessions(other).is_revoked("a"))
         finally:
             await tasks.stop()

@@ -65,7 +65,7 @@ async def test_documents_expire_after_the_retention(database: Database, reports:
 async def test_comparisons_without_mongodb_are_dropped_and_counted(
     mongodb_url: str, database: Database, reading: ReportReader
 ) -> None:
-    async with Relay(mongodb_url) as relay:
+    with Relay(mongodb_url) as relay:
         distant = Database(relay.url, database.name, timeout=2.0)
         reports, dropped = ReportWriter(distant, SETTINGS), metric("database")
         reports.record(differing())
@@ -74,7 +74,7 @@ async def test_comparisons_without_mongodb_are_dropped_and_counted(
         assert metric("database") == dropped + 2
         with pytest.raises(Unavailable):
             await ReportReader(distant).routes(recently())
-        await relay.mend()
+        relay.mend()
         reports.record(differing())
         await until_async(distant.is_reachable)
         await reports.flush()

@@ -148,12 +148,12 @@ async def test_baseline_survives_a_restart(databases: Stores) -> None:
 async def test_unreachable_mongodb_allows_caps_and_no_promotion(mongodb_url: str, databases: Stores) -> None:
     text = config(STAGED, PLAIN.replace("name: a, match: GET /a", "name: b, match: GET /b"))
     other = replica(text, databases())
-    async with Relay(mongodb_url) as relay:
-        await relay.mend()
+    with Relay(mongodb_url) as relay:
+        relay.mend()
         one = replica(text, databases(relay.url))
         async with running(one, other):
             await one.until(lambda: one.share() == 1000)
-            await relay.cut()
+            relay.cut()
             await one.until(lambda: one.controller.unreachable)
             one.serve(100)
             one.stats.advance(time.monotonic() + 1.1)
@@ -165,7 +165,7 @@ async def test_unreachable_mongodb_allows_caps_and_no_promotion(mongodb_url: str
                 await one.controller.act("a", promote, "amara", "go")
             await one.controller.act("a", rollback(), "amara", "stop")
             assert (one.share("a"), other.share("a")) == (0, 1000)
-            await relay.mend()
+            relay.mend()
             await other.until(lambda: (other.share("a"), other.share("b")) == (0, 0))
             await one.until(lambda: not one.controller.unreachable)
             await recorded(other, "the rollout starts at 10%", "stop")
@@ -177,35 +177,35 @@ async def test_unreachable_mongodb_allows_caps_and_no_promotion(mongodb_url: str
 
 async def test_separate_caps_merge_to_the_lower(mongodb_url: str, databases: Stores) -> None:
     other = replica(config(PLAIN), databases())
-    async with Relay(mongodb_url) as relay:
-        await relay.mend()
+    with Relay(mongodb_url) as relay:
+        relay.mend()
         one = replica(config(PLAIN), databases(relay.url))
         async with running(one, other):
-            await relay.cut()
+            relay.cut()
             await one.until(lambda: one.controller.unreachable)
             await one.controller.act("a", rollback(BasisPoints(1000)), "amara", "ours")
             await other.controller.act("a", rollback(BasisPoints(2000)), "ben", "theirs")
-            await relay.mend()
+            relay.mend()
             await other.until(lambda: other.share() == 1000)
             await recorded(other, "ours", "theirs")
-            await relay.cut()
+            relay.cut()
             await one.until(lambda: one.controller.unreachable)
             await one.controller.act("a", rollback(BasisPoints(500)), "amara", "again")
             await other.controller.act("a", rollback(ZERO), "ben", "all of it")
-            await relay.mend()
+            relay.mend()
             await one.until(lambda: not one.controller.unreachable and one.share() == 0)
             await recorded(other, "ours", "theirs", "all of it")
 
 
 async def test_start_without_mongodb_leaves_cappable_routes_on_legacy(mongodb_url: str, databases: Stores) -> None:
-    async with Relay(mongodb_url) as relay:
+    with Relay(mongodb_url) as relay:
         one = replica(
             config(PLAIN, "{name: b, match: GET /b, native: 5%}"), databases(relay.url), QUICK._replace(start=0.1)
         )
         assert one.limits == {"a": Limit(stage=ZERO)}
         async with running(one):
             assert (one.share(), one.share("b")) == (0, 500)
-            await relay.mend()
+            relay.mend()
             await one.until(lambda: one.share() == 5000)
 
 
