@@ -20,6 +20,7 @@ from demo.services import LEGACY, SECRET, DemoLegacy, Upstreams, backend_environ
 from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+from tests.support.recording_environment import HANG
 from tests.support.waiting import BRIEFLY_IDLE, until_async
 
 DATABASE = "stand_in_tests"
@@ -65,7 +66,7 @@ async def test_recorded_hangs_and_resets_are_replayed(
     silent = [one for one in everything.scenarios if any(step.answer.outcome != "response" for step in one.steps)]
     chosen = replace(everything, scenarios=tuple(silent))
     async with StoredDocuments(mongodb_url, DATABASE) as documents, OutsideCalls(f"{upstreams.url}/_calls") as calls:
-        report = await Player(legacy.url, PlayerSettings(hang_after=1.5), documents, calls).play(chosen)
+        report = await Player(legacy.url, PlayerSettings(hang_after=HANG), documents, calls).play(chosen)
     assert report.differing == ()
     counted = {subject: tally.equal for subject, tally in report.by_subject().items()}
     steps = sum(len(one.steps) for one in silent)
