@@ -17,8 +17,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.config.models import Config
 from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.starting import Progressed, StartedRequest, StartRequest, prepare_of
 from proxy.gateway.timeouts import Timeouts
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
@@ -124,6 +126,20 @@ class Forwarded:
         self.requests.append(Read(method.encode(), target, head, b"", (), complete))
 
 
+class RecordedGateway(GatewayProcess):
+    """A gateway that records the requests which it intends to forward.
+
+    It does so after each reload too: a busy machine may read the file so slowly that the gateway applies it again.
+    """
+
+    forwarded: Forwarded | None = None
+
+    def _plan(self, config: Config) -> RoutingSnapshot:
+        plan = super()._plan(config)
+        self.forwarded = self.forwarded or Forwarded(plan.legacy)
+        return replace(plan, legacy=self.forwarded)
+
+
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """A proxy's port, the upstream behind it, and the gateway's own record if the proxy is the gateway.
@@ -146,11 +162,9 @@ async def gateway_entrance(directory: Path, number: int = 0, limit: float = LIMI
         upstream = await stack.enter_async_context(recording_upstream())
         file = directory / f"routing-{number}-{limit}.yaml"
         file.write_text(ROUTING.format(upstream=upstream.port, limit=limit))
-        process = GatewayProcess(file, {})
-        forwarded = Forwarded(process.gateway.plan.legacy)
-        process.gateway.plan = replace(process.gateway.plan, legacy=forwarded)
+        process = RecordedGateway(file, {})
         port = await stack.enter_async_context(_serving(_app(process)))
-        yield Entrance(port, upstream, forwarded, 0, 2.5 * limit)
+        yield Entrance(port, upstream, process.forwarded, 0, 2.5 * limit)
 
 
 @asynccontextmanager

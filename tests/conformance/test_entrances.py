@@ -1,4 +1,4 @@
-"""The nginx of docs/conformance.md answers ordinary cases."""
+"""The nginx of docs/conformance.md answers ordinary cases; the gateway beside it records its requests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.cases import cases
-from tests.conformance.entrances import NGINX
+from tests.conformance.entrances import LIMIT, NGINX, ROUTING, RecordedGateway
 from tests.conformance.run import run_nginx
+from tests.support.waiting import until
 
 ORDINARY = {"Request framing: a length", "Request framing: chunked", "Answer framing: a length"}
 
@@ -20,3 +21,14 @@ async def test_nginx_gets_ordinary_cases_right(tmp_path: Path) -> None:
     assert {outcome.case.name: outcome.finding.verdict.label for outcome in outcomes} == dict.fromkeys(
         ORDINARY, "right"
     )
+
+
+async def test_gateway_records_requests_after_a_reload(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(ROUTING.format(upstream=9, limit=LIMIT))
+    process = RecordedGateway(file, {})
+    async with process.running():
+        file.write_text(ROUTING.format(upstream=9, limit=LIMIT + 1))
+        await until(lambda: process.watcher.applied)
+        assert process.gateway.plan.config.server.request_timeout == LIMIT + 1
+        assert process.gateway.plan.legacy is process.forwarded
