@@ -5,6 +5,7 @@ StoreError
 ├── RefusedError         the server refused, with its code and message
 │   └── DuplicateError   a unique index refused
 ├── UnstorableError      not representable in BSON, or larger than 16 MiB
+├── UnreadableError      a stored document that the driver cannot decode
 └── NoTransactionsError  a MongoDB that is neither a replica set nor a sharded cluster
 """
 
@@ -15,12 +16,15 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final
 
-from bson.errors import BSONError
+from bson.errors import BSONError, InvalidBSON
 from pymongo import errors
 from pymongo.errors import PyMongoError
 
 EXCEEDED_TIME: Final = 50
 """Server error code of an operation that exceeded its time limit."""
+
+_UTF8_FAULT: Final = "'utf-8' codec"
+_INVALID_UTF8: Final = "Invalid UTF-8 string in BSON document"
 
 
 class StoreError(Exception):
@@ -46,6 +50,10 @@ class DuplicateError(RefusedError):
 
 class UnstorableError(StoreError):
     """A document that BSON cannot represent."""
+
+
+class UnreadableError(StoreError):
+    """A stored document that the driver cannot decode; for invalid UTF-8, the message is that of Node's driver."""
 
 
 class NoTransactionsError(StoreError):
@@ -86,6 +94,8 @@ def _translate(error: BaseException) -> StoreError | None:
         if error.code == EXCEEDED_TIME:
             return UnavailableError(_server_message(error))
         return RefusedError(_server_message(error), error.code or 0, error.details)
+    if isinstance(error, InvalidBSON):
+        return UnreadableError(_INVALID_UTF8 if _UTF8_FAULT in str(error) else str(error))
     if isinstance(error, PyMongoError | BSONError | ValueError | OverflowError | RecursionError):
         return UnstorableError(str(error))
     return None

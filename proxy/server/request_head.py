@@ -75,7 +75,7 @@ def understand_head(method: str, target: bytes, version: str, headers: RawHeader
         _apply_framing(head, values)
     if b"connection" in values or version == "1.0":
         _apply_connection(head, values)
-    if b"expect" in values:
+    if b"expect" in values and not head.websocket:  # Node hands an upgrade over before it reads the expectation
         _apply_expectation(head, values[b"expect"])
     return head
 

@@ -11,7 +11,9 @@ from proxy.types import RawHeaders
 
 KEY: Final = re.compile(rb"[+/0-9A-Za-z]{22}==")
 """A `Sec-WebSocket-Key`: 16 bytes in base64."""
-VERSION: Final = re.compile(rb"\+?0*(?:13|8)(?:\.0*)?")  # which `ws` reads as a number
+_DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_PREFIXED: Final = re.compile(rb"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
+_VERSIONS: Final = (13, 8)
 
 
 def read_head(head: bytes) -> tuple[bytes, bytes, RawHeaders]:
@@ -36,10 +38,17 @@ def find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHeade
         return 400, b"Invalid Upgrade header", []
     if not KEY.fullmatch(joined_value(headers, b"sec-websocket-key")):
         return 400, b"Missing or invalid Sec-WebSocket-Key header", []
-    if not VERSION.fullmatch(joined_value(headers, b"sec-websocket-version")):
+    if not _is_known_version(joined_value(headers, b"sec-websocket-version")):
         known = (b"sec-websocket-version", b"13, 8")
         return 400, b"Missing or invalid Sec-WebSocket-Version header", [known]
     return None
+
+
+def _is_known_version(text: bytes) -> bool:
+    """Return whether `ws` supports a version, which it reads as a JavaScript number: `1.3e1` and `0xd` are 13."""
+    if _DECIMAL.fullmatch(text):
+        return float(text) in _VERSIONS
+    return _PREFIXED.fullmatch(text) is not None and int(text, 0) in _VERSIONS
 
 
 def response_head(status: int, headers: RawHeaders) -> bytes:

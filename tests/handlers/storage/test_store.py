@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import ObjectId, encode
+from bson.codec_options import CodecOptions
 from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from demo.mongod import Mongod, find_mongod
@@ -23,6 +25,7 @@ from handlers.storage.errors import (
     RefusedError,
     StoreError,
     UnavailableError,
+    UnreadableError,
     UnstorableError,
 )
 from handlers.storage.indexes import INDEXES
@@ -105,6 +108,21 @@ async def test_duplicate_and_unavailable_errors_differ(store: Store) -> None:
         await store.users.update_one({"_id": A}, {})
     with pytest.raises(StoreError):
         await store.users.insert({"_id": B, "x": "y" * 17_000_000})
+
+
+async def test_stored_text_that_is_not_utf8_cannot_be_read(store: Store, database: Database[dict[str, Any]]) -> None:
+    raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+    invalid = RawBSONDocument(encode({"_id": A, "username": "amara"}).replace(b"amara", b"amar\xff"), raw)
+    database.get_collection("users", codec_options=raw).insert_one(invalid)
+    for operation in (
+        lambda: store.users.get(A),
+        lambda: store.users.find({}),
+        lambda: store.users.update_and_get({"_id": A}, {"$set": {"role": "patient"}}),
+        lambda: store.run_in_transaction(lambda: store.users.find_one({"_id": A})),
+    ):
+        with pytest.raises(UnreadableError, match=r"^Invalid UTF-8 string in BSON document$"):
+            await operation()
+    assert await store.users.get(A, ["role"]) == {"_id": A, "role": "patient"}
 
 
 async def test_missing_indexes_are_created_and_existing_ones_kept(

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from bson import Binary, Decimal128, ObjectId
+from bson import Binary, Decimal128, ObjectId, encode
+from bson.codec_options import CodecOptions
 from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 
 from tests.support.outside_services import Answer, Choice, Script
 from tests.support.v1_client import NOBODY, Surface, expect, v1_surface
@@ -96,6 +98,17 @@ async def test_foreign_consultation_is_404(surface: Surface, path: str) -> None:
     assert detail.endswith(" not found")
     expect(404, await amara.send("GET", path.format("nothing")))
     expect(404, await amara.send("GET", path.format("z" * 24)))
+
+
+async def test_stored_text_that_is_not_utf8_is_a_server_error(surface: Surface) -> None:
+    amara = surface.person()
+    raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+    identity = ObjectId()
+    document = encode({"_id": identity, "clinician": amara.identity, "transcript_text": "cough"})
+    invalid = RawBSONDocument(document.replace(b"cough", b"coug\xff"), raw)
+    surface.database.get_collection("transcripts", codec_options=raw).insert_one(invalid)
+    answer = expect(500, await amara.send("GET", f"/transcripts/{identity}"))
+    assert answer == {"detail": "Internal Server Error"}
 
 
 async def test_replaces_the_text_of_a_transcript(surface: Surface) -> None:

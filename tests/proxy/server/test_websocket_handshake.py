@@ -89,11 +89,32 @@ async def test_invalid_handshake_is_refused_as_by_ws(old: str, new: str) -> None
     assert sorted(ours.lower().split(b"\r\n")) == sorted(theirs.lower().split(b"\r\n"))
 
 
-@pytest.mark.parametrize("version", ["8", "013", "+13", "13.0", "08."])
-async def test_version_8_and_other_spellings_are_accepted(version: str) -> None:
-    request = handshake().replace(b"Version: 13", f"Version: {version}".encode())
-    async with serving(Recorder()) as port, raw_client(port, request) as client:
-        assert client.head.startswith(b"HTTP/1.1 101 ")
+SPELLINGS = (
+    *("8", "013", "+13", "13.0", "08.", "13.", "-13", "1.3e1", ".13E2", "80e-1", "130e-01", "0xd", "0XD", "0x0d"),
+    *("0b1101", "0B1000", "0o15", "0O10", "0o13", "015", "13.0000000000000000001", "13.1", "1_3", "13n", "1e1", "13e"),
+    *("+0xd", "Infinity", "NaN", "0x", "x13", "13 8", ".", "e1", "0b13", "12.9999999999999999999", "\xb9\xb3"),
+)
+"""Numbers as JavaScript writes them, and texts that it does not read as a number."""
+
+
+async def test_version_is_read_as_by_ws() -> None:
+    async with serving(Recorder()) as port, legacy_server() as legacy:
+        for version in SPELLINGS:
+            request = handshake().replace(b"Version: 13", f"Version: {version}".encode("latin-1"))
+            statuses = []
+            for server in (port, legacy.port):
+                async with raw_client(server, request) as client:
+                    statuses.append(client.head.split(b" ")[1])
+            assert statuses[0] == statuses[1], version
+
+
+@pytest.mark.parametrize("expectation", ["x", "", "100-continue"])
+async def test_expectation_of_a_handshake_is_ignored_as_by_node(expectation: str) -> None:
+    request = handshake("/transcription-stream", f"Expect: {expectation}")
+    async with serving(Recorder()) as port, legacy_server() as legacy:
+        for server in (port, legacy.port):
+            async with raw_client(server, request) as client:
+                assert client.head.startswith(b"HTTP/1.1 101 ")
 
 
 async def test_compression_is_not_negotiated() -> None:
