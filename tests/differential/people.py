@@ -34,8 +34,8 @@ FOREVER: Final = 4_000_000_000
 
 
 def identity(kind: int, index: int) -> str:
-    """Return the id of the `index`th document of a kind, created in 2021."""
-    return f"60{kind:02x}0000000000000000{index:04x}"
+    """Return the id of the `index`th document of a kind, created in 2021; its letters make it differ in upper case."""
+    return f"60{kind:02x}0000abcdef000000{index:04x}"
 
 
 USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS = range(1, 6)

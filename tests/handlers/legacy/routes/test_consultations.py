@@ -16,10 +16,10 @@ from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-WHOLE, DANGLING, BARE, WRONG, THEIRS = (ObjectId(f"60020000000000000000000{n}") for n in range(5))
-TRANSCRIPT, UNSAID_TEXT, INVALID = (ObjectId(f"60030000000000000000000{n}") for n in range(3))
-NOTE, ORPHAN_NOTE = ObjectId("600400000000000000000000"), ObjectId("600400000000000000000001")
-PROMPT, FAILING, ODD_PROMPT = (ObjectId(f"60050000000000000000000{n}") for n in range(3))
+WHOLE, DANGLING, BARE, WRONG, THEIRS = (ObjectId(f"60020000abcdef000000000{n}") for n in range(5))
+TRANSCRIPT, UNSAID_TEXT, INVALID = (ObjectId(f"60030000abcdef000000000{n}") for n in range(3))
+NOTE, ORPHAN_NOTE = ObjectId("60040000abcdef0000000000"), ObjectId("60040000abcdef0000000001")
+PROMPT, FAILING, ODD_PROMPT = (ObjectId(f"60050000abcdef000000000{n}") for n in range(3))
 
 CONSULTATIONS: list[dict[str, object]] = [
     {
@@ -142,7 +142,7 @@ ODD_FIELDS: list[dict[str, Any]] = [
 
 async def test_malformed_transcript_links_end_alike(duel: Differential) -> None:
     stored = [
-        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{index:02x}"), "transcript": link}
+        {**CONSULTATIONS[0], "_id": ObjectId(f"60020000abcdef00000001{index:02x}"), "transcript": link}
         for index, link in enumerate(ODD_LINKS)
     ]
     ends = [action("POST", f"/api/consultation/{one['_id']}/end", {"prompt_used": str(PROMPT)}) for one in stored]
@@ -151,7 +151,7 @@ async def test_malformed_transcript_links_end_alike(duel: Differential) -> None:
 
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
 async def test_ends_with_transcripts_that_would_not_validate(duel: Differential, prompt: ObjectId) -> None:
-    ids = [(ObjectId(f"6002000000000000000001{n:02x}"), ObjectId(f"6003000000000000000001{n:02x}")) for n in range(26)]
+    ids = [(ObjectId(f"60020000abcdef00000001{n:02x}"), ObjectId(f"60030000abcdef00000001{n:02x}")) for n in range(26)]
     odd = [*ODD_FIELDS, *ODD_FIELDS]
     consultations = [
         {"_id": one, "clinician": AMARA_ID if index < len(ODD_FIELDS) else None, "transcript": other}
@@ -202,7 +202,7 @@ NOTES_THAT_ARE_NO_LIST: list[Any] = [
 
 async def test_malformed_notes_are_answered_alike(duel: Differential) -> None:
     stored = [
-        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{index:02x}"), "notes": notes}
+        {**CONSULTATIONS[0], "_id": ObjectId(f"60020000abcdef00000001{index:02x}"), "notes": notes}
         for index, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
     ]
     requests = []

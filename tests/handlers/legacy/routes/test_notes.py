@@ -15,9 +15,9 @@ from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-CONSULTATION, OLD, ODD, BROKEN = (ObjectId(f"60020000000000000000000{n}") for n in range(4))
-NOTE, THEIRS, BARE, NOBODYS, WRONG = (ObjectId(f"60040000000000000000000{n}") for n in range(5))
-TRANSCRIPT = ObjectId("600300000000000000000000")
+CONSULTATION, OLD, ODD, BROKEN = (ObjectId(f"60020000abcdef000000000{n}") for n in range(4))
+NOTE, THEIRS, BARE, NOBODYS, WRONG = (ObjectId(f"60040000abcdef000000000{n}") for n in range(5))
+TRANSCRIPT = ObjectId("60030000abcdef0000000000")
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
 
 CONSULTATIONS: list[dict[str, object]] = [

@@ -27,8 +27,8 @@ async def native(mongodb_url: str) -> AsyncIterator[Backend]:
         yield backend
 
 
-MINE, THEIRS, SHARED, RETIRED, BARE, WRONG = (ObjectId(f"60050000000000000000000{n}") for n in range(6))
-TRANSCRIPT = ObjectId("600300000000000000000000")
+MINE, THEIRS, SHARED, RETIRED, BARE, WRONG = (ObjectId(f"60050000abcdef000000000{n}") for n in range(6))
+TRANSCRIPT = ObjectId("60030000abcdef0000000000")
 
 
 def prompt(identity: ObjectId, clinician: ObjectId, day: int, **others: object) -> dict[str, object]:

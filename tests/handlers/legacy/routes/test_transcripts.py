@@ -14,8 +14,8 @@ from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, action
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-MINE, THEIRS, BARE, WRONG = (ObjectId(f"60030000000000000000000{n}") for n in range(4))
-CONSULTATION, SHARED = ObjectId("600200000000000000000000"), ObjectId("600200000000000000000001")
+MINE, THEIRS, BARE, WRONG, LATER = (ObjectId(f"60030000abcdef000000000{n}") for n in range(5))
+CONSULTATION, SHARED = ObjectId("60020000abcdef0000000000"), ObjectId("60020000abcdef0000000001")
 TRANSCRIPTS: list[dict[str, object]] = [
     {"_id": MINE, "clinician": AMARA_ID, "consultation": CONSULTATION, "transcript_text": "said", "__v": 0},
     {"_id": THEIRS, "clinician": BOLA_ID, "consultation": SHARED, "transcript_text": "theirs"},
@@ -30,6 +30,7 @@ TRANSCRIPTS: list[dict[str, object]] = [
         "created_at": 5,
         "extra": {},
     },
+    {"_id": LATER, "clinician": AMARA_ID, "consultation": CONSULTATION, "transcript_text": "said later"},
 ]
 BEFORE = {"transcripts": TRANSCRIPTS}
 TEXTS: list[Any] = [
