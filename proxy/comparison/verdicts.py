@@ -33,12 +33,11 @@ Reason = Literal[
 ]
 """The reason why two answers were not compared.
 
-`shed`: the CPU is contended. `changed`: the answers differed, but agreed when the request was repeated on both
-backends, so that a write had happened in between. `hidden`: a rule hides everything that could be compared.
-`worker_crashed`: the shadow process ended. `backend_unavailable`: a backend was unreachable. `body_too_large`: the
-request body is beyond the limit, or the answer is too large for digests, or it has an unknown or broken content coding
-and is too large to be parsed. `streaming`: an answer without an end, a request whose body the served backend did not
-read, or another protocol.
+`shed`: the CPU is contended. `changed`: the answers differ, but a write of another client between them may be the
+reason. `hidden`: a rule hides everything that could be compared. `worker_crashed`: the shadow process ended.
+`backend_unavailable`: a backend was unreachable. `body_too_large`: the request body is beyond the limit, or the answer
+is too large for digests, or it has an unknown or broken content coding and is too large to be parsed. `streaming`: an
+answer without an end, a request whose body the served backend did not read, or another protocol.
 """
 
 _MIRRORED: dict[DifferenceKind, DifferenceKind] = {"missing": "extra", "extra": "missing"}
