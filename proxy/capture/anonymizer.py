@@ -17,8 +17,8 @@ from proxy.capture.pseudonyms import Pseudonyms
 from proxy.comparison.bodies import Content, read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
 from proxy.comparison.exchange import Body, Exchange
+from proxy.comparison.fields import shape
 from proxy.comparison.headers import joined
-from proxy.comparison.values import shape
 from proxy.comparison.volatile import match_volatile
 from proxy.contract.disclosure import HEADER_NAMES, FieldPolicy, media_name
 from proxy.contract.model import Operation

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import repeat
 from operator import ne
 from typing import Final, NamedTuple, TypeAlias, cast
 
@@ -62,7 +63,10 @@ def _by_index(legacy: int, native: int) -> Alignment:
 
 def _is_unmoved(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
     """Return whether at most one item differs from its counterpart by index, so that none can have moved."""
-    return len(legacy) == len(native) and (len(legacy) < 2 or sum(map(ne, legacy, native)) < 2)
+    if len(legacy) != len(native):
+        return False
+    changed = filter(None, map(ne, legacy, native))
+    return len(legacy) < 2 or not (next(changed, False) and next(changed, False))
 
 
 def _identifying_key(legacy: Sequence[JSON], native: Sequence[JSON]) -> str | None:
@@ -85,7 +89,9 @@ def _fields(items: Sequence[JSON]) -> set[str]:
 
 def _values(items: Sequence[JSON], key: str) -> set[Hashable] | None:
     """Return the values of a field; None if they do not identify the items."""
-    values = [item.get(key) if isinstance(item, dict) else None for item in items]
+    if {*map(type, items)} != {dict}:
+        return None if items else set()
+    values = list(map(dict.get, cast("Sequence[dict[str, JSON]]", items), repeat(key)))
     if not _IDENTIFYING.issuperset(map(type, values)):
         return None
     distinct: set[Hashable] = set(cast("list[Hashable]", values))
@@ -96,8 +102,8 @@ def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
     """Return True if the sides have no item in common, for example because each has created its own."""
     if len(legacy) != len(native):
         return False
-    ours, theirs = ({_identity(item, key) for item in items} for items in (legacy, native))
-    return not ours & theirs
+    ours, theirs = _values(legacy, key), _values(native, key)
+    return ours is not None and theirs is not None and ours.isdisjoint(theirs)
 
 
 def _only_keys_differ(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:

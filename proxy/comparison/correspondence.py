@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -31,6 +31,10 @@ FRESH: Final = 600_000
 """Maximum distance (ms) between an id or date and its side's clock to count as generated, if the clock is estimated."""
 COINCIDENCE: Final = 25
 """Maximum distance (ms) of two events that may by chance have the same date on one side."""
+MAX_AGREED: Final = 10_000
+"""Number of texts known to agree from which on those without an id, a date or a token are not added."""
+MAX_AGREED_LENGTH: Final = 1_000
+"""Maximum length of a text without an id, a date or a token that is known to agree, in characters."""
 STORED: Final = -1
 """The step of stored documents, whose dates may be those of any answer."""
 
@@ -84,6 +88,11 @@ class Correspondence:
     _native_moments: dict[int, dict[int, _Partner]] = field(default_factory=dict)
     _legacy_moments: dict[int, dict[int, _Partner]] = field(default_factory=dict)
 
+    @property
+    def agreed(self) -> Mapping[str, str]:
+        """Return texts of legacy that agreed with one of native, with which they agree until one of them is learned."""
+        return self._agreed
+
     def native_text(self, text: str) -> str:
         """Return legacy's text with every known value replaced by native's."""
         known = self._natives.get(text)
@@ -129,7 +138,14 @@ class Correspondence:
         if self._agreed.get(legacy) == native:
             return ()
         kind = common_kind(legacy, native)
+        if kind == "id":
+            if not self._ids_correspond(kind, legacy, native):
+                return (TextDifference((), "value", legacy, native),)
+            self._agreed[legacy] = native
+            return ()
         if kind is None and legacy == native and VOLATILE.search(legacy) is None:
+            if len(legacy) <= MAX_AGREED_LENGTH and len(self._agreed) < MAX_AGREED:
+                self._agreed[legacy] = native
             return ()
         if kind is not None and kind != "hash":
             differences = self._compare_segments(kind, legacy, native, name)
@@ -165,12 +181,13 @@ class Correspondence:
         return () if difference is None else (TextDifference((), difference, legacy, native),)
 
     def _ids_correspond(self, kind: str, legacy: str, native: str) -> bool:
-        known = self._natives.get(legacy)
-        if known is not None or native in self._legacies:
-            return known == native and self._legacies.get(native) == legacy
+        natives, legacies = self._natives, self._legacies
+        known = natives.get(legacy)
+        if known is not None or native in legacies:
+            return known == native and legacies.get(native) == legacy
         if legacy != native and not self._both_fresh(kind, legacy, native):
             return False
-        self._natives[legacy], self._legacies[native] = native, legacy
+        natives[legacy], legacies[native] = native, legacy
         return True
 
     def _compare_moments(self, kind: str, legacy: str, native: str, name: str) -> DifferenceKind | None:
@@ -181,10 +198,17 @@ class Correspondence:
         return "format" if date_layout(legacy) != date_layout(native) else None
 
     def _both_fresh(self, kind: str, legacy: str, native: str) -> bool:
-        if self.legacy_at is None is self.native_at:
+        at, now, fresh = self.legacy_at, self.native_at, self.fresh
+        if at is None is now:
             return True
-        fresh = self._is_fresh(timestamp_of(kind, legacy), self.legacy_at)
-        return fresh and self._is_fresh(timestamp_of(kind, native), self.native_at)
+        ours: int | None
+        theirs: int | None
+        if kind == "id":
+            ours, theirs = int(legacy[:8], 16) * 1000, int(native[:8], 16) * 1000
+        else:
+            ours, theirs = timestamp_of(kind, legacy), timestamp_of(kind, native)
+        is_fresh = at is None or (ours is not None and -fresh <= ours - at <= fresh)
+        return is_fresh and (now is None or (theirs is not None and -fresh <= theirs - now <= fresh))
 
     def _is_fresh(self, made: int | None, at: int | None) -> bool:
         return at is None or (made is not None and abs(made - at) <= self.fresh)

@@ -8,37 +8,32 @@ from __future__ import annotations
 
 import marshal
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from functools import cached_property
-from typing import Final, Literal, TypeAlias, cast
+from itertools import compress
+from operator import eq
+from typing import Final, TypeAlias, cast
 
 from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
+from proxy.comparison.columns import MAX_ROWS, MIN_ROWS, Cell, ColumnComparison, Texts
 from proxy.comparison.correspondence import Correspondence, TextDifference
+from proxy.comparison.fields import ITEMS, HintsAt, Strictness, ValueField, shape
 from proxy.comparison.spelling import is_same_number, is_same_value, text_kind
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
 from proxy.comparison.volatile import SHORTEST, mask, match_volatile
-from proxy.contract.values import Hints
 from proxy.types import JSON, DifferenceKind, ValuePath
 
-HintsAt: TypeAlias = Callable[[ValuePath], Hints]
-"""Returns the contract's hints for a path in the body."""
 Names: TypeAlias = Callable[[], Correspondence]
 """Returns the correspondence of this comparison; called only if values are compared by role."""
-Strictness: TypeAlias = Literal["literal", "generated", "instant", "text"]
 
 MAX_DIFFERENCES: Final = 1000
 """Maximum number of differences of one answer."""
 
-ITEMS: Final = 0
-"""The step to the items of an array, in paths by which the contract is asked for its rules."""
-
 _Object: TypeAlias = dict[str, JSON]
-_Paths: TypeAlias = tuple[ValuePath, ValuePath]
-_NO_HINTS: Final = Hints()
 _create: Final = tuple.__new__
 """Creates a named tuple in half the time that its class takes, for answers in which hundreds of values differ."""
 
@@ -80,56 +75,9 @@ def compare_values(
     own = Correspondence()
     walk = _ValueWalk(names or (lambda: own), by_role=by_role)
     with suppress(_TooManyError):
-        field = _Field(hints, root, shape(root), "generated" if by_role else "literal")
-        walk.values(legacy, native, field, (root, root))
+        field = ValueField(hints, root, shape(root), "generated" if by_role else "literal")
+        walk.values(legacy, native, field, root, root)
     return walk.findings
-
-
-def is_fully_ignored(value: JSON, hints: HintsAt) -> bool:
-    """Return whether the contract ignores all of a value."""
-    waiting = [(value, _Field(hints, ("body",), ("body",), "literal"))]
-    while waiting:
-        value, field = waiting.pop()
-        if field.compare == "ignore":
-            continue
-        if isinstance(value, dict) and value:
-            waiting += [(item, field[name]) for name, item in value.items()]
-        elif isinstance(value, list) and value:
-            waiting += [(item, field[ITEMS]) for item in value]
-        else:
-            return False
-    return True
-
-
-def shape(path: Iterable[str | int]) -> ValuePath:
-    """Return the path common to all nodes of a kind: `*` for an index, the kind for an id or date in a name."""
-    return tuple(["*" if isinstance(step, int) else mask(step) for step in path])
-
-
-class _Field(dict[str | int, "_Field"]):
-    """A field of one walk and those below it by name. All items of an array share the field `ITEMS`.
-
-    `shape` is its path in differences; `compare` and `key` are the contract's rules for it. `has_role`: its name
-    is compared by role too. `is_plain`: the mode alone decides how its value is compared.
-    """
-
-    __slots__ = ("_default", "_hints", "_path", "compare", "has_role", "is_plain", "key", "shape", "strictness")
-
-    def __init__(
-        self, hints_at: HintsAt | None, path: ValuePath, shape: ValuePath, default: Strictness, has_role: bool = False
-    ) -> None:
-        super().__init__()
-        self._hints, self._path, self._default = hints_at, path, default
-        hints = hints_at(path) if hints_at is not None else _NO_HINTS
-        self.compare, self.key, self.shape = hints.compare, hints.key, shape
-        is_of_texts = self.compare not in (None, "ignore", "unordered")
-        self.strictness: Strictness = cast("Strictness", self.compare) if is_of_texts else default
-        self.has_role, self.is_plain = has_role, not (self.compare or has_role)
-
-    def __missing__(self, step: str | int) -> _Field:
-        general = (*self.shape, *shape((step,)))
-        has_role = self._default == "generated" and isinstance(step, str) and general[-1] != step
-        return self.setdefault(step, _Field(self._hints, (*self._path, step), general, self._default, has_role))
 
 
 class _ValueWalk:
@@ -143,78 +91,104 @@ class _ValueWalk:
     def _names(self) -> Correspondence:
         return self._create_names()
 
-    def values(self, legacy: JSON, native: JSON, field: _Field, paths: _Paths) -> None:
-        if len(paths[0]) > DEPTH:
+    def values(self, legacy: JSON, native: JSON, field: ValueField, here: ValuePath, there: ValuePath) -> None:
+        if len(here) > DEPTH:
             raise TooDeepError
         if field.compare == "ignore":
             if legacy != native:
                 self.findings.hidden.append(field.shape)
         elif isinstance(legacy, dict) and isinstance(native, dict):
-            self._objects(legacy, native, field, paths)
+            self._objects(legacy, native, field, here, there)
         elif isinstance(legacy, list) and isinstance(native, list):
-            self._arrays(legacy, native, field, paths)
+            self._arrays(legacy, native, field, here, there)
         elif isinstance(legacy, str) and isinstance(native, str):
-            self._texts(legacy, native, field, paths)
+            self._texts(legacy, native, field, here, there)
         elif type(legacy) is not type(native):
-            self._add("format" if is_same_number(legacy, native) else "type", legacy, native, field, paths)
+            self._add("format" if is_same_number(legacy, native) else "type", legacy, native, field, here, there)
         elif legacy != native and not self._are_epochs_of_one_role(legacy, native, field):
-            self._add("value", legacy, native, field, paths)
+            self._add("value", legacy, native, field, here, there)
 
-    def _objects(self, legacy: _Object, native: _Object, field: _Field, paths: _Paths) -> None:
+    def _objects(self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath) -> None:
         if list(legacy) != list(native):
-            self._other_names(legacy, native, field, paths)
-            return
-        literal, is_shallow = not self._by_role, len(paths[0]) < DEPTH
-        for name, one in legacy.items():
-            other = native[name]
-            if one is other and literal:
+            self._other_names(legacy, native, field, here, there)
+        elif self._by_role:
+            self._members_by_role(legacy, native, field, here, there)
+        else:
+            self._members(legacy, native, field, here, there)
+
+    def _members(self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath) -> None:
+        """Compare the members of two objects with the same names as spelled."""
+        is_shallow = len(here) < DEPTH
+        for name, one, other in zip(legacy, legacy.values(), native.values(), strict=True):
+            if one is other:
                 continue
             below = field[name]
-            if not below.is_plain:
-                self._pair(name, name, one, other, below, paths)
-            elif type(one) is str and type(other) is str:
-                if not literal:
-                    self._texts_of_roles(one, other, below, paths, name)
-                elif one != other:
-                    self._add(text_kind(one, other), one, other, below, _extended(paths, name, name))
-            elif type(one) is dict and type(other) is dict and is_shallow:
-                self._objects(one, other, below, _extended(paths, name, name))
+            if type(one) is str and type(other) is str and below.is_plain:
+                if one != other:
+                    self._add(text_kind(one, other), one, other, below, *_below(here, there, name, name))
+            elif type(one) is dict and type(other) is dict and below.is_plain and is_shallow:
+                self._objects(one, other, below, *_below(here, there, name, name))
             else:
-                self._pair(name, name, one, other, below, paths)
+                self._pair(name, name, one, other, below, here, there)
 
-    def _texts_of_roles(self, legacy: str, native: str, field: _Field, above: _Paths, name: str) -> None:
-        """Compare two texts of an object by role; equal texts may contradict others."""
-        if len(legacy) >= SHORTEST or legacy != native:
-            differences = self._names.compare_text(legacy, native, name)
-            if differences:
-                self._record_texts(differences, field, above, name)
+    def _members_by_role(
+        self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath
+    ) -> None:
+        """Compare the members of two objects with the same names; equal texts may contradict others."""
+        is_shallow = len(here) < DEPTH
+        names = self._names
+        agreed, compare_text = names.agreed.get, names.compare_text
+        for name, one, other in zip(legacy, legacy.values(), native.values(), strict=True):
+            below = field[name]
+            if type(one) is not type(other) or not below.is_plain:
+                self._pair(name, name, one, other, below, here, there)
+            elif type(one) is str and type(other) is str:
+                if agreed(one) != other and (len(one) >= SHORTEST or one != other):
+                    differences = compare_text(one, other, name)
+                    if differences:
+                        self._record_texts(differences, below, *_below(here, there, name, name))
+            elif type(one) is dict and type(other) is dict and is_shallow:
+                self._objects(one, other, below, *_below(here, there, name, name))
+            elif one != other or not is_shallow or type(one) in (dict, list):
+                self._pair(name, name, one, other, below, here, there)
 
-    def _pair(self, here: str | int, there: str | int, one: JSON, other: JSON, field: _Field, above: _Paths) -> None:
-        """Compare two values below `above`; `field` is theirs."""
+    def _pair(
+        self,
+        step: str | int,
+        partner: str | int,
+        one: JSON,
+        other: JSON,
+        field: ValueField,
+        here: ValuePath,
+        there: ValuePath,
+    ) -> None:
+        """Compare two values below `here` and `there`, at these steps; `field` is theirs."""
         if field.has_role:
-            names = str(here), str(there)
-            self._record_texts(self._names.compare_text(*names, names[0]), field, above, *names)
+            names = str(step), str(partner)
+            self._record_texts(self._names.compare_text(*names, names[0]), field, *_below(here, there, *names))
         elif not self._by_role and one == other and _is_identical(one, other):
             return
-        self.values(one, other, field, _extended(above, here, there))
+        self.values(one, other, field, *_below(here, there, step, partner))
 
-    def _other_names(self, legacy: _Object, native: _Object, field: _Field, paths: _Paths) -> None:
+    def _other_names(
+        self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath
+    ) -> None:
         """Compare objects with different names, or the same names in another order."""
         partners = {name: name for name in legacy if name in native} | self._renamed(legacy, native)
         matched = set(partners.values())
         in_order = [partners[name] for name in legacy if name in partners] == [one for one in native if one in matched]
         for name in legacy if in_order else sorted(legacy):
             if name in partners:
-                self._pair(name, partners[name], legacy[name], native[partners[name]], field[name], paths)
+                self._pair(name, partners[name], legacy[name], native[partners[name]], field[name], here, there)
             else:
-                self._lone("missing", legacy[name], field[name], (*paths[0], name))
+                self._lone("missing", legacy[name], field[name], (*here, name))
         for name, other in native.items():
             if name not in matched:
-                self._lone("extra", other, field[name], (*paths[1], name))
+                self._lone("extra", other, field[name], (*there, name))
         if not in_order and field.compare == "unordered":
             self.findings.lenient = True
         elif not in_order:
-            self._add("order", cast(JSON, list(legacy)), cast(JSON, list(native)), field, paths, "minor")
+            self._add("order", cast(JSON, list(legacy)), cast(JSON, list(native)), field, here, there, "minor")
 
     def _renamed(self, legacy: _Object, native: _Object) -> dict[str, str]:
         """Match names that contain ids or dates, in order, with those of the same spelling on the other side."""
@@ -240,56 +214,110 @@ class _ValueWalk:
             return False
         return not names.compare_text(here, there)
 
-    def _arrays(self, legacy: list[JSON], native: list[JSON], field: _Field, paths: _Paths) -> None:
+    def _arrays(
+        self, legacy: list[JSON], native: list[JSON], field: ValueField, here: ValuePath, there: ValuePath
+    ) -> None:
         free = field.compare == "unordered" or field.key is not None
         if not free and len(legacy) == len(native) == 1:
-            self._pair(0, 0, legacy[0], native[0], field[ITEMS], paths)
+            self._pair(0, 0, legacy[0], native[0], field[ITEMS], here, there)
             return
         may_correspond = self._names.may_correspond if self._by_role else str.__eq__
         alignment = align(legacy, native, may_correspond, field.key, free=free)
         below, pairs = field[ITEMS], alignment.pairs
-        self.findings.lenient |= free and any(here != there for here, there in pairs)
-        for here, there in _in_symmetric_order(pairs, legacy, native) if self._by_role else pairs:
-            if here is not None and there is not None:
-                self._pair(here, there, legacy[here], native[there], below, paths)
-            elif here is not None:
-                self._lone("missing", legacy[here], below, (*paths[0], here))
-            elif there is not None:
-                self._lone("extra", native[there], below, (*paths[1], there))
+        self.findings.lenient |= free and any(index != partner for index, partner in pairs)
+        if (
+            here is there
+            and len(legacy) == len(native)
+            and all(index == partner for index, partner in pairs)
+            and len(pairs) >= MIN_ROWS
+            and below.is_plain
+        ):
+            self._rows(legacy, native, below, here)
+            return
+        for index, partner in _in_symmetric_order(pairs, legacy, native) if self._by_role else pairs:
+            if index is not None and partner is not None:
+                self._pair(index, partner, legacy[index], native[partner], below, here, there)
+            elif index is not None:
+                self._lone("missing", legacy[index], below, (*here, index))
+            elif partner is not None:
+                self._lone("extra", native[partner], below, (*there, partner))
         if alignment.moved:
-            self._add("order", cast(JSON, legacy), cast(JSON, native), field, paths)
+            self._add("order", cast(JSON, legacy), cast(JSON, native), field, here, there)
 
-    def _texts(self, legacy: str, native: str, field: _Field, paths: _Paths) -> None:
+    def _rows(self, legacy: list[JSON], native: list[JSON], field: ValueField, above: ValuePath) -> None:
+        """Compare the items of two arrays with their counterparts by index."""
+        columns = ColumnComparison(self._by_role, self._pair)
+        rows = list(range(len(legacy))) if self._by_role else _unequal(legacy, native)
+        for start in range(0, len(rows), MAX_ROWS):
+            part = rows[start : start + MAX_ROWS]
+            ours, theirs = [legacy[row] for row in part], [native[row] for row in part]
+            cells = columns.cells(ours, theirs, field, [(*above, row) for row in part])
+            if cells is not None:
+                self._compare_cells(cells)
+                continue
+            for row, one, other in zip(part, ours, theirs, strict=True):
+                self._pair(row, row, one, other, field, above, above)
+
+    def _compare_cells(self, cells: Sequence[Cell]) -> None:
+        """Compare what a comparison by column leaves, in this order."""
+        kinds = {*map(type, cells)}
+        if kinds == {Difference}:
+            differences = self.findings.differences
+            differences += cast("Sequence[Difference]", cells[: MAX_DIFFERENCES - len(differences)])
+            if len(differences) >= MAX_DIFFERENCES:
+                raise _TooManyError
+        elif kinds == {tuple}:
+            self._compare_roles(cast("Sequence[Texts]", cells))
+        else:
+            for cell in cells:
+                if isinstance(cell, Difference):
+                    self._record(cell)
+                elif isinstance(cell, tuple):
+                    self._compare_roles((cell,))
+                elif cell is not None:
+                    cell()
+
+    def _compare_roles(self, cells: Iterable[Texts]) -> None:
+        names = self._names
+        agreed, compare_text = names.agreed.get, names.compare_text
+        for legacy, native, field, step, above in cells:
+            if agreed(legacy) != native:
+                differences = compare_text(legacy, native, str(step))
+                if differences:
+                    self._record_texts(differences, field, *_below(above, above, step, step))
+
+    def _texts(self, legacy: str, native: str, field: ValueField, here: ValuePath, there: ValuePath) -> None:
         strictness = field.strictness
         if strictness == "generated" or (strictness == "text" and self._by_role):
-            self._texts_by_role(legacy, native, field, paths)
+            self._texts_by_role(legacy, native, field, here, there)
         elif legacy != native and _is_lenient(strictness, legacy, native):
             self.findings.lenient = True
         elif legacy != native:
-            self._add(text_kind(legacy, native), legacy, native, field, paths)
+            self._add(text_kind(legacy, native), legacy, native, field, here, there)
 
-    def _texts_by_role(self, legacy: str, native: str, field: _Field, paths: _Paths) -> None:
+    def _texts_by_role(self, legacy: str, native: str, field: ValueField, here: ValuePath, there: ValuePath) -> None:
         words = field.strictness == "text"
         self.findings.lenient |= legacy != native and (words or not self._by_role)
         if words:
             legacy, native = " ".join(legacy.split()), " ".join(native.split())
-        self._record_texts(self._names.compare_text(legacy, native, str(paths[0][-1])), field, paths)
+        self._record_texts(self._names.compare_text(legacy, native, str(here[-1])), field, here, there)
 
-    def _record_texts(self, differences: Iterable[TextDifference], field: _Field, above: _Paths, *steps: str) -> None:
-        """Record the differences of the texts at the paths; `steps` lead to them from `above`, on native last."""
+    def _record_texts(
+        self, differences: Iterable[TextDifference], field: ValueField, here: ValuePath, there: ValuePath
+    ) -> None:
+        """Record the differences of two texts at these paths."""
         for one in differences:
-            here, there = _extended(above, steps[0], steps[-1]) if steps else above
             spots = LocatedValue((*here, *one.path), one.legacy), LocatedValue((*there, *one.path), one.native)
             general = (*field.shape, *shape(one.path))
             self._record(Difference(general, one.kind, grade(one.kind, general), *_present(one.kind, *spots)))
 
-    def _are_epochs_of_one_role(self, legacy: JSON, native: JSON, field: _Field) -> bool:
+    def _are_epochs_of_one_role(self, legacy: JSON, native: JSON, field: ValueField) -> bool:
         if not isinstance(legacy, int) or isinstance(legacy, bool) or field.strictness != "generated":
             return False
         texts = str(legacy), str(native)
         return match_volatile(texts[0]) is not None and not self._names.compare_text(*texts)
 
-    def _lone(self, kind: DifferenceKind, value: JSON, field: _Field, path: ValuePath) -> None:
+    def _lone(self, kind: DifferenceKind, value: JSON, field: ValueField, path: ValuePath) -> None:
         """Record a value that one side lacks."""
         if field.compare == "ignore":
             self.findings.hidden.append(field.shape)
@@ -302,11 +330,12 @@ class _ValueWalk:
         kind: DifferenceKind,
         legacy: JSON,
         native: JSON,
-        field: _Field,
-        paths: _Paths,
+        field: ValueField,
+        here: ValuePath,
+        there: ValuePath,
         severity: Severity | None = None,
     ) -> None:
-        here, there, general = *paths, field.shape
+        general = field.shape
         spots = _create(LocatedValue, (here, legacy)), _create(LocatedValue, (there, native))
         self._record(_create(Difference, (general, kind, severity or grade(kind, general), *spots)))
 
@@ -316,11 +345,10 @@ class _ValueWalk:
             raise _TooManyError
 
 
-def _extended(paths: _Paths, here: str | int, there: str | int) -> _Paths:
+def _below(here: ValuePath, there: ValuePath, step: str | int, partner: str | int) -> tuple[ValuePath, ValuePath]:
     """Return the paths one step below."""
-    legacy, native = paths
-    below = (*legacy, here)
-    return (below, below) if legacy is native and here == there else (below, (*native, there))
+    path = (*here, step)
+    return path, path if here is there and step == partner else (*there, partner)
 
 
 def _is_lenient(strictness: Strictness, legacy: str, native: str) -> bool:
@@ -351,6 +379,14 @@ def _in_symmetric_order(
 
     listed = list(pairs)
     return listed if all(here is None or there in (here, None) for here, there in listed) else sorted(listed, key=rank)
+
+
+def _unequal(legacy: list[JSON], native: list[JSON]) -> list[int]:
+    """Return the indices of the items that differ, or may be equal with other types."""
+    equal = list(map(eq, legacy, native))
+    if _is_identical(list(compress(legacy, equal)), list(compress(native, equal))):
+        return [index for index, is_equal in enumerate(equal) if not is_equal]
+    return list(range(len(legacy)))
 
 
 def _is_identical(legacy: JSON, native: JSON) -> bool:

@@ -1,7 +1,7 @@
 """Volatile parts of text: ids, dates, tokens and password hashes, which differ in each run. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,7 +25,10 @@ SHORTEST = 13
 
 _ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 _ID_LENGTH = _DATE_LENGTH = 24
+_HEX = re.compile(r"[0-9a-f]+", re.ASCII)
+_DATE_LAYOUT = "0000-00-00T00:00:00.000Z"
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_TWO_ALIKE = re.compile(f"(?P<id>[0-9a-f]{{48}})|(?P<date>(?:{_DATE.pattern}){{2}})", re.ASCII)
 _ZEROS = str.maketrans("123456789", "000000000")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -57,8 +60,22 @@ def volatile_kind(text: str) -> str | None:
 
 def common_kind(legacy: str, native: str) -> str | None:
     """Return the kind of two texts that are both volatile as a whole and of one kind, otherwise None."""
+    if len(legacy) == len(native) == _ID_LENGTH:
+        match = _TWO_ALIKE.fullmatch(legacy + native)
+        if match is not None:
+            return match.lastgroup
     kind = volatile_kind(legacy)
     return kind if kind is not None and kind == volatile_kind(native) else None
+
+
+def kind_of_all(texts: Sequence[str]) -> str | None:
+    """Return the kind of texts that are all ids, or all dates of the usual layout; otherwise None."""
+    if {*map(len, texts)} != {_ID_LENGTH}:
+        return None
+    joined = "".join(texts)
+    if _HEX.fullmatch(joined):
+        return "id"
+    return "date" if date_layout(joined) == _DATE_LAYOUT * len(texts) else None
 
 
 def split_volatile(text: str) -> Iterator[Segment]:

@@ -19,8 +19,8 @@ from typing import Literal
 from proxy.comparison.bodies import read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
 from proxy.comparison.exchange import Body, Exchange, Headers
+from proxy.comparison.fields import shape
 from proxy.comparison.headers import joined
-from proxy.comparison.values import shape
 from proxy.comparison.verdicts import Difference, LocatedValue, Verdict
 from proxy.comparison.volatile import match_volatile
 from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames

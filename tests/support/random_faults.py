@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 from hypothesis import strategies as st
 
 from proxy.comparison.exchange import Body, Exchange
+from proxy.comparison.fields import shape
 from proxy.comparison.headers import entity_tag
-from proxy.comparison.values import shape
 from proxy.types import ValuePath
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.comparison.bodies import DEPTH
-from proxy.comparison.values import TooDeepError, compare_values, is_fully_ignored
+from proxy.comparison.fields import is_fully_ignored
+from proxy.comparison.values import TooDeepError, compare_values
 from proxy.contract.values import Hints
 from proxy.types import JSON, ValuePath
 
