@@ -1,0 +1,137 @@
+"""Conversations during which documents are written over HTTP: both backends send the same frames and store the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Final
+
+import pytest
+
+from proxy.recordings.model import RecordedRequest
+from proxy.types import JSON
+from tests.differential.people import TOKEN
+from tests.support.backend_pair import Twin, Twins, get, post
+from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
+from tests.support.profile import IS_QUICK
+from tests.support.waiting import HANG_TIMEOUT
+from tests.support.websocket_client import RawSocket, frame, raw_client
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+CHUNK: Final = json.dumps({"type": "audio_chunk", "audioData": "QUJD"}).encode()
+STOP: Final = json.dumps({"type": "stop_recording"}).encode()
+START: Final = json.dumps({"type": "start_recording", "consultationId": CONSULTATION}).encode()
+MESSAGES: Final = (START, CHUNK, STOP)
+ODD: Final = (b"{", b"", b"null", b"[]", b'{"type":"x"}', b'{"type":["stop_recording"]}', b'{"type":"audio_chunk"}')
+CLOSES: Final = (b"", b"\x03\xe8", b"\x03\xe9bye", b"\x0b\xb8x", b"\x13\x88", b"\x03\xed", b"\x03", b"\x03\xe8\xff")
+REQUESTS: Final = (
+    post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, TOKEN),
+    post("/api/transcript/update-text", {"transcript_id": TRANSCRIPT, "transcript_text": "New."}, TOKEN),
+    post(f"/api/notes/{CONSULTATION}", {"body": "New.", "transcriptId": TRANSCRIPT}, TOKEN),
+    get(f"/api/notes/{NOTE}", TOKEN, "DELETE"),
+    get(f"/api/prompts/{PROMPT}", TOKEN, "DELETE"),
+    post("/users/logout", token=TOKEN),
+)
+MARK: Final = b"the end of this step"
+"""Payload of a ping whose pong shows that the service has read all frames before it."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """Bytes of the client. `stops` is the number of stops in them, each of which the service answers in the end."""
+
+    data: bytes
+    stops: int = 0
+
+
+Step = Write | RecordedRequest | None
+"""A write, a request of another client, or (None) another conversation, to which later writes go."""
+MAX_STEPS: Final = 6
+"""Too few for the chunks of a portion: the model is only called at a stop, so that the order of frames is certain."""
+
+
+def draw_story(source: random.Random) -> list[Step]:
+    """Return the steps before the last one, which closes the conversation or breaks it by an invalid frame."""
+    steps: list[Step] = [_draw_step(source) for _ in range(source.randint(2, MAX_STEPS - 1))]
+    return [*steps, Write(source.choice([frame(3, b"x"), *(frame(CLOSE, payload) for payload in CLOSES)]))]
+
+
+def _draw_step(source: random.Random) -> Step:
+    message = source.choice(MESSAGES)
+    stops, cut = int(message == STOP), source.randrange(len(message))
+    fragments = frame(TEXT, message[:cut], fin=False) + frame(PING, b"between") + frame(0, message[cut:])
+    return source.choice(
+        [
+            *(Write(frame(TEXT, message), stops), Write(frame(BINARY, message), stops), Write(fragments, stops)),
+            *(Write(frame(TEXT, START) + frame(TEXT, CHUNK) * 3), Write(frame(TEXT, STOP), 1), None),
+            *(Write(frame(TEXT, source.choice(ODD))), Write(frame(PING, b"p") + frame(PONG, b"q"))),
+            *source.choices(REQUESTS, k=4),
+        ]
+    )
+
+
+@dataclass
+class Conversation:
+    """One conversation as played; `frames` are the service's, without ids and times."""
+
+    socket: RawSocket
+    frames: list[JSON] = field(default_factory=list)
+
+    async def send(self, write: Write) -> None:
+        """Write bytes, and read until the service has answered all of them."""
+        stopped = self._stopped() + write.stops
+        self.socket.writer.write(write.data + frame(PING, MARK))
+        while await self._read() != (PONG, MARK):
+            pass
+        while self._stopped() < stopped:
+            await self._read()
+
+    async def end(self, write: Write) -> None:
+        """Write bytes that end the conversation, and read up to its end."""
+        self.socket.writer.write(write.data)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await self._read()
+
+    def _stopped(self) -> int:
+        return sum(isinstance(one, dict) and one["type"] == "recording_stopped" for one in self.frames)
+
+    async def _read(self) -> tuple[int, bytes]:
+        opcode, payload = await self.socket.read_frame()
+        if opcode == TEXT:
+            self.frames.append({**json.loads(payload), "connectionId": None, "timestamp": None})
+        elif payload != MARK:
+            self.frames.append([opcode, payload.hex()])
+        return opcode, payload
+
+
+async def play(twin: Twin, story: list[Step]) -> tuple[list[list[JSON]], list[int]]:
+    """Return the frames of each conversation and the statuses of the requests."""
+    statuses: list[int] = []
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(HANG_TIMEOUT):
+        conversations = [Conversation(await stack.enter_async_context(raw_client(twin.origin.port)))]
+        for step in story[:-1]:
+            if step is None:
+                conversations.append(Conversation(await stack.enter_async_context(raw_client(twin.origin.port))))
+            elif isinstance(step, Write):
+                await conversations[-1].send(step)
+            else:
+                statuses.append((await twin.send(step)).status)
+        assert isinstance(story[-1], Write)
+        await conversations[-1].end(story[-1])
+    return [one.frames for one in conversations], statuses
+
+
+@pytest.mark.parametrize("seed", range(4) if IS_QUICK else range(24))
+async def test_writes_during_a_conversation_change_neither(keeping: Twins, seed: int) -> None:
+    keeping.plant(DOCUMENTS)
+    story = draw_story(random.Random(seed))
+    legacy, native = [await play(twin, story) for twin in (keeping.legacy, keeping.native)]
+    assert legacy == native, story
+    for collection in (*DOCUMENTS, "blacktokens"):
+        assert keeping.stored(collection)[1] == [], (collection, story)
