@@ -6,9 +6,10 @@ messages of equal kind and content. Unpaired messages of the same kind on both s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 MAX_CELLS: Final = 40_000
 """Maximum product of both numbers of messages for pairing by cost; beyond it, they are paired by index."""
@@ -20,6 +21,10 @@ class Signature(NamedTuple):
 
     kind: str
     content: str
+
+
+Cost: TypeAlias = Callable[[Signature, Signature], int]
+"""The cost of a pair of messages."""
 
 
 class MessagePair(NamedTuple):
@@ -61,16 +66,17 @@ def _align(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[tup
         pairs: list[tuple[int | None, int | None]] = [(index, index) for index in range(shared)]
         pairs += [(index, None) for index in range(shared, len(legacy))]
         return pairs + [(None, index) for index in range(shared, len(native))]
-    return _trace_back(_costs(legacy, native), legacy, native)
+    cost = _equality_cost if Counter(legacy) == Counter(native) else _cost
+    return _trace_back(_costs(legacy, native, cost), legacy, native, cost)
 
 
-def _costs(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[list[int]]:
+def _costs(legacy: Sequence[Signature], native: Sequence[Signature], cost: Cost) -> list[list[int]]:
     """Return the least cost of pairing the first i and j messages, for all i and j."""
     table = [[_GAP * column for column in range(len(native) + 1)]]
     for row, one in enumerate(legacy, 1):
         above, current = table[-1], [_GAP * row]
         for column, other in enumerate(native, 1):
-            paired = above[column - 1] + _cost(one, other)
+            paired = above[column - 1] + cost(one, other)
             current.append(min(paired, above[column] + _GAP, current[-1] + _GAP))
         table.append(current)
     return table
@@ -82,17 +88,22 @@ def _cost(one: Signature, other: Signature) -> int:
     return 0 if one.content == other.content else _OTHER_CONTENT
 
 
+def _equality_cost(one: Signature, other: Signature) -> int:
+    """Return the cost of a pair if both sides sent the same messages, of which each therefore has an equal one."""
+    return 0 if one == other else 3 * _GAP
+
+
 def _trace_back(
-    table: list[list[int]], legacy: Sequence[Signature], native: Sequence[Signature]
+    table: list[list[int]], legacy: Sequence[Signature], native: Sequence[Signature], cost: Cost
 ) -> list[tuple[int | None, int | None]]:
     pairs: list[tuple[int | None, int | None]] = []
     row, column = len(legacy), len(native)
     while row or column:
-        cost = table[row][column]
-        if row and column and cost == table[row - 1][column - 1] + _cost(legacy[row - 1], native[column - 1]):
+        least = table[row][column]
+        if row and column and least == table[row - 1][column - 1] + cost(legacy[row - 1], native[column - 1]):
             row, column = row - 1, column - 1
             pairs.append((row, column))
-        elif row and cost == table[row - 1][column] + _GAP:
+        elif row and least == table[row - 1][column] + _GAP:
             row -= 1
             pairs.append((row, None))
         else:
@@ -109,7 +120,9 @@ def _with_moved(
     partners: dict[int, int] = {}
     free = sorted(pair.native for pair in loose if pair.native is not None)
     for index in sorted(pair.legacy for pair in loose if pair.legacy is not None):
-        partner = next((other for other in free if native[other].kind == legacy[index].kind), None)
+        same_kind = [other for other in free if native[other].kind == legacy[index].kind]
+        equal = (other for other in same_kind if native[other] == legacy[index])
+        partner = next(equal, same_kind[0] if same_kind else None)
         if partner is not None:
             partners[index] = partner
             free.remove(partner)

@@ -36,12 +36,13 @@ def aligned(legacy: str, native: str) -> list[str]:
         ("a1 a2 a3", "a1 a3", ["1-", "2-1"]),
         ("a b c", "a c b", ["1-2", "2-1!"]),
         ("s t t f", "s f t t", ["1-2", "2-3", "3-1!"]),
+        ("s tF e t1 t2", "s t1 t2 tF e", ["1-3", "2-4", "3-1!", "4-2!"]),
         ("", "a", ["-0"]),
         ("a", "", ["0-"]),
         ("a1 b", "a2 b", []),
     ],
-    ids=["equal", "missing", "extra", "another kind", "the second of three", "swapped", "moved", "only native's",
-         "only legacy's", "another content"],
+    ids=["equal", "missing", "extra", "another kind", "the second of three", "swapped", "moved", "two moved",
+         "only native's", "only legacy's", "another content"],
 )  # fmt: skip
 def test_messages_are_paired_by_kind_and_content(legacy: str, native: str, expected: list[str]) -> None:
     assert aligned(legacy, native) == expected
