@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from bson.datetime_ms import DatetimeMS
@@ -17,9 +18,9 @@ def now() -> DatetimeMS:
     return DatetimeMS(time.time_ns() // 1_000_000)
 
 
-def after(moment: Value) -> DatetimeMS:
+def after(moment: Value, clock: Callable[[], DatetimeMS] = now) -> DatetimeMS:
     """Return the current time, but at least a millisecond after `moment`, since the legacy writes at two times."""
-    current = now()
+    current = clock()
     return DatetimeMS(int(moment) + 1) if isinstance(moment, DatetimeMS) and moment >= current else current
 
 

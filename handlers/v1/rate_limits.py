@@ -60,10 +60,10 @@ class SharedStorage(Storage):
 
 
 class RateLimiter:
-    """Counts attempts by action and actor; the actor is stored as a digest only."""
+    """Counts attempts by action and actor; the actor is stored as a digest only. `clock`: seconds since 1970."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, storage: Storage, clock: Callable[[], float] = time.time) -> None:
+        self._storage, self._clock = storage, clock
         self._limiter = FixedWindowRateLimiter(storage)
 
     async def count_attempt(self, limit: RateLimitItem, action: str, actor: str) -> None:
@@ -81,7 +81,7 @@ class RateLimiter:
             reset, _ = await self._limiter.get_window_stats(limit, *key)
         except StoreError as error:
             raise UnavailableError(str(error)) from error
-        raise TooManyAttemptsError(max(1, int(reset - time.time()) + 1))
+        raise TooManyAttemptsError(max(1, int(reset - self._clock()) + 1))
 
     async def reset(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Reset the attempts; raises `UnavailableError`."""
