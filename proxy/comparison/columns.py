@@ -25,8 +25,9 @@ MAX_ROWS: Final = 64
 MIN_ROWS: Final = 3
 """Minimum number of objects for which columns cost less than one object after the other."""
 
-Texts: TypeAlias = tuple[str, str, ValueField, str | int, ValuePath]
-"""Two texts to compare by role, their field, and the step to them from a path."""
+Texts: TypeAlias = tuple[str, str, str | None, ValueField, str | int, ValuePath]
+"""Two texts to compare by role, the kind of all texts of their column if they have one, their field, and the step to
+them from a path."""
 Cell: TypeAlias = Difference | Texts | Callable[[], None] | None
 """A difference, texts, or a call of the walk for two values; None if there is nothing to compare."""
 
@@ -117,7 +118,8 @@ def _roles(legacy: _Column, native: _Column, field: ValueField, step: str | int,
     """Return the column of texts to compare by role; none if they are equal, and without ids, dates and tokens."""
     if legacy == native and not any(len(text) >= SHORTEST and VOLATILE.search(text) for text in {*legacy}):
         return []
-    return [list(zip(legacy, native, repeat(field), repeat(step), paths, strict=False))]
+    kind = kind_of_all((*legacy, *native))
+    return [list(zip(legacy, native, repeat(kind), repeat(field), repeat(step), paths, strict=False))]
 
 
 def _literals(legacy: _Column, native: _Column, field: ValueField, step: str | int, paths: _Paths) -> _Cells:

@@ -20,14 +20,13 @@ from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.conversation import Conversation, ServerMessage
 from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.exchanges import UNKNOWN_CLOCK_TOLERANCE, AnswerComparison, verdict_of
-from proxy.comparison.fields import HintsAt
 from proxy.comparison.message_alignment import MessagePair, align_messages
 from proxy.comparison.messages import ReadMessage, compare_messages, whole
 from proxy.comparison.modes import DRY_RUN
 from proxy.comparison.values import ValueFindings
 from proxy.comparison.verdicts import Difference, LocatedValue, Verdict, grade
 from proxy.contract.divergences import Divergence, Occurrence, explain
-from proxy.contract.model import Operation
+from proxy.contract.model import HintsAt, Operation
 from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON, Backend

@@ -130,14 +130,41 @@ class Correspondence:
         moment, at = timestamp_of(kind, text), self.native_at if of_native else self.legacy_at
         return text in known or moment in moments or self._is_fresh(moment, at)
 
-    def compare_text(self, legacy: str, native: str, name: str = "") -> Sequence[TextDifference]:
+    def learn_ids(self, legacies: Sequence[str], natives: Sequence[str]) -> bool:
+        """Learn pairs of ids; return False, and learn nothing, if one is too old or contradicts another or a known one.
+
+        The result is that of `compare_text` for each pair in any order.
+        """
+        pairs, back = dict(zip(legacies, natives, strict=True)), dict(zip(natives, legacies, strict=True))
+        if not len(pairs) == len(back) == len({*zip(legacies, natives, strict=True)}):
+            return False
+        known, known_back = self._natives, self._legacies
+        old = known.keys() & pairs
+        if old != {back[native] for native in known_back.keys() & back}:
+            return False
+        if any(known[legacy] != pairs[legacy] or known_back[pairs[legacy]] != legacy for legacy in old):
+            return False
+        unequal = [pair for pair in pairs.items() if pair[0] != pair[1] and pair[0] not in old]
+        if unequal:
+            ours, theirs = zip(*unequal, strict=True)
+            if not all(self._both_fresh("id", one(ours), one(theirs)) for one in (min, max)):
+                return False
+        known |= pairs
+        known_back |= back
+        self._agreed |= pairs
+        return True
+
+    def compare_text(
+        self, legacy: str, native: str, name: str = "", kind: str | None = None
+    ) -> Sequence[TextDifference]:
         """Return the differences of two texts that may contain ids, dates, tokens and password hashes.
 
-        `name` is the name of the field, by which dates that coincide by chance are recognised.
+        `name` is the name of the field, by which dates that coincide by chance are recognised. `kind` is the common
+        kind of both texts, if the caller knows it.
         """
         if self._agreed.get(legacy) == native:
             return ()
-        kind = common_kind(legacy, native)
+        kind = kind or common_kind(legacy, native)
         if kind == "id":
             if not self._ids_correspond(kind, legacy, native):
                 return (TextDifference((), "value", legacy, native),)
@@ -152,6 +179,10 @@ class Correspondence:
             if not differences and kind != "token":
                 self._agreed[legacy] = native
             return differences
+        return self._compare_parts(legacy, native, name)
+
+    def _compare_parts(self, legacy: str, native: str, name: str) -> Sequence[TextDifference]:
+        """Compare texts that contain ids, dates, tokens and password hashes among others."""
         ours = list(split_volatile(legacy))
         theirs = ours if legacy == native else list(split_volatile(native))
         if ours is not theirs and [_shape(segment) for segment in ours] != [_shape(segment) for segment in theirs]:
@@ -220,10 +251,11 @@ class Correspondence:
         natives, legacies = self._native_moments.setdefault(ours, {}), self._legacy_moments.setdefault(theirs, {})
         if theirs in natives:
             return True
-        apart = natives and not any(self._may_part(partner, theirs, name) for partner in natives.values())
-        merged = legacies and not any(self._is_near(partner, ours, name) for partner in legacies.values())
-        fresh = self._is_fresh(ours, self.legacy_at) and self._is_fresh(theirs, self.native_at)
-        if apart or merged or not (ours == theirs or fresh):
+        if natives and not any(self._may_part(partner, theirs, name) for partner in natives.values()):
+            return False
+        if legacies and not any(self._is_near(partner, ours, name) for partner in legacies.values()):
+            return False
+        if ours != theirs and not (self._is_fresh(ours, self.legacy_at) and self._is_fresh(theirs, self.native_at)):
             return False
         natives[theirs], legacies[ours] = _Partner(theirs, name, self.step), _Partner(ours, name, self.step)
         self._natives[legacy] = native

@@ -17,7 +17,7 @@ from proxy.comparison.body_digests import DIGEST_BLOCK
 from proxy.comparison.content_encoding import CodingError, OversizeError
 from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.exchange import Exchange, Outcome
-from proxy.comparison.fields import HintsAt, is_fully_ignored, shape
+from proxy.comparison.fields import is_fully_ignored, shape
 from proxy.comparison.headers import HeaderComparison
 from proxy.comparison.modes import READ, Mode
 from proxy.comparison.spelling import http_date
@@ -25,7 +25,7 @@ from proxy.comparison.values import TooDeepError, ValueFindings, compare_values
 from proxy.comparison.verdicts import Difference, LocatedValue, Reason, Verdict, grade, skipped
 from proxy.comparison.volatile import mask
 from proxy.contract.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
-from proxy.contract.model import Operation
+from proxy.contract.model import HintsAt, Operation
 from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON, DifferenceKind, ValuePath

@@ -16,12 +16,12 @@ from typing import Final, Protocol
 
 from proxy.comparison.bodies import media
 from proxy.comparison.exchange import Headers
-from proxy.comparison.fields import HintsAt
 from proxy.comparison.modes import Mode
 from proxy.comparison.spelling import is_same_value, moment_of
 from proxy.comparison.values import Names
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
 from proxy.comparison.volatile import date_layout, mask
+from proxy.contract.model import HintsAt
 from proxy.types import DifferenceKind, ValuePath
 
 _NAME_SETS: Final = frozenset(("access-control-allow-headers", "access-control-expose-headers", "vary"))

@@ -15,11 +15,11 @@ from typing import Final
 
 from proxy.comparison.conversation import Data
 from proxy.comparison.correspondence import Correspondence
-from proxy.comparison.fields import HintsAt
 from proxy.comparison.message_alignment import Signature
 from proxy.comparison.values import TooDeepError, ValueFindings, compare_values
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
 from proxy.comparison.volatile import mask
+from proxy.contract.model import HintsAt
 from proxy.contract.payloads import PayloadError, parse_json
 from proxy.types import JSON, DifferenceKind, ValuePath
 

@@ -21,10 +21,11 @@ from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
 from proxy.comparison.columns import MAX_ROWS, MIN_ROWS, Cell, ColumnComparison, Texts
 from proxy.comparison.correspondence import Correspondence, TextDifference
-from proxy.comparison.fields import ITEMS, HintsAt, Strictness, ValueField, shape
+from proxy.comparison.fields import ITEMS, Strictness, ValueField, root_field, shape
 from proxy.comparison.spelling import is_same_number, is_same_value, text_kind
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
 from proxy.comparison.volatile import SHORTEST, mask, match_volatile
+from proxy.contract.model import HintsAt
 from proxy.types import JSON, DifferenceKind, ValuePath
 
 Names: TypeAlias = Callable[[], Correspondence]
@@ -75,7 +76,7 @@ def compare_values(
     own = Correspondence()
     walk = _ValueWalk(names or (lambda: own), by_role=by_role)
     with suppress(_TooManyError):
-        field = ValueField(hints, root, shape(root), "generated" if by_role else "literal")
+        field = root_field(hints, root, "generated" if by_role else "literal")
         walk.values(legacy, native, field, root, root)
     return walk.findings
 
@@ -253,7 +254,7 @@ class _ValueWalk:
             ours, theirs = [legacy[row] for row in part], [native[row] for row in part]
             cells = columns.cells(ours, theirs, field, [(*above, row) for row in part])
             if cells is not None:
-                self._compare_cells(cells)
+                self._compare_cells(self._without_ids(cells) if self._by_role else cells)
                 continue
             for row, one, other in zip(part, ours, theirs, strict=True):
                 self._pair(row, row, one, other, field, above, above)
@@ -277,12 +278,20 @@ class _ValueWalk:
                 elif cell is not None:
                     cell()
 
+    def _without_ids(self, cells: list[Cell]) -> list[Cell]:
+        """Return what is left to compare if all ids of columns correspond; a contradiction elsewhere is named there."""
+        texts = [cell for cell in cells if isinstance(cell, tuple) and not isinstance(cell, Difference)]
+        ids = [pair for pair in texts if pair[2] == "id"]
+        if not ids or not self._names.learn_ids([pair[0] for pair in ids], [pair[1] for pair in ids]):
+            return cells
+        return [cell for cell in cells if not _are_ids(cell)]
+
     def _compare_roles(self, cells: Iterable[Texts]) -> None:
         names = self._names
         agreed, compare_text = names.agreed.get, names.compare_text
-        for legacy, native, field, step, above in cells:
+        for legacy, native, kind, field, step, above in cells:
             if agreed(legacy) != native:
-                differences = compare_text(legacy, native, str(step))
+                differences = compare_text(legacy, native, str(step), kind)
                 if differences:
                     self._record_texts(differences, field, *_below(above, above, step, step))
 
@@ -343,6 +352,10 @@ class _ValueWalk:
         self.findings.differences.append(difference)
         if len(self.findings.differences) >= MAX_DIFFERENCES:
             raise _TooManyError
+
+
+def _are_ids(cell: Cell) -> bool:
+    return isinstance(cell, tuple) and not isinstance(cell, Difference) and cell[2] == "id"
 
 
 def _below(here: ValuePath, there: ValuePath, step: str | int, partner: str | int) -> tuple[ValuePath, ValuePath]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
 from proxy.contract.schemas import Schema
@@ -17,6 +17,10 @@ _BODILESS: Final = (204, 205, 304)
 
 Reading = Callable[[str, bytes], JSON]
 """Reads a value from a content type and a body, as `read_payload` does."""
+HintsAt: TypeAlias = Callable[[ValuePath], Hints]
+"""Returns the hints for a path in an answer."""
+MAX_KINDS: Final = 64
+"""Maximum number of statuses and content types of one operation whose hints are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Operation:
     requests: Mapping[str, Schema] = field(default_factory=dict)
     frames: Mapping[str, Schema] = field(default_factory=dict)
     queries: frozenset[str] = frozenset()
+    _hints: dict[tuple[int, str], HintsAt] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -85,8 +90,16 @@ class Operation:
         schema = declared.body(content_type) if path[0] == "body" else None
         return schema.hints(path[1:]) if schema else NOTHING
 
-    def hints_of(self, status: int, content_type: str) -> Callable[[ValuePath], Hints]:
-        """Return `hints` for one kind of answer, whose schema is looked up once."""
+    def hints_of(self, status: int, content_type: str) -> HintsAt:
+        """Return `hints` for one kind of answer, whose schema is looked up once: the same object for each call."""
+        known = self._hints.get((status, content_type))
+        if known is None:
+            if len(self._hints) >= MAX_KINDS:  # content types come from live answers
+                self._hints.clear()
+            known = self._hints[status, content_type] = self._hints_at(status, content_type)
+        return known
+
+    def _hints_at(self, status: int, content_type: str) -> HintsAt:
         schema = self._body_schema(status, content_type)
 
         def hints(path: ValuePath) -> Hints:

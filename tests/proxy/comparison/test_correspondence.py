@@ -367,9 +367,11 @@ class CountingCorrespondence(Correspondence):
 
     count = 0
 
-    def compare_text(self, legacy: str, native: str, name: str = "") -> Sequence[TextDifference]:
+    def compare_text(
+        self, legacy: str, native: str, name: str = "", kind: str | None = None
+    ) -> Sequence[TextDifference]:
         self.count += 1
-        return super().compare_text(legacy, native, name)
+        return super().compare_text(legacy, native, name, kind)
 
     def may_correspond(self, legacy: str, native: str) -> bool:
         self.count += 1
