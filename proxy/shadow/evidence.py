@@ -12,7 +12,7 @@ A write runs on legacy only once. Its dry runs before and after it take the part
 
 A dry run after the write also sees what the write itself has stored. Where native's two answers differ, there is
 evidence of a fault only if legacy's value is one that the request contains, or if the documents stay as they are
-afterwards and no other dry run was running; the latter is weak evidence.
+afterwards and no other dry run was running. While other clients are known to write (`is_calm`), the latter is weak.
 
 Another client may set a value and set it back between two answers. A difference therefore counts as a fault only if
 there is enough evidence of it, and at least `MIN_RATIO` times as much as there is of other writers.
@@ -36,7 +36,7 @@ from proxy.types import JSON, DifferenceKind, ValuePath
 DECISIVE: Final = 8
 """Evidence that makes a difference a fault; two equal answers around a different one count as 1."""
 WEAK: Final = 3
-"""Evidence of a dry run that differs from the one after the write, after which the documents do not change."""
+"""Evidence of a dry run that differs from the one after the write, after which the documents stay as they are."""
 MIN_RATIO: Final = DECISIVE
 MIN_SHARE: Final = 0.05
 """Minimum share of a route's dry runs in which a difference with weak evidence only is a fault."""
@@ -44,6 +44,8 @@ MIN_SINGLE_SHARE: Final = 0.9
 """The same share if the write cannot succeed twice, such as a deletion, so that later dry runs show nothing."""
 EVIDENCE_TTL: Final = 60.0
 """Seconds for which evidence is added up, from the first."""
+CALM: Final = 60.0
+"""Seconds without a change by another client after which none is expected between two answers."""
 MAX_KEYS: Final = 10_000
 """Maximum number of differences for which there is evidence."""
 
@@ -110,6 +112,16 @@ class EvidenceLedger:
         self._clock = clock
         self._evidence: dict[DifferenceKey, FaultEvidence] = {}
         self._dry_runs: Counter[str] = Counter()
+        self._changed_at: float | None = None
+
+    @property
+    def is_calm(self) -> bool:
+        """Return whether no answers of the last `CALM` seconds show a write of another client."""
+        return self._changed_at is None or self._clock() - self._changed_at > CALM
+
+    def note_change(self) -> None:
+        """Note that two answers of one backend show a write of another client."""
+        self._changed_at = self._clock()
 
     def count_dry_run(self, route: str) -> None:
         """Count a dry run of a route."""
@@ -141,6 +153,8 @@ class EvidenceLedger:
         `agreed` is an answer that both backends gave to a repetition: evidence against a fault, instead of the votes,
         if it could have shown the difference.
         """
+        if agreed is not None or votes.has_changes:
+            self.note_change()
         for index, one in enumerate(event.verdict.unexplained):
             evidence = self.entry(difference_key(event, one))
             if agreed is not None and is_shown(one, event, agreed):
@@ -157,11 +171,14 @@ class EvidenceLedger:
         `overlapped`: another dry run took place between the first one and legacy's answer.
         """
         sent = set(_sent_fields(event.legacy))
+        if overlapped or any(each.changes for each in repetitions[1:]):
+            self.note_change()
+        is_calm = self.is_calm
         for one in event.verdict.unexplained:
             evidence = self.entry(difference_key(event, one))
             was_stable = is_stable(one, repetitions[0].changes)
             is_still = all(is_stable(one, each.changes) for each in repetitions[1:])
-            if (was_stable and is_still) or _is_sent(event, one, sent):
+            if (was_stable and is_still) or (is_still and is_calm) or _is_sent(event, one, sent):
                 evidence.decisive += DECISIVE
             elif is_still and not overlapped and any(each.kind in _WHOLE for each in repetitions[0].changes):
                 evidence.single += 1
@@ -178,15 +195,17 @@ class EvidenceLedger:
 class ReadVotes:
     """Numbers of answers to a read that were equal around one of the other backend, by the index of a difference.
 
-    `present`: the one in between differed. `absent`: it did not.
+    `present`: the one in between differed. `absent`: it did not. `has_changes`: some were not equal.
     """
 
     def __init__(self, event: ComparisonEvent) -> None:
         self._event = event
         self.present, self.absent = Counter[int](), Counter[int]()
+        self.has_changes = False
 
     def add(self, pair: tuple[Exchange, Exchange], verdict: Verdict, changes: Collection[Difference]) -> None:
         """Add three answers in turn: the first two with their verdict, and the changes from the first to the third."""
+        self.has_changes |= bool(changes)
         present = {(one.path, one.kind) for one in verdict.unexplained}
         for index, one in enumerate(self._event.verdict.unexplained):
             if is_stable(one, changes):

@@ -204,11 +204,12 @@ class Storm:
         await self._comparator.compare_read(job, verdicts.append)
         return verdicts[0]
 
-    async def write(self) -> Verdict:
+    async def write(self, *, restored: bool = True) -> Verdict:
+        """Compare a write; `restored`: another client creates the document again that it has deleted."""
         self._number += 1
         self.backends.begin()
         native, legacy = self.backends.answer("native", dry=True), self.backends.answer("legacy")
-        if "n1" not in self.backends.documents:
+        if restored and "n1" not in self.backends.documents:
             self.backends.documents["n1"] = initial()["n1"]
         later = 10.0 * self._number
         legacy, native = (
@@ -246,3 +247,28 @@ async def test_planted_fault_is_named_in_a_storm(name: str, writer: str, fault: 
 async def test_planted_fault_is_named_at_once_on_a_quiet_route(name: str, fault: str) -> None:
     storm = Storm(StormyBackends((READS | WRITES)[name], replacing, 0.0, 1, FAULTS[fault]))
     assert (await storm.compare(name, 1))[0].name == "mismatch"
+
+
+def in_deletions(plant: Callable[[dict[str, Any]], object]) -> Fault:
+    def fault(status: int, value: Any, documents: Documents) -> tuple[int, Any]:
+        if "deleted" in value:
+            plant(value)
+        return status, value
+
+    return fault
+
+
+DELETION_FAULTS: Final[dict[str, Fault]] = {
+    "another text": in_deletions(lambda value: value.update(deleted="x")),
+    "a renamed field": in_deletions(lambda value: value.update(removed=value.pop("deleted"))),
+    "another status": lambda status, value, documents: (204 if status == 200 else status, value),
+    "an error for success": lambda status, value, documents: (500, {"msg": "failed"}),
+    "success for an error": lambda status, value, documents: (200, value),
+}
+
+
+@pytest.mark.parametrize("fault", DELETION_FAULTS)
+async def test_fault_of_a_deletion_is_named_at_once_on_a_quiet_route(fault: str) -> None:
+    storm = Storm(StormyBackends(delete, replacing, 0.0, 1, DELETION_FAULTS[fault]))
+    verdicts = [await storm.write(restored=False) for _ in range(2)]
+    assert verdicts[fault == "success for an error"].name == "mismatch"
