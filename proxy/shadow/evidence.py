@@ -12,7 +12,8 @@ A write runs on legacy only once. Its dry runs before and after it take the part
 
 A dry run after the write also sees what the write itself has stored. Where native's two answers differ, there is
 evidence of a fault only if legacy's value is one that the request contains, or if the documents stay as they are
-afterwards and no other dry run was running. While other clients are known to write (`is_calm`), the latter is weak.
+afterwards and no other dry run was running. The latter is weak, except after a write that cannot succeed twice, such as
+a deletion, while no other client is known to write (`is_calm`).
 
 Another client may set a value and set it back between two answers. A difference therefore counts as a fault only if
 there is enough evidence of it, and at least `MIN_RATIO` times as much as there is of other writers.
@@ -43,7 +44,9 @@ MIN_SHARE: Final = 0.05
 MIN_SINGLE_SHARE: Final = 0.9
 """The same share if the write cannot succeed twice, such as a deletion, so that later dry runs show nothing."""
 EVIDENCE_TTL: Final = 60.0
-"""Seconds for which evidence is added up, from the first."""
+"""Seconds for which evidence is added up, from the first, at least."""
+MIN_DRY_RUNS: Final = 64
+"""Dry runs of a route over which evidence is added up, however long they take."""
 CALM: Final = 60.0
 """Seconds without a change by another client after which none is expected between two answers."""
 MAX_KEYS: Final = 10_000
@@ -119,8 +122,8 @@ class EvidenceLedger:
         """Return whether no answers of the last `CALM` seconds show a write of another client."""
         return self._changed_at is None or self._clock() - self._changed_at > CALM
 
-    def note_change(self) -> None:
-        """Note that two answers of one backend show a write of another client."""
+    def record_change(self) -> None:
+        """Record that two answers of one backend show a write of another client."""
         self._changed_at = self._clock()
 
     def count_dry_run(self, route: str) -> None:
@@ -133,9 +136,14 @@ class EvidenceLedger:
         if len(self._evidence) > MAX_KEYS:
             self._evidence.clear()
         known = self._evidence.get(key)
-        if known is None or now - known.since > EVIDENCE_TTL:
+        if known is None or self._is_outdated(known, self._dry_runs[key[0]], now):
             known = self._evidence[key] = FaultEvidence(now, self._dry_runs[key[0]] - 1)
         return known
+
+    def _is_outdated(self, known: FaultEvidence, dry_runs: int, now: float) -> bool:
+        """Return whether to begin again; a route without dry runs has only reads, each decided by itself."""
+        is_old = now - known.since > EVIDENCE_TTL
+        return is_old and (not dry_runs or dry_runs - known.dry_runs > MIN_DRY_RUNS)
 
     def faults(self, event: ComparisonEvent) -> tuple[Difference, ...]:
         """Return the differences of an event that the evidence shows to be faults."""
@@ -154,7 +162,7 @@ class EvidenceLedger:
         if it could have shown the difference.
         """
         if agreed is not None or votes.has_changes:
-            self.note_change()
+            self.record_change()
         for index, one in enumerate(event.verdict.unexplained):
             evidence = self.entry(difference_key(event, one))
             if agreed is not None and is_shown(one, event, agreed):
@@ -172,16 +180,16 @@ class EvidenceLedger:
         """
         sent = set(_sent_fields(event.legacy))
         if overlapped or any(each.changes for each in repetitions[1:]):
-            self.note_change()
+            self.record_change()
         is_calm = self.is_calm
         for one in event.verdict.unexplained:
             evidence = self.entry(difference_key(event, one))
             was_stable = is_stable(one, repetitions[0].changes)
             is_still = all(is_stable(one, each.changes) for each in repetitions[1:])
-            if (was_stable and is_still) or (is_still and is_calm) or _is_sent(event, one, sent):
+            if (was_stable and is_still) or _is_sent(event, one, sent):
                 evidence.decisive += DECISIVE
             elif is_still and not overlapped and any(each.kind in _WHOLE for each in repetitions[0].changes):
-                evidence.single += 1
+                evidence.single += DECISIVE if is_calm else 1
             elif is_still and not overlapped:
                 evidence.weak += WEAK
             else:

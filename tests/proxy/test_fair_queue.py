@@ -8,17 +8,8 @@ import itertools
 import pytest
 
 from proxy.fair_queue import PASS_TIME, QUEUE_TIME, FairQueue, fair_queue_of
+from tests.support.clock import Clock
 from tests.support.waiting import HANG_TIMEOUT
-
-
-class Clock:
-    """A clock that advances only when a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def queue_with_clock() -> tuple[FairQueue, Clock]:

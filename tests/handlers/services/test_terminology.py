@@ -21,6 +21,7 @@ from handlers.services.terminology import (
     expand_query,
     expand_url,
 )
+from tests.support.clock import Clock
 from tests.support.outside_services import Answer, Script, Upstreams, outside, recorded_calls, upstreams
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -28,14 +29,6 @@ TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid
 SNOMED = "http://snomed.info/sct"
 TOKEN = Answer(body=b'{"access_token": "t", "expires_in": 100}')
 NO_CODES = Answer(body=b'{"expansion": {"total": 0}}')
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager

@@ -14,16 +14,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.ops.pacing import PacedWork, PacingMiddleware, PageTurns
 from proxy.ops.rendering import json_of
 from proxy.ops.slices import SLICE, in_slices, in_thread
-
-
-class Clock:
-    """A clock that advances only when a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 async def passes(number: int = 50) -> None:

@@ -18,6 +18,7 @@ from proxy.shadow.load_shedder import (
     CpuTimes,
     RouteFloors,
 )
+from tests.support.clock import Clock
 
 
 class Machine:
@@ -97,13 +98,6 @@ def test_busy_route_does_not_displace_a_rare_one() -> None:
 
 def _due(number: int) -> list[str]:
     return ["busy", "rare"] if number % 10 == 0 else ["busy"]
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_every_route_with_traffic_is_due_each_second() -> None:

@@ -1,0 +1,54 @@
+"""How long evidence of a fault lasts."""
+
+from __future__ import annotations
+
+from proxy.shadow.evidence import CALM, EVIDENCE_TTL, MIN_DRY_RUNS, DifferenceKey, EvidenceLedger
+from tests.support.clock import Clock
+
+KEY: DifferenceKey = ("r", None, ("body", "count"), "value")
+
+
+def test_evidence_of_a_quiet_route_lasts_for_many_dry_runs() -> None:
+    clock = Clock()
+    ledger = EvidenceLedger(clock)
+    ledger.count_dry_run("r")
+    ledger.entry(KEY).weak += 1
+    for _ in range(MIN_DRY_RUNS - 1):
+        clock.now += EVIDENCE_TTL
+        ledger.count_dry_run("r")
+    assert ledger.entry(KEY).weak == 1
+    ledger.count_dry_run("r")
+    assert ledger.entry(KEY).weak == 0
+
+
+def test_evidence_of_a_busy_route_lasts_for_a_minute() -> None:
+    clock = Clock()
+    ledger = EvidenceLedger(clock)
+    ledger.entry(KEY).weak += 1
+    for _ in range(2 * MIN_DRY_RUNS):
+        ledger.count_dry_run("r")
+    clock.now += EVIDENCE_TTL
+    assert ledger.entry(KEY).weak == 1
+    clock.now += 1
+    assert ledger.entry(KEY).weak == 0
+
+
+def test_evidence_of_reads_lasts_for_a_minute() -> None:
+    clock = Clock()
+    ledger = EvidenceLedger(clock)
+    ledger.entry(KEY).decisive += 1
+    clock.now += EVIDENCE_TTL
+    assert ledger.entry(KEY).decisive == 1
+    clock.now += 1
+    assert ledger.entry(KEY).decisive == 0
+
+
+def test_route_is_calm_a_minute_after_a_change() -> None:
+    clock = Clock()
+    ledger = EvidenceLedger(clock)
+    calm = [ledger.is_calm]
+    ledger.record_change()
+    for seconds in (0, CALM, 1):
+        clock.now += seconds
+        calm.append(ledger.is_calm)
+    assert calm == [True, False, False, True]
