@@ -168,7 +168,7 @@ class Comparator:
             if second is None and answers.next_backend == "legacy":
                 second = after
             changes = compare(answers.before, after, first.operation).differences
-            votes.add((answers.legacy, answers.native), inner, changes)
+            votes.add(answers.next_backend, (answers.legacy, answers.native), inner, changes)
             answers.add(after)
             inner = self._compare(first.operation, answers.legacy, answers.native)
             if number > 0 and not inner.is_mismatch:

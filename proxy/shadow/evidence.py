@@ -32,7 +32,7 @@ from proxy.comparison.exchange import Exchange
 from proxy.comparison.headers import joined
 from proxy.comparison.verdicts import Difference, Verdict
 from proxy.reports.events import ComparisonEvent
-from proxy.types import JSON, DifferenceKind, ValuePath
+from proxy.types import JSON, Backend, DifferenceKind, ValuePath
 
 DECISIVE: Final = 8
 """Evidence that makes a difference a fault; two equal answers around a different one count as 1."""
@@ -167,6 +167,8 @@ class EvidenceLedger:
             evidence = self.entry(difference_key(event, one))
             if agreed is not None and is_shown(one, event, agreed):
                 evidence.against += 1
+            elif votes.is_of_native(index):
+                evidence.decisive += DECISIVE
             else:
                 evidence.decisive += votes.present[index]
                 evidence.against += votes.absent[index]
@@ -210,10 +212,23 @@ class ReadVotes:
         self._event = event
         self.present, self.absent = Counter[int](), Counter[int]()
         self.has_changes = False
+        self._legacy_changes: list[Difference] = []
 
-    def add(self, pair: tuple[Exchange, Exchange], verdict: Verdict, changes: Collection[Difference]) -> None:
-        """Add three answers in turn: the first two with their verdict, and the changes from the first to the third."""
+    def is_of_native(self, index: int) -> bool:
+        """Return whether all of legacy's answers were equal at a difference, and native's always others: a new id."""
+        one = self._event.verdict.unexplained[index]
+        return self.present[index] > 1 and not self.absent[index] and is_stable(one, self._legacy_changes)
+
+    def add(
+        self, backend: Backend, pair: tuple[Exchange, Exchange], verdict: Verdict, changes: Collection[Difference]
+    ) -> None:
+        """Add three answers in turn: the first two with their verdict, and the changes from the first to the third.
+
+        `backend` gave the first and the third.
+        """
         self.has_changes |= bool(changes)
+        if backend == "legacy":
+            self._legacy_changes += changes
         present = {(one.path, one.kind) for one in verdict.unexplained}
         for index, one in enumerate(self._event.verdict.unexplained):
             if is_stable(one, changes):

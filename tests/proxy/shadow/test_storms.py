@@ -7,6 +7,7 @@ backends, the order of all events follows from a seed.
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 import sys
 import time
@@ -240,6 +241,14 @@ async def test_storm_of_writes_invents_no_mismatch(name: str, writer: str, seed:
 async def test_planted_fault_is_named_in_a_storm(name: str, writer: str, fault: str) -> None:
     storm = Storm(StormyBackends((READS | WRITES)[name], WRITERS[writer], FREQUENCY, 1, FAULTS[fault]))
     assert "mismatch" in {one.name for one in await storm.compare(name, 3 * COMPARISONS)}
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_new_value_in_each_native_answer_is_a_mismatch(name: str) -> None:
+    numbers = itertools.count()
+    fault = in_notes(lambda note: note.update(title=f"t{next(numbers)}"))
+    storm = Storm(StormyBackends(READS[name], replacing, 0.0, 1, fault))
+    assert (await storm.compare(name, 1))[0].name == "mismatch"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
