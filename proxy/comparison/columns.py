@@ -114,6 +114,18 @@ class ColumnComparison:
         return partial(self.pair, step, step, legacy, native, field, above, above)
 
 
+def split_ids(cells: Sequence[Cell]) -> tuple[list[Texts], list[Cell]]:
+    """Return the texts of columns of ids, and the other cells."""
+    ids: list[Texts] = []
+    others: list[Cell] = []
+    for cell in cells:
+        if isinstance(cell, tuple) and not isinstance(cell, Difference) and cell[2] == "id":
+            ids.append(cell)
+        else:
+            others.append(cell)
+    return ids, others
+
+
 def _roles(legacy: _Column, native: _Column, field: ValueField, step: str | int, paths: _Paths) -> _Cells:
     """Return the column of texts to compare by role; none if they are equal, and without ids, dates and tokens."""
     if legacy == native and not any(len(text) >= SHORTEST and VOLATILE.search(text) for text in {*legacy}):

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias, cast
 
 from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
-from proxy.comparison.columns import MAX_ROWS, MIN_ROWS, Cell, ColumnComparison, Texts
+from proxy.comparison.columns import MAX_ROWS, MIN_ROWS, Cell, ColumnComparison, Texts, split_ids
 from proxy.comparison.correspondence import Correspondence, TextDifference
 from proxy.comparison.fields import ITEMS, Strictness, ValueField, root_field, shape
 from proxy.comparison.spelling import is_same_number, is_same_value, text_kind
@@ -280,11 +280,9 @@ class _ValueWalk:
 
     def _without_ids(self, cells: list[Cell]) -> list[Cell]:
         """Return what is left to compare if all ids of columns correspond; a contradiction elsewhere is named there."""
-        texts = [cell for cell in cells if isinstance(cell, tuple) and not isinstance(cell, Difference)]
-        ids = [pair for pair in texts if pair[2] == "id"]
-        if not ids or not self._names.learn_ids([pair[0] for pair in ids], [pair[1] for pair in ids]):
-            return cells
-        return [cell for cell in cells if not _are_ids(cell)]
+        ids, others = split_ids(cells)
+        learned = ids and self._names.learn_ids([pair[0] for pair in ids], [pair[1] for pair in ids])
+        return others if learned else cells
 
     def _compare_roles(self, cells: Iterable[Texts]) -> None:
         names = self._names
@@ -352,10 +350,6 @@ class _ValueWalk:
         self.findings.differences.append(difference)
         if len(self.findings.differences) >= MAX_DIFFERENCES:
             raise _TooManyError
-
-
-def _are_ids(cell: Cell) -> bool:
-    return isinstance(cell, tuple) and not isinstance(cell, Difference) and cell[2] == "id"
 
 
 def _below(here: ValuePath, there: ValuePath, step: str | int, partner: str | int) -> tuple[ValuePath, ValuePath]:

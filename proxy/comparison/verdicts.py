@@ -104,6 +104,11 @@ class Verdict:
     reason: Reason | None = None
 
     @property
+    def unexplained_keys(self) -> frozenset[tuple[ValuePath, DifferenceKind]]:
+        """Return the paths and kinds of the unexplained differences, by which another verdict's are recognised."""
+        return frozenset((one.path, one.kind) for one in self.unexplained)
+
+    @property
     def count_name(self) -> CountName:
         """Return the name under which it is counted: `both` for a mismatch that breaks the contract."""
         return "both" if self.is_mismatch and self.is_violation else self.name

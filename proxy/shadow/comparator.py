@@ -137,8 +137,7 @@ class Comparator:
                 return replace(first, verdict=reduced(first.verdict, self._confirmations.confirmed(first), after))
             changes = compare(before, after, first.operation, mode=DRY_RUN).differences
             verdict = self._compare(first.operation, first.legacy, after, DRY_RUN)
-            present = {(one.path, one.kind) for one in verdict.unexplained}
-            repetitions.append(DryRunRepetition(after, changes, present))
+            repetitions.append(DryRunRepetition(after, changes, verdict.unexplained_keys))
             if number > 0 and not repetitions[-1].is_still(first.verdict.unexplained):
                 break
             before = after

@@ -106,5 +106,5 @@ def reduced(verdict: Verdict, confirmed: Collection[Difference], reason: Reason 
 
 def repeated(first: Verdict, second: Verdict) -> Verdict:
     """Return the first verdict with only the differences that the second has too; unchanged if there are none."""
-    again = {(one.path, one.kind) for one in second.unexplained}
+    again = second.unexplained_keys
     return reduced(first, tuple(one for one in first.unexplained if (one.path, one.kind) in again) or first.unexplained)

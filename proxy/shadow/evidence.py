@@ -229,7 +229,7 @@ class ReadVotes:
         self.has_changes |= bool(changes)
         if backend == "legacy":
             self._legacy_changes += changes
-        present = {(one.path, one.kind) for one in verdict.unexplained}
+        present = verdict.unexplained_keys
         for index, one in enumerate(self._event.verdict.unexplained):
             if is_stable(one, changes):
                 if (one.path, one.kind) in present:
