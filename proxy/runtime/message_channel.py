@@ -2,8 +2,8 @@
 
 Sending is deferred to the end of the event loop's iteration, so that answers to clients are sent first. Under load, it
 is deferred until `gather` seconds after the last batch, because waking the other process costs more than a message.
-A sender may leave it to `before_flush` to build its messages, for all of a batch at once. Urgent messages are sent
-without delay. The queue has no bound of its own: senders bound the number and size of
+A sender may leave it to `prepare` to build the messages of a batch, in steps between which the event loop does other
+work. Urgent messages are sent without delay. The queue has no bound of its own: senders bound the number and size of
 outstanding messages. A batch longer than `max_batch` closes the channel.
 """
 
@@ -26,7 +26,8 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
     """One end of a channel.
 
     `on_message` is called with each message; `closed` is set once no more can arrive. `max_batch` is in bytes.
-    `before_flush` is called before each batch is sent; it may send messages, which are part of the batch.
+    `prepare` is called before each batch is sent, once in each iteration of the event loop while it returns True. The
+    messages that it sends are part of the batch.
     """
 
     def __init__(
@@ -34,17 +35,18 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
         on_message: Callable[[In], None],
         gather: float = 0.0,
         max_batch: int | None = None,
-        before_flush: Callable[[], None] = lambda: None,
+        prepare: Callable[[], bool] = bool,
     ) -> None:
         self.closed: Final = asyncio.Event()
         self._on_message: Final = on_message
         self._gather: Final = gather
         self._max_batch: Final = max_batch
-        self._before_flush: Final = before_flush
+        self._prepare: Final = prepare
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiting: list[Out] = []
         self._flushing: asyncio.Handle | None = None
+        self._is_urgent = False
         self._flushed = 0.0
         self._read = bytearray()
 
@@ -58,10 +60,10 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
         self.request_flush(urgent=urgent)
 
     def request_flush(self, *, urgent: bool = False) -> None:
-        """Send a batch soon, with what `before_flush` adds to it."""
-        if urgent and self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
+        """Send a batch soon, with what `prepare` adds to it; an urgent one is sent after the first step."""
+        if urgent:
+            self._is_urgent = True
+            self._cancel_flush()
         if self._flushing is None:
             due = self._flushed + self._gather
             if urgent or due <= self._loop.time():
@@ -71,7 +73,9 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
 
     def close(self) -> None:
         """Send queued messages, then close."""
-        self._flush()
+        while self._prepare():
+            pass
+        self._send_waiting()
         if self._transport is not None:
             self._transport.close()
 
@@ -106,12 +110,24 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
         return end if end <= len(self._read) else None
 
     def _flush(self) -> None:
-        self._before_flush()
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
+        """Do one step of the preparation; send the batch after the last step, or now if a message is urgent."""
+        is_unfinished = self._prepare()
+        self._cancel_flush()  # `prepare` has sent messages
+        if self._is_urgent or not is_unfinished:
+            self._send_waiting()
+        if is_unfinished:
+            self._flushing = self._loop.call_soon(self._flush)
+
+    def _send_waiting(self) -> None:
+        self._cancel_flush()
+        self._is_urgent = False
         waiting, self._waiting = self._waiting, []
         if waiting and self._transport is not None and not self._transport.is_closing():
             data = pickle.dumps(waiting, pickle.HIGHEST_PROTOCOL)
             self._transport.writelines((_LENGTH.pack(len(data)), data))
         self._flushed = self._loop.time()
+
+    def _cancel_flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -80,6 +81,8 @@ REPLAYS: Final = 3
 """Multiple of `shadow.deadline` after which a conversation expires: one to wait, and two for its replays."""
 MAX_DIRECT: Final = 1024 * 1024
 """Bytes of bodies from which reads that were served without a task are submitted before the next batch is due."""
+READS_PER_STEP: Final = 4
+"""Reads to prepare in one iteration of the event loop: each takes tens of microseconds, for which clients wait."""
 
 
 class ShadowClient:
@@ -104,9 +107,10 @@ class ShadowClient:
         self._native = config.native
         self._directory = directory
         self._counts = Counts(observers, record_skipped, timings.publish_delay)
-        self._supervisor = WorkerSupervisor(self._handle, self._drop_all, timings, self._submit_direct)
-        self._direct: list[DirectRead] = []
+        self._supervisor = WorkerSupervisor(self._handle, self._drop_all, timings, self._prepare_direct)
+        self._direct: deque[DirectRead] = deque()
         self._direct_size = 0
+        self._prepared: list[AnsweredRead] = []
         self._pending = PendingTable()
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()
@@ -170,8 +174,8 @@ class ShadowClient:
     def mirror_direct(self, read: DirectRead) -> None:
         """Mirror a read that was served without a task, unless it is not sampled or is skipped.
 
-        Only references are stored here. The rest is done for a whole batch when it is sent: many reads in a tight loop
-        cost a fraction of the same work between two requests.
+        Only references are stored here. The rest is done when a batch is sent: several reads in a tight loop cost a
+        fraction of the same work between two requests.
         """
         if not bucketing.is_shadowed(read.route, read.decision.bucket):
             return
@@ -181,14 +185,15 @@ class ShadowClient:
         self._direct.append(read)
         self._direct_size += len(read.body)
         if self._direct_size > MAX_DIRECT:
-            self._submit_direct()
+            while self._prepare_direct():
+                pass
         else:
             self._supervisor.request_flush()
 
-    def _submit_direct(self) -> None:
-        reads, self._direct, self._direct_size = self._direct, [], 0
-        answered: list[AnsweredRead] = []
-        for read in reads:
+    def _prepare_direct(self) -> bool:
+        """Prepare some of the reads that were served without a task; submit all after the last; return True before."""
+        for _ in range(min(READS_PER_STEP, len(self._direct))):
+            read = self._direct.popleft()
             with MIRROR_ERRORS:
                 reason = self._skip_reason(read.route, read.decision.backend, "read")
                 if reason is not None:
@@ -196,9 +201,14 @@ class ShadowClient:
                 elif len(read.body) > self._config.shadow.max_body:
                     read.submit(self, self._config.shadow.max_body)
                 else:
-                    answered += self._numbered(read)
-        if answered:
-            self._supervisor.send(CompareReads.of(answered))
+                    self._prepared += self._numbered(read)
+        if self._direct:
+            return True
+        self._direct_size = 0
+        if self._prepared:
+            prepared, self._prepared = self._prepared, []
+            self._supervisor.send(CompareReads.of(prepared))
+        return False
 
     def _numbered(self, read: DirectRead) -> Iterable[AnsweredRead]:
         """Return the read with its number, as the worker gets it; nothing if too many are pending."""
@@ -330,6 +340,7 @@ class ShadowClient:
 
     def _drop_all(self) -> None:
         """Skip all pending requests: the worker has ended."""
+        self._prepared.clear()
         for number in self._pending.numbers():
             self._drop(number, "worker_crashed")
 

@@ -47,7 +47,7 @@ class WorkerSupervisor:
     """Starts, checks and restarts the shadow process.
 
     `on_message` receives its messages, heartbeats excepted; `on_exit` is called each time a process has ended.
-    `before_flush` is called before each batch of messages to the process, and may send more.
+    `prepare` is called before each batch of messages to the process, and again while it returns True; it may send more.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class WorkerSupervisor:
         on_message: Callable[[ToGateway], None],
         on_exit: Callable[[], None],
         timings: ShadowTimings,
-        before_flush: Callable[[], None] = lambda: None,
+        prepare: Callable[[], bool] = bool,
     ) -> None:
         self.pid: int | None = None
         self.ready: Ready | None = None
         self._on_message, self._on_exit, self._timings = on_message, on_exit, timings
-        self._before_flush = before_flush
+        self._prepare = prepare
         self._configure: Configure | None = None
         self._channel: WorkerChannel | None = None
         self._tasks = BackgroundTasks()
@@ -112,7 +112,7 @@ class WorkerSupervisor:
         with child_end:
             process = _spawn(child_end, self._timings.niceness)
         self.pid, self._last_message = process.pid, time.monotonic()
-        channel = WorkerChannel(self._receive, BATCH_DELAY, before_flush=self._before_flush)
+        channel = WorkerChannel(self._receive, BATCH_DELAY, prepare=self._prepare)
         try:
             await channel.open(own_end)
             self._channel = channel

@@ -112,19 +112,59 @@ async def test_batched_messages_are_sent_after_their_delay() -> None:
     await other.closed.wait()
 
 
-async def test_messages_sent_before_a_flush_are_part_of_its_batch() -> None:
+class Steps:
+    """Prepares a batch in `left` steps, each of which sends one message."""
+
+    def __init__(self, left: int) -> None:
+        self.link: MessageChannel[Any, Any] = MessageChannel(lambda _: None, 30.0, prepare=self._prepare)
+        self.left = left
+
+    def _prepare(self) -> bool:
+        if self.left:
+            self.left -= 1
+            self.link.send(DryRunFinished(self.left))
+        return self.left > 0
+
+
+async def test_batch_is_prepared_in_one_step_an_iteration_and_sent_after_the_last() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)
-        link = MessageChannel[Any, Any](lambda _: None, 30.0, before_flush=lambda: link.send(DryRunFinished(2)))
-        await link.open(ours)
-        link.send(DryRunFinished(1))
-        link.request_flush()
+        steps = Steps(3)
+        await steps.link.open(ours)
+        steps.link.request_flush()
+        for left in (2, 1):
+            await asyncio.sleep(0)
+            assert steps.left == left
+            with pytest.raises(BlockingIOError):
+                theirs.recv(1)
         await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(1), DryRunFinished(2)]
-        link.close()
-        await link.closed.wait()
-        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(2)]
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(2), DryRunFinished(1), DryRunFinished(0)]
+        steps.left = 2
+        steps.link.close()
+        await steps.link.closed.wait()
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(1), DryRunFinished(0)]
+
+
+@pytest.mark.parametrize("steps_before", [0, 1, 2])
+async def test_urgent_message_does_not_wait_for_the_preparation_of_a_batch(steps_before: int) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        steps = Steps(4)
+        await steps.link.open(ours)
+        steps.link.request_flush()
+        for _ in range(steps_before):
+            await asyncio.sleep(0)
+        steps.link.send(Ping(), urgent=True)
+        await asyncio.sleep(0)
+        assert Ping() in pickle.loads(theirs.recv(1000)[8:])
+        assert steps.left == 3 - steps_before
+        while steps.left:
+            await asyncio.sleep(0)
+        assert pickle.loads(theirs.recv(1000)[8:])[-1] == DryRunFinished(0)
+        steps.link.close()
+        await steps.link.closed.wait()
 
 
 async def test_closed_channel_sends_nothing() -> None:
