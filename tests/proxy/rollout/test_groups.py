@@ -128,6 +128,17 @@ async def test_cap_moves_with_a_route_into_and_out_of_a_group() -> None:
     assert process.shares_now() == {"list": 0, "create": 0}
 
 
+def test_cap_of_one_revision_does_not_move_to_another_in_a_group() -> None:
+    process = Process(config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%"))
+    process.serve("list", 500)
+    process.evaluator.evaluate(time.monotonic())
+    assert process.shares_now() == {"list": 0, "create": 5000}
+    process.shares.apply_config(
+        config(f"{LIST}, group: notes, revision: '2', native: 50%, {GUARD}", f"{CREATE}, native: 50%")
+    )
+    assert process.shares_now() == {"list": 5000, "create": 5000}
+
+
 async def test_new_group_starts_with_the_states_of_its_routes() -> None:
     alone = Process(config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%"))
     alone.serve("list", 500)

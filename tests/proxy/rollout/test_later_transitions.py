@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.config.models import Route
@@ -66,13 +68,15 @@ def test_added_rollout_continues_at_the_highest_stage(running: int, stage: int |
     assert state.change.by.reason.endswith(f"and continues at {shown}")
 
 
-def test_local_cap_is_applied_to_the_newer_state() -> None:
-    own, newer = capped(), promote(ROUTE, at_second_stage(), by(90.0))
+@pytest.mark.parametrize("announced", [False, True])
+def test_local_cap_is_applied_to_the_newer_state(announced: bool) -> None:
+    local, newer = capped(), promote(ROUTE, at_second_stage(), by(90.0))
+    own = replace(local, change=replace(local.change, announced=announced))
     state = rebase_local_cap(ROUTE, newer, own)
     assert state is not None
     assert (state.version, state.cap, state.change.kind) == (newer.version + 1, own.cap, "cap")
     assert (state.change.before, state.change.after) == (5000, 0)
-    assert state.change.announced == own.change.announced
+    assert state.change.announced is announced
     assert rebase_local_cap(ROUTE, capped(95.0), own) is None
 
 

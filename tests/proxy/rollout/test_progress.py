@@ -89,6 +89,12 @@ def test_baseline_is_used_where_legacy_has_no_requests() -> None:
     assert waits(evidence=alone, usual=FailureRatio(100, 1000)) == "nothing"
 
 
+def test_minimum_of_requests_of_legacy_replaces_the_baseline() -> None:
+    minimum = replace(GOOD, native_errors=500, legacy=100, legacy_errors=10)
+    assert waits(evidence=minimum, usual=FailureRatio(0, 1000)) == "nothing"
+    assert waits(evidence=replace(minimum, legacy=99), usual=FailureRatio(0, 1000)) == "gate"
+
+
 def test_uncompared_route_has_no_mismatch_gate() -> None:
     assert waits(evidence=replace(GOOD, compared=0), chosen=route(shadow=0)) == "nothing"
 

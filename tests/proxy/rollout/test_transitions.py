@@ -51,6 +51,12 @@ def at(stage: int, chosen: Route | None = None) -> RouteState:
     return state
 
 
+def capped_of(state: RouteState) -> RouteState:
+    capped = guard_failed(route(), state, "bad", 600.0)
+    assert capped is not None
+    return capped
+
+
 def share(chosen: Route, state: RouteState | None) -> int:
     return effective(chosen, state, read=True).share
 
@@ -214,6 +220,8 @@ def test_failed_gate_or_new_file_share_restarts_the_bake_time() -> None:
     assert (state.passing, state.since, state.stage) == (500.0, 20.0, 1000)
     assert state.missed is not None
     assert share_changed(route(), state, by(600.0)).passing == 600.0
+    for passed in (promote(route(), state, by(700.0)), acknowledge(route(), capped_of(state), by(9e9), at_once=False)):
+        assert (passed.missed, passed.cap) == (None, None)
 
 
 def test_revisions_have_separate_states() -> None:
