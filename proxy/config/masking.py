@@ -25,7 +25,8 @@ _REFERENCE: Final = re.compile(r"\$\{\w+(?::-)?\}", re.ASCII)
 _DULL: Final = re.compile(r"[\d.]{0,6} ?(?:%|x|ms|s|m|h|d|B|KiB|MiB)?|true|false|yes|no|on|off|null|~", re.ASCII)
 _WORD: Final = re.compile(r"[\w.-]{1,24}", re.ASCII)
 _REVEALING: Final = re.compile(
-    r"(?:^#[\s-]*|[{,]\s*)[\w.-]*(?:secret|token|passw|key|url)\w*\s*[:=]|://\S*@", re.IGNORECASE
+    r"(?:^#[\s-]*|[{,]\s*)[\w.-]*(?:secret|token|passw|passphrase|pwd|credential|key|url)\w*\s*[:=]|://\S*@",
+    re.IGNORECASE,
 )
 """A comment that contains a setting, which may be a secret."""
 _OPAQUE: Final = re.compile(r"\w{20}|://")

@@ -187,3 +187,25 @@ def test_rollout_that_is_added_continues_at_the_running_share(
         config(f"name: a, match: GET /a, native: {before}"), config(f"name: a, match: GET /a, rollout: {rollout}")
     )
     assert (change.after, list(change.notes)) == (share, notes)
+
+
+@pytest.mark.parametrize(("pin", "share"), [("legacy", 0), ("native", 10_000)])
+def test_rollout_added_to_a_route_that_is_pinned_has_the_share_of_the_pin(pin: str, share: int) -> None:
+    rollout = f"name: a, match: GET /a, pin: {pin}, rollout: {{stages: [1%, 100%]}}"
+    assert only(config("name: a, match: GET /a, native: 25%"), config(rollout)).after == share
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moves"),
+    [
+        ("pin: native, ", "pin: native, ", False),
+        ("pin: legacy, ", "pin: legacy, ", False),
+        ("pin: legacy, ", "", True),
+        ("", "pin: legacy, ", True),
+        ("", "", True),
+    ],
+)
+def test_other_targets_move_callers_unless_a_pin_overrules_them(before: str, after: str, moves: bool) -> None:
+    target = "name: a, match: GET /a, {}native: {{include: {{header:x: {}}}}}"
+    change = only(config(target.format(before, "b")), config(target.format(after, "c")))
+    assert (change.retargeted, change.moves_callers) == (moves, moves)

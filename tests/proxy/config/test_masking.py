@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.config import yaml_nodes
 from proxy.config.credentials import MASK
-from proxy.config.masking import masked, masked_line
+from proxy.config.masking import _KEYS_OF_SECRETS, masked, masked_line
 from proxy.config.problems import ConfigError
 from tests.support.shipped import ROUTING
 
@@ -84,6 +84,19 @@ def test_possible_secret_is_masked(text: str) -> None:
 )
 def test_plain_text_is_not_masked(text: str) -> None:
     assert shown(text) == text
+
+
+@pytest.mark.parametrize("comment", ["# NAME: SECRET", "#NAME= SECRET", "# - {name: a, NAME: SECRET}"])
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {"secret", "OPS_TOKEN", "password", "db_passwd", "pwd", "passphrase", "api-key", "webhook.url", "credentials"}
+        | _KEYS_OF_SECRETS
+    ),
+)
+def test_commented_out_secret_is_masked(name: str, comment: str) -> None:
+    text = shown("native: a:b\n" + comment.replace("NAME", name).replace("SECRET", SECRET) + "\ndocs: {}\n")
+    assert text == f"native: a:b\n# {MASK}\ndocs: {{}}\n"
 
 
 @pytest.mark.parametrize("text", ["a: [", "{a: b", "\x00", "a: *nowhere-closed ]", "\ud800"])
