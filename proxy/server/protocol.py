@@ -244,7 +244,10 @@ class HttpProtocol(asyncio.Protocol):
         self._closing = True
         self._leave()
         self._input.resume()  # the WebSocket protocol has its own flow control
-        hand_over(head, self._rest, self._transport, self._config, self._server_state, self._app_state)
+        hand_over(
+            *(head, self._rest, self._transport, self._config, self._server_state, self._app_state),
+            half_closed=self._half_closed,
+        )
 
     # -- the exchange's connection
 

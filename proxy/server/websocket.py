@@ -33,6 +33,7 @@ from websockets.utils import accept_key
 from common.failure_trace import trace_of
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.exchange import expect_message
+from proxy.server.half_close import start_probes
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.timeouts import timeouts_in_force
 from proxy.server.websocket_handshake import find_fault, header_lines, joined_value, read_head, response_head
@@ -81,7 +82,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._peer: Peer | None = None
         self._relay: Relay | None = None
         self._refusal: HandshakeRefusal | None = None
-        self._connect_received = self._gone = self._is_leaving = False
+        self._connect_received = self._gone = self._is_leaving = self._half_closed = False
         self._account: MemoryAccount | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._decided = asyncio.Event()
@@ -99,6 +100,17 @@ class WebSocketProtocol(asyncio.Protocol):
             self._early += data
             if len(self._early) > MAX_EARLY_BYTES:
                 self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Complete the handshake: the client may have sent its messages already, and can still receive the answer."""
+        self._half_closed = True
+        start_probes(self._loop, self._transport.write, lambda: self._is_undecided)
+        return True
+
+    @property
+    def _is_undecided(self) -> bool:
+        """True while the client waits for the answer to its handshake."""
+        return self._peer is None and self._relay is None and self._refusal is None and not self._gone
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -309,6 +321,8 @@ class WebSocketProtocol(asyncio.Protocol):
             self._account = budget.open(self._evict) if budget is not None else None
             self._peer = Peer(self._timing, self._config.ws_max_size, self._leave, self._account)
             self._peer.attach(self._transport, early)
+        if self._half_closed and not cast("asyncio.Protocol", self._transport.get_protocol()).eof_received():
+            self._transport.close()
 
     # -- a refusal
 

@@ -18,8 +18,10 @@ def hand_over(
     config: Config,
     server_state: ServerState,
     app_state: dict[str, Any],
+    *,
+    half_closed: bool,
 ) -> None:
-    """Hand a connection over as uvicorn's protocol does: the head as bytes, then the bytes after it."""
+    """Hand a connection over as uvicorn's protocol does: the head as bytes, the bytes after it, the client's end."""
     lines = [b"%b %b HTTP/1.1\r\n" % (head.method.encode(), head.target)]
     lines += [b"%b: %b\r\n" % header for header in head.headers]
     protocol = cast("Any", config.ws_protocol_class)(config=config, server_state=server_state, app_state=app_state)
@@ -28,3 +30,5 @@ def hand_over(
     transport.set_protocol(protocol)
     if rest:
         protocol.data_received(rest)
+    if half_closed:
+        protocol.eof_received()

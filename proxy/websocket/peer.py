@@ -104,7 +104,7 @@ class Peer(asyncio.Protocol):
         self._inbox: deque[Message] = deque()
         self._inbox_size = 0
         self._written = 0
-        self._close_sent = self._input_ended = False
+        self._close_sent = self._input_ended = self._half_closed = False
         self._conclude: Callable[[], None] | None = None
         self._late_pong = b""
         self._input: ReadFlow
@@ -211,10 +211,13 @@ class Peer(asyncio.Protocol):
             self._input.pause()
 
     def eof_received(self) -> bool:
+        while self._messages.unread and not self._input_ended:  # frames that came with the handshake
+            self._read(self._messages.unread)
+        self._half_closed = True
         if not self._input_ended:
             self._end_after_inbox(self._take_eof)
             return True
-        return False
+        return self._conclude is not None  # the app has not answered all messages before the close frame
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._conclude, self._input_ended = None, True
@@ -310,7 +313,7 @@ class Peer(asyncio.Protocol):
 
     def _finish(self) -> None:
         """End the sending direction and read until the client ends too: closing with unread bytes resets the socket."""
-        if self._transport.can_write_eof():
+        if self._transport.can_write_eof() and not self._half_closed:
             self._transport.write_eof()
         else:
             self._transport.close()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from proxy.websocket.frames import FRAMES_AT_ONCE
 from tests.support.http_app import BAD, GET, App, connected, limit
 from tests.support.sockets import serving
+from tests.support.websocket_apps import Recorder
+from tests.support.websocket_client import frame, handshake
 
 
 async def test_half_closed_client_receives_its_whole_answer() -> None:
@@ -96,3 +100,47 @@ async def test_silent_half_closed_client_is_closed() -> None:
     async with serving(App()) as port, connected(port) as (reader, writer), limit():
         writer.write_eof()
         assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("ending", [b"", frame(8, b"\x03\xe8")], ids=["unclosed", "closed"])
+@pytest.mark.parametrize("count", [0, 1, 2 * FRAMES_AT_ONCE + 1])
+@pytest.mark.parametrize("before", [b"", GET], ids=["alone", "pipelined"])
+@pytest.mark.parametrize("accepts_late", [False, True], ids=["at_once", "late"])
+async def test_frames_of_a_half_closed_handshake_are_answered(
+    accepts_late: bool, before: bytes, count: int, ending: bytes
+) -> None:
+    ended, recorder = asyncio.Event(), Recorder()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 204})
+            await send({"type": "http.response.body"})
+            await ended.wait()  # so that the connection's end is known when the handshake is read
+            return
+        if accepts_late:
+            await ended.wait()
+        await recorder(scope, receive, send)
+
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(before + handshake() + frame(1, b"a") * count + ending)
+        writer.write_eof()
+        asyncio.get_running_loop().call_later(0.05, ended.set)
+        answer = await reader.read()
+        _, _, frames = answer.partition(b"101 Switching Protocols")[2].partition(b"\r\n\r\n")
+        assert frames == frame(1, b"a", masked=False) * count + (frame(8, b"\x03\xe8", masked=False) if ending else b"")
+        assert await recorder.end() == {"type": "websocket.disconnect", "code": 1000 if ending else 1006, "reason": ""}
+
+
+async def test_client_that_leaves_during_its_handshake_is_noticed() -> None:
+    noticed = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        assert (await receive())["type"] == "websocket.disconnect"
+        noticed.set()
+
+    async with serving(app) as port, limit():
+        async with connected(port) as (_, writer):
+            writer.write(handshake())
+            writer.write_eof()
+        await noticed.wait()

@@ -134,7 +134,8 @@ async def test_ping_is_answered() -> None:
         (b"", b""),
     ],
 )
-async def test_messages_before_the_clients_close_are_answered(ending: bytes, answer: bytes) -> None:
+@pytest.mark.parametrize("half_closes", [True, False])
+async def test_messages_before_the_clients_close_are_answered(half_closes: bool, ending: bytes, answer: bytes) -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)
@@ -144,7 +145,7 @@ async def test_messages_before_the_clients_close_are_answered(ending: bytes, ans
 
     async with serving(slow) as port, raw_client(port) as client:
         client.writer.write(frame(1, b"one") + frame(1, b"two") + ending)
-        if not ending:
+        if half_closes or not ending:
             client.writer.write_eof()
         assert await client.read_rest() == frame(1, b"one", masked=False) + frame(1, b"two", masked=False) + answer
 

@@ -11,6 +11,7 @@ from starlette.types import Message
 from websockets.typing import Subprotocol
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
+from proxy.websocket.frames import FRAMES_AT_ONCE
 from tests.support.event_loop import advance
 from tests.support.sockets import exchange, read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT
@@ -277,3 +278,29 @@ async def test_failed_acceptance_closes_the_legacy_connection(node: Legacy, erro
     with suppress(RuntimeError):
         await WebSocketUpstream(f"ws://127.0.0.1:{node.port}")(scope, receive, send)
     assert (await node.event("close", target))["code"] == 1006
+
+
+@pytest.mark.parametrize("ending", [b"", frame(8, b"\x03\xe8")], ids=["unclosed", "closed"])
+@pytest.mark.parametrize("count", [0, 1, 2 * FRAMES_AT_ONCE + 1])
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["alone", "pipelined"])
+async def test_frames_of_a_half_closed_handshake_reach_legacy(
+    node: Legacy, before: bytes, count: int, ending: bytes
+) -> None:
+    target = new_target()
+    sent = before + handshake(target) + frame(1, b"a") * count + ending
+    answer = await half_closing(node.gateway, sent)
+    _, _, frames = answer.partition(b"101 Switching Protocols")[2].partition(b"\r\n\r\n")
+    assert frames == frame(1, b"a", masked=False) * count + (frame(8, b"\x03\xe8", masked=False) if ending else b"")
+    assert (await node.event("close", target))["code"] == (1000 if ending else 1006)
+
+
+async def half_closing(port: int, sent: bytes) -> bytes:
+    """Send bytes and the end of the stream at once; return all bytes of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        writer.write_eof()
+        async with asyncio.timeout(HANG_TIMEOUT):
+            return await reader.read()
+    finally:
+        writer.close()
