@@ -43,16 +43,16 @@ free_port = PortAllocator()
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Return whether no process listens on a port; lingering connections do not count.
 
-    A missing address or a privileged port counts as free: the server then reports the error.
+    A missing address or family, or a privileged port, counts as free: the server then reports the error.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as error:
-            return error.errno != errno.EADDRINUSE
-        return True
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
 
 
 def owner(port: int) -> str | None:

@@ -165,8 +165,10 @@ def _last_good(file: Path) -> Config | None:
     from proxy.runtime.last_good import LastGood, default_state_directory, load_config  # needed only for a refused file
 
     given = os.environ.get("SCRIBE_PROXY_STATE_DIR")
+    directory = Path(given) if given else default_state_directory(os.environ)
+    if directory is None:
+        return None
     try:
-        directory = Path(given) if given else default_state_directory(os.environ)
         return load_config(file, os.environ, LastGood(directory, file)).config
     except ConfigError:
         return None

@@ -200,8 +200,11 @@ def _temporary(stack: ExitStack) -> str:
     return stack.enter_context(tempfile.TemporaryDirectory(prefix="scribe-proxy-", ignore_cleanup_errors=True))
 
 
-def _writable(directory: Path, stack: ExitStack) -> Path:
-    """Return the directory, or if it is not writable a temporary one for the workers of this run."""
+def _writable(directory: Path | None, stack: ExitStack) -> Path:
+    """Return the directory, or if there is none or it is not writable a temporary one for the workers of this run."""
+    if directory is None:
+        logger.warning("this user has no home for the last good configuration: see --state-dir")
+        return Path(_temporary(stack))
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -234,13 +237,14 @@ def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
 
 @contextmanager
 def _bound(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    family, name = (socket.AF_INET6, f"[{host}]") if ":" in host else (socket.AF_INET, host)
+    with ExitStack() as stack:
         try:
+            listener = stack.enter_context(socket.socket(family))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
         except OSError as error:
-            raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            raise click.ClickException(f"cannot listen on {name}:{port}: {error.strerror}") from error
         listener.set_inheritable(True)
         yield listener
 

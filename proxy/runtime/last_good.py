@@ -103,13 +103,19 @@ def _agreement(saved: SavedConfig) -> ContractBundle:
         return load_bundle(Path(directory))
 
 
-def default_state_directory(env: Mapping[str, str]) -> Path:
-    """Return systemd's `StateDirectory=`, or the directory for state of the XDG base directory specification."""
+def default_state_directory(env: Mapping[str, str]) -> Path | None:
+    """Return systemd's `StateDirectory=`, or the directory for state of the XDG base directory specification.
+
+    None for a user without a home, as the arbitrary user id of a container may be.
+    """
     given = env.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
     base = env.get("XDG_STATE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "scribe-proxy"
+    try:
+        return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "scribe-proxy"
+    except RuntimeError:
+        return None
 
 
 class LastGood:

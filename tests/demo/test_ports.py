@@ -4,6 +4,7 @@ import socket
 import pytest
 
 from demo.ports import PortAllocator, free_port, is_free, owner
+from tests.support.sockets import has_ipv6
 
 
 def test_free_port_is_free_until_it_is_bound() -> None:
@@ -38,9 +39,8 @@ def test_port_bound_to_another_address_is_free(host: str) -> None:
     assert is_free(free_port(), host)
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_ipv6_address_is_probed_by_ipv6() -> None:
-    if not socket.has_ipv6:
-        return
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         port = server.getsockname()[1]
         assert not is_free(port, "::1")

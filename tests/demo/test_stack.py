@@ -20,6 +20,8 @@ from demo.ports import free_port, is_free, owner
 from demo.services import ROOT
 from demo.stack import Ports, run
 from tests.support.absent_packages import hide_package
+from tests.support.sockets import has_ipv6
+from tests.support.waiting import HANG_TIMEOUT
 
 ROUTING = """
 legacy: {url: "${LEGACY_URL}"}
@@ -70,7 +72,7 @@ class Demo:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(HANG_TIMEOUT)
 
 
 Start = Callable[..., Demo]
@@ -146,7 +148,7 @@ def test_dead_server_is_named_and_stops_the_stack(start: Start, ports: Ports, mo
     demo.await_output(READY)
     assert not (tmp_path / "data" / "mongod").exists()
     os.kill(_listener(ports.upstreams_port), signal.SIGKILL)
-    assert demo.process.wait(30) == 1
+    assert demo.process.wait(HANG_TIMEOUT) == 1
     assert "cannot run: offline OpenAI and NHS ended with code -9" in demo.output
     assert all_free(ports)
     with MongoClient[dict[str, object]](mongodb_url) as client:
@@ -173,7 +175,7 @@ def test_taken_ports_are_listed_with_owner_and_option(ports: Ports, config: Path
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_frontend_port_taken_on_ipv6_loopback_is_reported(ports: Ports, config: Path, tmp_path: Path) -> None:
     with socket.create_server(("::1", ports.frontend_port), family=socket.AF_INET6):
         code, said = attempt(ports, config, tmp_path / "data")

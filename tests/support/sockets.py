@@ -21,6 +21,15 @@ from tests.support.waiting import HANG_TIMEOUT
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+def has_ipv6() -> bool:
+    """Return whether this machine has IPv6's loopback address: `socket.has_ipv6` only says how Python was built."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 class OwnLoopServer(uvicorn.Server):
     """uvicorn's server on the test's event loop, without signal handlers."""
 

@@ -178,6 +178,15 @@ async def test_taken_port_is_reported_in_one_line(tmp_path: Path) -> None:
     assert len(output.strip().splitlines()) == 1
 
 
+def test_absent_address_is_reported_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(config(1))
+    code, output = run_serve("--config", file, "--host", "2001:db8::9", "--port", "8123")
+    assert code == 1
+    assert "cannot listen on [2001:db8::9]:8123" in output
+    assert len(output.strip().splitlines()) == 1
+
+
 def test_invalid_pin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(config(1))

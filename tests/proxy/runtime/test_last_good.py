@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -152,12 +153,23 @@ async def test_watcher_started_with_the_saved_file_reports_the_refused(file: Pat
     [
         ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}, "/var/lib/a"),
         ({"XDG_STATE_HOME": "/x"}, "/x/scribe-proxy"),
-        ({"XDG_STATE_HOME": "relative"}, f"{Path.home()}/.local/state/scribe-proxy"),
-        ({}, f"{Path.home()}/.local/state/scribe-proxy"),
+        ({"XDG_STATE_HOME": "relative"}, "/home/a/.local/state/scribe-proxy"),
+        ({}, "/home/a/.local/state/scribe-proxy"),
     ],
 )
-def test_state_directory_follows_systemd_then_xdg(env: dict[str, str], expected: str) -> None:
+def test_state_directory_follows_systemd_then_xdg(
+    env: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/a")
     assert default_state_directory(env) == Path(expected)
+
+
+def test_user_without_a_home_has_no_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = max(user.pw_uid for user in pwd.getpwall()) + 1
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: unknown)
+    assert default_state_directory({}) is None
+    assert default_state_directory({"XDG_STATE_HOME": "/x"}) == Path("/x/scribe-proxy")
 
 
 def test_saved_file_ignores_the_umask(file: Path, tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from demo.ports import free_port
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Address, Dialer, cause_of, interleaved, open_socket
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.gateway.errors import ConnectTimeout, NotConnected, Unreachable
-from tests.support.sockets import scripted
-from tests.support.waiting import until
+from tests.support.sockets import has_ipv6, scripted
+from tests.support.waiting import PROMPT_TIMEOUT, until
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
-GENEROUS = 5.0
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,14 +42,16 @@ def blackhole() -> Iterator[tuple[int, Address]]:
 
 
 def refusing(family: socket.AddressFamily = V4) -> tuple[int, Address]:
-    """Return an address at which nothing listens."""
+    """Return an address at which nothing listens, which a machine without IPv6 has for that family too."""
+    if family == V6 and not has_ipv6():
+        return family, ("::1", free_port())
     with socket.socket(family) as free:
         free.bind(("::1" if family == V6 else "127.0.0.1", 0))
         return family, free.getsockname()
 
 
 async def connected(addresses: list[tuple[int, Address]], delay: float = 0.25) -> Address:
-    async with asyncio.timeout(GENEROUS):
+    async with asyncio.timeout(PROMPT_TIMEOUT):
         sock = await open_socket(addresses, delay)
     with sock:
         return sock.getpeername()  # type: ignore[no-any-return]
@@ -113,11 +115,11 @@ async def test_name_whose_first_address_is_dead_is_reached() -> None:
             return [(V6, ("::1", port)), (V4, ("127.0.0.1", port))]
 
         dialer = Dialer(Endpoint.parse(f"http://legacy.test:{port}"), resolve)
-        connection = await dialer.dial(lambda: Connection(asyncio.get_running_loop()), GENEROUS)
+        connection = await dialer.dial(lambda: Connection(asyncio.get_running_loop()), PROMPT_TIMEOUT)
         connection.close()
 
 
-async def fault_of(url: str, timeout: float = GENEROUS, **endpoint: object) -> NotConnected:
+async def fault_of(url: str, timeout: float = PROMPT_TIMEOUT, **endpoint: object) -> NotConnected:
     dialer = Dialer(Endpoint.parse(url, **endpoint))  # type: ignore[arg-type]
     with pytest.raises(NotConnected) as raised:
         await dialer.dial(lambda: Connection(asyncio.get_running_loop()), timeout)
@@ -152,5 +154,5 @@ async def test_repeated_cause_is_logged_once(caplog: pytest.LogCaptureFixture) -
     dialer = Dialer(Endpoint.parse(f"http://127.0.0.1:{refusing()[1][1]}"))
     for _ in range(5):
         with pytest.raises(Unreachable):
-            await dialer.dial(lambda: Connection(asyncio.get_running_loop()), GENEROUS)
+            await dialer.dial(lambda: Connection(asyncio.get_running_loop()), PROMPT_TIMEOUT)
     assert [record.getMessage().split(" (")[0] for record in caplog.records] == ["cannot connect to legacy: refused"]
