@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from demo.managed_process import ManagedProcess
@@ -44,17 +46,34 @@ def is_installed(project: Path) -> bool:
 
 
 def install(project: Path, log: Path, progress: Progress = lambda done, total: None) -> None:
-    """Run `npm ci` in `project`; `progress` receives the installed and the total packages. Raises NodeError."""
+    """Run `npm ci` in `project`; `progress` receives the installed and the total packages. Raises NodeError.
+
+    Of several processes one runs it, because `npm ci` begins by removing all packages; the others wait for it.
+    """
     npm = shutil.which("npm")
     if npm is None:
         raise NodeError("npm is needed once, to install the packages of the demo's legacy, and there is none on PATH")
     total = len(json.loads((project / "package-lock.json").read_text())["packages"]) - 1
-    child = ManagedProcess("npm ci", [npm, "ci"], log=log, cwd=project)
-    child.start()
-    try:
-        _watch(child, project / "node_modules", total, progress)
-    finally:
-        child.stop()
+    with _locked(project / "package-lock.json"):
+        if is_installed(project):
+            return
+        child = ManagedProcess("npm ci", [npm, "ci"], log=log, cwd=project)
+        child.start()
+        try:
+            _watch(child, project / "node_modules", total, progress)
+        finally:
+            child.stop()
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold the exclusive lock of an existing file, where the system has such locks."""
+    with file.open("rb") as opened:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def _watch(child: ManagedProcess, modules: Path, total: int, progress: Progress) -> None:

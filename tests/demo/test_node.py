@@ -1,11 +1,13 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from demo.node import NodeError, find_node, install, is_installed
+from tests.support.waiting import HANG_TIMEOUT
 
 
 def program(directory: Path, name: str, script: str) -> Path:
@@ -37,7 +39,9 @@ def project(tmp_path: Path) -> Path:
 
 _UNPACKING = """
 mkdir -p node_modules/.bin node_modules/a node_modules/@b/c
-touch node_modules/a/package.json; sleep 0.4; touch node_modules/@b/c/package.json; sleep 0.3
+touch node_modules/a/package.json
+until [ -e first-is-reported ]; do sleep 0.05; done
+touch node_modules/@b/c/package.json
 """
 
 
@@ -78,10 +82,26 @@ def test_packages_count_as_installed_until_the_lock_file_changes(project: Path) 
 def test_installation_reports_its_progress(path: Path, project: Path, tmp_path: Path) -> None:
     program(path, "npm", _UNPACKING)
     progress: list[tuple[int, int]] = []
-    install(project, tmp_path / "npm.log", lambda done, total: progress.append((done, total)))
+
+    def report(done: int, total: int) -> None:
+        progress.append((done, total))
+        if done == 1:
+            (project / "first-is-reported").touch()
+
+    install(project, tmp_path / "npm.log", report)
     assert (1, 2) in progress
     assert progress[-1] == (2, 2)
     assert progress == sorted(progress)
+
+
+def test_concurrent_installations_run_npm_once(path: Path, project: Path, tmp_path: Path) -> None:
+    script = "echo run >>runs; sleep 0.5; mkdir node_modules; touch node_modules/.package-lock.json"
+    program(path, "npm", script)
+    with ThreadPoolExecutor(3) as threads:
+        for each in [threads.submit(install, project, tmp_path / f"npm-{number}.log") for number in range(3)]:
+            each.result(HANG_TIMEOUT)
+    assert (project / "runs").read_text() == "run\n"
+    assert is_installed(project)
 
 
 def test_failed_installation_reports_npms_error(path: Path, project: Path, tmp_path: Path) -> None:
