@@ -26,7 +26,7 @@ from demo.managed_process import ManagedProcess, ManagedProcessError, ProcessSer
 from demo.ports import free_port, is_free
 
 REPLICA_SET = "rs0"
-_READY_S = 30.0
+_READY_S = 120.0  # ends a hang only: a process that fails is reported at once
 _ALREADY_INITIALIZED = 23
 _FLAGS = (
     *("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet"),

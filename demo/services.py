@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 LEGACY = ROOT / "demo" / "legacy"
 INSTRUCTIONS = ROOT / "demo" / "instructions.yaml"
 SECRET = "dev-secret"  # noqa: S105 - signs the tokens of the demo and of the recordings, nothing else
-_READY_S = 30.0
+_READY_S = 120.0  # ends a hang only: a process that fails is reported at once
 _GRACE_S = 10
 _TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"  # noqa: S105
 

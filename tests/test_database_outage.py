@@ -19,6 +19,7 @@ from proxy.recordings.raw_http import Origin, exchange
 from tests.differential.people import TOKEN
 from tests.support.backend_pair import get
 from tests.support.clinic import DOCUMENTS
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = [
     pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start"),
@@ -84,13 +85,13 @@ async def statuses(origin: Origin, number: int) -> dict[str, set[int | None]]:
 
 
 async def until_answered(origin: Origin) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while (await exchange(origin, REQUESTS["held"], 30)).status != 200:
             await asyncio.sleep(0.1)
 
 
 async def until_capped(ops: int, name: str) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while await asyncio.to_thread(cap, ops, name) is None:
             await asyncio.sleep(0.1)
 

@@ -32,7 +32,7 @@ from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from tests.support.sockets import exchange, serving
-from tests.support.waiting import until_listening
+from tests.support.waiting import HANG_TIMEOUT, until_listening
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -240,7 +240,7 @@ def nginx(directory: Path, upstream: int, port: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(HANG_TIMEOUT)
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")

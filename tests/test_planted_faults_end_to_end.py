@@ -41,6 +41,7 @@ from tests.support.patient_timings import PATIENT
 from tests.support.planted_faults import Answer, compact
 from tests.support.shadowed_requests import CONNECTION
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -115,7 +116,7 @@ class FaultyPair:
     async def _compare_read(self, comparator: Comparator) -> None:
         served = await self.backends.fetch("legacy", "all", _request(*READ), self.backends.bounds())
         assert not isinstance(served, str)
-        job = CompareRead(1, "all", "legacy", CONNECTION, served, time.monotonic() + 10)
+        job = CompareRead(1, "all", "legacy", CONNECTION, served, time.monotonic() + HANG_TIMEOUT)
         verdicts: list[Verdict] = []
         await comparator.compare_read(job, verdicts.append)
         assert verdicts[0].reason is None

@@ -34,6 +34,7 @@ from tests.support.conversations import ConversationRecorder, mirrored
 from tests.support.patient_timings import PATIENT
 from tests.support.shadowed_requests import CONNECTION
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -89,7 +90,7 @@ class ConversationPair:
         return event
 
     def _job(self) -> CompareConversation:
-        return CompareConversation(1, "stream", CONNECTION, self.raw, time.monotonic() + 20)
+        return CompareConversation(1, "stream", CONNECTION, self.raw, time.monotonic() + HANG_TIMEOUT)
 
 
 async def converse(url: str) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+from tests.support.waiting import HANG_TIMEOUT
+
 SCRIPT: Final = Path(__file__).with_name("oracle.cjs")
 NODE: Final = shutil.which("node")
 
@@ -90,7 +92,7 @@ def node_oracle() -> Iterator[Oracle | None]:
             yield Oracle(process)
         finally:
             cast("IO[bytes]", process.stdin).close()
-            process.wait(10)
+            process.wait(HANG_TIMEOUT)
 
 
 def _read(request: dict[str, Any]) -> Read:

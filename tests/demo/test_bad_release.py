@@ -20,6 +20,7 @@ from demo.managed_process import ManagedProcessError
 from demo.ports import free_port
 from demo.stack import Ports, Stack
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 
 @pytest.mark.slow  # tests/proxy/rollout has each step
@@ -55,7 +56,7 @@ def test_bad_release_is_rolled_back_and_can_be_released_again(mongodb_url: str, 
 
 def ended(play: Play) -> str:
     """Return why a play failed."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_TIMEOUT
     with pytest.raises(ManagedProcessError) as fault:
         while time.monotonic() < deadline:
             play.check()

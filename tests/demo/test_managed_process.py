@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 
 from demo.managed_process import ManagedProcess, ManagedProcessError
+from tests.support.waiting import HANG_TIMEOUT
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
@@ -164,5 +165,5 @@ def test_child_may_be_started_from_any_thread(python: Spawn) -> None:
     started: list[ManagedProcess] = []
     thread = threading.Thread(target=lambda: started.append(python("import time; time.sleep(60)")))
     thread.start()
-    thread.join(5)
+    thread.join(HANG_TIMEOUT)
     assert started[0].running

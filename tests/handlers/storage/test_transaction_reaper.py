@@ -21,7 +21,7 @@ from pymongo.database import Database
 from demo.ports import free_port
 from handlers.storage.transaction_reaper import GRACE, KILLS, RETRY_DELAY, TRIES, Reaper, ReaperSchedule, kill, serve
 from tests.support.backends import scratch_database
-from tests.support.waiting import PROMPT_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 ROOT = Path(__file__).parents[3]
 Documents = Database[dict[str, Any]]
@@ -125,7 +125,7 @@ def test_reaper_reads_until_eof_and_aborts_open_transactions(mongodb_url: str, d
         os.write(writing, f"{time.monotonic() + 60}\ndone {names[1]}\n".encode())
         os.close(writing)
         assert seconds_to_write(database) < PROMPT_TIMEOUT
-        listening.join(10)
+        listening.join(HANG_TIMEOUT)
         os.close(reading)
         assert not listening.is_alive()
 

@@ -30,7 +30,7 @@ from proxy.reports.reader import ReportReader
 from tests.support import leaky_apps
 from tests.support.command_line import served
 from tests.support.sockets import exchange, serving
-from tests.support.waiting import BRIEFLY_IDLE
+from tests.support.waiting import BRIEFLY_IDLE, HANG_TIMEOUT
 
 DATABASE = "test_privacy"
 NAME = "Zxqvyölönk"
@@ -204,7 +204,7 @@ def check_that_there_was_something_to_find(outputs: dict[str, str]) -> None:
 async def compared(database: Database) -> None:
     """Wait until every request that can be compared has been compared and replayed."""
     reading = ReportReader(database)
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while True:
             routes = {one.route: one for one in await reading.routes(Span(time.time() - 600, time.time() + 1))}
             done = {name: one.compared + sum(one.skipped.values()) for name, one in routes.items()}
@@ -260,6 +260,6 @@ async def enough(orders: CaptureJobs, order: CaptureJob) -> bool:
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
     """Wait for a condition."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while not await condition():
             await asyncio.sleep(0.05)

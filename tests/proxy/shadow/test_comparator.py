@@ -22,6 +22,7 @@ from proxy.shadow.replay import Bounds
 from proxy.types import JSON, Backend, BasisPoints
 from tests.support.exchanges import NOW, answered, exchange, object_id
 from tests.support.shadowed_requests import CONNECTION
+from tests.support.waiting import HANG_TIMEOUT
 
 SENT_JSON = ((b"Content-Type", b"application/json"),)
 
@@ -41,7 +42,7 @@ class Stage:
         self._answers[backend] = itertools.chain(answers, itertools.repeat(answers[-1]))  # type: ignore[arg-type]
 
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
-        return Bounds(1000, 1000, deadline or time.monotonic() + 1)
+        return Bounds(1000, 1000, deadline or time.monotonic() + HANG_TIMEOUT)
 
     def operation(self, exchange: Exchange) -> Operation | None:
         return None
@@ -70,7 +71,7 @@ class Room:
         verdicts: list[Verdict] = []
         given = served if isinstance(served, Exchange) else answered(served)
         await self._comparator.compare_read(
-            CompareRead(1, route, backend, CONNECTION, given, time.monotonic() + 1), verdicts.append
+            CompareRead(1, route, backend, CONNECTION, given, time.monotonic() + HANG_TIMEOUT), verdicts.append
         )
         [verdict] = verdicts
         return verdict

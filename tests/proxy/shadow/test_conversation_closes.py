@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -23,6 +23,7 @@ from proxy.shadow.messages import CompareConversation, Configure
 from tests.support.conversations import ConversationRecorder, mirrored
 from tests.support.shadowed_requests import CONNECTION
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_legacy import Legacy, legacy_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -75,16 +76,15 @@ async def entry(legacy: Legacy, app: EchoApp, *commands: object) -> Entry:
             await socket.recv()
             for command in commands:
                 await socket.send("!" + json.dumps(command))
-            try:
-                async with asyncio.timeout(0.2):
-                    await socket.recv()
-            except (TimeoutError, ConnectionClosed):
-                pass
+            if commands:  # each list of commands ends the connection
+                with contextlib.suppress(ConnectionClosed):
+                    async for _ in socket:
+                        pass
         raw = await sink.conversation()
     backends = ShadowBackends(app)  # type: ignore[arg-type]
     await backends.apply_config(Configure(parse(ROUTING, {}), Path("nowhere")))
     events: list[Entry] = []
-    job = CompareConversation(1, "stream", CONNECTION, raw, time.monotonic() + 10)
+    job = CompareConversation(1, "stream", CONNECTION, raw, time.monotonic() + HANG_TIMEOUT)
     await ConversationComparator(backends, events.append).compare(job)
     (event,) = events
     return event

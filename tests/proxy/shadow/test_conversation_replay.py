@@ -17,6 +17,7 @@ from proxy.shadow.conversation_replay import ConversationBounds, ConversationRep
 from proxy.shadow.messages import RequestSnapshot
 from tests.support.exchanges import exchange
 from tests.support.shadowed_requests import CONNECTION
+from tests.support.waiting import PROMPT_TIMEOUT
 
 REQUEST = RequestSnapshot("GET", b"/stream?a=b", ((b"sec-websocket-protocol", b"one, two"),), b"", CONNECTION)
 END = Ending("client", 1001, "bye")
@@ -151,7 +152,7 @@ async def test_missing_messages_delay_a_replay_once() -> None:
 
     sent: list[tuple[str | bytes, int]] = [(str(number), number + 1) for number in range(50)]
     served = conversation(sent, [("hello", 0), *((str(number), number + 1) for number in range(50))])
-    limits = ConversationBounds(time.monotonic() + 5.0, 0.1, 100, 100)
+    limits = ConversationBounds(time.monotonic() + PROMPT_TIMEOUT, PROMPT_TIMEOUT / 50, 100, 100)
     assert await opened(served, App(answer), limits) == [
         ("hello", 0),
         *((str(number), number + 1) for number in range(1, 50)),

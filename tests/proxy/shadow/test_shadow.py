@@ -50,7 +50,7 @@ routes:
   - {name: native.stream, match: "WS /native", native: 100%, shadow: 100%}
 """
 SHORT = "deadline: 1s, dry_run_timeout: 400ms"
-SWIFT = ShadowTimings(ping_interval=0.05, retry_delays=(0.1, 1.0), publish_delay=0.01, niceness=0)
+SWIFT = ShadowTimings(0.05, HANG_TIMEOUT, retry_delays=(0.1, 1.0), publish_delay=0.01, niceness=0)
 """Without a lower priority: load of others must not decide a test."""
 
 
@@ -284,7 +284,7 @@ async def test_process_over_its_memory_limit_is_replaced_and_counted(harness: Ha
     assert former is not None
     assert 0 < supervisor.resident_memory(former) < 512 << 20
     alone = await harness.request("/aside/same")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_TIMEOUT):
         while harness.shadow.pid == former:
             assert await harness.request("/legacy/leak") == alone
             assert supervisor.resident_memory(former) < 1 << 30

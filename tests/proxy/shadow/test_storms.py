@@ -29,6 +29,7 @@ from proxy.shadow.replay import Bounds
 from proxy.types import Backend, BasisPoints
 from tests.support.exchanges import answered
 from tests.support.shadowed_requests import CONNECTION
+from tests.support.waiting import HANG_TIMEOUT
 
 Documents = dict[str, dict[str, Any]]
 Writer = Callable[[Documents, random.Random, int], None]
@@ -168,7 +169,7 @@ class StormyBackends:
         return answered(value, method="PATCH", status=status)
 
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
-        return Bounds(1000, 1000, time.monotonic() + 1)
+        return Bounds(1000, 1000, time.monotonic() + HANG_TIMEOUT)
 
     def operation(self, exchange: Exchange) -> Operation | None:
         return None
@@ -201,7 +202,7 @@ class Storm:
     async def read(self) -> Verdict:
         verdicts: list[Verdict] = []
         served = self.backends.answer("legacy")
-        job = CompareRead(1, "r", "legacy", CONNECTION, served, time.monotonic() + 1)
+        job = CompareRead(1, "r", "legacy", CONNECTION, served, time.monotonic() + HANG_TIMEOUT)
         await self._comparator.compare_read(job, verdicts.append)
         return verdicts[0]
 

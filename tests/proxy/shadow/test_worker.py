@@ -252,7 +252,9 @@ async def test_large_answer_is_compared_by_digests(gateway: Gateway) -> None:
     body = shadowed.MEGABYTE * 100
     served = exchange(b"", "text/plain", target="/x/huge")
     digest = Body(b"", len(body), digests_of(body).blocks(), len(body))
-    gateway.link.send(CompareRead(1, "all", "legacy", CONNECTION, served._replace(body=digest), time.monotonic() + 5))
+    gateway.link.send(
+        CompareRead(1, "all", "legacy", CONNECTION, served._replace(body=digest), time.monotonic() + HANG_TIMEOUT)
+    )
     assert await gateway.next() == Compared(1, "match")
 
 
