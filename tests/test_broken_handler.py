@@ -83,7 +83,7 @@ class BrokenStack:
 
     def warm(self) -> None:
         """Return once the shadow process compares, and runs writes dry."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + HANG_TIMEOUT
         while not compared(self.report(), "notes.list"):
             assert time.monotonic() < deadline
             self.send(NOTES)

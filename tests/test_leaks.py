@@ -23,7 +23,7 @@ from tests.support.backends import scratch_database
 from tests.support.command_line import served
 from tests.support.outside_services import Answer, Script
 from tests.support.sockets import exchange, scripted, serving
-from tests.support.waiting import BRIEFLY_IDLE
+from tests.support.waiting import BRIEFLY_IDLE, HANG_TIMEOUT
 
 CANARY = "Zqcanary7x"
 EMAIL = f"{CANARY}@clinic.example"
@@ -169,7 +169,9 @@ async def send_all(port: int, person: Person) -> set[int]:
 
 
 async def pages(ops: int) -> dict[str, str]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}", verify=False, limits=BRIEFLY_IDLE) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{ops}", verify=False, limits=BRIEFLY_IDLE, timeout=HANG_TIMEOUT
+    ) as client:
         answers = {page: await client.get(page) for page in (*PAGES, "/metrics", "/routes/ai", "/routes/old")}
     assert {answer.status_code for answer in answers.values()} == {200}
     return {page: answer.text for page, answer in answers.items()}

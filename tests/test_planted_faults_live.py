@@ -91,9 +91,11 @@ class Clinic:
         async with AsyncExitStack() as running:
             running.push_async_callback(self._database.close)
             port = await _gateway(running, self._config, compared)
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=BRIEFLY_IDLE) as client:
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", limits=BRIEFLY_IDLE, timeout=HANG_TIMEOUT
+            ) as client:
                 for method, path, fault in ROUTES.values():
-                    answer = await client.request(method, path, timeout=HANG_TIMEOUT)
+                    answer = await client.request(method, path)
                     assert answer.status_code == (200 if fault.answer == "note" else 404)
             await until(lambda: sum(one.number for one in compared) == len(ROUTES))
             reader = ReportReader(self._database)
@@ -152,7 +154,9 @@ async def _gateway(running: AsyncExitStack, config: Config, compared: list[Any])
     running.callback(upstream.close)
     await native.start()
     running.push_async_callback(native.stop)
-    shadow = ShadowClient(config, Path("nowhere"), [compared.append], timings=ShadowTimings(niceness=0))
+    shadow = ShadowClient(
+        config, Path("nowhere"), [compared.append], timings=ShadowTimings(heartbeat_timeout=HANG_TIMEOUT, niceness=0)
+    )
     await shadow.start()
     running.push_async_callback(shadow.stop)
     port = await running.enter_async_context(

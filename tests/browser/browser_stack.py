@@ -19,6 +19,7 @@ from pymongo import MongoClient
 from demo.ports import free_port
 from demo.services import ROOT, DemoLegacy, Gateway, Service, Upstreams, backend_environment
 from tests.support.shipped import ROUTING
+from tests.support.waiting import HANG_TIMEOUT
 
 DATABASE = "browser_tests"
 REPORTS = f"{DATABASE}_reports"
@@ -26,7 +27,6 @@ BOTH_SIDES: Mapping[str, object] = {"native": "50%", "shadow": {"share": "100%",
 """Settings with half of the callers on each backend, and each request in the shadow as well."""
 
 _REST: Mapping[str, object] = {"name": "rest", "match": "* /*"}
-_SOON_S = 45.0
 _COMPARED = re.compile(r'^scribe_proxy_comparisons_total{.*verdict="(\w+)"} (\d+)', re.MULTILINE)
 
 
@@ -52,19 +52,19 @@ class Neighbourhood:
         With `legacy_down` the file names a port on which nothing listens, and has no catch-all route.
         """
         write_routing(self.routing, settings, legacy_down=legacy_down)
-        deadline = time.monotonic() + _SOON_S
+        deadline = time.monotonic() + HANG_TIMEOUT
         while not self._is_routed(str(settings["native"])):
             assert time.monotonic() < deadline, "the change of routing.yaml is not in force"
             time.sleep(0.05)
 
     def _is_routed(self, share: str) -> bool:
-        answer = httpx.get(f"{self.ops}/status.json", trust_env=False, verify=False).json()
+        answer = httpx.get(f"{self.ops}/status.json", trust_env=False, verify=False, timeout=HANG_TIMEOUT).json()
         assert answer["problems"] == []
         return {f"{route['native']:.0f}%" for route in answer["routes"]} == {share}
 
     def compared(self) -> Counter[str]:
         """Return the number of compared requests, by verdict."""
-        metrics = httpx.get(f"{self.ops}/metrics", trust_env=False, verify=False).text
+        metrics = httpx.get(f"{self.ops}/metrics", trust_env=False, verify=False, timeout=HANG_TIMEOUT).text
         counted: Counter[str] = Counter()
         for verdict, count in _COMPARED.findall(metrics):
             counted[verdict] += int(count)
@@ -72,10 +72,10 @@ class Neighbourhood:
 
     def await_shadow(self) -> None:
         """Wait until requests are compared: the shadow process starts more slowly than the gateway."""
-        deadline = time.monotonic() + _SOON_S
+        deadline = time.monotonic() + HANG_TIMEOUT
         while not self.compared()["match"]:
             assert time.monotonic() < deadline, f"nothing is compared: {self.compared()}"
-            httpx.get(self.gateway, trust_env=False, verify=False)
+            httpx.get(self.gateway, trust_env=False, verify=False, timeout=HANG_TIMEOUT)
             time.sleep(0.1)
 
 

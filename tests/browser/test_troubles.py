@@ -14,6 +14,7 @@ from playwright.async_api import Page, WebSocketRoute, expect
 from tests.browser.browser_stack import Neighbourhood
 from tests.browser.browsing import PAGE, Browsing
 from tests.browser.chromium import find_chromium
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
@@ -34,7 +35,7 @@ class Account:
 @pytest.fixture(scope="module")
 def token(around: Neighbourhood) -> str:
     around.reset()
-    with httpx.Client(base_url=around.legacy, trust_env=False, verify=False) as client:
+    with httpx.Client(base_url=around.legacy, trust_env=False, verify=False, timeout=HANG_TIMEOUT) as client:
         client.post("/users/register", json=AMARA)
         value: str = client.post("/users/login", json=AMARA).json()["token"]
     return value
@@ -44,7 +45,7 @@ def token(around: Neighbourhood) -> str:
 def account(around: Neighbourhood, token: str) -> Account:
     url, headers = f"{around.legacy}/api/consultation/start", {"authorization": f"Bearer {token}"}
     started = httpx.post(
-        url, json={"patient_data": "Priya Raman"}, headers=headers, trust_env=False, verify=False
+        url, json={"patient_data": "Priya Raman"}, headers=headers, trust_env=False, verify=False, timeout=HANG_TIMEOUT
     ).json()
     return Account(token, started["data"]["consultation"]["_id"])
 

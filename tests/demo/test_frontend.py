@@ -11,6 +11,7 @@ import pytest
 
 from demo.services import Frontend
 from demo.web import API_VARIABLE, FILES, create_app
+from tests.support.waiting import HANG_TIMEOUT
 
 API = "https://api.scribe.example"
 SCRIPTS = sorted(FILES.rglob("*.js"))
@@ -88,8 +89,8 @@ def test_own_server_address_may_use_the_microphone(tmp_path: Path) -> None:
     try:
         frontend.check()
         assert frontend.url == f"http://localhost:{frontend.port}"
-        assert API in httpx.get(f"{frontend.url}/config.js", trust_env=False, verify=False).text
+        assert API in httpx.get(f"{frontend.url}/config.js", trust_env=False, verify=False, timeout=HANG_TIMEOUT).text
     finally:
         frontend.stop()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(frontend.url, trust_env=False, verify=False)
+        httpx.get(frontend.url, trust_env=False, verify=False, timeout=HANG_TIMEOUT)

@@ -21,7 +21,7 @@ from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from tests.support.recording_environment import HANG
-from tests.support.waiting import BRIEFLY_IDLE, until_async
+from tests.support.waiting import BRIEFLY_IDLE, HANG_TIMEOUT, until_async
 
 DATABASE = "stand_in_tests"
 RECORDINGS = LEGACY.parents[1] / "contracts" / "recordings"
@@ -53,7 +53,9 @@ async def client(legacy: DemoLegacy, mongodb_url: str) -> AsyncIterator[httpx.As
     with MongoClient[dict[str, Any]](mongodb_url) as mongodb:
         for name in mongodb[DATABASE].list_collection_names():
             mongodb[DATABASE][name].delete_many({})
-    async with httpx.AsyncClient(base_url=legacy.url, trust_env=False, verify=False, limits=BRIEFLY_IDLE) as http:
+    async with httpx.AsyncClient(
+        base_url=legacy.url, trust_env=False, verify=False, limits=BRIEFLY_IDLE, timeout=HANG_TIMEOUT
+    ) as http:
         yield http
 
 
@@ -144,10 +146,10 @@ def test_missing_mongodb_ends_the_process_with_an_error(tmp_path: Path) -> None:
 def test_stop_ends_the_worker(tmp_path: Path, mongodb_url: str, upstreams: Upstreams) -> None:
     service = DemoLegacy(backend_environment(mongodb_url, upstreams.url, DATABASE), tmp_path / "log")
     service.start()
-    assert httpx.get(service.url, trust_env=False, verify=False).status_code == 200
+    assert httpx.get(service.url, trust_env=False, verify=False, timeout=HANG_TIMEOUT).status_code == 200
     service.stop()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(service.url, trust_env=False, verify=False)
+        httpx.get(service.url, trust_env=False, verify=False, timeout=HANG_TIMEOUT)
 
 
 def test_killed_supervisor_ends_its_worker(tmp_path: Path, mongodb_url: str) -> None:
@@ -162,7 +164,7 @@ def test_killed_supervisor_ends_its_worker(tmp_path: Path, mongodb_url: str) -> 
 def _is_silent_soon(url: str) -> bool:
     for _ in range(100):
         try:
-            httpx.get(url, trust_env=False, verify=False)
+            httpx.get(url, trust_env=False, verify=False, timeout=HANG_TIMEOUT)
         except httpx.TransportError:
             return True
         time.sleep(0.02)

@@ -107,10 +107,15 @@ def test_stack_starts_answers_and_stops(start: Start, ports: Ports, tmp_path: Pa
     demo = start("--traffic")
     demo.await_output(READY)
     demo.await_output("day 1, ")
-    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", trust_env=False, verify=False)
+    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", trust_env=False, verify=False, timeout=HANG_TIMEOUT)
     assert answer.json() == {"msg": "welcome to the server"}
     assert answer.headers["x-served-by"] == "legacy"
-    assert httpx.get(f"http://127.0.0.1:{ports.ops_port}/readyz", trust_env=False, verify=False).status_code == 200
+    assert (
+        httpx.get(
+            f"http://127.0.0.1:{ports.ops_port}/readyz", trust_env=False, verify=False, timeout=HANG_TIMEOUT
+        ).status_code
+        == 200
+    )
     assert_the_page_may_call_it(ports)
     assert_its_line_can_be_pasted(demo, ports)
     assert demo.stop() == 0
@@ -122,8 +127,13 @@ def test_stack_starts_answers_and_stops(start: Start, ports: Ports, tmp_path: Pa
 def assert_the_page_may_call_it(ports: Ports) -> None:
     """Assert that the page, on any port, names the gateway, and that both backends allow its origin."""
     page = f"http://localhost:{ports.frontend_port}"
-    assert f"127.0.0.1:{ports.port}" in httpx.get(f"{page}/config.js", trust_env=False, verify=False).text
-    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", headers={"origin": page}, trust_env=False, verify=False)
+    assert (
+        f"127.0.0.1:{ports.port}"
+        in httpx.get(f"{page}/config.js", trust_env=False, verify=False, timeout=HANG_TIMEOUT).text
+    )
+    answer = httpx.get(
+        f"http://127.0.0.1:{ports.port}/", headers={"origin": page}, trust_env=False, verify=False, timeout=HANG_TIMEOUT
+    )
     assert answer.headers["access-control-allow-origin"] == page
 
 
@@ -131,7 +141,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
     """Assert that `scribe-proxy` is on PATH, and that only the line's tokens open the ops listener and MongoDB."""
     (line,) = (line for line in demo.output.splitlines() if line.startswith("export "))
     ops_url = f"http://127.0.0.1:{ports.ops_port}"
-    assert httpx.get(f"{ops_url}/live.json", trust_env=False, verify=False).status_code == 401
+    assert httpx.get(f"{ops_url}/live.json", trust_env=False, verify=False, timeout=HANG_TIMEOUT).status_code == 401
     process = subprocess.run(
         ["sh", "-ec", f"{line}; scribe-proxy status"],
         env={"PATH": "/usr/bin:/bin"},

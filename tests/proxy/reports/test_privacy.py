@@ -161,7 +161,7 @@ async def test_patient_data_appear_in_no_output(routing: Path, mongodb_url: str,
         routing.write_text(written(legacy, mongodb_url))
         async with served(routing) as (process, port, ops):
             async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", verify=False, limits=BRIEFLY_IDLE
+                base_url=f"http://127.0.0.1:{port}", verify=False, limits=BRIEFLY_IDLE, timeout=HANG_TIMEOUT
             ) as client:
                 await orders.create(order)
                 await until(lambda: orders.taken_up(order))
@@ -217,7 +217,9 @@ async def pages(ops: int, database: Database) -> dict[str, str]:
     samples = await ReportReader(database).samples(Span(0, time.time() + 1))
     paths = ["/", "/live", "/history", "/config", "/divergences", "/drift", "/metrics", "/status.json", "/index.json"]
     paths += [f"/routes/{name}" for name in ROUTES] + [f"/samples/{one.id}" for one in samples]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}", verify=False, limits=BRIEFLY_IDLE) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{ops}", verify=False, limits=BRIEFLY_IDLE, timeout=HANG_TIMEOUT
+    ) as client:
         answers = {path: await client.get(path) for path in paths}
         answers |= {f"{path}.json": await client.get(f"{path}.json") for path in paths if path.count("/") == 2}
     assert {answer.status_code for answer in answers.values()} == {200}
