@@ -10,8 +10,8 @@ The SDK reads the other OTEL_ variables itself: sampler, service name, headers, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -71,18 +71,25 @@ class Tracing:
         """Start the gateway's span of a request."""
         return Trace(self, scope, method)
 
-    def shadow(self, headers: Headers, method: str, route: str, backend: str) -> AbstractContextManager[Span]:
-        """Return a context manager that traces a shadow request, as a child of the served backend's span."""
-        from opentelemetry.trace import SpanKind
+    @contextmanager
+    def shadow(self, headers: Headers, method: str, route: str, backend: str) -> Iterator[Span]:
+        """Trace a shadow request as a child of the served backend's span; of an error, only its type is recorded."""
+        from opentelemetry.trace import SpanKind, StatusCode
 
         attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.backend": backend}
-        return self._tracer.start_as_current_span(
+        with self._tracer.start_as_current_span(
             f"shadow {backend}",
             self._context(headers),
             kind=SpanKind.CLIENT,
             attributes=attributes,
             record_exception=False,
-        )
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except Exception as error:
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
 
     def close(self) -> None:
         """Export queued spans. Blocks for up to the exporter's timeout: do not call it on the event loop."""

@@ -99,6 +99,7 @@ class WebhookSender:
         self._url, self._secret = url, secret
         self._counted, self._retry_delays = counted, tuple(retry_delays)
         self._waiting: deque[WebhookEvent] = deque(maxlen=MAX_QUEUED)
+        self._sending: WebhookEvent | None = None
         self._arrived = asyncio.Event()
         self._tasks = BackgroundTasks()
 
@@ -109,6 +110,12 @@ class WebhookSender:
     async def stop(self) -> None:
         """Stop sending and drop queued events."""
         await self._tasks.stop()
+
+    def take_undelivered(self) -> tuple[WebhookEvent, ...]:
+        """Remove and return the events without a successful attempt, the one being sent first; call `stop` next."""
+        events = (*(() if self._sending is None else (self._sending,)), *self._waiting)
+        self._waiting.clear()
+        return events
 
     def publish(self, notice: WebhookEvent) -> None:
         """Queue an event. Never blocks and never raises."""
@@ -124,7 +131,9 @@ class WebhookSender:
             while True:
                 await self._arrived.wait()
                 while self._waiting:
-                    await self._deliver(client, self._waiting.popleft())
+                    self._sending = self._waiting.popleft()
+                    await self._deliver(client, self._sending)
+                    self._sending = None
                 self._arrived.clear()
 
     async def _deliver(self, client: httpx.AsyncClient, notice: WebhookEvent) -> None:
@@ -186,15 +195,19 @@ class WebhookQueue:
         await asyncio.gather(*self._ending)
 
     def apply_config(self, config: Config) -> None:
-        """Apply a changed configuration: replace the sender if URL, format or secret changed."""
+        """Apply a changed configuration: a new sender gets the undelivered events if URL, format or secret changed."""
         if (config.notify, config.ops.url) == (self._config, self._ops_url):
             return
         self._config, self._ops_url = config.notify, config.ops.url
+        undelivered: tuple[WebhookEvent, ...] = ()
         if self._webhook is not None:
+            undelivered = self._webhook.take_undelivered()
             ending = asyncio.create_task(self._webhook.stop())
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
         self._open()
+        for event in undelivered:
+            self.publish(event)
 
     def _open(self) -> None:
         self._webhook = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from proxy.observability.process_metrics import ProcessMetrics, remove_dead_workers
@@ -26,6 +27,15 @@ def test_memory_is_that_of_now_and_processor_time_only_grows() -> None:
     vitals.sample()
     assert exposed_value("scribe_proxy_resident_memory_bytes") > 10e6
     assert exposed_value("scribe_proxy_cpu_seconds_total") > before
+
+
+def test_processor_time_is_counted_once() -> None:
+    began, metrics = time.process_time(), ProcessMetrics(lambda: (0, 0, 0))
+    metrics.sample()
+    before = exposed_value("scribe_proxy_cpu_seconds_total")
+    for _ in range(5):
+        metrics.sample()
+    assert exposed_value("scribe_proxy_cpu_seconds_total") - before <= time.process_time() - began
 
 
 def test_files_of_dead_workers_only_are_removed(tmp_path: Path) -> None:

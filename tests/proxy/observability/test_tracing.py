@@ -118,6 +118,16 @@ def test_spans_contain_no_content_of_the_request(tracing: Tracing, remaining: In
     assert "secret" not in "".join(span.to_json() for span in remaining.get_finished_spans())
 
 
+def test_error_of_a_shadow_request_is_traced_without_its_message(
+    tracing: Tracing, remaining: InMemorySpanExporter
+) -> None:
+    with pytest.raises(ValueError, match="secret"), tracing.shadow([], "GET", "notes.list", "native"):
+        raise ValueError("secret")
+    span = by_name(remaining)["shadow native"]
+    assert (span.status.is_ok, span.status.description) == (False, "ValueError")
+    assert "secret" not in span.to_json()
+
+
 def test_tracing_without_an_endpoint_is_off() -> None:
     assert Tracing.configured({}) is None
     assert Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h", "OTEL_SDK_DISABLED": "true"}) is None

@@ -10,8 +10,14 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import get_args
 
-from proxy.observability.webhook import MAX_QUEUED, WebhookEvent, WebhookSender
+import pytest
+
+from proxy.config.loading import parse
+from proxy.config.models import Config
+from proxy.observability.webhook import MAX_QUEUED, WebhookEvent, WebhookQueue, WebhookSender
+from proxy.observability.webhook_formats import Format
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.webhook_receiver import WebhookReceiver
@@ -21,7 +27,7 @@ SECRET = "a-secret-of-the-webhook"
 
 @asynccontextmanager
 async def sending(
-    receiver: WebhookReceiver, secret: str = "", retry_delays: Sequence[float] = (0.01, 0.01)
+    receiver: WebhookReceiver, secret: str = "", retry_delays: Sequence[float] = (0.01, 0.01), form: Format = "standard"
 ) -> AsyncIterator[tuple[WebhookSender, Counter[str]]]:
     counted: Counter[str] = Counter()
     async with serving(receiver) as port:
@@ -30,6 +36,7 @@ async def sending(
             secret,
             counted=lambda result: counted.update([result]),
             retry_delays=retry_delays,
+            form=form,
         )
         webhook.start()
         try:
@@ -57,9 +64,10 @@ async def test_event_has_the_standard_webhooks_form() -> None:
     assert "webhook-signature" not in headers
 
 
-async def test_secret_signs_the_event() -> None:
+@pytest.mark.parametrize("form", get_args(Format))
+async def test_secret_signs_the_body_that_is_sent(form: Format) -> None:
     receiver = WebhookReceiver(200)
-    async with sending(receiver, SECRET) as (webhook, counted):
+    async with sending(receiver, SECRET, form=form) as (webhook, counted):
         webhook.publish(WebhookEvent("promotion", {"route": "notes.create"}))
         await counting(counted, "delivered")
     headers, body = receiver.received[0]
@@ -105,3 +113,62 @@ async def test_full_queue_drops_the_oldest_event() -> None:
         webhook.publish(WebhookEvent("cap", {"number": number}))
     assert counted == {"given_up": 3}
     await webhook.stop()
+
+
+def notifying(port: int, ops_url: str, path: str = "hook", secret: str = "") -> Config:
+    notify = f"{{url: 'http://127.0.0.1:{port}/{path}', format: slack, secret: '{secret}'}}"
+    return parse(f"legacy: {{url: http://x}}\nops: {{url: '{ops_url}'}}\nnotify: {notify}\n", {})
+
+
+async def test_changed_configuration_applies_to_the_next_event() -> None:
+    receiver, event = WebhookReceiver(200), WebhookEvent("cap", {"route": "notes.create"})
+    async with serving(receiver) as port:
+        queue = WebhookQueue(notifying(port, "https://old.example"))
+        await queue.start()
+        for number, config in enumerate(
+            (
+                notifying(port, "https://old.example"),
+                notifying(port, "https://new.example"),
+                notifying(port, "https://new.example", secret=SECRET),
+            ),
+            start=1,
+        ):
+            queue.apply_config(config)
+            queue.publish(event)
+            await receiver.wait(number)
+        queue.apply_config(parse("legacy: {url: http://x}\n", {}))
+        queue.publish(event)
+        await queue.stop()
+    texts = [json.loads(body)["text"] for _, body in receiver.received]
+    assert [text.rpartition("<")[2] for text in texts] == [
+        f"https://{host}.example/routes/notes.create/live|Open>" for host in ("old", "new", "new")
+    ]
+    assert ["webhook-signature" in headers for headers, _ in receiver.received] == [False, False, True]
+
+
+async def test_unchanged_webhook_keeps_its_events_at_a_reload() -> None:
+    receiver = WebhookReceiver(200)
+    async with serving(receiver) as port:
+        queue = WebhookQueue(notifying(port, "https://ops.example"))
+        await queue.start()
+        for name in ("a", "b", "c"):
+            queue.publish(WebhookEvent("cap", {"route": name}))
+            queue.apply_config(notifying(port, "https://ops.example"))
+        await receiver.wait(3)
+        await queue.stop()
+    assert [json.loads(body)["text"].partition(":")[0] for _, body in receiver.received] == ["a", "b", "c"]
+
+
+async def test_undelivered_events_are_sent_to_a_corrected_url() -> None:
+    wrong, receiver = WebhookReceiver(404), WebhookReceiver(200)
+    async with serving(wrong) as refusing, serving(receiver) as port:
+        queue = WebhookQueue(notifying(refusing, "https://ops.example"))
+        await queue.start()
+        for name in ("a", "b", "c"):
+            queue.publish(WebhookEvent("cap", {"route": name}))
+        await wrong.wait(1)  # the first event waits to be sent again, the others wait for it
+        queue.apply_config(notifying(port, "https://ops.example"))
+        await receiver.wait(3)
+        await queue.stop()
+    assert [json.loads(body)["text"].partition(":")[0] for _, body in receiver.received] == ["a", "b", "c"]
+    assert len(wrong.received) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from typing import Any
 
@@ -47,6 +48,18 @@ def test_slack_gets_an_escaped_text_with_a_link() -> None:
     assert "body.&lt;id&gt;" in body["text"]
     assert body["text"].endswith("<https://ops.example/differences/abc|Open>")
     assert "|Open>" not in json.loads(message_body("slack", "new_difference", data, ""))["text"]
+
+
+@pytest.mark.parametrize("text", ["a & b", "<@U1> > b", "&lt;b&gt;", "&amp;amp;", "<!channel>"])
+def test_text_for_slack_is_escaped_and_reads_back(text: str) -> None:
+    body = json.loads(message_body("slack", "rollback", {**ROLLBACK, "reason": text}, ""))
+    assert "<" not in body["text"]
+    assert ">" not in body["text"]
+    assert (
+        html.unescape(body["text"])
+        == body["blocks"][0]["text"]["text"]
+        == f"notes.list: rollback from 25% to 0% by Ada: {text}"
+    )
 
 
 def test_teams_gets_an_adaptive_card() -> None:
