@@ -155,6 +155,7 @@ class LogWriter:
             return
         with self._changed:
             dropped, self._dropped = self._dropped, 0
+        self._reported = time.monotonic()
         logger.error("%s %s; %d log lines were dropped", self._stream, state, dropped)
 
 

@@ -123,6 +123,16 @@ def test_logout_ends_the_session_in_other_workers(tmp_path: Path, monkeypatch: p
         assert other.get("/", headers=headers).status_code == 401
 
 
+async def test_every_logout_lasts_until_the_session_would_expire() -> None:
+    revoked = RevokedSessions()
+    for session in ("a", "b", "c"):
+        await revoked.revoke(session, time.time() + 60)
+    assert [await revoked.is_revoked(session) for session in ("a", "b", "c", "d")] == [True, True, True, False]
+    await revoked.revoke("past", time.time() - 60)
+    await revoked.revoke("e", time.time() + 60)
+    assert not await revoked.is_revoked("past")  # its cookie is refused by its own expiry; memory is bounded
+
+
 async def test_ended_sessions_are_shared_through_mongodb(mongodb_url: str) -> None:
     name = f"ops_{uuid.uuid4().hex[:12]}"
     databases = [Database.of(MongoSettings(url=SecretStr(mongodb_url), database=name)) for _ in range(2)]
@@ -183,6 +193,11 @@ def test_wrong_tokens_are_logged_and_slowed_down(client: TestClient, caplog: pyt
     refused = client.post("/login", data={"name": "Ada", "token": TOKEN})
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert client.get("/healthz").status_code == 200
+
+
+def test_right_token_forgets_the_wrong_ones_before(client: TestClient) -> None:
+    for headers in (*[WRONG] * (FREE_FAILURES - 1), BEARER) * 3:
+        assert client.get("/status.json", headers=headers).status_code == (401 if headers is WRONG else 200)
 
 
 def test_wrong_tokens_lock_out_their_client_only(tmp_path: Path) -> None:

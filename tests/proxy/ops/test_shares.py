@@ -313,6 +313,20 @@ def test_history_is_filtered_and_paged(machine: TestClient) -> None:
     assert "No change matches." in machine.get("/history?actor=nobody").text
 
 
+def test_last_page_of_the_history_links_to_no_other(machine: TestClient) -> None:
+    every = len(machine.get("/history.json").json()["changes"])
+    assert machine.get(f"/history.json?limit={every - 1}").json()["older"]
+    assert machine.get(f"/history.json?limit={every}").json()["older"] == ""
+
+
+def test_rollback_is_offered_to_lower_shares_only(machine: TestClient) -> None:
+    offered = {
+        name: machine.get(f"/routes/{name}/actions.json").json()["lower"]
+        for name in ("prompts.list", "notes.list", "consultations.list")
+    }
+    assert offered == {"prompts.list": ["0%", "1%"], "notes.list": ["0%"], "consultations.list": ["0%"]}
+
+
 def test_route_pages_show_the_share_over_time(machine: TestClient) -> None:
     page = machine.get("/routes/prompts.list/live").text
     assert "10% from" in page
