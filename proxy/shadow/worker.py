@@ -66,7 +66,7 @@ from proxy.shadow.replay import CANCEL_TIMEOUT, UncancellableAppError
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
-BATCH_DELAY: Final = 0.1
+BATCH_DELAY: Final = 0.05
 """Maximum seconds that a message waits for others; the end of a dry run is sent immediately."""
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
