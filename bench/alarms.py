@@ -26,7 +26,7 @@ import click
 from proxy.config.loading import parse
 from proxy.gateway.request_record import RequestRecord
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.analysis.window import WindowBucket
+from proxy.rollout.analysis.window import WindowCounts
 from proxy.rollout.controller import ControllerIntervals, RolloutController
 from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.store import MemoryStore
@@ -128,7 +128,7 @@ class GuardSimulation:
             head = self._random.lognormvariate(-4.0, 0.5)
             yield replace(SERVED, backend=backend, status=status, head=head, caller=caller)
 
-    def _draw(self) -> WindowBucket:
+    def _draw(self) -> WindowCounts:
         """Return the counts of one healthy second."""
         scratch, observed = StatsRegistry(), self._stats.of("a")
         scratch.set_routes([observed.route], 0.0)

@@ -26,11 +26,11 @@ from handlers.yielding import join_bytes, yield_fairly
 Parsed = TypeVar("Parsed")
 _Container = list[Any] | dict[str, Any]
 
-LONG: Final = 256
-"""Minimum characters of a literal that is removed. The rest of the text has at most `LONG * MAX_VALUES`."""
+MIN_REMOVED: Final = 256
+"""Minimum characters of a literal that is removed. The rest of the text has at most `MIN_REMOVED * MAX_VALUES`."""
 SHORT: Final = 8_192
 """Maximum characters of a text whose value is used in the same pass of the event loop in which it is parsed."""
-_LONG_BLANK: Final = 32
+_MIN_REMOVED_BLANK: Final = 32
 """Minimum characters of white space that is removed. It may stand on both sides of every token."""
 
 _TOKEN_COST: Final = 64
@@ -46,11 +46,11 @@ _WORD: Final = "A-Za-z0-9+.-"
 _STRING = re.compile(r'[^"\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*+', re.DOTALL)
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*+')
 _TOKENS = re.compile(
-    rf"(?:[,:[\]{{}}]++|[{_BLANK}]{{1,{_LONG_BLANK - 1}}}+(?=[^{_BLANK}]|\Z)"
-    rf"|[{_WORD}]{{1,{LONG - 1}}}+(?=[{_BLANK}]{{0,{_LONG_BLANK - 1}}}+[,:[\]{{}}]))*+"
+    rf"(?:[,:[\]{{}}]++|[{_BLANK}]{{1,{_MIN_REMOVED_BLANK - 1}}}+(?=[^{_BLANK}]|\Z)"
+    rf"|[{_WORD}]{{1,{MIN_REMOVED - 1}}}+(?=[{_BLANK}]{{0,{_MIN_REMOVED_BLANK - 1}}}+[,:[\]{{}}]))*+"
 )
 """Tokens outside strings, each number and literal before a comma, colon or bracket, as in all JSON but its last one."""
-_SHORT_WORD = re.compile(rf"[{_WORD}]{{0,{LONG}}}+")
+_SHORT_WORD = re.compile(rf"[{_WORD}]{{0,{MIN_REMOVED}}}+")
 _SPACES = re.compile(rf"[{_BLANK}]*+")
 _NUMERALS = re.compile(rf"[{_NUMERIC}]*+")
 _DIGITS = re.compile("[0-9]*+")
@@ -135,7 +135,7 @@ def _without_long_strings(value: Any, mark: str, strings: list[str]) -> Any:
     while waiting:
         container: Any = waiting.pop()
         for key, member in list(container.items() if isinstance(container, dict) else enumerate(container)):
-            if isinstance(member, str) and len(member) > LONG:
+            if isinstance(member, str) and len(member) > MIN_REMOVED:
                 container[key] = f"{mark}{len(strings)}"
                 strings.append(member)
             elif isinstance(member, list | dict):
@@ -259,7 +259,7 @@ class _Outline:
         after = match.end() if match is not None else at
         if after_value or after == at:
             return self._fail(at), True
-        if after < at + LONG:
+        if after < at + MIN_REMOVED:
             self._add(self._source[at:after])
             await self._spend(after - at)
             return after, True
@@ -325,7 +325,7 @@ class _Outline:
         while True:
             after = self._end_of_piece(at, end)
             closed = source[after : after + 1] == '"'
-            if closed and after - start <= LONG:
+            if closed and after - start <= MIN_REMOVED:
                 self._add(source[start - 1 : after + 1])
                 await self._spend(after - start)
                 return after + 1

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from common.white_space import trim
 from handlers.services.images import image_urls
 from handlers.services.instructions import SHIPPED, Instructions
 from handlers.services.model import InvalidResponseError, Message, ModelError
-from handlers.white_space import trim
 from handlers.yielding import yield_fairly
 
 EXPLAIN: Final = "Explain this image !"

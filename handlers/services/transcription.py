@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from common.background_tasks import BackgroundTasks
+from common.white_space import trim
 from handlers.failure_log import summary_of, trace_of
 from handlers.services.model import ModelError, ModelRefusedError
-from handlers.white_space import trim
 from handlers.yielding import join_bytes
 
 PORTION: Final = 8

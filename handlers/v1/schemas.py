@@ -18,8 +18,8 @@ from pydantic import (
 from starlette.convertors import Convertor, register_url_convertor
 from typing_extensions import TypeAliasType
 
+from common.white_space import trim
 from handlers.surrogates import well_formed
-from handlers.white_space import trim
 
 T = TypeVar("T")
 

@@ -29,9 +29,9 @@ from proxy.inference.operations import TRANSPORT
 from proxy.recordings import model
 from proxy.types import JSON, ValuePath
 
-ITEMS: Final = 20
+MAX_ITEMS: Final = 20
 """Maximum number of retained items of a list."""
-DEPTH: Final = 30
+MAX_DEPTH: Final = 30
 _RECORDED: Final = ("response", "hang", "reset")
 _LISTS: Final = frozenset(("allow", "access-control-allow-methods", "access-control-allow-headers", "vary"))
 _WORDS: Final = METHODS | {name.upper() for name in HEADER_NAMES} | {"*"}
@@ -149,7 +149,7 @@ class _Anonymizer:
         names = [
             name for name, _ in parse_qsl(query, keep_blank_values=True) if self._terms.named or name in known_names
         ]
-        query_text = urlencode([(name, self._pseudonyms.words()) for name in names[:ITEMS]])
+        query_text = urlencode([(name, self._pseudonyms.words()) for name in names[:MAX_ITEMS]])
         return "/" + "/".join([*parts, *rest]) + (f"?{query_text}" if query_text else "")
 
     def _segment(self, segment: str) -> str:
@@ -206,7 +206,7 @@ class _ValueAnonymizer:
     def replace(self, value: JSON, path: ValuePath) -> JSON:
         """Return the replacement of a value. Raises Unsuitable for one nested too deeply."""
         if isinstance(value, dict | list):
-            if len(path) > DEPTH:
+            if len(path) > MAX_DEPTH:
                 raise Unsuitable("it is nested too deep")
             return dict(self._fields(value, path)) if isinstance(value, dict) else self._items(value, path)
         if self._policy.allows(path, value) or _is_among(value, self._policy.constants(path)):
@@ -228,7 +228,7 @@ class _ValueAnonymizer:
                 yield name, self.replace(item, below)
 
     def _items(self, value: list[JSON], path: ValuePath) -> list[JSON]:
-        return [self.replace(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
+        return [self.replace(item, (*path, index)) for index, item in enumerate(value[:MAX_ITEMS])]
 
 
 def _is_among(value: JSON, constants: Sequence[JSON]) -> bool:

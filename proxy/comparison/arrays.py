@@ -53,6 +53,20 @@ def align(
     return Alignment(matching.pairs(), moved and not free)
 
 
+def in_symmetric_order(pairs: Iterable[Pair], legacy: Sequence[JSON], native: Sequence[JSON]) -> list[Pair]:
+    """Return pairs in an order that does not depend on the sides, so that swapping them learns the same names."""
+
+    def rank(pair: Pair) -> tuple[int, int, list[str]]:
+        here, there = pair
+        indices = [index for index in pair if index is not None]
+        if here is None or there is None or here == there or legacy[here] == native[there]:
+            return min(indices), max(indices), []
+        return min(indices), max(indices), sorted((repr(legacy[here]), repr(native[there])))
+
+    listed = list(pairs)
+    return listed if all(here is None or there in (here, None) for here, there in listed) else sorted(listed, key=rank)
+
+
 def _by_index(legacy: int, native: int) -> Alignment:
     shared = range(min(legacy, native))
     pairs: list[Pair] = list(zip(shared, shared, strict=True))

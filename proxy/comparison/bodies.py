@@ -20,7 +20,7 @@ from proxy.types import JSON
 
 Form = Literal["none", "json", "form", "multipart", "html", "text", "binary"]
 
-DEPTH = 200
+MAX_DEPTH = 200
 """Maximum depth of JSON that is compared as JSON."""
 
 _TEXTUAL = ("application/xml", "application/javascript", "application/x-ndjson")

@@ -13,7 +13,7 @@ from itertools import chain, repeat
 from operator import add, eq
 from typing import Any, Final, TypeAlias
 
-from proxy.comparison.bodies import DEPTH
+from proxy.comparison.bodies import MAX_DEPTH
 from proxy.comparison.fields import ITEMS, ValueField
 from proxy.comparison.spelling import text_kind
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
@@ -35,7 +35,7 @@ _Column: TypeAlias = Sequence[Any]
 _Paths: TypeAlias = Sequence[ValuePath]
 _Cells: TypeAlias = list[Sequence[Cell]]
 _SCALARS: Final[frozenset[type]] = frozenset((str, int, float, bool, type(None)))
-_DEEPEST: Final = DEPTH - 3
+_DEEPEST: Final = MAX_DEPTH - 3
 """Length of the paths from which the walk compares each value, since it refuses those that are nested too deeply."""
 _create: Final = tuple.__new__
 

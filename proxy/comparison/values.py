@@ -17,8 +17,8 @@ from itertools import compress
 from operator import eq
 from typing import Final, TypeAlias, cast
 
-from proxy.comparison.arrays import align
-from proxy.comparison.bodies import DEPTH
+from proxy.comparison.arrays import align, in_symmetric_order
+from proxy.comparison.bodies import MAX_DEPTH
 from proxy.comparison.columns import MAX_ROWS, MIN_ROWS, Cell, ColumnComparison, Texts, split_ids
 from proxy.comparison.correspondence import Correspondence, TextDifference
 from proxy.comparison.fields import ITEMS, Strictness, ValueField, root_field, shape
@@ -93,7 +93,7 @@ class _ValueWalk:
         return self._create_names()
 
     def values(self, legacy: JSON, native: JSON, field: ValueField, here: ValuePath, there: ValuePath) -> None:
-        if len(here) > DEPTH:
+        if len(here) > MAX_DEPTH:
             raise TooDeepError
         if field.compare == "ignore":
             if legacy != native:
@@ -119,7 +119,7 @@ class _ValueWalk:
 
     def _members(self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath) -> None:
         """Compare the members of two objects with the same names as spelled."""
-        is_shallow = len(here) < DEPTH
+        is_shallow = len(here) < MAX_DEPTH
         for name, one, other in zip(legacy, legacy.values(), native.values(), strict=True):
             if one is other:
                 continue
@@ -136,7 +136,7 @@ class _ValueWalk:
         self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath
     ) -> None:
         """Compare the members of two objects with the same names; equal texts may contradict others."""
-        is_shallow = len(here) < DEPTH
+        is_shallow = len(here) < MAX_DEPTH
         names = self._names
         agreed, compare_text = names.agreed.get, names.compare_text
         for name, one, other in zip(legacy, legacy.values(), native.values(), strict=True):
@@ -235,7 +235,7 @@ class _ValueWalk:
         ):
             self._rows(legacy, native, below, here)
             return
-        for index, partner in _in_symmetric_order(pairs, legacy, native) if self._by_role else pairs:
+        for index, partner in in_symmetric_order(pairs, legacy, native) if self._by_role else pairs:
             if index is not None and partner is not None:
                 self._pair(index, partner, legacy[index], native[partner], below, here, there)
             elif index is not None:
@@ -370,22 +370,6 @@ def _present(
 ) -> tuple[LocatedValue | None, LocatedValue | None]:
     """Return the sides that have a value: one of them for `missing` or `extra`."""
     return None if kind == "extra" else legacy, None if kind == "missing" else native
-
-
-def _in_symmetric_order(
-    pairs: Iterable[tuple[int | None, int | None]], legacy: list[JSON], native: list[JSON]
-) -> list[tuple[int | None, int | None]]:
-    """Return pairs in an order that does not depend on the sides, so that swapping them learns the same names."""
-
-    def rank(pair: tuple[int | None, int | None]) -> tuple[int, int, list[str]]:
-        here, there = pair
-        indices = [index for index in pair if index is not None]
-        if here is None or there is None or here == there or legacy[here] == native[there]:
-            return min(indices), max(indices), []
-        return min(indices), max(indices), sorted((repr(legacy[here]), repr(native[there])))
-
-    listed = list(pairs)
-    return listed if all(here is None or there in (here, None) for here, there in listed) else sorted(listed, key=rank)
 
 
 def _unequal(legacy: list[JSON], native: list[JSON]) -> list[int]:

@@ -152,7 +152,7 @@ def _annotated(annotation: Any) -> Schema:
     plain, *metadata = get_args(annotation)
     if annotation == targets.TargetMap:
         return _TARGETS
-    readers = [each.func for each in metadata if isinstance(each, BeforeValidator | field_types.Parser)]
+    readers = [each.func for each in metadata if isinstance(each, BeforeValidator)]
     if readers and readers[0] is route_models.read_stage:
         return {"anyOf": [_READERS[field_types.read_positive_share], _section(route_models.Stage)]}
     return dict(_READERS.get(readers[0], _ANY_TEXT)) if readers else _schema(plain)

@@ -18,7 +18,6 @@ from proxy.config.field_types import (
     Match,
     Memory,
     Origin,
-    Parser,
     Switch,
     Text,
     TrustedProxy,
@@ -104,8 +103,8 @@ class Legacy(Section):
     `keep_alive` and `connection_max_age` are the seconds that a connection may be idle and open.
     """
 
-    url: Annotated[str, Parser(read_legacy_url, str)]
-    host_header: Annotated[str, Parser(read_host_header, str)] = "preserve"
+    url: Annotated[str, BeforeValidator(read_legacy_url)]
+    host_header: Annotated[str, BeforeValidator(read_host_header)] = "preserve"
     tls: LegacyTls | None = None
     timeouts: TimeoutSettings = section_default(TimeoutSettings)
     max_connections: Count = 256
@@ -117,7 +116,7 @@ class Legacy(Section):
 class StickyCookie(Section):
     """The cookie that binds a caller to a backend, regardless of its other keys; `max_age` is in seconds."""
 
-    name: Annotated[str, Parser(read_cookie_name, str)] = "scribe_caller"
+    name: Annotated[str, BeforeValidator(read_cookie_name)] = "scribe_caller"
     max_age: Duration = 365 * 86_400.0
 
 
@@ -147,7 +146,7 @@ class TokenSettings(Section):
 class Overrides(Section):
     """The header `NAME: native; key=SECRET`, which selects a backend for one request."""
 
-    header: Annotated[str, Parser(read_header_name, str)] = "x-proxy-backend"
+    header: Annotated[str, BeforeValidator(read_header_name)] = "x-proxy-backend"
     secret: Secret
 
 
@@ -240,7 +239,7 @@ class RoutingFile(Section):
     """All sections of routing.yaml. Keys that begin with `x-` are ignored, for YAML anchors."""
 
     legacy: Legacy
-    native: Annotated[str, Parser(read_import, str)] | None = None
+    native: Annotated[str, BeforeValidator(read_import)] | None = None
     bucketing: Bucketing = section_default(Bucketing)
     tokens: TokenSettings = section_default(TokenSettings)
     overrides: Overrides | None = None

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, field_validator
 
-from proxy.config.field_types import Parser, split_list
+from proxy.config.field_types import split_list
 from proxy.config.section import Section
 from proxy.wording import did_you_mean
 
@@ -98,7 +98,7 @@ class PromotionWindow(Section):
 
     days: Annotated[tuple[int, ...], BeforeValidator(read_days)] = tuple(range(7))
     hours: Annotated[Hours, BeforeValidator(read_hours)] = Hours()
-    zone: Annotated[str, Parser(read_zone, str)]
+    zone: Annotated[str, BeforeValidator(read_zone)]
     never_on: Annotated[tuple[Annotated[date, BeforeValidator(read_date)], ...], AfterValidator(_sorted)] = ()
 
     _listed = field_validator("never_on", mode="before")(split_list)

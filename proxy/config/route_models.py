@@ -13,7 +13,6 @@ from proxy.config.field_types import (
     ZERO,
     Count,
     Duration,
-    Parser,
     PositiveShare,
     Ratio,
     Share,
@@ -50,7 +49,7 @@ def none_if_off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in _OFF else value
 
 
-Name = Annotated[str, Parser(read_name, str)]
+Name = Annotated[str, BeforeValidator(read_name)]
 NotEmpty = AfterValidator(_not_empty)
 
 

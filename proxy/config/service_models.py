@@ -9,7 +9,6 @@ from proxy.config.field_types import (
     Duration,
     HostName,
     Memory,
-    Parser,
     Path,
     Share,
     Size,
@@ -55,9 +54,9 @@ class Ops(Section):
     """
 
     hosts: tuple[HostName, ...] = ()
-    url: Annotated[str, Parser(read_page_url, str)] = ""
+    url: Annotated[str, BeforeValidator(read_page_url)] = ""
 
-    trust_header: Annotated[str, Parser(read_header_name, str)] | None = None
+    trust_header: Annotated[str, BeforeValidator(read_header_name)] | None = None
     operators: tuple[Text, ...] = ()
 
     _listed = field_validator("hosts", "operators", mode="before")(split_list)

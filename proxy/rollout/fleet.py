@@ -54,8 +54,8 @@ class RouteTraffic:
         total, ended, seconds = window.total(by_caller=False), window.slices(), window.seconds
         legacy, native = zip(*(one.slowest for one in ended), strict=True) if ended else ((), ())
         return cls(
-            BackendTraffic.of(total.legacy, [one.bucket.legacy.requests for one in ended], legacy, seconds),
-            BackendTraffic.of(total.native, [one.bucket.native.requests for one in ended], native, seconds),
+            BackendTraffic.of(total.legacy, [one.counts.legacy.requests for one in ended], legacy, seconds),
+            BackendTraffic.of(total.native, [one.counts.native.requests for one in ended], native, seconds),
         )
 
     @classmethod

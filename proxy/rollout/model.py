@@ -15,7 +15,7 @@ from proxy.types import BasisPoints
 
 if TYPE_CHECKING:
     from proxy.config.models import Route
-    from proxy.rollout.analysis.window import WindowBucket
+    from proxy.rollout.analysis.window import WindowCounts
 
 GUARD: Final = "guard"
 """Actors that are not persons."""
@@ -215,11 +215,11 @@ class Evidence:
         )
 
     @classmethod
-    def of(cls, bucket: WindowBucket) -> Evidence:
-        """Return the counts of a bucket."""
-        native, legacy = bucket.native, bucket.legacy
+    def of(cls, counts: WindowCounts) -> Evidence:
+        """Return the counts of a window or of one of its slices."""
+        native, legacy = counts.native, counts.legacy
         errors = native.distinct_errors, legacy.distinct_errors
-        return cls(native.requests, errors[0], legacy.requests, errors[1], bucket.compared, bucket.differing)
+        return cls(native.requests, errors[0], legacy.requests, errors[1], counts.compared, counts.differing)
 
 
 def change_of(document: StateDocument) -> AuditEntry:

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
+from common.javascript_number import to_double
 from proxy.types import RawHeaders
 
 KEY: Final = re.compile(rb"[+/0-9A-Za-z]{22}==")
 """A `Sec-WebSocket-Key`: 16 bytes in base64."""
-_DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_PREFIXED: Final = re.compile(rb"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
 _VERSIONS: Final = (13, 8)
 
 
@@ -44,11 +43,9 @@ def find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHeade
     return None
 
 
-def _is_known_version(text: bytes) -> bool:
+def _is_known_version(value: bytes) -> bool:
     """Return whether `ws` supports a version, which it reads as a JavaScript number: `1.3e1` and `0xd` are 13."""
-    if _DECIMAL.fullmatch(text):
-        return float(text) in _VERSIONS
-    return _PREFIXED.fullmatch(text) is not None and int(text, 0) in _VERSIONS
+    return to_double(value.decode("latin-1")) in _VERSIONS
 
 
 def response_head(status: int, headers: RawHeaders) -> bytes:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from handlers.json_structure import SLICE, StructureError
 from handlers.legacy.javascript import JSONSyntaxError, parse, stringify
-from handlers.sliced_json import LONG, parse_in_slices, write_in_slices
+from handlers.sliced_json import MIN_REMOVED, parse_in_slices, write_in_slices
 from tests.support.tracing import untraced
 
 SMALL = 300
@@ -137,7 +137,7 @@ def _outcome_at_once(text: str) -> object:
 
 
 def _as_number(digits: str) -> float:
-    return int(digits) if len(digits) < LONG else float(digits)
+    return int(digits) if len(digits) < MIN_REMOVED else float(digits)
 
 
 @pytest.mark.parametrize("piece", ["\0", "x", "é", "1 ", "x ", "]", ":1", "1:", "]1", "true ", "[]]"])

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from handlers.white_space import WHITESPACE
+from common.white_space import WHITESPACE
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from handlers.legacy.javascript.dates import iso_or_none
 from handlers.legacy.javascript.numbers import number_to_string
 from handlers.legacy.javascript.values import UNDEFINED, is_long, is_uuid, own_keys
 
-DEPTH: Final = 2
+MAX_DEPTH: Final = 2
 BREAK: Final = 80
 COMPACT: Final = 3
 MAX_ITEMS: Final = 100
@@ -82,7 +82,7 @@ class _Inspection:
     def _object(self, value: dict[str, object], depth: int) -> str:
         if not value:
             return "{}"
-        if depth > DEPTH:
+        if depth > MAX_DEPTH:
             return "[Object]"
         self.current = depth + 1
         members = [f"{self._key(key)}: {self._member(value[key], depth + 1, 2)}" for key in own_keys(value)]
@@ -98,7 +98,7 @@ class _Inspection:
     def _array(self, value: list[object], depth: int) -> str:
         if not value:
             return "[]"
-        if depth > DEPTH:
+        if depth > MAX_DEPTH:
             return "[Array]"
         self.current = depth + 1
         members = [self._member(item, depth + 1, 2) for item in islice(value, MAX_ITEMS)]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Final
 
+from common.javascript_number import to_double
 from handlers.legacy.javascript.values import SAFE
-from handlers.white_space import trim
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_PREFIXED = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
-_INFINITIES: Final = {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def normal(number: float) -> int | float:
@@ -101,20 +97,5 @@ def _integer_digits(whole: float, radix: int) -> str:
 
 
 def string_to_number(text: str) -> int | float:
-    """Return `Number(text)`: trimmed, empty is 0, hex/octal/binary prefixes, anything else NaN."""
-    trimmed = trim(text)
-    if not trimmed:
-        return 0
-    if _DECIMAL.fullmatch(trimmed):
-        return normal(float(trimmed))
-    if _PREFIXED.fullmatch(trimmed):
-        return _from_prefixed(trimmed)
-    return _INFINITIES.get(trimmed, math.nan)
-
-
-def _from_prefixed(text: str) -> int | float:
-    whole = int(text[2:], {"x": 16, "o": 8, "b": 2}[text[1].lower()])
-    try:
-        return whole if whole <= SAFE else normal(float(whole))
-    except OverflowError:
-        return math.inf
+    """Return `Number(text)` in this package's form."""
+    return normal(to_double(text))

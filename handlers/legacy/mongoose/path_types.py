@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from bson import ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
+from common.white_space import trim
 from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string
 from handlers.legacy.mongoose import casts
 from handlers.legacy.mongoose.errors import (
@@ -23,7 +24,6 @@ from handlers.legacy.mongoose.errors import (
 from handlers.legacy.mongoose.inherited import METHODS
 from handlers.legacy.mongoose.paths import Default, Missing, Path, cast_operand
 from handlers.legacy.mongoose.values import UNSUPPORTED_BSON, Embedded, is_operator, is_true
-from handlers.white_space import trim
 
 NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from bson import ObjectId
-
 from handlers.legacy.javascript import UNDEFINED, Value, own_keys
-from handlers.legacy.mongoose.casts import HEX_ID
 from handlers.legacy.mongoose.errors import CastError, Json, UnexplainedCastError
-from handlers.legacy.mongoose.path_types import IdListPath, IdPath
+from handlers.legacy.mongoose.path_types import IdListPath
 from handlers.legacy.mongoose.paths import Path
 from handlers.legacy.mongoose.schema import Schema
 from handlers.legacy.mongoose.values import Embedded, is_operator, is_true, to_bson
@@ -27,28 +24,12 @@ def cast_filter(schema: Schema, filter_: Mapping[str, Value]) -> dict[str, objec
 
     Raises `CastError` naming the model, as queries do, or `MongooseError` for an operator of another type.
     """
-    ids = _cast_ids(schema, filter_)
-    if ids is not None:
-        return ids
     try:
         cast = _cast(schema, filter_)
     except CastError as error:
         error.name_model(schema.model)
         raise
     return {key: to_bson(value) for key, value in cast.items()}
-
-
-def _cast_ids(schema: Schema, filter_: Mapping[str, Value]) -> dict[str, object] | None:
-    """Return the cast of a filter of hexadecimal ids only, the most frequent one, without the steps of other filters.
-
-    Return None for every other filter.
-    """
-    cast: dict[str, object] = {}
-    for name, value in filter_.items():
-        if type(value) is not str or type(schema.find(name)) is not IdPath or not HEX_ID.fullmatch(value):
-            return None
-        cast[name] = ObjectId(value)
-    return cast
 
 
 def by_id(value: Value) -> Json:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from proxy.config.quantities import FULL
 from proxy.rollout.analysis.callers import FailureRatio, independent
 from proxy.rollout.analysis.statistics import binomial_tail, clopper_pearson_lower, fisher_one_sided
-from proxy.rollout.analysis.window import Measure, RequestStats, WindowBucket
+from proxy.rollout.analysis.window import Measure, RequestStats, WindowCounts
 
 if TYPE_CHECKING:
     from proxy.config.route_models import Guard
@@ -101,7 +101,7 @@ _SUMMARIES: Final[dict[Outcome, str]] = {
 
 
 def analyse(
-    guard: Guard, window: WindowBucket, baseline: RequestStats | None, *, healthy: bool, outage: float = 1.0
+    guard: Guard, window: WindowCounts, baseline: RequestStats | None, *, healthy: bool, outage: float = 1.0
 ) -> Analysis:
     """Evaluate a guard over a window. `healthy`: False while native fails its health checks.
 
@@ -163,7 +163,7 @@ def _dependencies(native: RequestStats, guard: Guard, outage: float) -> MetricRe
     return finding
 
 
-def _mismatch(window: WindowBucket, guard: Guard) -> MetricResult:
+def _mismatch(window: WindowCounts, guard: Guard) -> MetricResult:
     assert guard.mismatch is not None
     differing = FailureRatio(window.differing, window.compared)
     failures, compared = window.native.counts_of(Measure.DIFFERING), window.native.counts_of(Measure.COMPARED)

@@ -16,7 +16,7 @@ from proxy.config.route_models import Guard
 from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.analysis import Analysis, analyse, slow_limit
 from proxy.rollout.analysis.callers import slot_of
-from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowBucket, bucket
+from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowCounts, latency_bucket
 
 DEFAULT_GUARD: Final = Guard()
 """Default guard. Its window applies to routes without a guard, for the ops pages."""
@@ -38,7 +38,7 @@ class RouteStats:
         self._starts_until: Final = now + length
         self._is_starting = True
         self.baseline: RequestStats | None = None
-        self.pending = WindowBucket()
+        self.pending = WindowCounts()
         self.slow_after = math.inf
         self._advanced: object = None  # contents of the window at the last `advance`
         self._analysed: tuple[object, RequestStats | None, Analysis] | None = None  # mark, baseline, result
@@ -81,11 +81,11 @@ class RouteStats:
     def reset(self) -> None:
         """Clear the window and the pending evidence; the baseline stays."""
         self.window.clear()
-        self.pending = WindowBucket()
+        self.pending = WindowCounts()
 
-    def take(self) -> WindowBucket:
+    def take(self) -> WindowCounts:
         """Return the pending counts and clear them."""
-        pending, self.pending = self.pending, WindowBucket()
+        pending, self.pending = self.pending, WindowCounts()
         return pending
 
 
@@ -122,7 +122,7 @@ class StatsRegistry:
             counts.client_errors += 1
             measure = Measure.CLIENT_ERRORS
         if observation.kind == "http":
-            index = bucket(observation.head)
+            index = latency_bucket(observation.head)
             counts.latencies[index] = counts.latencies.get(index, 0) + 1
         if observation.caller is not None:
             self._count_caller(counts, measure, slot_of(observation.caller), observation.head > stats.slow_after)

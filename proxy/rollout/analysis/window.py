@@ -25,7 +25,7 @@ EDGES: Final = tuple(FIRST_EDGE * math.exp2(index / BUCKETS_PER_OCTAVE) for inde
 """The longest latency, in seconds, of each bucket."""
 
 
-def bucket(seconds: float) -> int:
+def latency_bucket(seconds: float) -> int:
     """Return the bucket of a latency: 0 up to `FIRST_EDGE`, `LAST` from 105 s on."""
     return bisect_left(EDGES, seconds, 0, LAST)
 
@@ -139,7 +139,7 @@ def _add(counts: dict[int, int], others: dict[int, int], sign: int) -> None:
 
 
 @dataclass(slots=True)
-class WindowBucket:
+class WindowCounts:
     """Counts of both backends over a period, and of shadow comparisons: all, and those that differed."""
 
     legacy: RequestStats = field(default_factory=RequestStats)
@@ -150,7 +150,7 @@ class WindowBucket:
     def __bool__(self) -> bool:
         return bool(self.legacy.requests or self.native.requests or self.native.dependency_failures or self.compared)
 
-    def add(self, other: WindowBucket, sign: int = 1, *, by_caller: bool = True) -> None:
+    def add(self, other: WindowCounts, sign: int = 1, *, by_caller: bool = True) -> None:
         """Add another's counts, or subtract them (`sign` -1); counts by caller only if `by_caller` is True."""
         self.legacy.add(other.legacy, sign, by_caller=by_caller)
         self.native.add(other.native, sign, by_caller=by_caller)
@@ -161,17 +161,17 @@ class WindowBucket:
 class EndedSlice:
     """A slice that has ended: its counts do not change, so its percentiles are computed once."""
 
-    __slots__ = ("_slowest", "bucket")
+    __slots__ = ("_slowest", "counts")
 
-    def __init__(self, bucket: WindowBucket) -> None:
-        self.bucket: Final = bucket
+    def __init__(self, counts: WindowCounts) -> None:
+        self.counts: Final = counts
         self._slowest: tuple[float | None, float | None] | None = None
 
     @property
     def slowest(self) -> tuple[float | None, float | None]:
         """The 95th percentile of the latency of legacy and of native in seconds, None without requests."""
         if self._slowest is None:
-            self._slowest = self.bucket.legacy.percentile(0.95), self.bucket.native.percentile(0.95)
+            self._slowest = self.counts.legacy.percentile(0.95), self.counts.native.percentile(0.95)
         return self._slowest
 
 
@@ -180,12 +180,12 @@ class Window:
 
     def __init__(self, span: float, started: float) -> None:
         self.span: Final = span
-        self.now = WindowBucket()
+        self.now = WindowCounts()
         self._count: Final = max(1, min(SLICES, int(span / MIN_SLICE)))
         self._length: Final = span / self._count
         self._started = started
         self._ended: deque[EndedSlice] = self._no_slices()
-        self._sum = WindowBucket()
+        self._sum = WindowCounts()
         self._changes = 0  # changes of slices by `advance` and `clear`
 
     @property
@@ -213,7 +213,7 @@ class Window:
     @property
     def outage(self) -> float:
         """The part of the span in which a dependency of native failed, in slices."""
-        slices = (self.now, *(one.bucket for one in self._ended))
+        slices = (self.now, *(one.counts for one in self._ended))
         return sum(bool(one.native.dependency_failures) for one in slices) / self._count
 
     def is_due(self, at: float) -> bool:
@@ -225,7 +225,7 @@ class Window:
         """The length of a slice."""
         return self._length
 
-    def advance(self, at: float) -> Iterator[WindowBucket]:
+    def advance(self, at: float) -> Iterator[WindowCounts]:
         """Advance to the time `at`; yield the slices that ended meanwhile, except empty ones."""
         steps = int((at - self._started) / self._length)
         if steps <= 0:
@@ -235,16 +235,16 @@ class Window:
             return
         self._changes += 1
         for _ in range(min(steps, self._count)):
-            ended, self.now = self.now, WindowBucket()
+            ended, self.now = self.now, WindowCounts()
             self._ended.append(EndedSlice(ended))
             self._sum.add(ended)
-            self._sum.add(self._ended.popleft().bucket, -1)
+            self._sum.add(self._ended.popleft().counts, -1)
             if ended:
                 yield ended
 
-    def total(self, *, by_caller: bool = True) -> WindowBucket:
-        """Return the sum of all slices, as a new bucket; its counts by caller are empty unless `by_caller` is True."""
-        total = WindowBucket()
+    def total(self, *, by_caller: bool = True) -> WindowCounts:
+        """Return the sum of all slices, as new counts; those by caller are empty unless `by_caller` is True."""
+        total = WindowCounts()
         total.add(self._sum, by_caller=by_caller)
         total.add(self.now, by_caller=by_caller)
         return total
@@ -263,8 +263,8 @@ class Window:
     def clear(self) -> None:
         """Clear all counts."""
         self._changes += 1
-        self.now, self._sum = WindowBucket(), WindowBucket()
+        self.now, self._sum = WindowCounts(), WindowCounts()
         self._ended = self._no_slices()
 
     def _no_slices(self) -> deque[EndedSlice]:
-        return deque(EndedSlice(WindowBucket()) for _ in range(self._count - 1))
+        return deque(EndedSlice(WindowCounts()) for _ in range(self._count - 1))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.white_space import WHITESPACE
 from handlers.services.model import ModelError, ModelRefusedError, ModelUnreachableError
 from handlers.services.transcription import (
     MAX_WAITING,
@@ -22,7 +23,6 @@ from handlers.services.transcription import (
     Transcribed,
     is_undecodable,
 )
-from handlers.white_space import WHITESPACE
 
 UNDECODABLE = ModelRefusedError(400, '{"error": {"message": "audio could not be decoded"}}')
 COST = 64

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from common.white_space import trim
 from handlers.services.images import image_url
 from handlers.v1.assistant import ImageAnalysisRequest
 from handlers.v1.schemas import Identity, Json, Line, OutsideText
-from handlers.white_space import trim
 
 IMAGE = ImageAnalysisRequest.model_json_schema()["properties"]["images"]["items"]["pattern"]
 OUTSIDE: TypeAdapter[str] = TypeAdapter(OutsideText)

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.capture.anonymizer import ITEMS, AnonymizerTerms, Unsuitable, step
+from proxy.capture.anonymizer import MAX_ITEMS, AnonymizerTerms, Unsuitable, step
 from proxy.capture.pseudonyms import Pseudonyms
 from proxy.cli.main import main
 from proxy.comparison.exchange import Body, Exchange
@@ -271,7 +271,7 @@ def test_large_or_deeply_nested_body_is_unsuitable() -> None:
     deep = b'{"notes":' + b"[" * 40 + b"]" * 40 + b"}"
     with pytest.raises(Unsuitable, match="too deep"):
         recorded_step(exchange(deep))
-    assert len(body(answered({"notes": [{"age": n} for n in range(100)]}))["notes"]) == ITEMS
+    assert len(body(answered({"notes": [{"age": n} for n in range(100)]}))["notes"]) == MAX_ITEMS
 
 
 def test_pseudonym_violating_the_contract_is_unsuitable() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison.bodies import DEPTH
+from proxy.comparison.bodies import MAX_DEPTH
 from proxy.comparison.fields import is_fully_ignored
 from proxy.comparison.values import TooDeepError, compare_values
 from proxy.contract.values import Hints
@@ -161,7 +161,7 @@ def test_values_are_compared_down_to_the_maximum_depth(by_role: bool) -> None:
     def nested(levels: int, leaf: JSON) -> JSON:
         return [nested(levels - 1, leaf)] if levels else leaf
 
-    [difference] = compare_values(nested(DEPTH - 1, 1), nested(DEPTH - 1, 2), by_role=by_role).differences
+    [difference] = compare_values(nested(MAX_DEPTH - 1, 1), nested(MAX_DEPTH - 1, 2), by_role=by_role).differences
     assert difference.kind == "value"
     with pytest.raises(TooDeepError):
-        compare_values(nested(DEPTH, 1), nested(DEPTH, 2), by_role=by_role)
+        compare_values(nested(MAX_DEPTH, 1), nested(MAX_DEPTH, 2), by_role=by_role)

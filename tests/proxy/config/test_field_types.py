@@ -60,6 +60,12 @@ def test_shares_are_multiples_of_a_hundredth_percent(text: str, share: int) -> N
         (field_types.read_text, "a\nb", "on one line"),
         (field_types.read_text, "x" * 257, "1 to 256"),
         (field_types.read_url, "127.0.0.1:4500", "an http or https URL"),
+        (
+            field_types.read_legacy_url,
+            "localhost:4500",
+            "URL, as in http://127.0.0.1:4500; did you mean http://localhost:4500?",
+        ),
+        (field_types.read_legacy_url, "http://a/ü", "a base path of plain ASCII"),
         (field_types.read_url, "ftp://a", "an http or https URL"),
         (field_types.read_url, "http://", "an http or https URL"),
         (field_types.read_url, "http://a:99999", "must be a URL"),

@@ -20,7 +20,7 @@ from proxy.config.field_types import ZERO
 from proxy.database.database import Database, Unavailable
 from proxy.database.driver import DRIVERS, DriverName
 from proxy.rollout.analysis.analysis import Analysis, MetricResult
-from proxy.rollout.analysis.window import RequestStats, WindowBucket
+from proxy.rollout.analysis.window import RequestStats, WindowCounts
 from proxy.rollout.fleet import BackendTraffic, ProcessHealth, ProcessSnapshot, RouteTraffic
 from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, HistoryQuery, RouteState
@@ -318,7 +318,7 @@ async def test_unreachable_store_fails_pages_at_once(read: str) -> None:
 
 
 def test_slice_becomes_evidence() -> None:
-    window = WindowBucket(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
+    window = WindowCounts(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
     assert Evidence.of(window) == Evidence(20, 7, 10, 3, 5, 6)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.config.route_models import Guard
 from proxy.rollout.analysis.analysis import Analysis, MetricResult, analyse, exceeding, slow_limit
 from proxy.rollout.analysis.callers import FailureRatio
-from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket, edge
+from proxy.rollout.analysis.window import RequestStats, WindowCounts, edge, latency_bucket
 
 GUARD = Guard.model_validate({"error_rate": "5%", "server_errors": "1%", "latency": "2x", "minimum": "50"})
 
@@ -20,7 +20,7 @@ def tally(requests: int, client_errors: int = 0, server_errors: int = 0, *latenc
     """Build a window's statistics, with the latencies assigned in turn."""
     stats = RequestStats(requests, client_errors, server_errors)
     for number in range(requests if latencies else 0):
-        index = bucket(latencies[number % len(latencies)])
+        index = latency_bucket(latencies[number % len(latencies)])
         stats.latencies[index] = stats.latencies.get(index, 0) + 1
     return stats
 
@@ -28,7 +28,7 @@ def tally(requests: int, client_errors: int = 0, server_errors: int = 0, *latenc
 def outcomes(
     native: RequestStats, legacy: RequestStats | None = None, baseline: RequestStats | None = None
 ) -> dict[str, str]:
-    judgement = analyse(GUARD, WindowBucket(legacy or RequestStats(), native), baseline, healthy=True)
+    judgement = analyse(GUARD, WindowCounts(legacy or RequestStats(), native), baseline, healthy=True)
     return {finding.trigger: finding.outcome for finding in judgement.findings}
 
 
@@ -105,25 +105,29 @@ def test_latency_without_legacys_is_unknown() -> None:
 def test_latency_is_compared_with_the_tail_of_legacy() -> None:
     spread = [0.01] * 9 + [1.0]
     limit = slow_limit(tally(50, 0, 0, *spread), GUARD)
-    assert limit == 2 * edge(bucket(1.0))
+    assert limit == 2 * edge(latency_bucket(1.0))
     assert slow_limit(tally(49, 0, 0, *spread), GUARD) is None
-    window = WindowBucket(tally(50, 0, 0, *spread), tally(50, 0, 0, *spread))
+    window = WindowCounts(tally(50, 0, 0, *spread), tally(50, 0, 0, *spread))
     latency = analyse(GUARD, window, None, healthy=True).findings[-1]
-    assert (latency.outcome, latency.limit, latency.native) == ("pass", limit, edge(bucket(1.0)))
-    early = analyse(GUARD, WindowBucket(window.legacy, tally(49, 0, 0, *spread)), None, healthy=True).findings[-1]
-    assert (early.outcome, early.native, early.legacy) == ("unknown", edge(bucket(1.0)), edge(bucket(1.0)))
+    assert (latency.outcome, latency.limit, latency.native) == ("pass", limit, edge(latency_bucket(1.0)))
+    early = analyse(GUARD, WindowCounts(window.legacy, tally(49, 0, 0, *spread)), None, healthy=True).findings[-1]
+    assert (early.outcome, early.native, early.legacy) == (
+        "unknown",
+        edge(latency_bucket(1.0)),
+        edge(latency_bucket(1.0)),
+    )
 
 
 def test_mismatches_count_where_a_limit_is_set() -> None:
     guard = GUARD.model_copy(update={"mismatch": 100})
-    window = WindowBucket(native=tally(5), compared=200, differing=20)
+    window = WindowCounts(native=tally(5), compared=200, differing=20)
     assert analyse(guard, window, None, healthy=True).outcome == "fail"
-    assert analyse(guard, WindowBucket(compared=200, differing=1), None, healthy=True).findings[-1].outcome == "pass"
+    assert analyse(guard, WindowCounts(compared=200, differing=1), None, healthy=True).findings[-1].outcome == "pass"
     assert analyse(GUARD, window, None, healthy=True).outcome == "unknown"
 
 
 def test_failing_health_checks_fail_without_traffic() -> None:
-    judgement = analyse(GUARD, WindowBucket(), None, healthy=False)
+    judgement = analyse(GUARD, WindowCounts(), None, healthy=False)
     assert judgement.outcome == "fail"
     assert judgement.reason == "native fails its health checks"
 
@@ -135,14 +139,14 @@ def test_worst_finding_is_the_outcome() -> None:
 
 
 def test_failed_analysis_has_its_figures() -> None:
-    reason = analyse(GUARD, WindowBucket(tally(400, 4, 0, 0.01), tally(402, 0, 50, 0.04)), None, healthy=True).reason
+    reason = analyse(GUARD, WindowCounts(tally(400, 4, 0, 0.01), tally(402, 0, 50, 0.04)), None, healthy=True).reason
     assert reason == (
         "errors 12.44% of 402 (legacy 1%, allowed 5% more);"
         " server errors 12.44% of 402 (legacy 0%, allowed 1% more);"
         " p95 43.1 ms of 402 (legacy 10.8 ms, limit 21.5 ms)"
     )
     assert (
-        analyse(GUARD, WindowBucket(native=tally(400, 100)), None, healthy=True).reason
+        analyse(GUARD, WindowCounts(native=tally(400, 100)), None, healthy=True).reason
         == "errors 25% of 400 (limit 5%)"
     )
 
@@ -242,7 +246,7 @@ def test_dependency_failures_delay_the_verdict_up_to_a_limit(
     ],
 )
 def test_summary_names_the_dependency_that_suspends(native: RequestStats, summary: str, reason: str) -> None:
-    native.latencies[bucket(0.01)] = native.requests
+    native.latencies[latency_bucket(0.01)] = native.requests
     legacy = tally(500, 0, 0, 0.01)
-    analysis = analyse(GUARD, WindowBucket(legacy, native), None, healthy=True)
+    analysis = analyse(GUARD, WindowCounts(legacy, native), None, healthy=True)
     assert (analysis.summary, analysis.reason) == (summary, reason)

@@ -14,7 +14,7 @@ from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.analysis import Analysis, analyse
 from proxy.rollout.analysis.callers import SLOTS, FailureRatio, design_effect, independent
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowBucket
+from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowCounts
 from proxy.rollout.model import Evidence
 
 GUARD = Guard()
@@ -201,9 +201,9 @@ HOURS, RATE, SHARE, CALLERS = 1000, 50, 0.25, 200
 SLICE = 5
 
 
-def _slice(chance: random.Random, native_rate: float, legacy_rate: float) -> WindowBucket:
+def _slice(chance: random.Random, native_rate: float, legacy_rate: float) -> WindowCounts:
     """Draw five healthy seconds: random callers, 1% of whose requests either backend refuses."""
-    made = WindowBucket()
+    made = WindowCounts()
     for stats, rate in ((made.native, native_rate), (made.legacy, legacy_rate)):
         for _ in range(int(rate * SLICE)):
             slot = chance.randrange(CALLERS) % SLOTS
@@ -214,9 +214,9 @@ def _slice(chance: random.Random, native_rate: float, legacy_rate: float) -> Win
     return made
 
 
-def _sum(buckets: list[WindowBucket]) -> WindowBucket:
-    total = WindowBucket()
-    for each in buckets:
+def _sum(slices: list[WindowCounts]) -> WindowCounts:
+    total = WindowCounts()
+    for each in slices:
         total.add(each)
     return total
 

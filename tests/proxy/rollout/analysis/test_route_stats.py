@@ -10,7 +10,7 @@ import pytest
 from proxy.config.models import Route
 from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket
+from proxy.rollout.analysis.window import RequestStats, WindowCounts, latency_bucket
 
 RECORD = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
 
@@ -27,7 +27,7 @@ def stats() -> StatsRegistry:
     return registry
 
 
-def totals(stats: StatsRegistry, name: str = "a") -> WindowBucket:
+def totals(stats: StatsRegistry, name: str = "a") -> WindowCounts:
     return stats.of(name).window.total()
 
 
@@ -118,7 +118,7 @@ def test_outage_or_few_requests_set_no_baseline(stats: StatsRegistry) -> None:
 
 @pytest.mark.parametrize(("at", "outcome"), [(1.0, "unknown"), (11.9, "unknown"), (12.0, "fail")])
 def test_start_compares_no_latency_with_an_old_baseline(stats: StatsRegistry, at: float, outcome: str) -> None:
-    stats.of("a").baseline = RequestStats(100, latencies={bucket(0.01): 100})
+    stats.of("a").baseline = RequestStats(100, latencies={latency_bucket(0.01): 100})
     stats.advance(at)
     for number in range(40):
         stats(replace(RECORD, head=1.0, caller=number))
@@ -127,7 +127,7 @@ def test_start_compares_no_latency_with_an_old_baseline(stats: StatsRegistry, at
     assert {finding.outcome for finding in analysis.findings if finding.trigger == "latency"} == {outcome}
 
 
-def test_bucket_is_taken_once_after_its_end(stats: StatsRegistry) -> None:
+def test_slice_is_taken_once_after_its_end(stats: StatsRegistry) -> None:
     watch = stats.of("a")
     stats(RECORD)
     stats.advance(0.9)

@@ -16,9 +16,9 @@ from proxy.rollout.analysis.window import (
     Measure,
     RequestStats,
     Window,
-    WindowBucket,
-    bucket,
+    WindowCounts,
     edge,
+    latency_bucket,
 )
 
 seconds = st.floats(0, 200)
@@ -27,13 +27,13 @@ seconds = st.floats(0, 200)
 def tally(*latencies: float) -> RequestStats:
     stats = RequestStats(requests=len(latencies))
     for latency in latencies:
-        stats.latencies[bucket(latency)] = stats.latencies.get(bucket(latency), 0) + 1
+        stats.latencies[latency_bucket(latency)] = stats.latencies.get(latency_bucket(latency), 0) + 1
     return stats
 
 
 @given(seconds)
 def test_latency_lies_within_its_buckets_edges(latency: float) -> None:
-    index = bucket(latency)
+    index = latency_bucket(latency)
     assert 0 <= index <= LAST
     if index < LAST:
         assert latency <= edge(index) * (1 + 1e-9)
@@ -59,7 +59,7 @@ def test_percentiles_together_are_those_of_each(latencies: list[float]) -> None:
     counted = tally(*latencies)
     assert counted.percentiles(0.5, 0.95, 0.99) == tuple(map(counted.percentile, (0.5, 0.95, 0.99)))
     ranked = sorted(latencies)
-    assert counted.percentiles(0.0, 1.0) == (edge(bucket(ranked[0])), edge(bucket(ranked[-1])))
+    assert counted.percentiles(0.0, 1.0) == (edge(latency_bucket(ranked[0])), edge(latency_bucket(ranked[-1])))
 
 
 def test_ended_slices_have_percentiles_and_no_callers() -> None:
@@ -67,7 +67,7 @@ def test_ended_slices_have_percentiles_and_no_callers() -> None:
     window.now.native.add(tally(0.1, 0.2))
     window.now.native.count(Measure.REQUESTS, 7)
     list(window.advance(10))
-    assert [one.slowest for one in window.slices() if one.bucket] == [(None, edge(bucket(0.2)))]
+    assert [one.slowest for one in window.slices() if one.counts] == [(None, edge(latency_bucket(0.2)))]
     assert (window.total(by_caller=False).native.requests, window.total(by_caller=False).native.by_caller) == (2, {})
     assert window.total().native.by_caller == {Measure.REQUESTS: {7: 1}}
 
@@ -103,7 +103,7 @@ def test_ended_slices_are_yielded_once() -> None:
     assert list(window.advance(109)) == []  # empty ones are not worth telling
     assert window.total().compared == 2
     list(window.advance(113.1))
-    assert window.total() == WindowBucket()
+    assert window.total() == WindowCounts()
 
 
 def test_long_silence_empties_the_window() -> None:
@@ -133,7 +133,7 @@ def test_halted_or_reversed_clock_changes_nothing() -> None:
 
 def test_memory_does_not_grow_with_traffic() -> None:
     def weight(window: Window) -> int:
-        slices = (*(one.bucket for one in window.slices()), window.now, window.total())
+        slices = (*(one.counts for one in window.slices()), window.now, window.total())
         return sum(sys.getsizeof(side.latencies) for each in slices for side in (each.native, each.legacy))
 
     window, weights, now = Window(60, 0.0), [], 0.0
@@ -148,7 +148,7 @@ def test_memory_does_not_grow_with_traffic() -> None:
 
 @pytest.mark.parametrize("latency", [0.0, 1e-9, -1.0])
 def test_fastest_share_a_bucket(latency: float) -> None:
-    assert bucket(latency) == 0
+    assert latency_bucket(latency) == 0
 
 
 @pytest.mark.parametrize(("span", "count"), [(0.5, 1), (1.0, 1), (6.0, 6), (6.5, 6), (12.0, 12), (300.0, 12)])
@@ -158,7 +158,7 @@ def test_slices_are_no_shorter_than_the_evaluation_interval(span: float, count: 
     for second in range(1, count + 1):
         window.now.native.requests += 1
         list(window.advance((second + 0.01) * window.seconds))
-    assert [one.bucket.native.requests for one in window.slices()] == [1] * (count - 1)
+    assert [one.counts.native.requests for one in window.slices()] == [1] * (count - 1)
 
 
 def test_legacys_total_is_that_of_all_slices() -> None:
@@ -182,7 +182,7 @@ def test_cleared_window_stays_empty() -> None:
     marks.add(window.mark)
     assert len(marks) == 9
     assert window.is_empty
-    assert not any(each.bucket for each in window.slices())
+    assert not any(each.counts for each in window.slices())
     for at in range(8, 30):
         window.now.native.requests += 1
         list(window.advance(float(at)))

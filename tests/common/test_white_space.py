@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.white_space import WHITESPACE, trim
+from common.white_space import WHITESPACE, trim
 
 LONG = "x" * 70_000
 edges = st.text(st.sampled_from([*WHITESPACE, "a", "\x1f", "\x85"]), max_size=8)
