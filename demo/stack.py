@@ -24,7 +24,7 @@ from demo.managed_process import ManagedProcessError
 from demo.mongod import Mongod, MongodError
 from demo.node import NodeError, find_node, install, is_installed
 from demo.ports import is_free, owner
-from demo.services import LEGACY, ROOT, DemoLegacy, Frontend, Gateway, Service, Upstreams, backend_environment
+from demo.services import LEGACY, ROOT, SECRET, DemoLegacy, Frontend, Gateway, Service, Upstreams, backend_environment
 from demo.shell import exports, ops_token
 from demo.traffic import Traffic
 
@@ -194,9 +194,8 @@ class Stack:
     def _for_commands(self) -> dict[str, str]:
         """Return the environment that the commands of the docs need."""
         elsewhere = self._ports.ops_port != Ports().ops_port
-        return {"MONGODB_URL": self._mongodb_url, "OPS_TOKEN": self._ops_token} | (
-            {"OPS_URL": self.ops_url} if elsewhere else {}
-        )
+        own = {"MONGODB_URL": self._mongodb_url, "JWT_SECRET_KEY": SECRET, "OPS_TOKEN": self._ops_token}
+        return own | ({"OPS_URL": self.ops_url} if elsewhere else {})
 
     def _check(self) -> None:
         if sys.platform == "win32":
@@ -249,7 +248,8 @@ _INTRODUCTION = """\
 [bold]{url}[/]  the gateway, which the frontend uses
 [bold]{ops_url}[/]  ops: shares, reports, metrics, health
 {legacy_url}  the demo's legacy, directly
-[dim]routes: {config} (changes are in force within 2 s), logs: {logs}[/]
+[dim]routes: {config} (changes are in force within 2 s), logs: {logs}
+reports store the compared values unredacted: enter no data of real patients[/]
 
 [bold]Try[/]
   1. Open {page_url}, register, and write a prompt.

@@ -90,7 +90,8 @@ def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) 
     except HTTPError as error:
         with error:
             if error.code == 401:
-                raise Unusable(f"{client.base_url} requires a token: set OPS_TOKEN") from None
+                wrong = "accepts another token than the one in OPS_TOKEN" if client.token else "requires a token"
+                raise Unusable(f"{client.base_url} {wrong}: set OPS_TOKEN as the gateway has it") from None
             raise (Unusable if error.code == 404 else click.ClickException)(_reason(client, error)) from None
     except (OSError, ValueError) as error:
         cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error

@@ -16,6 +16,7 @@ from proxy.cli.unusable import Unusable
 from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
 from proxy.contract import divergences
+from proxy.contract.divergences import Divergence
 from proxy.recordings import model
 from proxy.recordings.model import Recordings
 from proxy.recordings.player import OnResult, Player, PlayerSettings
@@ -57,7 +58,7 @@ _KINDS = {
     "--divergences",
     "divergences_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File of declared differences.",
+    help="File of declared differences.  [default: divergences.yaml beside the directory of recordings, if it exists]",
 )
 @click.option(
     "--only",
@@ -88,7 +89,7 @@ def verify(
     """
     try:
         chosen = model.select(model.load(directory), only)
-        declared = divergences.load(divergences_file) if divergences_file else ()
+        declared = _declared(divergences_file, directory)
     except (model.RecordingError, divergences.DivergenceError) as error:
         raise click.UsageError(str(error)) from error
     if not (chosen.scenarios or chosen.conversations or chosen.connections):
@@ -100,6 +101,13 @@ def verify(
     for line in (*_not_reproduced(chosen, report), *_not_emptied(chosen, report, service)):
         click.echo(line, err=True)
     raise SystemExit(1 if report.differing else 0)
+
+
+def _declared(file: Path | None, recordings: Path) -> tuple[Divergence, ...]:
+    """Return the declared differences of a file, or of the one that belongs to the recordings."""
+    own = recordings.absolute().parent / "divergences.yaml"
+    chosen = file or (own if own.is_file() else None)
+    return divergences.load(chosen) if chosen else ()
 
 
 def _run(service: PlayedService, chosen: Recordings, settings: PlayerSettings) -> Report:

@@ -16,6 +16,8 @@ from proxy.types import JSON
 
 NOTHING: Final = "–"
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_CLOCK_TOLERANCE: Final = 60.0
+"""Seconds by which the clocks of two machines may differ unnoticed."""
 
 
 def number(value: float) -> str:
@@ -60,12 +62,16 @@ def duration(seconds: float) -> str:
 
 
 def ago(then: float, now: float) -> str:
-    """Format the time since, by its largest unit: `just now`, `4 min ago`, `3 d ago`."""
+    """Format the time since, by its largest unit: `just now`, `4 min ago`, `3 d ago`.
+
+    A time more than a minute ahead, from a machine whose clock is wrong, is `in 4 min`.
+    """
     seconds = now - then
-    if seconds < 5:
+    if -_CLOCK_TOLERANCE <= seconds < 5:
         return "just now"
-    size, unit = next(pair for pair in _UNITS if seconds >= pair[0])
-    return f"{int(seconds // size)} {unit} ago"
+    size, unit = next(pair for pair in _UNITS if abs(seconds) >= pair[0])
+    distance = f"{int(abs(seconds) // size)} {unit}"
+    return f"{distance} ago" if seconds > 0 else f"in {distance}"
 
 
 def moment(then: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -43,7 +44,7 @@ class ServiceClient:
         try:
             await reach(self.origin, self._hang_after)
         except OSError as error:
-            raise ServiceUnreachable(f"{self.origin.authority}: {error or 'no connection in time'}") from error
+            raise self._unreachable(error) from error
 
     async def send(self, request: RecordedRequest) -> DecodedAnswer:
         """Return the answer to a request. Raises ServiceUnreachable."""
@@ -63,8 +64,13 @@ class ServiceClient:
                 return await attempt()
             except OSError as error:
                 if time.monotonic() > deadline:
-                    raise ServiceUnreachable(f"{self.origin.authority}: {error}") from error
+                    raise self._unreachable(error) from error
             await asyncio.sleep(_RETRY_DELAY)
+
+    def _unreachable(self, error: OSError) -> ServiceUnreachable:
+        """Return the error with the system's text, because asyncio's repeats the address."""
+        reason = os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else str(error)
+        return ServiceUnreachable(f"{self.origin.authority} cannot be reached: {reason or 'no connection in time'}")
 
     async def await_restart(self) -> None:
         """Wait until the service answers after a reset; a gateway before it answers with its own errors until then.

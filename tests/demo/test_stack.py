@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from rich.console import Console
 
 from demo.ports import free_port, is_free, owner
-from demo.services import ROOT
+from demo.services import ROOT, SECRET
 from demo.stack import Ports, run
 from tests.support.absent_packages import hide_package
 from tests.support.sockets import has_ipv6
@@ -143,7 +143,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
     ops_url = f"http://127.0.0.1:{ports.ops_port}"
     assert httpx.get(f"{ops_url}/live.json", trust_env=False, verify=False, timeout=HANG_TIMEOUT).status_code == 401
     process = subprocess.run(
-        ["sh", "-ec", f"{line}; scribe-proxy status"],
+        ["sh", "-ec", f"{line}; scribe-proxy status; echo secret: $JWT_SECRET_KEY"],
         env={"PATH": "/usr/bin:/bin"},
         cwd=ROOT,
         text=True,
@@ -151,6 +151,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
         check=True,
     )
     assert "prompts" in process.stdout
+    assert f"secret: {SECRET}" in process.stdout
 
 
 def test_dead_server_is_named_and_stops_the_stack(start: Start, ports: Ports, mongodb_url: str, tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ async def test_token_of_the_environment_is_sent() -> None:
         writer.write(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
 
     async with scripted(script) as port:
-        await asyncio.to_thread(lambda: run(port, token="abc"))
+        result = await asyncio.to_thread(lambda: run(port, token="abc"))
+    assert "accepts another token than the one in OPS_TOKEN" in result.stderr
     assert b"authorization: Bearer abc" in heads[0].replace(b"Authorization", b"authorization")
 
 

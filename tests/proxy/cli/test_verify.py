@@ -73,10 +73,17 @@ async def test_difference_is_1_with_position_and_both_values(
     assert "Differing: 2." in result.output
 
 
-async def test_declared_is_0_with_its_id(client: Database, mongodb_url: str, recordings: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_declared_is_0_with_its_id(
+    client: Database, mongodb_url: str, recordings: Path, tmp_path: Path, is_named: bool
+) -> None:
+    directory = tmp_path / "recordings"
+    directory.mkdir()
+    (recordings / "http.json").rename(directory / "http.json")
     file = tmp_path / "divergences.yaml"
     file.write_text(DRAFTS)
-    result = await run_against(client, "extra field", mongodb_url, recordings, "--divergences", file)
+    named = ("--divergences", file) if is_named else ()
+    result = await run_against(client, "extra field", mongodb_url, directory, *named)
     assert result.exit_code == 0, result.output
     assert "declared  notes / 3  GET /notes/{id}  [drafts]" in result.output
     assert "Declared: 2. Differing: 0." in result.output

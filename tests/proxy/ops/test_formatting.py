@@ -69,7 +69,15 @@ def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(1, "just now"), (-60, "just now"), (44, "44 s ago"), (119, "1 min ago"), (7300, "2 h ago"), (400_000, "4 d ago")],
+    [
+        (1, "just now"),
+        (-60, "just now"),
+        (44, "44 s ago"),
+        (119, "1 min ago"),
+        (7300, "2 h ago"),
+        (400_000, "4 d ago"),
+        (-7300, "in 2 h"),
+    ],
 )
 def test_how_long_since(seconds: float, text: str) -> None:
     assert ago(AT - seconds, AT) == text

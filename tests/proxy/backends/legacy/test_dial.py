@@ -16,6 +16,7 @@ from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Address, Dialer, cause_of, interleaved, open_socket
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.gateway.errors import ConnectTimeout, NotConnected, Unreachable
+from tests.support.event_loop import advance
 from tests.support.sockets import has_ipv6, scripted
 from tests.support.waiting import PROMPT_TIMEOUT, until
 
@@ -133,6 +134,17 @@ async def test_causes_are_named() -> None:
     with blackhole() as (_, address):
         fault = await fault_of(f"http://127.0.0.1:{address[1]}", 0.1)
     assert (type(fault), fault.cause) == (ConnectTimeout, "timeout")
+
+
+async def test_timeout_starts_again_after_a_stop_of_the_process_once() -> None:
+    with blackhole() as (_, address):
+        dialer = Dialer(Endpoint.parse(f"http://127.0.0.1:{address[1]}"))
+        dialing = asyncio.create_task(dialer.dial(lambda: Connection(asyncio.get_running_loop()), PROMPT_TIMEOUT))
+        await advance(100 * PROMPT_TIMEOUT)
+        assert not dialing.done()
+        await advance(100 * PROMPT_TIMEOUT)
+        with pytest.raises(ConnectTimeout):
+            await dialing
 
 
 @pytest.mark.parametrize(
