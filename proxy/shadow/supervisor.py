@@ -24,6 +24,7 @@ from common.background_tasks import BackgroundTasks
 from proxy.observability import metrics
 from proxy.periodic import until_tick
 from proxy.runtime.message_channel import MessageChannel
+from proxy.shadow.load_shedder import CpuTimes, cpu_times
 from proxy.shadow.messages import Configure, Ping, Pong, Ready, ToGateway, ToShadow
 from proxy.shadow.timings import ShadowTimings
 
@@ -132,7 +133,8 @@ class WorkerSupervisor:
 
     async def _monitor(self, channel: WorkerChannel, pid: int) -> str | None:
         """Return None once the process has ended by itself, or the reason to kill it."""
-        while time.monotonic() - self._last_message < self._silence_limit:
+        waits = CpuWaits(lambda: cpu_times(Path(f"/proc/{pid}/schedstat")))
+        while time.monotonic() - self._last_message < self._silence_limit(waits.since(self._last_message)):
             if self._configure is not None and resident_memory(pid) > self._configure.config.shadow.max_memory:
                 metrics.SHADOW_MEMORY_EXCEEDED.inc()
                 return f"exceeds shadow.max_memory ({self._configure.config.shadow.max_memory >> 20} MiB)"
@@ -145,9 +147,11 @@ class WorkerSupervisor:
             return None
         return "does not respond"
 
-    @property
-    def _silence_limit(self) -> float:
-        return START_TIMEOUT if self.ready is None else self._timings.heartbeat_timeout
+    def _silence_limit(self, waited: float) -> float:
+        """Return the seconds of silence that prove a hang; a process that `waited` for a CPU could not answer."""
+        if self.ready is None:
+            return START_TIMEOUT
+        return self._timings.heartbeat_timeout + min(waited, START_TIMEOUT)
 
     def _receive(self, message: ToGateway) -> None:
         self._last_message = time.monotonic()
@@ -155,6 +159,22 @@ class WorkerSupervisor:
             self.ready = message
         if not isinstance(message, Pong):
             self._on_message(message)
+
+
+class CpuWaits:
+    """Seconds for which a process has waited for a CPU since its last message; 0 where they are unknown."""
+
+    def __init__(self, read_times: Callable[[], CpuTimes | None]) -> None:
+        self._read_times = read_times
+        self._message, self._before = -1.0, 0.0
+
+    def since(self, message: float) -> float:
+        """Return the wait since the first call with `message`, the time at which the last message came."""
+        times = self._read_times()
+        waited = times.waited if times else self._before
+        if message != self._message:
+            self._message, self._before = message, waited
+        return waited - self._before
 
 
 def resident_memory(pid: int) -> int:

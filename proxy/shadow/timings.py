@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class ShadowTimings:
     """Seconds between two actions of the gateway's side of the shadow, and the niceness of the shadow process.
 
-    `ping_interval`: between two pings. `heartbeat_timeout`: silence after which a ready process counts as hung.
+    `ping_interval`: between two pings. `heartbeat_timeout`: silence after which a ready process counts as hung,
+    without the time for which it waits for a CPU.
     `retry_delays`: before a restart, the shortest and the longest. `publish_delay`: maximum between a count and its
     publication. `niceness`: see nice(2).
     """

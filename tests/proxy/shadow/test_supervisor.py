@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import pytest
+
+from proxy.shadow.load_shedder import CpuTimes, cpu_times
+from proxy.shadow.supervisor import CpuWaits
 from tests.support import shadowed
 from tests.support.command_line import run_serve, served
 from tests.support.gateway_process import get
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
+from tests.support.waiting import until as until_holds
 from tests.support.worker_processes import children, counted
 
 MATCHES = 'scribe_proxy_comparisons_total{route="all",served="legacy",verdict="match"}'
@@ -92,6 +100,32 @@ def test_faulty_contracts_stop_the_start_with_file_and_line(tmp_path: Path) -> N
     code, output = run_serve("--config", file)
     assert code == 1
     assert f"{file}: contracts: {tmp_path}/contracts/divergences.yaml:1: " in output
+
+
+def test_waits_for_a_cpu_count_since_the_last_message() -> None:
+    times = iter([CpuTimes(1.0, 5.0), CpuTimes(1.0, 7.0), CpuTimes(2.0, 8.0), None, CpuTimes(2.0, 8.5)])
+    waits = CpuWaits(lambda: next(times))
+    assert [waits.since(message) for message in (10.0, 10.0, 11.0, 11.0, 11.0)] == [0.0, 2.0, 0.0, 0.0, 0.5]
+
+
+@contextlib.contextmanager
+def crowded_process() -> Iterator[int]:
+    """Run two busy processes on one CPU; yield the pid of one."""
+    cpu = min(os.sched_getaffinity(0))
+    spin = f"import os; os.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"
+    with contextlib.ExitStack() as running:
+        for _ in range(2):
+            process = running.enter_context(subprocess.Popen([sys.executable, "-c", spin]))
+            running.callback(process.kill)
+        yield process.pid
+
+
+async def test_process_on_a_busy_cpu_waits_for_it() -> None:
+    if cpu_times() is None:
+        pytest.skip("this system has no schedstat")
+    with crowded_process() as pid:
+        waits = CpuWaits(lambda: cpu_times(Path(f"/proc/{pid}/schedstat")))
+        await until_holds(lambda: waits.since(1.0) > 0.2)
 
 
 async def _not(condition: Awaitable[bool]) -> bool:
