@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -66,14 +66,17 @@ def explain_absence(system: str = platform.system(), machine: str = platform.mac
 class Mongod(ProcessServer):
     """A mongod on 127.0.0.1 with its data in `data`.
 
-    Without `port`, it uses the port with which `data` was last used, or a free one. It is a context manager, blocking
-    (`with`) or not (`async with`).
+    Without `port`, it uses the port with which `data` was last used, or a free one. `options` of mongod follow those
+    of every run. It is a context manager, blocking (`with`) or not (`async with`).
     """
 
-    def __init__(self, data: Path, port: int | None = None, program: Path | None = None) -> None:
+    def __init__(
+        self, data: Path, port: int | None = None, program: Path | None = None, *, options: Sequence[str] = ()
+    ) -> None:
         self.data = data
         self.port = port or _last_port(data) or free_port()
         self._program = program
+        self._options = options
 
     @property
     def url(self) -> str:
@@ -89,7 +92,7 @@ class Mongod(ProcessServer):
         self.data.mkdir(parents=True, exist_ok=True)
         if _is_in_use(self.data):
             raise MongodError(f"{self.data} is in use by another mongod")
-        command = [str(program), "--port", str(self.port), "--dbpath", str(self.data), *_FLAGS]
+        command = [str(program), "--port", str(self.port), "--dbpath", str(self.data), *_FLAGS, *self._options]
         try:
             child = self._run("mongod", command, self.data / "mongod.log")
             self._await_primary(child, time.monotonic() + _READY_S)

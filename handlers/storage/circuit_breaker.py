@@ -7,8 +7,8 @@
 The database is unavailable in each of these cases:
 
 - `TRIP_AFTER` consecutive operations have failed;
-- an operation has run for `silence` seconds, and the driver knows that no server can be reached;
-- no operation has ended for `silence` seconds while some were running, and a probe fails.
+- no operation has ended for `silence` seconds while some were running, and the driver knows that no server can be
+  reached, or a probe fails.
 
 The driver may run operations in a few threads, each of which waits until a server is reachable. Operations therefore
 queue here, where waiting occupies no thread, and each is limited by the timeout.
@@ -39,13 +39,14 @@ MAX_CONCURRENT: Final = 16
 class BreakerTimings:
     """The times of a circuit breaker, in seconds.
 
-    `silence`: a probe is sent when no operation has ended for this long while some are running. `max_lag`: if the
-    event loop is later than this, silence is attributed to this process and not to the database. `probe_interval`:
-    between two probes.
+    `silence`: a probe is sent when no operation has ended for this long while some are running. It is twice the time
+    after which the driver checks a server again that an operation has found unusable: an operation that the driver
+    repeats after one failure succeeds. `max_lag`: if the event loop is later than this, silence is attributed to this
+    process and not to the database. `probe_interval`: between two probes.
     """
 
-    silence: float = 0.5
-    probe_timeout: float = 1.5
+    silence: float = 1.0
+    probe_timeout: float = 1.0
     probe_interval: float = 0.25
     max_lag: float = 0.1
 
@@ -125,9 +126,10 @@ class CircuitBreaker:
     def _judge_silence(self, due: float, ended: int) -> None:
         loop = asyncio.get_running_loop()
         self._silence = None
-        if self._running and self._is_unreachable():
+        is_silent = self._running and self._ended == ended
+        if is_silent and self._is_unreachable():
             self._open()
-        elif self._running and self._ended == ended and loop.time() < due + self._timings.max_lag:
+        elif is_silent and loop.time() < due + self._timings.max_lag:
             self._is_confirming = True
             self._tasks.start(self._confirm_silence())
         else:

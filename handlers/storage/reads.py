@@ -2,9 +2,9 @@
 
     documents = find_all(collection, Query({"clinician": identity}, sort=[("started_at", -1)]))
 
-A cursor costs the driver 1.5 times as much as a command, and its first reply has 101 documents. A command is not
-retried, however, and its reply holds at most 16 MiB. A query is therefore repeated with a cursor if it fails with a
-retryable error or has more matches.
+A cursor costs the driver 1.5 times as much as a command, and its first reply has 101 documents. The driver does not
+retry a command, however, and its reply holds at most 16 MiB. A query is therefore repeated once if it fails with a
+retryable error, as by Node's driver, and repeated with a cursor if it has more matches.
 """
 
 from __future__ import annotations
@@ -73,35 +73,43 @@ class Query(NamedTuple):
 
 def find_all(collection: Collection[Document], query: Query) -> list[Document]:
     """Return the matches through PyMongo's blocking collection."""
+    try:
+        return _find(collection, query)
+    except PyMongoError as error:
+        if not is_retryable(error):
+            raise
+    return _find(collection, query)
+
+
+def _find(collection: Collection[Document], query: Query) -> list[Document]:
     if _is_plain(collection):
         database = collection.database
-        try:
-            reply = database.command(query.command(collection.name), codec_options=collection.codec_options)
-        except PyMongoError as error:
-            if not is_retryable(error):
-                raise
-        else:
-            if not reply["cursor"]["id"]:
-                return _documents_of(reply)
-            with contextlib.suppress(PyMongoError):
-                database.command(_kill(collection.name, reply))
+        reply = database.command(query.command(collection.name), codec_options=collection.codec_options)
+        if not reply["cursor"]["id"]:
+            return _documents_of(reply)
+        with contextlib.suppress(PyMongoError):
+            database.command(_kill(collection.name, reply))
     return collection.find(**query.options()).to_list()
 
 
 async def find_all_async(collection: AsyncCollection[Document], query: Query) -> list[Document]:
     """Return the matches through PyMongo's collection for asyncio."""
+    try:
+        return await _find_async(collection, query)
+    except PyMongoError as error:
+        if not is_retryable(error):
+            raise
+    return await _find_async(collection, query)
+
+
+async def _find_async(collection: AsyncCollection[Document], query: Query) -> list[Document]:
     if _is_plain(collection):
         database = collection.database
-        try:
-            reply = await database.command(query.command(collection.name), codec_options=collection.codec_options)
-        except PyMongoError as error:
-            if not is_retryable(error):
-                raise
-        else:
-            if not reply["cursor"]["id"]:
-                return _documents_of(reply)
-            with contextlib.suppress(PyMongoError):
-                await database.command(_kill(collection.name, reply))
+        reply = await database.command(query.command(collection.name), codec_options=collection.codec_options)
+        if not reply["cursor"]["id"]:
+            return _documents_of(reply)
+        with contextlib.suppress(PyMongoError):
+            await database.command(_kill(collection.name, reply))
     return await collection.find(**query.options()).to_list()
 
 

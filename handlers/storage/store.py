@@ -29,7 +29,7 @@ import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from pymongo import IndexModel, errors
-from pymongo.errors import PyMongoError
+from pymongo.errors import NotPrimaryError, PyMongoError
 
 from common.background_tasks import BackgroundTasks
 from handlers.failure_log import summary_of
@@ -73,8 +73,9 @@ class Store:
         reaper: Reaper | None = None,
         breaker_timings: BreakerTimings | None = None,
     ) -> None:
+        # The driver polls: it would check a server that streams its state only ten seconds after an error.
         limits = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "timeoutMS"), int(timeout * 1000))
-        self._driver = open_driver(driver, url, {**limits, "appname": "scribe-native"})
+        self._driver = open_driver(driver, url, {**limits, "appname": "scribe-native", "serverMonitoringMode": "poll"})
         self._timeout = timeout
         self._breaker = self._breaker_with(breaker_timings or BreakerTimings())
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
@@ -136,7 +137,9 @@ class Store:
     def _is_unreachable(self) -> bool:
         """Return whether the driver has tried to reach a server and knows none."""
         servers = self._driver.topology.server_descriptions().values()
-        return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)
+        if any(server.is_server_type_known for server in servers):
+            return False
+        return any(server.error and not isinstance(server.error, NotPrimaryError) for server in servers)
 
     async def _hello(self) -> Mapping[str, Any]:
         with translate_errors():

@@ -185,6 +185,23 @@ async def test_divergence_address_registered_concurrently(twins: Twins) -> None:
     assert twins.native.database.users.count_documents({"username": "b"}) == 1
 
 
+@shows("register-refused")
+async def test_registration_that_mongodb_refuses(twins: Twins) -> None:
+    with_users(twins)
+    refusing = {"username": {"$ne": "refused"}}
+    try:
+        for twin in (twins.legacy, twins.native):
+            twin.database.command("collMod", "users", validator=refusing)
+        person: JSON = {"username": "refused", "email": "r@x", "password": "p", "role": "patient"}
+        answers = await twins.send(post("/users/register", person))
+    finally:
+        for twin in (twins.legacy, twins.native):
+            twin.database.command("collMod", "users", validator={})
+    assert answers.native.status == 500
+    assert read(answers.native) == {"msg": "Document failed validation"}
+    answers.assert_declared("register-refused")
+
+
 @shows("logout-without-token")
 async def test_logout_without_a_token(twins: Twins) -> None:
     answers = await twins.send(post("/users/logout"), HANG)

@@ -110,6 +110,8 @@ class UserRoutes:
             return json(400, {"msg": str(error)})
         except EmailTakenError:
             return json(401, _TAKEN)
+        except RefusedError as error:
+            return json(500, {"msg": str(error)})
         return json(200, {"msg": "User has been registered"})
 
     async def log_in(self, request: Request) -> Reply:
@@ -148,7 +150,12 @@ class UserRoutes:
         token = bearer(request)
         if not token:
             return json(401, {"msg": NO_TOKEN})
-        await self.token_blocklist.revoke(token)
+        try:
+            await self.token_blocklist.revoke(token)
+        except UnavailableError:
+            raise
+        except CAUGHT as error:
+            return await sent(error)
         return json(200, {"msg": "user logged out successfully"})
 
     @legacy_errors(refuse_check)

@@ -1,0 +1,97 @@
+"""The demo legacy and the native app answer alike, and store the same, if commands of MongoDB fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from demo.mongod import find_mongod
+from proxy.recordings.model import RecordedRequest
+from tests.differential.failing_commands import (
+    BROKEN,
+    PERMANENT,
+    READS,
+    RETRYABLE,
+    UNLABELLED,
+    WRITES,
+    FailingCommand,
+    FailingPair,
+    cases,
+    failing_pair,
+    failing_server,
+)
+from tests.differential.people import TOKEN
+from tests.support.backend_pair import get, post
+
+pytestmark = pytest.mark.skipif(find_mongod() is None, reason="no mongod with fail points")
+
+SEED = 1
+PROFILE = get("/users/profile", TOKEN)
+ADD_PROMPT = post("/api/prompts", {"prompt_name": "n", "prompt_text": "t"}, TOKEN)
+LOG_OUT = post("/users/logout", token=TOKEN)
+
+
+@dataclass(frozen=True)
+class Harness:
+    """Both backends, which run on the loop of `runner`."""
+
+    runner: asyncio.Runner
+    pair: FailingPair
+
+    def play(self, case: FailingCommand) -> tuple[int | None, int | None]:
+        """Assert that nothing undeclared differs; return the statuses of legacy and native."""
+        answers, undeclared = self.runner.run(self.pair.play(case))
+        assert not undeclared, f"{case.describe()}\n{answers}"
+        return answers.legacy.status, answers.native.status
+
+
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    directory = tmp_path_factory.mktemp("failing")
+    with failing_server(directory) as url, asyncio.Runner() as runner:
+        stack = contextlib.AsyncExitStack()
+        try:
+            pair = runner.run(stack.enter_async_context(failing_pair(url, directory / "log")))
+            yield Harness(runner, pair)
+        finally:
+            runner.run(stack.aclose())
+
+
+@pytest.mark.parametrize(
+    ("request_", "commands", "collection", "code"),
+    [
+        *((PROFILE, READS, "users", code) for code in (*RETRYABLE, BROKEN)),
+        *((PROFILE, READS, "blacktokens", code) for code in (91, BROKEN)),
+        *((ADD_PROMPT, WRITES, "prompts", code) for code in (*RETRYABLE, BROKEN) if code != UNLABELLED),
+    ],
+)
+def test_one_transient_failure_is_not_visible(
+    harness: Harness, request_: RecordedRequest, commands: tuple[str, ...], collection: str, code: int
+) -> None:
+    status = 200 if request_ is PROFILE else 201
+    assert harness.play(FailingCommand(request_, commands, collection, code, 1)) == (status, status)
+
+
+@pytest.mark.parametrize(
+    ("request_", "commands", "status"), [(PROFILE, READS, 401), (LOG_OUT, WRITES, 200)], ids=["read", "written"]
+)
+def test_refused_list_of_tokens_is_answered_with_the_message(
+    harness: Harness, request_: RecordedRequest, commands: tuple[str, ...], status: int
+) -> None:
+    assert harness.play(FailingCommand(request_, commands, "blacktokens", PERMANENT[0], 1)) == (status, status)
+
+
+def test_any_failing_command_has_equal_outcomes(harness: Harness) -> None:
+    for case in itertools.islice(cases(SEED), 16):
+        harness.play(case)
+
+
+@pytest.mark.slow
+def test_many_failing_commands_have_equal_outcomes(harness: Harness) -> None:
+    for case in itertools.islice(cases(SEED + 1), 200):
+        harness.play(case)
