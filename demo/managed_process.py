@@ -98,7 +98,7 @@ class ManagedProcess:
         if not self.running:
             raise ManagedProcessError(f"{self.name} ended with code {self.returncode}: {self.last_output()}")
         if time.monotonic() > deadline:
-            raise ManagedProcessError(f"{self.name} is not ready in time: {self.last_output()}")
+            raise ManagedProcessError(f"{self.name} is not ready in time; {self.log} ends: {self.last_output()}")
 
     def output(self) -> str:
         try:

@@ -16,6 +16,7 @@ LEGACY = ROOT / "demo" / "legacy"
 INSTRUCTIONS = ROOT / "demo" / "instructions.yaml"
 SECRET = "dev-secret"  # noqa: S105 - signs the tokens of the demo and of the recordings, nothing else
 _READY_S = 120.0  # ends a hang only: a process that fails is reported at once
+_ANSWER_S = 15.0  # a busy machine delays each answer, and an answer that is given up is more work for the server
 _GRACE_S = 10
 _TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"  # noqa: S105
 
@@ -136,7 +137,7 @@ class Gateway(ProcessServer):
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - a loopback address
+        with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:  # noqa: S310 - a loopback address
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -5,6 +5,7 @@ The two sockets are bound here before all else, so that a port in use is reporte
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -107,7 +108,8 @@ def serve(
     with ExitStack() as stack:
         state = _writable(state_dir or default_state_directory(os.environ), stack)
         loaded = _checked(file, LastGood(state, file), workers)
-        public, ops = stack.enter_context(_bound(host, port)), stack.enter_context(_bound(ops_host, ops_port))
+        public = stack.enter_context(_bound(host, port))
+        ops = stack.enter_context(_bound(ops_host, ops_port, "ops-"))
         logger.info("gateway on %s, ops on %s, %s", _address(public), _address(ops), file)
         shared = Path(_temporary(stack)) if workers > 1 else None
         hub = shared / "state.sock" if shared is not None else None
@@ -203,14 +205,18 @@ def _temporary(stack: ExitStack) -> str:
 def _writable(directory: Path | None, stack: ExitStack) -> Path:
     """Return the directory, or if there is none or it is not writable a temporary one for the workers of this run."""
     if directory is None:
-        logger.warning("this user has no home for the last good configuration: see --state-dir")
+        logger.warning("this user has no home, so no restart has the last good configuration: see --state-dir")
         return Path(_temporary(stack))
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             return directory
     except OSError as error:
-        logger.warning("%s cannot be written (%s): see --state-dir", directory, error.strerror)
+        logger.warning(
+            "%s cannot be written (%s), so no restart has the last good configuration: see --state-dir",
+            directory,
+            error.strerror,
+        )
         return Path(_temporary(stack))
 
 
@@ -236,7 +242,8 @@ def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
 
 
 @contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
+def _bound(host: str, port: int, prefix: str = "") -> Iterator[socket.socket]:
+    """Yield a bound socket. Raises ClickException, which names the option to change: `prefix` and `host` or `port`."""
     family, name = (socket.AF_INET6, f"[{host}]") if ":" in host else (socket.AF_INET, host)
     with ExitStack() as stack:
         try:
@@ -244,7 +251,9 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
         except OSError as error:
-            raise click.ClickException(f"cannot listen on {name}:{port}: {error.strerror}") from error
+            option = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
+            message = f"cannot listen on {name}:{port}: {error.strerror}; choose another --{prefix}{option}"
+            raise click.ClickException(message) from error
         listener.set_inheritable(True)
         yield listener
 

@@ -168,13 +168,14 @@ def test_one_port_for_both_listeners_is_refused(ops_host: str) -> None:
     assert "the ops pages need a port of their own" in output
 
 
-async def test_taken_port_is_reported_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("prefix", "free"), [("", ()), ("ops-", ("--port", "0"))])
+async def test_taken_port_is_reported_in_one_line(tmp_path: Path, prefix: str, free: tuple[str, ...]) -> None:
     async with scripted(legacy) as port:
         file = tmp_path / "routing.yaml"
         file.write_text(config(port))
-        code, output = await asyncio.to_thread(run_serve, "--config", file, "--port", str(port))
+        code, output = await asyncio.to_thread(run_serve, "--config", file, f"--{prefix}port", str(port), *free)
     assert code == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in output
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another --{prefix}port" in output
     assert len(output.strip().splitlines()) == 1
 
 
@@ -184,6 +185,7 @@ def test_absent_address_is_reported_in_one_line(tmp_path: Path) -> None:
     code, output = run_serve("--config", file, "--host", "2001:db8::9", "--port", "8123")
     assert code == 1
     assert "cannot listen on [2001:db8::9]:8123" in output
+    assert "choose another --host" in output
     assert len(output.strip().splitlines()) == 1
 
 
