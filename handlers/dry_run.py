@@ -21,6 +21,7 @@ A WebSocket of the legacy dialect can be a dry run as well. It has no access to 
 legacy's model answered (`handlers/legacy/recorded_model.py`):
 
     "served": [{"after": 3, "message": "…"}, …]     the legacy's messages, each after so many of the client's
+    "sent": ["…", …]                                the client's messages
     "until": async callable                         waits until the client has sent so many messages
 
 The app declares the extension in its lifespan's state: `state["proxy.dry_run"]` and `state["proxy.dry_run.websocket"]`
@@ -55,11 +56,12 @@ class ServedMessage(TypedDict):
 
 
 class DryRunRequest(TypedDict):
-    """The extension's value in the scope. `deadline`: seconds from now. `served` and `until`: for a WebSocket."""
+    """The extension's value in the scope. `deadline`: seconds from now. The others: for a WebSocket."""
 
     deadline: float
     report: Callable[[Sequence[Mapping[str, Any]] | None], None]
     served: NotRequired[Sequence[ServedMessage]]
+    sent: NotRequired[Sequence[str | bytes]]
     until: NotRequired[Callable[[int], Awaitable[None]]]
 
 
@@ -71,7 +73,7 @@ def dry_run_of(scope: Scope) -> DryRunRequest | None:
 def is_conversation(scope: Scope) -> bool:
     """Return whether a dry run is that of a WebSocket, with the legacy's messages."""
     request = dry_run_of(scope)
-    return scope["type"] == "websocket" and request is not None and "served" in request and "until" in request
+    return scope["type"] == "websocket" and request is not None and {"served", "sent", "until"} <= request.keys()
 
 
 class DryRunMiddleware:

@@ -11,7 +11,7 @@ generates correspond by their role. A message's position is the number of client
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
@@ -20,12 +20,12 @@ from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.conversation import Conversation, ServerMessage
 from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.exchanges import UNKNOWN_CLOCK_TOLERANCE, AnswerComparison, verdict_of
-from proxy.comparison.message_alignment import MessagePair, align_messages
+from proxy.comparison.message_alignment import MessagePair, Signature, align_messages
 from proxy.comparison.messages import ReadMessage, compare_messages, whole
 from proxy.comparison.modes import DRY_RUN
 from proxy.comparison.values import ValueFindings
 from proxy.comparison.verdicts import Difference, LocatedValue, Verdict, grade
-from proxy.contract.divergences import Divergence, Occurrence, explain
+from proxy.contract.divergences import Divergence, Explanation, Occurrence, explain
 from proxy.contract.model import HintsAt, Operation
 from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedRequest
@@ -46,21 +46,24 @@ def compare_conversations(
     divergences: Iterable[Divergence] = (),
 ) -> Verdict:
     """Return the verdict on a conversation and its replay, which are those of one client."""
-    comparison = _ConversationComparison(legacy, native, operation)
+    comparison = _ConversationComparison(legacy, native, operation, tuple(divergences))
     findings = comparison.findings()
     differences = tuple(findings.differences)
-    request = legacy.handshake
-    target = request.target.decode("latin-1")
-    sent = RecordedRequest("WS", target, (), b"")
-    occurrence = Occurrence(f"WS {target.partition('?')[0]}", exchange=(sent, *comparison.handshakes))
-    explanation = explain(divergences, occurrence, differences)
+    explanation = comparison.explain(differences)
     violations = comparison.violations()
     return verdict_of(differences, explanation.unexplained, explanation.declared, violations, tuple(findings.hidden))
 
 
 class _ConversationComparison:
-    def __init__(self, legacy: Conversation, native: Conversation, operation: Operation | None) -> None:
+    def __init__(
+        self,
+        legacy: Conversation,
+        native: Conversation,
+        operation: Operation | None,
+        divergences: Sequence[Divergence],
+    ) -> None:
         self._legacy, self._native, self._operation = legacy, native, operation
+        self._divergences = divergences
         self.handshakes = DecodedAnswer.of(legacy.handshake), DecodedAnswer.of(native.handshake)
         names = _correspondence(legacy, native)
         self._names = names
@@ -82,6 +85,13 @@ class _ConversationComparison:
         result.differences += self._compare_endings()
         return result
 
+    def explain(self, differences: Sequence[Difference]) -> Explanation:
+        """Return the divergences that account for differences, and the differences that none accounts for."""
+        target = self._legacy.handshake.target.decode("latin-1")
+        sent = RecordedRequest("WS", target, (), b"")
+        occurrence = Occurrence(f"WS {target.partition('?')[0]}", exchange=(sent, *self.handshakes))
+        return explain(self._divergences, occurrence, differences)
+
     def violations(self) -> Iterator[ContractViolation]:
         """Yield every violation of the contract on either side."""
         yield from self._handshake.violations()
@@ -94,7 +104,17 @@ class _ConversationComparison:
 
     @cached_property
     def _pairs(self) -> list[MessagePair]:
-        return align_messages(*([each.signature for each in messages] for messages in self._messages))
+        return align_messages(*map(self._signatures, self._messages))
+
+    def _signatures(self, messages: Sequence[ReadMessage]) -> list[Signature]:
+        """Return the properties by which messages are paired; those whose move is declared are unordered."""
+        moves = [whole("order", (index, index), each.value, each.value) for index, each in enumerate(messages)]
+        ordered = set(map(id, self.explain(moves).unexplained))
+        hints = self._hints
+        return [
+            each.signature(hints, is_unordered=id(move) not in ordered)
+            for each, move in zip(messages, moves, strict=True)
+        ]
 
     @property
     def _hints(self) -> HintsAt | None:

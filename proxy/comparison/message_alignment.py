@@ -2,6 +2,9 @@
 
 Both servers sent their messages in an order, so pairs do not cross. The pairing with the least cost pairs the most
 messages of equal kind and content. Unpaired messages of the same kind on both sides have moved.
+
+Often either of two groups may have moved: `F S P P` and `P P F S`. Messages that may be sent in any order are then the
+ones that have.
 """
 
 from __future__ import annotations
@@ -13,14 +16,27 @@ from typing import Final, NamedTuple, TypeAlias
 
 MAX_CELLS: Final = 40_000
 """Maximum product of both numbers of messages for pairing by cost; beyond it, they are paired by index."""
-_OTHER_CONTENT, _GAP, _OTHER_KIND = 1, 4, 6
+_OTHER_DETAIL, _OTHER_CONTENT, _GAP, _OTHER_KIND = 1, 64, 256, 384
 
 
 class Signature(NamedTuple):
-    """The kind of a message, such as its `type`, and its content without ids and dates."""
+    """The kind of a message, such as its `type`, and its content without ids and dates.
+
+    `detail` is the rest of its content, which may differ. `is_unordered`: whether it may be sent in another order.
+    """
 
     kind: str
     content: str
+    detail: str = ""
+    is_unordered: bool = False
+
+    def is_like(self, other: Signature) -> bool:
+        """Return whether both are of the same kind."""
+        return (self.kind, self.is_unordered) == (other.kind, other.is_unordered)
+
+    def is_equal(self, other: Signature) -> bool:
+        """Return whether both are of the same kind and content."""
+        return self.is_like(other) and self.content == other.content
 
 
 Cost: TypeAlias = Callable[[Signature, Signature], int]
@@ -37,6 +53,13 @@ class MessagePair(NamedTuple):
 
 def align_messages(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[MessagePair]:
     """Return the pairs in legacy's order, then the messages that only native has."""
+    pairs = _aligned(legacy, native)
+    if all(_is_sound(pair, legacy, native) for pair in pairs) or not any(each.is_unordered for each in legacy):
+        return pairs
+    return min(_aligned_apart(legacy, native), pairs, key=lambda each: _ordered_faults(each, legacy, native))
+
+
+def _aligned(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[MessagePair]:
     before = _common(legacy, native)
     after = _common(legacy[before:][::-1], native[before:][::-1])
     inner = _align(legacy[before : len(legacy) - after], native[before : len(native) - after])
@@ -44,6 +67,50 @@ def align_messages(legacy: Sequence[Signature], native: Sequence[Signature]) -> 
     pairs += [MessagePair(_shift(one, before), _shift(other, before)) for one, other in inner]
     ends = zip(range(len(legacy) - after, len(legacy)), range(len(native) - after, len(native)), strict=True)
     return sorted(_with_moved(pairs + [MessagePair(*end) for end in ends], legacy, native), key=_rank)
+
+
+def _is_sound(pair: MessagePair, legacy: Sequence[Signature], native: Sequence[Signature]) -> bool:
+    """Return whether two messages of one kind are paired that have not moved."""
+    one, other, moved = pair
+    return one is not None and other is not None and not moved and legacy[one].is_like(native[other])
+
+
+def _ordered_faults(pairs: Sequence[MessagePair], legacy: Sequence[Signature], native: Sequence[Signature]) -> int:
+    """Return the number of pairs with an ordered message that has moved, or that lacks a partner of its kind."""
+    return sum(
+        any(
+            index is not None and not side[index].is_unordered
+            for index, side in zip(pair[:2], (legacy, native), strict=True)
+        )
+        for pair in pairs
+        if not _is_sound(pair, legacy, native)
+    )
+
+
+def _aligned_apart(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[MessagePair]:
+    """Return the pairs of ordered messages, and of the others, which have moved if they cross one of the former."""
+    ordered = _aligned_part(legacy, native, is_unordered=False)
+    fixed = [(one, other) for one, other, moved in ordered if one is not None and other is not None and not moved]
+
+    def crosses(pair: MessagePair) -> bool:
+        one, other, _ = pair
+        return one is not None and other is not None and any((one < a) != (other < b) for a, b in fixed)
+
+    others = _aligned_part(legacy, native, is_unordered=True)
+    return sorted([*ordered, *(pair._replace(moved=pair.moved or crosses(pair)) for pair in others)], key=_rank)
+
+
+def _aligned_part(legacy: Sequence[Signature], native: Sequence[Signature], *, is_unordered: bool) -> list[MessagePair]:
+    """Return the pairs of the messages that are, or are not, unordered."""
+    ours, theirs = (
+        [index for index, each in enumerate(side) if each.is_unordered is is_unordered] for side in (legacy, native)
+    )
+    pairs = _aligned([legacy[index] for index in ours], [native[index] for index in theirs])
+    return [MessagePair(_at(ours, one), _at(theirs, other), moved) for one, other, moved in pairs]
+
+
+def _at(indexes: Sequence[int], index: int | None) -> int | None:
+    return None if index is None else indexes[index]
 
 
 def _shift(index: int | None, by: int) -> int | None:
@@ -66,7 +133,8 @@ def _align(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[tup
         pairs: list[tuple[int | None, int | None]] = [(index, index) for index in range(shared)]
         pairs += [(index, None) for index in range(shared, len(legacy))]
         return pairs + [(None, index) for index in range(shared, len(native))]
-    cost = _equality_cost if Counter(legacy) == Counter(native) else _cost
+    is_permuted = Counter(map(_without_detail, legacy)) == Counter(map(_without_detail, native))
+    cost = _equality_cost if is_permuted else _cost
     return _trace_back(_costs(legacy, native, cost), legacy, native, cost)
 
 
@@ -82,15 +150,21 @@ def _costs(legacy: Sequence[Signature], native: Sequence[Signature], cost: Cost)
     return table
 
 
+def _without_detail(signature: Signature) -> Signature:
+    return signature._replace(detail="")
+
+
 def _cost(one: Signature, other: Signature) -> int:
-    if one.kind != other.kind:
+    if not one.is_like(other):
         return _OTHER_KIND
-    return 0 if one.content == other.content else _OTHER_CONTENT
+    if one.content != other.content:
+        return _OTHER_CONTENT
+    return 0 if one.detail == other.detail else _OTHER_DETAIL
 
 
 def _equality_cost(one: Signature, other: Signature) -> int:
     """Return the cost of a pair if both sides sent the same messages, of which each therefore has an equal one."""
-    return 0 if one == other else 3 * _GAP
+    return _cost(one, other) if one.is_equal(other) else 3 * _GAP
 
 
 def _trace_back(
@@ -116,11 +190,11 @@ def _with_moved(
     pairs: Sequence[MessagePair], legacy: Sequence[Signature], native: Sequence[Signature]
 ) -> list[MessagePair]:
     """Pair the unpaired messages of one kind as moved."""
-    loose = {pair for pair in pairs if None in pair[:2] or legacy[pair[0] or 0].kind != native[pair[1] or 0].kind}
+    loose = {pair for pair in pairs if None in pair[:2] or not legacy[pair[0] or 0].is_like(native[pair[1] or 0])}
     partners: dict[int, int] = {}
     free = sorted(pair.native for pair in loose if pair.native is not None)
     for index in sorted(pair.legacy for pair in loose if pair.legacy is not None):
-        same_kind = [other for other in free if native[other].kind == legacy[index].kind]
+        same_kind = [other for other in free if native[other].is_like(legacy[index])]
         equal = (other for other in same_kind if native[other] == legacy[index])
         partner = next(equal, same_kind[0] if same_kind else None)
         if partner is not None:

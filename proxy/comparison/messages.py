@@ -47,9 +47,11 @@ class ReadMessage:
             return _digest(self.data, "bytes")
         return _without_payloads(self.data if self._parsed is None else self._parsed[0])
 
-    @cached_property
-    def signature(self) -> Signature:
-        """Return the property by which a message is paired: a JSON message's `type`, or else its names."""
+    def signature(self, hints: HintsAt | None = None, *, is_unordered: bool = False) -> Signature:
+        """Return the property by which a message is paired: a JSON message's `type`, or else its names.
+
+        The fields that the contract ignores are its detail.
+        """
         value = self.value
         if self.form != "json":
             kind = self.form
@@ -57,7 +59,12 @@ class ReadMessage:
             kind = f"type {value['type']}" if isinstance(value.get("type"), str) else f"names {sorted(value)}"
         else:
             kind = f"json {type(value).__name__}"
-        return Signature(kind, mask(repr(value)))
+        detail = ""
+        if isinstance(value, dict) and hints is not None:
+            ignored = [name for name in value if hints(("frames", 0, name)).compare == "ignore"]
+            detail = mask(repr([value[name] for name in ignored]))
+            value = {name: each for name, each in value.items() if name not in ignored}
+        return Signature(kind, mask(repr(value)), detail, is_unordered)
 
     @cached_property
     def _parsed(self) -> tuple[JSON] | None:

@@ -12,6 +12,7 @@ It declares support for WebSockets in its lifespan's state: `state["proxy.dry_ru
     scope["extensions"]["proxy.dry_run"] = {
         "deadline": seconds, "report": callable,
         "served": [{"after": 2, "message": "…"}, …],    # legacy's messages; after: number of client messages before it
+        "sent": ["…", …],                               # the client's messages
         "until": async callable,                        # waits until the client has sent that number of messages
     }
 
@@ -246,6 +247,7 @@ class ConversationReplay:
             "deadline": max(0.0, self._bounds.deadline - time.monotonic()),
             "report": self._report,
             "served": [{"after": each.after, "message": each.data} for each in self._served.received],
+            "sent": [each.data for each in self._served.sent],
             "until": self._until,
         }
 

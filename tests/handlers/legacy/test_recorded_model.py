@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from handlers.dry_run import ServedMessage
 from handlers.legacy.recorded_model import RecordedModel
 from handlers.services.model import ModelError, ModelRefusedError
-from handlers.services.transcription import is_undecodable
+from handlers.services.transcription import PORTION, is_undecodable
 
 STARTED = {"type": "recording_started"}
 UNAVAILABLE = {"type": "error", "message": "Transcription temporarily unavailable"}
@@ -27,8 +28,17 @@ def final(text: str) -> dict[str, Any]:
     return {"type": "transcript", "text": text, "isPartial": False, "isFinal": True}
 
 
-def model(*messages: object, waited: list[int] | None = None) -> RecordedModel:
-    """Return a model that has answered with these messages, each after one more of the client's."""
+CHUNK = {"type": "audio_chunk", "audioData": "QUJD"}
+START, STOP = {"type": "start_recording"}, {"type": "stop_recording"}
+
+
+def recording(parts: int, stops: int = 1) -> list[dict[str, Any]]:
+    """Return the client's messages of a recording with so many complete parts and one more chunk."""
+    return [START, CHUNK, *[CHUNK] * (PORTION * parts + 1), *[STOP] * stops]
+
+
+def model(*messages: object, sent: Sequence[object], waited: list[int] | None = None) -> RecordedModel:
+    """Return a model that has answered `sent` with these messages, after all of the client's unless they are pairs."""
 
     async def until(number: int) -> None:
         if waited is not None:
@@ -36,11 +46,13 @@ def model(*messages: object, waited: list[int] | None = None) -> RecordedModel:
         if number == sys.maxsize:
             await asyncio.Event().wait()
 
-    served: list[ServedMessage] = [
-        {"after": index, "message": each if isinstance(each, str | bytes) else json.dumps(each)}
-        for index, each in enumerate(messages)
-    ]
-    return RecordedModel(served, until)
+    placed = [each if isinstance(each, tuple) else (len(sent), each) for each in messages]
+    served: list[ServedMessage] = [{"after": after, "message": text(each)} for after, each in placed]
+    return RecordedModel(served, [text(each) for each in sent], until)
+
+
+def text(message: Any) -> str | bytes:
+    return message if isinstance(message, str | bytes) else json.dumps(message)
 
 
 async def outcomes(recorded: RecordedModel, *names: str) -> list[str]:
@@ -56,41 +68,59 @@ async def outcomes(recorded: RecordedModel, *names: str) -> list[str]:
 
 async def test_calls_end_as_recorded() -> None:
     waited: list[int] = []
-    recorded = model(STARTED, partial("a"), "no JSON", b"[]", partial("a b c"), final("all"), waited=waited)
+    served = [(1, STARTED), (11, partial("a")), "no JSON", b"[]", (19, partial("a b c")), final("all")]
+    recorded = model(*served, sent=recording(2), waited=waited)
     assert await outcomes(recorded, "temp", "temp", "final") == ["a", "b c", "all"]
-    assert waited == [1, 4, 5]
+    assert waited == [11, 19, 20]
 
 
 async def test_recordings_have_separate_texts() -> None:
-    recorded = model(STARTED, partial("a"), final("a"), STARTED, partial("a b"), FAILED)
+    sent = recording(1) * 2
+    served = [STARTED, (12, partial("a")), (12, final("a")), STARTED, partial("a b"), FAILED]
+    recorded = model(*served, sent=sent)
     assert await outcomes(recorded, "temp", "final", "temp", "final") == ["a", "a", "a b", "failed"]
 
 
 async def test_calls_without_a_message_could_not_be_decoded() -> None:
-    recorded = model(STARTED, UNAVAILABLE, final("all"))
+    recorded = model(STARTED, (10, UNAVAILABLE), final("all"), sent=recording(2))
     assert await outcomes(recorded, "temp", "temp", "final", "temp") == ["failed", "undecodable", "all", "undecodable"]
 
 
-async def test_final_call_skips_partial_ones() -> None:
-    assert await outcomes(model(STARTED, partial("a"), final("all")), "final") == ["all"]
+async def test_outcome_is_that_of_a_call_before_it() -> None:
+    sent = recording(1) * 2
+    recorded = model(STARTED, (14, STARTED), (14, final("one")), (14, partial("late")), final("two"), sent=sent)
+    assert await outcomes(recorded, "temp", "final", "temp", "final") == ["late", "one", "undecodable", "two"]
 
 
-async def test_late_text_follows_the_order_of_calls() -> None:
-    recorded = model(STARTED, final("all"), partial("a"), STARTED, partial("b"), final("b"))
-    assert await outcomes(recorded, "temp", "temp", "final") == ["a", "undecodable", "all"]
-    assert await outcomes(recorded, "temp", "final") == ["b", "b"]
+async def test_text_after_that_of_the_whole_is_given_no_later() -> None:
+    waited: list[int] = []
+    sent = [*recording(1), "x", "x"]
+    recorded = model(STARTED, (12, final("all")), (14, partial("a")), sent=sent, waited=waited)
+    assert await outcomes(recorded, "temp", "final") == ["a", "all"]
+    assert waited == [12, 12]
+
+
+async def test_late_texts_do_not_contain_those_before_the_whole() -> None:
+    recorded = model(STARTED, partial("a"), final("all"), partial("a b"), sent=recording(2))
+    assert await outcomes(recorded, "temp", "temp", "final") == ["a", "b", "all"]
 
 
 async def test_recording_that_is_stopped_twice_has_two_final_texts() -> None:
-    assert await outcomes(model(STARTED, final("a"), final("b")), "final", "final") == ["a", "b"]
+    recorded = model(STARTED, final("a"), final("b"), sent=recording(0, stops=2))
+    assert await outcomes(recorded, "final", "final") == ["a", "b"]
+
+
+async def test_parts_after_an_unanswered_final_call_have_no_text() -> None:
+    recorded = model(STARTED, partial("a"), sent=recording(1) * 2)
+    assert await outcomes(recorded, "temp") == ["a"]
 
 
 async def test_final_call_without_an_answer_never_ends() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
-            await model(STARTED).transcribe(b"", "final-conn-1.webm")
+            await model(STARTED, sent=recording(0)).transcribe(b"", "final-conn-1.webm")
 
 
 async def test_undecodable_call_is_a_refusal() -> None:
     with pytest.raises(ModelRefusedError):
-        await model().transcribe(b"", "temp-conn-1.webm")
+        await model(sent=recording(1)).transcribe(b"", "temp-conn-1.webm")

@@ -12,8 +12,8 @@ messages = st.lists(st.builds(Signature, st.sampled_from("abc"), st.sampled_from
 
 
 def signatures(text: str) -> list[Signature]:
-    """Return signatures of kinds and contents: `a1 b a2`."""
-    return [Signature(word[0], word[1:]) for word in text.split()]
+    """Return signatures of kinds and contents: `a1 b a2`; those in capitals are unordered."""
+    return [Signature(word[0], word[1:], is_unordered=word[0].isupper()) for word in text.split()]
 
 
 def aligned(legacy: str, native: str) -> list[str]:
@@ -37,11 +37,17 @@ def aligned(legacy: str, native: str) -> list[str]:
         ("a b c", "a c b", ["1-2", "2-1!"]),
         ("s t t f", "s f t t", ["1-2", "2-3", "3-1!"]),
         ("s tF e t1 t2", "s t1 t2 tF e", ["1-3", "2-4", "3-1!", "4-2!"]),
+        ("s f e P P P", "s P P P f e", ["1-4", "2-5", "3-1!", "4-2!", "5-3!"]),
+        ("P f e P f e P", "P P f e P f e", ["1-2", "2-3", "3-1!", "4-5", "5-6", "6-4!"]),
+        ("P f e", "P e f", ["1-2", "2-1!"]),
+        ("P s Q", "P s", ["2-"]),
         ("", "a", ["-0"]),
         ("a", "", ["0-"]),
         ("a1 b", "a2 b", []),
     ],
     ids=["equal", "missing", "extra", "another kind", "the second of three", "swapped", "moved", "two moved",
+         "three unordered after two",
+         "unordered across two pairs", "swapped beside an unordered one", "unordered missing",
          "only native's", "only legacy's", "another content"],
 )  # fmt: skip
 def test_messages_are_paired_by_kind_and_content(legacy: str, native: str, expected: list[str]) -> None:
