@@ -82,7 +82,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._peer: Peer | None = None
         self._relay: Relay | None = None
         self._refusal: HandshakeRefusal | None = None
-        self._connect_received = self._gone = self._is_leaving = self._half_closed = False
+        self._connect_received = self._gone = self._is_leaving = False
+        self._half_closed = self._is_closing = False
         self._account: MemoryAccount | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._decided = asyncio.Event()
@@ -105,7 +106,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """Complete the handshake: the client may have sent its messages already, and can still receive the answer."""
         self._half_closed = True
         start_probes(self._loop, self._transport.write, lambda: self._is_undecided)
-        return True
+        return not self._is_closing
 
     @property
     def _is_undecided(self) -> bool:
@@ -174,7 +175,7 @@ class WebSocketProtocol(asyncio.Protocol):
             status, text, extra = fault
             length = (b"content-length", str(len(text)).encode())
             self._transport.write(response_head(status, [(b"content-type", b"text/html"), length, *extra]) + text)
-            self._transport.close()
+            self._loop.call_soon(self._close_refused)  # once it is known if bytes follow the head
             return
         self._accept = accept_key(joined_value(headers, b"sec-websocket-key").decode()).encode()
         task = self._loop.create_task(self._run(self._scope))
@@ -341,7 +342,13 @@ class WebSocketProtocol(asyncio.Protocol):
             self._close_refused()
 
     def _close_refused(self) -> None:
-        self._transport.close()
+        """Close. Frames that the client sends already are read and dropped first: unread bytes reset the socket."""
+        self._is_closing = True
+        if self._early and not self._half_closed and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
         self._loop.call_later(REFUSAL_LINGER, self._abort)
 
     def _abort(self) -> None:

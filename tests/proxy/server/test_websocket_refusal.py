@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,10 +12,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from proxy.gateway.errors import AnswerTimeout
-from tests.support.sockets import exchange, serving
+from proxy.server.websocket import MAX_EARLY_BYTES
+from tests.support.sockets import exchange, serving, threaded
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_apps import raising, sending
-from tests.support.websocket_client import handshake, raw_client
+from tests.support.websocket_client import frame, handshake, raw_client
 
 
 async def test_refusal_is_sent_verbatim() -> None:
@@ -111,3 +113,22 @@ async def test_failing_app_is_answered_with_its_status(
     assert caught.value.response.status_code == status
     assert json.loads(bytes(caught.value.response.body))["error"] == code
     assert ("the app failed" in caplog.text) == (code == "gateway_failed" and "ValueError" in caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [(handshake(), b"403"), (handshake(key="short"), b"400")],
+    ids=["by_the_app", "by_the_server"],
+)
+async def test_refused_client_that_is_sending_frames_is_not_reset(request_head: bytes, status: bytes) -> None:
+    with threaded(sending({"type": "websocket.close"}), "off") as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+        try:
+            writer.write(request_head + frame(2, bytes(64 * MAX_EARLY_BYTES)))
+            async with asyncio.timeout(HANG_TIMEOUT):
+                answer = await reader.read()
+                await writer.drain()
+                assert answer.startswith(b"HTTP/1.1 " + status)
+        finally:
+            writer.close()
+            await writer.wait_closed()
