@@ -26,6 +26,7 @@ from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from tests.support.patient_timings import PATIENT
 from tests.support.recording_environment import HANG, RecordingEnvironment, describe_differences, environment, legacy
 from tests.support.sockets import threaded
+from tests.support.waiting import HANG_TIMEOUT
 
 __all__ = ["environment"]  # a fixture
 
@@ -74,7 +75,7 @@ def native(environment: RecordingEnvironment) -> Iterator[str]:
 
 async def play(base_url: str, environment: RecordingEnvironment, *, declared: bool) -> Report:
     known = divergences.load(ROOT / "contracts" / "divergences.yaml") if declared else ()
-    terms = PlayerSettings(hang_after=HANG, accepted={"hang": 504, "reset": 502}, divergences=known)
+    terms = PlayerSettings(HANG, {"hang": 504, "reset": 502}, known, restart_timeout=HANG_TIMEOUT)
     recorded = model.load(ROOT / "contracts" / "recordings")
     async with (
         StoredDocuments(environment.mongodb_url, environment.database) as documents,

@@ -34,6 +34,7 @@ from proxy.shadow.timings import ShadowTimings
 from tests.support.backend_pair import shows
 from tests.support.recording_environment import HANG, RecordingEnvironment, describe_differences, environment, legacy
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 
 __all__ = ["environment"]  # a fixture
 
@@ -120,7 +121,7 @@ async def clinic(
 
 async def play(environment: RecordingEnvironment, chosen: Recordings, routes: str, patch: pytest.MonkeyPatch) -> Play:
     known = () if routes == LEGACY else divergences.load(ROOT / "contracts" / "divergences.yaml")
-    terms = PlayerSettings(hang_after=HANG, accepted={"hang": 504, "reset": 502}, divergences=known)
+    terms = PlayerSettings(HANG, {"hang": 504, "reset": 502}, known, restart_timeout=HANG_TIMEOUT)
     began = time.time()
     with legacy(environment) as url:
         async with (

@@ -68,7 +68,9 @@ async def test_recorded_hangs_and_resets_are_replayed(
     silent = [one for one in everything.scenarios if any(step.answer.outcome != "response" for step in one.steps)]
     chosen = replace(everything, scenarios=tuple(silent))
     async with StoredDocuments(mongodb_url, DATABASE) as documents, OutsideCalls(f"{upstreams.url}/_calls") as calls:
-        report = await Player(legacy.url, PlayerSettings(hang_after=HANG), documents, calls).play(chosen)
+        report = await Player(legacy.url, PlayerSettings(HANG, restart_timeout=HANG_TIMEOUT), documents, calls).play(
+            chosen
+        )
     assert report.differing == ()
     counted = {subject: tally.equal for subject, tally in report.by_subject().items()}
     steps = sum(len(one.steps) for one in silent)

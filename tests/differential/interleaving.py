@@ -26,6 +26,7 @@ from tests.differential.actions import Action
 from tests.differential.documents import Documents
 from tests.differential.runner import declared_divergences
 from tests.support.mongodb_relay import Command, Relay, StoppedCommand
+from tests.support.waiting import HANG_TIMEOUT
 
 WRITES: Final = frozenset({"insert", "update", "delete", "findAndModify"})
 HANG_AFTER: Final = 20.0
@@ -119,7 +120,7 @@ class InterleavedDifferential:
 @contextlib.asynccontextmanager
 async def interleaved(legacy: FuzzBackend, native: FuzzBackend, relay: Relay) -> AsyncIterator[InterleavedDifferential]:
     """Open two running sides, whose databases are reached through a relay."""
-    settings = PlayerSettings(hang_after=HANG_AFTER, divergences=declared_divergences())
+    settings = PlayerSettings(HANG_AFTER, divergences=declared_divergences(), restart_timeout=HANG_TIMEOUT)
     async with contextlib.AsyncExitStack() as stack:
         sent = InterleavedClient(legacy, relay)
         documents, calls = await stack.enter_async_context(_side_effects(legacy))

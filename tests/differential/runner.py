@@ -12,6 +12,7 @@ from proxy.contract.divergences import Divergence
 from proxy.fuzz.differential import Differential
 from proxy.fuzz.options import FuzzBackend
 from proxy.recordings.player import PlayerSettings
+from tests.support.waiting import HANG_TIMEOUT
 
 CONTRACTS: Final = Path(__file__).parents[2] / "contracts"
 HANG_AFTER: Final = 1.5
@@ -24,7 +25,7 @@ async def between(
 ) -> AsyncIterator[Differential]:
     """Open two running sides; `declared` divergences are the contract's own unless given."""
     known = declared_divergences() if declared is None else declared
-    settings = PlayerSettings(hang_after=2 * HANG_AFTER, divergences=known)
+    settings = PlayerSettings(2 * HANG_AFTER, divergences=known, restart_timeout=HANG_TIMEOUT)
     async with Differential.between(legacy, native, settings, hang_after=HANG_AFTER) as differential:
         yield differential
 
