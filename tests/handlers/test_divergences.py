@@ -75,7 +75,12 @@ async def indexed(*of: Twin) -> None:
 
 
 async def test_declared_divergences_are_all_tested() -> None:
-    for module in ("handlers.test_divergences_outside", "handlers.test_divergences_stream", "test_shadow_recordings"):
+    for module in (
+        "handlers.test_divergences_outside",
+        "handlers.test_divergences_stream",
+        "handlers.test_foreign_bson",
+        "test_shadow_recordings",
+    ):
         importlib.import_module(f"tests.{module}")
     assert {entry.id for entry in DECLARED} == set(shown)
 
