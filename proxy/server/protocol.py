@@ -117,8 +117,12 @@ class HttpProtocol(asyncio.Protocol):
         elif self._exchange is None:
             self._close()
         else:
-            start_probes(self._loop, self.output.write, functools.partial(self._waits_for_answer, self._exchange))
+            self._probe(self._exchange)
         return True
+
+    def _probe(self, exchange: ServedExchange) -> None:
+        """Detect the disconnect of a half-closed client before its answer begins."""
+        start_probes(self._loop, self.output.write, functools.partial(self._waits_for_answer, exchange))
 
     def _waits_for_answer(self, exchange: ServedExchange) -> bool:
         """Return True if the client may receive an interim response to a request."""
@@ -197,6 +201,8 @@ class HttpProtocol(asyncio.Protocol):
         if body is not None:
             self._deadline.begin_body()
         exchange.begin(self._app, None if self._in_task else self._begin_request)
+        if self._half_closed and exchange is self._exchange:
+            self._probe(exchange)
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a part of the current request."""

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.websocket.frames import FRAMES_AT_ONCE
-from tests.support.http_app import BAD, GET, App, connected, limit
+from tests.support.http_app import BAD, BODY, GET, LAST, OK, App, connected, limit
 from tests.support.sockets import serving
 from tests.support.websocket_apps import Recorder
 from tests.support.websocket_client import frame, handshake
@@ -47,6 +47,30 @@ async def test_half_closed_waiting_client_stays_connected() -> None:
         app.proceed.set()
         answer = await reader.read()
     assert answer.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_client_that_leaves_during_its_last_pipelined_request_is_noticed() -> None:
+    noticed, paths = asyncio.Event(), []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        paths.append(scope["path"])
+        if scope["path"] == "/a":
+            await receive()
+            await asyncio.sleep(0.05)  # so that the connection's end is known when the last request is read
+            await send(dict(OK))
+            await send(dict(BODY))
+            return
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        noticed.set()
+
+    async with serving(app) as port, limit():
+        async with connected(port) as (reader, writer):
+            writer.write(GET + LAST)
+            writer.write_eof()
+            await reader.readuntil(b"\r\n\r\nok")
+        await noticed.wait()
+    assert paths == ["/a", "/last"]
 
 
 async def test_client_of_http_1_0_gets_no_interim_response() -> None:
