@@ -79,7 +79,7 @@ def masked_line(text: str, number: int) -> str | None:
     if all(map(_is_plain, lines[len(read.splitlines()) : number])):
         return line
     key = _KEY.match(line)
-    return f"{key[0]} {MASK}" if key is not None and key[1] in _KNOWN | _KEYS_OF_SECRETS else MASK
+    return f"{key[0]} {MASK}" if key is not None and key[1] in _KNOWN | KEYS_OF_SECRETS else MASK
 
 
 def _is_plain(line: str) -> bool:
@@ -216,10 +216,10 @@ def _within(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 _SECTIONS: Final = tuple(_within(RoutingFile))
-_KEYS_OF_SECRETS: Final = frozenset(
+KEYS_OF_SECRETS: Final = frozenset(
     key for section in _SECTIONS for key, one in section_keys(section).items() if SecretStr in _plain(one.annotation)
 )
-_KNOWN: Final = frozenset(key for section in _SECTIONS for key in section_keys(section)) - _KEYS_OF_SECRETS
+_KNOWN: Final = frozenset(key for section in _SECTIONS for key in section_keys(section)) - KEYS_OF_SECRETS
 
 
 def _pieces(text: str, scalars: list[Span], spans: set[Span]) -> Iterator[str]:

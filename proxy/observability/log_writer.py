@@ -36,7 +36,8 @@ FLUSH_TIMEOUT: Final = 2.0
 """Seconds that a shutdown waits for pending lines."""
 _STDERR: Final = 2
 _POLL_INTERVAL: Final = 0.1
-_REPORT_INTERVAL: Final = 10.0
+REPORT_INTERVAL: Final = 10.0
+"""Seconds between two reports of dropped lines."""
 _CHUNK: Final = select.PIPE_BUF  # POSIX: such a write to a pipe is atomic, and does not block once the pipe is writable
 
 Reason = Literal["full", "failed", "shutdown"]
@@ -45,7 +46,13 @@ Reason = Literal["full", "failed", "shutdown"]
 class LogWriter:
     """Writer of whole lines to a file descriptor, in order and from any thread. `stream` names it in messages."""
 
-    def __init__(self, descriptor: int, stream: str, max_pending: int = MAX_PENDING) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        stream: str,
+        max_pending: int = MAX_PENDING,
+        report_interval: float = REPORT_INTERVAL,
+    ) -> None:
         self._descriptor: Final = descriptor
         self._stream: Final = stream
         self._max_pending: Final = max_pending
@@ -56,7 +63,8 @@ class LogWriter:
         self._deadline: float | None = None  # of a shutdown that has begun
         self._cut = False  # the last line was written partially
         self._dropped = 0  # lines since the last report
-        self._reported = -_REPORT_INTERVAL
+        self._report_interval: Final = report_interval
+        self._reported = -report_interval
 
     def write(self, text: str) -> None:
         """Queue lines, each with its newline. If the queue is full or the writer closed, drop and count them."""
@@ -148,8 +156,8 @@ class LogWriter:
             self._report(f"cannot be written ({os.strerror(error.errno or 0)})")
 
     def _report(self, state: str, *, working: bool = False) -> None:
-        """Log the number of dropped lines, at most once in _REPORT_INTERVAL. stderr can report only while it works."""
-        if not self._dropped or time.monotonic() - self._reported < _REPORT_INTERVAL:
+        """Log the number of dropped lines, at most once in the interval. stderr can report only while it works."""
+        if not self._dropped or time.monotonic() - self._reported < self._report_interval:
             return
         if self._descriptor == _STDERR and not working:
             return

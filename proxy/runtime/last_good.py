@@ -16,7 +16,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -103,17 +103,17 @@ def _agreement(saved: SavedConfig) -> ContractBundle:
         return load_bundle(Path(directory))
 
 
-def default_state_directory(env: Mapping[str, str]) -> Path | None:
+def default_state_directory(env: Mapping[str, str], home: Callable[[], Path] = Path.home) -> Path | None:
     """Return systemd's `StateDirectory=`, or the directory for state of the XDG base directory specification.
 
-    None for a user without a home, as the arbitrary user id of a container may be.
+    None for a user without a home, as the arbitrary user id of a container may be: `home` raises RuntimeError.
     """
     given = env.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
     base = env.get("XDG_STATE_HOME", "")
     try:
-        return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "scribe-proxy"
+        return (Path(base) if base.startswith("/") else home() / ".local" / "state") / "scribe-proxy"
     except RuntimeError:
         return None
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.config import yaml_nodes
 from proxy.config.credentials import MASK
-from proxy.config.masking import _KEYS_OF_SECRETS, masked, masked_line
+from proxy.config.masking import KEYS_OF_SECRETS, masked, masked_line
 from proxy.config.problems import ConfigError
 from tests.support.shipped import ROUTING
 
@@ -91,7 +91,7 @@ def test_plain_text_is_not_masked(text: str) -> None:
     "name",
     sorted(
         {"secret", "OPS_TOKEN", "password", "db_passwd", "pwd", "passphrase", "api-key", "webhook.url", "credentials"}
-        | _KEYS_OF_SECRETS
+        | KEYS_OF_SECRETS
     ),
 )
 def test_commented_out_secret_is_masked(name: str, comment: str) -> None:

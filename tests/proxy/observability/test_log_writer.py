@@ -20,7 +20,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
-from proxy.observability import log_writer, metrics
+from proxy.observability import metrics
 from proxy.observability.log_writer import JsonFormatter, LogHandler, LogWriter
 from tests.support.command_line import PROGRAM
 from tests.support.gateway_process import get, legacy
@@ -99,16 +99,15 @@ def test_close_with_unread_pipe_ends_within_its_bound(pipe: tuple[int, int]) -> 
 
 @pytest.mark.parametrize("kind", ["closed pipe", "full disk", "closed descriptor"])
 def test_failing_descriptor_drops_and_counts(
-    kind: str, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    kind: str, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(log_writer, "_REPORT_INTERVAL", 1e9)
     name = f"test-{kind}"
     end = os.open("/dev/full", os.O_WRONLY) if kind == "full disk" else pipe[1]
     if kind == "closed pipe":
         os.close(pipe[0])
     elif kind == "closed descriptor":
         os.close(end)
-    writer = LogWriter(end, name)
+    writer = LogWriter(end, name, report_interval=1e9)
     for _ in range(5):
         writer.write(LINE)
     writer.close()

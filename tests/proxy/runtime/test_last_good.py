@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from pathlib import Path
 
@@ -164,12 +163,10 @@ def test_state_directory_follows_systemd_then_xdg(
     assert default_state_directory(env) == Path(expected)
 
 
-def test_user_without_a_home_has_no_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = max(user.pw_uid for user in pwd.getpwall()) + 1
-    monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.setattr(os, "getuid", lambda: unknown)
-    assert default_state_directory({}) is None
-    assert default_state_directory({"XDG_STATE_HOME": "/x"}) == Path("/x/scribe-proxy")
+def test_user_without_a_home_has_no_state_directory() -> None:
+    home = Path("~no-such-user").expanduser
+    assert default_state_directory({}, home) is None
+    assert default_state_directory({"XDG_STATE_HOME": "/x"}, home) == Path("/x/scribe-proxy")
 
 
 def test_saved_file_ignores_the_umask(file: Path, tmp_path: Path) -> None:
