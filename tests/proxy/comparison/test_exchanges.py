@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
@@ -262,3 +263,17 @@ def test_head_of_a_coded_answer_differs_in_the_coding_only() -> None:
     coded = exchange(method="HEAD", headers=[("content-encoding", "gzip")])
     assert fields(compare(plain, coded)) == [("header.content-encoding", "extra")]
     assert fields(compare(coded, plain)) == [("header.content-encoding", "missing")]
+
+
+@pytest.mark.parametrize("made", [-1.5, 0.0, 0.999, 2.4])
+def test_legacys_time_lies_within_the_second_of_its_date(made: float) -> None:
+    # `Date` has whole seconds: the answer was made half a second later on average
+    date = [("date", "Sun, 22 Nov 2026 19:41:09 GMT")]
+    at = datetime(2026, 11, 22, 19, 41, 9, tzinfo=UTC).timestamp()
+    legacy, native = (
+        answered({"createdAt": f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"}, headers=date)
+        for second in (at + made, NOW + 0.05)
+    )
+    assert fields(compare(legacy, native, mode=DRY_RUN)) == []
+    early = answered({"createdAt": "2026-11-22T19:41:07.400Z"}, headers=date)
+    assert fields(compare(early, native, mode=DRY_RUN)) == [("body.createdAt", "value")]

@@ -103,6 +103,16 @@ def test_cookies_compare_by_name_and_attributes() -> None:
     assert kinds(legacy, [native[0], ("set-cookie", f"sid={object_id(2)}; Path=/")], mode=DRY_RUN)
 
 
+def test_expiries_of_cookies_are_compared_by_name_in_any_order() -> None:
+    date = ("date", "Mon, 30 Nov 2026 09:00:00 GMT")
+    one, other, late = (
+        ("set-cookie", f"{name}=1; Expires=Mon, 30 Nov 2026 {hour}:00:00 GMT")
+        for name, hour in (("a", 10), ("b", 15), ("b", 16))
+    )
+    assert not kinds([date, one, other], [date, other, one])
+    assert kinds([date, one, other], [date, late, one])
+
+
 DELETED = "Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 

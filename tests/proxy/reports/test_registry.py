@@ -86,6 +86,8 @@ async def test_new_differences_alone_expire(database: Database) -> None:
     assert await expires() == first + 1000
     await registry.mark(new.id, "known", BY)
     assert await expires() is None
+    await registry.register([observed(at=3000.0)])
+    assert await expires() is None
     await registry.mark(new.id, "new", BY)
     assert await expires() is not None
 

@@ -20,7 +20,9 @@ from tests.support.exchanges import answered
 from tests.support.mongodb_relay import Relay
 from tests.support.report_events import (
     CONTRACT,
+    KEY,
     MONTH,
+    PATIENT,
     SETTINGS,
     compared,
     differing,
@@ -70,6 +72,8 @@ async def test_comparisons_without_mongodb_are_dropped_and_counted(
         reports, dropped = ReportWriter(distant, SETTINGS), metric("database")
         reports.record(differing())
         reports.record(SkippedEvent("notes.list", "legacy", "queue_full"))
+        whole = differing()
+        reports.record(ReplayEvent("notes.list", None, whole.verdict, whole.legacy, whole.native))  # no comparison
         await reports.flush()
         assert metric("database") == dropped + 2
         with pytest.raises(Unavailable):
@@ -146,3 +150,42 @@ async def test_samples_refused_by_mongodb_are_dropped_alone(
     [route] = await reading.routes(recently())
     assert (route.mismatch, route.dropped) == (1, 0)
     assert await reading.samples(recently()) == ()
+
+
+async def test_each_skipped_request_over_the_capacity_is_counted(database: Database, reading: ReportReader) -> None:
+    reports, full = ReportWriter(database, SETTINGS, max_counts=1), metric("full")
+    reports.record(SkippedEvent("a", "legacy", "timeout"))
+    reports.record(SkippedEvent("b", "legacy", "queue_full", 5))
+    await reports.flush()
+    assert metric("full") == full + 5
+    assert {one.route: one.dropped for one in await reading.routes(recently())} == {"a": 0, "b": 5}
+
+
+async def test_indexes_are_created_after_an_outage_at_the_start(mongodb_url: str, database: Database) -> None:
+    with Relay(mongodb_url) as relay:
+        distant = Database(relay.url, f"{database.name}_late", timeout=2.0)
+        reports = ReportWriter(distant, SETTINGS)
+        await reports.flush()
+        relay.mend()
+        await until_async(distant.is_reachable)
+        await reports.flush()
+        assert await lasting(distant) == {
+            "counts_by_minute": 7500,
+            **dict.fromkeys(("counts_by_hour", "counts_by_day", SAMPLES), MONTH),
+        }
+        await distant.drop()
+        await distant.close()
+
+
+async def test_changed_redaction_applies_to_the_next_comparison(reports: ReportWriter, reading: ReportReader) -> None:
+    for redact in ("off", "full"):
+        settings = {"redact": redact, "key": KEY, "samples": 9, "staging": True}
+        reports.apply_config(Config.model_validate({"legacy": {"url": "http://a"}, "reports": settings}))
+        reports.record(differing())
+        await reports.flush()
+    newest, before = [await reading.sample(one.id) for one in await reading.samples(recently())]
+    assert newest is not None
+    assert before is not None
+    assert (before.redaction, newest.redaction) == ("off", "full")
+    assert PATIENT in repr(before.legacy)
+    assert PATIENT not in repr(newest.legacy)

@@ -103,6 +103,9 @@ async def test_pinned_sample_remains_until_it_is_unpinned(
     assert document is not None
     assert "expire_from" not in document
     assert await Storage(database).pin_sample(pinned, pinned=False)
+    document = await database.collection(SAMPLES).find_one({"_id": pinned})
+    assert document is not None
+    assert "expire_from" in document
     assert pinned not in await more(1)
     assert not await Storage(database).pin_sample(pinned, pinned=True)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.rollout.model import HistoryQuery
+from proxy.rollout.groups import RouteGroups
+from proxy.rollout.model import Attribution, HistoryQuery
+from proxy.rollout.state_cache import RouteStateCache
 from proxy.rollout.store import MemoryStore, Store
+from proxy.rollout.transitions import continue_rollout, initial_state, pause
+from proxy.types import BasisPoints
 from tests.support.rollout_replica import Replica, config, recorded_config, replica, running
 
 PLAIN = "{name: a, match: GET /a, native: 50%}"
@@ -60,3 +64,17 @@ async def test_replica_that_restarts_with_the_rollout_continues() -> None:
     async with running(after):
         await after.until(lambda: after.share() == 2500)
         assert [change[:3] for change in await started(after)] == [("start", 5000, 2500)]
+
+
+def test_state_without_a_stage_does_not_end_the_running_share() -> None:
+    (route,) = config(staged("[10%, 25%, 100%]")).routes
+    cache = RouteStateCache()
+    cache.groups = RouteGroups([route])
+    cache.set_running(route, BasisPoints(5000))
+    paused = pause(route, initial_state(route), Attribution("amara", "because", 1.0))
+    assert cache.record(paused)
+    assert (cache.continues_at(route), cache.effective(route).stage) == (5000, 0)  # not loaded yet
+    cache.load({paused.key: paused})
+    assert cache.effective(route).share == 2500
+    assert cache.record(continue_rollout(route, paused, BasisPoints(5000), 2.0))
+    assert cache.continues_at(route) is None

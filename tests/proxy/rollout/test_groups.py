@@ -139,6 +139,19 @@ def test_cap_of_one_revision_does_not_move_to_another_in_a_group() -> None:
     assert process.shares_now() == {"list": 5000, "create": 5000}
 
 
+async def test_local_cap_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    process = Process()
+    process.serve("list", 500)
+    with caplog.at_level(logging.INFO, "scribe_proxy.state"):
+        process.evaluator.evaluate(time.monotonic())
+        for _ in range(2):
+            await process.synchroniser.synchronise()
+    assert [message for message in caplog.messages if "capped" in message] == [
+        message for message in caplog.messages if message.startswith("notes is capped, from 50% to 0%: list: ")
+    ]
+    assert len([message for message in caplog.messages if "capped" in message]) == 1
+
+
 async def test_new_group_starts_with_the_states_of_its_routes() -> None:
     alone = Process(config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%"))
     alone.serve("list", 500)

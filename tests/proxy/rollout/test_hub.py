@@ -113,6 +113,14 @@ async def test_worker_without_an_acknowledgement_delays_others_briefly(path: Pat
         assert await store.replace(next_of(FIRST))
 
 
+async def test_worker_that_ends_before_its_acknowledgement_delays_no_other(path: Path) -> None:
+    async with running(path, 2, apply_timeout=1e6) as (_, (store, ending)), ending.following() as changes:
+        changing = asyncio.create_task(store.replace(FIRST))
+        assert await anext(changes) == FIRST
+        await ending.close()
+        assert await changing  # CALL_TIMEOUT would raise
+
+
 async def test_worker_far_behind_is_disconnected(path: Path) -> None:
     async with running(path, 2, apply_timeout=0.0, max_unapplied=5) as (_, (store, stuck)):
         async with stuck.following() as changes:

@@ -26,7 +26,7 @@ from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, HistoryQuery, RouteState
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import SNAPSHOT_LIFETIME, MemoryStore, Store
-from proxy.rollout.transitions import gate_failed, guard_failed
+from proxy.rollout.transitions import gate_failed, guard_failed, pause
 from proxy.types import BasisPoints
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 from tests.support.rollout_states import FIRST, ROUTE, next_of
@@ -131,7 +131,10 @@ async def test_evidence_adds_up_and_expires_with_its_epoch(store: Store) -> None
     await store.add({FIRST.epoch: Evidence(10, 1, 20, 2, 3, 1)})
     await store.add({FIRST.epoch: Evidence(1, 1, 1, 1, 1, 1), "b#1": Evidence(5)})
     assert await store.evidence([FIRST.epoch, "c#1"]) == {FIRST.epoch: Evidence(11, 2, 21, 3, 4, 2)}
-    await store.replace(gate_failed(ROUTE, FIRST, "errors 2%", 50.0))
+    paused = pause(ROUTE, FIRST, Attribution("amara", "because", 30.0))
+    await store.replace(paused)
+    assert await store.evidence([paused.epoch]) == {FIRST.epoch: Evidence(11, 2, 21, 3, 4, 2)}
+    await store.replace(gate_failed(ROUTE, paused, "errors 2%", 50.0))
     assert await store.evidence([FIRST.epoch, "b#1"]) == {"b#1": Evidence(5)}
 
 

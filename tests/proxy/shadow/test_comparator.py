@@ -164,6 +164,15 @@ async def test_read_that_legacy_never_answers_is_a_mismatch() -> None:
     assert (await room.read(exchange(outcome="hang"))).name == "mismatch"
 
 
+async def test_timeout_that_a_restart_of_legacy_interrupts_is_skipped() -> None:
+    room = Room()
+    room.stage.set_answers("native", {"a": 2})
+    room.stage.set_answers("legacy", exchange(outcome="unasked"))
+    for _ in range(2):
+        verdict = await room.read(exchange(outcome="hang"))
+        assert (verdict.name, verdict.reason) == ("skipped", "backend_unavailable")
+
+
 async def test_request_the_other_backend_cannot_get_is_skipped() -> None:
     room = Room()
     room.stage.set_answers("native", "timeout")
@@ -173,7 +182,7 @@ async def test_request_the_other_backend_cannot_get_is_skipped() -> None:
     assert room.entries == [SkippedEvent("r", "legacy", "timeout"), SkippedEvent("r", "legacy", "streaming")]
 
 
-@pytest.mark.parametrize(("noise", "expected"), [(0, 0), (2500, 5), (10_000, 20)])
+@pytest.mark.parametrize(("noise", "expected"), [(0, 0), (2500, 5), (6000, 12), (9500, 19), (10_000, 20)])
 async def test_configured_share_of_reads_is_replayed_on_legacy(noise: int, expected: int) -> None:
     room = Room(noise)
     room.stage.set_answers("native", {"a": 1})

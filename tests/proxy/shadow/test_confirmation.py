@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from proxy.comparison.exchanges import compare
 from proxy.comparison.verdicts import Verdict
 from proxy.contract.values import ContractViolation
@@ -51,6 +55,22 @@ async def test_confirmation_is_given_up() -> None:
     assert not await cache.acquire(event("b"))
     assert time.now >= 1000 + MAX_WAIT
     assert not await ConfirmationCache(max_waiting=0).acquire(event("c"))
+
+
+async def test_confirmations_that_were_given_up_or_cancelled_do_not_wait_any_more() -> None:
+    time = Time()
+    cache = ConfirmationCache(time.clock, time.sleep, max_confirmations=0, max_waiting=2)
+    for number in range(1, 6):
+        assert not await cache.acquire(event("a"))
+        assert time.now >= 1000 + number * MAX_WAIT
+
+    async def cancel(seconds: float) -> None:
+        raise asyncio.CancelledError
+
+    cache = ConfirmationCache(time.clock, cancel, max_confirmations=0, max_waiting=2)
+    for _ in range(5):
+        with pytest.raises(asyncio.CancelledError):
+            await cache.acquire(event("a"))
 
 
 def test_confirmed_difference_expires() -> None:

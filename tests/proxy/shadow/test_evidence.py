@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from proxy.shadow.evidence import CALM, EVIDENCE_TTL, MIN_DRY_RUNS, DifferenceKey, EvidenceLedger
+import pytest
+
+from proxy.comparison.exchanges import compare
+from proxy.comparison.modes import DRY_RUN
+from proxy.reports.events import ComparisonEvent
+from proxy.shadow.evidence import CALM, EVIDENCE_TTL, MIN_DRY_RUNS, DifferenceKey, DryRunRepetition, EvidenceLedger
 from tests.support.clock import Clock
+from tests.support.exchanges import answered
 
 KEY: DifferenceKey = ("r", None, ("body", "count"), "value")
 
@@ -52,3 +58,13 @@ def test_route_is_calm_a_minute_after_a_change() -> None:
         clock.now += seconds
         calm.append(ledger.is_calm)
     assert calm == [True, False, False, True]
+
+
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_dry_run_beside_another_one_ends_the_calm(overlapped: bool) -> None:
+    legacy, native = answered({"count": 1}, method="POST"), answered({"count": 2}, method="POST")
+    event = ComparisonEvent("r", None, "legacy", compare(legacy, native, mode=DRY_RUN), legacy, native)
+    ledger = EvidenceLedger(Clock())
+    repetition = DryRunRepetition(native, (), event.verdict.unexplained_keys)
+    ledger.add_dry_runs(event, [repetition, repetition], overlapped=overlapped)
+    assert ledger.is_calm is not overlapped

@@ -12,6 +12,7 @@ from starlette.types import Message, Scope
 from proxy.config.loading import parse
 from proxy.gateway.bucketing import Decision
 from proxy.gateway.request_context import CONTEXT, RequestContext
+from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.mirror import DirectRead, MirroredDryRun, MirroredRead, snapshot_of
 from tests.support.recording_sink import RecordingSink
@@ -157,6 +158,18 @@ async def test_write_that_native_served_after_all_is_not_compared() -> None:
     mirrored, _ = await after_dry_run(sink, b"one")
     mirrored.end("native", None)
     assert (sink.discarded, sink.compared) == ([(7, "backend_unavailable")], [])
+
+
+@pytest.mark.parametrize("backend", ["legacy", "native"])
+async def test_recorded_write_returns_its_bytes_to_the_budget(backend: Literal["legacy", "native"]) -> None:
+    budget = MemoryBudget(1000)
+    recorded: Scope = {**scope("POST"), "state": {BUDGET_KEY: budget}}
+    mirrored = MirroredDryRun(RecordingSink(), "r", recorded, Client(b"one").receive, LIMIT)
+    await mirrored.prepare()
+    await mirrored.receive()
+    assert budget.used == 3
+    mirrored.end(backend, None)
+    assert budget.used == 0
 
 
 async def test_write_without_a_dry_run_is_only_served() -> None:

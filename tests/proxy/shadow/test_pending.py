@@ -45,3 +45,14 @@ def test_expired_lists_requests_past_deadline_and_grace() -> None:
     table.add(PendingRequest("r", "legacy", 1), LIMIT)
     assert table.expired(10.0 + EXPIRY_GRACE) == []
     assert table.expired(10.1 + EXPIRY_GRACE) == [first]
+
+
+def test_route_has_the_reserve_whenever_nothing_of_it_is_pending() -> None:
+    table = PendingTable()
+    for _ in range(LIMIT):
+        assert table.add(PendingRequest("busy", "legacy", 1), LIMIT) is not None
+    for _ in range(3):
+        number = table.add(PendingRequest("rare", "legacy", 1), LIMIT)
+        assert number is not None
+        assert table.add(PendingRequest("rare", "legacy", 1), LIMIT) is None
+        table.pop(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -14,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.loading import parse
+from proxy.shadow import supervisor
 from proxy.shadow.load_shedder import CpuTimes, cpu_times
-from proxy.shadow.supervisor import CpuWaits
+from proxy.shadow.messages import Configure
+from proxy.shadow.supervisor import CpuWaits, WorkerSupervisor
+from proxy.shadow.timings import ShadowTimings
 from tests.support import shadowed
 from tests.support.command_line import run_serve, served
 from tests.support.gateway_process import get
@@ -126,6 +131,26 @@ async def test_process_on_a_busy_cpu_waits_for_it() -> None:
     with crowded_process() as pid:
         waits = CpuWaits(lambda: cpu_times(Path(f"/proc/{pid}/schedstat")))
         await until_holds(lambda: waits.since(1.0) > 0.2)
+
+
+@pytest.mark.parametrize(("uptime", "delays"), [(math.inf, [1, 2, 4, 8, 8]), (-1.0, [1, 1, 1, 1, 1])])
+async def test_delay_of_a_restart_doubles_until_a_process_has_run_for_long(
+    uptime: float, delays: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Ending(WorkerSupervisor):
+        """A supervisor whose processes end at once."""
+
+        async def _run_process(self) -> None: ...
+
+    monkeypatch.setattr(supervisor, "MIN_UPTIME", uptime)
+    unit = 1 / 1024
+    ending = Ending(lambda _: None, lambda: None, ShadowTimings(retry_delays=(unit, 8 * unit)))
+    ending.ensure_running(Configure(parse("legacy: {url: http://x}", {}), Path("nowhere")))
+    while len(caplog.records) < len(delays):
+        await asyncio.sleep(unit)
+    await ending.stop()
+    logged = [float(str(next(iter(record.args or ())))) for record in caplog.records]
+    assert [delay / unit for delay in logged[: len(delays)]] == delays
 
 
 async def _not(condition: Awaitable[bool]) -> bool:

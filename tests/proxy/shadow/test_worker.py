@@ -19,6 +19,7 @@ from proxy.comparison.body_digests import digests_of
 from proxy.comparison.exchange import Body
 from proxy.config.loading import parse
 from proxy.observability.tracing import Tracing
+from proxy.reports.events import Entry, SkippedEvent
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.messages import (
     Compared,
@@ -177,6 +178,16 @@ async def test_deadline_counts_from_when_the_request_was_served(gateway: Gateway
     gateway.read("same", number=4)
     results = {await gateway.next() for _ in range(4)}
     assert results == {*(Compared(number, "skipped", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
+
+
+async def test_read_that_waited_too_long_is_skipped_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, reported = Worker(), list[Entry]()
+    async with linked(worker=worker) as gateway:
+        assert isinstance(await gateway.next(), Ready)
+        monkeypatch.setattr(worker._reports, "record", reported.append)
+        gateway.read("same", seconds=-1.0)
+        assert await gateway.next() == Compared(1, "skipped", "timeout")
+    assert reported == [SkippedEvent("all", "legacy", "timeout")]
 
 
 async def test_dry_run_is_compared_with_legacys_answer(gateway: Gateway) -> None:

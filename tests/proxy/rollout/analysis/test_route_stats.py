@@ -9,6 +9,7 @@ import pytest
 
 from proxy.config.models import Route
 from proxy.gateway.request_record import ComparisonRecord, RequestRecord
+from proxy.rollout.analysis.analysis import slow_limit
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.analysis.window import RequestStats, WindowCounts, latency_bucket
 
@@ -198,3 +199,22 @@ def test_outage_within_the_limit_is_held_at_any_traffic(before: int, outage: int
     analysis = stats.of("a").analyse(healthy=True)
     assert analysis is not None
     assert {one.outcome for one in analysis.findings if one.trigger == "dependencies"} == {outcome}
+
+
+def test_limit_of_slow_requests_follows_the_window(stats: StatsRegistry) -> None:
+    def serve(seconds: float) -> None:
+        for _ in range(100):
+            stats(replace(RECORD, backend="legacy", head=seconds))
+
+    one = stats.of("a")
+    guard = one.route.guard
+    assert guard is not None
+    serve(1.0)
+    stats.advance(6.0)
+    assert one.slow_after == slow_limit(one.window.legacy_total(), guard)
+    before = one.slow_after
+    serve(0.1)
+    stats.advance(12.0)  # the slower requests leave the window
+    assert one.window.legacy_total().requests == 100
+    assert one.slow_after == slow_limit(one.window.legacy_total(), guard)
+    assert one.slow_after < before / 5

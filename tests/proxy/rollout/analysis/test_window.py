@@ -200,3 +200,13 @@ def test_counts_of_measures_are_added_by_slot() -> None:
 @pytest.mark.parametrize(("span", "slices"), [(0.5, 0), (1.0, 0), (5.0, 4), (12.0, 11), (60.0, 11)])
 def test_short_window_has_fewer_slices(span: float, slices: int) -> None:
     assert len(Window(span, 0.0).slices()) == slices
+
+
+def test_outage_is_the_part_of_the_span_with_failures_of_a_dependency() -> None:
+    window = Window(float(SLICES), 0.0)
+    for second in range(SLICES):
+        assert window.outage == pytest.approx(second / SLICES)
+        window.now.native.dependency_failures += 2
+        assert window.outage == pytest.approx((second + 1) / SLICES)
+        list(window.advance(second + 1.0))
+    assert window.outage == pytest.approx((SLICES - 1) / SLICES)
