@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 import functools
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 PUBLIC: Final = frozenset({"_replace", "_asdict", "_fields", "_make", "_exit"})
@@ -91,10 +91,8 @@ def _read(path: Path) -> SourceModule:
     source = path.read_text()
     module = SourceModule(path, len(source.splitlines()))
     for node in ast.walk(ast.parse(source)):
-        _add_definition(module, node)
-        _add_name(module, node)
-        _add_published(module, node)
-        _add_use(module, node)
+        for add in _ADDERS.get(type(node), ()):
+            add(module, node)
     return module
 
 
@@ -154,7 +152,7 @@ def _add_use(module: SourceModule, node: ast.AST) -> None:
 
 
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:
-    parts = list(ast.walk(node))
+    parts = [part for part in ast.walk(node) if type(part) in _ACTIONS]
     calls = [part.func for part in parts if isinstance(part, ast.Call)]
     return Function(
         node.name,
@@ -163,7 +161,7 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:
         ast.get_docstring(node) or "",
         any("property" in ast.unparse(decorator) for decorator in node.decorator_list),
         frozenset(call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls),
-        any(isinstance(part, ast.Assert | ast.Raise) for part in parts),
+        len(parts) > len(calls),
     )
 
 
@@ -171,3 +169,22 @@ def _is_own(node: ast.Attribute) -> bool:
     """Return whether an attribute is the object's own, public by its documentation, or special."""
     owner = ast.unparse(node.value)
     return owner in ("self", "cls", "super()") or node.attr in PUBLIC or node.attr.startswith("__")
+
+
+_ACTIONS: Final = frozenset({ast.Call, ast.Assert, ast.Raise})
+_ADDERS: Final[Mapping[type[ast.AST], tuple[Callable[[SourceModule, Any], None], ...]]] = {
+    ast.FunctionDef: (_add_definition,),
+    ast.AsyncFunctionDef: (_add_definition,),
+    ast.ClassDef: (_add_definition,),
+    ast.Expr: (_add_definition,),
+    ast.Name: (_add_name,),
+    ast.arg: (_add_name,),
+    ast.Attribute: (_add_name, _add_use),
+    ast.Dict: (_add_published,),
+    ast.Subscript: (_add_published,),
+    ast.Call: (_add_published, _add_use),
+    ast.keyword: (_add_published,),
+    ast.Import: (_add_use,),
+    ast.ImportFrom: (_add_use,),
+}
+"""Readers of a node, by its type. Most of the nodes, which are a million, need none."""
