@@ -138,9 +138,13 @@ async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> 
 
 @shows("codes-deadline")
 async def test_divergence_of_a_slow_terminology_server(hurried: Twins) -> None:
-    slow = Answer(body=ONE_CODE.body, delay=1.0)
-    with hurried.legacy.outside.giving(Terminology(slow)), hurried.native.outside.giving(Terminology(slow)):
-        answers = await hurried.send(codes("x"))
+    gate = asyncio.Event()
+    slow = Terminology(Answer(body=ONE_CODE.body, gate=gate))
+    with hurried.legacy.outside.giving(slow), hurried.native.outside.giving(slow):
+        legacy = asyncio.create_task(hurried.legacy.send(codes("x")))
+        native = await hurried.native.send(codes("x"))
+        gate.set()
+        answers = AnswerPair(codes("x"), await legacy, native)
     assert read(answers.legacy)["code"] == "c"
     assert read(answers.native)["error"] == "the terminology server did not answer in time"
     answers.assert_declared("codes-deadline")
@@ -239,9 +243,12 @@ async def test_divergence_of_a_client_disconnect(twins: Twins) -> None:
             else:
                 await asyncio.sleep(0.3)
                 assert not never.left.is_set()
-        slow = Script([Answer(body=SAID.body, delay=0.2)])
+        gate = asyncio.Event()
+        slow = Script([Answer(body=SAID.body, gate=gate)])
         with twin.outside.giving(slow):
             await leave(twin, END, slow)
+            await asyncio.sleep(0.2)  # in which a backend that stops without its client stops
+            gate.set()
             while not twin.database.consultations.find_one({"status": "ended"}):
                 await asyncio.sleep(0.02)
     assert twins.stored("consultations")[1] == twins.stored("transcripts")[1] == []

@@ -25,7 +25,7 @@ _RECORDINGS: Final = Path(__file__).parents[2] / "contracts" / "recordings"
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: after `delay` seconds, or never (`hang`), or a connection cut in the middle (`cut`).
+    """One answer: at once or when the test opens its `gate`, or never (`hang`), or cut in the middle (`cut`).
 
     `headers` come after the type and the length.
     """
@@ -33,7 +33,7 @@ class Answer:
     status: int = 200
     body: bytes = b"{}"
     content_type: str = "application/json"
-    delay: float = 0.0
+    gate: asyncio.Event | None = None
     hang: bool = False
     cut: bool = False
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -48,7 +48,6 @@ class Script:
     paths: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     active: int = 0
-    busiest: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read(receive)
@@ -56,7 +55,6 @@ class Script:
         self.bodies.append(body)
         self.paths.append(scope["raw_path"].decode() + "?" + scope["query_string"].decode())
         self.active += 1
-        self.busiest = max(self.busiest, self.active)
         try:
             await self._give(answer, receive, send)
         finally:
@@ -71,7 +69,7 @@ class Script:
                 pass
             self.left.set()
             return
-        await asyncio.sleep(answer.delay)
+        await (answer.gate.wait() if answer.gate else asyncio.sleep(0))
         length = len(answer.body) + (100 if answer.cut else 0)
         kind = [(b"content-type", answer.content_type.encode())] if answer.content_type else []
         headers = [*kind, (b"content-length", str(length).encode()), *answer.headers]

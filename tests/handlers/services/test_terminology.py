@@ -23,7 +23,7 @@ from handlers.services.terminology import (
 )
 from tests.support.clock import Clock
 from tests.support.outside_services import Answer, Script, Upstreams, outside, recorded_calls, upstreams
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 
 TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"
 SNOMED = "http://snomed.info/sct"
@@ -111,11 +111,16 @@ async def test_access_token_without_a_lifetime_is_not_reused() -> None:
 
 
 async def test_concurrent_searches_fetch_one_token() -> None:
-    slow = Answer(body=TOKEN.body, delay=0.1)
-    async with scripted(slow, NO_CODES) as (codes, script):
-        await asyncio.gather(*(codes.find(str(number)) for number in range(20)))
+    token, codes_given = (asyncio.Event() for _ in range(2))
+    answers = Answer(body=TOKEN.body, gate=token), Answer(body=NO_CODES.body, gate=codes_given)
+    async with scripted(*answers) as (codes, script):
+        searches = asyncio.gather(*(codes.find(str(number)) for number in range(20)))
+        await until(lambda: script.bodies)
+        token.set()
+        await until(lambda: script.active > 1)
+        codes_given.set()
+        await searches
     assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 1
-    assert script.busiest > 1
 
 
 async def test_cancelled_fetch_is_repeated_by_the_next() -> None:
@@ -143,9 +148,14 @@ async def test_refused_token_is_replaced_once() -> None:
 
 
 async def test_concurrently_refused_searches_fetch_one_token() -> None:
-    refused, refused_later = Answer(401, delay=0.1), Answer(401, delay=0.3)
-    async with scripted(TOKEN, refused, refused_later, TOKEN, NO_CODES) as (codes, script):
-        assert not any(await asyncio.gather(codes.find("a"), codes.find("b")))
+    first, second = (asyncio.Event() for _ in range(2))
+    async with scripted(TOKEN, Answer(401, gate=first), Answer(401, gate=second), TOKEN, NO_CODES) as (codes, script):
+        searches = asyncio.gather(codes.find("a"), codes.find("b"))
+        await until(lambda: len(script.bodies) == 3)
+        first.set()
+        await until(lambda: len(script.bodies) == 5)
+        second.set()
+        assert not any(await searches)
     assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 2
 
 
