@@ -34,7 +34,7 @@ from tests.support.sockets import OwnLoopServer
 from tests.support.waiting import until_listening
 
 NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-LIMIT: Final = 20.0
+LIMIT: Final = 60.0
 """Seconds of a gateway's limits that no case should reach, even on a busy machine."""
 SHORT_LIMIT: Final = 2.0
 """Seconds of a gateway's limits that a case should reach, except the limit of connecting."""
