@@ -25,7 +25,7 @@ from tests.differential.failing_commands import (
     failing_pair,
     failing_server,
 )
-from tests.differential.people import TOKEN
+from tests.differential.people import PASSWORD, TOKEN
 from tests.support.backend_pair import get, post
 
 pytestmark = pytest.mark.skipif(find_mongod() is None, reason="no mongod with fail points")
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.skipif(find_mongod() is None, reason="no mongod with fa
 SEED = 1
 PROFILE = get("/users/profile", TOKEN)
 ADD_PROMPT = post("/api/prompts", {"prompt_name": "n", "prompt_text": "t"}, TOKEN)
+LOG_IN = post("/users/login", {"email": "amara@x", "password": PASSWORD})
 LOG_OUT = post("/users/logout", token=TOKEN)
 
 
@@ -75,6 +76,17 @@ def test_one_transient_failure_is_not_visible(
 ) -> None:
     status = 200 if request_ is PROFILE else 201
     assert harness.play(FailingCommand(request_, commands, collection, code, 1)) == (status, status)
+
+
+@pytest.mark.parametrize(
+    ("request_", "collection", "status"),
+    [(PROFILE, "blacktokens", 401), (PROFILE, "users", 500), (LOG_IN, "users", 200)],
+    ids=["authentication", "read", "login"],
+)
+def test_read_that_fails_twice_is_unavailable(
+    harness: Harness, request_: RecordedRequest, collection: str, status: int
+) -> None:
+    assert harness.play(FailingCommand(request_, READS, collection, 91, 2)) == (status, 503)
 
 
 @pytest.mark.parametrize(
