@@ -12,8 +12,9 @@ A write runs on legacy only once. Its dry runs before and after it take the part
 
 A dry run after the write also sees what the write itself has stored. Where native's two answers differ, there is
 evidence of a fault only if legacy's value is one that the request contains, or if the documents stay as they are
-afterwards and no other dry run was running. The latter is weak, except after a write that cannot succeed twice, such as
-a deletion, while no other client is known to write (`is_calm`).
+afterwards and no other dry run was running. The former is weak while other clients are known to write, who may have
+sent the same value (`is_calm`). The latter is weak, except after a write that cannot succeed twice, such as a deletion,
+while none is known to write.
 
 Another client may set a value and set it back between two answers. A difference therefore counts as a fault only if
 there is enough evidence of it, and at least `MIN_RATIO` times as much as there is of other writers.
@@ -37,7 +38,7 @@ from proxy.types import JSON, Backend, DifferenceKind, ValuePath
 DECISIVE: Final = 8
 """Evidence that makes a difference a fault; two equal answers around a different one count as 1."""
 WEAK: Final = 3
-"""Evidence of a dry run that differs from the one after the write, after which the documents stay as they are."""
+"""Evidence of a dry run that differs from the one after the write, if other clients do not write, or write the same."""
 MIN_RATIO: Final = DECISIVE
 MIN_SHARE: Final = 0.05
 """Minimum share of a route's dry runs in which a difference with weak evidence only is a fault."""
@@ -188,8 +189,11 @@ class EvidenceLedger:
             evidence = self.entry(difference_key(event, one))
             was_stable = is_stable(one, repetitions[0].changes)
             is_still = all(is_stable(one, each.changes) for each in repetitions[1:])
-            if (was_stable and is_still) or _is_sent(event, one, sent):
+            is_sent = _is_sent(event, one, sent)
+            if (was_stable and is_still) or (is_sent and is_calm):
                 evidence.decisive += DECISIVE
+            elif is_sent:
+                evidence.weak += WEAK
             elif is_still and not overlapped and any(each.kind in _WHOLE for each in repetitions[0].changes):
                 evidence.single += DECISIVE if is_calm else 1
             elif is_still and not overlapped:
@@ -258,7 +262,7 @@ class DryRunRepetition(NamedTuple):
 def _is_sent(event: ComparisonEvent, difference: Difference, sent: set[tuple[str, str]]) -> bool:
     """Return True if legacy's side of a difference is a field of the request.
 
-    Native then answered with the state before the write; no other writer is involved.
+    Native then answered with the state before the write, unless another client has sent the same value.
     """
     if event.legacy.status != event.native.status or difference.legacy is None or difference.path[0] != "body":
         return False

@@ -260,6 +260,16 @@ async def test_stale_answer_to_a_write_is_a_mismatch(legacy: JSON, native: JSON,
     assert (await room.write(legacy, native, sent)).name == "mismatch"
 
 
+async def test_sent_value_is_a_mismatch_the_third_time_while_others_write() -> None:
+    room = Room()
+    room.stage.set_answers("native", {"a": 2})
+    room.stage.set_answers("legacy", {"a": 2})
+    assert (await room.read({"a": 1})).reason == "changed"
+    room.stage.set_answers("native", {"title": "new"})
+    verdicts = [await room.write({"title": "new"}, {"title": "old"}, {"title": "new"}) for _ in range(3)]
+    assert [one.name for one in verdicts] == ["skipped", "skipped", "mismatch"]
+
+
 @pytest.mark.parametrize(
     ("legacy", "native", "later"),
     [
