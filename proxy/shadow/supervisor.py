@@ -2,7 +2,7 @@
 
     spawn ─▶ Configure ─▶ Ready ─▶ Ping every second ─▶ exit, or no answer and a kill ─▶ delay ─▶ spawn …
 
-The delay doubles with each failure and is reset once a process has run for `MIN_UPTIME`. To stop the process, the
+The delay doubles with each failure and is reset once a process has run for `min_uptime`. To stop the process, the
 channel is closed: the process then shuts down by itself, and is killed after `SHUTDOWN_TIMEOUT`. It also ends with its
 gateway (`worker.py`).
 """
@@ -32,8 +32,6 @@ logger = logging.getLogger("scribe_proxy.shadow")
 
 START_TIMEOUT: Final = 120.0
 """Seconds until the process must be ready: it imports and starts the native app at a low CPU priority."""
-MIN_UPTIME: Final = 30.0
-"""Seconds of uptime that reset the restart delay."""
 BATCH_DELAY: Final = 0.05
 """Seconds that a message to the process may wait for others, so that a wake-up serves several."""
 SHUTDOWN_TIMEOUT: Final = 3.0
@@ -101,7 +99,7 @@ class WorkerSupervisor:
             while True:
                 started = time.monotonic()
                 await self._run_process()
-                delay = shortest if time.monotonic() - started > MIN_UPTIME else delay
+                delay = shortest if time.monotonic() - started > self._timings.min_uptime else delay
                 metrics.SHADOW_RESTARTS.inc()
                 logger.warning("the shadow process has ended; the next one starts in %.1f s", delay)
                 await asyncio.sleep(delay)

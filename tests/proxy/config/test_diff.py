@@ -190,7 +190,7 @@ def test_rollout_that_is_added_continues_at_the_running_share(
 
 
 @pytest.mark.parametrize(("pin", "share"), [("legacy", 0), ("native", 10_000)])
-def test_rollout_added_to_a_route_that_is_pinned_has_the_share_of_the_pin(pin: str, share: int) -> None:
+def test_rollout_added_to_a_pinned_route_has_its_share(pin: str, share: int) -> None:
     rollout = f"name: a, match: GET /a, pin: {pin}, rollout: {{stages: [1%, 100%]}}"
     assert only(config("name: a, match: GET /a, native: 25%"), config(rollout)).after == share
 

@@ -310,21 +310,9 @@ def test_history_is_filtered_and_paged(machine: TestClient) -> None:
     assert [one["by"]["actor"] for one in machine.get("/history.json?actor=Grace").json()["changes"]] == ["Grace"]
     assert [one["route"] for one in machine.get("/history.json?kind=rollback").json()["changes"]] == ["notes.create"]
     assert "Older changes" in machine.get("/history?limit=2").text
-    assert "No change matches." in machine.get("/history?actor=nobody").text
-
-
-def test_last_page_of_the_history_links_to_no_other(machine: TestClient) -> None:
     every = len(machine.get("/history.json").json()["changes"])
-    assert machine.get(f"/history.json?limit={every - 1}").json()["older"]
     assert machine.get(f"/history.json?limit={every}").json()["older"] == ""
-
-
-def test_rollback_is_offered_to_lower_shares_only(machine: TestClient) -> None:
-    offered = {
-        name: machine.get(f"/routes/{name}/actions.json").json()["lower"]
-        for name in ("prompts.list", "notes.list", "consultations.list")
-    }
-    assert offered == {"prompts.list": ["0%", "1%"], "notes.list": ["0%"], "consultations.list": ["0%"]}
+    assert "No change matches." in machine.get("/history?actor=nobody").text
 
 
 def test_route_pages_show_the_share_over_time(machine: TestClient) -> None:
@@ -332,6 +320,7 @@ def test_route_pages_show_the_share_over_time(machine: TestClient) -> None:
     assert "10% from" in page
     assert "promoted by Grace: all quiet since Monday" in unescape(page)
     assert page.count('class="stage"') == 4
+    assert machine.get("/routes/prompts.list/actions.json").json()["lower"] == ["0%", "1%"]
     capped = machine.get("/routes/notes.create/live").text
     assert re.search(r'<rect class="capped" [^>]*y="0" [^>]*height="24"', capped)  # visible also at 0%
     for path in ("", "/live", "/actions", "/history"):

@@ -66,7 +66,7 @@ class Process:
         return self.evidence.shared(state)
 
 
-async def test_evidence_of_an_outage_is_added_once_the_store_is_reachable() -> None:
+async def test_evidence_of_an_outage_is_added_after_it() -> None:
     process = Process()
     assert (await process.exchange(3)).native == 3
     process.store.reachable = False
@@ -78,7 +78,7 @@ async def test_evidence_of_an_outage_is_added_once_the_store_is_reachable() -> N
     assert (await process.exchange(0)).native == 15
 
 
-async def test_evidence_of_a_bake_time_that_ended_in_an_outage_is_dropped() -> None:
+async def test_evidence_of_an_earlier_bake_time_is_dropped() -> None:
     process = Process()
     process.store.reachable = False
     with pytest.raises(Unavailable):

@@ -113,7 +113,7 @@ async def test_worker_without_an_acknowledgement_delays_others_briefly(path: Pat
         assert await store.replace(next_of(FIRST))
 
 
-async def test_worker_that_ends_before_its_acknowledgement_delays_no_other(path: Path) -> None:
+async def test_worker_that_ends_unacknowledged_delays_no_other(path: Path) -> None:
     async with running(path, 2, apply_timeout=1e6) as (_, (store, ending)), ending.following() as changes:
         changing = asyncio.create_task(store.replace(FIRST))
         assert await anext(changes) == FIRST

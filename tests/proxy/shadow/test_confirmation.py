@@ -57,7 +57,7 @@ async def test_confirmation_is_given_up() -> None:
     assert not await ConfirmationCache(max_waiting=0).acquire(event("c"))
 
 
-async def test_confirmations_that_were_given_up_or_cancelled_do_not_wait_any_more() -> None:
+async def test_abandoned_confirmation_does_not_wait_any_more() -> None:
     time = Time()
     cache = ConfirmationCache(time.clock, time.sleep, max_confirmations=0, max_waiting=2)
     for number in range(1, 6):

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from proxy.config.loading import parse
-from proxy.shadow import supervisor
 from proxy.shadow.load_shedder import CpuTimes, cpu_times
 from proxy.shadow.messages import Configure
 from proxy.shadow.supervisor import CpuWaits, WorkerSupervisor
@@ -134,17 +133,16 @@ async def test_process_on_a_busy_cpu_waits_for_it() -> None:
 
 
 @pytest.mark.parametrize(("uptime", "delays"), [(math.inf, [1, 2, 4, 8, 8]), (-1.0, [1, 1, 1, 1, 1])])
-async def test_delay_of_a_restart_doubles_until_a_process_has_run_for_long(
-    uptime: float, delays: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_delay_of_restarts_doubles_until_a_process_has_run_long(
+    uptime: float, delays: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Ending(WorkerSupervisor):
         """A supervisor whose processes end at once."""
 
         async def _run_process(self) -> None: ...
 
-    monkeypatch.setattr(supervisor, "MIN_UPTIME", uptime)
     unit = 1 / 1024
-    ending = Ending(lambda _: None, lambda: None, ShadowTimings(retry_delays=(unit, 8 * unit)))
+    ending = Ending(lambda _: None, lambda: None, ShadowTimings(retry_delays=(unit, 8 * unit), min_uptime=uptime))
     ending.ensure_running(Configure(parse("legacy: {url: http://x}", {}), Path("nowhere")))
     while len(caplog.records) < len(delays):
         await asyncio.sleep(unit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,8 +19,10 @@ from proxy.backends.native import NativeUnavailable
 from proxy.comparison.body_digests import digests_of
 from proxy.comparison.exchange import Body
 from proxy.config.loading import parse
+from proxy.database.database import Database
 from proxy.observability.tracing import Tracing
-from proxy.reports.events import Entry, SkippedEvent
+from proxy.reports.models import Span
+from proxy.reports.reader import ReportReader
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.messages import (
     Compared,
@@ -98,11 +101,11 @@ class Gateway:
         self.link.send(DryRun(number, "all", snapshot(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
 
 
-def config(port: int, app: str = "with_dry_runs", more: str = "") -> str:
+def config(port: int, app: str = "with_dry_runs", more: str = "", mongodb: str = "{url: ''}") -> str:
     return f"""
 legacy: {{url: http://127.0.0.1:{port}, timeouts: {{response: 60s}}}}
 native: tests.support.shadowed:{app}
-mongodb: {{url: ""}}
+mongodb: {mongodb}
 shadow: {{concurrency: 2, noise: 0%}}
 {more}
 routes: [{{name: all, match: "* /*", shadow: {{share: 100%, writes: dry_run}}, timeouts: {{idle: 60s}}}}]
@@ -115,6 +118,7 @@ async def linked(
     contracts: Path = Path("nowhere"),
     more: str = "",
     worker: Worker | None = None,
+    mongodb: str = "{url: ''}",
 ) -> AsyncIterator[Gateway]:
     """Run a worker in this process."""
     async with serving(shadowed.legacy) as port:
@@ -122,7 +126,7 @@ async def linked(
         gateway = Gateway()
         await gateway.link.open(ours)
         gateway.working = asyncio.create_task((worker or Worker()).run(theirs))
-        gateway.link.send(Configure(parse(config(port, app, more), {}), contracts))
+        gateway.link.send(Configure(parse(config(port, app, more, mongodb), {}), contracts))
         try:
             yield gateway
         finally:
@@ -180,14 +184,16 @@ async def test_deadline_counts_from_when_the_request_was_served(gateway: Gateway
     assert results == {*(Compared(number, "skipped", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
 
 
-async def test_read_that_waited_too_long_is_skipped_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, reported = Worker(), list[Entry]()
-    async with linked(worker=worker) as gateway:
+async def test_read_that_waited_too_long_is_skipped_and_reported(mongodb_url: str) -> None:
+    database = Database(mongodb_url, f"test_worker_{uuid.uuid4().hex[:8]}")
+    async with linked(mongodb=f"{{url: '{mongodb_url}', database: {database.name}}}") as gateway:
         assert isinstance(await gateway.next(), Ready)
-        monkeypatch.setattr(worker._reports, "record", reported.append)
         gateway.read("same", seconds=-1.0)
         assert await gateway.next() == Compared(1, "skipped", "timeout")
-    assert reported == [SkippedEvent("all", "legacy", "timeout")]
+    [route] = await ReportReader(database).routes(Span(time.time() - 600, time.time() + 600))
+    assert route.skipped == {"timeout": 1}
+    await database.drop()
+    await database.close()
 
 
 async def test_dry_run_is_compared_with_legacys_answer(gateway: Gateway) -> None:

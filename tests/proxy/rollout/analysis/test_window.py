@@ -202,7 +202,7 @@ def test_short_window_has_fewer_slices(span: float, slices: int) -> None:
     assert len(Window(span, 0.0).slices()) == slices
 
 
-def test_outage_is_the_part_of_the_span_with_failures_of_a_dependency() -> None:
+def test_outage_is_the_part_of_the_span_with_failures() -> None:
     window = Window(float(SLICES), 0.0)
     for second in range(SLICES):
         assert window.outage == pytest.approx(second / SLICES)
