@@ -17,8 +17,9 @@ from demo.mongod import Mongod
 from handlers.container import TIMINGS, ServiceTimings
 from proxy.comparison.answers import DecodedAnswer
 from proxy.recordings.model import RecordedRequest
+from proxy.types import JSON
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import Twin, Twins, get, native_twin, post, read
+from tests.support.backend_pair import Twin, Twins, get, native_twin, post, read, shows
 from tests.support.clinic import CONSULTATION, DOCUMENTS, TRANSCRIPT, everything
 from tests.support.mongodb_relay import Relay, command
 from tests.support.waiting import PROMPT_TIMEOUT
@@ -132,3 +133,20 @@ async def test_concurrent_notes_are_all_stored_and_linked(twins: Twins) -> None:
         made = {read(answer)["note"]["_id"] for answer in answers}
         assert {str(note) for note in consultation["notes"]} == made
         assert consultation["__v"] == len(consultation["notes"]) == 16
+
+
+@shows("register-refused")
+async def test_registration_that_mongodb_refuses(twins: Twins) -> None:
+    twins.plant(DOCUMENTS)
+    refusing = {"username": {"$ne": "refused"}}
+    try:
+        for twin in (twins.legacy, twins.native):
+            twin.database.command("collMod", "users", validator=refusing)
+        person: JSON = {"username": "refused", "email": "r@x", "password": "p", "role": "patient"}
+        answers = await twins.send(post("/users/register", person))
+    finally:
+        for twin in (twins.legacy, twins.native):
+            twin.database.command("collMod", "users", validator={})
+    assert answers.native.status == 500
+    assert read(answers.native) == {"msg": "Document failed validation"}
+    answers.assert_declared("register-refused")

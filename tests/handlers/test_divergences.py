@@ -75,13 +75,9 @@ async def indexed(*of: Twin) -> None:
 
 
 async def test_declared_divergences_are_all_tested() -> None:
-    for module in (
-        "handlers.test_divergences_outside",
-        "handlers.test_divergences_stream",
-        "handlers.test_foreign_bson",
-        "test_shadow_recordings",
-    ):
-        importlib.import_module(f"tests.{module}")
+    for module in ("database_faults", "divergences_outside", "divergences_stream", "foreign_bson"):
+        importlib.import_module(f"tests.handlers.test_{module}")
+    importlib.import_module("tests.test_shadow_recordings")
     assert {entry.id for entry in DECLARED} == set(shown)
 
 
@@ -188,23 +184,6 @@ async def test_divergence_address_registered_concurrently(twins: Twins) -> None:
         "register-race"
     )
     assert twins.native.database.users.count_documents({"username": "b"}) == 1
-
-
-@shows("register-refused")
-async def test_registration_that_mongodb_refuses(twins: Twins) -> None:
-    with_users(twins)
-    refusing = {"username": {"$ne": "refused"}}
-    try:
-        for twin in (twins.legacy, twins.native):
-            twin.database.command("collMod", "users", validator=refusing)
-        person: JSON = {"username": "refused", "email": "r@x", "password": "p", "role": "patient"}
-        answers = await twins.send(post("/users/register", person))
-    finally:
-        for twin in (twins.legacy, twins.native):
-            twin.database.command("collMod", "users", validator={})
-    assert answers.native.status == 500
-    assert read(answers.native) == {"msg": "Document failed validation"}
-    answers.assert_declared("register-refused")
 
 
 @shows("logout-without-token")
