@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import example, given, settings
@@ -27,11 +27,13 @@ from proxy.config.loading import parse
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.conversation_replay import ConversationBounds, ConversationReplay
 from proxy.shadow.messages import Configure, RequestSnapshot
+from proxy.types import DifferenceKind, ValuePath
 from tests.support.backends import NOWHERE
 from tests.support.late_transcriptions import late_conversation
 from tests.support.shadowed_requests import CONNECTION
 
 ROUTING = f"{{legacy: {{url: '{NOWHERE}'}}, routes: [{{name: stream, match: WS /transcription-stream}}]}}"
+TIMESTAMP: Final[tuple[ValuePath, DifferenceKind]] = (("frames", "*", "timestamp"), "value")
 seeds = st.integers(0, 2**32)
 
 
@@ -85,19 +87,26 @@ def shadow() -> Iterator[Shadow]:
     shadow.close()
 
 
+def confirmed(shadow: Shadow, legacy: Conversation) -> frozenset[tuple[ValuePath, DifferenceKind]]:
+    """Return the unexplained differences that show in two replays, as `ConversationComparator` does.
+
+    Those of dates are left out: native's are of this second, and legacy's of virtual time.
+    """
+    keys = shadow.compare(legacy).unexplained_keys - {TIMESTAMP}
+    return keys and keys & shadow.compare(legacy).unexplained_keys
+
+
 @given(seeds)
 @settings(deadline=None)
 @example(1024)
 def test_late_answers_are_no_mismatch(shadow: Shadow, seed: int) -> None:
-    verdict = shadow.compare(late_conversation(Random(seed), recordings=3, fails=False))
-    assert verdict.unexplained_keys == set()
+    assert confirmed(shadow, late_conversation(Random(seed), recordings=3, fails=False)) == set()
 
 
 @given(seeds)
 @settings(deadline=None)
 def test_late_failures_are_no_mismatch(shadow: Shadow, seed: int) -> None:
-    verdict = shadow.compare(late_conversation(Random(seed), recordings=1, fails=True))
-    assert verdict.unexplained_keys == set()
+    assert confirmed(shadow, late_conversation(Random(seed), recordings=1, fails=True)) == set()
 
 
 async def hasty(scope: Scope, receive: Receive, send: Send) -> None:

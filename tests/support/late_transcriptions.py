@@ -25,12 +25,18 @@ LATENCY: Final = 0.001
 PARTS: Final = (0, 1, 2, 8, 9, 10, 17, 18, 25, 26, 33)
 MODELS: Final = ((0.0, 0.05), (0.0, 1.0), (0.0, 3.0), (1.0, 2.0), (0.0, 8.0))
 """Least and greatest seconds of a call."""
+LONGEST: Final = 10.0
+"""Seconds in which every call ends."""
 Said = tuple[float, str]
 """Seconds since the handshake, and a message."""
 
 
 def late_conversation(chance: Random, *, recordings: int, fails: bool) -> Conversation:
-    """Return a conversation of at most so many recordings. `fails`: calls may fail, or find nothing."""
+    """Return a conversation of at most so many recordings. `fails`: calls may fail, or find nothing.
+
+    The client of several recordings stays until all calls have ended. Otherwise a call of an earlier recording may be
+    the one without an answer, for which native waits before it answers a later one.
+    """
     client, end = _client(chance, recordings)
     legacy = _Legacy(chance, chance.choice(MODELS), chance.choice((0.0, 0.3)) if fails else 0.0)
     sent, received = list[ClientMessage](), list[ServerMessage]()
@@ -65,7 +71,8 @@ def _client(chance: Random, recordings: int) -> tuple[list[Said], float]:
         say({"type": "stop_recording"}, chance.choice((0.0005, chance.uniform(0, 1), chance.uniform(0, 5))))
         if chance.random() < 0.2:
             say({"type": "stop_recording"}, chance.uniform(0, 1))
-    return said, now + chance.choice((0.0, chance.uniform(0, 0.1), chance.uniform(0, 3), 10.0))
+    stay = chance.choice((0.0, chance.uniform(0, 0.1), chance.uniform(0, 3), LONGEST))
+    return said, now + (stay if recordings == 1 else LONGEST)
 
 
 @dataclass
