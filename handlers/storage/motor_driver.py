@@ -11,9 +11,10 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo.client_session import ClientSession
 from pymongo.topology_description import TopologyDescription
 
+from handlers.storage.direct_reads import DirectReads
 from handlers.storage.driver import Driver, DriverCollection, DriverDatabase, Session
 from handlers.storage.read_threads import ReadThreads
-from handlers.storage.reads import Document, Query, find_all
+from handlers.storage.reads import Document, Query
 
 
 class MotorSession(Session):
@@ -37,7 +38,8 @@ class MotorDriver(Driver):
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, **options)
-        self._reads = ReadThreads("mongodb-read", self.concurrency)
+        self._threads = ReadThreads("mongodb-read", self.concurrency)
+        self._reads = DirectReads(self._client.delegate, self._threads)
 
     @property
     def topology(self) -> TopologyDescription:
@@ -48,17 +50,18 @@ class MotorDriver(Driver):
         return self._client.get_database(name, codec_options=codec)
 
     async def find(self, collection: DriverCollection, query: Query) -> list[Document]:
-        """Return the matches after one hop to a thread, where Motor makes one for each reply."""
-        documents: list[Document] = await self._reads.submit(find_all, collection.delegate, query)
-        return documents
+        """Return the matches without a thread, or after one hop to a thread, where Motor makes one for each reply."""
+        return await self._reads.find(collection.delegate, query)
 
     async def start_session(self) -> Session:
         return MotorSession(self, await self._client.start_session())
 
     async def replace_connections(self) -> None:
+        self._reads.close_idle()
         for server in list(self._client.delegate._topology._servers.values()):
             server.pool.reset_without_pause()
 
     async def close(self) -> None:
+        await self._reads.close()
         self._client.close()
-        self._reads.close()
+        self._threads.close()

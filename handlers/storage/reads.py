@@ -74,21 +74,28 @@ class Query(NamedTuple):
 def find_all(collection: Collection[Document], query: Query) -> list[Document]:
     """Return the matches through PyMongo's blocking collection."""
     try:
-        return _find(collection, query)
+        return find_once(collection, query)
     except PyMongoError as error:
         if not is_retryable(error):
             raise
-    return _find(collection, query)
+    return find_once(collection, query)
 
 
-def _find(collection: Collection[Document], query: Query) -> list[Document]:
-    if _is_plain(collection):
+def find_once(collection: Collection[Document], query: Query) -> list[Document]:
+    """Return the matches; raise the first error."""
+    if is_plain(collection):
         database = collection.database
         reply = database.command(query.command(collection.name), codec_options=collection.codec_options)
         if not reply["cursor"]["id"]:
             return _documents_of(reply)
-        with contextlib.suppress(PyMongoError):
-            database.command(_kill(collection.name, reply))
+        return find_by_cursor(collection, query, reply)
+    return collection.find(**query.options()).to_list()
+
+
+def find_by_cursor(collection: Collection[Document], query: Query, reply: Mapping[str, Any]) -> list[Document]:
+    """Return the matches with a cursor, after a command's reply that holds only some; end the cursor of that."""
+    with contextlib.suppress(PyMongoError):
+        collection.database.command(_kill(collection.name, reply))
     return collection.find(**query.options()).to_list()
 
 
@@ -103,7 +110,7 @@ async def find_all_async(collection: AsyncCollection[Document], query: Query) ->
 
 
 async def _find_async(collection: AsyncCollection[Document], query: Query) -> list[Document]:
-    if _is_plain(collection):
+    if is_plain(collection):
         database = collection.database
         reply = await database.command(query.command(collection.name), codec_options=collection.codec_options)
         if not reply["cursor"]["id"]:
@@ -113,7 +120,7 @@ async def _find_async(collection: AsyncCollection[Document], query: Query) -> li
     return await collection.find(**query.options()).to_list()
 
 
-def _is_plain(collection: Collection[Document] | AsyncCollection[Document]) -> bool:
+def is_plain(collection: Collection[Document] | AsyncCollection[Document]) -> bool:
     """Return whether a collection reads from the primary with the server's read concern, as commands do."""
     return collection.read_preference == ReadPreference.PRIMARY and collection.read_concern.level is None
 
