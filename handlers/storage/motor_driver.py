@@ -9,6 +9,7 @@ from bson.codec_options import CodecOptions
 from motor.frameworks.asyncio import max_workers
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo.client_session import ClientSession
+from pymongo.synchronous.pool import Pool
 from pymongo.topology_description import TopologyDescription
 
 from handlers.storage.direct_reads import DirectReads
@@ -39,29 +40,34 @@ class MotorDriver(Driver):
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, **options)
         self._threads = ReadThreads("mongodb-read", self.concurrency)
-        self._reads = DirectReads(self._client.delegate, self._threads)
+        self.reads = DirectReads(self._client.delegate, self._threads)
 
     @property
     def topology(self) -> TopologyDescription:
         topology: TopologyDescription = self._client.delegate.topology_description
         return topology
 
+    @property
+    def pools(self) -> list[Pool]:
+        """Return the connection pools of the known servers."""
+        return [server.pool for server in list(self._client.delegate._topology._servers.values())]
+
     def database(self, name: str, codec: CodecOptions[Any] | None = None) -> DriverDatabase:
         return self._client.get_database(name, codec_options=codec)
 
     async def find(self, collection: DriverCollection, query: Query) -> list[Document]:
         """Return the matches without a thread, or after one hop to a thread, where Motor makes one for each reply."""
-        return await self._reads.find(collection.delegate, query)
+        return await self.reads.find(collection.delegate, query)
 
     async def start_session(self) -> Session:
         return MotorSession(self, await self._client.start_session())
 
     async def replace_connections(self) -> None:
-        self._reads.close_idle()
-        for server in list(self._client.delegate._topology._servers.values()):
-            server.pool.reset_without_pause()
+        self.reads.close_free()
+        for pool in self.pools:
+            pool.reset_without_pause()
 
     async def close(self) -> None:
-        await self._reads.close()
+        await self.reads.close()
         self._client.close()
         self._threads.close()

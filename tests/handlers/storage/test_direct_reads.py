@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import itertools
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
-import bson
 import pytest
 import pytest_asyncio
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pymongo import MongoClient
-from pymongo.errors import AutoReconnect, NetworkTimeout, PyMongoError
+from pymongo.errors import NetworkTimeout, PyMongoError
 
 from demo.mongod import find_mongod
 from demo.ports import free_port
-from handlers.storage.direct_reads import MAX_CONNECTIONS, MAX_MESSAGE, DirectReads, _Channel, _CheckedOut
+from handlers.storage.borrowed_connection import MAX_BORROWED
 from handlers.storage.motor_driver import MotorDriver
 from handlers.storage.reads import Query, find_all
+from handlers.storage.reply_channel import MAX_COMMAND
 from tests.support.backends import scratch_database
 from tests.support.mongodb_relay import Relay, command
-from tests.support.profile import examples
 from tests.support.waiting import HANG_TIMEOUT, until, until_listening
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 QUERY = Query({"even": True}, fields=("n",), sort=[("n", -1)])
-
-
-def reads_of(driver: MotorDriver) -> DirectReads:
-    return driver._reads
-
-
-def pool_of(driver: MotorDriver) -> Any:
-    (server,) = driver._client.delegate._topology._servers.values()
-    return server.pool
 
 
 async def warm_up(driver: MotorDriver, notes: Any) -> None:
@@ -49,17 +35,15 @@ async def warm_up(driver: MotorDriver, notes: Any) -> None:
     Raises `AssertionError` for such a release.
     """
     async with asyncio.timeout(HANG_TIMEOUT):
-        while not reads_of(driver)._idle:
+        while not driver.reads.free:
             await driver.find(notes, Query({}, limit=1))
-            assert not reads_of(driver)._is_disabled, "this release of PyMongo lacks a name that direct reads use"
+            assert not driver.reads.is_disabled, "this release of PyMongo lacks a name that direct reads use"
 
 
 async def expect_counts(driver: MotorDriver) -> None:
     """Wait until the pool counts exactly the connections of direct reads as checked out."""
-    pool, reads = pool_of(driver), reads_of(driver)
-    await until(lambda: not reads._opening and reads._threads._pending == 0)
-    expected = [reads.open_connections] * 3
-    assert [pool.requests, pool.active_sockets, pool.operation_count] == expected
+    [pool] = driver.pools
+    await until(lambda: [pool.requests, pool.active_sockets, pool.operation_count] == [len(driver.reads.channels)] * 3)
 
 
 @pytest.fixture
@@ -108,11 +92,11 @@ async def test_documents_are_those_of_pymongo(notes: tuple[MotorDriver, Any]) ->
     await warm_up(driver, collection)
     for query in (QUERY, Query({}), Query({"n": -1}), QUERY._replace(limit=3, skip=1)):
         assert await driver.find(collection, query) == find_all(collection.delegate, query)
-    assert reads_of(driver).open_connections == 1
+    assert len(driver.reads.channels) == 1
     await expect_counts(driver)
 
 
-async def test_server_receives_the_command_of_pymongo_without_a_session(notes: tuple[MotorDriver, Any]) -> None:
+async def test_server_receives_pymongos_command_without_a_session(notes: tuple[MotorDriver, Any]) -> None:
     driver, collection = notes
     await warm_up(driver, collection)
     database = collection.delegate.database
@@ -127,16 +111,16 @@ async def test_server_receives_the_command_of_pymongo_without_a_session(notes: t
     assert list(direct.items()) == [pair for pair in public.items() if pair[0] not in ("lsid", "$clusterTime")]
 
 
-async def test_concurrent_reads_have_connections_of_their_own_up_to_the_limit(notes: tuple[MotorDriver, Any]) -> None:
+async def test_concurrent_reads_have_connections_of_their_own(notes: tuple[MotorDriver, Any]) -> None:
     driver, collection = notes
-    while reads_of(driver).open_connections < MAX_CONNECTIONS:
-        await asyncio.gather(*(driver.find(collection, QUERY) for _ in range(2 * MAX_CONNECTIONS)))
+    while len(driver.reads.channels) < MAX_BORROWED:
+        await asyncio.gather(*(driver.find(collection, QUERY) for _ in range(2 * MAX_BORROWED)))
     results = await asyncio.gather(
-        *(driver.find(collection, Query({"n": number % 300})) for number in range(10 * MAX_CONNECTIONS))
+        *(driver.find(collection, Query({"n": number % 300})) for number in range(10 * MAX_BORROWED))
     )
-    assert [documents[0]["n"] for documents in results] == list(range(10 * MAX_CONNECTIONS))
+    assert [documents[0]["n"] for documents in results] == list(range(10 * MAX_BORROWED))
     await expect_counts(driver)
-    assert reads_of(driver).open_connections == MAX_CONNECTIONS
+    assert len(driver.reads.channels) == MAX_BORROWED
 
 
 async def test_results_beyond_one_reply_are_complete(notes: tuple[MotorDriver, Any]) -> None:
@@ -157,7 +141,7 @@ async def test_results_beyond_one_reply_are_complete(notes: tuple[MotorDriver, A
         Query({"n": object()}),
         Query({"n": 1 << 64}),
         Query({"n": "x" * (17 << 20)}),
-        Query({"n": {"$in": ["x" * MAX_MESSAGE]}}),
+        Query({"n": {"$in": ["x" * MAX_COMMAND]}}),
     ],
     ids=["operator", "type", "number", "too long", "long"],
 )
@@ -171,7 +155,7 @@ async def test_refused_queries_raise_the_errors_of_pymongo(notes: tuple[MotorDri
         except Exception as error:
             outcomes.append(type(error))
     assert outcomes[0] == outcomes[1]
-    assert reads_of(driver).open_connections == 1
+    assert len(driver.reads.channels) == 1
     assert await driver.find(collection, QUERY)
     await expect_counts(driver)
 
@@ -216,7 +200,7 @@ async def test_connection_cut_during_a_read_is_replaced(mongodb_url: str) -> Non
             await warm_up(driver, collection)
             relay.cut_at(command("find", "notes"))
             reading = asyncio.create_task(driver.find(collection, Query({})))
-            await until(lambda: not reads_of(driver)._idle and not reads_of(driver).open_connections)
+            await until(lambda: not driver.reads.free and not driver.reads.channels)
             relay.mend()
             assert await reading == []
             await expect_counts(driver)
@@ -230,7 +214,7 @@ async def test_connection_cut_between_reads_leaves_the_pool(mongodb_url: str) ->
         collection = driver.database("test_reads", CODEC)["notes"]
         await warm_up(driver, collection)
         relay.cut()
-        await until(lambda: not reads_of(driver).open_connections)
+        await until(lambda: not driver.reads.channels)
         await expect_counts(driver)
         relay.mend()
         await warm_up(driver, collection)
@@ -243,12 +227,12 @@ async def test_read_without_a_reply_ends_at_the_timeout_of_the_client(mongodb_ur
         driver = MotorDriver(relay.url, {"timeoutMS": int(HANG_TIMEOUT * 1000)})
         collection = driver.database("test_reads", CODEC)["notes"]
         await warm_up(driver, collection)
-        reads_of(driver)._idle[0].checked_out.timeout = 0.01
+        driver.reads.free[0].connection.timeout = 0.01
         relay.hang_at(command("find", "notes"))
         with pytest.raises(NetworkTimeout):
             await driver.find(collection, Query({}))
         await expect_counts(driver)
-        assert reads_of(driver).open_connections == 0
+        assert len(driver.reads.channels) == 0
         relay.mend()
         assert await driver.find(collection, Query({})) == []
         await driver.close()
@@ -267,7 +251,7 @@ async def test_cancelled_read_closes_its_connection(mongodb_url: str) -> None:
         with pytest.raises(asyncio.CancelledError):
             await reading
         await expect_counts(driver)
-        assert reads_of(driver).open_connections == 0
+        assert len(driver.reads.channels) == 0
         command_.release()
         assert await driver.find(collection, Query({})) == []
         await driver.close()
@@ -276,13 +260,13 @@ async def test_cancelled_read_closes_its_connection(mongodb_url: str) -> None:
 async def test_connections_of_an_earlier_generation_are_not_used(notes: tuple[MotorDriver, Any]) -> None:
     driver, collection = notes
     await warm_up(driver, collection)
-    (before,) = reads_of(driver)._channels
-    pool_of(driver).reset_without_pause()
+    (before,) = driver.reads.channels
+    driver.pools[0].reset_without_pause()
     assert len(await driver.find(collection, QUERY)) == 150
     await warm_up(driver, collection)
-    assert before not in reads_of(driver)._channels
+    assert before not in driver.reads.channels
     await driver.replace_connections()
-    assert not reads_of(driver)._idle
+    assert not driver.reads.free
     await expect_counts(driver)
 
 
@@ -294,11 +278,11 @@ async def test_connections_of_an_earlier_generation_are_not_used(notes: tuple[Mo
 async def test_unsuitable_clients_read_by_pymongo(mongodb_url: str, options: dict[str, object]) -> None:
     driver = MotorDriver(mongodb_url, options)
     collection = driver.database("test_reads", CODEC)["notes"]
-    while not reads_of(driver)._is_disabled:
+    while not driver.reads.is_disabled:
         assert await driver.find(collection, Query({})) == []
     assert await driver.find(collection, Query({})) == []
     await expect_counts(driver)
-    assert (reads_of(driver).open_connections, pool_of(driver).requests) == (0, 0)
+    assert (len(driver.reads.channels), driver.pools[0].requests) == (0, 0)
     await driver.close()
 
 
@@ -308,7 +292,7 @@ async def test_release_without_a_private_name_reads_by_pymongo(
     driver = MotorDriver(mongodb_url, {})
     collection = driver.database("test_reads", CODEC)["notes"]
     monkeypatch.delattr("pymongo.synchronous.mongo_client.MongoClient._conn_for_reads")
-    while not reads_of(driver)._is_disabled:
+    while not driver.reads.is_disabled:
         assert await driver.find(collection, Query({})) == []
     assert await driver.find(collection, Query({})) == []
     assert caplog.messages == ["PyMongo reads everything, more slowly: AttributeError"]
@@ -324,92 +308,3 @@ async def test_logged_commands_are_sent_by_pymongo(
     with caplog.at_level(logging.DEBUG, "pymongo.command"):
         await driver.find(collection, QUERY)
     assert any('"find"' in message for message in caplog.messages)
-
-
-class _Unlimited:
-    timeout = None
-
-    def is_stale(self) -> bool:
-        return False
-
-
-class _Wire(asyncio.Transport):
-    """A transport that records."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def abort(self) -> None:
-        """Do nothing."""
-
-
-def reply_to(request: int, document: dict[str, object], *, operation: int = 2013, flags: int = 0) -> bytes:
-    body = bson.encode(document)
-    head = [21 + len(body), 7, request, operation]
-    return b"".join(number.to_bytes(4, "little") for number in [*head, flags]) + b"\0" + body
-
-
-def open_channel() -> tuple[_Channel, list[_Channel]]:
-    closed: list[_Channel] = []
-    channel = _Channel(cast("_CheckedOut", _Unlimited()), closed.append)
-    channel.connection_made(_Wire())
-    return channel, closed
-
-
-@given(st.lists(st.integers(0, 200), max_size=6), st.integers(0, 100))
-@settings(max_examples=examples(100), deadline=None)
-def test_reply_in_any_pieces_is_read_whole(cuts: list[int], size: int) -> None:
-    async def read() -> None:
-        channel, _ = open_channel()
-        for request in (3, 4):
-            document = {"ok": 1, "text": "x" * size}
-            pending, data = channel.send(b"", request), reply_to(request, document)
-            bounds = sorted({0, *(min(cut, len(data)) for cut in cuts), len(data)})
-            for start, end in itertools.pairwise(bounds):
-                channel.data_received(data[start:end])
-            assert bson.decode(await pending) == document
-
-    asyncio.run(read())
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        reply_to(4, {"ok": 1}),
-        reply_to(3, {"ok": 1}, operation=1),
-        reply_to(3, {"ok": 1}, flags=2),
-        reply_to(3, {"ok": 1}) + b"more",
-    ],
-    ids=["another request's", "operation", "flags", "surplus"],
-)
-async def test_other_replies_fail_the_read(data: bytes) -> None:
-    channel, _ = open_channel()
-    pending = channel.send(b"", 3)
-    channel.data_received(data)
-    with pytest.raises(AutoReconnect):
-        await pending
-    assert not channel.is_usable
-
-
-async def test_unasked_message_closes_a_free_channel() -> None:
-    channel, closed = open_channel()
-    channel.data_received(reply_to(3, {"ok": 1}))
-    channel.connection_lost(None)
-    assert closed == [channel]
-    assert not channel.is_usable
-
-
-@pytest.mark.parametrize("ends", [_Channel.close, lambda channel: channel.data_received(reply_to(3, {"ok": 1}))])
-async def test_lost_connection_of_a_cancelled_read_is_not_logged(
-    ends: Callable[[_Channel], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    channel, _ = open_channel()
-    channel.send(b"", 3).cancel()
-    ends(channel)
-    channel.connection_lost(None)
-    gc.collect()
-    assert not caplog.messages

@@ -126,7 +126,7 @@ class Steps:
         return self.left > 0
 
 
-async def test_batch_is_prepared_in_one_step_an_iteration_and_sent_after_the_last() -> None:
+async def test_batch_is_prepared_in_steps_and_sent_after_the_last() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)
@@ -147,7 +147,7 @@ async def test_batch_is_prepared_in_one_step_an_iteration_and_sent_after_the_las
 
 
 @pytest.mark.parametrize("steps_before", [0, 1, 2])
-async def test_urgent_message_does_not_wait_for_the_preparation_of_a_batch(steps_before: int) -> None:
+async def test_urgent_message_does_not_wait_for_a_preparation(steps_before: int) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)

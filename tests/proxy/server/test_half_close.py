@@ -49,7 +49,7 @@ async def test_half_closed_waiting_client_stays_connected() -> None:
     assert answer.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_client_that_leaves_during_its_last_pipelined_request_is_noticed() -> None:
+async def test_client_leaving_during_a_pipelined_request_is_noticed() -> None:
     noticed, paths = asyncio.Event(), []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -260,7 +260,7 @@ async def test_stale_answer_to_a_write_is_a_mismatch(legacy: JSON, native: JSON,
     assert (await room.write(legacy, native, sent)).name == "mismatch"
 
 
-async def test_sent_value_is_a_mismatch_the_third_time_while_others_write() -> None:
+async def test_sent_value_is_a_mismatch_the_third_time_beside_writers() -> None:
     room = Room()
     room.stage.set_answers("native", {"a": 2})
     room.stage.set_answers("legacy", {"a": 2})

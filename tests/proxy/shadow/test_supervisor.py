@@ -129,7 +129,8 @@ async def test_process_on_a_busy_cpu_waits_for_it() -> None:
         pytest.skip("this system has no schedstat")
     with crowded_process() as pid:
         waits = CpuWaits(lambda: cpu_times(Path(f"/proc/{pid}/schedstat")))
-        await until_holds(lambda: waits.since(1.0) > 0.2)
+        async with asyncio.timeout(HANG_TIMEOUT):
+            await until_holds(lambda: waits.since(1.0) > 0.2)
 
 
 @pytest.mark.parametrize(("uptime", "delays"), [(math.inf, [1, 2, 4, 8, 8]), (-1.0, [1, 1, 1, 1, 1])])
