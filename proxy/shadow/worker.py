@@ -68,6 +68,8 @@ logger = logging.getLogger("scribe_proxy.shadow")
 
 BATCH_DELAY: Final = 0.05
 """Maximum seconds that a message waits for others; the end of a dry run is sent immediately."""
+SPREAD: Final = 0.025
+"""Seconds over which the reads of a batch are spread: half of the time between two batches of the gateway."""
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 
@@ -101,7 +103,7 @@ class Worker:
         self._channel: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._receive, BATCH_DELAY)
         self._configurations: asyncio.Queue[Configure] = asyncio.Queue()
         self._tasks = BackgroundTasks()
-        self._reads = JobQueue(self._tasks, self._read, lambda: self._backends.settings.concurrency)
+        self._reads = JobQueue(self._tasks, self._read, lambda: self._backends.settings.concurrency, SPREAD)
         self._parts: dict[int, list[Chunk]] = {}
         self._conversations = JobQueue(self._tasks, self._compare_conversation, lambda: MAX_CONVERSATIONS)
         self._dry_runs: dict[int, asyncio.Task[DryRunResult | None]] = {}
