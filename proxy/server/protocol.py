@@ -251,7 +251,12 @@ class HttpProtocol(asyncio.Protocol):
         self._leave()
         self._input.resume()  # the WebSocket protocol has its own flow control
         hand_over(
-            *(head, self._rest, self._transport, self._config, self._server_state, self._app_state),
+            head,
+            self._rest,
+            self._transport,
+            self._config,
+            self._server_state,
+            self._app_state,
             half_closed=self._half_closed,
         )
 
