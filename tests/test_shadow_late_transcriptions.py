@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Final
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,7 +29,7 @@ from proxy.shadow.conversation_replay import ConversationBounds, ConversationRep
 from proxy.shadow.messages import Configure, RequestSnapshot
 from proxy.types import DifferenceKind, ValuePath
 from tests.support.backends import NOWHERE
-from tests.support.late_transcriptions import late_conversation
+from tests.support.late_transcriptions import has_answer_before_start, late_conversation
 from tests.support.shadowed_requests import CONNECTION
 
 ROUTING = f"{{legacy: {{url: '{NOWHERE}'}}, routes: [{{name: stream, match: WS /transcription-stream}}]}}"
@@ -100,7 +100,9 @@ def confirmed(shadow: Shadow, legacy: Conversation) -> frozenset[tuple[ValuePath
 @settings(deadline=None)
 @example(1024)
 def test_late_answers_are_no_mismatch(shadow: Shadow, seed: int) -> None:
-    assert confirmed(shadow, late_conversation(Random(seed), recordings=3, fails=False)) == set()
+    conversation = late_conversation(Random(seed), recordings=2, fails=False)
+    assume(not has_answer_before_start(conversation))
+    assert confirmed(shadow, conversation) == set()
 
 
 @given(seeds)

@@ -56,7 +56,8 @@ def align_messages(legacy: Sequence[Signature], native: Sequence[Signature]) -> 
     pairs = _aligned(legacy, native)
     if all(_is_sound(pair, legacy, native) for pair in pairs) or not any(each.is_unordered for each in legacy):
         return pairs
-    return min(_aligned_apart(legacy, native), pairs, key=lambda each: _ordered_faults(each, legacy, native))
+    best = min(_aligned_apart(legacy, native), pairs, key=lambda each: _ordered_faults(each, legacy, native))
+    return _with_changed(best, legacy, native)
 
 
 def _aligned(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[MessagePair]:
@@ -85,6 +86,22 @@ def _ordered_faults(pairs: Sequence[MessagePair], legacy: Sequence[Signature], n
         for pair in pairs
         if not _is_sound(pair, legacy, native)
     )
+
+
+def _with_changed(
+    pairs: Sequence[MessagePair], legacy: Sequence[Signature], native: Sequence[Signature]
+) -> list[MessagePair]:
+    """Pair unpaired messages of one `type` that stand between the same pairs: a changed field may forbid the order."""
+    result = list(pairs)
+    for one in [pair.legacy for pair in pairs if pair.native is None and pair.legacy is not None]:
+        fixed = [each[:2] for each in result if None not in each[:2] and not each.moved]
+        for other in [pair.native for pair in result if pair.legacy is None and pair.native is not None]:
+            is_between = all((one < a) == (other < b) for a, b in fixed if a is not None and b is not None)
+            if legacy[one].kind == native[other].kind and is_between:
+                result = [each for each in result if each[:2] not in {(one, None), (None, other)}]
+                result.append(MessagePair(one, other))
+                break
+    return sorted(result, key=_rank)
 
 
 def _aligned_apart(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[MessagePair]:

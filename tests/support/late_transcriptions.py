@@ -52,6 +52,19 @@ def late_conversation(chance: Random, *, recordings: int, fails: bool) -> Conver
     return Conversation(handshake, tuple(sent), tuple(received), Ending("client", 1000, "", len(sent), end))
 
 
+def has_answer_before_start(conversation: Conversation) -> bool:
+    """Return whether an answer arrives after the client's start of a recording and before the legacy's answer to it.
+
+    The answer was on its way when the client started. The replay gives it after the start, which native answers first.
+    """
+    starts = [number for number, each in enumerate(conversation.sent, 1) if "start_recording" in str(each.data)]
+    answered = (index for index, each in enumerate(conversation.received) if "recording_started" in str(each.data))
+    return any(
+        index and conversation.received[index - 1].after >= number
+        for number, index in zip(starts, answered, strict=False)
+    )
+
+
 def _client(chance: Random, recordings: int) -> tuple[list[Said], float]:
     """Return the client's messages, and the time at which it leaves."""
     longest = chance.choice((0.0, 0.15, 1.0))

@@ -54,6 +54,15 @@ def test_messages_are_paired_by_kind_and_content(legacy: str, native: str, expec
     assert aligned(legacy, native) == expected
 
 
+@pytest.mark.parametrize("index", range(3))
+def test_message_that_a_changed_field_forbids_to_move_is_paired(index: int) -> None:
+    legacy = [Signature("text", "1", is_unordered=True), *signatures("a b")]
+    legacy.insert(index, legacy.pop(0))
+    native = [each if each.kind != "text" else Signature("text", "2") for each in legacy]
+    assert align_messages(legacy, native) == [MessagePair(each, each) for each in range(3)]
+    assert align_messages(native, legacy) == [MessagePair(each, each) for each in range(3)]
+
+
 @given(messages, messages)
 def test_messages_are_paired_exactly_once(legacy: list[Signature], native: list[Signature]) -> None:
     pairs = align_messages(legacy, native)
