@@ -114,6 +114,7 @@ class Conversation:
 async def play(twin: Twin, story: list[Step]) -> tuple[list[list[JSON]], list[int]]:
     """Return the frames of each conversation and the statuses of the requests."""
     statuses: list[int] = []
+    await twin.until_ready()
     async with contextlib.AsyncExitStack() as stack, asyncio.timeout(HANG_TIMEOUT):
         conversations = [Conversation(await stack.enter_async_context(raw_client(twin.origin.port)))]
         for step in story[:-1]:

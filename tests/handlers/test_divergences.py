@@ -319,7 +319,7 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> AnswerPair:
     request = RecordedRequest("POST", "/users/login", headers, b"".join(pieces))
 
     async def answer_of(twin: Twin) -> DecodedAnswer:
-        await twin.send(get("/"))  # it may have to restart first
+        await twin.until_ready()
         return await asyncio.to_thread(send, twin)
 
     def send(twin: Twin) -> DecodedAnswer:

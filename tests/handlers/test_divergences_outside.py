@@ -224,6 +224,7 @@ async def test_divergence_of_a_model_that_never_answers(hurried: Twins) -> None:
 
 async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
     """Send a request, and disconnect as soon as the model has been called."""
+    await twin.until_ready()
     _, writer = await asyncio.open_connection(twin.origin.host, twin.origin.port)
     writer.write(serialise(twin.origin, request))
     while not script.bodies:

@@ -43,6 +43,7 @@ def transcription(text: str, gate: asyncio.Event | None = None) -> Answer:
 async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: Answer) -> list[str]:
     """Return the frames after the greeting, each by its content."""
     pace = PlaybackPace(between=0.002, timeout=PROMPT_TIMEOUT, grace=0.05)
+    await twin.until_ready()
     with twin.outside.giving(Script(answers)):
         frames = await converse(twin.origin, "/transcription-stream", sent, expected + 1, pace)
     return [content(frame) for frame in frames[1:]]
@@ -61,6 +62,7 @@ async def recorded_in_order(twin: Twin, sent: Sequence[JSON], expected: int, giv
     gates = {frame: asyncio.Event() for frame in given.values() if frame}
     model = Choice({word: [transcription(text, gates.get(given[text]))] for text, word in AUDIO.items()})
     frames: list[str] = []
+    await twin.until_ready()
     with twin.outside.giving(model):
         async with (
             asyncio.timeout(HANG_TIMEOUT),

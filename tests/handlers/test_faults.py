@@ -148,6 +148,7 @@ async def test_failing_transcription_sends_the_same_frames(twins: Twins, name: s
     sent: list[JSON] = [{"type": "start_recording", "consultationId": "C"}, *chunks, {"type": "stop_recording"}]
     frames, pace = [], PlaybackPace(0.01, PROMPT_TIMEOUT, 0.1)
     for twin in (twins.legacy, twins.native):
+        await twin.until_ready()
         with twin.outside.giving(Script([TRANSCRIPTIONS[name]])):
             frames.append(await converse(twin.origin, "/transcription-stream", sent, FRAMES[name], pace))
     assert compare_frames(frames[0], frames[1], names()) == []

@@ -108,6 +108,10 @@ class Twin:
             except ConnectionRefusedError:
                 await asyncio.sleep(0.05)
 
+    async def until_ready(self) -> None:
+        """Wait until the backend accepts connections: the demo's legacy may be restarting after the test before."""
+        await self.send(RecordedRequest("GET", "/", (), b""))
+
     def documents(self, collection: str) -> list[JSON]:
         """Return a collection in relaxed extended JSON, in stored order."""
         stored = list(self.database[collection].find())
