@@ -97,7 +97,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._scope is None:
             self._begin(data)
-        elif self._refusal is None:
+        elif self._refusal is None and not self._is_closing:
             self._early += data
             if len(self._early) > MAX_EARLY_BYTES:
                 self._transport.pause_reading()
@@ -175,7 +175,7 @@ class WebSocketProtocol(asyncio.Protocol):
             status, text, extra = fault
             length = (b"content-length", str(len(text)).encode())
             self._transport.write(response_head(status, [(b"content-type", b"text/html"), length, *extra]) + text)
-            self._loop.call_soon(self._close_refused)  # once it is known if bytes follow the head
+            self._close_refused()
             return
         self._accept = accept_key(joined_value(headers, b"sec-websocket-key").decode()).encode()
         task = self._loop.create_task(self._run(self._scope))
@@ -342,9 +342,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._close_refused()
 
     def _close_refused(self) -> None:
-        """Close. Frames that the client sends already are read and dropped first: unread bytes reset the socket."""
+        """Close. What the client still sends is read and dropped first: unread bytes would reset the connection."""
         self._is_closing = True
-        if self._early and not self._half_closed and self._transport.can_write_eof():
+        if not self._half_closed and self._transport.can_write_eof():
             self._transport.write_eof()
             self._transport.resume_reading()
         else:

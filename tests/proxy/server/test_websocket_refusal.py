@@ -115,18 +115,24 @@ async def test_failing_app_is_answered_with_its_status(
     assert ("the app failed" in caplog.text) == (code == "gateway_failed" and "ValueError" in caplog.text)
 
 
+@pytest.mark.parametrize("is_early", [True, False], ids=["with_the_head", "after_the_answer"])
 @pytest.mark.parametrize(
     ("request_head", "status"),
     [(handshake(), b"403"), (handshake(key="short"), b"400")],
     ids=["by_the_app", "by_the_server"],
 )
-async def test_refused_client_that_is_sending_frames_is_not_reset(request_head: bytes, status: bytes) -> None:
+async def test_refused_client_that_is_sending_frames_is_not_reset(
+    request_head: bytes, status: bytes, is_early: bool
+) -> None:
+    frames = frame(2, bytes(64 * MAX_EARLY_BYTES))
     with threaded(sending({"type": "websocket.close"}), "off") as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         try:
-            writer.write(request_head + frame(2, bytes(64 * MAX_EARLY_BYTES)))
+            writer.write(request_head + frames if is_early else request_head)
             async with asyncio.timeout(HANG_TIMEOUT):
                 answer = await reader.read()
+                if not is_early:
+                    writer.write(frames)
                 await writer.drain()
                 assert answer.startswith(b"HTTP/1.1 " + status)
         finally:
