@@ -342,7 +342,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._close_refused()
 
     def _close_refused(self) -> None:
-        """Close. What the client still sends is read and dropped first: unread bytes would reset the connection."""
+        """Close after reading and dropping further bytes of the client: unread ones would reset the connection."""
         self._is_closing = True
         if not self._half_closed and self._transport.can_write_eof():
             self._transport.write_eof()
