@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -83,6 +83,8 @@ MAX_DIRECT: Final = 1024 * 1024
 """Bytes of bodies from which reads that were served without a task are submitted before the next batch is due."""
 READS_PER_STEP: Final = 4
 """Reads to prepare in one iteration of the event loop: each takes tens of microseconds, for which clients wait."""
+MAX_STEPS: Final = 16
+"""Iterations for one batch: more reads than `READS_PER_STEP` may come in each of them."""
 
 
 class ShadowClient:
@@ -108,9 +110,9 @@ class ShadowClient:
         self._directory = directory
         self._counts = Counts(observers, record_skipped, timings.publish_delay)
         self._supervisor = WorkerSupervisor(self._handle, self._drop_all, timings, self._prepare_direct)
-        self._direct: deque[DirectRead] = deque()
+        self._direct: list[DirectRead] = []
         self._direct_size = 0
-        self._prepared: list[AnsweredRead] = []
+        self._batch: Iterator[None] | None = None
         self._pending = PendingTable()
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()
@@ -185,15 +187,29 @@ class ShadowClient:
         self._direct.append(read)
         self._direct_size += len(read.body)
         if self._direct_size > MAX_DIRECT:
-            while self._prepare_direct():
-                pass
+            while self._direct or self._batch is not None:
+                self._prepare_direct()
         else:
             self._supervisor.request_flush()
 
     def _prepare_direct(self) -> bool:
-        """Prepare some of the reads that were served without a task; submit all after the last; return True before."""
-        for _ in range(min(READS_PER_STEP, len(self._direct))):
-            read = self._direct.popleft()
+        """Prepare some reads of the batch; return True before the last of them."""
+        self._batch = self._batch or self._submit_direct()
+        for _ in self._batch:
+            return True
+        self._batch = None
+        if self._direct:  # they have come during the batch
+            asyncio.get_running_loop().call_soon(self._supervisor.request_flush)
+        return False
+
+    def _submit_direct(self) -> Iterator[None]:
+        """Submit the reads that were served without a task, in a bounded number of steps."""
+        reads, self._direct, self._direct_size = self._direct, [], 0
+        step = max(READS_PER_STEP, math.ceil(len(reads) / MAX_STEPS))
+        answered: list[AnsweredRead] = []
+        for index, read in enumerate(reads):
+            if index and index % step == 0:
+                yield
             with MIRROR_ERRORS:
                 reason = self._skip_reason(read.route, read.decision.backend, "read")
                 if reason is not None:
@@ -201,14 +217,12 @@ class ShadowClient:
                 elif len(read.body) > self._config.shadow.max_body:
                     read.submit(self, self._config.shadow.max_body)
                 else:
-                    self._prepared += self._numbered(read)
-        if self._direct:
-            return True
-        self._direct_size = 0
-        if self._prepared:
-            prepared, self._prepared = self._prepared, []
-            self._supervisor.send(CompareReads.of(prepared))
-        return False
+                    answered += self._numbered(read)
+        answered = [
+            each for each in answered if self._pending.get(each.number) is not None
+        ]  # the worker may have ended
+        if answered:
+            self._supervisor.send(CompareReads.of(answered))
 
     def _numbered(self, read: DirectRead) -> Iterable[AnsweredRead]:
         """Return the read with its number, as the worker gets it; nothing if too many are pending."""
@@ -340,7 +354,6 @@ class ShadowClient:
 
     def _drop_all(self) -> None:
         """Skip all pending requests: the worker has ended."""
-        self._prepared.clear()
         for number in self._pending.numbers():
             self._drop(number, "worker_crashed")
 
