@@ -1,7 +1,7 @@
 """A connection that PyMongo has opened and authenticated, borrowed from its pool for reads of our own.
 
-The connection is closed before it is returned, so that the pool meets none in an unknown state. This is the only module
-that uses names of PyMongo which are not public. If a release lacks one, `BorrowedConnection` raises `AttributeError`.
+The connection is closed before it is returned, so that the pool meets none in an unknown state. The names of PyMongo
+used here are not public. If a release lacks one, `BorrowedConnection` raises `AttributeError`.
 """
 
 from __future__ import annotations
