@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,10 +70,12 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
 
     async def show(request: Request) -> Response:
         chosen = filters(request)
-        known, unavailable = await summaries(situation, chosen.span, trend=False)
         status = await current()
+        all_trends = len(status.routes) <= MAX_LISTED
+        (known, unavailable), states = await asyncio.gather(
+            summaries(situation, chosen.span, trend=all_trends), _states(situation, chosen.span)
+        )
         everything = list(lines(status.routes, known))
-        states = await _states(situation, chosen.span)
         query, sort = request.query_params.get("q", "").strip(), _sort(request)
         shown = [
             line for line in everything if _has(line.summary, chosen.verdict) and query.lower() in line.name.lower()
@@ -83,7 +86,7 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
             span=chosen.span,
             verdict=chosen.verdict,
             total=total([one.summary for one in everything]),
-            routes=await _with_trends(situation, chosen.span, listed),
+            routes=tuple(listed) if all_trends else await _with_trends(situation, chosen.span, listed),
             states=states,
             matching=len(shown),
             query=query,

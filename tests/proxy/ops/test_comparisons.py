@@ -19,7 +19,8 @@ from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.observability.request_metrics import RequestMetrics
 from proxy.ops.app import create_ops
-from tests.support.ops_server import PATIENT, Stage, stage, store_a_day
+from proxy.ops.pages.overview import MAX_LISTED
+from tests.support.ops_server import PATIENT, ROUTING, Stage, stage, store_a_day
 from tests.support.page_text import text_of
 from tests.support.unhurried import patient_database
 
@@ -87,6 +88,22 @@ def test_overview_shows_every_route_with_shares_and_results(client: TestClient) 
     assert routes["-"]["route"] is None
     assert page.count('class="spark"') == 4
     assert data["unavailable"] is None
+
+
+def test_overview_has_the_same_trends_among_more_routes_than_it_lists(
+    client: TestClient, filled_mongodb: str, tmp_path: Path
+) -> None:
+    more = "".join(f"  - {{{{name: part{n}, match: GET /parts/{n}}}}}\n" for n in range(MAX_LISTED))
+    staged = stage(tmp_path, free_port(), ROUTING + more)
+    staged.database = patient_database(filled_mongodb, DATABASE)
+
+    def trends(client: TestClient) -> dict[str, Any]:
+        lines = client.get("/comparisons.json").json()["routes"]
+        return {line["name"]: line["summary"]["trend"] for line in lines if line["summary"]["trend"]}
+
+    with visiting(staged) as crowded:
+        assert trends(crowded) == trends(client)
+    assert len(trends(client)) == 4
 
 
 def test_verdict_narrows_the_overview(client: TestClient) -> None:
