@@ -3,6 +3,7 @@
     gateway process                                              shadow process (`worker.py`)
     mirror.py        records a request and its answer (a WebSocket: `mirrored_conversation.py`)
     __init__.py      submits it, within limits  ── message_channel ─▶  backends.py     sends it to the other backend
+    direct_reads.py  collects reads that need no task in batches
     pending.py       requests without a verdict yet                    comparator.py   compares, confirms mismatches
     load_shedder.py  reduces the share while the CPU is contended
     counts.py        verdicts, for metrics and observers               reports/        stores the results
@@ -18,9 +19,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -42,6 +42,7 @@ from proxy.reports.events import SkippedEvent
 from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.conversation_sender import ConversationSender
 from proxy.shadow.counts import Counts
+from proxy.shadow.direct_reads import DirectReadQueue
 from proxy.shadow.load_shedder import IDLE_INTERVAL, INTERVAL, CpuLoadShedder, RouteFloors
 from proxy.shadow.messages import (
     AnsweredRead,
@@ -79,12 +80,6 @@ Kind: TypeAlias = Literal["read", "write", "conversation"]
 
 REPLAYS: Final = 3
 """Multiple of `shadow.deadline` after which a conversation expires: one to wait, and two for its replays."""
-MAX_DIRECT: Final = 1024 * 1024
-"""Bytes of bodies from which reads that were served without a task are submitted before the next batch is due."""
-READS_PER_STEP: Final = 4
-"""Reads to prepare in one iteration of the event loop: each takes tens of microseconds, for which clients wait."""
-MAX_STEPS: Final = 16
-"""Iterations for one batch: more reads than `READS_PER_STEP` may come in each of them."""
 
 
 class ShadowClient:
@@ -110,9 +105,7 @@ class ShadowClient:
         self._directory = directory
         self._counts = Counts(observers, record_skipped, timings.publish_delay)
         self._supervisor = WorkerSupervisor(self._handle, self._drop_all, timings, self._prepare_direct)
-        self._direct: list[DirectRead] = []
-        self._direct_size = 0
-        self._batch: Iterator[None] | None = None
+        self._direct = DirectReadQueue(self._number, self._send_batch)
         self._pending = PendingTable()
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()
@@ -174,61 +167,41 @@ class ShadowClient:
         return MirroredDryRun(self, route.name, request.scope, receive, limit)
 
     def mirror_direct(self, read: DirectRead) -> None:
-        """Mirror a read that was served without a task, unless it is not sampled or is skipped.
-
-        Only references are stored here. The rest is done when a batch is sent: several reads in a tight loop cost a
-        fraction of the same work between two requests.
-        """
+        """Mirror a read that was served without a task, unless it is not sampled or is skipped."""
         if not bucketing.is_shadowed(read.route, read.decision.bucket):
             return
         if self._supervisor.ready is None:
             self.skip(read.route.name, read.decision.backend, "backend_unavailable")
-            return
-        self._direct.append(read)
-        self._direct_size += len(read.body)
-        if self._direct_size > MAX_DIRECT:
-            while self._direct or self._batch is not None:
-                self._prepare_direct()
-        else:
+        elif self._direct.add(read):
             self._supervisor.request_flush()
 
     def _prepare_direct(self) -> bool:
         """Prepare some reads of the batch; return True before the last of them."""
-        self._batch = self._batch or self._submit_direct()
-        for _ in self._batch:
-            return True
-        self._batch = None
-        if self._direct:  # they have come during the batch
+        is_unfinished = self._direct.step()
+        if self._direct and not is_unfinished:  # they have come during the batch
             asyncio.get_running_loop().call_soon(self._supervisor.request_flush)
-        return False
+        return is_unfinished
 
-    def _submit_direct(self) -> Iterator[None]:
-        """Submit the reads that were served without a task, in a bounded number of steps."""
-        reads, self._direct, self._direct_size = self._direct, [], 0
-        step = max(READS_PER_STEP, math.ceil(len(reads) / MAX_STEPS))
-        answered: list[AnsweredRead] = []
-        for index, read in enumerate(reads):
-            if index and index % step == 0:
-                yield
-            with MIRROR_ERRORS:
-                reason = self._skip_reason(read.route, read.decision.backend, "read")
-                if reason is not None:
-                    self.skip(read.route.name, read.decision.backend, reason)
-                elif len(read.body) > self._config.shadow.max_body:
-                    read.submit(self, self._config.shadow.max_body)
-                else:
-                    answered += self._numbered(read)
-        answered = [
-            each for each in answered if self._pending.get(each.number) is not None
-        ]  # the worker may have ended
-        if answered:
-            self._supervisor.send(CompareReads.of(answered))
+    def _number(self, read: DirectRead) -> AnsweredRead | None:
+        """Return a read with its number, as the worker gets it; None if it is skipped, or submitted by itself."""
+        with MIRROR_ERRORS:
+            route, served = read.route.name, read.decision.backend
+            reason = self._skip_reason(read.route, served, "read")
+            if reason is not None:
+                self.skip(route, served, reason)
+            elif len(read.body) > self._config.shadow.max_body:
+                read.submit(self, self._config.shadow.max_body)
+            else:
+                deadline, size = self._deadline(), len(read.body)
+                number = self._add_pending(PendingRequest(route, served, size, deadline, caller=read.request.caller))
+                return None if number is None else read.answered(number, deadline)
+        return None
 
-    def _numbered(self, read: DirectRead) -> Iterable[AnsweredRead]:
-        """Return the read with its number, as the worker gets it; nothing if too many are pending."""
-        deadline, served, caller = self._deadline(), read.decision.backend, read.request.caller
-        number = self._add_pending(PendingRequest(read.route.name, served, len(read.body), deadline, caller=caller))
-        return () if number is None else (read.answered(number, deadline),)
+    def _send_batch(self, reads: list[AnsweredRead]) -> None:
+        """Send those reads whose worker has not ended since they were numbered."""
+        pending = [read for read in reads if self._pending.get(read.number) is not None]
+        if pending:
+            self._supervisor.send(CompareReads.of(pending))
 
     def _mirror_conversation(self, route: str, scope: Scope, receive: Receive) -> MirroredRequest:
         budgets = tuple(budget for budget in (self._conversations, budget_of(scope)) if budget is not None)

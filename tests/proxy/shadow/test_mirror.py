@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from starlette.types import Message, Scope
 
 from proxy.config.loading import parse
-from proxy.gateway.bucketing import Decision
-from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.shadow.mirror import DirectRead, MirroredDryRun, MirroredRead, snapshot_of
+from proxy.shadow.mirror import MirroredDryRun, MirroredRead
+from proxy.types import Backend
 from tests.support.recording_sink import RecordingSink
+from tests.support.shadowed_requests import ScopedRequest, direct_read, scope
 
 LIMIT = 10
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -36,37 +36,6 @@ class Client:
 
 def part(body: bytes, more: bool) -> Message:
     return {"type": "http.request", "body": body, "more_body": more}
-
-
-def scope(method: str = "GET", **headers: str) -> Scope:
-    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return {
-        "type": "http",
-        "method": method,
-        "scheme": "https",
-        "path": "/x",
-        "raw_path": b"/x",
-        "query_string": b"q=1",
-        "headers": given,
-        "client": ("10.0.0.7", 1),
-        "server": ("127.0.0.1", 8000),
-        CONTEXT: RequestContext(request_id=b"id-1"),
-        "proxy.template": "/{x}",
-    }
-
-
-class ScopedRequest:
-    """A request that is served in a task."""
-
-    kind: Literal["http", "websocket"] = "http"
-    caller: int | None = None
-    started = headed = 0.0
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope, self.method = scope, scope["method"]
-
-    def request_snapshot(self) -> RequestSnapshot:
-        return snapshot_of(self.scope)
 
 
 def reading(sink: RecordingSink, *, messages: Sequence[Message] = (START, END), **headers: str) -> MirroredRead:
@@ -121,8 +90,7 @@ async def test_failure_of_the_served_side_is_an_outcome_to_compare() -> None:
 def test_direct_read_beyond_the_limit_is_submitted_with_digests() -> None:
     sink, body = RecordingSink(), b"x" * (LIMIT + 1)
     [route] = parse("legacy: {url: 'http://a'}\nroutes: [{name: r, match: GET /x}]\n", {}).routes
-    request = ScopedRequest(scope(host="a"))
-    DirectRead(route, Decision("legacy", "share", 0), request, 200, ((b"ETag", b"1"),), body).submit(sink, LIMIT)
+    direct_read(route, body).submit(sink, LIMIT)
     [(name, served, connection, exchange)] = sink.reads
     assert (name, served, connection.request_id) == ("r", "legacy", b"id-1")
     assert (exchange.status, exchange.headers, exchange.body.length) == (200, ((b"etag", b"1"),), len(body))
@@ -161,7 +129,7 @@ async def test_write_that_native_served_after_all_is_not_compared() -> None:
 
 
 @pytest.mark.parametrize("backend", ["legacy", "native"])
-async def test_recorded_write_returns_its_bytes_to_the_budget(backend: Literal["legacy", "native"]) -> None:
+async def test_recorded_write_returns_its_bytes_to_the_budget(backend: Backend) -> None:
     budget = MemoryBudget(1000)
     recorded: Scope = {**scope("POST"), "state": {BUDGET_KEY: budget}}
     mirrored = MirroredDryRun(RecordingSink(), "r", recorded, Client(b"one").receive, LIMIT)

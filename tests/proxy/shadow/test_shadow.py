@@ -28,9 +28,11 @@ from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
 from proxy.shadow import ShadowClient, supervisor
+from proxy.shadow.direct_reads import READS_PER_STEP
 from proxy.shadow.timings import ShadowTimings
 from tests.support import shadowed
 from tests.support.samples import value_of
+from tests.support.shadowed_requests import direct_read
 from tests.support.sockets import exchange, serving
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT, until
 
@@ -66,7 +68,7 @@ class Harness:
         skipped: list[SkippedEvent],
     ) -> None:
         self.shadow, self.port, self.comparisons, self.skipped = shadow, port, comparisons, skipped
-        self._text = text
+        self.text = text
 
     async def request(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> bytes:
         """Return the answer's status, its headers without the date and the request id, and its body."""
@@ -98,9 +100,9 @@ class Harness:
     @contextmanager
     def impatient(self) -> Iterator[None]:
         """Give requests the limits of `SHORT`; those of other tests are longer than a process may be paused."""
-        self.shadow.apply_config(parse(self._text.replace("deadline: 60s, dry_run_timeout: 60s", SHORT), {}))
+        self.shadow.apply_config(parse(self.text.replace("deadline: 60s, dry_run_timeout: 60s", SHORT), {}))
         yield
-        self.shadow.apply_config(parse(self._text, {}))
+        self.shadow.apply_config(parse(self.text, {}))
 
     async def ready(self) -> None:
         async with asyncio.timeout(HANG_TIMEOUT):
@@ -206,6 +208,22 @@ async def test_requests_over_the_limits_are_skipped_and_counted(harness: Harness
     await until(lambda: sum(one.number for one in harness.skipped[skips_before:]) >= 4)  # in one event, or in several
     assert {one.reason for one in harness.skipped[skips_before:]} == {"queue_full"}  # the process notes the others
     assert (await harness.compared("/legacy/same")).verdict == "match"
+
+
+async def test_reads_in_every_iteration_of_the_event_loop_are_compared(harness: Harness) -> None:
+    # More come in each iteration than are prepared in it. The limits admit some of them, which reach the process: its
+    # verdict is `changed`, because legacy does not repeat an answer that it has not given.
+    [route] = [route for route in parse(harness.text, {}).routes if route.name == "legacy"]
+    before, mirrored = len(harness.comparisons), 0
+    async with asyncio.timeout(HANG_TIMEOUT):
+        while all(one.reason == "queue_full" for one in harness.comparisons[before:]):
+            for _ in range(2 * READS_PER_STEP):
+                harness.shadow.mirror_direct(direct_read(route, b'{"a":1}', "/legacy/same"))
+            mirrored += 2 * READS_PER_STEP
+            await asyncio.sleep(0)
+    await harness.quiet()
+    assert len(harness.comparisons) - before == mirrored
+    assert {one.reason for one in harness.comparisons[before:]} == {"queue_full", "changed"}
 
 
 async def test_write_is_dry_run_on_native_and_served_by_legacy(harness: Harness) -> None:
