@@ -77,9 +77,7 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
         )
         everything = list(lines(status.routes, known))
         query, sort = request.query_params.get("q", "").strip(), _sort(request)
-        shown = [
-            line for line in everything if _has(line.summary, chosen.verdict) and query.lower() in line.name.lower()
-        ]
+        shown = [one for one in everything if _has(one.summary, chosen.verdict) and query.lower() in one.name.lower()]
         listed = _sorted(shown, sort, states)[: len(shown) if wants_json(request) else MAX_LISTED]
         view = Overview(
             status=status,

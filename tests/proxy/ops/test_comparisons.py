@@ -90,7 +90,7 @@ def test_overview_shows_every_route_with_shares_and_results(client: TestClient) 
     assert data["unavailable"] is None
 
 
-def test_overview_has_the_same_trends_among_more_routes_than_it_lists(
+def test_overview_of_many_routes_has_the_trends_that_it_lists(
     client: TestClient, filled_mongodb: str, tmp_path: Path
 ) -> None:
     more = "".join(f"  - {{{{name: part{n}, match: GET /parts/{n}}}}}\n" for n in range(MAX_LISTED))
