@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.importer import ImportFromStringError, import_from_string
 from uvicorn.lifespan.on import LifespanOn
+
+from proxy.backends.legacy.headers import dropped_names
+from proxy.types import HeaderFields, RawHeaders
 
 
 class NativeUnavailable(RuntimeError):
@@ -39,6 +42,15 @@ def find_app(import_string: str) -> None:
         raise NativeUnavailable(f"native app {import_string}: {type(error).__name__}: {error}") from error
     if not exists:
         raise NativeUnavailable(f"native app {import_string}: there is no module {module}")
+
+
+def _end_to_end(headers: HeaderFields) -> RawHeaders:
+    """Return the headers that native receives: those that legacy does, and `Transfer-Encoding`, which shows a body."""
+    dropped = dropped_names(headers) - _FRAMING
+    return [header for header in headers if header[0] not in dropped]
+
+
+_FRAMING: Final = frozenset((b"transfer-encoding",))
 
 
 class Native:
@@ -83,4 +95,5 @@ class Native:
         assert self._app is not None, "start() comes first"
         if self._state:
             scope["state"] = self._state.copy()
+        scope["headers"] = _end_to_end(scope["headers"])
         await self._app(scope, receive, send)

@@ -12,6 +12,10 @@ class ClientConnection(Protocol):
     """The limit for which the request was ended, or None."""
 
     @property
+    def is_closing(self) -> bool:
+        """True once no further part of an answer reaches the client."""
+
+    @property
     def stalled_since(self) -> float | None:
         """The loop's time since which the request has waited for its client; None if it does not wait."""
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from common.cancellation import ends_task
 from common.failure_trace import trace_of
 from proxy.config.inheritance import SAFE
 from proxy.config.models import Route
@@ -43,12 +44,17 @@ from proxy.observability.tracing import Tracing
 from proxy.server.exchange import ServedExchange
 from proxy.shadow.mirror import MIRROR_ERRORS, DirectRead, RequestMirror
 from proxy.types import Backend, HeaderFields
+from proxy.websocket.peer import PeerGone
 
 logger = logging.getLogger("scribe_proxy")
 
 DEPENDENCY_FAILURE: Final = "proxy.dependency_failure"
 """The ASGI extension by which native reports a failed dependency, by setting `dependency` in the mapping."""
 DEPENDENCIES: Final = ("database", "model", "terminology")
+
+
+class _Unanswered(NativeFailed):
+    """Native has returned without the end of its answer."""
 
 
 class Gateway:
@@ -279,7 +285,7 @@ class Gateway:
                 if fallback.legacy_may(route, decision, scope, tracker.limit, preflight=preflight):
                     await self._native_or_legacy(snapshot.native, scope, receive, tracker)
                 else:
-                    await self._await_native(snapshot.native, scope, receive, tracker.send, tracker)
+                    await self._answer_by_native(snapshot.native, scope, receive, tracker)
             elif snapshot.native is not None and fallback.native_may(
                 route, decision, tracker.limit, preflight=preflight
             ):
@@ -289,7 +295,12 @@ class Gateway:
         except Failure as failure:
             tracker.failure, tracker.cause = failure.code, failure.cause
             if not tracker.begun:
-                await self._answer(failure, scope, tracker)
+                try:
+                    await self._answer(failure, scope, tracker)
+                except PeerGone:
+                    if isinstance(failure, _Unanswered):
+                        tracker.failure = None  # the client left before native returned
+                    raise
 
     async def _legacy_or_native(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
         replayable = fallback.ReplayableReceive(receive)
@@ -298,12 +309,14 @@ class Gateway:
         except NotConnected as fault:
             tracker.cause = fault.cause
             self._fall_back("native", "legacy-down", tracker)
-            await self._await_native(native, scope, replayable.again, tracker.send, tracker)
+            await self._answer_by_native(native, scope, replayable.again, tracker)
 
     async def _native_or_legacy(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
         replayable, attempt = fallback.ReplayableReceive(receive), fallback.ServerErrorFilter(tracker.send)
         try:
             await self._await_native(native, dict(scope), replayable, attempt, tracker)
+            if not attempt.failed:
+                self._require_answer(tracker)
         except NativeFailed:
             if tracker.begun:
                 raise
@@ -318,6 +331,20 @@ class Gateway:
             self.admission.move(tracker.slot, backend)
         tracker.fall_back(backend, reason)
 
+    async def _answer_by_native(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
+        await self._await_native(native, scope, receive, tracker.send, tracker)
+        self._require_answer(tracker)
+
+    def _require_answer(self, tracker: RequestTracker) -> None:
+        """Raise `NativeFailed` if native has returned without the end of its answer, and the client still waits."""
+        connection = tracker.connection
+        if tracker.ended or (tracker.kind == "websocket" and tracker.begun):
+            return
+        if connection is not None and connection.is_closing:
+            return
+        logger.error("native returned without an answer on %s", tracker.scope.get("proxy.template", "-"))
+        raise _Unanswered
+
     async def _await_native(
         self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, tracker: RequestTracker
     ) -> None:
@@ -330,7 +357,9 @@ class Gateway:
             await native(scope, receive, send)
         except Failure:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if ends_task(error):
+                raise
             logger.error("native raised %s on %s", type(error).__name__, scope.get("proxy.template", "-"))
             raise NativeFailed from error
         finally:

@@ -33,7 +33,7 @@ class RequestTracker:
     the new decision. `mirrored` is the request's part in the shadow. `capture` records a backend's messages, but not
     the gateway's own answers, for which `answered_by` is `gateway`. `refusal` is the limit that was reached, `caller`
     the caller's identity on routes with a guard. `request_id` is for the log, `backend_id` the `X-Request-Id` for
-    backends. Times are those of `time.perf_counter`.
+    backends. `ended`: the last part of an HTTP response was sent. Times are those of `time.perf_counter`.
     """
 
     # for speed, defaults that most requests never change are class attributes
@@ -56,7 +56,7 @@ class RequestTracker:
     answered_by: Literal["gateway"] | None = None
     headed = 0.0
     status = CLIENT_CLOSED_REQUEST
-    begun = False
+    begun = ended = False
     failure: str | None = None
     cause: str | None = None
     dependency: str | None = None
@@ -110,11 +110,27 @@ class RequestTracker:
 
     async def send(self, message: Message) -> None:
         """Forward a part of the response. ASGI `send`."""
+        if not self.begun:
+            await self._send_first(message)
+            return
         if self.capture is not None and self.failure is None:
             self.capture.sent(message)
-        if not self.begun:
-            self._begin(message)
         await self.client_send(message)
+        if not message.get("more_body", False):
+            self.ended = True
+
+    async def _send_first(self, message: Message) -> None:
+        """Forward the first message; if it is invalid or the client has left, the response has not begun."""
+        begun = dict(message)
+        self._begin(begun)
+        try:
+            await self.client_send(begun)
+        except Exception:
+            self.begun, self.status, self.headed = False, CLIENT_CLOSED_REQUEST, 0.0
+            raise
+        finally:
+            if self.begun and self.capture is not None and self.failure is None:
+                self.capture.sent(message)
 
     def _begin(self, message: Message) -> None:
         """Begin the response with the first message: a response, or an accepted or refused WebSocket."""

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, cast
 
 from starlette.types import ASGIApp, Message, Scope
 
+from common.cancellation import ends_task
 from common.failure_trace import trace_of
 from proxy.gateway.client_connection import ClientConnection
 from proxy.gateway.errors import Failure, error_response
@@ -244,10 +245,10 @@ class ServedExchange:
     async def _await(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except asyncio.CancelledError:  # the graceful shutdown has timed out
-            self.connection.break_off()
-            raise
-        except Exception as error:
+        except BaseException as error:
+            if ends_task(error):  # the graceful shutdown has timed out
+                self.connection.break_off()
+                raise
             logger.error("the app failed: %s", trace_of(error))
         if self.over or self.disconnected:
             return

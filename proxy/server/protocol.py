@@ -369,6 +369,11 @@ class HttpProtocol(asyncio.Protocol):
     # -- slow readers, and limits
 
     @property
+    def is_closing(self) -> bool:
+        """True once no further part of an answer reaches the client."""
+        return self._closing
+
+    @property
     def stalled_since(self) -> float | None:
         """The loop's time since which the request has waited for the client; None if it does not wait."""
         if self.output.is_paused:

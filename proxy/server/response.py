@@ -14,8 +14,16 @@ from typing import Final, Literal
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BODILESS: Final = frozenset((204, 304))
-_FRAMING: Final = frozenset((b"content-length", b"connection", b"upgrade", b"transfer-encoding"))
-"""Headers that the listener sets; ASGI leaves `Transfer-Encoding` to the server."""
+LISTENER_HEADERS: Final = frozenset(
+    (
+        *(b"content-length", b"connection", b"upgrade", b"transfer-encoding"),
+        *(b"keep-alive", b"proxy-connection", b"trailer"),
+    )
+)
+"""Headers that the listener sets or omits: they describe its connection, and ASGI leaves `Transfer-Encoding` to it.
+
+It states no timeout, and sends no trailers.
+"""
 
 Header = tuple[bytes, bytes]
 Delimiter = Literal["length", "chunks", "close", "none"]
@@ -132,7 +140,7 @@ def _encode_headers(headers: Iterable[Header], status: int) -> tuple[bytes, int 
     options: list[bytes] = []
     for name, value in headers:
         name = _checked_name(name)
-        if name not in _FRAMING:
+        if name not in LISTENER_HEADERS:
             lines.append(b"%b: %b\r\n" % (name, value))
         elif name == b"content-length":
             first, length = length is None, _read_length(value, length)
@@ -147,6 +155,11 @@ def _encode_headers(headers: Iterable[Header], status: int) -> tuple[bytes, int 
 
 
 _recurring_lines: Final = functools.lru_cache(maxsize=1024)(_encode_headers)
+
+
+def header_lines(headers: Iterable[Header]) -> bytes:
+    """Return headers as lines, with lower-case names. Raises `InvalidResponse` if one would corrupt the head."""
+    return _join_lines([b"%b: %b\r\n" % (_checked_name(name), value) for name, value in headers])
 
 
 def _join_lines(lines: list[bytes]) -> bytes:
@@ -171,13 +184,16 @@ def _checked_name(name: bytes) -> bytes:
     return name.lower()
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1024, typed=True)
 def _status_line(status: int) -> bytes:
-    """Return the status line of a final status: 200 to 999 (RFC 9110 §15 defines classes up to 5 only)."""
-    if not 200 <= status <= 999:
-        raise InvalidResponse(f"{status} is not a final status")
+    """Return the status line of a final status: 200 to 999 (RFC 9110 §15 defines classes up to 5 only).
+
+    The number may be of any integer type, such as an enumeration, whose text is not the number.
+    """
+    if not isinstance(status, int) or not 200 <= status <= 999:
+        raise InvalidResponse("the status is not a final one")
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())

@@ -30,13 +30,15 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 from websockets.utils import accept_key
 
+from common.cancellation import ends_task
 from common.failure_trace import trace_of
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.exchange import expect_message
 from proxy.server.half_close import start_probes
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
+from proxy.server.response import InvalidResponse
 from proxy.server.timeouts import timeouts_in_force
-from proxy.server.websocket_handshake import find_fault, header_lines, joined_value, read_head, response_head
+from proxy.server.websocket_handshake import accepting_head, find_fault, joined_value, read_head, response_head
 from proxy.server.websocket_refusal import HandshakeRefusal
 from proxy.types import RawHeaders
 from proxy.websocket.link import Timing, drain_delay
@@ -214,10 +216,10 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._config.loaded_app(scope, self._receive, self._send)
         except PeerGone:
             pass
-        except asyncio.CancelledError:  # the graceful shutdown has timed out
-            self._abort()
-            raise
-        except Exception as error:
+        except BaseException as error:
+            if ends_task(error):  # the graceful shutdown has timed out
+                self._abort()
+                raise
             if not isinstance(error, Failure):
                 logger.error("the app failed: %s", trace_of(error))
             await self._finish(error if isinstance(error, Failure) else Failure(), INTERNAL_ERROR)
@@ -295,14 +297,8 @@ class WebSocketProtocol(asyncio.Protocol):
         await peer.send(text if text is not None else message["bytes"])
 
     def _open(self, message: Message) -> None:
-        headers: RawHeaders = [(b"Sec-WebSocket-Accept", self._accept)]
-        subprotocol = message.get("subprotocol")
-        if subprotocol:
-            headers.append((b"Sec-WebSocket-Protocol", subprotocol.encode("latin-1")))
-        self._transport.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            + header_lines([*headers, *message.get("headers", ())])
-        )
+        subprotocol: str = message.get("subprotocol") or ""
+        self._transport.write(accepting_head(self._accept, subprotocol, message.get("headers", ())))
         self._hand_over(message.get("proxy.relay"))
         self._early.clear()
         self._decided.set()
@@ -337,9 +333,11 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._gone:
             raise PeerGone
         self._transport.write(refusal.frame(body, more))
-        if not more:
+        if not more or refusal.broken:
             refusal.complete = True
             self._close_refused()
+        if refusal.broken:
+            raise InvalidResponse("the body does not have the length that Content-Length announces")
 
     def _close_refused(self) -> None:
         """Close after reading and dropping further bytes of the client: unread ones would reset the connection."""

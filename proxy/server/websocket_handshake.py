@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Final
 
 from common.javascript_number import to_double
+from proxy.server.response import LISTENER_HEADERS, header_lines
 from proxy.types import RawHeaders
 
 KEY: Final = re.compile(rb"[+/0-9A-Za-z]{22}==")
@@ -54,9 +55,21 @@ def response_head(status: int, headers: RawHeaders) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\n".encode() + header_lines(headers)
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"%b%b\r\n" % (f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\n".encode(), lines)
 
 
-def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return headers as lines, with the empty one that ends a head."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
+def accepting_head(accept: bytes, subprotocol: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the head of a 101 with an app's headers, except those that the listener sets.
+
+    `accept` is the value of `Sec-WebSocket-Accept`. Raises `InvalidResponse` for a header that would corrupt the head.
+    """
+    lines = [b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n" % accept]
+    if subprotocol:
+        chosen = [(b"sec-websocket-protocol", subprotocol.encode("latin-1"))]
+        lines.append(header_lines(chosen))
+    lines.append(header_lines([(name, value) for name, value in headers if name.lower() not in _OWN_HEADERS]))
+    return b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % b"".join(lines)
+
+
+_OWN_HEADERS: Final = LISTENER_HEADERS | {b"sec-websocket-accept"}

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
-from proxy.server.websocket_handshake import response_head
+from proxy.server.response import ResponseFramer
 from proxy.types import RawHeaders
+
+_BODILESS: Final = (204, 304)
 
 
 class HandshakeRefusal:
-    """An HTTP answer instead of a 101. It is chunked if its length is unknown, so that truncation is noticed."""
+    """An HTTP answer instead of a 101. It is chunked if its length is unknown, so that truncation is noticed.
+
+    `broken`: the body does not have the announced length.
+    """
 
     def __init__(self, status: int, headers: RawHeaders) -> None:
-        self._status = status
-        self._headers = [header for header in headers if header[0].lower() != b"connection"]
-        self._chunked = False
+        """Check the head. Raises `InvalidResponse`."""
+        self._status, self._headers = status, headers
+        self._framer = self._create_framer(headers)
         self.begun = self.complete = False
         self.writable = asyncio.Event()
         self.writable.set()
 
+    @property
+    def broken(self) -> bool:
+        return self._framer.broken
+
     def frame(self, body: bytes, more: bool) -> bytes:
         """Return the next part in its framing; the first one includes the head."""
-        head = b"" if self.begun else self._begin(None if more else len(body))
-        if not self._chunked:
-            return head + body
-        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return head + chunk + (b"" if more else b"0\r\n\r\n")
-
-    def _begin(self, length: int | None) -> bytes:
+        if self.begun:
+            return self._framer.frame(body, more=more)
         self.begun = True
         named = any(name.lower() == b"content-length" for name, _ in self._headers)
-        if not named and self._status not in (204, 304):
-            self._chunked = length is None
-            framing = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
-            self._headers.append(framing)
-        return response_head(self._status, self._headers)
+        if not (named or more or self._status in _BODILESS):
+            self._framer = self._create_framer([*self._headers, (b"content-length", b"%d" % len(body))])
+        return self._framer.head + self._framer.frame(body, more=more)
+
+    def _create_framer(self, headers: RawHeaders) -> ResponseFramer:
+        return ResponseFramer("GET", "1.1", self._status, headers, keep_alive=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from proxy.backends.native import Native, NativeUnavailable
+from tests.support.sockets import exchange, serving
 
 events: list[str] = []
 
@@ -42,6 +44,11 @@ async def bare(scope: Scope, receive: Receive, send: Send) -> None:
 async def broken_lifespan(_: Starlette) -> AsyncIterator[None]:
     raise RuntimeError("no database")
     yield  # type: ignore[unreachable]
+
+
+async def headers(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the received headers."""
+    await JSONResponse([[name.decode(), value.decode()] for name, value in scope["headers"]])(scope, receive, send)
 
 
 broken = Starlette(lifespan=broken_lifespan)
@@ -78,3 +85,15 @@ async def test_failed_start_names_the_app_and_the_reason(name: str, reason: str)
     with pytest.raises(NativeUnavailable, match=reason):
         await native.start()
     await native.stop()
+
+
+async def test_app_gets_no_hop_by_hop_headers_but_the_framing_of_a_body() -> None:
+    dropped = {"connection": "X-Secret, host", "x-secret": "1", "keep-alive": "5", "te": "trailers", "upgrade": "h2c"}
+    passed = {"host": "a", "transfer-encoding": "chunked", "x-plain": "1"}
+    native = Native(f"{__name__}:headers")
+    native.load()
+    sent = [(name.encode(), value.encode()) for name, value in {**dropped, **passed}.items()]
+    async with serving(native) as port:
+        lines = b"".join(b"%b: %b\r\n" % header for header in sent)
+        answer = await exchange(port, b"POST / HTTP/1.1\r\n%b\r\n0\r\n\r\n" % lines)
+    assert dict(json.loads(answer.partition(b"\r\n\r\n")[2])) == passed

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from websockets.asyncio.client import connect
 
 from tests.support.pieces import every_split
@@ -30,7 +30,7 @@ async def test_acceptance_has_the_headers_of_ws_only() -> None:
 async def test_acceptance_has_the_subprotocol_and_the_apps_headers() -> None:
     accept = {**ACCEPTED, "subprotocol": "v2", "headers": [(b"set-cookie", b"a"), (b"set-cookie", b"b")]}
     async with serving(sending(accept)) as port, raw_client(port) as client:
-        assert client.head.endswith(b"Sec-WebSocket-Protocol: v2\r\nset-cookie: a\r\nset-cookie: b\r\n\r\n")
+        assert client.head.endswith(b"sec-websocket-protocol: v2\r\nset-cookie: a\r\nset-cookie: b\r\n\r\n")
 
 
 async def test_scope_contains_the_raw_request() -> None:
@@ -196,3 +196,21 @@ async def test_early_frames_beyond_a_bound_wait_in_the_kernel() -> None:
         assert (await reader.read()).endswith(frame(8, masked=False))
         writer.transport.abort()
     assert sizes == [65536] * 200
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [{"headers": [(b"x", b"a\r\nb: c")]}, {"headers": [(b"x a", b"b")]}, {"subprotocol": "v2\r\nx: y"}],
+    ids=["value", "name", "subprotocol"],
+)
+async def test_acceptance_with_an_invalid_header_is_a_500(accept: Message) -> None:
+    async with serving(sending({**ACCEPTED, **accept})) as port:
+        assert (await exchange(port, handshake())).startswith(b"HTTP/1.1 500 ")
+
+
+async def test_acceptance_drops_headers_that_the_listener_sets() -> None:
+    own = (b"connection", b"Upgrade", b"content-length", b"transfer-encoding", b"sec-websocket-accept", b"keep-alive")
+    accept = {**ACCEPTED, "headers": [(name, b"1") for name in own]}
+    async with serving(sending(accept)) as port, raw_client(port) as client:
+        names = [line.partition(b":")[0].lower() for line in client.head.split(b"\r\n")[1:-2]]
+    assert names == [b"upgrade", b"connection", b"sec-websocket-accept"]

@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from proxy.gateway.errors import AnswerTimeout
 from proxy.server.websocket import MAX_EARLY_BYTES
+from proxy.types import RawHeaders
 from tests.support.sockets import exchange, serving, threaded
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_apps import raising, sending
@@ -29,7 +30,7 @@ async def test_refusal_is_sent_verbatim() -> None:
     async with serving(app) as port:
         answer = await exchange(port, handshake())
     assert answer == (
-        b"HTTP/1.1 418 I'm a Teapot\r\nConnection: close\r\nX-Powered-By: Express\r\ncontent-length: 2\r\n\r\nno"
+        b"HTTP/1.1 418 I'm a Teapot\r\nx-powered-by: Express\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno"
     )
 
 
@@ -43,9 +44,9 @@ async def test_refusal_without_a_length_gets_one_or_is_chunked() -> None:
         {"type": "websocket.http.response.body"},
     )
     async with serving(whole) as port:
-        assert (await exchange(port, handshake())).endswith(b"close\r\ncontent-length: 2\r\n\r\nno")
+        assert (await exchange(port, handshake())).endswith(b"\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno")
     async with serving(parts) as port:
-        assert (await exchange(port, handshake())).endswith(b"transfer-encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n")
+        assert (await exchange(port, handshake())).endswith(b"connection: close\r\n\r\n2\r\nno\r\n0\r\n\r\n")
 
 
 async def test_interrupted_refusal_has_no_last_chunk() -> None:
@@ -90,10 +91,51 @@ async def test_disconnect_ends_a_long_refusal() -> None:
             await ended.wait()
 
 
+REFUSAL = "websocket.http.response"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (101, []),
+        (200.5, []),
+        (403, [(b"x", b"a\r\nset-cookie: b")]),
+        (403, [(b"x\n", b"a")]),
+        (403, [(b"content-length", b"1"), (b"content-length", b"2")]),
+    ],
+)
+async def test_invalid_refusal_is_a_500(status: int, headers: RawHeaders) -> None:
+    start = {"type": f"{REFUSAL}.start", "status": status, "headers": headers}
+    async with serving(sending(start, {"type": f"{REFUSAL}.body", "body": b"no"})) as port:
+        answer = await exchange(port, handshake())
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"gateway_failed" in answer
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "sent"),
+    [
+        (403, [(b"content-length", b"1")], b"n"),
+        (403, [(b"content-length", b"9")], b"no"),
+        (403, [(b"transfer-encoding", b"chunked")], b"no"),
+        (204, [], b""),
+    ],
+)
+@pytest.mark.parametrize("more", [False, True])
+async def test_body_of_a_refusal_has_the_announced_framing(
+    status: int, headers: RawHeaders, sent: bytes, more: bool
+) -> None:
+    start = {"type": f"{REFUSAL}.start", "status": status, "headers": headers}
+    async with serving(sending(start, {"type": f"{REFUSAL}.body", "body": b"no", "more_body": more})) as port:
+        head, _, body = (await exchange(port, handshake())).partition(b"\r\n\r\n")
+    assert head.count(b"content-length") + head.count(b"transfer-encoding") == (status != 204)
+    assert body == (b"2\r\nno\r\n" if b"chunked" in head else sent)
+
+
 async def test_close_before_an_acceptance_is_403() -> None:
     async with serving(sending({"type": "websocket.close"})) as port:
         answer = await exchange(port, handshake())
-    assert answer == b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\ncontent-length: 0\r\n\r\n"
+    assert answer == b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 @pytest.mark.parametrize(

@@ -87,21 +87,21 @@ async def test_refusal_equals_legacys(node: Legacy) -> None:
     [
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-            b"HTTP/1.1 200 OK\r\nConnection: close\r\ncontent-length: 2\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok",
         ),
         (
             b"HTTP/1.1 401 No\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n",
-            b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nset-cookie: a\r\nset-cookie: b\r\n"
-            b"content-length: 0\r\n\r\n",
+            b"HTTP/1.1 401 Unauthorized\r\nset-cookie: a\r\nset-cookie: b\r\n"
+            b"content-length: 0\r\nconnection: close\r\n\r\n",
         ),
         (
             b"HTTP/1.1 503 Wait\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
-            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\ncontent-length: 5\r\n\r\nabcde",
+            b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 5\r\nconnection: close\r\n\r\nabcde",
         ),
-        (b"HTTP/1.1 304 Same\r\nETag: x\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\netag: x\r\n\r\n"),
+        (b"HTTP/1.1 304 Same\r\nETag: x\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\netag: x\r\nconnection: close\r\n\r\n"),
         (
             b"HTTP/1.1 599 Odd\r\nContent-Length: 1\r\n\r\n!",
-            b"HTTP/1.1 599 \r\nConnection: close\r\ncontent-length: 1\r\n\r\n!",
+            b"HTTP/1.1 599 \r\ncontent-length: 1\r\nconnection: close\r\n\r\n!",
         ),
     ],
 )

@@ -1,0 +1,102 @@
+"""Native apps that break ASGI in random ways: what their clients, the next request and the access log see."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Final
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.config.loading import parse
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.request_record import RequestRecord
+from proxy.gateway.snapshot import RoutingSnapshot
+from tests.conformance.answers import Answer, read_answers
+from tests.support.http_app import connected, limit
+from tests.support.profile import IS_QUICK
+from tests.support.random_apps import ScriptedApp, random_steps
+from tests.support.running_gateway import Backend
+from tests.support.sockets import exchange, serving
+from tests.support.waiting import until
+from tests.support.websocket_client import handshake
+
+APPS: Final = 150 if IS_QUICK else 1500
+CONFIG: Final = """
+legacy: {url: http://x}
+native: a:b
+routes:
+  - {name: read, match: GET /a, native: 100%}
+  - {name: rescued, match: GET /b, native: 100%, on_native_error: legacy}
+"""
+
+
+def faults(record: RequestRecord, answers: list[Answer], number: bytes, may_close: bool) -> list[str]:
+    """Return what is wrong with the answers to an app's request and to the one after it."""
+    if not answers:
+        return ["no answer"]
+    first, *others = answers
+    connection = (first.value(b"connection") or b"").lower()
+    problems: list[str] = []
+    if first.status != record.status:
+        problems.append(f"logged as {record.status}")
+    if first.value(b"x-served-by") is None:
+        problems.append("without x-served-by")
+    if any(first.value(name) is not None for name in (b"keep-alive", b"proxy-connection", b"trailer")):
+        problems.append("with a header about another connection")
+    if [answer.body for answer in others] not in ([], [b"after-" + number]):
+        problems.append("a wrong second answer")
+    if not others and first.complete and b"close" not in connection and not may_close:
+        problems.append("no second answer")
+    return problems
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_random_native_app_spoils_no_answer_and_no_record(seed: int) -> None:
+    rng = random.Random(seed)
+    app, legacy = ScriptedApp(), Backend("legacy")
+    records: list[RequestRecord] = []
+    plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), legacy, app)
+    wrong = []
+    async with serving(Gateway(plan, [records.append])) as port:
+        for index in range(APPS):
+            number = b"%d" % index
+            app.scripts[number] = steps = random_steps(rng)
+            if rng.random() < 0.3:
+                app.catches.add(number)
+            method, path = rng.choice(((b"GET", b"/a"), (b"HEAD", b"/a"), (b"GET", b"/b")))
+            request = b"%b %b?%b HTTP/1.1\r\nHost: a\r\n\r\n" % (method, path, number)
+            after = b"GET /a?after-%b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % number
+            records.clear()
+            received = await exchange(port, request + after)
+            await until(lambda: records)
+            answers = read_answers(received, [method], closed=True)
+            may_close = records[0].failure is not None or number in app.catches
+            problems = faults(records[0], answers, number, may_close)
+            wrong += [(index, method, path, steps, received[:200], fault) for fault in problems]
+    assert not wrong
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_websocket_that_native_does_not_answer_is_a_failure_unless_its_client_left(is_gone: bool) -> None:
+    left = asyncio.Event()
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if is_gone:
+            left.set()
+            await receive()
+
+    config = "{legacy: {url: http://x}, native: a:b, routes: [{name: s, match: WS /s, native: 100%}]}"
+    plan = RoutingSnapshot.of(parse(config, {}, "test.yaml"), Backend("legacy"), silent)
+    records: list[RequestRecord] = []
+    async with serving(Gateway(plan, [records.append])) as port, connected(port) as (reader, writer), limit():
+        writer.write(handshake("/s"))
+        if is_gone:
+            await left.wait()
+            writer.transport.abort()
+        else:
+            assert (await reader.read()).startswith(b"HTTP/1.1 500 ")
+        await until(lambda: records)
+    assert (records[0].status, records[0].failure) == ((499, None) if is_gone else (500, "native_failed"))
