@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from proxy.server.connection_reset import reset
 from proxy.server.linger import LingeringClose
 from proxy.server.slow_reader import SlowReaderWatch
 from proxy.server.timeouts import ClientTimeouts
@@ -55,6 +56,10 @@ class ClientOutput:
         """Close the connection once everything is written."""
         self._reader.begin()
         self._transport.close()
+
+    def reset(self) -> None:
+        """Close the connection at once, so that the client notices that its answer is incomplete."""
+        reset(self._transport)
 
     def linger(self, *, at_exit: bool) -> None:
         """Close this direction once everything is written, and the connection once the client has closed its own.

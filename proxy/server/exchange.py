@@ -114,6 +114,11 @@ class ServedExchange:
         """True if the answer, once begun, leaves the connection open."""
         return self._framer.keep_alive if self._framer is not None else self._persists
 
+    @property
+    def ends_with_connection(self) -> bool:
+        """True if the client reads the begun answer until the connection's end."""
+        return self._framer is not None and self._framer.ends_with_connection
+
     # -- the request's side
 
     def add_body(self, body: bytes, *, whole: bool) -> bool:

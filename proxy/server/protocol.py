@@ -311,10 +311,20 @@ class HttpProtocol(asyncio.Protocol):
 
     def break_off(self) -> None:
         """Close during an answer, so that the client notices that it is incomplete."""
-        if self._exchange is not None:
+        if self._exchange is None:
+            self._closing = True
+            self.output.close()
+        else:
             self._exchange.disconnect()
+            self._cut_off(self._exchange)
+
+    def _cut_off(self, exchange: ServedExchange) -> None:
+        """Close during an answer. One that ends with the connection is incomplete only if that is reset."""
         self._closing = True
-        self.output.close()
+        if exchange.ends_with_connection:
+            self.output.reset()
+        else:
+            self.output.close()
 
     # -- closing
 
@@ -335,8 +345,7 @@ class HttpProtocol(asyncio.Protocol):
         if exchange is None and self._body is not None:
             self._close()  # the answer was sent early
         elif exchange is not None and exchange.begun:
-            self._closing = True
-            self.output.close()
+            self._cut_off(exchange)
         else:
             self.output.write(refusal(status))
             self._linger()
@@ -387,7 +396,7 @@ class HttpProtocol(asyncio.Protocol):
             if self._exchange is not None:
                 self._exchange.disconnect()
             self._closing = True
-            self._transport.abort()
+            self.output.reset()
         else:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
 

@@ -90,6 +90,11 @@ class ResponseFramer:
             names.append(b"keep-alive")
         return [b"connection: %b\r\n" % b", ".join(names)] if names else []
 
+    @property
+    def ends_with_connection(self) -> bool:
+        """True if only the connection's end ends the body, as in HTTP/1.0 without a length."""
+        return self._delimiter == "close"
+
     def frame(self, body: bytes, *, more: bool) -> bytes:
         """Return the encoded next part of the body; nothing if the response has no body.
 

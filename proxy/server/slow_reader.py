@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from proxy.server.connection_reset import reset
 from proxy.server.minimum_rate import MinimumRate
 from proxy.server.timeouts import ClientTimeouts
 from proxy.websocket.link import acknowledged
@@ -48,6 +49,6 @@ class SlowReaderWatch:
         self._rate.add(delivered - self._delivered, now)
         self._delivered = delivered
         if now >= self._rate.deadline:
-            self._transport.abort()
+            reset(self._transport)
         elif self._transport.get_write_buffer_size():
             self._schedule()

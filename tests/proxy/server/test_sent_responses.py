@@ -78,3 +78,29 @@ async def test_http_1_0_connection_persists_for_a_known_length(known: bool) -> N
     assert answer.count(b"\r\n\r\nx") == (2 if known else 1)
     assert answer.count(b"connection: keep-alive") == int(known)
     assert b"chunked" not in answer
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("is_client_at_fault", [False, True], ids=["app_returns", "body_is_malformed"])
+async def test_incomplete_answer_is_never_taken_for_a_complete_one(version: str, is_client_at_fault: bool) -> None:
+    proceed = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(part(b"x", more=True))
+        await proceed.wait()
+        if is_client_at_fault:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    head = f"POST / HTTP/{version}\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(head.encode())
+        await reader.readuntil(b"x")
+        proceed.set()
+        writer.write(b"no chunk\r\n" if is_client_at_fault else b"0\r\n\r\n")
+        try:
+            rest: bytes | None = await reader.read()
+        except ConnectionResetError:
+            rest = None
+    assert rest is None or (version == "1.1" and not rest.endswith(b"0\r\n\r\n"))
