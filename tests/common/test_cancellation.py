@@ -20,7 +20,7 @@ async def test_error_of_the_code_in_a_task_does_not_end_it() -> None:
     assert await caught(GeneratorExit())
 
 
-async def test_cancellation_ends_the_task_but_an_exception_meanwhile_does_not() -> None:
+async def test_cancellation_ends_the_task_but_no_exception_does() -> None:
     async def cancelled() -> list[bool]:
         try:
             await asyncio.Event().wait()

@@ -87,7 +87,7 @@ async def test_failed_start_names_the_app_and_the_reason(name: str, reason: str)
     await native.stop()
 
 
-async def test_app_gets_no_hop_by_hop_headers_but_the_framing_of_a_body() -> None:
+async def test_app_gets_no_hop_by_hop_headers_but_a_bodys_framing() -> None:
     dropped = {"connection": "X-Secret, host", "x-secret": "1", "keep-alive": "5", "te": "trailers", "upgrade": "h2c"}
     passed = {"host": "a", "transfer-encoding": "chunked", "x-plain": "1"}
     native = Native(f"{__name__}:headers")

@@ -79,7 +79,7 @@ async def test_random_native_app_spoils_no_answer_and_no_record(seed: int) -> No
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
-async def test_websocket_that_native_does_not_answer_is_a_failure_unless_its_client_left(is_gone: bool) -> None:
+async def test_unanswered_websocket_is_a_failure_unless_client_left(is_gone: bool) -> None:
     left = asyncio.Event()
 
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
