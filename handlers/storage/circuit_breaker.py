@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from common.background_tasks import BackgroundTasks
+from common.late_timeout import LateTimeout
 from handlers.storage.errors import UnavailableError
 
 T = TypeVar("T")
@@ -86,17 +87,22 @@ class CircuitBreaker:
             raise UnavailableError("the database is known to be unavailable")
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Return an operation's result; raise `UnavailableError` immediately, or at the timeout, which cancels it."""
+        """Return an operation's result; raise `UnavailableError` immediately, or at the timeout, which cancels it.
+
+        The timeout starts again if this process was stopped or starved when it ended.
+        """
         self.require_closed()
+        timeout = LateTimeout(self._timeout, self._timings.max_lag)
         try:
-            async with asyncio.timeout(self._timeout) as limit:
+            async with timeout as limit:
                 result = await self._run(operation, limit)
         except TimeoutError:
-            if not self._is_late(limit):
+            if not (timeout.was_late or self._is_late(limit)):
                 self.record_failure()
             raise UnavailableError("the database did not answer in time") from None
         except UnavailableError:
-            self.record_failure()
+            if not timeout.was_late:
+                self.record_failure()
             raise
         self._failures = 0
         return result

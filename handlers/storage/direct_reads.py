@@ -139,7 +139,7 @@ class DirectReads:
         return channel.connection
 
     def _remove_free(self, channel: ReplyChannel) -> None:
-        if channel in self.channels:
+        if channel in self.free:  # otherwise its reply is being read, and the channel is found unusable later
             self.free.remove(channel)
             self._threads.submit(self._remove(channel).end)
 

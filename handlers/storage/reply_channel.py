@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import bson
 from pymongo.errors import AutoReconnect, NetworkTimeout
 
+from common.late_timeout import MAX_LATENESS
 from handlers.storage.borrowed_connection import BorrowedConnection
 from handlers.storage.reads import Document
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_COMMAND: Final = 1 << 20
 """Bytes of a command, beyond which PyMongo sends it and checks the server's limit."""
+
+MAX_REPLY: Final = 48_000_000
+"""Bytes of a reply, as in PyMongo."""
 
 _HEAD: Final = Struct("<iiiiIB")
 """Length, request, request answered, operation, flags, kind of the section: the bytes before the command."""
@@ -65,7 +69,8 @@ class ReplyChannel(asyncio.Protocol):
         self._request = next(_requests) & 0x7FFFFFFF
         self._pending = self._loop.create_future()
         if connection.timeout is not None:
-            self._timer = self._loop.call_later(connection.timeout, self._expire)
+            due = self._loop.time() + connection.timeout
+            self._timer = self._loop.call_at(due, self._expire, due, connection.timeout)
         self._transport.write(_HEAD.pack(_HEAD.size + len(body), self._request, 0, _OP_MSG, 0, 0) + body)
         return self._pending
 
@@ -78,6 +83,9 @@ class ReplyChannel(asyncio.Protocol):
             return
         received = self._received or data
         length = int.from_bytes(received[:4], "little") if len(received) >= _HEAD.size else len(received) + 1
+        if length > MAX_REPLY:
+            self._fail(AutoReconnect("a reply of impossible length"))
+            return
         if len(received) < length:
             self._received = self._received or bytearray(data)
             return
@@ -102,8 +110,13 @@ class ReplyChannel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _expire(self) -> None:
-        self._fail(NetworkTimeout("timed out"))
+    def _expire(self, due: float, again: float) -> None:
+        """Fail the command; wait `again` seconds first if this process was stopped or starved when its time ended."""
+        now = self._loop.time()
+        if again and now > due + MAX_LATENESS:
+            self._timer = self._loop.call_at(now + again, self._expire, now + again, 0.0)
+        else:
+            self._fail(NetworkTimeout("timed out"))
 
     def _fail(self, error: AutoReconnect) -> None:
         was_closed, self._is_closed = self._is_closed, True

@@ -11,11 +11,11 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
+from common.late_timeout import LateTimeout
 from proxy.backends.legacy.endpoint import Endpoint, TlsSettings
 from proxy.gateway.errors import ConnectTimeout, Unreachable
 
@@ -23,8 +23,6 @@ logger = logging.getLogger("scribe_proxy.upstream")
 
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried in addition to one that does not answer (RFC 8305 §5)."""
-MAX_LATENESS = 0.25
-"""Seconds by which a timer may fire late while this process runs as usual."""
 LOG_INTERVAL = 10.0
 """Seconds between two log lines about the same cause."""
 
@@ -57,7 +55,7 @@ class Dialer:
         The timeout starts again if this process was stopped or starved when it ended.
         """
         try:
-            async with _timeout(timeout):
+            async with LateTimeout(timeout):
                 return await self._connect(factory)
         except TimeoutError as error:
             self._log("timeout", error)
@@ -88,27 +86,6 @@ class Dialer:
         if now - self._logged.get(cause, -LOG_INTERVAL) >= LOG_INTERVAL:
             self._logged[cause] = now
             logger.warning("cannot connect to legacy: %s (%s)", cause, error or type(error).__name__)
-
-
-@asynccontextmanager
-async def _timeout(seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError after `seconds`, or once more as many if the timer fires over `MAX_LATENESS` late.
-
-    A stopped process runs its timers before it reads that the connection was made meanwhile.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-
-    def expire() -> None:
-        now = loop.time()
-        limit.reschedule(now + seconds if now > deadline + MAX_LATENESS else now)
-
-    async with asyncio.timeout(None) as limit:
-        timer = loop.call_at(deadline, expire)
-        try:
-            yield
-        finally:
-            timer.cancel()
 
 
 def interleaved(addresses: Sequence[tuple[int, Address]]) -> list[tuple[int, Address]]:

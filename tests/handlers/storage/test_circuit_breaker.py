@@ -16,6 +16,7 @@ from tests.differential.people import AMARA
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import get, native_twin, post
 from tests.support.backends import token_of
+from tests.support.event_loop import advance
 from tests.support.waiting import HANG_TIMEOUT
 
 
@@ -111,6 +112,19 @@ async def test_running_operations_fail_when_the_breaker_opens(known: bool) -> No
 async def test_slow_operation_of_a_database_that_answers_succeeds() -> None:
     breaker = CircuitBreaker(Database().query, 60, timings=IMPATIENT)
     assert await breaker.run(lambda: asyncio.sleep(0.4, "slow")) == "slow"
+    assert not breaker.is_open
+    await breaker.close()
+
+
+async def test_stop_of_the_process_is_no_failure_of_the_database() -> None:
+    answered = asyncio.Event()
+    breaker = CircuitBreaker(Database().query, 1000, timings=BreakerTimings(silence=HANG_TIMEOUT))
+    running = [asyncio.create_task(breaker.run(answered.wait)) for _ in range(MAX_CONCURRENT)]
+    await asyncio.sleep(0)
+    await advance(100_000)
+    assert not any(task.done() for task in running)
+    answered.set()
+    assert await asyncio.gather(*running) == [True] * MAX_CONCURRENT
     assert not breaker.is_open
     await breaker.close()
 

@@ -308,3 +308,25 @@ async def test_logged_commands_are_sent_by_pymongo(
     with caplog.at_level(logging.DEBUG, "pymongo.command"):
         await driver.find(collection, QUERY)
     assert any('"find"' in message for message in caplog.messages)
+
+
+async def test_message_right_after_a_reply_only_closes_its_channel(
+    notes: tuple[MotorDriver, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    driver, collection = notes
+    await warm_up(driver, collection)
+    [channel] = driver.reads.free
+    received = channel.data_received
+
+    def receive_twice(data: bytes) -> None:
+        received(data)
+        received(data)
+
+    channel.data_received = receive_twice  # type: ignore[method-assign]
+    expected = await asyncio.to_thread(find_all, collection.delegate, QUERY)
+    assert await driver.find(collection, QUERY) == expected
+    assert not channel.is_usable
+    assert await driver.find(collection, QUERY) == expected
+    assert channel not in driver.reads.channels
+    await expect_counts(driver)
+    assert not caplog.messages

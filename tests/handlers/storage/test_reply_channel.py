@@ -13,19 +13,22 @@ from bson.codec_options import CodecOptions
 from bson.errors import InvalidDocument
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, NetworkTimeout
 
 from handlers.storage.borrowed_connection import BorrowedConnection
 from handlers.storage.reply_channel import MAX_COMMAND, ReplyChannel
+from tests.support.event_loop import advance
 from tests.support.profile import examples
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions()
 
 
 class Borrowed:
-    """A connection without limits."""
+    """A connection; `timeout` is None or the seconds for a reply."""
 
-    timeout = None
+    def __init__(self, timeout: float | None = None) -> None:
+        self.timeout = timeout
+
     fields: dict[str, object] = {"maxTimeMS": 9}  # noqa: RUF012 - only read
     suffix: dict[str, object] = {}  # noqa: RUF012
 
@@ -50,10 +53,10 @@ class Wire(asyncio.Transport):
 class Opened:
     """A channel, its wire, and what it reported as closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float | None = None) -> None:
         self.closed: list[ReplyChannel] = []
         self.wire = Wire()
-        self.channel = ReplyChannel(cast("BorrowedConnection", Borrowed()), self.closed.append)
+        self.channel = ReplyChannel(cast("BorrowedConnection", Borrowed(timeout)), self.closed.append)
         self.channel.connection_made(self.wire)
 
     def send(self) -> asyncio.Future[memoryview]:
@@ -139,3 +142,27 @@ async def test_lost_connection_of_a_cancelled_read_is_not_logged(
     opened.channel.connection_lost(None)
     gc.collect()
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_timeout_starts_again_once_after_a_stop(is_answered: bool) -> None:
+    opened = Opened(timeout=1000.0)
+    pending = opened.send()
+    await advance(100_000.0)
+    assert not pending.done()
+    if is_answered:
+        opened.channel.data_received(opened.reply({"ok": 1}))
+    await advance(100_000.0)
+    if is_answered:
+        assert bson.decode(await pending) == {"ok": 1}
+    else:
+        with pytest.raises(NetworkTimeout):
+            await pending
+
+
+async def test_impossible_length_fails_the_read() -> None:
+    opened = Opened()
+    pending = opened.send()
+    opened.channel.data_received(b"\xff\xff\xff\x7f" + opened.reply({"ok": 1})[4:])
+    with pytest.raises(AutoReconnect):
+        await pending
