@@ -96,7 +96,11 @@ class Correspondence:
     def native_text(self, text: str) -> str:
         """Return legacy's text with every known value replaced by native's."""
         known = self._natives.get(text)
-        return known or _REPLACEABLE.sub(lambda match: self._natives.get(match.group(), match.group()), text)
+        if known:
+            return known
+        if not any(legacy in text for legacy in self._natives):  # much faster than the pattern
+            return text
+        return _REPLACEABLE.sub(lambda match: self._natives.get(match.group(), match.group()), text)
 
     def learn(self, legacy: str, native: str) -> None:
         """Record that `native` replaces `legacy` in later requests."""

@@ -51,7 +51,8 @@ class PlayerSettings:
     """Settings for playing recordings.
 
     `hang_after` seconds without an answer are a hang. `accepted` gives, for a recorded hang or reset, the status that
-    is accepted in its place, as a gateway's 504 for a hang. `restart_timeout` is in seconds.
+    is accepted in its place, as a gateway's 504 for a hang. `restart_timeout` is in seconds. A conversation that
+    differs is repeated at `pace` times each of `pace_factors`.
     """
 
     hang_after: float = 3.0
@@ -59,6 +60,7 @@ class PlayerSettings:
     divergences: tuple[Divergence, ...] = ()
     ignored_headers: Collection[str] = TRANSPORT_HEADERS
     pace: PlaybackPace = field(default_factory=PlaybackPace)
+    pace_factors: tuple[float, ...] = PACE_FACTORS
     restart_timeout: float = RESTART_TIMEOUT
 
 
@@ -128,7 +130,7 @@ class Player:
         first = await self._play_conversation(conversation, self._settings.pace)
         if first.verdict != "differing":
             return first
-        for factor in PACE_FACTORS:
+        for factor in self._settings.pace_factors:
             pace = replace(self._settings.pace, between=self._settings.pace.between * factor)
             again = await self._play_conversation(conversation, pace)
             if again.verdict != "differing":

@@ -307,8 +307,8 @@ async def test_conversation_is_retried_at_another_pace() -> None:
 async def test_missing_and_extra_frames_are_differences(client: Database) -> None:
     hello: JSON = {"hello": "6b034563940a5b5bf227fda4"}
     async with serving(Notebook(client).app, ws="websockets-sansio") as port:
-        hurried = replace(QUICK, pace=replace(QUICK.pace, timeout=1.5))  # a missing frame is waited for at every pace
-        player = Player(f"http://127.0.0.1:{port}", hurried)
+        pace = replace(QUICK.pace, timeout=1.5)  # a missing frame is waited for
+        player = Player(f"http://127.0.0.1:{port}", replace(QUICK, pace=pace, pace_factors=(1.0,)))
         fewer = await player.play(talks(hello, {"said": {"a": 1}}))
         more = await player.play(talks(hello, {"said": {"a": 1}}, {"said": 2}, {"said": 3}))
     assert where(fewer) == [("conversation", ["frames.2"])]
