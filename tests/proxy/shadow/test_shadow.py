@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +27,15 @@ from proxy.gateway.request_record import ComparisonRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
-from proxy.shadow import ShadowClient, supervisor
+from proxy.shadow import ShadowClient, load_shedder, supervisor
 from proxy.shadow.direct_reads import READS_PER_STEP
+from proxy.shadow.load_shedder import CpuLoadShedder
 from proxy.shadow.timings import ShadowTimings
 from tests.support import shadowed
 from tests.support.samples import value_of
 from tests.support.shadowed_requests import direct_read
 from tests.support.sockets import exchange, serving
-from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT, until
+from tests.support.waiting import HANG_TIMEOUT, POLL_INTERVAL, PROMPT_TIMEOUT, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
@@ -47,6 +48,7 @@ routes:
   - {name: half, match: "GET /half/{id}", shadow: 50%}
   - {name: pinned, match: "GET /pinned/{id}", pin: legacy, shadow: 50%}
   - {name: aside, match: "* /aside/*"}
+  - {name: rare, match: "GET /rare/{behaviour}", shadow: 100%}
   - {name: legacy, match: "* /*", shadow: 100%}
   - {name: stream, match: "WS /stream/{behaviour}", shadow: 100%}
   - {name: native.stream, match: "WS /native", native: 100%, shadow: 100%}
@@ -87,22 +89,30 @@ class Harness:
             await asyncio.sleep(0.005)
         return self.comparisons[before]
 
-    async def conversed(self, path: str) -> ComparisonRecord:
+    async def conversed(self, path: str, message: str = "hello") -> ComparisonRecord:
         """Hold one conversation and return its comparison."""
         before = len(self.comparisons)
-        async with connect(f"ws://127.0.0.1:{self.port}{path}", compression=None, proxy=None) as socket:
-            await socket.send("hello")
-            assert await socket.recv() == "hello"
+        url = f"ws://127.0.0.1:{self.port}{path}"
+        async with connect(url, compression=None, proxy=None, max_size=None) as socket:
+            await socket.send(message)
+            assert await socket.recv() == message
         while len(self.comparisons) == before:
             await asyncio.sleep(0.005)
         return self.comparisons[before]
 
     @contextmanager
-    def impatient(self) -> Iterator[None]:
+    def reloaded(self, before: str, after: str) -> Iterator[None]:
+        """Apply a configuration that differs in one text."""
+        assert before in self.text
+        self.shadow.apply_config(parse(self.text.replace(before, after), {}))
+        try:
+            yield
+        finally:
+            self.shadow.apply_config(parse(self.text, {}))
+
+    def impatient(self) -> AbstractContextManager[None]:
         """Give requests the limits of `SHORT`; those of other tests are longer than a process may be paused."""
-        self.shadow.apply_config(parse(self.text.replace("deadline: 60s, dry_run_timeout: 60s", SHORT), {}))
-        yield
-        self.shadow.apply_config(parse(self.text, {}))
+        return self.reloaded("deadline: 60s, dry_run_timeout: 60s", SHORT)
 
     async def ready(self) -> None:
         async with asyncio.timeout(HANG_TIMEOUT):
@@ -343,6 +353,27 @@ async def test_conversations_with_legacy_run_on_native(harness: Harness) -> None
         record = await harness.conversed(f"/stream/{path}")
         assert (record.verdict, record.reason) == ("skipped", reason)
     assert (await harness.conversed("/native")).reason == "write_not_allowed"  # never to legacy
+
+
+async def test_reload_changes_the_limit_of_held_conversations(harness: Harness) -> None:
+    long = "x" * (3 << 20) + "y"
+    with harness.reloaded("max_body: 64KiB", "max_body: 64KiB, websocket: {max_size: 16MiB, max_held: 4MiB}"):
+        assert (await harness.conversed("/stream/same", long)).reason == "queue_full"
+    with harness.reloaded("max_body: 64KiB", "max_body: 64KiB, websocket: {max_size: 16MiB, max_held: 16MiB}"):
+        assert (await harness.conversed("/stream/same", long)).verdict == "match"
+
+
+async def test_route_without_a_verdict_takes_precedence_after_a_skipped_comparison(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CpuLoadShedder, "admits", lambda shedder, route: False)
+    monkeypatch.setattr(load_shedder, "MAX_FLOORS", 0)  # only routes never compared are due
+    reasons = list[str | None]()
+    async with asyncio.timeout(HANG_TIMEOUT):
+        while reasons.count("body_too_large") < 2:
+            await asyncio.sleep(POLL_INTERVAL)
+            reasons.append((await harness.compared("/rare/huge")).reason)
+    assert set(reasons) == {"body_too_large", "shed"}
 
 
 async def test_app_without_the_extension_gets_no_write() -> None:
