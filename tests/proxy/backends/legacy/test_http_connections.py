@@ -161,6 +161,29 @@ async def test_expired_wait_releases_no_slot() -> None:
             forwarder.upstream.close()
 
 
+async def test_early_answer_gives_a_waiting_write_a_new_connection() -> None:
+    forwarded, go_on = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"content-length: 5" in await read_head(reader):
+            forwarded.set()
+            await go_on.wait()
+        writer.write(OK)
+
+    timeouts = Timeouts(connect=HANG_TIMEOUT, body_delay=0.01)
+    async with forwarding(script, timeouts, max_connections=1) as (port, forwarder):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("POST / HTTP/1.1", "Content-Length: 5", body=b"he"))
+        await forwarded.wait()
+        second = asyncio.create_task(exchange(port, request("POST / HTTP/1.1", "Content-Length: 2", body=b"ok")))
+        await advance(0.0)
+        go_on.set()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert (await second).endswith(b"ok")
+        assert forwarder.failures == []
+        writer.close()
+
+
 async def test_failed_connection_releases_its_slot() -> None:
     async with scripted(Legacy()) as legacy:
         pass
