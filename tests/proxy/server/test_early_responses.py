@@ -8,6 +8,8 @@ import socket
 
 import pytest
 
+from proxy.server.protocol import DRAIN_LIMIT
+from tests.support.event_loop import advance
 from tests.support.http_app import LAST, App, connected, limit
 from tests.support.sockets import exchange, serving
 from tests.support.waiting import HANG_TIMEOUT
@@ -87,3 +89,42 @@ async def test_continue_is_sent_when_the_app_receives() -> None:
         writer.write(b"ab")
         app.proceed.set()
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
+
+
+async def test_client_that_does_not_wait_gets_no_continue() -> None:
+    app = App()
+    head = b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(head + b"ab")
+        while not app.received:
+            await asyncio.sleep(0.01)
+        app.proceed.set()
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+
+
+async def test_early_answer_to_a_client_that_does_not_wait_leaves_the_connection_open() -> None:
+    app = App(read=False)
+    app.proceed.set()
+    head = b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(head + b"a")
+        assert b"connection: close" not in await reader.readuntil(b"\r\n\r\nok")
+        writer.write(b"b" + LAST)
+        assert (await reader.read()).endswith(b"\r\n\r\nok")
+    assert app.paths == ["/a", "/last"]
+
+
+async def test_bodies_of_early_answers_are_limited_one_by_one() -> None:
+    app = App(read=False)
+    app.proceed.set()
+    size = DRAIN_LIMIT // 2
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        for _ in range(3):
+            writer.write(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+            await reader.readuntil(b"\r\n\r\nok")
+            for _half in range(2):  # which arrive one after the other
+                writer.write(b"x" * (size // 2))
+                await advance(0.0)
+        writer.write(LAST)
+        assert (await reader.read()).endswith(b"\r\n\r\nok")
+    assert app.paths == ["/a", "/a", "/a", "/last"]
