@@ -89,7 +89,7 @@ class LoginLimits:
         and concurrent logins with the right password are all admitted.
         """
         client = client_key(host)
-        account = f"{client} {email.strip().lower()}"
+        account = f"{client} {email.lower()}"
         running = self._running.setdefault(client, _RunningAttempts())
         async with self._locks.setdefault(account, asyncio.Lock()), running.admit(partial(self._check_client, client)):
             await self.counter.count_attempt(self.failures_per_account, "password", account)

@@ -87,6 +87,7 @@ class ShadowClient:
 
     `directory` is the one of routing.yaml. `observers` receive every outcome; `record_skipped` receives the requests
     that never reached the worker, which records the others itself. `publish` receives its events for the webhook.
+    `load_shedder` and `floors` decide which reads, writes and conversations are admitted.
     """
 
     def __init__(
@@ -97,6 +98,9 @@ class ShadowClient:
         record_skipped: Callable[[SkippedEvent], None] | None = None,
         publish: Callable[[WebhookEvent], None] = lambda _: None,
         timings: ShadowTimings | None = None,
+        *,
+        load_shedder: CpuLoadShedder | None = None,
+        floors: RouteFloors | None = None,
     ) -> None:
         timings = timings or ShadowTimings()
         self._publish = publish
@@ -107,8 +111,8 @@ class ShadowClient:
         self._supervisor = WorkerSupervisor(self._handle, self._drop_all, timings, self._prepare_direct)
         self._direct = DirectReadQueue(self._number, self._send_batch)
         self._pending = PendingTable()
-        self._load_shedder = CpuLoadShedder()
-        self._floors = RouteFloors()
+        self._load_shedder = load_shedder or CpuLoadShedder()
+        self._floors = floors or RouteFloors()
         self._requested = asyncio.Event()
         self._dry_runs = 0
         self._sender = ConversationSender(self._supervisor.send, lambda number: self._pending.get(number) is not None)

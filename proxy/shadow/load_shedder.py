@@ -83,13 +83,16 @@ class CpuLoadShedder:
 
 
 class RouteFloors:
-    """Admits a route's first request of every second; routes never compared before take precedence."""
+    """Admits a route's first request of every second; routes never compared before take precedence.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    `limit`: maximum number of such requests per second of the other routes.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, limit: int = MAX_FLOORS) -> None:
+        self._clock, self._limit = clock, limit
         self._admitted_in: dict[str, int] = {}
         self._compared: set[str] = set()
-        self._second, self._remaining = 0, MAX_FLOORS
+        self._second, self._remaining = 0, limit
 
     def is_due(self, route: str) -> bool:
         """Return True if a route had no admitted request in this second, within the limit on floors."""
@@ -99,7 +102,7 @@ class RouteFloors:
         if route not in self._compared:
             return True
         if self._second != second:
-            self._second, self._remaining = second, MAX_FLOORS
+            self._second, self._remaining = second, self._limit
         self._remaining -= 1
         return self._remaining >= 0
 

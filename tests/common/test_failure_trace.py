@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from common.failure_trace import MAX_CAUSES, causes_of, trace_of
+from common.failure_trace import MAX_CAUSES, MAX_FRAMES, causes_of, trace_of
 
 CANARY = "jane.roe@clinic.example"
 
@@ -32,6 +32,13 @@ def test_trace_holds_types_locations_and_fingerprints() -> None:
 
 def test_fingerprint_depends_on_the_location_alone() -> None:
     assert trace_of(failure()) == trace_of(failure()) != trace_of(failure(1))
+
+
+def test_trace_holds_the_innermost_locations() -> None:
+    trace, *_ = trace_of(failure(2 * MAX_FRAMES)).split(" [")
+    assert re.findall(r"test_failure_trace\.py:\d+ (\w+)", trace) == ["fail"] * MAX_FRAMES
+    lines = [int(line) for line in re.findall(r":(\d+) fail", trace)]
+    assert lines[-1] == max(lines) > lines[0]
 
 
 def test_name_of_an_error_is_part_of_its_fingerprint() -> None:

@@ -50,6 +50,11 @@ async def test_open_breaker_probes_and_closes(state: str) -> None:
         breaker.require_closed()
     database.state = probe.state = "up"
     await asyncio.wait_for(_until_closed(breaker), HANG_TIMEOUT)
+    database.state = "away"
+    for _ in range(TRIP_AFTER - 1):
+        with pytest.raises(UnavailableError):
+            await breaker.run(database.query)
+    database.state = "up"
     await breaker.run(database.query)
     await breaker.close()
 

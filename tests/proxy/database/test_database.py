@@ -15,8 +15,19 @@ from pydantic import SecretStr
 from pymongo import InsertOne
 
 from proxy.config.service_models import MongoSettings
-from proxy.database.database import PING_TICKS, TICK, Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
+from proxy.database.database import (
+    PING_AFTER,
+    PING_TICKS,
+    REACH_TIMEOUT,
+    TICK,
+    Conflict,
+    Database,
+    DatabaseError,
+    InvalidDatabaseUrl,
+    Unavailable,
+)
 from proxy.database.driver import DRIVERS, DriverName, name_from
+from tests.support.event_loop import advance
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 from tests.support.waiting import HANG_TIMEOUT, until_async
 
@@ -216,8 +227,8 @@ async def test_known_outage_fails_a_page_without_a_request() -> None:
 class PingedDatabase(Database):
     """A database without a server. `pinged` is set by each ping, which is answered if `answers` is set."""
 
-    def __init__(self, answers: bool) -> None:
-        super().__init__("mongodb://127.0.0.1:9", "test_database")
+    def __init__(self, answers: bool, reach_timeout: float = REACH_TIMEOUT) -> None:
+        super().__init__("mongodb://127.0.0.1:9", "test_database", reach_timeout=reach_timeout)
         self.answers, self.pinged = answers, asyncio.Event()
 
     async def reach(self) -> None:
@@ -235,6 +246,18 @@ async def test_long_request_of_a_page_waits_while_pings_are_answered() -> None:
         return "result"
 
     assert await database.answer(request()) == "result"
+    await database.close()
+
+
+async def test_server_that_never_answered_is_waited_for_once() -> None:
+    database = PingedDatabase(answers=False, reach_timeout=HANG_TIMEOUT)
+    page = asyncio.create_task(database.is_reachable())
+    await database.pinged.wait()
+    await advance(HANG_TIMEOUT)
+    assert not await page
+    database.pinged.clear()
+    assert not await database.is_reachable()
+    assert not database.pinged.is_set()
     await database.close()
 
 
@@ -271,5 +294,6 @@ async def test_cancellation_and_errors_of_a_page_pass_through() -> None:
     page.cancel()
     with pytest.raises(asyncio.CancelledError):
         await page
+    await advance(2 * PING_AFTER)
     assert not database.pinged.is_set()
     await database.close()

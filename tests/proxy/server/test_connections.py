@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from proxy.gateway.request_context import context_of
 from tests.support.http_app import GET, LAST, App, connected, limit, part, start, stoppable
 from tests.support.sockets import serving
 from tests.support.waiting import until
@@ -23,6 +24,30 @@ async def test_slow_app_pauses_its_client() -> None:
                     writer.write(b"x" * 100_000)
                     await writer.drain()
         app.proceed.set()
+
+
+async def test_request_is_stalled_only_while_its_body_is_awaited() -> None:
+    stalled = list[bool]()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = context_of(scope).connection
+        assert connection is not None
+        receiving = asyncio.create_task(receive())
+        while connection.stalled_since is None:
+            await asyncio.sleep(0.01)
+        waiting.set()
+        await receiving
+        stalled.append(connection.stalled_since is not None)
+        await send(start())
+        await send(part(b"ok"))
+
+    waiting = asyncio.Event()
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(b"POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n")
+        await waiting.wait()
+        writer.write(b"ab")
+        await reader.read()
+    assert stalled == [False]
 
 
 async def test_slow_client_pauses_the_app() -> None:

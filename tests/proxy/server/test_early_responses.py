@@ -102,7 +102,7 @@ async def test_client_that_does_not_wait_gets_no_continue() -> None:
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
 
 
-async def test_early_answer_to_a_client_that_does_not_wait_leaves_the_connection_open() -> None:
+async def test_early_answer_without_a_wait_leaves_the_connection_open() -> None:
     app = App(read=False)
     app.proceed.set()
     head = b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"

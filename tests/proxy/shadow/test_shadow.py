@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -27,9 +28,9 @@ from proxy.gateway.request_record import ComparisonRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
-from proxy.shadow import ShadowClient, load_shedder, supervisor
+from proxy.shadow import ShadowClient, supervisor
 from proxy.shadow.direct_reads import READS_PER_STEP
-from proxy.shadow.load_shedder import CpuLoadShedder
+from proxy.shadow.load_shedder import CpuLoadShedder, RouteFloors
 from proxy.shadow.timings import ShadowTimings
 from tests.support import shadowed
 from tests.support.samples import value_of
@@ -48,7 +49,6 @@ routes:
   - {name: half, match: "GET /half/{id}", shadow: 50%}
   - {name: pinned, match: "GET /pinned/{id}", pin: legacy, shadow: 50%}
   - {name: aside, match: "* /aside/*"}
-  - {name: rare, match: "GET /rare/{behaviour}", shadow: 100%}
   - {name: legacy, match: "* /*", shadow: 100%}
   - {name: stream, match: "WS /stream/{behaviour}", shadow: 100%}
   - {name: native.stream, match: "WS /native", native: 100%, shadow: 100%}
@@ -133,7 +133,9 @@ class Harness:
 
 
 @asynccontextmanager
-async def running_gateway(app: str = "with_dry_runs", timings: ShadowTimings = SWIFT) -> AsyncIterator[Harness]:
+async def running_gateway(
+    app: str = "with_dry_runs", timings: ShadowTimings = SWIFT, **parts: Any
+) -> AsyncIterator[Harness]:
     comparisons, skipped = list[ComparisonRecord](), list[SkippedEvent]()
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serving(shadowed.legacy))
@@ -147,7 +149,7 @@ async def running_gateway(app: str = "with_dry_runs", timings: ShadowTimings = S
         def record(compared: ComparisonRecord) -> None:
             comparisons.extend([replace(compared, number=1)] * compared.number)
 
-        shadow = ShadowClient(config, Path("nowhere"), [record], skipped.append, timings=timings)
+        shadow = ShadowClient(config, Path("nowhere"), [record], skipped.append, timings=timings, **parts)
         await shadow.start()
         stack.push_async_callback(shadow.stop)
         gateway = Gateway(RoutingSnapshot.of(config, upstream, native), (), None, shadow)
@@ -363,16 +365,14 @@ async def test_reload_changes_the_limit_of_held_conversations(harness: Harness) 
         assert (await harness.conversed("/stream/same", long)).verdict == "match"
 
 
-async def test_route_without_a_verdict_takes_precedence_after_a_skipped_comparison(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(CpuLoadShedder, "admits", lambda shedder, route: False)
-    monkeypatch.setattr(load_shedder, "MAX_FLOORS", 0)  # only routes never compared are due
-    reasons = list[str | None]()
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while reasons.count("body_too_large") < 2:
-            await asyncio.sleep(POLL_INTERVAL)
-            reasons.append((await harness.compared("/rare/huge")).reason)
+async def test_route_without_a_verdict_keeps_its_precedence() -> None:
+    shedder, reasons = CpuLoadShedder(lambda: None), list[str | None]()
+    shedder.share = 0.0
+    async with running_gateway(load_shedder=shedder, floors=RouteFloors(limit=0)) as harness:
+        async with asyncio.timeout(HANG_TIMEOUT):
+            while reasons.count("body_too_large") < 2:
+                await asyncio.sleep(POLL_INTERVAL)
+                reasons.append((await harness.compared("/legacy/huge")).reason)
     assert set(reasons) == {"body_too_large", "shed"}
 
 

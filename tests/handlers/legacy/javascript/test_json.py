@@ -16,6 +16,7 @@ from handlers.legacy.javascript import (
     quote_each,
     stringify,
 )
+from handlers.legacy.javascript.json import MAX_DEPTH
 from handlers.legacy.javascript.json_parser import Reader
 from tests.support.javascript_values import BSON, CODES, joined, json_values, texts, values
 from tests.support.node_child import Node, Thrown, describe
@@ -165,8 +166,11 @@ def test_writing_deep_nesting_is_a_range_error(node: Node) -> None:
     deep = parse("[" * 9000 + "]" * 9000)
     with pytest.raises(JavaScriptRangeError, match="Maximum call stack size exceeded"):
         stringify(deep)
-    shallower = "[" * 3500 + "]" * 3500
-    assert stringify(parse(shallower)) == shallower
+    for opening, inner, closing in (("[", "1", "]"), ('{"a":', "1", "}")):
+        deepest = opening * MAX_DEPTH + inner + closing * MAX_DEPTH
+        assert stringify(parse(deepest)) == deepest
+        with pytest.raises(JavaScriptRangeError):
+            stringify(parse(opening + deepest + closing))
 
 
 def test_unsupported_python_type_is_refused() -> None:

@@ -95,6 +95,21 @@ async def test_every_open_connection_counts() -> None:
     assert legacy.total > 3
 
 
+async def test_idle_connection_closed_for_its_slot_is_not_used_again() -> None:
+    legacy = CountingLegacy()
+    async with pool_of(legacy, PoolLimits(1)) as pool:
+        idle = await pool.acquire(0.0, HANG_TIMEOUT)
+        await finish(idle)
+        pool.release(idle)
+        renewed = asyncio.create_task(pool.acquire(-1.0, HANG_TIMEOUT))  # no idle connection is young enough
+        await asyncio.sleep(0)
+        assert pool.reuse(HANG_TIMEOUT, asyncio.get_running_loop().time()) is None
+        connection = await renewed
+        assert connection is not idle
+        pool.release(connection)
+    assert legacy.total == 2
+
+
 async def test_idle_connection_is_closed_by_our_timer() -> None:
     legacy = CountingLegacy()
     async with upstream_of(legacy, PoolLimits(4, keep_alive=0.1)) as upstream:
