@@ -17,6 +17,7 @@ from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
+from common.late_timeout import MAX_LATENESS
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
 from proxy.backends.legacy.endpoint import Endpoint
@@ -203,7 +204,7 @@ class _Forwarding:
         self._upload: _Upload
         self._timer: asyncio.TimerHandle
         self._progress = 0.0
-        self._sending = False
+        self._sending = self._was_late = False
 
     async def run(self, started: StartedExchange | None = None) -> None:
         """Run steps 2 to 6; repeat them once on a new connection if an idle one was closed during a safe request."""
@@ -228,7 +229,7 @@ class _Forwarding:
         now = self._loop.time()
         self._progress = started.at if started is not None else now
         watch_at = self._progress + min(DISCONNECT_WATCH_DELAY, self._timeouts.response)
-        self._timer = self._loop.call_later(max(watch_at - now, 0.0), self._supervise)
+        self._timer = self._loop.call_at(watch_at, self._supervise, watch_at)
         try:
             if started is None:
                 await self._upload.begin()  # 3
@@ -239,18 +240,24 @@ class _Forwarding:
             self._upload.end()
             self._pool.release(connection)
 
-    def _supervise(self) -> None:
-        """End an exchange if its client has disconnected, or if legacy makes no progress."""
+    def _supervise(self, due: float) -> None:
+        """End an exchange if its client has disconnected, or if legacy makes no progress.
+
+        Legacy's time starts again, once, if this process was stopped or starved when it ended.
+        """
         self._upload.watch()
         connection = self._connection
         limit = self._timeouts.idle if connection.has_head else self._timeouts.response
-        left = max(self._progress, self._upload.progress) + limit - self._loop.time()
+        now = self._loop.time()
+        left = max(self._progress, self._upload.progress) + limit - now
         if self._sending or self._upload.waiting or connection.reading_paused:
             left = limit  # the client is slow, not legacy
+        elif left <= 0 and now > due + MAX_LATENESS and not self._was_late:
+            self._was_late, left = True, limit
         if left <= 0:
             connection.fail(AnswerTimeout())
         else:
-            self._timer = self._loop.call_later(left, self._supervise)
+            self._timer = self._loop.call_at(now + left, self._supervise, now + left)
 
     async def _await_head(self) -> None:
         connection = self._connection

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+from common.late_timeout import LateTimeout
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
 from proxy.backends.legacy.framing import RecurringHeads
@@ -121,14 +122,15 @@ class Pool:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
         self._waiting.append(waiter)
-        timer = loop.call_later(timeout, _expire, waiter)
         try:
-            return await waiter
+            async with LateTimeout(timeout):
+                return await waiter
+        except TimeoutError:
+            self._give_back(waiter)
+            raise Overloaded("max_connections") from None
         except asyncio.CancelledError:
             self._give_back(waiter)
             raise
-        finally:
-            timer.cancel()
 
     def _give_back(self, waiter: asyncio.Future[Connection | None]) -> None:
         """Pass on the connection or slot that a waiter received in the iteration in which it was cancelled."""
@@ -165,8 +167,3 @@ class Pool:
             connection.close()
         if self._idle:
             self._schedule_sweep(now)
-
-
-def _expire(waiter: asyncio.Future[Connection | None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(Overloaded("max_connections"))

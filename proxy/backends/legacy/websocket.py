@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from common.late_timeout import LateTimeout
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
 from proxy.backends.legacy.endpoint import Endpoint
@@ -77,7 +78,7 @@ class WebSocketUpstream:
         """Run steps 1 and 2. A returned `WebSocketHandshake` contains legacy's refusal."""
         opening = await self._connect()
         try:
-            async with asyncio.timeout(self._response_timeout):
+            async with LateTimeout(self._response_timeout):
                 opening.request(scope, self._dialer.endpoint)
                 while not opening.decided:
                     await opening.progress.wait()
@@ -112,7 +113,7 @@ class WebSocketUpstream:
                 if complete or connection.error is not None:
                     return  # the server truncates the client's answer at the same point
                 if not (connection.complete or connection.has_more):
-                    async with asyncio.timeout(self._response_timeout):
+                    async with LateTimeout(self._response_timeout):
                         await connection.progress.wait()
         except (OSError, TimeoutError):
             return

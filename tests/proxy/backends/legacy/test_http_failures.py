@@ -9,6 +9,7 @@ import pytest
 from proxy.backends.legacy.connection import Connection
 from proxy.gateway.errors import AnswerTimeout, BadAnswer, ConnectTimeout, Reset, Unreachable
 from proxy.gateway.timeouts import Timeouts
+from tests.support.event_loop import advance
 from tests.support.forwarding import Forwarder, Legacy, fail_with, forwarding, request
 from tests.support.sockets import ending_first, exchange, read_head, scripted, serving
 from tests.support.waiting import HANG_TIMEOUT, until
@@ -107,3 +108,29 @@ async def test_answer_that_stalls_is_broken_off() -> None:
     async with forwarding(script, Timeouts(response=HANG_TIMEOUT, idle=0.3)) as (port, _):
         answer = await exchange(port, request())
     assert answer.endswith(b"half")
+
+
+@pytest.mark.parametrize(
+    ("begun", "stops"),
+    [(b"", 1), (b"", 2), (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", 1)],
+    ids=["no_head", "no_head_twice", "in_the_body"],
+)
+async def test_stop_of_the_process_is_no_timeout_of_legacy(begun: bytes, stops: int) -> None:
+    proceed, received = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(begun)
+        received.set()
+        await proceed.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"[len(begun) :])
+
+    async with forwarding(script, Timeouts(response=10.0, idle=10.0)) as (port, forwarder):
+        answering = asyncio.create_task(exchange(port, request()))
+        await received.wait()
+        for _ in range(stops):
+            await advance(HANG_TIMEOUT / 4)
+        proceed.set()
+        answer = await answering
+    assert answer.endswith(b"\r\n\r\nok") is (stops == 1)
+    assert [type(failure) for failure in forwarder.failures] == [AnswerTimeout] * (stops - 1)

@@ -126,7 +126,7 @@ async def test_interrupted_refusal_is_interrupted_for_the_client() -> None:
 
     async with scripted(script) as legacy, forwarding(legacy) as port:
         received = await exchange(port, handshake())
-    assert received.endswith(b"content-length: 10\r\n\r\nabc")
+    assert received.endswith(b"content-length: 10\r\nconnection: close\r\n\r\nabc")
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 10\r\n", b"Transfer-Encoding: chunked\r\n"])
