@@ -42,4 +42,8 @@ OPERANDS: list[Any] = [
     {"$elemMatch": {"$in": [KNOWN_ID], "x": 1, "$gt": None}},
     [{"$elemMatch": {"$eq": 1}}, KNOWN_ID],
 ]
+DOUBLES: list[Any] = [
+    {"_bsontype": "Double", "value": value} for value in ("5", 1, 1.5, "x", None, {"toString": 1}, 1577836800000)
+]
+"""Objects that an update makes numbers, and a filter does not."""
 UPDATE_PATHS = ("prompt_name", "is_shareable", "transcript_ids", "created_at", "clinician", "nonsense")

@@ -8,6 +8,7 @@ from handlers.legacy.javascript.json_parser import JSONSyntaxError
 from handlers.legacy.javascript.numbers import number_to_string, string_to_number
 from handlers.legacy.javascript.values import (
     UNDEFINED,
+    Double,
     JavaScriptRangeError,
     JavaScriptTypeError,
     Undefined,
@@ -19,6 +20,7 @@ from handlers.legacy.javascript.values import (
 
 __all__ = [
     "UNDEFINED",
+    "Double",
     "JSONSyntaxError",
     "JavaScriptRangeError",
     "JavaScriptTypeError",

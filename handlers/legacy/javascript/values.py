@@ -41,6 +41,10 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _V = TypeVar("_V")
 
 
+class Double(float):
+    """js-bson's `Double`: an object, whose `valueOf` is its number."""
+
+
 class JavaScriptTypeError(TypeError):
     """A TypeError of the language itself, with V8's message."""
 
@@ -85,7 +89,7 @@ def type_of(value: object) -> str:
         return "undefined"
     if isinstance(value, bool):
         return "boolean"
-    if isinstance(value, int | float) and not is_long(value):
+    if isinstance(value, int | float) and not (is_long(value) or isinstance(value, Double)):
         return "number"
     return "string" if isinstance(value, str) and not isinstance(value, Code) else "object"
 

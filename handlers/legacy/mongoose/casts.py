@@ -13,7 +13,7 @@ from typing import Final
 from bson import Code, DBRef, MaxKey, MinKey, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import Value, parse_date, to_number, to_string, type_of
+from handlers.legacy.javascript import Double, Value, parse_date, to_number, to_string, type_of
 from handlers.legacy.mongoose.errors import (
     ASSERTION_ERROR,
     BSON_ERROR,
@@ -69,7 +69,7 @@ def cast_number(value: Value) -> Value:
         raise CastFailureError(TYPE_ERROR) from error
     if math.isnan(number):
         raise CastFailureError(ASSERTION_ERROR)
-    return number
+    return float(number) if isinstance(number, Double) else number
 
 
 def is_object_id(value: Value) -> bool:
@@ -131,7 +131,7 @@ def cast_date(value: Value) -> DatetimeMS | None:
         return _valid(value)
     if isinstance(value, bool):
         raise CastFailureError(assertion(actual=False))
-    if isinstance(value, int | float) and type_of(value) == "number":
+    if isinstance(value, Double) or (isinstance(value, int | float) and type_of(value) == "number"):
         return _date(value)
     if isinstance(value, str):
         return _date_of_text(value)

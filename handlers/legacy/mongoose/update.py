@@ -12,6 +12,7 @@ from typing import Final
 
 from handlers.legacy.javascript import (
     UNDEFINED,
+    Double,
     JavaScriptTypeError,
     Value,
     inspect,
@@ -25,7 +26,7 @@ from handlers.legacy.mongoose.errors import (
     MongooseError,
     UnexplainedCastError,
 )
-from handlers.legacy.mongoose.inherited import METHODS
+from handlers.legacy.mongoose.inherited import INHERITED
 from handlers.legacy.mongoose.path_types import IdListPath, MixedPath, StringPath
 from handlers.legacy.mongoose.paths import Path, cast_operand
 from handlers.legacy.mongoose.schema import Schema
@@ -44,8 +45,17 @@ ADDING: Final = frozenset({"$push", "$addToSet"})
 OVERWRITING: Final = frozenset({"$set", "$setOnInsert"})
 STORING: Final = ADDING | OVERWRITING
 NUMERIC: Final = frozenset({"$pop", "$inc"})
-INHERITED: Final = frozenset(METHODS) - {"constructor", "__proto__"}
-"""Names for which mongoose's path lookup returns a function that every object inherits."""
+
+
+class _InheritedPath(Path):
+    """A method that every object inherits, which mongoose's lookup by name returns in place of a path."""
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        """Raise: the method has no casts."""
+        raise JavaScriptTypeError("schema.castForQuery is not a function")
+
+
+_INHERITED: Final[Mapping[str, Path]] = {name: _InheritedPath(name) for name in INHERITED - {"__proto__"}}
 
 
 def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object]:
@@ -56,7 +66,7 @@ def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object
     operations = _gather(update)
     for operator in reversed(list(operations)):
         operand = operations[operator]
-        if not isinstance(operand, dict | list):
+        if not isinstance(operand, dict | list | Double):
             received = type_of(operand)
             raise MongooseError(f"Invalid atomic update value for {operator}. Expected an object, received {received}")
         fields = _as_object(operand)
@@ -77,7 +87,10 @@ def _gather(update: Mapping[str, Value]) -> Json:
         given = update.get("$set")
         if is_true(given) and not isinstance(given, dict | list):
             raise JavaScriptTypeError(f"Cannot create property '{plain[0]}' on {inspect(given)}")
-        gathered["$set"] = {**_as_object(clone(given)), **{name: clone(update[name]) for name in plain}}
+        fields = clone(given)
+        if isinstance(fields, Double):  # which MongoDB refuses
+            raise MongooseError("Modifiers operate on fields but we found type double instead.")
+        gathered["$set"] = {**_as_object(fields), **{name: clone(update[name]) for name in plain}}
     for name in names:
         if name in OPERATORS and not (name == "$set" and plain):
             gathered[name] = clone(update[name])
@@ -122,6 +135,7 @@ class _Walk:
         if path is None:
             del fields[name]
             return False
+        _require_schema(path, prefix + name)
         return self.fields(value, f"{prefix}{name}.") or not value
 
     def _each(self, path: IdListPath, value: Json) -> Json:
@@ -140,10 +154,9 @@ class _Walk:
             raise JavaScriptTypeError("Cannot read properties of undefined (reading 'split')")
         path = find_path(self.schema, full)
         if path is None:
-            if full in INHERITED and self.operator in OVERWRITING:
-                raise JavaScriptTypeError("schema.castForQuery is not a function")
             del fields[name]
             return False
+        _require_schema(path, full)
         if self.operator == "$rename":
             return self._renamed(fields, name, value, prefix)
         cast = self._value(path, value, name, prefix + name)
@@ -181,7 +194,7 @@ class _Walk:
             kind = value.get("$type", UNDEFINED) if isinstance(value, dict) else UNDEFINED
             if value is None:
                 raise JavaScriptTypeError("Cannot read properties of null (reading '$type')")
-            return {"$type": kind} if isinstance(value, dict | list) else is_true(value)
+            return {"$type": kind} if isinstance(value, dict | list | Double) else is_true(value)
         if name in OPERATORS:
             return path.for_query(name, value)
         if self.operator in OVERWRITING and (
@@ -211,15 +224,21 @@ def _int32(value: Value) -> int:
 
 
 def find_path(schema: Schema, name: str) -> Path | None:
-    """Return the path of a dotted name: the path of its first part, or the path of an item of an array of ids."""
+    """Return the path of a dotted name: that of its first part, or that of an item of an array of ids."""
     path = schema.find(name)
     if path is not None:
         return path
     parts = name.split(".")
-    parent = schema.find(parts[0])
+    parent = schema.find(parts[0]) or _INHERITED.get(parts[0])
     if isinstance(parent, IdListPath) and _ITEM.fullmatch(parts[1]):
         return parent.item
     return parent
+
+
+def _require_schema(path: Path, name: str) -> None:
+    """Raise for a name below an inherited method, which has no schema of its own."""
+    if isinstance(path, _InheritedPath) and path.name != name:
+        raise JavaScriptTypeError("Cannot read properties of undefined (reading 'strict')")
 
 
 def _set_below(fields: Json, parts: list[str], value: Value) -> None:

@@ -9,7 +9,16 @@ from typing import Final
 from bson import Binary, Code, DBRef, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys, to_number, to_string, type_of
+from handlers.legacy.javascript import (
+    UNDEFINED,
+    Double,
+    JavaScriptTypeError,
+    Value,
+    own_keys,
+    to_number,
+    to_string,
+    type_of,
+)
 from handlers.legacy.javascript.coercion import regex_source
 from handlers.legacy.javascript.values import is_uuid
 from handlers.legacy.mongoose.errors import MongooseError
@@ -109,7 +118,7 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
         return reference.to_json()
     if isinstance(value, Code):
         return {"code": str(value)} if value.scope is None else {"code": str(value), "scope": dict(value.scope)}
-    if isinstance(value, dict) and value.get("_bsontype") == "Double":
+    if isinstance(value, dict) and _is_double(value):
         return float(to_number(value.get("value", UNDEFINED)))
     if isinstance(value, dict) and is_document(value):
         return document_in(value)
@@ -117,6 +126,11 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
         return value
     small = copy_fields(value)
     return small if small or in_array else UNDEFINED
+
+
+def _is_double(value: Mapping[str, Value]) -> bool:
+    """Return whether an object declares to be js-bson's `Double`, which mongoose's clone makes it."""
+    return value.get("_bsontype") == "Double"
 
 
 def is_document(value: Mapping[str, Value]) -> bool:
@@ -200,6 +214,8 @@ def clone(value: Value) -> Value:
     """Return an update's copy of a value, without forbidden names."""
     if isinstance(value, list):
         return [clone(item) for item in value]
+    if isinstance(value, dict) and _is_double(value):
+        return Double(to_number(value.get("value", UNDEFINED)))
     if isinstance(value, dict) and is_document(value):
         return document_in(value)
     if isinstance(value, dict) and not _is_foreign(value):

@@ -27,7 +27,16 @@ from handlers.legacy.mongoose import (
 from handlers.legacy.mongoose.inherited import METHODS
 from tests.support.mongoose_documents import ordered, read_and_save, show, without_fresh_values
 from tests.support.mongoose_oracle import MODULES, Oracle, extended
-from tests.support.mongoose_values import KNOWN_ID, OPERANDS, UPDATE_PATHS, WORDS, many_examples, scalars, values
+from tests.support.mongoose_values import (
+    DOUBLES,
+    KNOWN_ID,
+    OPERANDS,
+    UPDATE_PATHS,
+    WORDS,
+    many_examples,
+    scalars,
+    values,
+)
 
 pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the demo legacy's libraries are not installed")
 
@@ -237,8 +246,9 @@ def test_every_operator_of_a_filter_with_operands_of_every_kind(oracle: Oracle, 
 @pytest.mark.parametrize("operator", UPDATE_OPERATORS)
 def test_every_operator_of_an_update_with_operands_of_every_kind(updating: Oracle, operator: str) -> None:
     dotted = ("transcript_ids.0", "transcript_ids.$", "transcript_ids.x", "prompt_name.x", "a.b", "__v", "_id")
-    for path in (*UPDATE_PATHS, *dotted):
-        for operand in OPERANDS:
+    inherited = ("toString", "valueOf", "hasOwnProperty", "toString.x", "isPrototypeOf.0")
+    for path in (*UPDATE_PATHS, *dotted, *inherited):
+        for operand in (*OPERANDS, *DOUBLES, DOUBLES[:1]):
             update = {operator: {path: operand}}
             answer = updating.call("update", model="prompts", update=update)
             try:
@@ -255,6 +265,13 @@ ODD_UPDATES: list[dict[str, Any]] = [
     {"$set": None, "prompt_name": "x"},
     {"$set": {"prompt_text": "a"}, "prompt_name": "x", "nonsense": 1},
     {"$set": []},
+    {"$set": {"_bsontype": "Double", "value": 5}},
+    {"$inc": {"_bsontype": "Double", "value": 5}, "prompt_name": "x"},
+    *(
+        {operator: {"constructor": value}}
+        for operator in ("$set", "$inc", "$unset", "$pull")
+        for value in (1, {"name": "x"})
+    ),
     {"$unset": 5},
     {"$inc": [1, 2]},
     {"$min": {"prompt_name": {"x": 1, "y.z": 2}}},
