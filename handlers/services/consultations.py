@@ -14,6 +14,7 @@ from bson import ObjectId
 from handlers.services.documents import now
 from handlers.storage.collection import Filter
 from handlers.storage.documents import equals
+from handlers.storage.errors import later_write
 from handlers.storage.reads import Document
 from handlers.storage.store import Store
 
@@ -69,12 +70,14 @@ class Consultations:
         """Update a consultation and its transcript at its end, in one transaction.
 
         Each argument is a filter and an update; return the updated transcript (None if none matched) and whether the
-        consultation matched. Neither depends on the other.
+        consultation matched. Neither depends on the other. Raises `LaterWriteRefusedError` if the server refuses the
+        consultation's update.
         """
 
         async def write() -> tuple[Document | None, bool]:
             updated = await self._store.transcripts.update_and_get(*transcript)
-            return updated, bool(await self._store.consultations.update_one(*consultation))
+            with later_write():
+                return updated, bool(await self._store.consultations.update_one(*consultation))
 
         return await self._store.run_in_transaction(write)
 

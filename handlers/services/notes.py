@@ -13,6 +13,7 @@ from typing import Final
 from bson import ObjectId
 
 from handlers.storage.collection import Filter
+from handlers.storage.errors import later_write
 from handlers.storage.reads import Document
 from handlers.storage.store import Store
 
@@ -32,12 +33,14 @@ class Notes:
     async def add_to(self, note: Document, consultation: Filter, link: Filter) -> bool:
         """Store a note and link it on the consultation that matches a filter, in one transaction.
 
-        Return whether a consultation matched. If none did, the note is stored nevertheless.
+        Return whether a consultation matched. If none did, the note is stored nevertheless. Raises
+        `LaterWriteRefusedError` if the server refuses the link.
         """
 
         async def write() -> bool:
             await self._store.notes.insert(note)
-            return bool(await self._store.consultations.update_one(consultation, link))
+            with later_write():
+                return bool(await self._store.consultations.update_one(consultation, link))
 
         return await self._store.run_in_transaction(write)
 

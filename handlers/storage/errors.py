@@ -3,7 +3,9 @@
 StoreError
 ├── UnavailableError     no MongoDB is reachable in time
 ├── RefusedError         the server refused, with its code and message
-│   └── DuplicateError   a unique index refused
+│   ├── DuplicateError   a unique index refused
+│   └── LaterWriteRefusedError
+│                         the server refused a write that followed another one
 ├── UnstorableError      not representable in BSON, or larger than 16 MiB
 ├── UnreadableError      a stored document that the driver cannot decode
 └── NoTransactionsError  a MongoDB that is neither a replica set nor a sharded cluster
@@ -11,7 +13,8 @@ StoreError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final
@@ -48,6 +51,10 @@ class DuplicateError(RefusedError):
     """A document that a unique index refused."""
 
 
+class LaterWriteRefusedError(RefusedError):
+    """A refused write that followed another one of the same work; a transaction has undone the first as well."""
+
+
 class UnstorableError(StoreError):
     """A document that BSON cannot represent."""
 
@@ -77,6 +84,15 @@ class _Translation:
 
 
 _TRANSLATION: Final = _Translation()
+
+
+@contextlib.contextmanager
+def later_write() -> Iterator[None]:
+    """Raise `LaterWriteRefusedError` for a write that the server refuses; a conflict is retried like any other."""
+    try:
+        yield
+    except RefusedError as error:
+        raise LaterWriteRefusedError(str(error), error.code, error.response) from error.__cause__
 
 
 def translate_errors() -> AbstractContextManager[None, None]:

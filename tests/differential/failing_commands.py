@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +36,8 @@ RETRYABLE: Final = (6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 1343
 """Error codes after which Node's driver repeats a read, and a write that the server labels."""
 UNLABELLED: Final = 134
 """The one of them that the server does not label for a write."""
+TRANSIENT: Final = (*(code for code in RETRYABLE if code != UNLABELLED), BROKEN)
+"""Failures after which both drivers repeat a write."""
 PERMANENT: Final = (1, 2, 13, 96, 8000)
 """Error codes that no driver retries."""
 OPEN: Final = ("/users/users", "/users/register", "/users/login", "/users/logout")
@@ -72,8 +74,10 @@ def _touched_by(request: RecordedRequest) -> tuple[str, str]:
 
 
 CODES: Final = (*RETRYABLE, BROKEN, *PERMANENT)
-SCENARIO: Final = "failed-command-broken-off"
+BROKEN_OFF: Final = "failed-command-broken-off"
 """The name by which `written-together` recognises what the legacy leaves half written."""
+FAILS_TWICE: Final = "failed-command-write-fails-twice"
+"""The name by which `write-retries` recognises what only native writes."""
 
 OPERATIONS: Final = [
     *((request, READS, "blacktokens") for request in everything() if not request.target.startswith(OPEN)),
@@ -99,6 +103,13 @@ class FailingCommand:
             f"{self.request.method} {self.request.target}: {self.commands} {self.collection} {self.code} x{self.times}"
         )
 
+    @property
+    def scenario(self) -> str:
+        """Return the name by which a divergence recognises the case, empty if no difference is intended."""
+        if self.commands == WRITES and self.times > 1 and self.code in TRANSIENT:
+            return FAILS_TWICE
+        return BROKEN_OFF if self.request.target == "/api/consultation/start" else ""
+
     def fail_point(self, database: str) -> dict[str, Any]:
         """Return the command that sets the fail point for one database."""
         failure: dict[str, Any] = {"errorCode": self.code} if self.code else {"closeConnection": True}
@@ -118,11 +129,20 @@ class FailingPair:
         self.twins.plant(DOCUMENTS)
         legacy, native = [await self._send(twin, case) for twin in (self.twins.legacy, self.twins.native)]
         answers = AnswerPair(case.request, legacy, native)
-        undeclared = list(explain(DECLARED, answers.occurrence, answers.differences).unexplained)
+        answered = replace(answers.occurrence, scenario=case.scenario)
+        undeclared = list(explain(DECLARED, answered, answers.differences).unexplained)
         for collection in COLLECTIONS:
-            occurrence, differences = self.twins.stored(collection, SCENARIO)
+            occurrence, differences = self.twins.stored(collection, case.scenario)
             undeclared += explain(DECLARED, occurrence, differences).unexplained
         return answers, undeclared
+
+    async def play_on_native(self, case: FailingCommand) -> tuple[AnswerPair, list[Difference]]:
+        """Return both answers, of which only native's command fails, and all differences between the documents."""
+        self.twins.plant(DOCUMENTS)
+        answers = AnswerPair(
+            case.request, await self.twins.legacy.send(case.request), await self._send(self.twins.native, case)
+        )
+        return answers, [part for name in COLLECTIONS for part in self.twins.stored(name)[1]]
 
     async def _send(self, twin: Twin, case: FailingCommand) -> DecodedAnswer:
         self.client.admin.command(case.fail_point(twin.database.name))

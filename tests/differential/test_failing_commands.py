@@ -14,10 +14,11 @@ from demo.mongod import find_mongod
 from proxy.recordings.model import RecordedRequest
 from tests.differential.failing_commands import (
     BROKEN,
+    OPERATIONS,
     PERMANENT,
     READS,
     RETRYABLE,
-    UNLABELLED,
+    TRANSIENT,
     WRITES,
     FailingCommand,
     FailingPair,
@@ -26,7 +27,7 @@ from tests.differential.failing_commands import (
     failing_server,
 )
 from tests.differential.people import PASSWORD, TOKEN
-from tests.support.backend_pair import get, post
+from tests.support.backend_pair import get, post, shows
 
 pytestmark = pytest.mark.skipif(find_mongod() is None, reason="no mongod with fail points")
 
@@ -68,7 +69,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     [
         *((PROFILE, READS, "users", code) for code in (*RETRYABLE, BROKEN)),
         *((PROFILE, READS, "blacktokens", code) for code in (91, BROKEN)),
-        *((ADD_PROMPT, WRITES, "prompts", code) for code in (*RETRYABLE, BROKEN) if code != UNLABELLED),
+        *((ADD_PROMPT, WRITES, "prompts", code) for code in TRANSIENT),
     ],
 )
 def test_one_transient_failure_is_not_visible(
@@ -96,6 +97,30 @@ def test_refused_list_of_tokens_is_answered_with_the_message(
     harness: Harness, request_: RecordedRequest, commands: tuple[str, ...], status: int
 ) -> None:
     assert harness.play(FailingCommand(request_, commands, "blacktokens", PERMANENT[0], 1)) == (status, status)
+
+
+EACH_WRITE = pytest.mark.parametrize(
+    ("request_", "collection"),
+    [(request, collection) for request, commands, collection in OPERATIONS if commands is WRITES],
+    ids=lambda part: part if isinstance(part, str) else f"{part.method}_{part.target.replace('/', '_')}",
+)
+
+
+@EACH_WRITE
+def test_refused_write_leaves_equal_documents(harness: Harness, request_: RecordedRequest, collection: str) -> None:
+    harness.play(FailingCommand(request_, WRITES, collection, PERMANENT[0], 1))
+
+
+@shows("write-retries")
+@EACH_WRITE
+@pytest.mark.parametrize("code", [TRANSIENT[0], BROKEN], ids=["refused", "broken"])
+def test_write_that_fails_twice_is_repeated_by_native(
+    harness: Harness, request_: RecordedRequest, collection: str, code: int
+) -> None:
+    case = FailingCommand(request_, WRITES, collection, code, 2)
+    harness.play(case)
+    answers, stored = harness.runner.run(harness.pair.play_on_native(case))
+    assert (answers.differences, stored) == ([], [])
 
 
 def test_any_failing_command_has_equal_outcomes(harness: Harness) -> None:

@@ -77,7 +77,8 @@ async def indexed(*of: Twin) -> None:
 async def test_declared_divergences_are_all_tested() -> None:
     for module in ("database_faults", "divergences_outside", "divergences_stream", "foreign_bson"):
         importlib.import_module(f"tests.handlers.test_{module}")
-    importlib.import_module("tests.test_shadow_recordings")
+    for module in ("tests.test_shadow_recordings", "tests.differential.test_failing_commands"):
+        importlib.import_module(module)
     assert {entry.id for entry in DECLARED} == set(shown)
 
 

@@ -29,7 +29,7 @@ from handlers.legacy.populate import Fetch, Populate, check_reference, populate
 from handlers.services.assistant import Assistant
 from handlers.services.consultations import Consultations
 from handlers.services.prompts import Prompts
-from handlers.storage.errors import RefusedError
+from handlers.storage.errors import LaterWriteRefusedError
 
 CLINICIAN: Final = Populate("clinician", ("username", "email"))
 NOTES: Final = Populate("notes", ("body", "clinician"), (CLINICIAN,))
@@ -158,7 +158,7 @@ class ConsultationRoutes:
             consultation.validate()
             ended = expect(consultation)
             updated, was_ended = await self.consultations.end(transcript, (ended.where, ended.update))
-        except (MongooseError, JavaScriptTypeError, RefusedError):
+        except (MongooseError, JavaScriptTypeError, LaterWriteRefusedError):
             await self.consultations.update_transcript(*transcript)
             raise
         if not was_ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +22,7 @@ from handlers.legacy.mongoose import (
 from handlers.legacy.populate import Fetch, Populate, populate
 from handlers.services.consultations import Consultations
 from handlers.services.notes import Notes
-from handlers.storage.errors import RefusedError
+from handlers.storage.errors import DuplicateError, LaterWriteRefusedError
 
 CLINICIAN: Final = Populate("clinician", ("username", "email"))
 _NOT_FOUND: Final = {"msg": "Note not found."}
@@ -78,8 +79,9 @@ class NoteRoutes:
             if changes is None:
                 raise TypeError("a pushed note is not a change")
             linked = await self.notes.add_to(document, changes.where, changes.update)
-        except (MongooseError, JavaScriptTypeError, RefusedError):
-            await self.notes.add(document)
+        except (MongooseError, JavaScriptTypeError, LaterWriteRefusedError):
+            with contextlib.suppress(DuplicateError):  # without transactions it is stored already
+                await self.notes.add(document)
             raise
         if not linked:
             raise consultation.conflict(changes)
