@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from proxy.contract.bundle import load_divergences
+from proxy.contract.bundle import fingerprint, load_divergences
 from proxy.contract.faults import ContractError
 from proxy.contract.model import Contract, Operation
 
@@ -83,3 +84,23 @@ def test_unreadable_file_is_reported(tmp_path: Path) -> None:
 
 def test_empty_file_declares_nothing(tmp_path: Path) -> None:
     assert load(tmp_path, "") == []
+
+
+def test_fingerprint_changes_with_every_change_of_a_file(tmp_path: Path) -> None:
+    file, other = tmp_path / "openapi.yaml", tmp_path / "new"
+    for path, text in ((file, "a"), (other, "b")):
+        path.write_text(text)
+        os.utime(path, ns=(0, 0))
+    prints = [fingerprint(tmp_path)]
+    other.replace(file)  # of the same size and time
+    prints.append(fingerprint(tmp_path))
+    os.utime(file, ns=(0, 1))
+    prints.append(fingerprint(tmp_path))
+    file.write_text("longer")
+    os.utime(file, ns=(0, 1))
+    prints.append(fingerprint(tmp_path))
+    file.rename(tmp_path / "users.yaml")
+    prints.append(fingerprint(tmp_path))
+    assert len(set(prints)) == len(prints)
+    assert fingerprint(tmp_path) == prints[-1]
+    assert fingerprint(tmp_path / "absent") == ()

@@ -153,3 +153,14 @@ def test_enum_within_its_type_is_valid(tmp_path: Path, value: str) -> None:
     path = tmp_path / "openapi.yaml"
     path.write_text(schema(*value.splitlines()))
     assert len(load(path).operations) == 1
+
+
+def test_fault_of_a_shared_part_is_reported_for_each_use(tmp_path: Path) -> None:
+    uses = "".join(
+        f"  /{name}: {{get: {{operationId: {name}, responses: {{'200': {{$ref: '#/components/responses/x'}}}}}}}}\n"
+        for name in "ab"
+    )
+    reported = faults(tmp_path, f"{HEAD}paths:\n{uses}components: {{responses: {{x: {{}}}}}}\n")
+    assert [fault.partition(": ")[2] for fault in reported] == [
+        f"GET /{name} 200: a response needs a `description`" for name in "ab"
+    ]

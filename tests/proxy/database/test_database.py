@@ -134,6 +134,10 @@ async def test_refused_command_is_reported_by_its_code(database: Database) -> No
     with pytest.raises(DatabaseError, match="code 121") as caught, database.translate_errors():
         await database.collection("strict").bulk_write([InsertOne({"name": "Agnes"})])
     assert "Agnes" not in str(caught.value)
+    twice = [InsertOne({"_id": 1, "name": "x"})] * 2
+    with pytest.raises(DatabaseError, match="code 121, 11000") as caught, database.translate_errors():
+        await database.collection("strict").bulk_write([*twice, InsertOne({"name": "Agnes"})], ordered=False)
+    assert not isinstance(caught.value, Conflict)
 
 
 async def test_slow_operation_is_reported_as_a_timeout(database: Database) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.errors import AnswerTimeout, CircuitOpen, ConnectTimeout, Failure, Reset, Unreachable, error_response
+from proxy.gateway.starting import StartRequest
+from proxy.gateway.timeouts import Timeouts
+from proxy.types import HeaderFields
 
 ANSWER: tuple[Message, ...] = (
     {"type": "http.response.start", "status": 200, "headers": []},
@@ -33,6 +37,24 @@ class Legacy:
         if self.rest is not None:
             await self.rest.wait()
         await send(ANSWER[1])
+
+
+class StartedAnswer:
+    """A request that was started without a task."""
+
+    def finish(self) -> tuple[int, HeaderFields, bytes] | None:
+        return 200, (), b"ok"
+
+
+class PreparingLegacy(Legacy):
+    """A legacy that starts requests without a task, if it `has_idle` connections."""
+
+    has_idle = True
+
+    def prepare(
+        self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
+    ) -> StartRequest | None:
+        return None if method == "POST" else lambda identity, progressed: StartedAnswer() if self.has_idle else None
 
 
 class Harness:
@@ -205,3 +227,31 @@ def test_open_circuit_has_a_retry_after() -> None:
     headers, body = error_response(CircuitOpen(), None, ())
     assert dict(headers)[b"retry-after"] == b"1"
     assert b"legacy_down" in body
+
+
+@pytest.mark.parametrize("has_idle", [True, False])
+async def test_only_a_started_request_ends_a_row_of_faults(has_idle: bool) -> None:
+    legacy = PreparingLegacy()
+    legacy.has_idle = has_idle
+    breaker = CircuitBreaker(legacy, 3, 1.0)
+
+    async def fail(times: int) -> None:
+        legacy.failing = Unreachable()
+        for _ in range(times):
+            with pytest.raises(Unreachable):
+                await breaker({"type": "http"}, unused, unused)
+
+    start = breaker.prepare("GET", b"/", (), None)
+    assert start is not None
+    assert breaker.prepare("POST", b"/", (), None) is None
+    await fail(2)
+    assert (start(b"id", lambda _: None) is not None) is has_idle
+    await fail(1)
+    assert breaker.is_open is not has_idle
+    await fail(2 if has_idle else 0)
+    assert breaker.is_open
+    assert start(b"id", lambda _: None) is None
+
+
+async def unused(*_: Any) -> Any:
+    raise AssertionError("nobody reads or answers")

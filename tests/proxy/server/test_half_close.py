@@ -8,6 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.websocket.frames import FRAMES_AT_ONCE
+from tests.support.event_loop import advance
 from tests.support.http_app import BAD, BODY, GET, LAST, OK, App, connected, limit
 from tests.support.sockets import serving
 from tests.support.websocket_apps import Recorder
@@ -47,6 +48,20 @@ async def test_half_closed_waiting_client_stays_connected() -> None:
         app.proceed.set()
         answer = await reader.read()
     assert answer.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_probes_of_a_half_closed_client_become_rare() -> None:
+    app = App()
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(GET)
+        writer.write_eof()
+        await app.begun.wait()
+        for _ in range(300):
+            await advance(0.1)
+        app.proceed.set()
+        interim, _, answer = (await reader.read()).rpartition(b"HTTP/1.1 200 OK\r\n")
+    assert 1 < interim.count(b"HTTP/1.1 100 Continue\r\n\r\n") < 12
+    assert answer.endswith(b"\r\n\r\nok")
 
 
 async def test_client_leaving_during_a_pipelined_request_is_noticed() -> None:

@@ -39,9 +39,22 @@ def understood(*headers: str, request: str = "GET /a HTTP/1.1") -> RequestHead:
 
 
 def status_of(raw: bytes, size: int = 1 << 20) -> int:
-    with pytest.raises(RefusedRequest) as caught:
-        read(raw, size)
-    return caught.value.status.value
+    """Return the status by which a head is refused, as the first of its connection and after another one."""
+    statuses = set[int]()
+    for before in (b"", NEXT):
+        parser = HeadParser()
+        with pytest.raises(RefusedRequest) as caught:
+            _feed_all(parser, before, size)
+            _feed_all(parser, raw, size)
+        statuses.add(caught.value.status.value)
+    (status,) = statuses
+    return status
+
+
+def _feed_all(parser: HeadParser, raw: bytes, size: int) -> None:
+    while raw:
+        _, used = parser.feed(raw[:size])
+        raw = raw[used:]
 
 
 WELL_FORMED = [

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from proxy.server.linger import LINGER_AT_EXIT, LINGER_SILENCE
 from tests.support.event_loop import advance
+from tests.support.http_app import stoppable
 from tests.support.sockets import serving
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n"
@@ -57,6 +59,20 @@ async def silent_is_cut_off(client: Uploader) -> None:
 async def endless_is_cut_off(client: Uploader) -> None:
     await client.send_for(32)
     await client.until_cut_off()
+
+
+async def test_shutdown_ends_the_wait_for_a_silent_client() -> None:
+    async with stoppable(refuse) as (port, server, stopping):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD)
+        assert (await reader.read()).endswith(b"no")
+        server.should_exit = True
+        waited = 0.0
+        while not stopping.done():
+            await advance(0.1)
+            waited += 0.1
+        assert waited < LINGER_SILENCE - LINGER_AT_EXIT
+        writer.transport.abort()
 
 
 @pytest.mark.parametrize("follow", [outlasts_the_answer, silent_is_cut_off, endless_is_cut_off])

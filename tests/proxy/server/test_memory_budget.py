@@ -58,6 +58,14 @@ def test_holder_in_use_is_not_idle() -> None:
     assert not budget.open(lambda: None).acquire(1)
 
 
+def test_release_makes_a_holder_active() -> None:
+    budget = MemoryBudget(100)
+    releasing, idle = Holder(budget, 60, 9), Holder(budget, 30, 9)
+    releasing.account.release(1)
+    assert budget.open(lambda: None).acquire(40)
+    assert [each.evicted for each in (releasing, idle)] == [False, True]
+
+
 def test_idle_holders_are_evicted_down_to_the_limit() -> None:
     budget = MemoryBudget(100)
     holders = [Holder(budget, 10, 9) for _ in range(10)]
@@ -152,6 +160,30 @@ async def test_answers_that_are_not_read_are_entered_and_released() -> None:
         await until_used(budget, 20_000_000)
         streams[0][1].transport.abort()
         await until_used(budget, 0)
+
+
+async def test_released_body_is_not_charged_during_the_answer() -> None:
+    budget, answering = MemoryBudget(), asyncio.Event()
+
+    async def forward(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = context_of(scope).connection
+        assert connection is not None
+        connection.retain_body()
+        while (await receive())["more_body"]:
+            pass
+        charged.append(budget.used)
+        connection.release_body()
+        charged.append(budget.used)
+        answering.set()
+        await asyncio.Event().wait()
+
+    charged = list[int]()
+    async with serving(with_state(forward, {BUDGET_KEY: budget}), lifespan="on") as port:
+        _, writer = await upload(port, 300_000, 300_000)
+        async with asyncio.timeout(HANG_TIMEOUT):
+            await answering.wait()
+        writer.transport.abort()
+    assert charged == [300_000, 0]
 
 
 async def test_body_beyond_the_limit_alone_is_503() -> None:

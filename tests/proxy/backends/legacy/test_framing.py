@@ -91,6 +91,15 @@ def test_continue_is_reported_once_its_head_is_complete() -> None:
     assert (before, reader.continued, reader.head) == (False, True, None)
 
 
+@pytest.mark.parametrize("status", [102, 103, 199])
+def test_only_a_100_lets_the_body_follow(status: int) -> None:
+    reader = ResponseReader()
+    reader.feed(b"HTTP/1.1 %d Wait\r\n\r\n" % status)
+    assert not reader.continued
+    reader.feed(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 %d Wait\r\n\r\n" % status)
+    assert reader.continued
+
+
 @given(st.binary(max_size=300), st.lists(st.integers(1, 40), max_size=12), st.data())
 def test_chunked_body_keeps_its_framing(body: bytes, sizes: list[int], data: st.DataObject) -> None:
     raw, at = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", 0

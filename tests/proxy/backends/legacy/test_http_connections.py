@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from proxy.gateway.errors import Overloaded, Reset, Unreachable
 from proxy.gateway.timeouts import Timeouts
 from tests.support.event_loop import advance
@@ -26,6 +28,16 @@ async def test_closing_answer_is_the_connections_last() -> None:
         for _ in range(2):
             assert (await exchange(port, request())).endswith(b"ok")
     assert legacy.connections == 2
+
+
+@pytest.mark.parametrize("excess", [b"!", b"\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", OK[:20]])
+async def test_connection_with_excess_bytes_is_not_used_again(excess: bytes) -> None:
+    legacy = Legacy(OK + excess)
+    async with forwarding(legacy) as (port, forwarder):
+        for _ in range(3):
+            assert (await exchange(port, request())).endswith(b"\r\n\r\nok")
+        assert forwarder.failures == []
+    assert legacy.connections == 3
 
 
 async def test_answer_can_end_with_its_connection() -> None:
@@ -64,6 +76,18 @@ async def test_safe_request_survives_a_pooled_connection_that_closes() -> None:
         assert (await exchange(port, request())).endswith(b"ok")
         assert forwarder.failures == []
     assert legacy.connections == 2
+
+
+async def test_safe_request_on_a_new_connection_is_sent_once() -> None:
+    heads = list[bytes]()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_head(reader))
+
+    async with forwarding(script) as (port, forwarder):
+        assert (await exchange(port, request())).startswith(b"HTTP/1.1 502")
+        assert [type(failure) for failure in forwarder.failures] == [Reset]
+    assert len(heads) == 1
 
 
 async def test_unsafe_request_is_never_sent_twice() -> None:

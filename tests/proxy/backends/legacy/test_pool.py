@@ -95,6 +95,18 @@ async def test_every_open_connection_counts() -> None:
     assert legacy.total > 3
 
 
+async def test_connection_released_after_the_close_is_closed() -> None:
+    legacy = CountingLegacy()
+    async with pool_of(legacy, PoolLimits(2)) as pool:
+        connection = await pool.acquire(0.0, HANG_TIMEOUT)
+        await finish(connection)
+        pool.close()
+        assert not connection.closed
+        pool.release(connection)
+        assert connection.closed
+        await until(lambda: not pool.open)
+
+
 async def test_idle_connection_closed_for_its_slot_is_not_used_again() -> None:
     legacy = CountingLegacy()
     async with pool_of(legacy, PoolLimits(1)) as pool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import pytest
 from starlette.types import Message
@@ -99,6 +99,13 @@ async def test_unfinished_bodies_of_one_client_leave_slots_for_others() -> None:
     assert await late[1].finish() == b"d$"  # whole without a slot
     assert [await upload.finish() for upload in (*uploads[1:], late[0])] == [b"a$", b"a$", b"a$", b"bc$"]
     assert slots.used == 0
+
+
+async def test_nothing_is_held_for_clients_without_requests() -> None:
+    slots = UnfinishedBodies(3, 1)
+    uploads = [Upload(slots, f"client {number}", [b"a"]) for number in range(9)]
+    assert [await upload.finish() for upload in uploads] == [b"a$"] * 9
+    assert [held for held in vars(slots).values() if isinstance(held, Sized) and len(held)] == []
 
 
 @pytest.mark.parametrize("at_once", [True, False])
