@@ -11,8 +11,9 @@ from ipaddress import ip_network
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, SecretStr
+from pydantic import SecretStr
 
+from proxy.config.parsed_by import ParsedBy
 from proxy.config.quantities import FULL as FULL
 from proxy.config.quantities import ZERO as ZERO
 from proxy.config.quantities import show_duration as show_duration
@@ -329,17 +330,17 @@ def _refuse_beyond_authority(url: SplitResult) -> None:
         raise ValueError("must end after the host and port: a request's own path is forwarded as it is")
 
 
-Share = Annotated[BasisPoints, BeforeValidator(read_share)]
-PositiveShare = Annotated[BasisPoints, BeforeValidator(read_positive_share)]
-Duration = Annotated[float, BeforeValidator(read_duration)]
-Ratio = Annotated[float, BeforeValidator(read_ratio)]
-Count = Annotated[int, BeforeValidator(read_count)]
-Switch = Annotated[bool, BeforeValidator(read_switch)]
-Text = Annotated[str, BeforeValidator(read_text)]
-Path = Annotated[str, BeforeValidator(read_path)]
-Size = Annotated[int, BeforeValidator(read_size)]
-Memory = Annotated[int, BeforeValidator(read_memory)]
-Match = Annotated[str, BeforeValidator(read_match)]
-Origin = Annotated[str, BeforeValidator(read_origin)]
-HostName = Annotated[str, BeforeValidator(read_host_name)]
-TrustedProxy = Annotated[str, BeforeValidator(read_trusted_proxy)]
+Share = Annotated[BasisPoints, ParsedBy(read_share)]
+PositiveShare = Annotated[BasisPoints, ParsedBy(read_positive_share)]
+Duration = Annotated[float, ParsedBy(read_duration)]
+Ratio = Annotated[float, ParsedBy(read_ratio)]
+Count = Annotated[int, ParsedBy(read_count)]
+Switch = Annotated[bool, ParsedBy(read_switch)]
+Text = Annotated[str, ParsedBy(read_text)]
+Path = Annotated[str, ParsedBy(read_path)]
+Size = Annotated[int, ParsedBy(read_size)]
+Memory = Annotated[int, ParsedBy(read_memory)]
+Match = Annotated[str, ParsedBy(read_match)]
+Origin = Annotated[str, ParsedBy(read_origin)]
+HostName = Annotated[str, ParsedBy(read_host_name)]
+TrustedProxy = Annotated[str, ParsedBy(read_trusted_proxy)]

@@ -16,6 +16,7 @@ from pydantic.functional_validators import BeforeValidator
 
 from proxy.config import field_types, key_sources, legacy_tls, models, promotion_window, route_models, targets
 from proxy.config.models import RoutingFile
+from proxy.config.parsed_by import ParsedBy
 from proxy.config.section import section_keys
 
 Schema = dict[str, Any]
@@ -152,7 +153,7 @@ def _annotated(annotation: Any) -> Schema:
     plain, *metadata = get_args(annotation)
     if annotation == targets.TargetMap:
         return _TARGETS
-    readers = [each.func for each in metadata if isinstance(each, BeforeValidator)]
+    readers = [each.func for each in metadata if isinstance(each, BeforeValidator | ParsedBy)]
     if readers and readers[0] is route_models.read_stage:
         return {"anyOf": [_READERS[field_types.read_positive_share], _section(route_models.Stage)]}
     return dict(_READERS.get(readers[0], _ANY_TEXT)) if readers else _schema(plain)

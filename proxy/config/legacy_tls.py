@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from proxy.config.field_types import Text
+from proxy.config.parsed_by import ParsedBy
 from proxy.config.section import Section
 from proxy.wording import did_you_mean
 
@@ -44,7 +45,7 @@ class LegacyTls(Section):
     """
 
     ca: Text | None = None
-    server_name: Annotated[str, BeforeValidator(read_server_name)] | None = None
+    server_name: Annotated[str, ParsedBy(read_server_name)] | None = None
     client_key: Text | None = None
     client_cert: Text | None = None
 

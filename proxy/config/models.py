@@ -8,7 +8,7 @@ import re
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from proxy.config.field_types import (
     FULL,
@@ -28,6 +28,7 @@ from proxy.config.field_types import (
 )
 from proxy.config.key_sources import TOKEN, KeySource, read_header_name, read_key_source
 from proxy.config.legacy_tls import LegacyTls
+from proxy.config.parsed_by import ParsedBy
 from proxy.config.problems import Problem
 from proxy.config.route_models import (
     Groups,
@@ -82,7 +83,7 @@ def read_host_header(value: object) -> str:
     raise ValueError("must be preserve, upstream, or a host as in legacy.example or legacy.example:8080")
 
 
-Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
+Secret = Annotated[SecretStr, ParsedBy(read_secret)]
 
 
 class TimeoutSettings(Section):
@@ -103,8 +104,8 @@ class Legacy(Section):
     `keep_alive` and `connection_max_age` are the seconds that a connection may be idle and open.
     """
 
-    url: Annotated[str, BeforeValidator(read_legacy_url)]
-    host_header: Annotated[str, BeforeValidator(read_host_header)] = "preserve"
+    url: Annotated[str, ParsedBy(read_legacy_url)]
+    host_header: Annotated[str, ParsedBy(read_host_header)] = "preserve"
     tls: LegacyTls | None = None
     timeouts: TimeoutSettings = section_default(TimeoutSettings)
     max_connections: Count = 256
@@ -116,16 +117,14 @@ class Legacy(Section):
 class StickyCookie(Section):
     """The cookie that binds a caller to a backend, regardless of its other keys; `max_age` is in seconds."""
 
-    name: Annotated[str, BeforeValidator(read_cookie_name)] = "scribe_caller"
+    name: Annotated[str, ParsedBy(read_cookie_name)] = "scribe_caller"
     max_age: Duration = 365 * 86_400.0
 
 
 class Bucketing(Section):
     """The identity of a caller: the first key present, hashed with the salt, gives its bucket."""
 
-    key: Annotated[tuple[Annotated[KeySource, BeforeValidator(read_key_source)], ...], NotEmpty] = (
-        KeySource("client-ip"),
-    )
+    key: Annotated[tuple[Annotated[KeySource, ParsedBy(read_key_source)], ...], NotEmpty] = (KeySource("client-ip"),)
     salt: Text = "scribe-proxy"
     cookie: StickyCookie | None = None
 
@@ -140,13 +139,13 @@ class Bucketing(Section):
 class TokenSettings(Section):
     """The secret with which both backends sign tokens, so that the gateway can verify them."""
 
-    secret: Annotated[SecretStr, BeforeValidator(read_any_secret)] = SecretStr("")
+    secret: Annotated[SecretStr, ParsedBy(read_any_secret)] = SecretStr("")
 
 
 class Overrides(Section):
     """The header `NAME: native; key=SECRET`, which selects a backend for one request."""
 
-    header: Annotated[str, BeforeValidator(read_header_name)] = "x-proxy-backend"
+    header: Annotated[str, ParsedBy(read_header_name)] = "x-proxy-backend"
     secret: Secret
 
 
@@ -239,7 +238,7 @@ class RoutingFile(Section):
     """All sections of routing.yaml. Keys that begin with `x-` are ignored, for YAML anchors."""
 
     legacy: Legacy
-    native: Annotated[str, BeforeValidator(read_import)] | None = None
+    native: Annotated[str, ParsedBy(read_import)] | None = None
     bucketing: Bucketing = section_default(Bucketing)
     tokens: TokenSettings = section_default(TokenSettings)
     overrides: Overrides | None = None

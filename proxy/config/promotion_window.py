@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, field_validator
 
 from proxy.config.field_types import split_list
+from proxy.config.parsed_by import ParsedBy
 from proxy.config.section import Section
 from proxy.wording import did_you_mean
 
@@ -97,9 +98,9 @@ class PromotionWindow(Section):
     """Times within which a rollout starts and is promoted, in the time zone `zone`. Guards act at any time."""
 
     days: Annotated[tuple[int, ...], BeforeValidator(read_days)] = tuple(range(7))
-    hours: Annotated[Hours, BeforeValidator(read_hours)] = Hours()
-    zone: Annotated[str, BeforeValidator(read_zone)]
-    never_on: Annotated[tuple[Annotated[date, BeforeValidator(read_date)], ...], AfterValidator(_sorted)] = ()
+    hours: Annotated[Hours, ParsedBy(read_hours)] = Hours()
+    zone: Annotated[str, ParsedBy(read_zone)]
+    never_on: Annotated[tuple[Annotated[date, ParsedBy(read_date)], ...], AfterValidator(_sorted)] = ()
 
     _listed = field_validator("never_on", mode="before")(split_list)
 

@@ -21,6 +21,7 @@ from proxy.config.field_types import (
     read_positive_share,
     show_share,
 )
+from proxy.config.parsed_by import ParsedBy
 from proxy.config.promotion_window import PromotionWindow
 from proxy.config.section import HashableDict, Section, section_default
 from proxy.config.targets import TargetMap, Targets, contradiction
@@ -49,7 +50,7 @@ def none_if_off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in _OFF else value
 
 
-Name = Annotated[str, BeforeValidator(read_name)]
+Name = Annotated[str, ParsedBy(read_name)]
 NotEmpty = AfterValidator(_not_empty)
 
 

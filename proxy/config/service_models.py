@@ -22,7 +22,8 @@ from proxy.config.field_types import (
     split_list,
 )
 from proxy.config.key_sources import read_header_name
-from proxy.config.section import Section
+from proxy.config.parsed_by import ParsedBy
+from proxy.config.section import Section, section_default
 from proxy.types import BasisPoints
 
 
@@ -54,9 +55,9 @@ class Ops(Section):
     """
 
     hosts: tuple[HostName, ...] = ()
-    url: Annotated[str, BeforeValidator(read_page_url)] = ""
+    url: Annotated[str, ParsedBy(read_page_url)] = ""
 
-    trust_header: Annotated[str, BeforeValidator(read_header_name)] | None = None
+    trust_header: Annotated[str, ParsedBy(read_header_name)] | None = None
     operators: tuple[Text, ...] = ()
 
     _listed = field_validator("hosts", "operators", mode="before")(split_list)
@@ -94,7 +95,7 @@ class ShadowWorkerSettings(Section):
     max_memory: Memory = 512 * 1024 * 1024
     noise: Share = BasisPoints(100)
     max_cpu_wait: Share = BasisPoints(200)
-    websocket: ConversationLimits = ConversationLimits()
+    websocket: ConversationLimits = section_default(ConversationLimits)
 
 
 class ReportSettings(Section):
@@ -107,7 +108,7 @@ class ReportSettings(Section):
 
     retention: Duration = 30 * 86_400.0
     samples: Count = 5
-    key: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
+    key: Annotated[SecretStr, ParsedBy(read_secret)] = SecretStr("")
     redact: Annotated[Literal["full", "values", "off"], BeforeValidator(read_off)] = "full"
     staging: Switch = False
 
@@ -121,7 +122,7 @@ class ReportSettings(Section):
 class MongoSettings(Section):
     """The MongoDB that replicas share for reports, caps and stages. An empty `url` means none."""
 
-    url: Annotated[SecretStr, BeforeValidator(read_mongodb_url)] = SecretStr("")
+    url: Annotated[SecretStr, ParsedBy(read_mongodb_url)] = SecretStr("")
     database: Text = "scribe_proxy"
 
 
@@ -143,8 +144,8 @@ class HealthSettings(Section):
 class WebhookSettings(Section):
     """A webhook for caps, promotions, refused files and differences. `secret` signs its requests."""
 
-    url: Annotated[SecretStr, BeforeValidator(read_endpoint)]
-    secret: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
+    url: Annotated[SecretStr, ParsedBy(read_endpoint)]
+    secret: Annotated[SecretStr, ParsedBy(read_secret)] = SecretStr("")
     format: Literal["standard", "slack", "teams"] = "standard"
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
 
 from proxy.config.key_sources import KeySource, read_key_source
+from proxy.config.parsed_by import ParsedBy
 from proxy.config.section import HashableDict
 from proxy.gateway.client_address import Network, read_network
 
@@ -25,11 +26,15 @@ _FILES: Final = re.compile(r"""\bfile["']?\s*:\s*["']?([^\s"',{}\[\]#]+)""")
 _FORM: Final = "must be a value, a list of values, or {file: NAME}"
 
 
+def _in_order(values: frozenset[str]) -> list[str]:
+    return sorted(values)  # `sorted` itself has no signature that pydantic can read without a tokenizer
+
+
 @dataclass(frozen=True)
 class TargetValues:
     """The values of one target; `file` is the file that lists them, empty for routing.yaml itself."""
 
-    values: Annotated[frozenset[str], PlainSerializer(sorted)]  # in one order in all processes, as digests need it
+    values: Annotated[frozenset[str], PlainSerializer(_in_order)]  # in one order in all processes, as digests need it
     file: str = ""
 
     @cached_property
@@ -94,7 +99,7 @@ def _with_networks(targets: dict[KeySource, TargetValues]) -> Targets:
 
 TargetMap = Annotated[
     dict[
-        Annotated[KeySource, BeforeValidator(read_key_source)],
+        Annotated[KeySource, ParsedBy(read_key_source)],
         Annotated[TargetValues, BeforeValidator(read_values)],
     ],
     AfterValidator(_with_networks),
