@@ -62,7 +62,7 @@ class InflatingReader(MessageReader):
         return self._text(self._inflate(data)) if self._is_text else self._inflate(data)
 
     def _inflate(self, data: bytes) -> bytes:
-        if not self._retains_context:
+        if not self._retains_context or self._inflater.eof:  # a final block ends the stream (RFC 7692 §7.2.3.4)
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         room = MAX_INFLATED - self._inflated
         try:
