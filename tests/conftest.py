@@ -19,10 +19,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-from demo.mongod import mongodb
 from demo.ports import free_port
 from handlers.settings import Settings
 from tests.support.event_loop import AdvancedLoopPolicy
+from tests.support.volatile_mongodb import volatile_mongodb
 
 BROWSER: Final = "tests/browser/"
 LONGEST: Final = (
@@ -103,7 +103,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     """Give every worker of `-n` the one MongoDB, which starts with the first."""
-    url = node.config.stash.get(MONGODB_URL, None) or SHARED.enter_context(mongodb())
+    url = node.config.stash.get(MONGODB_URL, None) or SHARED.enter_context(volatile_mongodb())
     node.config.stash[MONGODB_URL] = node.workerinput["mongodb_url"] = url
 
 
@@ -124,7 +124,7 @@ def pytest_unconfigure() -> None:
 def mongodb_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return the URL of a real MongoDB replica set: `MONGODB_URL`, or a mongod that this test run starts."""
     given = getattr(request.config, "workerinput", {}).get("mongodb_url")
-    with contextlib.nullcontext(given) if given else mongodb() as url:
+    with contextlib.nullcontext(given) if given else volatile_mongodb() as url:
         yield url
 
 
