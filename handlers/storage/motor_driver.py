@@ -12,7 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.synchronous.pool import Pool
 from pymongo.topology_description import TopologyDescription
 
-from handlers.storage.direct_reads import DirectReads
+from handlers.storage.direct_reads import DirectReads, threaded_path
 from handlers.storage.driver import Driver, DriverCollection, DriverDatabase, Session
 from handlers.storage.read_threads import ReadThreads
 from handlers.storage.reads import Document, Query
@@ -40,7 +40,7 @@ class MotorDriver(Driver):
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, **options)
         self._threads = ReadThreads("mongodb-read", self.concurrency)
-        self.reads = DirectReads(self._client.delegate, self._threads)
+        self.reads = DirectReads(self._client.delegate, threaded_path(self._threads))
 
     @property
     def topology(self) -> TopologyDescription:

@@ -102,21 +102,30 @@ def find_by_cursor(collection: Collection[Document], query: Query, reply: Mappin
 async def find_all_async(collection: AsyncCollection[Document], query: Query) -> list[Document]:
     """Return the matches through PyMongo's collection for asyncio."""
     try:
-        return await _find_async(collection, query)
+        return await find_once_async(collection, query)
     except PyMongoError as error:
         if not is_retryable(error):
             raise
-    return await _find_async(collection, query)
+    return await find_once_async(collection, query)
 
 
-async def _find_async(collection: AsyncCollection[Document], query: Query) -> list[Document]:
+async def find_once_async(collection: AsyncCollection[Document], query: Query) -> list[Document]:
+    """Return the matches; raise the first error."""
     if is_plain(collection):
         database = collection.database
         reply = await database.command(query.command(collection.name), codec_options=collection.codec_options)
         if not reply["cursor"]["id"]:
             return _documents_of(reply)
-        with contextlib.suppress(PyMongoError):
-            await database.command(_kill(collection.name, reply))
+        return await find_by_cursor_async(collection, query, reply)
+    return await collection.find(**query.options()).to_list()
+
+
+async def find_by_cursor_async(
+    collection: AsyncCollection[Document], query: Query, reply: Mapping[str, Any]
+) -> list[Document]:
+    """Return the matches with a cursor, after a command's reply that holds only some; end the cursor of that."""
+    with contextlib.suppress(PyMongoError):
+        await collection.database.command(_kill(collection.name, reply))
     return await collection.find(**query.options()).to_list()
 
 

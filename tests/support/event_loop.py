@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Final
+
+import pytest
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 PASSES: Final = 20
 """Passes of a loop in which bytes or a close travel from a client through the gateway to a legacy."""
@@ -33,6 +38,12 @@ class AdvancedLoopPolicy(asyncio.DefaultEventLoopPolicy):
 
     def new_event_loop(self) -> AdvancedLoop:
         return AdvancedLoop()
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """Return the module's own `LOOPS`, if it names some: uvloop is what the gateway runs on."""
+    loops: Mapping[str, LoopFactory] = getattr(item.getparent(pytest.Module).obj, "LOOPS", {})  # type: ignore[union-attr]
+    return loops or {"asyncio": asyncio.new_event_loop}
 
 
 async def advance(seconds: float) -> None:

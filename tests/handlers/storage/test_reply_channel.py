@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect, NetworkTimeout
 
 from handlers.storage.borrowed_connection import BorrowedConnection
+from handlers.storage.reads import Query
 from handlers.storage.reply_channel import MAX_COMMAND, ReplyChannel
+from tests.support.direct_reads import OpenDriver, expect_counts, warm_up
 from tests.support.event_loop import advance
 from tests.support.profile import examples
 
@@ -166,3 +168,25 @@ async def test_impossible_length_fails_the_read() -> None:
     opened.channel.data_received(b"\xff\xff\xff\x7f" + opened.reply({"ok": 1})[4:])
     with pytest.raises(AutoReconnect):
         await pending
+
+
+async def test_message_right_after_a_reply_only_closes_its_channel(
+    mongodb_url: str, open_direct: OpenDriver, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = open_direct(mongodb_url, {})
+    collection = driver.database("test_reads", CODEC)["notes"]
+    await warm_up(driver, collection)
+    [channel] = driver.reads.free
+    received = channel.data_received
+
+    def receive_twice(data: bytes) -> None:
+        received(data)
+        received(data)
+
+    channel.data_received = receive_twice  # type: ignore[method-assign] # uvloop would not use it
+    assert await driver.find(collection, Query({})) == []
+    assert not channel.is_usable
+    assert await driver.find(collection, Query({})) == []
+    assert channel not in driver.reads.channels
+    await expect_counts(driver)
+    assert not caplog.messages
