@@ -15,6 +15,8 @@ from uvicorn.lifespan.on import LifespanOn
 from proxy.backends.legacy.headers import dropped_names
 from proxy.types import HeaderFields, RawHeaders
 
+_SEARCHED: Final = "the directory of --app-dir (by default the current one) or the installed packages"
+
 
 class NativeUnavailable(RuntimeError):
     """Raised if the native app cannot be imported or fails to start. The message gives the reason."""
@@ -25,6 +27,7 @@ def import_app(import_string: str) -> ASGIApp:
     try:
         app: ASGIApp = import_from_string(import_string)
     except ImportFromStringError as error:
+        find_app(import_string)
         raise NativeUnavailable(f"native app {import_string}: {error}") from error
     except Exception as error:
         raise NativeUnavailable(f"native app {import_string}: {type(error).__name__}: {error}") from error
@@ -41,7 +44,7 @@ def find_app(import_string: str) -> None:
     except Exception as error:
         raise NativeUnavailable(f"native app {import_string}: {type(error).__name__}: {error}") from error
     if not exists:
-        raise NativeUnavailable(f"native app {import_string}: there is no module {module}")
+        raise NativeUnavailable(f"native app {import_string}: there is no module {module} in {_SEARCHED}")
 
 
 def _end_to_end(headers: HeaderFields) -> RawHeaders:

@@ -17,7 +17,7 @@ from proxy.cli.unusable import Unusable
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
-from proxy.database.database import Database, DatabaseError
+from proxy.database.database import Database, DatabaseError, Unavailable
 
 T = TypeVar("T")
 
@@ -26,12 +26,13 @@ T = TypeVar("T")
 class DatabaseTarget:
     """The database to use, and from a valid routing.yaml the contracts' directory, the routes and `ops.url`.
 
-    `shadowed` are the routes with a `shadow` share.
+    `source` names the setting that the URL is from. `shadowed` are the routes with a `shadow` share.
     """
 
     url: str
     name: str
     contracts: Path
+    source: str
     routes: tuple[str, ...] = ()
     shadowed: tuple[str, ...] = ()
     ops_url: str = ""
@@ -52,11 +53,14 @@ class DatabaseOptions:
         if not url:
             raise click.UsageError("no MongoDB is named: --mongodb-url, mongodb.url in routing.yaml, or MONGODB_URL")
         if config is None:
-            return DatabaseTarget(url, self.database or "scribe_proxy", self.config_file.parent / "contracts")
+            contracts = self.config_file.parent / "contracts"
+            source = "--mongodb-url" if self.mongodb_url else "MONGODB_URL"
+            return DatabaseTarget(url, self.database or "scribe_proxy", contracts, source)
         return DatabaseTarget(
             url,
             self.database or config.mongodb.database,
             self.config_file.parent / config.contracts,
+            "--mongodb-url" if self.mongodb_url else f"mongodb.url of {self.config_file}, by default MONGODB_URL",
             tuple(route.name for route in config.routes),
             tuple(route.name for route in config.routes if route.shadow.share),
             config.ops.url,
@@ -76,7 +80,7 @@ database_options: Final = option_group(
 
 
 def run_query(target: DatabaseTarget, query: Callable[[Database], Awaitable[T]]) -> T:
-    """Return the result of a query; exit with 2 if MongoDB cannot be reached."""
+    """Return the result of a query; exit with 2 if MongoDB cannot be reached, and name the setting of its URL."""
 
     async def run() -> T:
         database = Database(target.url, target.name)
@@ -87,6 +91,8 @@ def run_query(target: DatabaseTarget, query: Callable[[Database], Awaitable[T]])
 
     try:
         return asyncio.run(run())
+    except Unavailable as error:
+        raise Unusable(f"{error}; its URL is {target.source}") from error
     except DatabaseError as error:
         raise Unusable(str(error)) from error
 

@@ -17,6 +17,7 @@ from proxy.cli.shared_options import hang_after_option
 from proxy.cli.unusable import Unusable
 from proxy.fuzz.options import FuzzBackend, FuzzOptions
 from proxy.fuzz.safety import ForeignHostError, refuse_foreign
+from proxy.wording import counted
 
 if TYPE_CHECKING:
     from proxy.fuzz.search import Finding, Search
@@ -206,7 +207,7 @@ def _progress(options: FuzzOptions) -> Iterator[Callable[[Search], None]]:
 
         def show(search: Search) -> None:
             counts = search.counts
-            summary = f"{counts.requests} requests, {len(search.findings)} findings"
+            summary = f"{counted(counts.requests, 'request')}, {counted(len(search.findings), 'finding')}"
             progress.update(task, description=summary, completed=time.monotonic() - begun)
 
         yield show
@@ -231,7 +232,7 @@ def _summarize(search: Search, seconds: float) -> None:
     rows = search.coverage.rows(search.contract)
     console().print(coverage_table(rows))
     counts = search.counts
-    declared = f" of {len(counts.declared)} kinds" if counts.declared else ""
+    declared = f" of {counted(len(counts.declared), 'kind')}" if counts.declared else ""
     click.echo(
         f"\n{summarize_coverage(rows)}\n"
         f"{counts.requests} requests in {counts.executions - counts.conversations} sequences,"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 _View = TypeVar("_View")
 
+_OTHER: Final = "--ops-url or OPS_URL names another address"
 TIMEOUT: Final = 5.0
 """Seconds for each step of a request."""
 
@@ -96,7 +97,7 @@ def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) 
     except (OSError, ValueError) as error:
         cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
-        raise Unusable(f"{client.base_url} cannot be reached: {reason}") from None
+        raise Unusable(f"{client.base_url} cannot be reached: {reason}; is a gateway running? {_OTHER}") from None
 
 
 def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:
@@ -112,4 +113,6 @@ def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:
 def _reason(client: OpsClient, error: HTTPError) -> str:
     if error.code == 404 and error.headers.get("content-type") == "application/json":
         return str(json.load(error)["detail"])
+    if error.code == 404:
+        return f"{client.base_url} is not the ops listener of a gateway; {_OTHER}"
     return f"{client.base_url} answered {error.code}"

@@ -18,6 +18,7 @@ from proxy.recordings.recorder import OnStep, Recorder, Script, encode_recording
 from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import SideEffectsError
 from proxy.types import JSON
+from proxy.wording import counted
 
 
 @dataclass
@@ -81,11 +82,11 @@ def _write_partial(target: Path, harvest: Harvest) -> None:
     if harvest.entries:
         partial = target.with_name("http.json.partial")
         write_whole(partial, encode_recordings(harvest.entries))
-        click.echo(f"{len(harvest.entries)} complete scenarios are in {partial}", err=True)
+        click.echo(f"{partial} has {counted(len(harvest.entries), 'complete scenario')}", err=True)
 
 
 def _print_summary(target: Path, scenarios: Path, scripts: list[Script]) -> None:
     steps = sum(len(script.scenario.steps) for script in scripts)
-    click.echo(f"{target}: {len(scripts)} scenarios, {steps} requests")
+    click.echo(f"{target}: {counted(len(scripts), 'scenario')}, {counted(steps, 'request')}")
     if scenarios.is_dir() and (scenarios / "ws.json").exists():
         click.echo("the conversations in ws.json were not played: only HTTP is recorded", err=True)

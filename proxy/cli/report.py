@@ -33,7 +33,7 @@ from proxy.reports.revisions import ReleaseComparison, compare_releases
 from proxy.reports.suggestions import Suggestion
 from proxy.reports.summaries import total
 from proxy.reports.triage import by_attention
-from proxy.wording import did_you_mean
+from proxy.wording import counted, did_you_mean
 
 _SHOWN = 20
 
@@ -54,8 +54,8 @@ def report(
 ) -> None:
     """Report where native and legacy differ in live traffic.
 
-    Exits with 1 if a route fails --max-mismatch or --min-compared, or a fixed difference has returned. Exits with 2 if
-    MongoDB cannot be reached or nothing was compared.
+    --max-mismatch, --min-compared and --junit make it a gate: it then exits with 1 if a route fails or a fixed
+    difference has returned, and with 2 if nothing was compared. It always exits with 2 if MongoDB cannot be reached.
     """
     if ctx.invoked_subcommand is not None:
         _refuse_options(ctx, ctx.invoked_subcommand)
@@ -134,7 +134,7 @@ def _print(
     elif output.suggest:
         for one in suggested:
             console().print(tables.suggestion_account(one), soft_wrap=True)
-        click.echo(f"{len(suggested)} suggestions; nothing was changed")
+        click.echo(f"{counted(len(suggested), 'suggestion')}; nothing was changed")
     elif query.sample is not None:
         _print_sample(findings)
     else:
@@ -173,8 +173,8 @@ def _print_tables(query: ReportQuery, findings: QueryResult) -> None:
 
 def _summary(routes: Sequence[RouteSummary], between: str) -> str:
     compared = sum(route.compared for route in routes)
-    counted = f"{len(routes):,} {'route' if len(routes) == 1 else 'routes'}"
-    return f"{total(routes).failures} in {compared:,} comparisons on {counted}, {between}"
+    where = f"{counted(compared, 'comparison', ',')} on {counted(len(routes), 'route', ',')}"
+    return f"{total(routes).failures} in {where}, {between}"
 
 
 def _json(

@@ -53,6 +53,8 @@ def triage(
     Without an ID, it lists all differences, returned and new ones first. With an ID and a state, it sets the state.
     Ops pages, the webhook and JUnit files show the same ids.
     """
+    if state == "known" and not reason.strip():
+        raise click.UsageError("a known difference needs a reason: --why TEXT")
     target = database.resolve()
     if identity is None:
         listed = _find_all(target, Span(since, time.time() + 1), route)

@@ -108,7 +108,7 @@ def rollback(
     if name is not None:
         _carry_out(file, name, step, actor, reason)
     else:
-        _roll_back_all(_in_force(file), step, actor, reason)
+        _roll_back_all(file, step, actor, reason)
 
 
 @click.command()
@@ -122,7 +122,9 @@ def ack(route: str, reason: str, actor: str, file: Path, *, at_once: bool) -> No
     _carry_out(file, route, actions.ack(at_once=at_once), actor, reason)
 
 
-def _roll_back_all(config: Config, step: Step, actor: str, reason: str) -> None:
+def _roll_back_all(file: Path, step: Step, actor: str, reason: str) -> None:
+    config = _in_force(file)
+
     async def roll_back_all() -> None:
         groups = RouteGroups(config.routes)
         async with _store(config) as store:
@@ -134,7 +136,7 @@ def _roll_back_all(config: Config, step: Step, actor: str, reason: str) -> None:
                 else:
                     click.echo(_describe(leader, state))
 
-    _run(roll_back_all())
+    _run(roll_back_all(), file)
 
 
 def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> None:
@@ -145,7 +147,7 @@ def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> No
         async with _store(config) as store:
             click.echo(_describe(members[0], await carry_out(store, members, step, actor, reason)))
 
-    _run(apply())
+    _run(apply(), file)
 
 
 def _in_force(file: Path) -> Config:
@@ -174,11 +176,13 @@ def _last_good(file: Path) -> Config | None:
         return None
 
 
-def _run(action: Coroutine[Any, Any, None]) -> None:
+def _run(action: Coroutine[Any, Any, None], file: Path) -> None:
     try:
         asyncio.run(action)
+    except Unavailable as error:
+        raise Unusable(f"{error}; its URL is mongodb.url of {file}, by default MONGODB_URL") from None
     except (Refused, DatabaseError) as error:
-        raise (Unusable if isinstance(error, Unavailable) else click.ClickException)(str(error)) from None
+        raise click.ClickException(str(error)) from None
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -97,7 +97,7 @@ def verify(
     headers = TRANSPORT_HEADERS | {name.lower() for name in ignored}
     settings = PlayerSettings(service.hang_after, _accepted(accepted), declared, headers)
     report = _run(service, chosen, settings)
-    _print(report, as_json)
+    _print(report, as_json, whole=not only)
     for line in (*_not_reproduced(chosen, report), *_not_emptied(chosen, report, service)):
         click.echo(line, err=True)
     raise SystemExit(1 if report.differing else 0)
@@ -157,7 +157,8 @@ def _expected(chosen: Recordings, service: PlayedService) -> int:
     return steps + len(chosen.conversations) + len(chosen.connections)
 
 
-def _print(report: Report, as_json: bool) -> None:
+def _print(report: Report, as_json: bool, *, whole: bool) -> None:
+    """Print a report; divergences that were not observed are named only if all recordings were played (`whole`)."""
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
         return
@@ -166,7 +167,7 @@ def _print(report: Report, as_json: bool) -> None:
     for result in report.results:
         if result.verdict != "equal":
             console.print(_account(result), soft_wrap=True)
-    console.print(_summary(report), soft_wrap=True)
+    console.print(_summary(report, report.unseen if whole else ()), soft_wrap=True)
 
 
 def _table(report: Report) -> Table:
@@ -200,12 +201,10 @@ def _account(result: Result) -> Text:
     return text
 
 
-def _summary(report: Report) -> str:
+def _summary(report: Report, unobserved: Sequence[str]) -> str:
     counts = ", ".join(
         f"{count.equal} of {count.total} {_KINDS[subject]}" for subject, count in report.by_subject().items()
     )
     whole = tally(report.results)
-    unseen = f"\nDeclared but not observed: {', '.join(report.unseen)}" if report.unseen else ""
-    return (
-        f"\nEqual: {counts}. Declared: {whole.declared}. Differing: {whole.differing}. {report.seconds:.1f} s.{unseen}"
-    )
+    judged = f"Equal: {counts}. Declared: {whole.declared}. Differing: {whole.differing}. {report.seconds:.1f} s."
+    return f"\n{judged}" + (f"\nDeclared but not observed: {', '.join(unobserved)}" if unobserved else "")

@@ -6,6 +6,7 @@ earlier one, guess types, and follow nesting and aliases without limit. Every sc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
@@ -81,6 +82,10 @@ def _events(text: str) -> Iterator[yaml.Event]:
     return iter(_Loader(text).get_event, None)
 
 
+_UNQUOTED_PATH: Final = re.compile(r"""[{,]\s*match:\s*[^"'\s][^"']*\{""")
+_UNQUOTED: Final = '; within braces, quote a path with a parameter: {match: "GET /notes/{id}"}'
+
+
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = _position(mark.line + 1, mark.column + 1, text) if mark else (1, 0)
@@ -88,7 +93,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
     context = f" ({error.context})" if error.context and error.problem else ""
     hint = indentation_hint(text, line)
     if context and error.context_mark and ("flow" in context or "quoted" in context):
-        context, hint = f"{context[:-1]} that begins on line {error.context_mark.line + 1})", ""
+        context = f"{context[:-1]} that begins on line {error.context_mark.line + 1})"
+        hint = _UNQUOTED if _UNQUOTED_PATH.search(text.splitlines()[line - 1][:column]) else ""
     return Problem(line, "", f"not YAML: {reason}{context}{hint}", column=column)
 
 

@@ -56,7 +56,6 @@ TICK: Final = 0.05
 HANG_CACHED: Final = 2.0
 """Seconds for which a server that answered no ping counts as unreachable."""
 _DUPLICATE: Final = 11000
-_UNREACHABLE: Final = "MongoDB cannot be reached"
 
 
 class DatabaseError(Exception):
@@ -109,6 +108,7 @@ class Database:
         except (PyMongoError, ValueError) as error:  # the message may quote the URL
             raise InvalidDatabaseUrl(f"invalid MongoDB URL or database name ({type(error).__name__})") from None
         self.name: Final = name
+        self._unreachable: Final = f"MongoDB at {hosts_of(url)} cannot be reached"
         self._reach_timeout, self._ping_ticks = reach_timeout, ping_ticks
         self._unreachable_until = 0.0
 
@@ -148,7 +148,7 @@ class Database:
     async def require_reachable(self) -> None:
         """Raise `Unavailable` within `reach_timeout` if no server is reachable. Used by pages."""
         if not await self.is_reachable():
-            raise Unavailable(_UNREACHABLE)
+            raise Unavailable(self._unreachable)
 
     async def answer(self, work: Awaitable[Result]) -> Result:
         """Return the result of a page's requests. Raises `Unavailable` if the server does not even answer a ping.
@@ -162,7 +162,7 @@ class Database:
                 return await work
             except asyncio.CancelledError:
                 if limit.expired():
-                    raise Unavailable(_UNREACHABLE) from None
+                    raise Unavailable(self._unreachable) from None
                 raise
             finally:
                 watching.cancel()
@@ -219,7 +219,7 @@ class Database:
         try:
             yield
         except PyMongoError as error:
-            raise _translated(error) from None  # the original message quotes documents and addresses
+            raise self._translated(error) from None  # the original message quotes documents and addresses
 
     async def drop(self) -> None:
         """Drop the database."""
@@ -229,6 +229,27 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._driver.close()
+
+    def _translated(self, error: PyMongoError) -> DatabaseError:
+        if isinstance(error, DuplicateKeyError):
+            return Conflict("the document already exists in MongoDB")
+        if isinstance(error, BulkWriteError):
+            codes = {fault["code"] for fault in error.details.get("writeErrors", ())}
+            listed = ", ".join(map(str, sorted(codes)))
+            return Conflict("the documents already exist in MongoDB") if codes == {_DUPLICATE} else _refused(listed)
+        if isinstance(error, ExecutionTimeout):
+            return Unavailable("MongoDB took too long")
+        if isinstance(error, ConnectionFailure | ConfigurationError) or error.timeout:  # ConfigurationError: DNS failed
+            return Unavailable(self._unreachable)
+        if isinstance(error, OperationFailure):
+            return _refused(str(error.code))
+        return DatabaseError(f"MongoDB: {type(error).__name__}")
+
+
+def hosts_of(url: str) -> str:
+    """Return the hosts of a MongoDB URL without its credentials, database and options, as in `db1:27017,db2:27017`."""
+    address = url.partition("://")[2].partition("?")[0]
+    return address.rpartition("@")[2].partition("/")[0]
 
 
 def _driver_name() -> DriverName:
@@ -245,22 +266,6 @@ def _open_driver(name: DriverName, url: str, options: Mapping[str, Any]) -> Data
     from proxy.database.motor_driver import MotorDriver  # imports motor
 
     return MotorDriver(url, options)
-
-
-def _translated(error: PyMongoError) -> DatabaseError:
-    if isinstance(error, DuplicateKeyError):
-        return Conflict("the document already exists in MongoDB")
-    if isinstance(error, BulkWriteError):
-        codes = {fault["code"] for fault in error.details.get("writeErrors", ())}
-        listed = ", ".join(map(str, sorted(codes)))
-        return Conflict("the documents already exist in MongoDB") if codes == {_DUPLICATE} else _refused(listed)
-    if isinstance(error, ExecutionTimeout):
-        return Unavailable("MongoDB took too long")
-    if isinstance(error, ConnectionFailure | ConfigurationError) or error.timeout:  # ConfigurationError: DNS failed
-        return Unavailable(_UNREACHABLE)
-    if isinstance(error, OperationFailure):
-        return _refused(str(error.code))
-    return DatabaseError(f"MongoDB: {type(error).__name__}")
 
 
 def _refused(code: str) -> DatabaseError:

@@ -11,6 +11,7 @@ from proxy.fuzz.conversation import FuzzConversation, recorded_frames
 from proxy.recordings.model import DEFAULT_VERSION, RecordedRequest, Scenario, Step
 from proxy.recordings.report import Result, value_texts
 from proxy.types import JSON
+from proxy.wording import counted
 
 Documents = Mapping[str, Sequence[JSON]]
 """Documents by collection, in relaxed MongoDB extended JSON."""
@@ -43,7 +44,7 @@ class Execution:
     def describe(self) -> str:
         """Return the sequence with its answers and native's differences as text."""
         lines = [] if self.conversation is None else self.conversation.describe()
-        lines.append(f"{len(self.scenario.steps)} requests:")
+        lines.append(f"{counted(len(self.scenario.steps), 'request')}:")
         for step in self.scenario.steps:
             lines.append(f"  {step.name}: {_shown(step.request)}")
             lines.append(f"    legacy: {step.answer.outcome} {step.answer.status or ''} {step.answer.text[:300]}")

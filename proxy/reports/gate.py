@@ -9,6 +9,7 @@ from proxy.config.field_types import FULL, show_share
 from proxy.reports.models import FieldSummary, RouteSummary
 from proxy.reports.triage import ATTENTION, TrackedDifference, difference_id
 from proxy.types import BasisPoints
+from proxy.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ def _result(
     returned = [one for one in differences.values() if one.route == route.route and one.state == "returned"]
     reasons = [f"{one.field} ({one.kind}) was fixed and has returned" for one in returned]
     if route.compared < gate.min_compared:
-        reasons.append(f"{route.compared:,} compared, at least {gate.min_compared:,} must be")
+        reasons.append(f"{counted(route.compared, 'comparison', ',')}; the minimum is {gate.min_compared:,}")
     if gate.max_mismatch is not None and exceeds(route, gate.max_mismatch):
-        failing = f"{route.different:.2%} of {route.compared:,} comparisons fail: {route.failures}"
-        reasons.append(f"{failing}; at most {show_share(gate.max_mismatch)} may")
+        failing = f"{route.different:.2%} of {counted(route.compared, 'comparison', ',')} differ: {route.failures}"
+        reasons.append(f"{failing}; the limit is {show_share(gate.max_mismatch)}")
     return RouteResult(route, tuple(reasons), with_states(own, differences))

@@ -162,6 +162,20 @@ def test_wrong_indentation_is_named(text: str, line: int, own: int, wanted: str)
     assert problem.message.endswith(hint)
 
 
+@pytest.mark.parametrize("path", ["/notes/{id}", "GET /notes/{id}, native: 5%", "GET /{clinic}/notes"])
+def test_unquoted_path_with_a_parameter_has_a_hint(path: str) -> None:
+    for fields in (f"{{name: a, match: {path}}}", f"{{match: {path}, name: a}}"):
+        with pytest.raises(ConfigError, match="within braces, quote a path with a parameter"):
+            parse(f"legacy: {{url: 'http://a'}}\nroutes:\n  - {fields}\n", {})
+
+
+@pytest.mark.parametrize("entry", ["{name: a, match: GET /notes", "{name: a, match: 'GET /{id}', x: {}"])
+def test_other_faults_in_braces_have_no_hint_on_paths(entry: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"legacy: {{url: 'http://a'}}\nroutes:\n  - {entry}\n", {})
+    assert "quote a path" not in str(caught.value)
+
+
 def test_other_yaml_faults_have_no_indentation_hint() -> None:
     assert indentation_hint("a: {b: 1\nc: 2\n", 1) == ""
     assert indentation_hint("a:\n    b: 1\n", 2) == ""

@@ -97,7 +97,7 @@ def test_declared_difference_is_0(tmp_path: Path) -> None:
     declared.write_text(json.dumps([{**entry, "since": "1", "when": when}]))
     result = search("gone", tmp_path, "--divergences", declared, sequences=60)
     assert result.exit_code == 0, result.output
-    assert "declared of 1 kinds" in result.output
+    assert "declared of 1 kind," in result.output
 
 
 def test_unreachable_service_is_2(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ async def test_recorded_service_is_verified_as_equal(
         around = ("--mongodb-url", mongodb_url, "--database", DATABASE, "--calls-url", f"{base}/calls")
         made = await run("record", scenarios, "--base-url", base, "--into", tmp_path / "new", *around)
         assert made.exit_code == 0, made.output
-        assert made.output == f"{tmp_path}/new/http.json: 1 scenarios, 5 requests\n"
+        assert made.output == f"{tmp_path}/new/http.json: 1 scenario, 5 requests\n"
         verified = await run("verify", "--base-url", base, "--recordings", tmp_path / "new", *around)
     assert verified.exit_code == 0, verified.output
     assert "Equal: 5 of 5 steps, 1 of 1 stores, 1 of 1 outside calls." in verified.output
@@ -136,7 +136,7 @@ async def test_whole_scenarios_outlast_a_failure(scenarios: Path, tmp_path: Path
         made = await run("record", scenarios, "--base-url", base, "--into", tmp_path / "new")
     assert made.exit_code == 2
     assert "lost / b: the answer of a has nothing at /id" in made.stderr
-    assert "1 complete scenarios are in" in made.stderr
+    assert "has 1 complete scenario" in made.stderr
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["http.json.partial"]
     assert len(json.loads((tmp_path / "new" / "http.json.partial").read_text())) == 1
 
@@ -158,7 +158,7 @@ async def test_interruption_keeps_complete_scenarios(
         base = f"http://127.0.0.1:{port}"
         made = await run("record", scenarios, "--base-url", base, "--into", tmp_path / "new")
     assert made.exit_code == 1
-    assert "1 complete scenarios are in" in made.stderr
+    assert "has 1 complete scenario" in made.stderr
 
 
 async def test_hangs_and_resets_are_recorded_as_such(tmp_path: Path) -> None:

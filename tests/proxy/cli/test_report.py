@@ -150,7 +150,8 @@ def test_wrong_question_is_explained(reported: str, contracts: Path, arguments: 
 
 def test_unreachable_mongodb_is_2(contracts: Path) -> None:
     result = report("mongodb://127.0.0.1:1", contracts)
-    assert (result.exit_code, result.stderr) == (2, "Error: MongoDB cannot be reached\n")
+    message = "Error: MongoDB at 127.0.0.1:1 cannot be reached; its URL is --mongodb-url\n"
+    assert (result.exit_code, result.stderr) == (2, message)
     assert report("nonsense", contracts).exit_code == 2
 
 

@@ -35,7 +35,7 @@ def test_gate_fails_with_1_and_names_the_route(reported: str, contracts: Path) -
     result = report(reported, contracts, "--max-mismatch", "0.1%")
     assert result.exit_code == 1
     assert (
-        f"{NOTES}: 80.00% of 10 comparisons fail: 7 mismatches and 3 violations (2 both); at most 0.1% may"
+        f"{NOTES}: 80.00% of 10 comparisons differ: 7 mismatches and 3 violations (2 both); the limit is 0.1%"
         in result.stderr
     )
     assert "quiet" not in result.stderr
@@ -60,7 +60,7 @@ def test_junit_has_a_case_a_route(reported: str, contracts: Path, tmp_path: Path
     assert failure is not None
     assert (
         failure.attrib["message"]
-        == "80.00% of 10 comparisons fail: 7 mismatches and 3 violations (2 both); at most 0.1% may"
+        == "80.00% of 10 comparisons differ: 7 mismatches and 3 violations (2 both); the limit is 0.1%"
     )
     assert "body.notes.*.title (value, major): 2" in (failure.text or "")
     assert quiet.find("failure") is None
@@ -75,7 +75,7 @@ def test_junit_names_and_links_differences(reported: str, contracts: Path, tmp_p
     options = ("--config", config, "--min-compared", 11, "--junit", tmp_path / "report.xml")
     result = report(reported, contracts, *options)
     assert result.exit_code == 1
-    assert "absent: 0 compared, at least 11 must be" in result.stderr
+    assert "absent: 0 comparisons; the minimum is 11" in result.stderr
     suite = ElementTree.parse(tmp_path / "report.xml").getroot()
     cases = {case.attrib["name"]: case for case in suite}
     assert {name for name, case in cases.items() if case.find("failure") is not None} == {NOTES, "absent", "blind"}
@@ -89,7 +89,7 @@ def test_junit_names_and_links_differences(reported: str, contracts: Path, tmp_p
 def test_filters_do_not_change_totals_and_gate(reported: str, contracts: Path) -> None:
     for filters in (["--verdict", "declared"], ["--verdict", "skipped"], ["--kind", "type"]):
         result = report(reported, contracts, *filters, "--max-mismatch", "0.1%")
-        assert (result.exit_code, f"{NOTES}: 80.00% of 10 comparisons fail" in result.stderr) == (1, True)
+        assert (result.exit_code, f"{NOTES}: 80.00% of 10 comparisons differ" in result.stderr) == (1, True)
         assert "8 mismatches and 3 violations (2 both) in 1,011 comparisons on 3 routes" in result.stdout
 
 
@@ -101,7 +101,7 @@ def test_triage_sets_states_and_a_returned_one_fails_the_gate(reported: str, con
     listed_ones = json.loads(triage("--route", NOTES).stdout)
     assert {one["state"] for one in listed_ones} == {"new"}
     identity = difference_id(NOTES, "body.notes.*.title", "value")
-    assert "a known difference needs a reason" in triage(identity, "known", "--who", "Ada").output
+    assert "a known difference needs a reason: --why" in triage(identity, "known", "--who", "Ada").output
     [known] = json.loads(triage(identity, "known", "--who", "Ada", "--why", "as agreed", "--ticket", "QA-7").stdout)
     assert (known["state"], known["mark"]["actor"], known["mark"]["ticket"]) == ("known", "Ada", "QA-7")
     assert json.loads(triage("--route", NOTES).stdout)[-1]["id"] == identity
@@ -125,7 +125,7 @@ def test_gate_requires_comparisons_of_compared_routes() -> None:
     results = evaluate(Gate(None, 3), (counted, compared, skipped), (), {}, required=("absent",))
     assert {one.route for one in results if one.reasons} == {"notes", "blind", "absent"}
     assert [one.reasons for one in evaluate(Gate(None, 3), (counted,), (), {}, required=("login",))] == [
-        ("0 compared, at least 3 must be",)
+        ("0 comparisons; the minimum is 3",)
     ]
 
 

@@ -129,7 +129,9 @@ def test_missing_mongodb_refers_to_the_ops_page(file: Path) -> None:
 def test_unreachable_mongodb_is_reported(file: Path) -> None:
     file.write_text(FILE.format(url="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"))
     result = run(file, "rollback", "notes.create")
-    assert (result.exit_code, result.stderr) == (2, "Error: MongoDB cannot be reached\n")
+    where = f"its URL is mongodb.url of {file}, by default MONGODB_URL"
+    message = f"Error: MongoDB at 127.0.0.1:1 cannot be reached; {where}\n"
+    assert (result.exit_code, result.stderr) == (2, message)
 
 
 def test_refused_file_is_replaced_by_the_last_good_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,13 +104,14 @@ async def test_native_app_is_imported_by_workers_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("app", ["nowhere_at_all:app", "json.nowhere:app"])
-def test_native_app_without_a_module_stops_all_workers(app: str, tmp_path: Path) -> None:
+def test_native_app_without_a_module_stops_the_start(app: str, tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(f"legacy: {{url: 'http://127.0.0.1:1'}}\nnative: {app}")
-    assert run_serve("--config", file, "--workers", "2") == (
-        1,
-        f"Error: native app {app}: there is no module {app.partition(':')[0]}\n",
-    )
+    absent = f"Error: native app {app}: there is no module {app.partition(':')[0]} in the directory of --app-dir"
+    for workers in "12":
+        code, errors = run_serve("--config", file, "--workers", workers)
+        assert (code, errors.count("\n")) == (1, 1)
+        assert errors.startswith(absent)
 
 
 def test_invalid_file_stops_the_start_with_all_problems(tmp_path: Path) -> None:

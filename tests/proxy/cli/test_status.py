@@ -159,6 +159,7 @@ async def answering(status: str, body: str) -> tuple[int, str]:
     [
         ("401 Unauthorized", "", 2, "requires a token: set OPS_TOKEN"),
         ("500 No", "", 1, "answered 500"),
+        ("404 No", "", 2, "is not the ops listener of a gateway; --ops-url or OPS_URL names another address"),
         ("200 OK", "{}", 1, "is not an ops listener of this version"),
     ],
 )
@@ -184,7 +185,7 @@ async def test_token_of_the_environment_is_sent() -> None:
 def test_unreachable_gateway_is_reported() -> None:
     result = run(free_port())
     assert result.exit_code == 2
-    assert result.stderr.endswith("cannot be reached: Connection refused\n")
+    assert "cannot be reached: Connection refused; is a gateway running? --ops-url or OPS_URL" in result.stderr
 
 
 def test_narrow_terminal_has_a_paragraph_for_each_group() -> None:

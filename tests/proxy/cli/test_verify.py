@@ -88,6 +88,8 @@ async def test_declared_is_0_with_its_id(
     assert "declared  notes / 3  GET /notes/{id}  [drafts]" in result.output
     assert "Declared: 2. Differing: 0." in result.output
     assert "Declared but not observed: unused" in result.output
+    part = await run_against(client, "extra field", mongodb_url, directory, *named, "--only", "notes")
+    assert (part.exit_code, "Declared but not observed" in part.output) == (0, False), part.output
 
 
 @pytest.mark.parametrize("emptied", [True, False])

@@ -8,11 +8,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from pymongo import InsertOne
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from proxy.config.service_models import MongoSettings
 from proxy.database.database import (
@@ -25,6 +30,7 @@ from proxy.database.database import (
     DatabaseError,
     InvalidDatabaseUrl,
     Unavailable,
+    hosts_of,
 )
 from proxy.database.driver import DRIVERS, DriverName, name_from
 from tests.support.event_loop import advance
@@ -64,6 +70,29 @@ def test_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
         Database(url, "x")
     assert url not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@given(
+    st.lists(st.from_regex(r"[a-z][a-z0-9]{0,8}:[1-9][0-9]{0,3}", fullmatch=True), min_size=1, max_size=3),
+    st.one_of(st.none(), st.text(min_size=1, max_size=12)),
+    st.sampled_from(["", "/", "/scribe", "/?appName=x@y", "/scribe?appName=/x"]),
+)
+def test_unreachable_hosts_are_named_without_credentials(hosts: list[str], secret: str | None, rest: str) -> None:
+    credentials = f"ada:{quote_plus(secret)}@" if secret else ""
+    named = ",".join(hosts)
+    assert hosts_of(f"mongodb://{credentials}{named}{rest}") == named
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=20))
+@example("a/b")
+@example("a?b")
+def test_hosts_of_an_accepted_url_are_those_of_the_driver(password: str) -> None:
+    url = f"mongodb://ada:{password}@db1:27017/scribe"
+    try:
+        nodes = parse_uri(url)["nodelist"]
+    except (PyMongoError, ValueError):
+        return
+    assert hosts_of(url) == ",".join(f"{host}:{port}" for host, port in nodes)
 
 
 def test_invalid_database_name_is_refused() -> None:

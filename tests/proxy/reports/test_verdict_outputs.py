@@ -138,7 +138,7 @@ def test_sums_and_revisions_count_both_kinds(rows: list[dict[str, Any]], summary
 @pytest.mark.parametrize(("share", "is_failed"), [(66, True), (67, False)])
 def test_gate_names_both_kinds(summary: RouteSummary, share: int, is_failed: bool) -> None:
     (result,) = evaluate(Gate(BasisPoints(100 * share)), [summary], [], {})
-    reason = f"66.67% of 9 comparisons fail: {WORDS}; at most {share}% may"
+    reason = f"66.67% of 9 comparisons differ: {WORDS}; the limit is {share}%"
     assert result.reasons == ((reason,) if is_failed else ())
 
 
