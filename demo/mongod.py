@@ -53,6 +53,11 @@ def find_mongod() -> Path | None:
     return None
 
 
+def url_on(port: int) -> str:
+    """Return the URL of a mongod of this module on a port."""
+    return f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+
 def explain_absence(system: str = platform.system(), machine: str = platform.machine()) -> str:
     """Return one line that says why there is no mongod on a machine (by default this one), and the remedy."""
     if system == "Linux" and machine == "x86_64":
@@ -80,7 +85,7 @@ class Mongod(ProcessServer):
 
     @property
     def url(self) -> str:
-        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+        return url_on(self.port)
 
     def start(self) -> None:
         """Start, and wait until writes are accepted. Raises MongodError if that takes too long."""

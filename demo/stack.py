@@ -16,17 +16,20 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 import click
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from demo.bad_release import Ops, Play, Scenario
 from demo.managed_process import ManagedProcessError
-from demo.mongod import Mongod, MongodError
+from demo.mongod import Mongod, MongodError, url_on
 from demo.node import NodeError, find_node, install, is_installed
 from demo.ports import is_free, owner
 from demo.services import LEGACY, ROOT, SECRET, DemoLegacy, Frontend, Gateway, Service, Upstreams, backend_environment
 from demo.shell import exports, ops_token
 from demo.traffic import Traffic
+from proxy.database.database import hosts_of
 
 _NAMES = {
     "port": "the gateway",
@@ -36,6 +39,7 @@ _NAMES = {
     "mongodb_port": "MongoDB",
     "frontend_port": "the frontend",
 }
+_MONGODB_TIMEOUT_MS = 10_000
 _FRONTENDS = "https://scribe-project-nextjs.vercel.app,http://localhost:3000,http://localhost:3001"
 
 UNREDACTED = {"REPORTS_REDACT": "off", "REPORTS_STAGING": "true"}
@@ -112,7 +116,7 @@ class Stack:
         self._ports, self._host, self._config = ports, host, config
         self._data, self._env, self._console = data.absolute(), env, console
         self._services: list[Service] = []
-        self._mongodb_url = env.get("MONGODB_URL", "")
+        self._mongodb_url = _given_mongodb_url(env, ports.mongodb_port)
         self._ops_token = ""
 
     @property
@@ -140,12 +144,19 @@ class Stack:
     def start(self, running: ExitStack, more: Mapping[str, str] = {}) -> None:
         """Start everything in order; `running` stops it. `more` extends the gateway's environment."""
         self._check()
-        self._ops_token = ops_token(self._data, self._env)
+        try:
+            self._ops_token = ops_token(self._data, self._env)
+        except OSError as error:
+            raise StackError(
+                f"{self._data} cannot be written: {error.strerror}; name another directory with --data"
+            ) from None
         with _progress(self._console) as progress:
             if not is_installed(LEGACY):
                 with _step(progress, "packages of the legacy (once)") as task:
                     install(LEGACY, self._log("npm"), _bar(progress, task))
-            if not self._mongodb_url:
+            if self._mongodb_url:
+                _require_mongodb(self._mongodb_url)
+            else:
                 with _step(progress, "MongoDB"):
                     mongod = self._begin(running, Mongod(self._data / "mongod", self._ports.mongodb_port))
                     self._mongodb_url = mongod.url
@@ -255,7 +266,7 @@ reports store the compared values unredacted: enter no data of real patients[/]
   1. Open {page_url}, register, and write a prompt.
   2. In {config}, change `prompts: {{native: 0%}}` to `prompts: {{native: 100%}}`, and save.
   3. Write another prompt: the page looks the same, and {ops_url} shows which backend answered.
-  The same without a browser; the header x-served-by names the backend:
+  Without a browser: change `users` in place of `prompts`, and read the header x-served-by before and after it:
      curl -i '{url}/users/users/checkEmail?email=amara@clinic.example'
 
 [bold]In another shell[/] paste this line; the commands of README and docs then work as written. OPS_TOKEN is
@@ -304,6 +315,27 @@ def _bar(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
         progress.update(task, completed=done, total=total)
 
     return show
+
+
+def _given_mongodb_url(env: Mapping[str, str], own_port: int) -> str:
+    """Return MONGODB_URL of `env`; empty if it is the demo's own one and that MongoDB does not run.
+
+    The shell in which the demo's line was pasted has that URL, and may start the next demo.
+    """
+    url = env.get("MONGODB_URL", "")
+    return "" if url == url_on(own_port) and is_free(own_port) else url
+
+
+def _require_mongodb(url: str) -> None:
+    """Raise StackError if the MongoDB of MONGODB_URL does not answer."""
+    try:
+        with MongoClient[dict[str, object]](url, serverSelectionTimeoutMS=_MONGODB_TIMEOUT_MS) as client:
+            client.admin.command("ping")
+    except (PyMongoError, ValueError) as error:
+        raise StackError(
+            f"MONGODB_URL names {hosts_of(url)}, where no MongoDB answers ({type(error).__name__}): start it, or unset "
+            "MONGODB_URL, and the demo starts its own"
+        ) from None
 
 
 def _option(name: str) -> str:

@@ -98,6 +98,19 @@ def test_later_releases_change_nothing(index: Index, python: Path, tmp_path: Pat
     assert index.fetched == {wheel.file for wheel in LOCKED}
 
 
+def test_progress_counts_packages_of_a_local_directory(index: Index, python: Path, tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for wheel in LOCKED:
+        (wheels / wheel.file).write_bytes(wheel.content)
+    local = ("env", f"PIP_FIND_LINKS={wheels}", "PIP_NO_INDEX=1")
+    done = run(index, *local, "sh", INSTALL, python, lock(tmp_path, *(wheel.pin for wheel in LOCKED)))
+    assert done.returncode == 0, done.stderr
+    counted = [line.split(": ") for line in done.stdout.splitlines() if " of 3: " in line]
+    assert [count for count, _ in counted] == ["1 of 3", "2 of 3", "3 of 3"]
+    assert [name for _, name in counted] == [wheel.file for wheel in LOCKED]
+
+
 @pytest.mark.slow
 def test_later_releases_matter_where_dependencies_are_resolved(index: Index, python: Path, tmp_path: Path) -> None:
     # An install can fail on this index: without `--no-deps`, pip before 23.3 refuses a complete lock.

@@ -231,7 +231,8 @@ def _refusal(connection: HTTPConnection) -> Response:
     if reading and _accepts_pages(connection):
         target = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
         return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
-    return PlainTextResponse("a bearer token is required\n", 401, {"www-authenticate": "Bearer"})
+    wanted = "a bearer token is required" if _bearer(connection) is None else "the bearer token is wrong"
+    return PlainTextResponse(f"{wanted}\n", 401, {"www-authenticate": "Bearer"})
 
 
 def _with_headers(send: Send) -> Send:

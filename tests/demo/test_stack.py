@@ -16,6 +16,7 @@ import pytest
 from pymongo import MongoClient
 from rich.console import Console
 
+from demo.mongod import url_on
 from demo.ports import free_port, is_free, owner
 from demo.services import ROOT, SECRET
 from demo.stack import Ports, run
@@ -166,8 +167,9 @@ def test_dead_server_is_named_and_stops_the_stack(start: Start, ports: Ports, mo
         assert client.admin.command("ping")["ok"] == 1
 
 
-def test_ctrl_c_during_setup_stops_started_processes(start: Start, ports: Ports) -> None:
-    demo = start()
+@pytest.mark.parametrize("is_pasted", [False, True])
+def test_ctrl_c_during_setup_stops_started_processes(start: Start, ports: Ports, is_pasted: bool) -> None:
+    demo = start(MONGODB_URL=url_on(ports.mongodb_port)) if is_pasted else start()
     demo.await_output("MongoDB: ")
     assert demo.stop(signal.SIGINT) == 0
     assert READY not in demo.output
@@ -214,6 +216,21 @@ def test_absent_mongod_is_reported_in_one_line(
     code, said = attempt(ports, config, tmp_path / "data")
     assert code == 1
     assert said.splitlines()[-1].startswith("cannot run: no mongod: ")
+
+
+def test_unreachable_mongodb_is_named_without_its_password(ports: Ports, config: Path, tmp_path: Path) -> None:
+    code, said = attempt(ports, config, tmp_path / "data", MONGODB_URL=f"mongodb://ada:secret@127.0.0.1:{free_port()}")
+    assert code == 1
+    assert re.search(r"cannot run: MONGODB_URL names 127\.0\.0\.1:\d+, where no MongoDB answers", said)
+    assert "unset MONGODB_URL" in said
+    assert "secret" not in said
+    assert all_free(ports)
+
+
+def test_data_directory_that_cannot_be_written_is_named(ports: Ports, config: Path) -> None:
+    code, said = attempt(ports, config, Path("/dev/null/data"))
+    assert (code, said.count("\n")) == (1, 1)
+    assert said == "cannot run: /dev/null/data cannot be written: Not a directory; name another directory with --data\n"
 
 
 def test_absent_routing_file_is_reported(ports: Ports, tmp_path: Path) -> None:

@@ -66,6 +66,11 @@ class GroupLine:
     ends: float | None
 
     @property
+    def has_differences(self) -> bool:
+        """Return whether comparisons differ or violate the contract."""
+        return bool(self.mismatch or self.violation)
+
+    @property
     def severity(self) -> Literal["bad", "warn", ""]:
         """The severity of its problem; empty if it has none."""
         if self.state == "rolled back":

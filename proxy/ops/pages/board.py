@@ -177,7 +177,7 @@ def ordered(lines: Iterable[GroupLine], sort: Sort) -> list[GroupLine]:
     """Return the groups in an order; equal ones stay in the order of the file."""
     severities = {"bad": 0, "warn": 1, "": 2}
     keys: dict[Sort, Callable[[GroupLine], Any]] = {
-        "problems": lambda line: (severities[line.severity], STATES.index(line.state)),
+        "problems": lambda line: (severities[line.severity], STATES.index(line.state), not line.has_differences),
         "name": lambda line: line.name,
         "state": lambda line: STATES.index(line.state),
         "share": lambda line: -line.share,

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, get_args
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from proxy.comparison.verdicts import Name
 from proxy.ops.filters import FilterError, Filters
@@ -75,7 +75,7 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
         known, unavailable = await summaries(situation, chosen.span, name, revision)
         line = next((line for line in lines(status.routes, known) if line.name == name), None)
         if line is None:
-            return error_page(request, 404, "Route not found", f"Neither routing.yaml nor the reports have {name}.")
+            return _group_or_unknown(situation, request, name)
         view = _requested(request, chosen, line, unavailable)
         if unavailable is None:
             full, unavailable = await read_reports(situation.database, partial(_read, view))
@@ -83,6 +83,17 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
         return await answer(request, "route.html", view, area="/comparisons", filters=chosen)
 
     return show
+
+
+def _group_or_unknown(situation: ProcessView, request: Request, name: str) -> Response:
+    """Redirect the name of a group to its live page: each of its routes has its own report."""
+    groups = situation.controller.groups
+    if groups.find(name) is not None:
+        suffix = ".json" if request.url.path.endswith(".json") else ""
+        return RedirectResponse(f"/routes/{name}/live{suffix}", 303)
+    return error_page(
+        request, 404, "Route not found", f"No report names it, and routing.yaml has {groups.missing(name)}"
+    )
 
 
 def _requested(request: Request, chosen: Filters, line: RouteLine, unavailable: Unavailability | None) -> RouteView:

@@ -19,8 +19,9 @@ from proxy.observability.recent_failures import SPAN, RecentFailures
 from proxy.ops.app import create_ops
 from proxy.ops.board.alerts import SETTLE_TIME, BackendsHealth, alerts
 from proxy.ops.board.groups import MINIMUM, GroupFacts, group_line
-from proxy.ops.board.lines import GroupLine
+from proxy.ops.board.lines import GroupLine, NextStep, State
 from proxy.ops.board.migration import migration
+from proxy.ops.pages.board import ordered
 from proxy.ops.status import process_health
 from proxy.reports.models import RouteSummary
 from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
@@ -277,6 +278,19 @@ def test_board_shows_problems_first_and_a_banner_on_every_page(client: TestClien
     data = client.get("/index.json").json()
     assert {line["name"]: len(line["routes"]) for line in data["groups"]} == GROUPS
     assert [line["name"] for line in data["groups"]][:2] == ["notes", "prompts"]
+
+
+def test_group_with_differences_is_before_others_in_its_state() -> None:
+    def line(name: str, state: State, mismatch: int, violation: int) -> GroupLine:
+        return GroupLine(name, (name,), state, 0, 0, NextStep("next"), 9, 9, mismatch, violation, 0, None, None)
+
+    lines = [
+        line("clean so far", "comparing", 0, 0),
+        line("done", "done", 1, 0),
+        line("violates", "comparing", 0, 2),
+        line("differs", "comparing", 1, 0),
+    ]
+    assert [one.name for one in ordered(lines, "problems")] == ["violates", "differs", "clean so far", "done"]
 
 
 def test_board_is_searched_and_sorted(client: TestClient) -> None:

@@ -221,6 +221,7 @@ def test_drift_names_the_side_that_breaks_the_contract(client: TestClient) -> No
     ("path", "status"),
     [
         ("/routes/nothing", 404),
+        ("/routes/note", 404),
         ("/routes/nothing.json", 404),
         ("/samples/nothing", 404),
         ("/comparisons?last=2h", 400),
@@ -232,6 +233,18 @@ def test_unavailable_page_names_the_reason(client: TestClient, path: str, status
     answer = client.get(path)
     assert answer.status_code == status
     assert answer.json()["detail"] if ".json" in path else "To the migration board" in answer.text
+
+
+@pytest.mark.parametrize("suffix", ["", ".json"])
+def test_report_of_a_group_leads_to_its_live_page(client: TestClient, suffix: str) -> None:
+    answer = client.get(f"/routes/notes{suffix}", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/routes/notes/live{suffix}")
+    assert client.get(answer.headers["location"]).status_code == 200
+
+
+def test_unknown_route_has_a_suggestion(client: TestClient) -> None:
+    detail = client.get("/routes/notes.lst.json").json()["detail"]
+    assert detail == "No report names it, and routing.yaml has no route or group notes.lst; did you mean notes.list?"
 
 
 def test_pages_show_process_counts_without_mongodb(tmp_path: Path) -> None:
