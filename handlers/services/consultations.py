@@ -13,7 +13,6 @@ from bson import ObjectId
 
 from handlers.services.documents import now
 from handlers.storage.collection import Filter
-from handlers.storage.documents import equals
 from handlers.storage.errors import later_write
 from handlers.storage.reads import Document
 from handlers.storage.store import Store
@@ -42,10 +41,7 @@ class Consultations:
 
     async def get_own(self, identity: object, clinician: object) -> Document | None:
         """Return a consultation of this clinician."""
-        if not (isinstance(identity, ObjectId) and isinstance(clinician, ObjectId)):
-            return await self._store.consultations.find_one({"_id": identity, "clinician": clinician})
-        document = await self._store.consultations.get(identity)
-        return document if document is not None and equals(document.get("clinician"), clinician) else None
+        return await self._store.consultations.find_owned("_id", identity, clinician)
 
     async def list_of(self, clinician: object) -> Sequence[Document]:
         """Return a clinician's consultations, newest first."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from bson import ObjectId
 
 from handlers.storage.collection import Collection, Filter
-from handlers.storage.documents import equals
 from handlers.storage.reads import Document
 
 
@@ -20,16 +19,11 @@ class Transcripts:
 
     async def of_consultation(self, consultation: object, clinician: object) -> Document | None:
         """Return the clinician's first transcript of a consultation."""
-        if not (isinstance(consultation, ObjectId) and isinstance(clinician, ObjectId)):
-            return await self._collection.find_one({"consultation": consultation, "clinician": clinician})
-        transcripts = await self._collection.find_by("consultation", consultation)
-        own = (each for each in transcripts if equals(each.get("clinician"), clinician))
-        return next(own, None)
+        return await self._collection.find_owned("consultation", consultation, clinician)
 
     async def get_own(self, identity: ObjectId, clinician: ObjectId) -> Document | None:
         """Return a transcript of this clinician."""
-        transcript = await self._collection.get(identity)
-        return transcript if transcript is not None and equals(transcript.get("clinician"), clinician) else None
+        return await self._collection.find_owned("_id", identity, clinician)
 
     async def change_own(self, identity: object, clinician: object, update: Filter) -> Document | None:
         """Update a transcript of this clinician; return the updated document."""

@@ -10,8 +10,9 @@ from pymongo import ReturnDocument
 
 from handlers.storage.circuit_breaker import CircuitBreaker
 from handlers.storage.dataloader import Loader
-from handlers.storage.documents import break_ties, group_by_field
+from handlers.storage.documents import break_ties, equals, group_by_field
 from handlers.storage.driver import Driver, DriverCollection
+from handlers.storage.errors import UnreadableError
 from handlers.storage.reads import Document, Query
 from handlers.storage.transactions import Operation, Write, execute, is_within_transaction
 
@@ -49,6 +50,20 @@ class Collection:
         if not isinstance(value, ObjectId) or is_within_transaction():
             return await self.find({field: value}, fields=fields, sort=sort)
         return await self._loader(field, tuple(fields), tuple(sort)).load(value.binary)
+
+    async def find_owned(self, field: str, value: object, clinician: object) -> Document | None:
+        """Return a clinician's first document whose field equals a value; concurrent lookups share one query.
+
+        If a match cannot be read, the server is asked for the clinician's own, which may not be that one.
+        """
+        owned = {field: value, "clinician": clinician}
+        if not (isinstance(value, ObjectId) and isinstance(clinician, ObjectId)):
+            return await self.find_one(owned)
+        try:
+            documents = await self.find_by(field, value)
+        except UnreadableError:
+            return await self.find_one(owned)
+        return next((each for each in documents if equals(each.get("clinician"), clinician)), None)
 
     def _loader(
         self, field: str, fields: tuple[str, ...], sort: tuple[tuple[str, int], ...]

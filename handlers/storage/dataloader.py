@@ -6,7 +6,8 @@ within one iteration of the event loop, or while an earlier batch is in flight:
     load(a) ─┐ same iteration            load(c) ─┐ while the first batch is in flight
     load(b) ─┴─> fetch([a, b]) ──────────────┐    load(d) ─┴─> fetch([c, d]) once the first has returned
 
-A lookup never joins a batch that is already in flight, so each caller sees a state at or after its own call.
+A lookup never joins a batch that is already in flight, so each caller sees a state at or after its own call. If a
+document cannot be read, each caller of the batch gets a query of its own, so that the others get their documents.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
 from typing import Final, Generic, TypeVar
+
+from handlers.storage.errors import UnreadableError
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -26,17 +29,30 @@ LIMIT: Final = 500
 class _Batch(Generic[K, V]):
     """The keys of one query and a future for each caller, so that cancelling one caller does not affect the others."""
 
-    __slots__ = ("_callers", "keys")
+    __slots__ = ("_callers", "_requested", "keys")
 
     def __init__(self) -> None:
         self.keys: dict[K, None] = {}
         self._callers: list[asyncio.Future[Mapping[K, V]]] = []
+        self._requested: list[Sequence[K]] = []
 
-    def join(self) -> asyncio.Future[Mapping[K, V]]:
-        """Return a future of the batch's result for one more caller."""
+    def join(self, keys: Sequence[K]) -> asyncio.Future[Mapping[K, V]]:
+        """Return a future of the batch's result for one more caller, who needs these keys of it."""
         future: asyncio.Future[Mapping[K, V]] = asyncio.get_running_loop().create_future()
+        self.keys.update(dict.fromkeys(keys))
         self._callers.append(future)
+        self._requested.append(keys)
         return future
+
+    def split(self) -> list[_Batch[K, V]]:
+        """Return a batch for each set of keys that callers need; empty if all need the same."""
+        parts: dict[frozenset[K], _Batch[K, V]] = {}
+        for keys, caller in zip(self._requested, self._callers, strict=True):
+            part = parts.setdefault(frozenset(keys), _Batch())
+            part.keys.update(dict.fromkeys(keys))
+            part._callers.append(caller)
+            part._requested.append(keys)
+        return list(parts.values()) if len(parts) > 1 else []
 
     def succeed(self, result: Mapping[K, V]) -> None:
         """Give all callers the result."""
@@ -72,15 +88,11 @@ class Loader(Generic[K, V]):
 
     async def load(self, key: K) -> V:
         """Return the value of a key, as of now or later."""
-        batch = self._open_batch()
-        batch.keys[key] = None
-        return (await batch.join()).get(key, self._missing)
+        return (await self._open_batch().join((key,))).get(key, self._missing)
 
     async def load_all(self, keys: Iterable[K]) -> Mapping[K, V]:
         """Return the values of several keys, without those that have none; the mapping may hold other callers' keys."""
-        batch = self._open_batch()
-        batch.keys.update(dict.fromkeys(keys))
-        return await batch.join()
+        return await self._open_batch().join(tuple(keys))
 
     def _open_batch(self) -> _Batch[K, V]:
         if not self._waiting or len(self._waiting[-1].keys) >= LIMIT:
@@ -102,6 +114,12 @@ class Loader(Generic[K, V]):
     async def _send(self, batch: _Batch[K, V]) -> None:
         try:
             result = await self._fetch(list(batch.keys))
+        except UnreadableError as error:
+            parts = batch.split()
+            if not parts:
+                batch.fail(error)
+            for part in parts:
+                await self._send(part)
         except Exception as error:
             # Waiting batches fail too: their callers would otherwise wait for the unavailable source twice.
             for failed in (batch, *self._waiting):

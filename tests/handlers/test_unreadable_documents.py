@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from bson import Code, encode
+from bson import Code, ObjectId, encode
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
-from tests.support.backend_pair import Twin, Twins, read
-from tests.support.clinic import DOCUMENTS, assert_alike, everything
+from tests.differential.people import ABSENT, OTHER_TOKEN, TOKEN
+from tests.support.backend_pair import Twin, Twins, post, read
+from tests.support.clinic import DOCUMENTS, NOTE, assert_alike, everything
 from tests.support.profile import IS_QUICK
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -65,3 +68,26 @@ async def test_invalid_text_fails_alike(keeping: Twins, collection: str) -> None
         for other in DOCUMENTS.keys() - {collection}:
             assert keeping.stored(other)[1] == [], other
     assert messages & {"Invalid UTF-8 string in BSON document", "Failed to fetch profile", "Internal Server Error"}
+
+
+async def test_unreadable_documents_of_others_are_not_found(keeping: Twins) -> None:
+    for collection in ("consultations", "transcripts", "prompts"):
+        keeping.plant(DOCUMENTS)
+        for twin in (keeping.legacy, keeping.native):
+            plant(twin, collection, MARK, INVALID_UTF8[0])
+        for request in STORED:
+            headers = tuple((name, value.replace(TOKEN, OTHER_TOKEN)) for name, value in request.headers)
+            assert_alike(await keeping.send(replace(request, headers=headers)))
+
+
+async def test_unreadable_document_does_not_affect_concurrent_lookups(keeping: Twins) -> None:
+    readable = {**DOCUMENTS["notes"][0], "_id": ObjectId(ABSENT)}
+    keeping.plant(DOCUMENTS)
+    for twin in (keeping.legacy, keeping.native):
+        plant(twin, "notes", MARK, INVALID_UTF8[0])
+        twin.database.notes.insert_one(dict(readable))
+    requests = [post(f"/api/notes/{identity}", {"body": "b"}, TOKEN, "PATCH") for identity in (NOTE, ABSENT)]
+    for legacy, native in zip(
+        *[await asyncio.gather(*map(twin.send, requests * 4)) for twin in (keeping.legacy, keeping.native)], strict=True
+    ):
+        assert (native.status, native.body[:40]) == (legacy.status, legacy.body[:40])

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from handlers.storage.dataloader import LIMIT, Loader
+from handlers.storage.errors import UnreadableError
 
 
 class Source:
@@ -99,3 +100,26 @@ async def test_stopped_loader_cancels_all_waiters(source: Source) -> None:
     running.cancel()  # as the end of the event loop does
     errors = await asyncio.gather(under_way, waiting, return_exceptions=True)
     assert [type(error) for error in errors] == [asyncio.CancelledError] * 2
+
+
+async def test_unreadable_document_fails_only_its_callers(source: Source) -> None:
+    async def fetch(keys: Sequence[int]) -> Mapping[int, str]:
+        values = await source.fetch(keys)
+        if 2 in keys:
+            raise UnreadableError("not UTF-8")
+        return values
+
+    loader = Loader(fetch, "none")
+    lookups = (loader.load(2), loader.load(1), loader.load_all([1, 3]), loader.load_all([3, 2]), loader.load(1))
+    unreadable, one, both, neither, again = await asyncio.gather(*lookups, return_exceptions=True)
+    assert (one, both, again) == ("one", {1: "one"}, "one")
+    assert [str(error) for error in (unreadable, neither)] == ["not UTF-8"] * 2
+    assert source.fetches == [[2, 1, 3], [2], [1], [1, 3], [3, 2]]
+
+
+async def test_unreadable_document_of_several_callers_is_fetched_once(source: Source) -> None:
+    loader = Loader(source.fetch, "none")
+    source.failure = UnreadableError("not UTF-8")
+    errors = await asyncio.gather(loader.load(1), loader.load(1), return_exceptions=True)
+    assert [str(error) for error in errors] == ["not UTF-8"] * 2
+    assert source.fetches == [[1]]
