@@ -100,7 +100,7 @@ def infer(directory: Path, into: Path, routing: Path | None, title: str) -> None
     help="Declared differences to check as well; default divergences.yaml in the contract's directory.",
 )
 def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
-    """Validate a contract, and report the recordings that do not satisfy it.
+    """Validate a contract, and report recordings that violate it.
 
     Exits with 0 if there is no problem, 1 otherwise.
     """

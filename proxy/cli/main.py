@@ -7,8 +7,10 @@ that cannot be reached.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
+import sys
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -102,6 +104,8 @@ EXAMPLES: Final = (
 RENAMED: Final = {"hold": "pause"}
 """Former names of commands, with the present ones."""
 
+_UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # no plugin is used, and searching for them is slow
 atexit.register(gc.freeze)  # the interpreter collects garbage once more at its end, a tenth of a short command
 
@@ -110,9 +114,15 @@ class LazyGroup(click.Group):
     """Command group that lists its commands' names and help without importing them."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """Run a command in any locale."""
+        """Run a command in any locale. Report a full or read-only disk in one line, and exit with 1."""
         substitute_unencodable()
-        return super().main(*arguments, **options)
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            click.echo(f"Error: cannot write {error.filename or 'the output'}: {error.strerror}", err=True)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

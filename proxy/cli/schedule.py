@@ -26,7 +26,13 @@ from proxy.types import BasisPoints
 @click.command()
 @click.argument("file", type=ROUTING_FILE, default=Path("routing.yaml"))
 @click.option("--route", "name", help="Only this route.", shell_complete=complete_routes)
-@click.option("--from", "start", type=click.DateTime(), help="Start of the rollouts in local time; default now.")
+@click.option(
+    "--from",
+    "start",
+    type=click.DateTime(),
+    metavar="TIME",
+    help="Start of the rollouts in local time, as in 2026-12-01 or 2026-12-01T09:00:00; default now.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; shares in percent.")
 def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: bool) -> None:
     """Print when each stage of each rollout is reached at the earliest.

@@ -11,8 +11,9 @@ import click
 def schema() -> None:
     """Print the JSON Schema of routing.yaml.
 
+    \b
     Editors use it to complete and check a file that begins with
-    `# yaml-language-server: $schema=docs/routing.schema.json`.
+    # yaml-language-server: $schema=docs/routing.schema.json
     """
     from proxy.config.json_schema import routing_schema  # builds all models
 

@@ -108,7 +108,7 @@ class Files:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file atomically: readers see the old or the new content. Raises OSError."""
+    """Replace a file atomically: readers see the old or the new content. Raises OSError, which names the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -118,6 +118,9 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
         os.replace(name, path)
+    except OSError as error:
+        os.unlink(name)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         os.unlink(name)
         raise

@@ -15,6 +15,7 @@ import pickle
 import socket
 import time
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from proxy.observability.process_metrics import remove_dead_workers
+from proxy.runtime.interrupts import discard_interrupts, without_interrupts
 from proxy.runtime.server import GatewayServer
 
 logger = logging.getLogger("scribe_proxy.workers")
@@ -67,7 +69,16 @@ class WorkerState:
 
 
 class WorkerProcess(Process):
-    """A worker process."""
+    """A worker process. Ctrl-C does not end it while it starts: the supervisor ends it."""
+
+    def start(self) -> None:
+        resource_tracker.ensure_running()  # its start unblocks Ctrl-C
+        with without_interrupts():
+            super().start()
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        discard_interrupts()
+        super().target(sockets)
 
     @property
     def server(self) -> uvicorn.Server:

@@ -23,6 +23,7 @@ from typing import Final
 from common.background_tasks import BackgroundTasks
 from proxy.observability import metrics
 from proxy.periodic import until_tick
+from proxy.runtime.interrupts import without_interrupts
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.load_shedder import CpuTimes, cpu_times
 from proxy.shadow.messages import Configure, Ping, Pong, Ready, ToGateway, ToShadow
@@ -108,7 +109,7 @@ class WorkerSupervisor:
     async def _run_process(self) -> None:
         """Run one process from its start to its end."""
         own_end, child_end = socket.socketpair()
-        with child_end:
+        with child_end, without_interrupts():
             process = _spawn(child_end, self._timings.niceness)
         self.pid, self._last_message = process.pid, time.monotonic()
         channel = WorkerChannel(self._receive, BATCH_DELAY, prepare=self._prepare)

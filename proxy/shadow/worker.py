@@ -37,6 +37,7 @@ from proxy.reports.revisions import Revisions
 from proxy.reports.writer import DropReason, ReportWriter
 from proxy.runtime import parent_death
 from proxy.runtime.garbage import without_collection
+from proxy.runtime.interrupts import discard_interrupts
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.comparator import Comparator
@@ -315,7 +316,7 @@ def lower_priority(niceness: int) -> None:
     os.nice(niceness)
     if hasattr(os, "SCHED_BATCH"):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the gateway, which then closes the channel
+    discard_interrupts()  # Ctrl-C stops the gateway, which then closes the channel
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     parent_death.exit_with_parent(os.getppid(), signal.SIGKILL)

@@ -109,6 +109,37 @@ def test_offline_command_imports_no_server(command: str) -> None:
     assert done.stdout.splitlines()[-1] == "loaded []"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["schema"], ["completion", "bash"], ["--help"], ["check", "routing.yaml"], ["explain", "GET", "/"]]
+)
+def test_full_disk_is_reported_in_one_line(arguments: list[str]) -> None:
+    script = f"from proxy.cli.main import main; main({arguments!r})"
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT
+        )
+    errors = [line for line in done.stderr.splitlines() if "Error" in line or "Traceback" in line]
+    assert (done.returncode, errors) == (1, ["Error: cannot write the output: No space left on device"])
+
+
+def groups(name: str, command: Command) -> Iterator[tuple[str, Group]]:
+    """Yield a group of commands and the groups within it, each with its name."""
+    if isinstance(command, Group):
+        yield name, command
+        for child, subcommand in command.commands.items():
+            yield from groups(f"{name} {child}", subcommand)
+
+
+def test_lists_of_commands_show_whole_sentences() -> None:
+    context = Context(main)
+    commands = [(name, main.get_command(context, name)) for name in COMMANDS]
+    listed = [one for name, command in commands if command for one in groups(name, command)]
+    assert [name for name, _ in listed] == ["report", "contracts"]
+    for name, _ in listed:
+        assert "..." not in run(*name.split(), "--help")[1].partition("Commands:")[2], name
+
+
 def options(name: str, command: Command) -> Iterator[tuple[str, Option]]:
     """Yield each option of a command and of its subcommands, with its name after the command's."""
     for each in command.params:

@@ -39,6 +39,20 @@ async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path:
             assert await asyncio.wait_for(process.wait(), HANG_TIMEOUT) in (0, -signal.SIGTERM)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_ctrl_c_while_processes_start_prints_no_traceback(workers: str, tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(
+        "legacy: {url: 'http://127.0.0.1:1'}\nnative: tests.support.gateway_process:native\ndefaults: {shadow: 100%}\n"
+        "routes: [{name: a, match: GET /a}]\n"
+    )
+    async with served(file, "--workers", workers) as (process, _, _):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does; the shadow processes still import their modules
+        assert process.stderr is not None
+        errors = await asyncio.wait_for(process.stderr.read(), HANG_TIMEOUT)  # ends with the last process
+    assert b"Traceback" not in errors, errors.decode()
+
+
 async def test_slow_request_is_cut_off_after_the_grace(tmp_path: Path) -> None:
     accepted = asyncio.Event()
 
