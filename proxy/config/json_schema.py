@@ -109,7 +109,7 @@ def _section(section: type[BaseModel]) -> Schema:
     hints = get_type_hints(section, include_extras=True)
     names = {field.alias or name: name for name, field in section.model_fields.items()}
     keys = section_keys(section)
-    properties = {key: _nullable(_field(key, hints[names[key]], field)) for key, field in keys.items()}
+    properties = {key: _field(key, hints[names[key]], field) for key, field in keys.items()}
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     required = [key for key, field in keys.items() if field.is_required()]
     if required:
@@ -125,11 +125,6 @@ def _field(key: str, annotation: Any, field: FieldInfo) -> Schema:
     if key in ("guard", "rollout"):
         schema = {"anyOf": [_OFF, schema]}
     return schema
-
-
-def _nullable(schema: Schema) -> Schema:
-    """Return a schema that also accepts null, which counts as an absent key."""
-    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _schema(annotation: Any) -> Schema:

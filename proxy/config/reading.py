@@ -22,7 +22,8 @@ from proxy.config.targets import ListReader
 from proxy.types import Backend
 
 Location = tuple[int | str, ...]
-_OF_KEYS: Final = ("unknown key", "renamed", "is missing")
+_NO_VALUE: Final = "has no value: give it one, or remove the key"
+_OF_KEYS: Final = ("unknown key", "renamed", "is missing", _NO_VALUE)
 """Beginnings of messages about a key rather than its value."""
 _Model = TypeVar("_Model", bound=BaseModel)
 PIN_VARIABLE: Final = "SCRIBE_PROXY_PIN"
@@ -51,6 +52,7 @@ class ConfigReader:
         self._key_columns: dict[Location, int] = {}
         self._filled: set[Location] = set()  # values from the environment: never quoted
         self._lacking: set[Location] = set()  # values whose variable is not set, reported once
+        self._empty: set[Location] = set()  # keys without a value, reported once
         self._origins: dict[Location, Location] = {}  # locations at which inherited settings are written
         self._inherited_at: dict[Problem, Location] = {}
         self._problems: list[Problem] = []
@@ -154,7 +156,7 @@ class ConfigReader:
             if written in self._lacking and not error_messages.is_unknown(error):
                 continue
             if error["type"] == "missing":
-                if location not in meant:  # otherwise the misspelt key is already reported
+                if location not in meant | self._empty:  # otherwise the misspelt or empty key is already reported
                     yield self._locate("is missing", *location)
                 continue
             message = error_messages.message(error, location)
@@ -179,15 +181,19 @@ class ConfigReader:
         if isinstance(node, yaml_nodes.Sequence):
             return [self._plain(item, (*at, index)) for index, item in enumerate(node.items)]
         if isinstance(node, yaml_nodes.Mapping):
-            return {
+            entries = {
                 key: self._entry(line, node.key_columns.get(key, 0), value, (*at, key))
                 for key, (line, value) in node.entries.items()
             }
+            return {key: value for key, value in entries.items() if (*at, key) not in self._empty}
         return self._filled_in(node, at)
 
     def _entry(self, line: int, column: int, node: yaml_nodes.Node, at: Location) -> Any:
         self._lines[at], self._key_columns[at] = line, column
         self._columns[at] = node.column if node.line == line and node.column > column else column
+        if isinstance(node, yaml_nodes.Scalar) and node.text is None and at[-1] in error_messages.section_keys(at[:-1]):
+            self._empty.add(at)
+            self._problems.append(self._locate(_NO_VALUE, *at))
         return self._plain(node, at)
 
     def _filled_in(self, node: yaml_nodes.Scalar, at: Location) -> str | None:

@@ -1,8 +1,8 @@
 """The base class of all sections of routing.yaml."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 K = TypeVar("K")
@@ -18,17 +18,9 @@ class HashableDict(dict[K, V]):
 
 
 class Section(BaseModel):
-    """A mapping in the file. Unknown keys are rejected; a key without a value counts as absent."""
+    """A mapping in the file. Unknown keys are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        keys = section_keys(cls)
-        return {key: value for key, value in data.items() if value is not None or key not in keys}
 
 
 def section_default(section: type[S]) -> S:

@@ -19,7 +19,7 @@ shares = st.integers(0, FULL).map(lambda share: show_share(BasisPoints(share)))
 
 
 def config(*routes: str, head: str = HEAD) -> Config:
-    return parse(head + "routes:\n" + "\n".join(f"  - {{{route}}}" for route in routes), {})
+    return parse(f"{head}routes: [{', '.join(f'{{{route}}}' for route in routes)}]\n", {})
 
 
 def only(old: Config, new: Config) -> RouteChange:

@@ -75,7 +75,6 @@ def route(settings: str) -> str:
 
 VALID = {
     "whole": WHOLE,
-    "no values": "legacy: {url: http://x}\nnative:\nlimits:\nroutes:\n",
     "groups": f"{HEAD}groups: {{g: {{native: 25%, guard: {{}}, rollout: off}}}}\n{route('group: g')}",
     "targets": HEAD + route("native: {share: 0%, include: {jwt:id: [1, a], client-ip: {file: x}}}"),
     "stages": HEAD + route("rollout: {stages: [1%, {share: 5%, bake_time: 1d}], start_at: 5%}"),
@@ -94,6 +93,7 @@ def test_valid_file_satisfies_the_schema(text: str) -> None:
 
 
 INVALID = {
+    "no value": "legacy: {url: http://x}\nlimits:\n",
     "no legacy": "native: a:b",
     "unknown key": f"{HEAD}foo: 1",
     "unknown key of a route": f"{HEAD}routes: [{{name: a, match: GET /a, nativ: 5%}}]",

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from proxy.config.field_types import FULL
 from proxy.config.key_sources import KeySource
 from proxy.config.loading import parse
-from proxy.config.models import Bucketing, Config, Route
+from proxy.config.models import Bucketing, Config, Route, RoutingFile
 from tests.support.routing_texts import WHOLE, faults, routes
 
 
@@ -69,9 +69,14 @@ def test_models_are_constructible_in_python() -> None:
     assert Config.model_validate(config) == config
 
 
-def test_key_without_a_value_counts_as_absent() -> None:
-    config = parse("legacy: {url: http://x}\nnative:\nlimits:\nroutes:\n", {})
-    assert (config.native, config.limits.in_flight, config.routes) == (None, 1024, ())
+def test_keys_without_a_value_are_refused_once() -> None:
+    text = "legacy: {url: }\nlimits:\nfoo:\nx-anything:\nroutes:\n- {name: a, match: GET /a, shadow: ~}\n"
+    assert faults(text) == [
+        "1: legacy.url: has no value: give it one, or remove the key",
+        "2: limits: has no value: give it one, or remove the key",
+        f"3: foo: unknown key; known here: {', '.join(RoutingFile.model_fields)}",
+        "6: routes[a].shadow: has no value: give it one, or remove the key",
+    ]
 
 
 def test_yaml_scalars_stay_text() -> None:
