@@ -15,7 +15,7 @@ from typing import Final
 
 from handlers.legacy.express import Handler, Reply, Request, json
 from handlers.legacy.javascript import UNDEFINED, JSONSyntaxError, Value, parse, stringify
-from handlers.storage.errors import StoreError, UnavailableError
+from handlers.storage.errors import OperationError
 
 HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 CACHE_SIZE: Final = 4096
@@ -196,9 +196,7 @@ def authenticate(verifier: Verifier, is_logged_out: IsLoggedOut | None = None) -
         try:
             if is_logged_out is not None and await is_logged_out(token):
                 return json(401, {"msg": LOGGED_OUT})
-        except UnavailableError:
-            raise
-        except StoreError as error:
+        except OperationError as error:
             return json(401, {"msg": INVALID, "error": str(error)})
         request.user_id = payload.get("userID", UNDEFINED) if isinstance(payload, dict) else UNDEFINED
         request.token = token

@@ -1,14 +1,15 @@
 """Errors of the store, independent of the driver.
 
 StoreError
-├── UnavailableError     no MongoDB is reachable in time
-├── RefusedError         the server refused, with its code and message
-│   ├── DuplicateError   a unique index refused
-│   └── LaterWriteRefusedError
-│                         the server refused a write that followed another one
-├── UnstorableError      not representable in BSON, or larger than 16 MiB
-├── UnreadableError      a stored document that the driver cannot decode
-└── NoTransactionsError  a MongoDB that is neither a replica set nor a sharded cluster
+├── UnavailableError         no MongoDB is reachable in time
+└── OperationError           any other failure, which the legacy's handlers catch
+    ├── RefusedError         the server refused, with its code and message
+    │   ├── DuplicateError   a unique index refused
+    │   └── LaterWriteRefusedError
+    │                         the server refused a write that followed another one
+    ├── UnstorableError      not representable in BSON, or larger than 16 MiB
+    ├── UnreadableError      a stored document that the driver cannot decode
+    └── NoTransactionsError  a MongoDB that is neither a replica set nor a sharded cluster
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ class UnavailableError(StoreError):
     """No MongoDB is reachable in time."""
 
 
-class RefusedError(StoreError):
+class OperationError(StoreError):
+    """An operation that failed although MongoDB is reachable."""
+
+
+class RefusedError(OperationError):
     """An operation that the server refused; `code` is its error code, `response` its complete reply."""
 
     def __init__(self, message: str, code: int, response: Mapping[str, Any] | None = None) -> None:
@@ -55,15 +60,15 @@ class LaterWriteRefusedError(RefusedError):
     """A refused write that followed another one of the same work; a transaction has undone the first as well."""
 
 
-class UnstorableError(StoreError):
+class UnstorableError(OperationError):
     """A document that BSON cannot represent."""
 
 
-class UnreadableError(StoreError):
+class UnreadableError(OperationError):
     """A stored document that the driver cannot decode; for invalid UTF-8, the message is that of Node's driver."""
 
 
-class NoTransactionsError(StoreError):
+class NoTransactionsError(OperationError):
     """An operation that needs a transaction, on a MongoDB without transactions."""
 
 

@@ -24,7 +24,7 @@ from handlers.legacy.mongoose import (
 from handlers.services.login_limits import LoginLimits
 from handlers.services.token_blocklist import TokenBlocklist
 from handlers.services.users import SHOWN, EmailTakenError, Users
-from handlers.storage.errors import RefusedError, UnavailableError
+from handlers.storage.errors import RefusedError
 from handlers.yielding import yield_fairly
 
 _TAKEN: Final = {"msg": "User already exists"}
@@ -90,8 +90,6 @@ class UserRoutes:
         username, email, password, role = request.fields("username", "email", "password", "role")
         try:
             taken = await self._find(email)
-        except UnavailableError:
-            raise
         except CAUGHT as error:
             return await sent(error)
         if taken is not None:
@@ -119,8 +117,6 @@ class UserRoutes:
         email, password = request.fields("email", "password")
         try:
             user = await self._find(email)
-        except UnavailableError:
-            raise
         except CAUGHT as error:
             return await sent(error)
         hashed = None if user is None else user.get("password")
@@ -152,8 +148,6 @@ class UserRoutes:
             return json(401, {"msg": NO_TOKEN})
         try:
             await self.token_blocklist.revoke(token)
-        except UnavailableError:
-            raise
         except CAUGHT as error:
             return await sent(error)
         return json(200, {"msg": "user logged out successfully"})
