@@ -50,8 +50,7 @@ def compare_conversations(
     findings = comparison.findings()
     differences = tuple(findings.differences)
     explanation = comparison.explain(differences)
-    violations = comparison.violations()
-    return verdict_of(differences, explanation.unexplained, explanation.declared, violations, tuple(findings.hidden))
+    return verdict_of(differences, explanation, comparison.violations(), tuple(findings.hidden))
 
 
 class _ConversationComparison:

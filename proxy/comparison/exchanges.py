@@ -24,7 +24,7 @@ from proxy.comparison.spelling import http_date
 from proxy.comparison.values import TooDeepError, ValueFindings, compare_values
 from proxy.comparison.verdicts import Difference, LocatedValue, Reason, Verdict, grade, skipped
 from proxy.comparison.volatile import mask
-from proxy.contract.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
+from proxy.contract.divergences import AnswerPattern, Case, Divergence, Explanation, Occurrence, RequestPattern, explain
 from proxy.contract.model import HintsAt, Operation
 from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedRequest
@@ -283,23 +283,22 @@ def _judge(
     comparison: AnswerComparison, findings: ValueFindings, divergences: Iterable[Divergence], request: Exchange
 ) -> Verdict:
     differences = tuple(findings.differences)
-    declared, unexplained = _explain(comparison, differences, divergences, request)
-    return verdict_of(differences, unexplained, declared, comparison.violations(), tuple(findings.hidden))
+    explanation = _explain(comparison, differences, divergences, request)
+    return verdict_of(differences, explanation, comparison.violations(), tuple(findings.hidden))
 
 
 def verdict_of(
     differences: tuple[Difference, ...],
-    unexplained: tuple[Difference, ...],
-    declared: tuple[str, ...],
+    explanation: Explanation,
     violations: Iterable[ContractViolation],
     hidden: tuple[ValuePath, ...],
 ) -> Verdict:
-    """Return the verdict on differences and violations. Violations that a declared difference causes do not count."""
-    left = {id(one) for one in unexplained} if declared else None
+    """Return the verdict on differences and violations. Violations that a divergence declares do not count."""
+    left = {id(one) for one in explanation.unexplained} if explanation.declared else None
     meant = [] if left is None else [one for one in differences if id(one) not in left]
-    counted = tuple(one for one in violations if one.backend == "legacy" or not _is_meant(one, meant))
-    parts = (differences, unexplained, declared, counted, hidden)
-    if unexplained:
+    counted = tuple(one for one in violations if not _is_declared(one, meant, explanation))
+    parts = (differences, explanation.unexplained, explanation.declared, counted, hidden)
+    if explanation.unexplained:
         return Verdict("mismatch", *parts)
     if counted:
         return Verdict("violation", *parts)
@@ -311,12 +310,11 @@ def _explain(
     differences: Sequence[Difference],
     divergences: Iterable[Divergence],
     request: Exchange,
-) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
-    """Return the ids of divergences that explain differences, and the differences that none explains."""
+) -> Explanation:
+    """Return the divergences that account for differences, and the differences that none accounts for."""
     if not differences:
-        return (), ()
-    explanation = explain(divergences, _occurrence(comparison, request), differences)
-    return explanation.declared, explanation.unexplained
+        return Explanation((), ())
+    return explain(divergences, _occurrence(comparison, request), differences)
 
 
 def _occurrence(comparison: AnswerComparison, request: Exchange) -> Occurrence:
@@ -328,8 +326,14 @@ def _occurrence(comparison: AnswerComparison, request: Exchange) -> Occurrence:
     return Occurrence(operation, exchange=(sent, comparison.legacy, comparison.native))
 
 
-def _is_meant(violation: ContractViolation, declared: Iterable[Difference]) -> bool:
-    """Return True if a declared difference causes native's violation: the contract describes legacy."""
+def _is_declared(violation: ContractViolation, declared: Iterable[Difference], explanation: Explanation) -> bool:
+    """Return True if a divergence declares a violation.
+
+    Native's is the consequence of a declared difference, because the contract describes legacy. Legacy's is declared
+    where the divergence has a condition on that part of legacy's answer.
+    """
+    if violation.backend == "legacy":
+        return any(pattern.describes(violation.path) for pattern in explanation.legacy)
     return any(_leads_to(one, violation.path) for one in declared)
 
 

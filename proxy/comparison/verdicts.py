@@ -91,7 +91,7 @@ class Verdict:
 
     `name` is the worst of its parts. A `mismatch` may also violate the contract, so count `is_mismatch` and
     `is_violation` separately. `declared` are the ids of divergences that explain `differences`, `unexplained` the other
-    differences. `violations` exclude those of native that a divergence declares. `hidden` are the fields in which
+    differences. `violations` exclude those that a divergence declares. `hidden` are the fields in which
     `x-compare: ignore` hid a difference. `reason` is set if nothing was compared.
     """
 

@@ -40,7 +40,7 @@ from proxy.config.problems import ConfigError
 from proxy.config.section import HashableDict
 from proxy.contract.payloads import parse_json
 from proxy.contract.yaml_values import value_of
-from proxy.types import JSON, DifferenceKind
+from proxy.types import JSON, DifferenceKind, ValuePath
 
 if TYPE_CHECKING:
     from proxy.comparison.answers import DecodedAnswer
@@ -93,6 +93,14 @@ class AnswerPattern(_Model):
         if self.outcome not in (None, answer.outcome) or self.status not in (None, answer.status):
             return False
         return _headers_match(self.headers, answer.headers) and matches(self.body, answer.json_or_text)
+
+    def describes(self, path: ValuePath) -> bool:
+        """Return whether there is a condition on the status, the header, or the value of the body at a path."""
+        if path[0] == "status":
+            return self.status is not None
+        if path[0] == "header":
+            return str(path[1]) in {name.lower() for name in self.headers}
+        return path[0] == "body" and self.body != "*" and _describes(self.body, path[1:])
 
 
 class RequestPattern(_Model):
@@ -183,10 +191,14 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The ids of the divergences that account for differences, and the differences without an explanation."""
+    """The ids of the divergences that account for differences, and the differences without an explanation.
+
+    `legacy` are the conditions on legacy's answer by which the divergences are recognised.
+    """
 
     declared: tuple[str, ...]
     unexplained: tuple[Difference, ...]
+    legacy: tuple[AnswerPattern, ...] = ()
 
 
 def load(path: Path) -> tuple[Divergence, ...]:
@@ -223,9 +235,10 @@ def explain(
     cases = [(one.id, case) for one in divergences for case in one.cases(occurrence)]
     if not cases:
         return Explanation((), tuple(differences))
-    declared = {name for name, case in cases if any(case.explains(each) for each in differences)}
-    unexplained = [each for each in differences if not any(case.explains(each) for _, case in cases)]
-    return Explanation(tuple(sorted(declared)), tuple(unexplained))
+    used = [(name, case) for name, case in cases if any(case.explains(each) for each in differences)]
+    unexplained = [each for each in differences if not any(case.explains(each) for _, case in used)]
+    declared = sorted({name for name, _ in used})
+    return Explanation(tuple(declared), tuple(unexplained), tuple(case.legacy for _, case in used))
 
 
 def covers(template: str, operation: str) -> bool:
@@ -254,6 +267,16 @@ def matches(pattern: JSON, value: JSON) -> bool:
     if expression is not None:
         return isinstance(value, str) and re.search(expression, value) is not None
     return pattern == "*" or (type(pattern) is type(value) and pattern == value)
+
+
+def _describes(pattern: JSON, path: ValuePath) -> bool:
+    """Return whether a pattern has a condition on the value at a path."""
+    if not path:
+        return True
+    step, *rest = path
+    if isinstance(pattern, dict):
+        return step in pattern and _describes(pattern[str(step)], tuple(rest))
+    return isinstance(pattern, list) and step in range(len(pattern)) and _describes(pattern[int(step)], tuple(rest))
 
 
 def _headers_match(patterns: Mapping[str, Any], headers: Mapping[str, str]) -> bool:

@@ -369,6 +369,7 @@ async def test_divergence_of_an_unreachable_database(relayed: RelayedPair) -> No
     for answers in results:
         assert answers.native.status == 503
         answers.assert_declared("database-away")
+        assert answers.verdict.name == "declared", answers.verdict.violations
     assert {answers.legacy.status for answers in results} == {200, 401, 500}
     await relayed.mend()
     (await relayed.pair.send(get("/users/profile", FOREVER))).assert_equal()

@@ -27,9 +27,12 @@ from handlers.container import ServiceTimings
 from handlers.settings import Settings
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.correspondence import Correspondence
-from proxy.comparison.verdicts import Difference
+from proxy.comparison.exchanges import AnswerComparison, verdict_of
+from proxy.comparison.modes import RECORDING
+from proxy.comparison.verdicts import Difference, Verdict
 from proxy.contract import divergences
 from proxy.contract.divergences import Occurrence, explain
+from proxy.contract.reading import load as load_contract
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 from proxy.recordings.comparing import compare_answers
 from proxy.recordings.model import RecordedRequest
@@ -41,7 +44,9 @@ from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
-DECLARED: Final = divergences.load(Path(__file__).parents[2] / "contracts" / "divergences.yaml")
+_CONTRACTS: Final = Path(__file__).parents[2] / "contracts"
+DECLARED: Final = divergences.load(_CONTRACTS / "divergences.yaml")
+CONTRACT: Final = load_contract(_CONTRACTS / "openapi.yaml")
 HANG: Final = 0.8
 """Seconds without an answer that count as never, if that is what is expected."""
 ANSWER_TIMEOUT: Final = HANG_TIMEOUT
@@ -147,6 +152,13 @@ class AnswerPair:
         assert (explained.declared, explained.unexplained) == ((identity,), ())
         broken = compare_answers(self.legacy, _PAGE, names())
         assert explain(DECLARED, self._occurrence(_PAGE), broken).unexplained, f"{identity} would hide a failure"
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the verdict by the contract and all declared divergences."""
+        operation = CONTRACT.operation(self.request.method, self.request.target)
+        violations = AnswerComparison(self.legacy, self.native, RECORDING, names, operation).violations()
+        return verdict_of(tuple(self.differences), explain(DECLARED, self.occurrence, self.differences), violations, ())
 
     def assert_equal(self) -> None:
         assert self.differences == [], self.request

@@ -156,6 +156,27 @@ def test_undeclared_legacy_violation_is_a_violation() -> None:
 
 
 @pytest.mark.parametrize(
+    ("legacy", "pattern", "counts"),
+    [
+        (answered({"error": "x"}, status=500), {"status": 500}, False),
+        (answered({"error": "x"}, status=500), {"body": {"error": "x"}}, True),
+        (answered({"a": "one", "b": "x"}), {"body": {"a": "one"}}, False),
+        (answered({"a": "one", "b": "x"}), {"status": 200, "body": {"b": "x"}}, True),
+        (answered({"a": [{"c": 1}], "b": "x"}), {"body": {"a": [{"c": 1}]}}, False),
+        (answered({"b": "x"}), {"status": 200, "body": {"b": "x"}}, False),
+        (answered({"b": "x"}), {"status": 200}, True),
+    ],
+)
+def test_legacy_violation_counts_unless_a_divergence_states_it(
+    legacy: Exchange, pattern: dict[str, JSON], counts: bool
+) -> None:
+    unavailable = answered({"error": "database_unavailable"}, status=503)
+    verdict = compare(legacy, unavailable, STRICT, [divergence(legacy=pattern, native={"status": 503})])
+    assert (verdict.name, verdict.declared) == ("violation" if counts else "declared", ("meant",))
+    assert {one.backend for one in verdict.violations} == ({"legacy"} if counts else set())
+
+
+@pytest.mark.parametrize(
     ("one", "reason"),
     [
         (exchange(outcome="gone"), "client_gone"),
