@@ -28,7 +28,7 @@ from proxy.config.field_types import (
 )
 from proxy.config.key_sources import TOKEN, KeySource, read_header_name, read_key_source
 from proxy.config.legacy_tls import LegacyTls
-from proxy.config.parsed_by import ParsedBy
+from proxy.config.parsed_by import BuiltWhenUsed, ParsedBy
 from proxy.config.problems import Problem
 from proxy.config.route_models import (
     Groups,
@@ -106,7 +106,7 @@ class Legacy(Section):
 
     url: Annotated[str, ParsedBy(read_legacy_url)]
     host_header: Annotated[str, ParsedBy(read_host_header)] = "preserve"
-    tls: LegacyTls | None = None
+    tls: Annotated[LegacyTls, BuiltWhenUsed()] | None = None
     timeouts: TimeoutSettings = section_default(TimeoutSettings)
     max_connections: Count = 256
     keep_alive: Duration = 15.0
@@ -126,7 +126,7 @@ class Bucketing(Section):
 
     key: Annotated[tuple[Annotated[KeySource, ParsedBy(read_key_source)], ...], NotEmpty] = (KeySource("client-ip"),)
     salt: Text = "scribe-proxy"
-    cookie: StickyCookie | None = None
+    cookie: Annotated[StickyCookie, BuiltWhenUsed()] | None = None
 
     _one_key = field_validator("key", mode="before")(split_list)
 
@@ -176,11 +176,11 @@ class Route(Section):
     native_traffic: NativeTraffic = Field(default=section_default(NativeTraffic), alias="native")
     group: Name | None = None
     pin: Backend | None = None
-    timeouts: RouteTimeouts | None = None
+    timeouts: Annotated[RouteTimeouts, BuiltWhenUsed()] | None = None
     revision: Text | None = None
     shadow: RouteShadow = section_default(RouteShadow)
-    guard: Guard | None = None
-    rollout: Schedule | None = None
+    guard: Annotated[Guard, BuiltWhenUsed()] | None = None
+    rollout: Annotated[Schedule, BuiltWhenUsed()] | None = None
     on_legacy_down: Literal["native", "fail"] = "fail"
     on_native_error: Literal["legacy", "fail"] = "fail"
 
@@ -245,20 +245,20 @@ class RoutingFile(Section):
     served_by: Switch = True
     access_log: Switch = True
     limits: LimitSettings = section_default(LimitSettings)
-    server: Server = section_default(Server)
-    ops: Ops = section_default(Ops)
+    server: Annotated[Server, BuiltWhenUsed()] = section_default(Server)
+    ops: Annotated[Ops, BuiltWhenUsed()] = section_default(Ops)
     allowed_origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[TrustedProxy, ...] = ()
     contracts: Text = "contracts"
     mongodb: MongoSettings = section_default(MongoSettings)
-    shadow: ShadowWorkerSettings = section_default(ShadowWorkerSettings)
+    shadow: Annotated[ShadowWorkerSettings, BuiltWhenUsed()] = section_default(ShadowWorkerSettings)
     reports: ReportSettings = section_default(ReportSettings)
-    health: HealthSettings | None = None
-    notify: WebhookSettings | None = None
-    docs: DocsSettings | None = None
+    health: Annotated[HealthSettings, BuiltWhenUsed()] | None = None
+    notify: Annotated[WebhookSettings, BuiltWhenUsed()] | None = None
+    docs: Annotated[DocsSettings, BuiltWhenUsed()] | None = None
     defaults: RouteDefaults = section_default(RouteDefaults)
     groups: Annotated[dict[Name, GroupSettings], AfterValidator(Groups)] = Field(default=Groups())
-    routes: tuple[Route, ...] = ()
+    routes: tuple[Annotated[Route, BuiltWhenUsed()], ...] = ()
 
     _listed = field_validator("allowed_origins", "trusted_proxies", mode="before")(split_list)
 

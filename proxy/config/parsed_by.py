@@ -1,16 +1,14 @@
-"""An annotation of field types whose values a function parses and validates completely."""
+"""Annotations of fields for which pydantic builds no validator of the annotated type."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
 
-@dataclass(frozen=True, slots=True)
 class ParsedBy:
     """Parse values with `func`, which returns the annotated type, or raises ValueError.
 
@@ -18,8 +16,20 @@ class ParsedBy:
     time of a small command.
     """
 
-    func: Callable[[object], object]
+    def __init__(self, func: Callable[[object], object]) -> None:
+        self.func = func
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Return the schema that calls `func` alone."""
         return no_info_plain_validator_function(self.func)
+
+
+class BuiltWhenUsed:
+    """Build the validator of the annotated section for its first value, because most files do not have the section.
+
+    Errors have the same locations. The validation context is not passed on.
+    """
+
+    def __get_pydantic_core_schema__(self, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema that validates with the section's own validator."""
+        return no_info_plain_validator_function(source.model_validate)

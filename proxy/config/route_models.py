@@ -21,7 +21,7 @@ from proxy.config.field_types import (
     read_positive_share,
     show_share,
 )
-from proxy.config.parsed_by import ParsedBy
+from proxy.config.parsed_by import BuiltWhenUsed, ParsedBy
 from proxy.config.promotion_window import PromotionWindow
 from proxy.config.section import HashableDict, Section, section_default
 from proxy.config.targets import TargetMap, Targets, contradiction
@@ -145,7 +145,7 @@ class Schedule(Section):
     gates: Gates = section_default(Gates)
     minimum: Count = 100
     approve: Switch = False
-    window: PromotionWindow | None = None
+    window: Annotated[PromotionWindow, BuiltWhenUsed()] | None = None
 
     @field_validator("steps")
     @classmethod
@@ -196,9 +196,9 @@ class RouteDefaults(Section):
 
     native: NativeTraffic | None = None
     shadow: RouteShadow | None = None
-    guard: Guard | None = None
-    rollout: Schedule | None = None
-    timeouts: RouteTimeouts | None = None
+    guard: Annotated[Guard, BuiltWhenUsed()] | None = None
+    rollout: Annotated[Schedule, BuiltWhenUsed()] | None = None
+    timeouts: Annotated[RouteTimeouts, BuiltWhenUsed()] | None = None
     on_legacy_down: Literal["native", "fail"] | None = None
     on_native_error: Literal["legacy", "fail"] | None = None
 
