@@ -73,3 +73,11 @@ class ReadFlow:
             self._transport.resume_reading()
             if self._on_resumed is not None:
                 self._on_resumed()
+
+
+def call_after_arrivals(loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], None]) -> None:
+    """Call a function after `seconds`, and after whatever has arrived by then was read.
+
+    A loop that is late runs its timers before it reads, so the call waits for a further pass.
+    """
+    loop.call_later(seconds, loop.call_soon, loop.call_soon, function)

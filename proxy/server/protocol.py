@@ -24,7 +24,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from proxy.fair_queue import LARGE, fair_queue_of
-from proxy.read_flow import ReadFlow
+from proxy.read_flow import ReadFlow, call_after_arrivals
 from proxy.server.body import BodyDecoder, decoder
 from proxy.server.client_output import ClientOutput
 from proxy.server.exchange import BeginRequest, ServedExchange, begin_of
@@ -43,6 +43,9 @@ PIPELINE_BUFFER: Final = 64 * 1024
 """Bytes after the current request at which reading is paused."""
 DRAIN_LIMIT: Final = 256 * 1024
 """Maximum bytes of a body that are read and dropped after an early answer; with more, the connection is closed."""
+
+LAST_REQUEST_WAIT: Final = 0.25
+"""Seconds at a shutdown for a request that an idle client has sent before it could know of the shutdown."""
 
 _OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
 """Keys of the lifespan's state that belong to the listener, and are hidden from apps."""
@@ -142,10 +145,19 @@ class HttpProtocol(asyncio.Protocol):
         self.output.resume()
 
     def shutdown(self) -> None:
-        """Complete the current request, if any, and close. uvicorn's graceful shutdown."""
+        """Complete the current request, or one that was on its way, and close. uvicorn's graceful shutdown."""
         self._leaving = True
         self.output.shutdown()
         if self._exchange is None and not self._closing:
+            call_after_arrivals(self._loop, LAST_REQUEST_WAIT, self._close_idle)
+
+    def _close_idle(self) -> None:
+        """Close unless a request has come; one that waits for its turn is awaited."""
+        if self._exchange is not None or self._closing:
+            return
+        if self._input.is_queued:
+            call_after_arrivals(self._loop, LAST_REQUEST_WAIT, self._close_idle)
+        else:
             self._close()
 
     # -- reading

@@ -98,6 +98,22 @@ async def test_shutdown_finishes_requests_and_closes_idle_connections() -> None:
         await task
 
 
+@pytest.mark.parametrize("used", [False, True])
+async def test_request_on_its_way_at_a_shutdown_is_answered(used: bool) -> None:
+    app = App()
+    app.proceed.set()
+    async with stoppable(app) as (port, server, _), limit(), connected(port) as (reader, writer):
+        if used:
+            writer.write(GET)
+            await reader.readuntil(b"ok")
+        await until(lambda: server.server_state.connections)
+        writer.write(GET)  # is in the socket, but not read, when the shutdown begins
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        answer = await reader.read()
+    assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+
+
 async def test_request_on_a_closing_connection_is_not_served() -> None:
     # The client sees a close without an answer, and may send the request again (RFC 9110 §9.2.2).
     app = App()
