@@ -103,6 +103,15 @@ class WorkerGroup(Multiprocess):
             process.start()
             self.processes.append(process)
 
+    def terminate_all(self) -> None:
+        """Stop the workers. The kernel then refuses new connections once each worker has closed its listeners.
+
+        With a listener open here, it would accept connections that no worker serves, until the last worker has ended.
+        """
+        super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
+
     def keep_subprocess_alive(self) -> None:
         """Check every worker once; called twice a second."""
         if self.should_exit.is_set() or self.signal_queue:

@@ -12,7 +12,7 @@ import pytest
 from proxy.runtime.worker_group import MAX_FAILURES, MIN_UPTIME, RETRY_DELAYS, WorkerState
 from tests.support.command_line import served
 from tests.support.gateway_process import config, get, legacy
-from tests.support.sockets import scripted
+from tests.support.sockets import read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.worker_processes import counted, until_answered, workers_of
 
@@ -133,6 +133,36 @@ async def test_hanging_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
 
             await until_answered(gone)
             assert (await get(public))[1] == b"legacy"
+
+
+async def test_stopping_group_refuses_connections_while_a_request_ends(tmp_path: Path) -> None:
+    received, proceed = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        received.set()
+        await proceed.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+
+    async def refuses(port: int) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            return True
+        writer.close()
+        return False
+
+    file = tmp_path / "routing.yaml"
+    async with scripted(slow) as port:
+        file.write_text(config(port).replace("legacy: {", "legacy: {timeouts: {response: 300s}, "))
+        async with served(file, "--workers", "2", "--grace", "300") as (process, public, _):
+            answering = asyncio.create_task(get(public))
+            await received.wait()
+            process.send_signal(signal.SIGTERM)
+            await until_answered(lambda: refuses(public), HANG_TIMEOUT)  # a worker may still be starting
+            proceed.set()
+            assert (await answering)[1] == b"slow"
+            assert await asyncio.wait_for(process.wait(), HANG_TIMEOUT) == 0
 
 
 def test_failures_in_a_row_are_retried_later_each_time() -> None:
