@@ -118,8 +118,6 @@ def _ids_among(values: Iterable[Value]) -> Iterator[ObjectId]:
 
 
 def _text_for(value: Value, texts: Mapping[bytes, str]) -> str:
-    if value == []:
-        return "[]"
     known = [texts[each.binary] for each in _ids_among((value,)) if each.binary in texts]
     if isinstance(value, list):
         return write_array(known)

@@ -63,3 +63,7 @@ def test_size_is_that_in_memory() -> None:
     assert text.size == 10
     text.add("😀")
     assert text.size == 44
+    text.take()
+    assert text.size == 0
+    text.add("a")
+    assert text.size == 1

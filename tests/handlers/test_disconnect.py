@@ -117,6 +117,24 @@ async def test_cancellation_affects_the_disconnected_read_only() -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_cancellation_by_others_during_a_disconnect_is_raised() -> None:
+    client, cancelled = Client(), asyncio.Event()
+    client.gone.set()
+
+    async def clean_up(_: Scope, __: Receive, ___: Send) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+            await asyncio.sleep(60)
+
+    running = asyncio.create_task(run(clean_up, client))
+    await cancelled.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_ignored_cancellation_is_withdrawn() -> None:
     client = Client()
     client.gone.set()

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import cast
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from common.late_timeout import MAX_LATENESS
 from proxy.backends.legacy.connection import Connection
@@ -250,7 +250,7 @@ class _Forwarding:
         limit = self._timeouts.idle if connection.has_head else self._timeouts.response
         now = self._loop.time()
         left = max(self._progress, self._upload.progress) + limit - now
-        if self._sending or self._upload.waiting or connection.reading_paused:
+        if self._sending or self._upload.waiting:
             left = limit  # the client is slow, not legacy
         elif left <= 0 and now > due + MAX_LATENESS and not self._was_late:
             self._was_late, left = True, limit
@@ -273,18 +273,22 @@ class _Forwarding:
         response = connection.response
         head = response.head
         assert head is not None
-        await self._send({"type": "http.response.start", "status": head.status, "headers": list(head.passed)})
+        await self._forward({"type": "http.response.start", "status": head.status, "headers": list(head.passed)})
         while True:
             complete = response.complete
             body = connection.take()
             if body or complete:
-                self._sending = True
-                await self._send({"type": "http.response.body", "body": body, "more_body": not complete})
-                self._sending = False
-                self._progress = self._loop.time()
+                await self._forward({"type": "http.response.body", "body": body, "more_body": not complete})
             if complete:
                 return
             if connection.error is not None:
                 return  # without the last part: the server then truncates the client's answer too
             if not response.complete and not response.body:
                 await connection.progress.wait()
+
+    async def _forward(self, message: Message) -> None:
+        """Send a part of the answer. The time that the client takes does not count as legacy's."""
+        self._sending = True
+        await self._send(message)
+        self._sending = False
+        self._progress = self._loop.time()

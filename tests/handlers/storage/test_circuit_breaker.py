@@ -134,6 +134,17 @@ async def test_stop_of_the_process_is_no_failure_of_the_database() -> None:
     await breaker.close()
 
 
+async def test_silence_after_a_slow_operation_is_noticed() -> None:
+    database = Database()
+    breaker = CircuitBreaker(database.query, 60, timings=IMPATIENT)
+    await breaker.run(lambda: asyncio.sleep(0.4))
+    database.state = "silent"
+    with pytest.raises(UnavailableError):
+        await breaker.run(database.query)
+    assert breaker.is_open
+    await breaker.close()
+
+
 async def test_idle_breaker_sends_no_probe() -> None:
     database = Database()
     breaker = CircuitBreaker(database.query, 60, timings=IMPATIENT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -60,6 +61,16 @@ async def test_several_keys_load_together(source: Source) -> None:
     assert {key: values[key] for key in (1, 3) if key in values} == {1: "one"}
     assert single == "two"
     assert source.fetches == [[1, 3, 2]]
+
+
+async def test_fetch_runs_in_no_callers_context(source: Source) -> None:
+    async def fetch(keys: Sequence[int]) -> Mapping[int, str]:
+        return dict.fromkeys(keys, caller.get("nobody"))
+
+    caller: ContextVar[str] = ContextVar("caller")
+    token = caller.set("amara")
+    assert await Loader(fetch, "none").load(1) == "nobody"
+    caller.reset(token)
 
 
 async def test_full_batch_starts_another(source: Source) -> None:

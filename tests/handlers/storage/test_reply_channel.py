@@ -123,6 +123,20 @@ async def test_other_replies_fail_the_read(how: dict[str, int], more: bytes) -> 
     assert not opened.channel.is_usable
 
 
+async def test_time_of_an_answered_command_does_not_end_the_next() -> None:
+    opened = Opened(timeout=2.0)
+    first = opened.send()
+    opened.channel.data_received(opened.reply({"ok": 1}))
+    await first
+    await advance(1.5)
+    second = opened.send()
+    await advance(1.0)
+    assert not second.done()
+    await advance(1.5)
+    with pytest.raises(NetworkTimeout):
+        await second
+
+
 async def test_unasked_message_closes_a_free_channel() -> None:
     opened = Opened()
     opened.channel.data_received(opened.reply({"ok": 1}))

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.backends.health import HealthChecks, probe
 from proxy.config.loading import parse
+from tests.support.event_loop import advance
 from tests.support.waiting import HANG_TIMEOUT
 
 TEXT = "legacy: {url: http://x}\nnative: a:b\n"
@@ -83,6 +84,22 @@ async def test_changed_configuration_is_applied(native: Native) -> None:
         checks.apply_config(parse(TEXT + text, {}))
         states.append(checks.failing)
     assert states == [True, False, False]
+    await checks.stop()
+
+
+async def test_changed_settings_replace_the_former_checks(native: Native) -> None:
+    texts = [QUICK.replace("10ms", f"{interval}s").replace("alive", str(interval)) for interval in (1000, 2000)]
+    checks = HealthChecks(native, parse(TEXT + texts[0], {}))
+    await checks.start()
+    await advance(0.0)
+    checks.apply_config(parse(TEXT + texts[1], {}))
+    await advance(0.0)
+    await advance(2000.0)
+    requests = [await native.requests.get()]
+    await advance(0.0)
+    while not native.requests.empty():
+        requests.append(native.requests.get_nowait())
+    assert set(requests) == {"GET /2000"}
     await checks.stop()
 
 

@@ -51,6 +51,13 @@ async def headers(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse([[name.decode(), value.decode()] for name, value in scope["headers"]])(scope, receive, send)
 
 
+async def remembering(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the names in the state, and add one."""
+    names = sorted(scope["state"])
+    scope["state"]["caller"] = "amara"
+    await JSONResponse(names)(scope, receive, send)
+
+
 broken = Starlette(lifespan=broken_lifespan)
 
 
@@ -63,6 +70,13 @@ async def test_app_starts_serves_with_its_state_and_stops() -> None:
     await native.stop()
     assert (running, native.started) == (True, False)
     assert events == ["started", "stopped"]
+
+
+async def test_state_of_a_request_is_its_own() -> None:
+    native = Native("tests.proxy.backends.test_native:remembering", {"store": "open"})
+    native.load()
+    assert [TestClient(native).get("/").json() for _ in range(2)] == [["store"], ["store"]]
+    assert native.state == {"store": "open"}
 
 
 async def test_app_without_a_lifespan_serves() -> None:

@@ -87,20 +87,22 @@ def test_empty_file_declares_nothing(tmp_path: Path) -> None:
 
 
 def test_fingerprint_changes_with_every_change_of_a_file(tmp_path: Path) -> None:
-    file, other = tmp_path / "openapi.yaml", tmp_path / "new"
+    directory = tmp_path / "contracts"
+    directory.mkdir()
+    file, other = directory / "openapi.yaml", tmp_path / "new"
     for path, text in ((file, "a"), (other, "b")):
         path.write_text(text)
         os.utime(path, ns=(0, 0))
-    prints = [fingerprint(tmp_path)]
+    prints = [fingerprint(directory)]
     other.replace(file)  # of the same size and time
-    prints.append(fingerprint(tmp_path))
+    prints.append(fingerprint(directory))
     os.utime(file, ns=(0, 1))
-    prints.append(fingerprint(tmp_path))
+    prints.append(fingerprint(directory))
     file.write_text("longer")
     os.utime(file, ns=(0, 1))
-    prints.append(fingerprint(tmp_path))
-    file.rename(tmp_path / "users.yaml")
-    prints.append(fingerprint(tmp_path))
+    prints.append(fingerprint(directory))
+    file.rename(directory / "users.yaml")
+    prints.append(fingerprint(directory))
     assert len(set(prints)) == len(prints)
-    assert fingerprint(tmp_path) == prints[-1]
+    assert fingerprint(directory) == prints[-1]
     assert fingerprint(tmp_path / "absent") == ()

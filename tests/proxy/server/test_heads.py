@@ -169,10 +169,15 @@ def test_well_formed_host_is_accepted(host: str) -> None:
         ("PRI * HTTP/2.0", 400),
         ("GET http://user@b/ HTTP/1.1", 400),
         ("GET http:///x HTTP/1.1", 400),
+        ("GET / RTSP/1.0", 400),
+        ("DESCRIBE rtsp://a/ RTSP/1.0", 400),
+        ("SOURCE / ICE/1.0", 400),
+        ("GET / ICE/1.0", 400),
     ],
 )
-def test_request_line_is_refused(request_line: str, status: int) -> None:
-    assert status_of(lines("Host: a", request=request_line)) == status
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_request_line_is_refused(request_line: str, status: int, size: int) -> None:
+    assert status_of(lines("Host: a", request=request_line), size) == status
 
 
 @pytest.mark.parametrize(

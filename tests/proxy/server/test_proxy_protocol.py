@@ -21,6 +21,7 @@ from proxy.gateway.client_address import TrustedProxies
 from proxy.server.proxy_protocol import STATE_KEY, ProxyProtocolPolicy
 from proxy.server.settings import uvicorn_settings
 from tests.support.command_line import served
+from tests.support.event_loop import advance
 from tests.support.gateway_process import get, process
 from tests.support.proxy_headers import MALFORMED, TLV, over_tcp, v2
 from tests.support.sockets import OwnLoopServer, exchange
@@ -103,6 +104,18 @@ async def test_header_can_arrive_byte_by_byte(header: bytes) -> None:
             await writer.drain()
             await asyncio.sleep(0)
         assert (await reader.read()).endswith(b":4711")
+        writer.close()
+
+
+async def test_connection_outlives_the_time_for_its_header() -> None:
+    policy = ProxyProtocolPolicy(TrustedProxies(["127.0.0.1"]), header_timeout=1.0)
+    async with listening(policy) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(V1 + REQUEST.replace(b"Connection: close\r\n", b""))
+        await reader.readuntil(b":4711")
+        await advance(2.0)
+        writer.write(REQUEST)
+        assert (await reader.read()).endswith(b"203.0.113.7:4711")
         writer.close()
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 from hypothesis import HealthCheck, given, settings
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, to_number, to_string, type_of, value_type
+from handlers.legacy.javascript.dates import LIMIT
 from tests.support.javascript_values import BSON, CODES, joined, values
 from tests.support.node_child import Node, Thrown, describe
 from tests.support.profile import examples
@@ -53,6 +55,7 @@ ODD: list[object] = [
     [" 8 "],
     "",
     "\n",
+    *map(DatetimeMS, (LIMIT, -LIMIT, LIMIT + 1, -LIMIT - 1)),
 ]
 
 

@@ -9,7 +9,8 @@ from bson import Binary, Code, Decimal128, Int64, MinKey, ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, Value
-from handlers.legacy.mongoose import casts
+from handlers.legacy.models import PROMPTS
+from handlers.legacy.mongoose import Document, casts
 from handlers.legacy.mongoose.errors import CastFailureError
 
 HEX = "64b7f0f0f0f0f0f0f0f0f0f0"
@@ -37,6 +38,13 @@ def refusal(cast: Any, value: Value) -> str | None:
 )
 def test_strings(value: Value, text: str) -> None:
     assert casts.cast_string(value) == text
+
+
+def test_trimmed_text_loses_the_white_space_of_javascript() -> None:
+    # Python's `strip` removes other characters: these on the inside, and none of the last two.
+    inside = "\x1c\x85a b\x1d\x1f"
+    prompt = Document.create(PROMPTS, {"prompt_name": f"\ufeff \n{inside}\u2028\ufeff"})
+    assert prompt.get("prompt_name") == inside
 
 
 @pytest.mark.parametrize("value", [[], ["a"], {}, {"_id": 5}, {"_id": ""}, Code("x"), MinKey()])

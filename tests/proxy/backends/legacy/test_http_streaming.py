@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from starlette.types import Message, Scope
 
+from proxy.backends.legacy.http import HttpUpstream
 from proxy.gateway.timeouts import Timeouts
+from tests.support.event_loop import advance
 from tests.support.forwarding import OK, Legacy, forwarding, request
-from tests.support.sockets import exchange, read_head
+from tests.support.sockets import exchange, read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT
 
 
@@ -59,6 +62,40 @@ async def test_slow_client_slows_the_legacy() -> None:
         await asyncio.sleep(1.0)
         assert written < 50  # the rest waits in the legacy, and the client's slowness is not the legacy's time-out
         writer.close()
+
+
+async def test_client_that_delays_an_answers_head_is_waited_for() -> None:
+    delayed, read_on, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    messages = list[Message]()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        await go_on.wait()
+        writer.write(b"half")
+
+    async def receive() -> Message:
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def send(message: Message) -> None:
+        delayed.set()
+        await read_on.wait()
+        messages.append(message)
+
+    scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"x")]}
+    async with scripted(script) as port:
+        upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(response=10.0, idle=10.0))
+        call = asyncio.create_task(upstream(scope, receive, send))
+        await delayed.wait()
+        for _ in range(5):
+            await advance(9.0)
+        read_on.set()
+        await advance(0.0)
+        go_on.set()
+        await call
+        upstream.close()
+    assert b"".join(message.get("body", b"") for message in messages) == b"halfhalf"
+    assert not messages[-1]["more_body"]
 
 
 async def test_slow_legacy_slows_the_client() -> None:

@@ -170,12 +170,18 @@ async def test_unreachable_legacy_is_502() -> None:
         await expect_failure(port, 502, "legacy_unreachable")
 
 
-async def test_legacy_without_an_answer_is_504() -> None:
+async def test_legacy_without_an_answer_is_504_and_left() -> None:
+    left = asyncio.Event()
+
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
+        with suppress(ConnectionError):
+            await reader.read()
+        left.set()
 
     async with scripted(script) as legacy, forwarding(legacy, response_timeout=0.2) as port:
         await expect_failure(port, 504, "legacy_timeout")
+        async with asyncio.timeout(HANG_TIMEOUT):
+            await left.wait()
 
 
 async def test_legacy_that_accepts_no_connection_is_504() -> None:
