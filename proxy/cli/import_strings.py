@@ -24,6 +24,8 @@ def import_problem(import_string: str) -> str | None:
     spec = _spec(module)
     if spec is None:
         return f"there is no module {_first_missing(module)}{_meant(module)}"
+    if (fault := _syntax_error(spec)) is not None:
+        return f"{module} is not valid Python: {fault}"
     names = _names(spec)
     first = attribute.partition(".")[0]
     if names is None or first in names:
@@ -50,6 +52,19 @@ def _meant(module: str) -> str:
     paths = list(spec.submodule_search_locations or ()) if spec is not None else [str(Path.cwd())]
     prefix = f"{package}." if package else ""
     return did_you_mean(name, [each.name for each in pkgutil.iter_modules(paths)], lambda close: prefix + close)
+
+
+def _syntax_error(spec: ModuleSpec) -> str | None:
+    """Return the syntax error of a module's source with its file and line; None without one."""
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    try:
+        ast.parse(Path(spec.origin).read_bytes())
+    except SyntaxError as error:
+        return f"{Path(spec.origin).name}, line {error.lineno}: {error.msg}"
+    except (OSError, ValueError):
+        return None
+    return None
 
 
 def _names(spec: ModuleSpec) -> set[str] | None:

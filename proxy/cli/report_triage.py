@@ -121,15 +121,26 @@ def triage_table(differences: list[TrackedDifference]) -> Table:
     for name in ("id", "state", "route", "field", "kind", "by", "last"):
         table.add_column(name, overflow="fold", no_wrap=name in ("id", "state", "last"))
     for one in differences:
-        mark = one.mark
-        remarks = (mark.actor, mark.ticket, f"in {mark.revision}" if mark.revision else "", mark.reason)
         table.add_row(
             one.id,
             Text(one.state, style=_STYLES[one.state]),
             Text(one.route),
             Text(one.field, style="bold"),
             one.kind,
-            Text(", ".join(filter(None, remarks))),
+            Text(_remarks(one)),
             datetime.fromtimestamp(one.last, UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
         )
     return table
+
+
+def _remarks(difference: TrackedDifference) -> str:
+    """Return who set the state, and why; for a returned difference also who had marked it as fixed."""
+    if difference.state == "returned" and difference.history:
+        return f"fixed by {_remark(difference.history[-1])}; observed {_remark(difference.mark)}"
+    return _remark(difference.mark)
+
+
+def _remark(mark: Mark) -> str:
+    return ", ".join(
+        filter(None, (mark.actor, mark.ticket, f"in {mark.revision}" if mark.revision else "", mark.reason))
+    )

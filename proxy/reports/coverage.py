@@ -18,7 +18,10 @@ REMEDIES: Final[Mapping[Reason, tuple[str, str]]] = {
     "shed": ("CPU contended", "add a core, lower the share of a busy route, or raise shadow.max_cpu_wait"),
     "queue_full": ("queue full", "raise shadow.concurrency or shadow.queue, or lower the share of a busy route"),
     "timeout": ("too slow", "raise shadow.deadline (shadow.dry_run_timeout for writes), or shadow.concurrency"),
-    "backend_unavailable": ("shadow backend unavailable", "see the log of the gateway and the state of the backends"),
+    "backend_unavailable": (
+        "backend unavailable, or shadow process starting",
+        "see the log of the gateway and the state of the backends",
+    ),
     "worker_crashed": ("shadow process restarted", "see the log of the gateway, and raise shadow.max_memory"),
     "body_too_large": ("bodies too large", "raise shadow.max_body"),
 }

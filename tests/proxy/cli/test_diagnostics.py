@@ -128,6 +128,15 @@ def test_import_string_is_checked_without_importing(
     assert import_problem(import_string) == expected
 
 
+def test_native_app_with_a_syntax_error_names_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_app.py").write_text("app = None\ndef f(:\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    problem = import_problem("broken_app:app")
+    assert problem is not None
+    assert problem.startswith("broken_app is not valid Python: broken_app.py, line 2: ")
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

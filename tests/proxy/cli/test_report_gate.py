@@ -108,6 +108,10 @@ def test_triage_sets_states_and_a_returned_one_fails_the_gate(reported: str, con
     json.loads(triage(identity, "fixed", "--who", "Ada", "--in", "r2").stdout)
     asyncio.run(_observe(reported, Observation(NOTES, "body.notes.*.title", "value", time.time() + 1, "r2")))
     assert json.loads(triage(identity).stdout)[0]["state"] == "returned"
+    table = ["report", "triage", identity, "--mongodb-url", reported, "--database", DATABASE]
+    assert "fixed by Ada, in r2; observed in r2" in " ".join(
+        CliRunner().invoke(main, table, env={"COLUMNS": "240"}).stdout.split()
+    )
     failed = report(reported, contracts, "--max-mismatch", "100%")
     assert (failed.exit_code, "body.notes.*.title (value) was fixed and has returned" in failed.stderr) == (1, True)
     assert "differences: 1 returned" in failed.stdout
