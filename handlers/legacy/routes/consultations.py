@@ -118,11 +118,13 @@ class ConsultationRoutes:
         return await self._conclude(consultation, transcript, Document.read(PROMPTS, prompt))
 
     async def _transcript_of(self, consultation: Document) -> Document | None:
-        """Return the transcript of the consultation's populated link; None for a link without an id."""
+        """Return the transcript of the consultation's populated link; without one, that with the id null, if any."""
         link = consultation.get("transcript")
         check_reference(CONSULTATIONS.paths["transcript"], link)
         identity = identity_of(link)
         stored = await self.consultations.transcript(identity) if isinstance(identity, ObjectId) else None
+        if stored is None:  # `findById(undefined)`
+            stored = await self.consultations.transcript(None)
         return None if stored is None else Document.read(TRANSCRIPTS, stored)
 
     async def _conclude(self, consultation: Document, transcript: Document, prompt: Document) -> Reply:

@@ -149,6 +149,14 @@ async def test_malformed_transcript_links_end_alike(duel: Differential) -> None:
     await same(duel, {**BEFORE, "consultations": stored}, *ends)
 
 
+async def test_missing_transcripts_are_looked_up_by_null(duel: Differential) -> None:
+    nobodys = {**TRANSCRIPTS[0], "_id": None}
+    paths = [f"/api/consultation/{one}/end" for one in (DANGLING, BARE, WHOLE)]
+    ends = [action("POST", path, {"prompt_used": str(PROMPT)}) for path in paths]
+    account = await same(duel, {**BEFORE, "transcripts": [*TRANSCRIPTS, nobodys]}, *ends)
+    assert [text[:3] for text in texts(account)] == ["200"] * 3
+
+
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
 async def test_ends_with_transcripts_that_would_not_validate(duel: Differential, prompt: ObjectId) -> None:
     ids = [(ObjectId(f"60020000abcdef00000001{n:02x}"), ObjectId(f"60030000abcdef00000001{n:02x}")) for n in range(26)]
