@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from common.cancellation import ends_task
 from common.failure_trace import trace_of
@@ -355,7 +356,9 @@ class Gateway:
         try:
             await fair_queue_of(asyncio.get_running_loop()).wait_if_contended(tracker.slot and tracker.slot.client)
             await native(scope, receive, send)
-        except Failure:
+        except WebSocketDisconnect:
+            return  # Starlette's error for a client that has left
+        except (Failure, PeerGone):
             raise
         except BaseException as error:
             if ends_task(error):

@@ -7,7 +7,10 @@ import random
 from typing import Final
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from proxy.config.loading import parse
 from proxy.gateway.gateway import Gateway
@@ -100,3 +103,44 @@ async def test_unanswered_websocket_is_a_failure_unless_client_left(is_gone: boo
             assert (await reader.read()).startswith(b"HTTP/1.1 500 ")
         await until(lambda: records)
     assert (records[0].status, records[0].failure) == ((499, None) if is_gone else (500, "native_failed"))
+
+
+async def sends(socket: WebSocket) -> None:
+    """Send until that fails."""
+    await socket.accept()
+    while True:
+        await socket.send_text("x")
+        await asyncio.sleep(0)
+
+
+async def receives(socket: WebSocket) -> None:
+    """Receive until that fails."""
+    await socket.accept()
+    while True:
+        await socket.receive_text()
+
+
+async def raw(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send until that fails, without a framework."""
+    await send({"type": "websocket.accept"})
+    while True:
+        await send({"type": "websocket.send", "text": "x"})
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [raw, Starlette(routes=[WebSocketRoute("/s", sends)]), Starlette(routes=[WebSocketRoute("/s", receives)])],
+    ids=["raw", "starlette_sends", "starlette_receives"],
+)
+async def test_client_that_leaves_a_websocket_is_no_failure(app: ASGIApp, caplog: pytest.LogCaptureFixture) -> None:
+    config = "{legacy: {url: http://x}, native: a:b, routes: [{name: s, match: WS /s, native: 100%}]}"
+    records: list[RequestRecord] = []
+    plan = RoutingSnapshot.of(parse(config, {}, "test.yaml"), Backend("legacy"), app)
+    async with serving(Gateway(plan, [records.append])) as port, connected(port) as (reader, writer), limit():
+        writer.write(handshake("/s"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+        await until(lambda: records)
+    assert (records[0].status, records[0].failure) == (101, None)
+    assert not caplog.messages
