@@ -22,6 +22,7 @@ from proxy.server.protocol import HttpProtocol
 from proxy.server.websocket import WebSocketProtocol
 from tests.differential.outside_services import OddServices
 from tests.support.patient_timings import PATIENT
+from tests.support.sockets import OwnLoopServer
 
 
 @contextlib.asynccontextmanager
@@ -72,7 +73,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         date_header=False,
         timeout_graceful_shutdown=1,
     )
-    server = uvicorn.Server(config)
+    server = OwnLoopServer(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         task = asyncio.create_task(server.serve([listener]))

@@ -10,13 +10,19 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from proxy.server.settings import uvicorn_settings
+from tests.support.event_loop import PASSES
 from tests.support.waiting import HANG_TIMEOUT
+
+POLL: Final = 0.01
+"""Seconds between two checks of a test's server."""
+GRACE: Final = 0.1
+"""Seconds that uvicorn waits when it stops before it looks for connections and tasks that are left."""
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -31,19 +37,39 @@ def has_ipv6() -> bool:
 
 
 class OwnLoopServer(uvicorn.Server):
-    """uvicorn's server on the test's event loop, without signal handlers."""
+    """uvicorn's server on the test's event loop, without signal handlers, which stops without a fixed delay."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
-
-class _PromptServer(OwnLoopServer):
-    """A server that checks every few milliseconds if it must stop, instead of ten times a second."""
-
     async def main_loop(self) -> None:
-        await self.on_tick(0)
-        while not self.should_exit:
-            await asyncio.sleep(0.005)
+        """Check every `POLL` seconds if it must stop; uvicorn's ticks have the number of tenths of a second."""
+        polls = 0
+        while not await self.on_tick(int(polls * POLL * 10)):
+            polls += 1
+            await asyncio.sleep(POLL)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop as uvicorn does, but wait `GRACE` seconds at most for connections and tasks, and not always."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        polls = 0
+        while (state.connections or state.tasks) and polls * POLL < GRACE:
+            polls += 1
+            await asyncio.sleep(POLL)
+        for _ in range(PASSES):
+            await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                await self._wait_tasks_to_complete()
+        except TimeoutError:
+            for task in state.tasks:
+                task.cancel(msg="Task cancelled, timeout graceful shutdown exceeded")
+        if not self.force_exit:
+            await self.lifespan.shutdown()
 
 
 @asynccontextmanager
@@ -51,7 +77,7 @@ async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
     """Serve an app behind uvicorn as the gateway runs it; yield the port."""
     arguments: dict[str, object] = {"lifespan": "off", "log_config": None, **uvicorn_settings()}
     config = uvicorn.Config(app, host="127.0.0.1", port=0, **{**arguments, **settings})  # type: ignore[arg-type]
-    server = _PromptServer(config)
+    server = OwnLoopServer(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)
@@ -66,7 +92,7 @@ async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
 def threaded(app: ASGIApp, lifespan: Literal["on", "off"], **settings: Any) -> Iterator[str]:
     """Serve an app in the same way in a thread of this process, so that coverage includes it; yield the URL."""
     config = uvicorn.Config(app, port=0, log_config=None, lifespan=lifespan, **{**uvicorn_settings(), **settings})
-    server = uvicorn.Server(config)
+    server = OwnLoopServer(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
