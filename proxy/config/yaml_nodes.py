@@ -127,41 +127,43 @@ class _Composer:
         return root
 
     def node(self, event: Any, depth: int) -> Node:
-        self.count(event, 1)
-        self.reach(event, depth)
-        if type(event) is yaml.AliasEvent:
+        self.values += 1
+        if self.values > MAX_VALUES or depth > self.max_depth:
+            self.count(event, 0)
+            self.reach(event, depth)
+        kind = type(event)
+        if kind is yaml.AliasEvent:
             return self.alias(event, depth)
         if event.tag is not None and event.tag != "!":
             self.refuse(event, f"the tag {event.tag} is not supported")
         before = self.values
-        node = self.untagged(event, depth)
+        mark = event.start_mark
+        if kind is yaml.ScalarEvent:
+            text, plain = event.value, not event.style
+            node: Node = Scalar(mark.line + 1, None if plain and text in _NULLS else text, plain, mark.column + 1)
+        elif kind is yaml.SequenceStartEvent:
+            node = Sequence(mark.line + 1, self.items(depth + 1), mark.column + 1)
+        else:
+            columns: dict[str, int] = {}
+            node = Mapping(mark.line + 1, self.entries(depth + 1, columns), mark.column + 1, columns)
         if event.anchor is not None:
             self.anchors[event.anchor] = (node, self.values - before + 1, _height(node))
         return node
 
-    def untagged(self, event: Any, depth: int) -> Node:
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
-        if type(event) is yaml.ScalarEvent:
-            plain = event.style in (None, "")
-            return Scalar(line, None if plain and event.value in _NULLS else event.value, plain, column)
-        if type(event) is yaml.SequenceStartEvent:
-            return Sequence(line, self.items(depth + 1), column)
-        columns: dict[str, int] = {}
-        return Mapping(line, self.entries(depth + 1, columns), column, columns)
-
     def items(self, depth: int) -> list[Node]:
         items: list[Node] = []
-        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+        while type(event := next(self.events)) is not yaml.SequenceEndEvent:
             items.append(self.node(event, depth))
         return items
 
     def entries(self, depth: int, columns: dict[str, int]) -> dict[str, tuple[int, Node]]:
         """Return the entries of a mapping, and store the columns of its keys in `columns`."""
         entries: dict[str, tuple[int, Node]] = {}
-        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            if not isinstance(event, yaml.ScalarEvent):
+        while type(event := next(self.events)) is not yaml.MappingEndEvent:
+            if type(event) is not yaml.ScalarEvent:
                 self.refuse(event, "a key must be plain text")
-            line, column, key = _line(event), _column(event), event.value
+            mark: Any = event.start_mark
+            key, line, column = event.value, mark.line + 1, mark.column + 1
             value = self.node(next(self.events), depth)
             if key in entries:
                 message = f"already given on line {entries[key][0]}"

@@ -124,7 +124,8 @@ def _contradictions(path: Path, root: yaml_nodes.Node | None, entries: tuple[Div
     reported_by: dict[tuple[str, str], Divergence] = {}
     for index, divergence in enumerate(entries):
         for case in divergence.when:
-            key = ((case.operation or divergence.operation).lower(), case.model_dump_json(exclude={"operation"}))
+            conditions = repr([value for name, value in case if name != "operation"])
+            key = ((case.operation or divergence.operation).lower(), conditions)
             other = reported_by.setdefault(key, divergence)
             if other is not divergence:
                 message = f"has the same case as {other.id}: a difference could not be attributed"

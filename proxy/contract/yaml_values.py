@@ -11,7 +11,8 @@ from proxy.types import JSON
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?", re.ASCII)
-_WORDS: Final[Mapping[str, bool]] = {
+_BEGINNINGS: Final = frozenset("+-.0123456789")  # of numbers
+_WORDS: Final[Mapping[str, bool | str]] = {
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 
@@ -30,8 +31,8 @@ def scalar_value(scalar: yaml_nodes.Scalar) -> JSON:
     text = scalar.text
     if text is None or not scalar.plain:
         return text
-    if text in _WORDS:
-        return _WORDS[text]
+    if text[:1] not in _BEGINNINGS:
+        return _WORDS.get(text, text)
     if _INTEGER.fullmatch(text):
         return int(text)
     return float(text) if _FLOAT.fullmatch(text) else text

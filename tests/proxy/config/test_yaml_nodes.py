@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from types import FrameType
 
 import pytest
 
@@ -95,3 +97,25 @@ def test_aliases_cannot_multiply() -> None:
     line, message = refusal(bomb)
     assert line == 5
     assert "more than 100,000 values" in message
+
+
+def calls_of_reading(text: str) -> int:
+    """Return the number of calls of Python functions."""
+    number = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal number
+        number += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        read(text)
+    finally:
+        sys.setprofile(before)
+    return number
+
+
+def test_entry_takes_few_calls() -> None:
+    many, few = ("".join(f"key{number}: value\n" for number in range(size)) for size in (1100, 100))
+    assert calls_of_reading(many) - calls_of_reading(few) <= 4 * 1000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from proxy.contract.bundle import fingerprint, load_divergences
 from proxy.contract.faults import ContractError
 from proxy.contract.model import Contract, Operation
+from tests.support.waiting import HANG_TIMEOUT
 
+ROOT = Path(__file__).parents[3]
 CONTRACT = Contract([Operation("a", "GET", "/api/notes/{id}"), Operation("b", "WS", "/talk")])
 
 
@@ -106,3 +110,15 @@ def test_fingerprint_changes_with_every_change_of_a_file(tmp_path: Path) -> None
     assert len(set(prints)) == len(prints)
     assert fingerprint(directory) == prints[-1]
     assert fingerprint(tmp_path / "absent") == ()
+
+
+def test_conditions_are_compared_without_a_serializer() -> None:
+    script = (
+        "from pathlib import Path\n"
+        "from proxy.contract.bundle import load_bundle\n"
+        "from proxy.contract.divergences import Case\n"
+        "print(len(load_bundle(Path('contracts')).divergences) > 1, Case.__pydantic_complete__)"
+    )
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True, timeout=HANG_TIMEOUT)
+    assert done.stdout == "True False\n"
