@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from proxy.cli.console import console
 from proxy.cli.shared_options import ROUTING_FILE
 from proxy.config.field_types import show_duration, show_share
 from proxy.config.models import Config, Route
+from proxy.rollout.groups import RouteGroups
 from proxy.rollout.progress import timetable
 from proxy.types import BasisPoints
+from proxy.wording import did_you_mean
 
 
 @click.command()
@@ -45,12 +48,14 @@ def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: b
       scribe-proxy schedule routing.yaml --route prompts.list --from 2026-12-01
     """
     begin = start.timestamp() if start is not None else time.time()
-    rows = list(_rows(_chosen(opened(file), name), begin))
+    config = opened(file)
+    routes = _chosen(config, name)
+    rows = list(_rows(routes if as_json or name else RouteGroups(routes).leaders(), begin))
     if as_json:
         stages = [{"route": route.name, "stage": share / 100, "at": _iso(at)} for route, share, at in rows]
         click.echo(json.dumps(stages, indent=2))
     elif rows:
-        console().print(_table(rows))
+        console().print(_table(rows, Counter(route.domain for route in routes)))
     else:
         click.echo("No route has a rollout.")
 
@@ -58,7 +63,7 @@ def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: b
 def _chosen(config: Config, name: str | None) -> list[Route]:
     routes = [route for route in config.routes if name in (None, route.name)]
     if name is not None and not routes:
-        raise click.ClickException(f"there is no route {name}")
+        raise click.ClickException(f"there is no route {name}{did_you_mean(name, [one.name for one in config.routes])}")
     return routes
 
 
@@ -68,22 +73,24 @@ def _rows(routes: list[Route], start: float) -> Iterator[tuple[Route, BasisPoint
             yield from ((route, share, at) for share, at in timetable(route.rollout, start))
 
 
-def _table(rows: list[tuple[Route, BasisPoints, float]]) -> Table:
+def _table(rows: list[tuple[Route, BasisPoints, float]], sizes: Mapping[str, int]) -> Table:
+    """Return a table of stages. A group has one rollout, and `sizes` its number of routes."""
     table = Table(box=box.SIMPLE)
-    for heading in ("route", "stage", "at the earliest", "notes"):
+    for heading in ("route or group", "stage", "at the earliest", "notes"):
         table.add_column(heading, justify="right" if heading == "stage" else "left")
     named = ""
     for route, share, at in rows:
         first = route.name != named
         named = route.name
-        table.add_row(*map(Text, (named if first else "", show_share(share), _shown(at), _notes(route, share, first))))
+        title = f"{route.domain} ({size})" if (size := sizes[route.domain]) > 1 else named
+        table.add_row(*map(Text, (title if first else "", show_share(share), _shown(at), _notes(route, share, first))))
     return table
 
 
 def _notes(route: Route, share: BasisPoints, first: bool) -> str:
     assert route.rollout is not None
     if share > route.native:
-        return f"not reached: `native` is {show_share(route.native)}"
+        return f"`native` limits it to {show_share(route.native)}"
     bake_time = route.rollout.bake_time_of(share)
     notes = []
     if not first and route.rollout.approve:

@@ -21,6 +21,7 @@ from proxy.reports.models import RouteSummary
 from proxy.rollout.model import Evidence, RouteState, ceiling
 from proxy.rollout.progress import Progress, end_of, timetable
 from proxy.rollout.shares import Effective
+from proxy.types import BasisPoints
 
 MINIMUM: Final = 100
 """Comparisons that a group without a rollout needs to be clean, within the span of the reports."""
@@ -122,7 +123,7 @@ def _step_of_rollout(facts: GroupFacts) -> NextStep:
     progress, route = facts.progress, facts.leader
     if route.rollout is None or progress is None:
         return NextStep("raise `native`, or add a `rollout`")
-    following = _following(progress)
+    following = _following(progress, ceiling(route))
     needed = _needed(facts, route.rollout.minimum) if progress.started else ()
     if progress.waits == "bake_time":
         return NextStep(following, progress.left, needed=needed)
@@ -147,10 +148,11 @@ def _step_of_rollout(facts: GroupFacts) -> NextStep:
     return NextStep(following, blocked=progress.waits.replace("_", " "))
 
 
-def _following(progress: Progress) -> str:
+def _following(progress: Progress, limit: BasisPoints) -> str:
+    """Return the share of the next stage, of which `native` allows at most `limit`."""
     if progress.following is None:
         return "the last stage"
-    return f"{'' if progress.started else 'starts at '}{show_share(progress.following)}"
+    return f"{'' if progress.started else 'starts at '}{show_share(min(progress.following, limit))}"
 
 
 def _needed(facts: GroupFacts, minimum: int) -> tuple[NeededEvidence, ...]:

@@ -43,8 +43,28 @@ def test_stages_have_their_earliest_date(file: Path) -> None:
         ["10%", "Tue 08 Dec 2026 00:00", "waits for `scribe-proxy promote`"],
         ["100%", "Tue 15 Dec 2026 00:00", "waits for `scribe-proxy promote`"],
         ["b", "5%", "Tue 01 Dec 2026 00:00", "bake time 12h"],
-        ["100%", "Tue 01 Dec 2026 12:00", "not reached: `native` is 50%"],
+        ["100%", "Tue 01 Dec 2026 12:00", "`native` limits it to 50%"],
     ]
+
+
+def test_group_has_one_schedule(file: Path) -> None:
+    file.write_text("""\
+legacy: {url: http://x}
+native: a:b
+groups: {notes: {guard: {}, rollout: {stages: [1%, 100%]}}}
+routes:
+  - {name: notes.pinned, match: GET /p, group: notes, pin: legacy}
+  - {name: notes.list, match: GET /n, group: notes}
+  - {name: notes.create, match: POST /n, group: notes}
+""")
+    output = schedule(file)[1]
+    assert ([line.split()[:3] for line in output.splitlines() if "1% " in line], output.count("100%")) == (
+        [["notes", "(3)", "1%"]],
+        1,
+    )
+    assert "notes.list" in schedule(file, "--route", "notes.list")[1]
+    listed = json.loads(schedule(file, "--json")[1])
+    assert {each["route"] for each in listed} == {"notes.pinned", "notes.list", "notes.create"}
 
 
 def test_stages_show_their_own_bake_times(file: Path) -> None:

@@ -105,6 +105,10 @@ CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
         *("rolling out", "resume, then 50%", None, "paused by Ada: notes came out twice", ""),
     ),
     (
+        facts(f"native: 30%, {ROLLOUT}", stage=1000, age=HOUR),
+        *("rolling out", "30%", HOUR, "", "0 of 100 requests"),
+    ),
+    (
         facts(f"native: 10%, {ROLLOUT}", stage=1000, age=3 * HOUR, evidence=ENOUGH),
         *("rolling out", "raise `native` above 10%", None, "`native` allows 10%", ""),
     ),
