@@ -16,7 +16,7 @@ _DATES: Final = frozenset({DatetimeMS})
 def break_ties(documents: list[dict[str, Any]], sort: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
     """Return sorted documents with ties ordered by `$recordId`, which is removed."""
     numbers = [document.pop("$recordId") for document in documents]
-    values = list(zip(*(_column(documents, name) for name, _ in sort), strict=True))
+    values = list(zip(*(_column(documents, name) for name, _ in reversed(sort)), strict=True))  # the first has ties
     if not any(map(eq, values, values[1:])):
         return documents
     ordered: list[dict[str, Any]] = []

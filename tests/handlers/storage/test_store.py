@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -76,6 +78,33 @@ async def test_concurrent_lookups_are_one_query(store: Store) -> None:
     assert await store.notes.find_by("consultation", None) == []
     assert await store.read("notes", [A.binary, C.binary]) == {A.binary: alone}
     assert await store.read("notes", []) == {}
+
+
+@pytest.mark.parametrize("is_indexed", [True, False], ids=["index", "no index"])
+@pytest.mark.parametrize(
+    ("owners", "times"),
+    [([], []), ([[A, B], [C, A], [B]], []), ([[A, B]], [[1, 7]]), ([], [[1, 7]])],
+    ids=["plain", "arrays of ids", "arrays in both", "arrays of times"],
+)
+async def test_lists_read_together_are_those_read_alone(
+    store: Store, owners: list[object], times: list[object], is_indexed: bool
+) -> None:
+    if is_indexed and not (owners and times):  # MongoDB refuses to index arrays in both fields
+        await store.make_indexes()
+    documents = [
+        {"_id": ObjectId(), "clinician": owner, "started_at": time}
+        for owner, time, _ in itertools.product([A, B, C, *owners], [1, 2, 2.0, None, DatetimeMS(5), *times], range(3))
+    ]
+    random.Random(1).shuffle(documents)
+    for document in documents:
+        await store.consultations.insert(document)
+
+    async def read(owner: ObjectId) -> list[dict[str, Any]]:
+        return await store.consultations.find_by("clinician", owner, sort=[("started_at", -1)])
+
+    alone = [await read(owner) for owner in (A, B, C)]
+    assert min(map(len, alone)) >= 15
+    assert await asyncio.gather(*map(read, (A, B, C))) == alone
 
 
 async def test_changes_and_deletes(store: Store) -> None:
