@@ -19,6 +19,7 @@ import secrets
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
@@ -356,8 +357,8 @@ class Gateway:
         try:
             await fair_queue_of(asyncio.get_running_loop()).wait_if_contended(tracker.slot and tracker.slot.client)
             await native(scope, receive, send)
-        except WebSocketDisconnect:
-            return  # Starlette's error for a client that has left
+        except (ClientDisconnect, WebSocketDisconnect):
+            return  # Starlette's errors for a client that has left
         except (Failure, PeerGone):
             raise
         except BaseException as error:

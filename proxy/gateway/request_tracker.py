@@ -109,8 +109,9 @@ class RequestTracker:
                 self.status = Overloaded.status
 
     async def send(self, message: Message) -> None:
-        """Forward a part of the response. ASGI `send`."""
-        if not self.begun:
+        """Forward a part of the response, which has not begun for a client that left before. ASGI `send`."""
+        is_first = not self.begun and not (self.connection is not None and self.connection.is_closing)
+        if is_first:
             await self._send_first(message)
             return
         if self.capture is not None and self.failure is None:

@@ -8,7 +8,9 @@ from typing import Final
 
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -143,4 +145,29 @@ async def test_client_that_leaves_a_websocket_is_no_failure(app: ASGIApp, caplog
         writer.transport.abort()
         await until(lambda: records)
     assert (records[0].status, records[0].failure) == (101, None)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("ends", ["abort", "malformed"])
+async def test_client_that_leaves_an_upload_is_no_failure(ends: str, caplog: pytest.LogCaptureFixture) -> None:
+    begun = asyncio.Event()
+
+    async def upload(request: Request) -> Response:
+        begun.set()
+        return Response(await request.body())
+
+    config = "{legacy: {url: http://x}, native: a:b, routes: [{name: u, match: POST /u, native: 100%}]}"
+    records: list[RequestRecord] = []
+    app = Starlette(routes=[Route("/u", upload, methods=["POST"])])
+    plan = RoutingSnapshot.of(parse(config, {}, "test.yaml"), Backend("legacy"), app)
+    async with serving(Gateway(plan, [records.append])) as port, connected(port) as (reader, writer), limit():
+        writer.write(b"POST /u HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await begun.wait()
+        if ends == "abort":
+            writer.transport.abort()
+        else:
+            writer.write(b"no chunk\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        await until(lambda: records)
+    assert (records[0].status, records[0].failure) == (499, None)
     assert not caplog.messages
