@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from starlette.testclient import TestClient
 
-from demo.ports import free_port
-from proxy.ops.app import create_ops
 from proxy.runtime.config_watcher import ConfigWatcher
-from tests.support.ops_server import Stage, stage
+from tests.support.ops_server import Stage
 
 SECRET = "hunter2-hunter2-hunter2"
-
-
-@pytest.fixture
-def staged(tmp_path: Path) -> Stage:
-    return stage(tmp_path, free_port())
-
-
-@pytest.fixture
-def client(staged: Stage) -> Iterator[TestClient]:
-    with TestClient(create_ops(staged)) as client:
-        yield client
 
 
 async def settle(watcher: ConfigWatcher) -> None:

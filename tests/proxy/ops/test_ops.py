@@ -12,7 +12,6 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from demo.ports import free_port
 from proxy.config.problems import Problem
 from proxy.gateway.cookies import OPS_COOKIE as COOKIE
 from proxy.gateway.request_record import RequestRecord
@@ -24,17 +23,6 @@ from tests.support.waiting import until
 
 TOKEN = "s3cret-token"
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
-
-
-@pytest.fixture
-def staged(tmp_path: Path) -> Stage:
-    return stage(tmp_path, free_port())
-
-
-@pytest.fixture
-def client(staged: Stage) -> Iterator[TestClient]:
-    with TestClient(create_ops(staged)) as client:
-        yield client
 
 
 @pytest.fixture

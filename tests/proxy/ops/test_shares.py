@@ -37,11 +37,6 @@ def visiting(staged: Stage, token: str | None = TOKEN) -> Iterator[TestClient]:
         client.portal.call(staged.controller.stop)
 
 
-@pytest.fixture
-def staged(tmp_path: Path) -> Stage:
-    return stage(tmp_path, free_port())
-
-
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """Start one gateway for all tests that change nothing."""

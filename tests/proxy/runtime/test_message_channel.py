@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import socket
+from collections.abc import Iterator
 from struct import pack
 from typing import Any
 
@@ -30,6 +31,21 @@ from proxy.shadow.messages import (
 from tests.support.exchanges import exchange
 
 ARRIVAL = ConnectionInfo("http", "1.1", ("127.0.0.1", 1), None, b"id")
+Ends = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """Yield a channel's end, which the channel closes, and the other process's end, which does not block."""
+    own, other = socket.socketpair()
+    with other:
+        other.setblocking(False)
+        yield own, other
+
+
+def received_by(end: socket.socket) -> Any:
+    """Return the messages of the batch that has arrived at an end. Raises BlockingIOError if none has."""
+    return pickle.loads(end.recv(1000)[8:])
 
 
 async def linked(on_message: Any, gather: float = 0.0) -> tuple[MessageChannel[Any, Any], MessageChannel[Any, Any]]:
@@ -66,38 +82,34 @@ async def test_split_bytes_are_read_as_messages(sizes: list[int]) -> None:
     assert received == messages
 
 
-async def test_messages_are_sent_at_the_end_of_the_turn() -> None:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        theirs.setblocking(False)
-        link = MessageChannel[Any, Any](lambda _: None)
-        await link.open(ours)
-        link.send(Ping())
-        with pytest.raises(BlockingIOError):
-            theirs.recv(1)
-        await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:]) == [Ping()]
-        link.close()
-        await link.closed.wait()
+async def test_messages_are_sent_at_the_end_of_the_turn(ends: Ends) -> None:
+    own, other = ends
+    link = MessageChannel[Any, Any](lambda _: None)
+    await link.open(own)
+    link.send(Ping())
+    with pytest.raises(BlockingIOError):
+        received_by(other)
+    await asyncio.sleep(0)
+    assert received_by(other) == [Ping()]
+    link.close()
+    await link.closed.wait()
 
 
-async def test_messages_are_batched_until_an_urgent_one() -> None:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        theirs.setblocking(False)
-        link = MessageChannel[Any, Any](lambda _: None, gather=30.0)
-        await link.open(ours)
-        for number in range(3):
-            link.send(DryRunFinished(number))
-            await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(0)]  # the first goes at once
-        link.send(Ping(), urgent=True)
+async def test_messages_are_batched_until_an_urgent_one(ends: Ends) -> None:
+    own, other = ends
+    link = MessageChannel[Any, Any](lambda _: None, gather=30.0)
+    await link.open(own)
+    for number in range(3):
+        link.send(DryRunFinished(number))
         await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(1), DryRunFinished(2), Ping()]
-        link.send(DryRunFinished(4))
-        link.close()
-        await link.closed.wait()
-        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(4)]
+    assert received_by(other) == [DryRunFinished(0)]  # the first goes at once
+    link.send(Ping(), urgent=True)
+    await asyncio.sleep(0)
+    assert received_by(other) == [DryRunFinished(1), DryRunFinished(2), Ping()]
+    link.send(DryRunFinished(4))
+    link.close()
+    await link.closed.wait()
+    assert received_by(other) == [DryRunFinished(4)]
 
 
 async def test_batched_messages_are_sent_after_their_delay() -> None:
@@ -126,45 +138,41 @@ class Steps:
         return self.left > 0
 
 
-async def test_batch_is_prepared_in_steps_and_sent_after_the_last() -> None:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        theirs.setblocking(False)
-        steps = Steps(3)
-        await steps.link.open(ours)
-        steps.link.request_flush()
-        for left in (2, 1):
-            await asyncio.sleep(0)
-            assert steps.left == left
-            with pytest.raises(BlockingIOError):
-                theirs.recv(1)
+async def test_batch_is_prepared_in_steps_and_sent_after_the_last(ends: Ends) -> None:
+    own, other = ends
+    steps = Steps(3)
+    await steps.link.open(own)
+    steps.link.request_flush()
+    for left in (2, 1):
         await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(2), DryRunFinished(1), DryRunFinished(0)]
-        steps.left = 2
-        steps.link.close()
-        await steps.link.closed.wait()
-        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(1), DryRunFinished(0)]
+        assert steps.left == left
+        with pytest.raises(BlockingIOError):
+            received_by(other)
+    await asyncio.sleep(0)
+    assert received_by(other) == [DryRunFinished(2), DryRunFinished(1), DryRunFinished(0)]
+    steps.left = 2
+    steps.link.close()
+    await steps.link.closed.wait()
+    assert received_by(other) == [DryRunFinished(1), DryRunFinished(0)]
 
 
 @pytest.mark.parametrize("steps_before", [0, 1, 2])
-async def test_urgent_message_does_not_wait_for_a_preparation(steps_before: int) -> None:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        theirs.setblocking(False)
-        steps = Steps(4)
-        await steps.link.open(ours)
-        steps.link.request_flush()
-        for _ in range(steps_before):
-            await asyncio.sleep(0)
-        steps.link.send(Ping(), urgent=True)
+async def test_urgent_message_does_not_wait_for_a_preparation(steps_before: int, ends: Ends) -> None:
+    own, other = ends
+    steps = Steps(4)
+    await steps.link.open(own)
+    steps.link.request_flush()
+    for _ in range(steps_before):
         await asyncio.sleep(0)
-        assert Ping() in pickle.loads(theirs.recv(1000)[8:])
-        assert steps.left == 3 - steps_before
-        while steps.left:
-            await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:])[-1] == DryRunFinished(0)
-        steps.link.close()
-        await steps.link.closed.wait()
+    steps.link.send(Ping(), urgent=True)
+    await asyncio.sleep(0)
+    assert Ping() in received_by(other)
+    assert steps.left == 3 - steps_before
+    while steps.left:
+        await asyncio.sleep(0)
+    assert received_by(other)[-1] == DryRunFinished(0)
+    steps.link.close()
+    await steps.link.closed.wait()
 
 
 async def test_closed_channel_sends_nothing() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from starlette.types import ASGIApp, Message
@@ -22,18 +21,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ORIGIN = ("Origin", "http://localhost:3000")
 WELCOME_TAG = 'W/"1f-HGffxx6uobnTz2YvR5DpyWJg/Ao"'
-
-
-@pytest.fixture(scope="module")
-def express() -> Iterator[int]:
-    with twin.real() as port:
-        yield port
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def native() -> AsyncIterator[int]:
-    async with twin.native() as port:
-        yield port
 
 
 PATHS = [

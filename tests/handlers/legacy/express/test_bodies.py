@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator, Iterator
 
 import brotli  # type: ignore[import-untyped]
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,18 +15,6 @@ from tests.support import express_pair as twin
 from tests.support.profile import examples
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture(scope="module")
-def express() -> Iterator[int]:
-    with twin.real() as port:
-        yield port
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def native() -> AsyncIterator[int]:
-    async with twin.native() as port:
-        yield port
 
 
 def post(body: bytes | None, *headers: tuple[str, str], kind: str | None = "application/json") -> bytes:

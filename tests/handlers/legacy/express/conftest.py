@@ -1,0 +1,24 @@
+"""The real express and the native dialect, each with the same routes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.support import express_pair as twin
+
+
+@pytest.fixture(scope="module")
+def express() -> Iterator[int]:
+    """Run express under Node; yield its port."""
+    with twin.real() as port:
+        yield port
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def native() -> AsyncIterator[int]:
+    """Serve the native app; yield its port."""
+    async with twin.native() as port:
+        yield port
