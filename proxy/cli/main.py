@@ -175,6 +175,7 @@ def _imported(name: str, lazy: Lazy) -> click.Command:
     except (ImportError, AttributeError) as error:
         raise click.ClickException(f"{name} is not available: {error}") from error
     assert isinstance(command, click.Command)
+    command.help = command.help or lazy.help  # `python -OO` has no docstrings
     return command
 
 
@@ -197,6 +198,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
+    help="Move a service to another backend, one endpoint and one percentage of callers at a time.",
 )
 @click.option(
     "--version",
@@ -206,5 +208,4 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     callback=_show_version,
     help="Show the version and exit.",
 )
-def main() -> None:
-    """Move a service to another backend, one endpoint and one percentage of callers at a time."""
+def main() -> None: ...

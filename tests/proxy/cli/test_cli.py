@@ -24,6 +24,15 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.parametrize(("arguments", "line"), [((), "Move a service to another backend"), (("check",), "Validate a")])
+def test_help_without_docstrings_describes_a_command(arguments: tuple[str, ...], line: str) -> None:
+    script = f"from proxy.cli.main import main; main([*{arguments!r}, '--help'])"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    program = [sys.executable, "-OO", "-c", script]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, env=environment)
+    assert f"  {line}" in done.stdout
+
+
 def test_help_names_all_commands_and_imports_none() -> None:
     script = (
         "import sys; from proxy.cli.main import main\n"
