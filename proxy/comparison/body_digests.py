@@ -59,13 +59,6 @@ class BlockDigests:
         return (*self._digests, self._current.digest()[:16])
 
 
-def digests_of(data: bytes) -> BlockDigests:
-    """Return the digests of bytes that are available as a whole."""
-    digests = BlockDigests()
-    digests.update(data)
-    return digests
-
-
 class BodyDigests:
     """Digests of one body as it passes.
 

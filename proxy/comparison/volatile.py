@@ -116,12 +116,6 @@ def timestamp_of(kind: str, text: str) -> int | None:
         return None
 
 
-def timestamps(text: str) -> set[int]:
-    """Return all distinct times in a text, in ms since the epoch."""
-    moments = (timestamp_of(segment.kind, segment.text) for segment in split_volatile(text))
-    return {at for at in moments if at is not None}
-
-
 @lru_cache(maxsize=1024)
 def _milliseconds(date: str) -> int:
     return (datetime.fromisoformat(date) - _EPOCH) // _MILLISECOND

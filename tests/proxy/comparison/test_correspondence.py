@@ -12,9 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from proxy.comparison.correspondence import FRESH, STORED, Correspondence, TextDifference, abbreviate
-from proxy.comparison.volatile import mask, split_volatile, timestamp_of, timestamps
+from proxy.comparison.volatile import mask, split_volatile, timestamp_of
 from proxy.recordings.comparing import compare_recorded_values
 from proxy.types import JSON
+from tests.support.volatile_content import timestamps
 
 RECORDED_AT = 1_795_376_469_000
 LIVE_AT = 1_800_000_000_000
@@ -26,9 +27,8 @@ def object_id(at: int, serial: int) -> str:
 
 
 def date(ms: int) -> str:
-    seconds, milliseconds = divmod(ms - RECORDED_AT, 1000)
-    assert 0 <= seconds < 60
-    return f"2026-11-22T19:41:{seconds:02d}.{milliseconds:03d}Z"
+    assert 0 <= ms - RECORDED_AT < 60_000
+    return "2026-11-22T19:41:{:02d}.{:03d}Z".format(*divmod(ms - RECORDED_AT, 1000))
 
 
 def token(at: int, **claims: JSON) -> str:
@@ -40,8 +40,8 @@ def names() -> Correspondence:
 
 
 def differ(recorded: object, live: object, correspondence: Correspondence | None = None) -> list[str]:
-    known = correspondence or names()
-    return [one.location for one in compare_recorded_values(cast(JSON, recorded), cast(JSON, live), known, "body")]
+    values = cast(JSON, recorded), cast(JSON, live)
+    return [one.location for one in compare_recorded_values(*values, correspondence or names(), "body")]
 
 
 ids = st.integers(0, 6).map(lambda serial: object_id(RECORDED_AT, serial))

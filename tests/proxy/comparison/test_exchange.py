@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
-from proxy.comparison.body_digests import digests_of
 from proxy.comparison.exchange import Body, Exchange, ExchangeRecorder
 from proxy.server.memory_budget import MemoryBudget
+from tests.support.volatile_content import digests_of
 from tests.support.waiting import HANG_TIMEOUT
 
 SCOPE: Scope = {

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from proxy.comparison.body_digests import DIGEST_BLOCK, digests_of
+from proxy.comparison.body_digests import DIGEST_BLOCK
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import compare
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, fields, object_id, operation, properties
+from tests.support.volatile_content import digests_of
 
 CONTRACT = operation(properties(_id={"type": "string", "format": "objectid"}, body={"type": "string"}))
 NOTE: JSON = {"_id": object_id(1), "body": "Rest and fluids."}

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from proxy.comparison.exchanges import compare
 from proxy.comparison.modes import DRY_RUN, READ, Mode
 from proxy.comparison.verdicts import Difference, Verdict
-from proxy.comparison.volatile import timestamps
 from proxy.types import JSON
 from tests.support.exchanges import NOW, answered, object_id, operation, properties
+from tests.support.volatile_content import timestamps
 
 ids = st.integers(0, 6).map(object_id)
 words = st.text(max_size=6).filter(lambda text: not timestamps(text))

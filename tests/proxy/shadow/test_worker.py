@@ -16,7 +16,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from proxy.backends.native import NativeUnavailable
-from proxy.comparison.body_digests import digests_of
 from proxy.comparison.exchange import Body
 from proxy.config.loading import parse
 from proxy.database.database import Database
@@ -44,6 +43,7 @@ from tests.support import shadowed
 from tests.support.exchanges import exchange
 from tests.support.shadowed_requests import CONNECTION, snapshot
 from tests.support.sockets import serving
+from tests.support.volatile_content import digests_of
 from tests.support.waiting import HANG_TIMEOUT
 
 CONTRACT = """
