@@ -52,7 +52,6 @@ const questions = {
   inspect: (value) => util.inspect(value),
   string: (value) => String(value),
   number: (value) => describe(Number(value)),
-  radix: (value, radix) => value.toString(radix),
   date: (text) => String(new Date(text).getTime()),
   typeof: (value) => typeof value,
   valueType: (value) => {

@@ -17,11 +17,13 @@ from handlers.container import ServiceTimings
 from handlers.services.documents import new_user
 from handlers.settings import Settings
 from handlers.v1.tokens import Tokens
+from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from tests.support.backend_pair import Outside
 from tests.support.backends import SECRET, client_of, scratch_database
 from tests.support.outside_services import lasting
 from tests.support.patient_timings import PATIENT
 from tests.support.sockets import serving
+from tests.support.websocket_server import with_state
 
 V1: Final = "/api/v1"
 TOKENS: Final = Tokens(SECRET, 3600)
@@ -69,6 +71,7 @@ class Surface:
     database: Database[dict[str, Any]]
     port: int
     outside: Outside = field(default_factory=Outside)
+    budget: MemoryBudget = field(default_factory=MemoryBudget)
 
     def person(self, role: str = "clinician", name: str = "amara") -> Person:
         """Return a new person without a password, because hashing one is slow."""
@@ -94,8 +97,14 @@ async def v1_surface(
             environment = backend_environment(mongodb_url, f"http://127.0.0.1:{beyond}", database.name)
             named = {name.lower(): value for name, value in environment.items()}
             app = create_app(Settings.load(**{**named, **changes}), timings)
-            async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
-                yield Surface(client, database, port, outside)
+            budget = MemoryBudget()
+            budgeted = with_state(app, {BUDGET_KEY: budget})
+            async with (
+                app.router.lifespan_context(app),
+                serving(budgeted, lifespan="on") as port,
+                client_of(port) as client,
+            ):
+                yield Surface(client, database, port, outside, budget)
 
 
 async def sign_up(surface: Surface) -> str:

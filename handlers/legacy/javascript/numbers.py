@@ -1,14 +1,11 @@
-"""JavaScript's numbers: their text in any radix, and the number of a string (ECMA-262, Number)."""
+"""JavaScript's numbers: their text, and the number of a string (ECMA-262, Number)."""
 
 from __future__ import annotations
 
 import math
-from typing import Final
 
 from common.javascript_number import to_double
 from handlers.legacy.javascript.values import SAFE
-
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def normal(number: float) -> int | float:
@@ -25,9 +22,9 @@ def from_digits(text: str) -> int | float:
     return normal(float(text))
 
 
-def number_to_string(number: float, radix: int = 10) -> str:
+def number_to_string(number: float) -> str:
     """Return `toString`: the shortest digits that read back, exponents from 1e21 and below 1e-6."""
-    if isinstance(number, int) and radix == 10 and -SAFE <= number <= SAFE:
+    if isinstance(number, int) and -SAFE <= number <= SAFE:
         return int.__repr__(number)
     double = float(number)
     if not math.isfinite(double):
@@ -35,7 +32,7 @@ def number_to_string(number: float, radix: int = 10) -> str:
     if double == 0:
         return "0"
     sign = "-" if double < 0 else ""
-    return sign + (_decimal(abs(double)) if radix == 10 else _in_radix(abs(double), radix))
+    return sign + _decimal(abs(double))
 
 
 def _decimal(double: float) -> str:
@@ -49,51 +46,6 @@ def _decimal(double: float) -> str:
     if 0 < power < 21:
         return digits.ljust(power + 1, "0")
     return f"{mantissa}e{power:+d}"
-
-
-def _in_radix(double: float, radix: int) -> str:
-    """Convert as V8: fraction digits until they distinguish this double from its neighbours, the last one rounded."""
-    whole = math.floor(double)
-    fraction = double - whole
-    digits, carried = _fraction_digits(fraction, max(0.5 * math.ulp(double), math.ulp(0.0)), radix)
-    text = _integer_digits(float(whole + carried), radix)
-    return text + ("." + "".join(_DIGITS[digit] for digit in digits) if digits else "")
-
-
-def _fraction_digits(fraction: float, half_step: float, radix: int) -> tuple[list[int], int]:
-    digits: list[int] = []
-    while fraction >= half_step:
-        fraction *= radix
-        half_step *= radix
-        digit = int(fraction)
-        digits.append(digit)
-        fraction -= digit
-        if (fraction > 0.5 or (fraction == 0.5 and digit & 1)) and fraction + half_step > 1:
-            return _round_up(digits, radix)
-    return digits, 0
-
-
-def _round_up(digits: list[int], radix: int) -> tuple[list[int], int]:
-    while digits:
-        digit = digits.pop()
-        if digit + 1 < radix:
-            return [*digits, digit + 1], 0
-    return [], 1
-
-
-def _integer_digits(whole: float, radix: int) -> str:
-    """Return the digits of an integral double; those beyond its 53 bits are zeros, as in V8."""
-    zeros = 0
-    while whole / radix >= SAFE:
-        whole /= radix
-        zeros += 1
-    text = "0" * zeros
-    while True:
-        digit = math.fmod(whole, radix)
-        text = _DIGITS[int(digit)] + text
-        whole = (whole - digit) / radix
-        if whole <= 0:
-            return text
 
 
 def string_to_number(text: str) -> int | float:

@@ -22,7 +22,7 @@ from handlers.v1.tokens import Tokens
 from tests.support.backends import SECRET, settings_for
 from tests.support.mongodb_relay import Relay
 from tests.support.v1_client import NOBODY, Person, Surface, v1_surface
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -236,3 +236,19 @@ async def test_missing_database_refuses_the_handshake(mongodb_url: str) -> None:
         assert (code, status) == (1013, 503)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json() == {"detail": "The database cannot be reached, please try again"}
+
+
+@pytest.mark.parametrize("path", ["/transcription-stream", "/api/v1/transcription-stream"])
+@pytest.mark.parametrize("frame", ["x" * 5000, json.dumps({"type": "audio_chunk", "audioData": AUDIO}), "{}"])
+async def test_handled_frame_takes_no_memory(surface: Surface, path: str, frame: str) -> None:
+    amara = surface.person()
+    consultation = (await amara.start())["id"]
+    url = f"ws://127.0.0.1:{surface.port}{path}"
+    async with connect(url, proxy=None, additional_headers=amara.headers) as socket:
+        assert (await receive_frame(socket))["type"] == "connection"
+        for _ in range(3):
+            await socket.send(frame)
+        await say(socket, "start_recording", consultationId=consultation)
+        while (await receive_frame(socket))["type"] != "recording_started":
+            pass
+        await until(lambda: not surface.budget.used)

@@ -12,6 +12,7 @@ import pytest
 from proxy.backends.legacy.websocket import WebSocketUpstream
 from proxy.websocket.frames import FRAMES_AT_ONCE, FrameFilter
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat, LinkState
+from tests.support.event_loop import advance
 from tests.support.raw_websocket_legacy import raw_legacy
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
@@ -133,6 +134,15 @@ async def test_shutdown_relays_the_clients_last_messages() -> None:
         legacy.writer.write(frame(1, b"too late", masked=False) + frame(CLOSE, b"\x03\xe9", masked=False))
         legacy.writer.write_eof()
         assert await client.read_rest() == b""
+
+
+async def test_shutdown_ends_a_client_that_ignores_its_close() -> None:
+    async with stopping() as (client, legacy, stop):
+        stop()
+        assert await next_frame(client) == (CLOSE, b"\x03\xe9")
+        for _ in range(100):
+            await advance(1.0)
+        assert await legacy.read_rest() == b""
 
 
 async def test_shutdown_waits_for_the_end_of_a_frame() -> None:
