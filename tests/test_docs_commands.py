@@ -94,23 +94,26 @@ def named() -> list[tuple[str, str]]:
     return list(dict.fromkeys((*within, *inline())))
 
 
-@pytest.mark.parametrize(("where", "line"), [case for case in named() if case[1].startswith("make ")])
-def test_make_targets_in_the_docs_exist(where: str, line: str) -> None:
-    _, *arguments = shlex.split(line)
-    goals = [argument for argument in arguments if "=" not in argument]
+def test_make_targets_in_the_docs_exist() -> None:
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(goals) <= known, where
-    for argument in arguments:
-        if argument.startswith("ARGS="):
-            demo_command.make_context("demo", shlex.split(argument.removeprefix("ARGS=")))
+    lines = [case for case in named() if case[1].startswith("make ")]
+    assert lines
+    for where, line in lines:
+        _, *arguments = shlex.split(line)
+        assert {argument for argument in arguments if "=" not in argument} <= known, f"{where}: {line}"
+        for argument in arguments:
+            if argument.startswith("ARGS="):
+                demo_command.make_context("demo", shlex.split(argument.removeprefix("ARGS=")))
 
 
-@pytest.mark.parametrize(("where", "line"), [case for case in named() if "scribe-proxy " in case[1]])
-def test_options_of_scribe_proxy_exist(where: str, line: str) -> None:
-    for part in re.findall(r"scribe-proxy (\S[^;|&]*)", line):
-        words = [word.strip("[]…") for word in shlex.split(part.replace("…", ""))]
-        if re.fullmatch(r"[a-z]+,?", words[0] if words else ""):
-            assert_options_exist(words, f"{where}: {line}")
+def test_options_of_scribe_proxy_exist() -> None:
+    lines = [case for case in named() if "scribe-proxy " in case[1]]
+    assert lines
+    for where, line in lines:
+        for part in re.findall(r"scribe-proxy (\S[^;|&]*)", line):
+            words = [word.strip("[]…") for word in shlex.split(part.replace("…", ""))]
+            if re.fullmatch(r"[a-z]+,?", words[0] if words else ""):
+                assert_options_exist(words, f"{where}: {line}")
 
 
 def assert_options_exist(words: list[str], where: str) -> None:
