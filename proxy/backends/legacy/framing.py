@@ -280,8 +280,18 @@ class ResponseReader:
         if not end:
             return at
         self._trailers += end - at
-        self.complete = data[at:end] in (b"\r\n", b"\n")
+        line = data[at:end].removesuffix(b"\n").removesuffix(b"\r")
+        self.complete = not line
+        if line:
+            _check_trailer(line)
         return end
+
+
+def _check_trailer(line: bytes) -> None:
+    """Raise MalformedResponse for a line that is not a header, such as the first one of another answer."""
+    if b"\r" in line or b"\0" in line:
+        raise MalformedResponse("a control character in the trailers")
+    _read_field(line)
 
 
 def _is_plain(head: bytes, breaks: int) -> bool:

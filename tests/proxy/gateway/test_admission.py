@@ -121,6 +121,7 @@ class StalledClient:
     """A client's connection in a bulkhead, which records its end."""
 
     evicted_for: str | None = None
+    is_closing = False
 
     def __init__(self, stalled_since: float) -> None:
         self.stalled_since: float | None = stalled_since

@@ -17,6 +17,7 @@ class Connection:
 
     stalled_since: float | None = None
     evicted_for: str | None = None
+    is_closing: bool = False
     evictions: list[str] = field(default_factory=list)
 
     def retain_body(self, received: int = 0) -> None:

@@ -188,3 +188,25 @@ def test_chunked_answer_of_http_1_0_ends_the_connection(coding: bytes, persists:
 )
 def test_keep_alive_header_gives_its_timeout(value: bytes, seconds: int | None) -> None:
     assert keep_alive_timeout([(b"x", b""), (b"keep-alive", value)]) == seconds
+
+
+AT_TRAILERS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    "line", [b"HTTP/1.1 200 OK", b"nonsense", b" folded: x", b"a b: c", b": x", b"x: a\rb", b"x: \0"], ids=repr
+)
+def test_trailer_that_is_not_a_header_is_malformed(line: bytes) -> None:
+    for step in (1, 1000):
+        reader, data = ResponseReader(), AT_TRAILERS + line + b"\r\n\r\n"
+        with pytest.raises(MalformedResponse):
+            for at in range(0, len(data), step):
+                reader.feed(data[at : at + step])
+        assert (b"".join(reader.body), reader.complete) == (b"ok", False)
+
+
+@pytest.mark.parametrize("line", [b"x: y", b"content-length: 99", b"transfer-encoding: chunked", b"host: a"])
+def test_trailer_of_any_name_is_dropped(line: bytes) -> None:
+    reader = ResponseReader()
+    reader.feed(AT_TRAILERS + line + b"\r\n\r\nmore")
+    assert (b"".join(reader.body), reader.complete, reader.excess) == (b"ok", True, b"more")
