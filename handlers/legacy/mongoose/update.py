@@ -55,6 +55,8 @@ class _InheritedPath(Path):
         raise JavaScriptTypeError("schema.castForQuery is not a function")
 
 
+_READ_ONLY: Final = frozenset({"length", "name"})
+"""Properties of every function."""
 _INHERITED: Final[Mapping[str, Path]] = {name: _InheritedPath(name) for name in INHERITED - {"__proto__"}}
 
 
@@ -80,7 +82,7 @@ def _gather(update: Mapping[str, Value]) -> Json:
     """Move fields that are not operators into `$set`, in the order of mongoose's backward walk."""
     if is_document(update):
         update = _as_object(document_in(update))
-    names = [name for name in own_keys(update) if name not in FORBIDDEN]
+    names = [name for name in own_keys(update) if not (name in FORBIDDEN or _is_merged(name, update[name]))]
     gathered: Json = {}
     plain = [name for name in reversed(names) if name not in OPERATORS]
     if plain:
@@ -95,6 +97,20 @@ def _gather(update: Mapping[str, Value]) -> Json:
         if name in OPERATORS and not (name == "$set" and plain):
             gathered[name] = clone(update[name])
     return gathered
+
+
+def _is_merged(name: str, value: Value) -> bool:
+    """Return whether mongoose merges an object into a method of the same name, so that the update loses it.
+
+    Raises `JavaScriptTypeError` for members that cannot be merged.
+    """
+    if name not in _INHERITED or not isinstance(value, dict):
+        return False
+    if is_true(value.get("valueOf", UNDEFINED)):
+        raise JavaScriptTypeError("val.valueOf is not a function")
+    if any(value[member] != {} for member in _READ_ONLY & value.keys()):
+        raise JavaScriptTypeError(f"Cannot assign to read only property of function '{name}'")
+    return True
 
 
 def _as_object(value: Value) -> Json:

@@ -265,6 +265,13 @@ ODD_UPDATES: list[dict[str, Any]] = [
     {"$set": None, "prompt_name": "x"},
     {"$set": {"prompt_text": "a"}, "prompt_name": "x", "nonsense": 1},
     {"$set": []},
+    *({name: {}, "prompt_name": "x"} for name in ("toString", "valueOf", "hasOwnProperty")),
+    {"toString": {"length": 1}, "prompt_name": "x"},
+    {"toString": {"name": {}}, "prompt_name": "x"},
+    {"toString": {"valueOf": "x"}, "prompt_name": "x"},
+    {"toString": {"x": 1}, "prompt_name": "x"},
+    {"toString": [1], "prompt_name": "x"},
+    {"toString": 1, "prompt_name": "x"},
     {"$set": {"_bsontype": "Double", "value": 5}},
     {"$inc": {"_bsontype": "Double", "value": 5}, "prompt_name": "x"},
     *(
