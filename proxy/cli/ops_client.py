@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from proxy.cli.unusable import Unusable
+from proxy.runtime.garbage import without_collection
 
 if TYPE_CHECKING:
     from urllib.error import HTTPError
@@ -46,11 +47,8 @@ class OpsClient:
 
     def open(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Return the body of a 2xx response. Raises HTTPError for another status, or OSError or ValueError."""
-        from urllib.request import (  # imported late: commands that call no gateway define the option too
-            ProxyHandler,
-            Request,
-            build_opener,
-        )
+        with without_collection():  # imported late: commands that call no gateway define the option too
+            from urllib.request import ProxyHandler, Request, build_opener
 
         url = self.base_url.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         if not url.startswith(("http://", "https://")):
@@ -84,7 +82,8 @@ def ops_client(url: str) -> Iterator[OpsClient]:
 
 def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) -> OpsResponse:
     """Return the response of a path. Raises `Unusable` without a response or route, otherwise ClickException."""
-    from urllib.error import HTTPError, URLError
+    with without_collection():
+        from urllib.error import HTTPError, URLError
 
     try:
         return OpsResponse(client.open(quote(path, safe="/?=&"), query))

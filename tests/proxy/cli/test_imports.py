@@ -42,11 +42,31 @@ def loaded(command: str) -> set[str]:
     return set(json.loads(output.splitlines()[-1]))
 
 
+COLLECTIONS = """
+import gc, sys
+generations = []
+gc.callbacks.append(lambda phase, info: generations.append(info["generation"]) if phase == "start" else None)
+from proxy.cli.main import main
+try:
+    main(sys.argv[1:], "scribe-proxy")
+finally:
+    gc.callbacks.clear()
+    print(len(generations))
+"""
+
+
 @pytest.mark.parametrize("command", CASES)
 def test_command_imports_only_the_modules_it_needs(command: str) -> None:
     modules = loaded(command)
     assert "click" in modules
     assert [name for name in CASES[command] if name in modules] == []
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_quick_command_collects_no_garbage_while_it_imports(command: str) -> None:
+    run = [sys.executable, "-c", COLLECTIONS, *command.split()]
+    output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=HANG_TIMEOUT, check=False).stdout
+    assert int(output.splitlines()[-1]) <= 8
 
 
 USES = """
