@@ -219,3 +219,10 @@ def test_failed_import_of_native_has_no_traceback(tmp_path: Path) -> None:
     code, output = run_serve("--config", file, "--port", "0", "--ops-port", "0")
     assert code != 0
     assert "tests.nowhere" in output
+
+
+def test_new_state_directory_is_for_its_owner_only(tmp_path: Path) -> None:
+    file, directory = tmp_path / "routing.yaml", tmp_path / "state" / "gateway"
+    file.write_text("legacy: 1")
+    assert run_serve("--config", file, "--state-dir", directory)[0] == 1
+    assert directory.stat().st_mode & 0o777 == 0o700

@@ -32,7 +32,7 @@ async def test_request_is_stalled_only_while_its_body_is_awaited() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         connection = context_of(scope).connection
         assert connection is not None
-        receiving = asyncio.create_task(receive())
+        receiving = asyncio.ensure_future(receive())
         while connection.stalled_since is None:
             await asyncio.sleep(0.01)
         waiting.set()

@@ -323,6 +323,19 @@ async def test_handler_can_await_the_disconnect() -> None:
         assert await Conversation(*messages, headers=headers).hold(application(wait)) == (200, b"{}")
 
 
+async def test_router_after_one_that_passes_sees_the_whole_path() -> None:
+    async def answer(request: Request) -> Reply:
+        return json(200, {"path": request.path, "id": request.params["id"]})
+
+    router, passing, answering = Router(), Router(), Router()
+    passing.get("/c", answer)
+    answering.get("/b/:id", answer)
+    for each in (passing, answering):
+        router.use("/a", each)
+    conversation = Conversation(path="/a/b/7")
+    assert await conversation.hold(Application(router, Cors([], "GET", "X"))) == (200, b'{"path":"/b/7","id":"7"}')
+
+
 async def test_reply_accepts_serialised_json() -> None:
     async def answer(_: Request) -> Reply:
         return encoded_json(200, b'{"a":1}')
