@@ -22,7 +22,7 @@ from proxy.config.targets import ListReader
 from proxy.types import Backend
 
 Location = tuple[int | str, ...]
-_NO_VALUE: Final = "has no value: give it one, or remove the key"
+_NO_VALUE: Final = "has no value, and counts as absent: give it one, or remove the key"
 _OF_KEYS: Final = ("unknown key", "renamed", "is missing", _NO_VALUE)
 """Beginnings of messages about a key rather than its value."""
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -52,7 +52,7 @@ class ConfigReader:
         self._key_columns: dict[Location, int] = {}
         self._filled: set[Location] = set()  # values from the environment: never quoted
         self._lacking: set[Location] = set()  # values whose variable is not set, reported once
-        self._empty: set[Location] = set()  # keys without a value, reported once
+        self._empty: dict[Location, Problem] = {}  # keys without a value, with their warnings
         self._origins: dict[Location, Location] = {}  # locations at which inherited settings are written
         self._inherited_at: dict[Problem, Location] = {}
         self._problems: list[Problem] = []
@@ -80,7 +80,7 @@ class ConfigReader:
         values["routes"] = tuple(route for _, route in routes)
         values["mongodb"] = self._mongodb(head)
         shared = bool(values["mongodb"].url.get_secret_value())
-        warnings = [*rules.notes(routes, docs=head.docs, shared=shared, locate=self._locate)]
+        warnings = [*self._empty.values(), *rules.notes(routes, docs=head.docs, shared=shared, locate=self._locate)]
         warnings += groups.notes(routes, head.groups, self._locate)
         verifies = bool(head.tokens.secret.get_secret_value())
         warnings += target_rules.notes(routes, head.bucketing.key, verifies=verifies, locate=self._locate)
@@ -156,7 +156,7 @@ class ConfigReader:
             if written in self._lacking and not error_messages.is_unknown(error):
                 continue
             if error["type"] == "missing":
-                if location not in meant | self._empty:  # otherwise the misspelt or empty key is already reported
+                if location not in meant:  # otherwise the misspelt key is already reported
                     yield self._locate("is missing", *location)
                 continue
             message = error_messages.message(error, location)
@@ -192,8 +192,7 @@ class ConfigReader:
         self._lines[at], self._key_columns[at] = line, column
         self._columns[at] = node.column if node.line == line and node.column > column else column
         if isinstance(node, yaml_nodes.Scalar) and node.text is None and at[-1] in error_messages.section_keys(at[:-1]):
-            self._empty.add(at)
-            self._problems.append(self._locate(_NO_VALUE, *at))
+            self._empty[at] = self._locate(_NO_VALUE, *at)
         return self._plain(node, at)
 
     def _filled_in(self, node: yaml_nodes.Scalar, at: Location) -> str | None:

@@ -93,7 +93,6 @@ def test_valid_file_satisfies_the_schema(text: str) -> None:
 
 
 INVALID = {
-    "no value": "legacy: {url: http://x}\nlimits:\n",
     "no legacy": "native: a:b",
     "unknown key": f"{HEAD}foo: 1",
     "unknown key of a route": f"{HEAD}routes: [{{name: a, match: GET /a, nativ: 5%}}]",
