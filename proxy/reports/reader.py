@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC
 from typing import Any, Final, TypeAlias
 
 from pymongo import DESCENDING
@@ -64,8 +63,8 @@ class ReportReader:
         by = ("route", "what", "backend", "status", "noisy")
         only = _given(route=route, revision=revision)
         rows, trends = await asyncio.gather(
-            self._counts(span, ("request", "replay", "dropped"), by, only),
-            self._counts(span, ("verdict", "skipped"), ("route", "what", "verdict", "reason"), only, step),
+            self._counts(span, ("request", "replay", "dropped"), by, only, times=False),
+            self._counts(span, ("verdict", "skipped"), ("route", "what", "verdict", "reason"), only, step, times=False),
         )
         return summaries.routes(rows, trends, step)
 
@@ -73,7 +72,7 @@ class ReportReader:
         """Return the trends of some routes that have comparisons."""
         step = trend_step(span, time.time())
         only = {"route": {"$in": list(routes)}}
-        rows = await self._counts(span, ("verdict", "skipped"), ("route", "what", "verdict"), only, step)
+        rows = await self._counts(span, ("verdict", "skipped"), ("route", "verdict"), only, step, times=False)
         return summaries.trends(rows, step)
 
     async def fields(
@@ -173,16 +172,26 @@ class ReportReader:
         return ReportHealth(sum(row["number"] for row in dropped), oldest["first"] if oldest else None)
 
     async def _counts(
-        self, span: Span, what: Iterable[What], by: Iterable[str], only: Only | None = None, step: int | None = None
+        self,
+        span: Span,
+        what: Iterable[What],
+        by: Iterable[str],
+        only: Only | None = None,
+        step: int | None = None,
+        *,
+        times: bool = True,
     ) -> list[dict[str, Any]]:
         """Return the counts of a span, summed by the fields `by` and, with `step`, by time slices of so many seconds.
 
-        Fields that a count lacks are None.
+        Fields that a count lacks are None. Without `times`, rows have no `first` and `last`.
         """
         group: Document = {name: f"${name}" for name in by}
         if step is not None:
-            group["at"] = {"$dateTrunc": {"date": "$at", "unit": _UNITS[step]}}
-        sums = {"number": {"$sum": "$number"}, "first": {"$min": "$first"}, "last": {"$max": "$last"}}
+            slice_ = {"$dateTrunc": {"date": "$at", "unit": _UNITS[step]}}
+            group["at"] = {"$divide": [{"$toLong": slice_}, 1000]}
+        sums: Document = {"number": {"$sum": "$number"}}
+        if times:
+            sums |= {"first": {"$min": "$first"}, "last": {"$max": "$last"}}
         wanted = {"what": {"$in": list(what)}, **(only or {})}
         parts = await asyncio.gather(
             *(
@@ -200,8 +209,6 @@ class ReportReader:
 
 def _row(result: Document, by: Iterable[str]) -> dict[str, Any]:
     identity = result.pop("_id")
-    if "at" in identity:
-        identity["at"] = identity["at"].replace(tzinfo=UTC).timestamp()
     return {**dict.fromkeys(by), **identity, **result}
 
 

@@ -1,6 +1,6 @@
 """Summarize stored counts as the values of `models.py`. Pure.
 
-A row is a dict of a count's attributes with `number`, `first`, `last`, and `at` if it belongs to a slice.
+A row is a dict of a count's attributes with `number`; `first` and `last` if requested; `at` if it belongs to a slice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def merge(rows: Sequence[dict[str, Any]], by: Iterable[str]) -> list[dict[str, A
         other = merged.setdefault(tuple([row.get(name) for name in names]), row)
         if other is not row:
             other["number"] += row["number"]
-            other["first"], other["last"] = min(other["first"], row["first"]), max(other["last"], row["last"])
+            if "first" in row:
+                other["first"], other["last"] = min(other["first"], row["first"]), max(other["last"], row["last"])
     return list(merged.values())
 
 
