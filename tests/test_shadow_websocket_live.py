@@ -116,7 +116,7 @@ def test_conversations_are_reported_without_any_audio(stack: LiveStack) -> None:
     assert stack.converse("C-1") == stack.converse(ALTERED) == expected
     stack.converse("C-1", chunks=40)
     route = stack.report(lambda route: route["mismatch"] and "body_too_large" in route["skipped"])
-    assert (route["mismatch"], route["skipped"]["body_too_large"]) == (1, 1)
+    assert (route["mismatch"], route["skipped"]["body_too_large"]) == (1, 1), route["fields"]
     assert route["fields"] == [("frames.*.message", "value")]
     written = stack.written()
     assert "Speak up!" in written

@@ -64,19 +64,20 @@ class ReplayableReceive:
 
 
 class ServerErrorFilter:
-    """A `send` that forwards an answer unless it is a server error, which it drops; `failed` is then True."""
+    """A `send` that forwards an answer unless it begins as a server error, which it drops; `failed` is then True."""
 
-    __slots__ = ("_send", "failed")
+    __slots__ = ("_begun", "_send", "failed")
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.failed = False
+        self._begun = self.failed = False
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] >= 500:
-            self.failed = True
+        if not (self._begun or self.failed) and message["type"] == "http.response.start":
+            self.failed = message["status"] >= 500
         if not self.failed:
             await self._send(message)
+            self._begun = True
 
 
 def _has_body(scope: Scope) -> bool:

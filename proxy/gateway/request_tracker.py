@@ -114,14 +114,19 @@ class RequestTracker:
         if is_first:
             await self._send_first(message)
             return
-        if self.capture is not None and self.failure is None:
-            self.capture.sent(message)
+        self._record(message)
         await self.client_send(message)
         if not message.get("more_body", False):
             self.ended = True
 
     async def _send_first(self, message: Message) -> None:
-        """Forward the first message; if it is invalid or the client has left, the response has not begun."""
+        """Forward the first message; if it is invalid or the client has left, the response has not begun.
+
+        It is captured once the response has begun, but before a relay begins, whose first frames would be missed.
+        """
+        is_relay = "proxy.relay" in message
+        if is_relay:
+            self._record(message)
         begun = dict(message)
         self._begin(begun)
         try:
@@ -130,8 +135,12 @@ class RequestTracker:
             self.begun, self.status, self.headed = False, CLIENT_CLOSED_REQUEST, 0.0
             raise
         finally:
-            if self.begun and self.capture is not None and self.failure is None:
-                self.capture.sent(message)
+            if self.begun and not is_relay:
+                self._record(message)
+
+    def _record(self, message: Message) -> None:
+        if self.capture is not None and self.failure is None:
+            self.capture.sent(message)
 
     def _begin(self, message: Message) -> None:
         """Begin the response with the first message: a response, or an accepted or refused WebSocket."""

@@ -38,6 +38,7 @@ BODY_BUFFER: Final = 64 * 1024
 """Bytes of a request body, not yet received by the app, from which reading is paused."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BYTES: Final = (bytes, bytearray, memoryview)
 
 
 class ExchangeConnection(ClientConnection, Protocol):
@@ -281,7 +282,9 @@ class ServedExchange:
         framer = self._framer
         if framer is not None:
             expect_message(kind, "http.response.body")
-            body = message.get("body", b"")
+            body: bytes = message.get("body", b"")
+            if not isinstance(body, _BYTES):
+                raise InvalidResponse(f"a part of the body is {type(body).__name__} instead of bytes")
             if len(body) > WRITE_STEP:
                 body = await self._send_large(framer, body)
             if not self.disconnected:

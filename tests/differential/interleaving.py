@@ -29,8 +29,10 @@ from tests.support.mongodb_relay import Command, Relay, StoppedCommand
 from tests.support.waiting import HANG_TIMEOUT
 
 WRITES: Final = frozenset({"insert", "update", "delete", "findAndModify"})
-HANG_AFTER: Final = 20.0
+HANG_AFTER: Final = 40.0
 """Seconds without an answer that count as never: more than a stopped request waits for the others."""
+PART_TIMEOUT: Final = 8.0
+"""Seconds that the others wait for a part of a request, which the legacy may never answer."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,16 @@ class InterleavedClient(ServiceClient):
             reached = self._relay.stop(self._is_write)
             sent[number] = asyncio.create_task(self._single.send(self._requests[number]))
             either: list[asyncio.Future[Any]] = [sent[number], reached]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, timeout=PART_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             await self._relay.pass_all()
             if reached.done():
                 stopped[number] = reached.result()
-        return [sent[number].result() for number in sorted(sent)]
+        return [await sent[number] for number in sorted(sent)]
 
     async def _finish(self, answer: asyncio.Task[DecodedAnswer], stopped: StoppedCommand | None) -> None:
         if stopped is not None:
             stopped.release()
-        await asyncio.wait([answer])
+        await asyncio.wait([answer], timeout=PART_TIMEOUT)
 
     def _is_write(self, command: Command) -> bool:
         return command.name in WRITES and command.database == self._database

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive
 
 from proxy.comparison.conversation import RawConversation
 from proxy.comparison.verdicts import Reason
+from proxy.config.loading import parse
+from proxy.config.models import Route
 from proxy.config.service_models import ConversationLimits, ShadowWorkerSettings
+from proxy.gateway.bucketing import Decision
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.messages import ConnectionInfo
+from proxy.shadow.mirror import DirectRead, ServedRequest
 from proxy.shadow.mirrored_conversation import MirroredConversation
 from proxy.types import Backend
 from tests.support.waiting import HANG_TIMEOUT
+
+ROUTING: Final = """
+legacy: {url: http://x}
+native: a:b
+routes: [{name: stream, match: WS /transcription-stream, shadow: 100%}]
+"""
 
 
 @dataclass
@@ -41,29 +54,34 @@ class ConversationRecorder:
         return self.submitted[-1][1]
 
 
+@dataclass(frozen=True)
+class ConversationMirror:
+    """A shadow that gives the conversations of a gateway to a recorder."""
+
+    sink: ConversationRecorder
+    settings: ShadowWorkerSettings
+    budgets: tuple[MemoryBudget, ...]
+
+    def mirror(
+        self, route: Route, decision: Decision, request: ServedRequest, receive: Receive
+    ) -> MirroredConversation:
+        """Mirror every conversation."""
+        return MirroredConversation(self.sink, route.name, request.scope, receive, self.settings, self.budgets)
+
+    def mirror_direct(self, read: DirectRead) -> None:
+        """Refuse: a conversation has a task."""
+        raise AssertionError(read)
+
+
 def mirrored(
     upstream: ASGIApp,
     sink: ConversationRecorder,
     limits: ConversationLimits | None = None,
     *budgets: MemoryBudget,
 ) -> ASGIApp:
-    """Return an app that mirrors its conversations as the gateway does."""
+    """Return a gateway that mirrors its conversations with an upstream."""
     settings = ShadowWorkerSettings(websocket=limits or ConversationLimits())
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        conversation = MirroredConversation(sink, "stream", scope, receive, settings, budgets)
-
-        async def observed(message: Message) -> None:
-            conversation.sent(message)
-            await send(message)
-
-        failure = None
-        try:
-            await upstream(scope, conversation.receive, observed)
-        except Exception as error:
-            failure = getattr(error, "code", "native_failed")
-            raise
-        finally:
-            conversation.end("legacy", failure)
-
-    return app
+    return Gateway(
+        RoutingSnapshot.of(parse(ROUTING, {}), upstream, upstream),
+        shadow=ConversationMirror(sink, settings, budgets),
+    )

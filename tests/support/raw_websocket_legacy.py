@@ -13,7 +13,8 @@ from tests.support.websocket_client import RawSocket, handshake
 
 
 @asynccontextmanager
-async def raw_legacy() -> AsyncIterator[tuple[int, asyncio.Future[RawSocket]]]:
+async def raw_legacy(first_frames: bytes = b"") -> AsyncIterator[tuple[int, asyncio.Future[RawSocket]]]:
+    """Run the legacy; `first_frames` are sent in one packet with its handshake."""
     accepted: asyncio.Future[RawSocket] = asyncio.get_running_loop().create_future()
     done = asyncio.Event()
 
@@ -24,7 +25,7 @@ async def raw_legacy() -> AsyncIterator[tuple[int, asyncio.Future[RawSocket]]]:
         answer = accept_key(handshake().split(b"Key: ")[1].split(b"\r\n")[0].decode()).encode()
         writer.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + answer + b"\r\n\r\n"
+            b"Sec-WebSocket-Accept: " + answer + b"\r\n\r\n" + first_frames
         )
         accepted.set_result(RawSocket(reader, writer, head))
         await done.wait()

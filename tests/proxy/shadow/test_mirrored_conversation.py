@@ -56,6 +56,17 @@ def split(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
+async def test_frame_in_one_packet_with_the_handshake_is_recorded() -> None:
+    sink = ConversationRecorder()
+    async with raw_legacy(ANSWER) as (port, accepted):
+        app = mirrored(WebSocketUpstream(f"http://127.0.0.1:{port}"), sink)
+        async with serving(app) as gateway, raw_client(gateway) as client:
+            assert await client.reader.readexactly(len(ANSWER)) == ANSWER
+            await close(client, await accepted)
+            read = read_conversation(await sink.conversation(), 100)
+    assert [each.data for each in read.received] == ["one two"]
+
+
 @pytest.mark.parametrize("size", [1, 3, 1000], ids=["byte by byte", "in pieces", "glued"])
 async def test_messages_do_not_depend_on_the_splitting_of_frames(size: int) -> None:
     sink = ConversationRecorder()
@@ -98,7 +109,9 @@ async def test_compressed_conversation_is_read() -> None:
     async with serve(echo, "127.0.0.1", 0, compression="deflate") as legacy:
         port = next(iter(legacy.sockets)).getsockname()[1]
         async with serving(mirrored(WebSocketUpstream(f"http://127.0.0.1:{port}"), sink)) as own:
-            async with connect(f"ws://127.0.0.1:{own}/", compression="deflate", proxy=None) as client:
+            async with connect(
+                f"ws://127.0.0.1:{own}/transcription-stream", compression="deflate", proxy=None
+            ) as client:
                 for text in texts:
                     await client.send(text)
                     assert await client.recv() == text
