@@ -24,9 +24,11 @@ def import_problem(import_string: str) -> str | None:
     spec = _spec(module)
     if spec is None:
         return f"there is no module {_first_missing(module)}{_meant(module)}"
-    if (fault := _syntax_error(spec)) is not None:
-        return f"{module} is not valid Python: {fault}"
-    names = _names(spec)
+    try:
+        tree = _tree(spec)
+    except SyntaxError as error:
+        return f"{module} is not valid Python: {Path(error.filename or '').name}, line {error.lineno}: {error.msg}"
+    names = None if tree is None else _names(tree)
     first = attribute.partition(".")[0]
     if names is None or first in names:
         return None
@@ -54,27 +56,18 @@ def _meant(module: str) -> str:
     return did_you_mean(name, [each.name for each in pkgutil.iter_modules(paths)], lambda close: prefix + close)
 
 
-def _syntax_error(spec: ModuleSpec) -> str | None:
-    """Return the syntax error of a module's source with its file and line; None without one."""
+def _tree(spec: ModuleSpec) -> ast.Module | None:
+    """Return the parsed source of a module; None if it cannot be read. Raises SyntaxError."""
     if spec.origin is None or not spec.origin.endswith(".py"):
         return None
     try:
-        ast.parse(Path(spec.origin).read_bytes())
-    except SyntaxError as error:
-        return f"{Path(spec.origin).name}, line {error.lineno}: {error.msg}"
+        return ast.parse(Path(spec.origin).read_bytes(), spec.origin)
     except (OSError, ValueError):
         return None
-    return None
 
 
-def _names(spec: ModuleSpec) -> set[str] | None:
+def _names(tree: ast.Module) -> set[str] | None:
     """Return the names that a module defines at its top level; None if its source does not show them."""
-    if spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    try:
-        tree = ast.parse(Path(spec.origin).read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return None
     names = set(_defined(tree))
     return None if names & {"*", "__getattr__"} else names
 

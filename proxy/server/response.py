@@ -13,7 +13,8 @@ from http import HTTPStatus
 from typing import Final, Literal
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BODILESS: Final = frozenset((204, 304))
+BODILESS: Final = frozenset((204, 304))
+"""Final statuses of answers without a body."""
 LISTENER_HEADERS: Final = frozenset(
     (
         *(b"content-length", b"connection", b"upgrade", b"transfer-encoding"),
@@ -64,7 +65,7 @@ class ResponseFramer:
             text, length, options = _encode_headers(headers, status)
         lines = [b"%b: %b\r\n" % (_checked_name(name), value) for name, value in added]
         self.broken, self.keep_alive = False, keep_alive and b"close" not in options
-        if length is not None and method != "HEAD" and status not in _BODILESS:
+        if length is not None and method != "HEAD" and status not in BODILESS:
             self._delimiter, self._left = "length", length
         else:
             self._delimiter, self._left = self._choose_delimiter(method, version, status), 0
@@ -75,7 +76,7 @@ class ResponseFramer:
         self.head = b"%b%b%b\r\n" % (_status_line(status), text, _join_lines(lines))
 
     def _choose_delimiter(self, method: str, version: str, status: int) -> Delimiter:
-        if method == "HEAD" or status in _BODILESS:
+        if method == "HEAD" or status in BODILESS:
             return "none"
         if version == "1.1":
             return "chunks"
@@ -125,7 +126,7 @@ def whole_response(status: int, headers: Iterable[Header], added: Iterable[Heade
     if not isinstance(headers, tuple):
         return None
     text, length, options = _recurring_lines(headers, status)
-    if length != len(body) or options or status in _BODILESS:
+    if length != len(body) or options or status in BODILESS:
         return None
     lines = b""
     for name, value in added:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
-from proxy.server.response import ResponseFramer
+from proxy.server.response import BODILESS, ResponseFramer
 from proxy.types import RawHeaders
-
-_BODILESS: Final = (204, 304)
 
 
 class HandshakeRefusal:
@@ -35,7 +32,7 @@ class HandshakeRefusal:
             return self._framer.frame(body, more=more)
         self.begun = True
         named = any(name.lower() == b"content-length" for name, _ in self._headers)
-        if not (named or more or self._status in _BODILESS):
+        if not (named or more or self._status in BODILESS):
             self._framer = self._create_framer([*self._headers, (b"content-length", b"%d" % len(body))])
         return self._framer.head + self._framer.frame(body, more=more)
 
