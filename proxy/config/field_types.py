@@ -178,11 +178,6 @@ def read_endpoint(value: object) -> SecretStr:
     return SecretStr(text)
 
 
-def read_off(value: object) -> object:
-    """Return `off` as text, because YAML reads it as false."""
-    return "off" if value is False else value
-
-
 def read_page_url(value: object) -> str:
     """Parse the http or https URL of pages, without a query. Empty text means none. Raises ValueError."""
     text = _text(value, "a URL")

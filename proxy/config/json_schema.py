@@ -22,8 +22,6 @@ from proxy.config.section import section_keys
 Schema = dict[str, Any]
 DIALECT: Final = "http://json-schema.org/draft-07/schema#"
 _REFERENCE: Final = r"\$\{"
-_FLAG: Final = {"enum": [True, False, "true", "false", "yes", "no", "on", "off"]}
-_OFF: Final = {"enum": [False, "off", "false", "no"]}
 
 
 def _text(pattern: str | None = None, *examples: str) -> Schema:
@@ -36,6 +34,13 @@ def _text(pattern: str | None = None, *examples: str) -> Schema:
     return schema
 
 
+def _one_of(*values: str | bool) -> Schema:
+    """Return the schema of one of several values, or of a reference to the environment."""
+    return {"anyOf": [{"enum": list(values)}, {"type": "string", "pattern": _REFERENCE}]}
+
+
+_SWITCH: Final = _one_of(True, False, "true", "false", "yes", "no", "on", "off")
+_OFF: Final = _one_of(False, "off", "false", "no")
 _PERCENTAGE: Final = r"\d{1,3}(?:\.\d{1,2})? ?%"
 _SHARE: Final[Schema] = {"anyOf": [{"const": 0}, _text(rf"{_PERCENTAGE}|0", "25%", "0.5%")]}
 _COUNT: Final[Schema] = {"anyOf": [{"type": "integer", "minimum": 1}, _text(r"\d[\d_]*")]}
@@ -69,11 +74,12 @@ _READERS: Final[dict[Callable[..., object], Schema]] = {
     field_types.read_duration: _DURATION,
     field_types.read_ratio: _text(r"\d{1,3}(?:\.\d{1,3})? ?x", "2x", "1.5x"),
     field_types.read_count: _COUNT,
-    field_types.read_switch: {"anyOf": [_FLAG, _text(_REFERENCE + ".*")]},
+    field_types.read_switch: _SWITCH,
     field_types.read_text: _ANY_TEXT,
     field_types.read_url: _text("https?://.+"),
     field_types.read_legacy_url: _text("https?://.+|unix:/.+", "http://127.0.0.1:4500", "unix:/run/legacy.sock"),
     field_types.read_endpoint: _text("https?://.+"),
+    field_types.read_page_url: _text(r"(?:https?://[^?#@]+)?", "https://ops.example"),
     field_types.read_mongodb_url: _text(r"(?:mongodb(?:\+srv)?://.+)?"),
     field_types.read_path: _text("/.*", "/docs"),
     field_types.read_secret: _ANY_TEXT,
@@ -134,7 +140,8 @@ def _schema(annotation: Any) -> Schema:
     if origin in (Union, UnionType):
         return _schema(next(each for each in get_args(annotation) if each is not NoneType))
     if origin is Literal:
-        return {"enum": list(get_args(annotation))}
+        words = get_args(annotation)
+        return _one_of(*words, *([False] if "off" in words else []))  # in YAML 1.1, `off` is false
     if origin is tuple:
         return _listed(_schema(get_args(annotation)[0]))
     if origin is dict:
@@ -151,7 +158,7 @@ def _annotated(annotation: Any) -> Schema:
     readers = [each.func for each in metadata if isinstance(each, BeforeValidator | ParsedBy)]
     if readers and readers[0] is route_models.read_stage:
         return {"anyOf": [_READERS[field_types.read_positive_share], _section(route_models.Stage)]}
-    return dict(_READERS.get(readers[0], _ANY_TEXT)) if readers else _schema(plain)
+    return dict(_READERS[readers[0]]) if readers else _schema(plain)
 
 
 def _listed(item: Schema) -> Schema:

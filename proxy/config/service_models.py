@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, SecretStr, field_validator, model_validator
+from pydantic import SecretStr, field_validator, model_validator
 
 from proxy.config.field_types import (
     Count,
@@ -16,7 +16,6 @@ from proxy.config.field_types import (
     Text,
     read_endpoint,
     read_mongodb_url,
-    read_off,
     read_page_url,
     read_secret,
     split_list,
@@ -109,7 +108,7 @@ class ReportSettings(Section):
     retention: Duration = 30 * 86_400.0
     samples: Count = 5
     key: Annotated[SecretStr, ParsedBy(read_secret)] = SecretStr("")
-    redact: Annotated[Literal["full", "values", "off"], BeforeValidator(read_off)] = "full"
+    redact: Literal["full", "values", "off"] = "full"
     staging: Switch = False
 
     @model_validator(mode="after")

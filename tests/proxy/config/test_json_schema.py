@@ -146,3 +146,22 @@ def test_text_for_a_list_has_the_same_verdict_as_in_check() -> None:
     assert checked(LISTS)
     agreed = {(accepts(text), checked(text)) for text in texts}
     assert agreed == {(True, True), (False, False)}
+
+
+def with_references(node: Any) -> Iterator[Any]:
+    """Yield copies of a document, in each of which another value is the default of a reference to the environment."""
+    if isinstance(node, str) and "${" not in node:
+        yield f"${{UNSET:-{node}}}"
+    for key, below in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        for replaced in with_references(below):
+            copy = node.copy()
+            copy[key] = replaced
+            yield copy
+
+
+def test_any_value_may_be_a_reference() -> None:
+    words = f"{HEAD}reports: {{redact: values}}\n{route('guard: off, rollout: off')}"
+    files = [WHOLE, VALID["groups"], VALID["stages"], VALID["window"], words]
+    documents = [yaml.load(text, yaml.BaseLoader) for text in files]
+    texts = [yaml.safe_dump(each) for document in documents for each in with_references(document)]
+    assert [text for text in texts if not (accepts(text) and checked(text))] == []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-import time
 from types import FrameType
 
 import pytest
@@ -85,9 +85,8 @@ def test_other_documents_are_refused_with_their_line(text: str, line: int, compl
     ids=["flow", "block", "mapping", "by aliases"],
 )
 def test_nesting_is_bounded(text: str) -> None:
-    began = time.process_time()
     assert "nested more than 20 levels" in refusal(text)[1]
-    assert time.process_time() - began < 2
+    assert calls_of_reading(text) < 2 * MAX_DEPTH**2, "it is read up to the limit only"
 
 
 def test_aliases_cannot_multiply() -> None:
@@ -110,7 +109,8 @@ def calls_of_reading(text: str) -> int:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        read(text)
+        with contextlib.suppress(ConfigError):
+            read(text)
     finally:
         sys.setprofile(before)
     return number
