@@ -22,7 +22,7 @@ from proxy.comparison.exchange import Body, Exchange, Headers
 from proxy.comparison.fields import shape
 from proxy.comparison.headers import joined
 from proxy.comparison.verdicts import Difference, LocatedValue, Verdict
-from proxy.comparison.volatile import match_volatile
+from proxy.comparison.volatile import match_volatile, split_volatile
 from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames
 from proxy.contract.model import Operation
 from proxy.contract.values import ContractViolation
@@ -180,13 +180,15 @@ class Redactor:
         """Return a value without entries, redacted unless the mode is `off`."""
         redacted = leaf(self, value)
         if self.mode == "off" and not isinstance(value, bytes) and redacted["type"] not in _CREDENTIALS:
-            redacted["value"] = _shown(value, MAX_SHOWN_UNREDACTED)
+            text = _without_credentials(value) if isinstance(value, str) else value
+            redacted["value"] = _shown(text, MAX_SHOWN_UNREDACTED)
         return redacted
 
     def _is_known(self, path: ValuePath, policy: DisclosurePolicy) -> bool:
         """Return whether the name at the end of a path may be stored."""
+        name = path[-1]
         if self.mode != "full":
-            return True
+            return isinstance(name, int) or _without_credentials(name) == name
         if path[0] == "header":
             return path[-1] in HEADER_NAMES
         if path[0] == "close" or (path[0] == "frames" and path[2:] == ("after",)):
@@ -315,6 +317,11 @@ _TYPES: dict[type, str] = {
     bytes: "binary",
     type(None): "null",
 }
+
+
+def _without_credentials(text: str) -> str:
+    """Return a text with its tokens and password hashes replaced by their kinds."""
+    return "".join([f"<{part.kind}>" if part.kind in _CREDENTIALS else part.text for part in split_volatile(text)])
 
 
 def _shown(value: JSON, limit: int = MAX_SHOWN) -> JSON:

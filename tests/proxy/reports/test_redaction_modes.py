@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,17 @@ from proxy.config.service_models import ReportSettings
 from proxy.reports.code_names import collect_names
 from proxy.reports.plain_headers import is_plain
 from proxy.reports.redaction import Mode, Redactor
-from tests.support.exchanges import answered
+from tests.support.exchanges import answered, exchange
 from tests.support.redacted_contract import CONTRACT, KEY, PATIENT
 
 TOKEN = "Bearer a-secret-token"
+CREDENTIAL_HEADERS = (
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "sec-websocket-protocol",
+    "set-cookie",
+)
 
 
 def redacted(mode: Mode, answer: Exchange, names: frozenset[str] = frozenset()) -> str:
@@ -42,6 +50,45 @@ def test_credentials_are_redacted_in_every_mode(mode: Mode) -> None:
     answer = answered({}, headers=[("set-cookie", "session=a-secret-token")])
     answer = answer._replace(request_headers=sent)
     assert "a-secret-token" not in redacted(mode, answer)
+
+
+SECRET = "a-secret-text"
+HASH = "$2b$12$" + "Az09./" * 8 + "abcde"
+LOGIN = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySUQiOiI2NTBmIn0.c2lnbmF0dXJlLW9m"
+AROUND = ("{}", "Bearer {}", "/notes?token={}&page=2", "<{}>", "first {} last")
+PARTS: dict[str, Callable[[str], Exchange]] = {
+    "value": lambda text: answered({"token": text}),
+    "item": lambda text: answered({"tokens": [1, [{"of": text}]]}),
+    "name": lambda text: answered({text: 1}),
+    "text": lambda text: exchange(text.encode(), "text/plain"),
+    "header": lambda text: answered({}, headers=[("x-login", text)]),
+    "sent header": lambda text: answered({}, sent_headers=((b"x-login", text.encode()),)),
+    "query": lambda text: answered({}, target=f"/api/notes?{text}"),
+    "path": lambda text: answered({}, target=f"/api/{text}"),
+    "sent body": lambda text: answered(
+        {}, sent=json.dumps({"password": text}).encode(), sent_headers=((b"content-type", b"application/json"),)
+    ),
+}
+
+
+@given(
+    st.sampled_from(["full", "values", "off"]),
+    st.sampled_from(sorted(PARTS)),
+    st.sampled_from([LOGIN, HASH]),
+    st.sampled_from(AROUND),
+)
+def test_tokens_and_password_hashes_are_redacted_anywhere(mode: Mode, part: str, secret: str, around: str) -> None:
+    answer = PARTS[part](around.format(secret))
+    redactor = Redactor(KEY, CONTRACT, mode=mode)
+    writes = redactor.writes([{"collection": "users", "operation": "insert", "document": {"login": [secret]}}])
+    text = redacted(mode, answer) + json.dumps(writes)
+    assert secret.rpartition(".")[0] not in text
+
+
+@given(st.sampled_from(["full", "values", "off"]), st.sampled_from(CREDENTIAL_HEADERS))
+def test_headers_of_credentials_are_redacted_in_every_mode(mode: Mode, name: str) -> None:
+    sent = answered({}, sent_headers=((name.encode(), SECRET.encode()),), headers=[(name, SECRET)])
+    assert SECRET not in redacted(mode, sent)
 
 
 def test_names_of_contract_and_code_are_always_shown() -> None:
