@@ -144,9 +144,8 @@ def test_names_are_collected_from_the_code_of_an_app(tmp_path: Path, monkeypatch
     assert collect_names("no_such_package.app:app") == frozenset()
 
 
-@pytest.mark.parametrize("value", ["off", False])
-def test_unredacted_reports_require_staging(value: object) -> None:
+def test_unredacted_reports_require_staging() -> None:
     with pytest.raises(ValidationError, match="staging: true"):
-        ReportSettings.model_validate({"redact": value})
-    assert ReportSettings.model_validate({"redact": value, "staging": True}).redact == "off"
+        ReportSettings.model_validate({"redact": "off"})
+    assert ReportSettings.model_validate({"redact": "off", "staging": True}).redact == "off"
     assert ReportSettings.model_validate({}).redact == "full"
