@@ -16,20 +16,18 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 import click
-from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from demo.bad_release import Ops, Play, Scenario
+from demo.given_mongodb import NoAnswerError, given_url, require_answer
 from demo.managed_process import ManagedProcessError
-from demo.mongod import Mongod, MongodError, url_on
+from demo.mongod import Mongod, MongodError
 from demo.node import NodeError, find_node, install, is_installed
 from demo.ports import is_free, owner
 from demo.services import LEGACY, ROOT, SECRET, DemoLegacy, Frontend, Gateway, Service, Upstreams, backend_environment
 from demo.shell import exports, ops_token
 from demo.traffic import Traffic
-from proxy.database.database import hosts_of
 
 _NAMES = {
     "port": "the gateway",
@@ -39,7 +37,6 @@ _NAMES = {
     "mongodb_port": "MongoDB",
     "frontend_port": "the frontend",
 }
-_MONGODB_TIMEOUT_MS = 10_000
 _FRONTENDS = "https://scribe-project-nextjs.vercel.app,http://localhost:3000,http://localhost:3001"
 
 UNREDACTED = {"REPORTS_REDACT": "off", "REPORTS_STAGING": "true"}
@@ -102,7 +99,7 @@ def run(
     except _Stopped:
         out.print("everything is stopped")
         return 0
-    except (StackError, ManagedProcessError, MongodError, NodeError) as error:
+    except (StackError, ManagedProcessError, MongodError, NoAnswerError, NodeError) as error:
         out.print(f"[red]cannot run:[/] {_escape(str(error))}", soft_wrap=True)
         return 1
 
@@ -116,7 +113,7 @@ class Stack:
         self._ports, self._host, self._config = ports, host, config
         self._data, self._env, self._console = data.absolute(), env, console
         self._services: list[Service] = []
-        self._mongodb_url = _given_mongodb_url(env, ports.mongodb_port)
+        self._mongodb_url = given_url(env, ports.mongodb_port)
         self._ops_token = ""
 
     @property
@@ -155,7 +152,7 @@ class Stack:
                 with _step(progress, "packages of the legacy (once)") as task:
                     install(LEGACY, self._log("npm"), _bar(progress, task))
             if self._mongodb_url:
-                _require_mongodb(self._mongodb_url)
+                require_answer(self._mongodb_url)
             else:
                 with _step(progress, "MongoDB"):
                     mongod = self._begin(running, Mongod(self._data / "mongod", self._ports.mongodb_port))
@@ -315,27 +312,6 @@ def _bar(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
         progress.update(task, completed=done, total=total)
 
     return show
-
-
-def _given_mongodb_url(env: Mapping[str, str], own_port: int) -> str:
-    """Return MONGODB_URL of `env`; empty if it is the demo's own one and that MongoDB does not run.
-
-    The shell in which the demo's line was pasted has that URL, and may start the next demo.
-    """
-    url = env.get("MONGODB_URL", "")
-    return "" if url == url_on(own_port) and is_free(own_port) else url
-
-
-def _require_mongodb(url: str) -> None:
-    """Raise StackError if the MongoDB of MONGODB_URL does not answer."""
-    try:
-        with MongoClient[dict[str, object]](url, serverSelectionTimeoutMS=_MONGODB_TIMEOUT_MS) as client:
-            client.admin.command("ping")
-    except (PyMongoError, ValueError) as error:
-        raise StackError(
-            f"MONGODB_URL names {hosts_of(url)}, where no MongoDB answers ({type(error).__name__}): start it, or unset "
-            "MONGODB_URL, and the demo starts its own"
-        ) from None
 
 
 def _option(name: str) -> str:

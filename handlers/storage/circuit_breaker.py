@@ -97,7 +97,7 @@ class CircuitBreaker:
             async with timeout as limit:
                 result = await self._run(operation, limit)
         except TimeoutError:
-            if not (timeout.was_late or self._is_late(limit)):
+            if not timeout.was_late:
                 self.record_failure()
             raise UnavailableError("the database did not answer in time") from None
         except UnavailableError:
@@ -106,11 +106,6 @@ class CircuitBreaker:
             raise
         self._failures = 0
         return result
-
-    def _is_late(self, limit: asyncio.Timeout) -> bool:
-        """Return whether this process is too busy to know that the database is slow."""
-        due = limit.when()
-        return due is not None and asyncio.get_running_loop().time() > due + self._timings.max_lag
 
     async def _run(self, operation: Callable[[], Awaitable[T]], limit: asyncio.Timeout) -> T:
         self._running.add(limit)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import bson
 from pymongo.errors import AutoReconnect, NetworkTimeout
 
-from common.late_timeout import MAX_LATENESS
+from common.late_timeout import LateTimer
 from handlers.storage.borrowed_connection import BorrowedConnection
 from handlers.storage.reads import Document
 
@@ -41,7 +41,7 @@ class ReplyChannel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._pending: asyncio.Future[memoryview] | None = None
         self._request = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: LateTimer | None = None
         self._received = bytearray()
         self._is_closed = False
 
@@ -69,8 +69,7 @@ class ReplyChannel(asyncio.Protocol):
         self._request = next(_requests) & 0x7FFFFFFF
         self._pending = self._loop.create_future()
         if connection.timeout is not None:
-            due = self._loop.time() + connection.timeout
-            self._timer = self._loop.call_at(due, self._expire, due, connection.timeout)
+            self._timer = LateTimer(connection.timeout, self._expire)
         self._transport.write(_HEAD.pack(_HEAD.size + len(body), self._request, 0, _OP_MSG, 0, 0) + body)
         return self._pending
 
@@ -110,13 +109,8 @@ class ReplyChannel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _expire(self, due: float, again: float) -> None:
-        """Fail the command; wait `again` seconds first if this process was stopped or starved when its time ended."""
-        now = self._loop.time()
-        if again and now > due + MAX_LATENESS:
-            self._timer = self._loop.call_at(now + again, self._expire, now + again, 0.0)
-        else:
-            self._fail(NetworkTimeout("timed out"))
+    def _expire(self) -> None:
+        self._fail(NetworkTimeout("timed out"))
 
     def _fail(self, error: AutoReconnect) -> None:
         was_closed, self._is_closed = self._is_closed, True

@@ -38,7 +38,7 @@ from proxy.server.half_close import start_probes
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.response import InvalidResponse
 from proxy.server.timeouts import timeouts_in_force
-from proxy.server.websocket_handshake import accepting_head, find_fault, joined_value, read_head, response_head
+from proxy.server.websocket_handshake import accepting_head, find_fault, joined_value, read_head
 from proxy.server.websocket_refusal import HandshakeRefusal
 from proxy.types import RawHeaders
 from proxy.websocket.link import Timing, drain_delay
@@ -175,8 +175,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._scope = self._describe(target, headers)
         if fault is not None:
             status, text, extra = fault
-            length = (b"content-length", str(len(text)).encode())
-            self._transport.write(response_head(status, [(b"content-type", b"text/html"), length, *extra]) + text)
+            refusal = HandshakeRefusal(status, [(b"content-type", b"text/html"), *extra])
+            self._transport.write(refusal.frame(text, more=False))
             self._close_refused()
             return
         self._accept = accept_key(joined_value(headers, b"sec-websocket-key").decode()).encode()

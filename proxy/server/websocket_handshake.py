@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Final
 
 from common.javascript_number import to_double
@@ -47,16 +46,6 @@ def find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHeade
 def _is_known_version(value: bytes) -> bool:
     """Return whether `ws` supports a version, which it reads as a JavaScript number: `1.3e1` and `0xd` are 13."""
     return to_double(value.decode("latin-1")) in _VERSIONS
-
-
-def response_head(status: int, headers: RawHeaders) -> bytes:
-    """Return the head of an answer after which the connection is closed."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    return b"%b%b\r\n" % (f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\n".encode(), lines)
 
 
 def accepting_head(accept: bytes, subprotocol: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
