@@ -8,13 +8,17 @@ import gc
 class _Pause:
     """A block without garbage collections."""
 
+    _has_frozen = False
+    """True once the process was found to have frozen objects. They stay frozen, and a count of them visits each one."""
+
     def __enter__(self) -> None:
         self._was_enabled = gc.isenabled()
         gc.disable()
 
     def __exit__(self, *_raised: object) -> None:
         if self._was_enabled:
-            if gc.get_freeze_count() == 0:  # objects that are frozen stay so
+            _Pause._has_frozen = _Pause._has_frozen or gc.get_freeze_count() > 0
+            if not _Pause._has_frozen:
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()

@@ -1,4 +1,4 @@
-// Real mongoose: reads one JSON call a line, and writes one JSON result a line.
+// Real mongoose: reads a JSON array of calls a line, and writes an array of their results a line.
 'use strict';
 const mongoose = require('mongoose');
 const { BSON } = mongoose.mongo;
@@ -105,13 +105,17 @@ const answers = {
   },
 };
 
-require('readline').createInterface({ input: process.stdin }).on('line', async (line) => {
-  let answer;
+const answerTo = async (question) => {
   try {
-    const question = reviveMarks(JSON.parse(line));
-    answer = await answers[question.ask](question);
+    const revived = reviveMarks(question);
+    return await answers[revived.ask](revived);
   } catch (error) {
-    answer = { error: failure(error) };
+    return { error: failure(error) };
   }
-  process.stdout.write(JSON.stringify(answer) + '\n');
+};
+
+require('readline').createInterface({ input: process.stdin }).on('line', async (line) => {
+  const several = [];
+  for (const question of JSON.parse(line)) several.push(await answerTo(question));
+  process.stdout.write(JSON.stringify(several) + '\n');
 });

@@ -1,11 +1,11 @@
-"""The real mongoose in a Node process with the demo legacy's libraries: one question, then one answer, a line."""
+"""The real mongoose in a Node process with the demo legacy's libraries: questions in a line, then their answers."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,17 @@ class Oracle:
 
     def call(self, operation: str, **question: object) -> dict[str, Any]:
         """Return the answer to a question."""
+        (answer,) = self.call_all(operation, [question])
+        return answer
+
+    def call_all(self, operation: str, questions: Iterable[Mapping[str, object]]) -> list[dict[str, Any]]:
+        """Return the answers to questions of one kind, which together wait for the other process once."""
         assert self._node.stdin is not None
         assert self._node.stdout is not None
-        self._node.stdin.write(json.dumps(_marked({"ask": operation, **question})) + "\n")
+        self._node.stdin.write(json.dumps([_marked({"ask": operation, **question}) for question in questions]) + "\n")
         self._node.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._node.stdout.readline(), object_hook=_one_spelling)
-        return answer
+        answers: list[dict[str, Any]] = json.loads(self._node.stdout.readline(), object_hook=_one_spelling)
+        return answers
 
     def close(self) -> None:
         """End the process."""

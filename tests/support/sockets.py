@@ -20,7 +20,7 @@ from tests.support.event_loop import PASSES
 from tests.support.waiting import HANG_TIMEOUT
 
 POLL: Final = 0.01
-"""Seconds between two checks of a test's server."""
+"""Seconds between two checks of a server that stops."""
 GRACE: Final = 0.1
 """Seconds that uvicorn waits when it stops before it looks for connections and tasks that are left."""
 
@@ -39,15 +39,31 @@ def has_ipv6() -> bool:
 class OwnLoopServer(uvicorn.Server):
     """uvicorn's server on the test's event loop, without signal handlers, which stops without a fixed delay."""
 
+    _must_stop = False
+    _waiting: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    @property
+    def should_exit(self) -> bool:
+        """True from the order to stop on, which any thread may give."""
+        return self._must_stop
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._must_stop = value
+        if value and self._waiting is not None:
+            loop, ordered = self._waiting
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
+                loop.call_soon_threadsafe(ordered.set)
+
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
     async def main_loop(self) -> None:
-        """Check every `POLL` seconds if it must stop; uvicorn's ticks have the number of tenths of a second."""
-        polls = 0
-        while not await self.on_tick(int(polls * POLL * 10)):
-            polls += 1
-            await asyncio.sleep(POLL)
+        """Wait for the order to stop: uvicorn looks for it ten times a second, in every idle server of a test."""
+        self._waiting = asyncio.get_running_loop(), asyncio.Event()
+        await self.on_tick(0)
+        if not self.should_exit:
+            await self._waiting[1].wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop as uvicorn does, but wait `GRACE` seconds at most for connections and tasks, and not always."""

@@ -40,3 +40,15 @@ def test_objects_of_a_block_end_in_the_oldest_generation() -> None:
         "print(any(each is made for each in gc.get_objects(generation=2)), gc.get_freeze_count())"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "0"]
+
+
+def test_frozen_objects_stay_frozen_and_are_counted_once() -> None:
+    code = (
+        "import gc; from proxy.runtime.garbage import without_collection\n"
+        "gc.freeze(); frozen, counts, count = gc.get_freeze_count(), [], gc.get_freeze_count\n"
+        "gc.get_freeze_count = lambda: counts.append(1) or count()\n"
+        "for _ in range(3):\n"
+        "    with without_collection(): pass\n"
+        "print(count() == frozen > 1000, len(counts))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "1"]

@@ -228,36 +228,36 @@ def test_stored_documents_are_read_and_saved_as_by_mongoose(oracle: Oracle, sche
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_every_operator_of_a_filter_with_operands_of_every_kind(oracle: Oracle, operator: str) -> None:
-    for path in UPDATE_PATHS:
-        for operand in OPERANDS:
-            answer = oracle.call("filter", model="prompts", filter={path: {operator: operand}})
-            try:
-                ours: dict[str, Any] = {"stored": extended(cast_filter(PROMPTS, {path: {operator: operand}}))}
-            except MongooseError as error:
-                ours = {"error": refusal(error)}
-            if "error" in answer:
-                answer["error"] = plain(answer["error"])
-                if answer["error"]["name"] == "AssertionError":  # from within the library, with its source line
-                    assert "error" in ours
-                    continue
-            assert ours == answer, (path, operator, operand)
+    filters = [{path: {operator: operand}} for path in UPDATE_PATHS for operand in OPERANDS]
+    answers = oracle.call_all("filter", ({"model": "prompts", "filter": filter_} for filter_ in filters))
+    for filter_, answer in zip(filters, answers, strict=True):
+        try:
+            ours: dict[str, Any] = {"stored": extended(cast_filter(PROMPTS, filter_))}
+        except MongooseError as error:
+            ours = {"error": refusal(error)}
+        if "error" in answer:
+            answer["error"] = plain(answer["error"])
+            if answer["error"]["name"] == "AssertionError":  # from within the library, with its source line
+                assert "error" in ours
+                continue
+        assert ours == answer, filter_
 
 
 @pytest.mark.parametrize("operator", UPDATE_OPERATORS)
 def test_every_operator_of_an_update_with_operands_of_every_kind(updating: Oracle, operator: str) -> None:
     dotted = ("transcript_ids.0", "transcript_ids.$", "transcript_ids.x", "prompt_name.x", "a.b", "__v", "_id")
     inherited = ("toString", "valueOf", "hasOwnProperty", "toString.x", "isPrototypeOf.0")
-    for path in (*UPDATE_PATHS, *dotted, *inherited):
-        for operand in (*OPERANDS, *DOUBLES, DOUBLES[:1]):
-            update = {operator: {path: operand}}
-            answer = updating.call("update", model="prompts", update=update)
-            try:
-                ours: dict[str, Any] = {"stored": extended(cast_update(PROMPTS, update))}
-            except (MongooseError, JavaScriptTypeError):
-                ours = {"error": "refused"}
-            if "error" in answer:
-                answer["error"] = "refused"
-            assert ours == answer, update
+    paths = (*UPDATE_PATHS, *dotted, *inherited)
+    updates = [{operator: {path: operand}} for path in paths for operand in (*OPERANDS, *DOUBLES, DOUBLES[:1])]
+    answers = updating.call_all("update", ({"model": "prompts", "update": update} for update in updates))
+    for update, answer in zip(updates, answers, strict=True):
+        try:
+            ours: dict[str, Any] = {"stored": extended(cast_update(PROMPTS, update))}
+        except (MongooseError, JavaScriptTypeError):
+            ours = {"error": "refused"}
+        if "error" in answer:
+            answer["error"] = "refused"
+        assert ours == answer, update
 
 
 ODD_UPDATES: list[dict[str, Any]] = [

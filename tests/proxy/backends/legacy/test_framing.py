@@ -25,7 +25,7 @@ BY_NAME = pytest.mark.parametrize("case", RESPONSES, ids=lambda case: case.name)
 
 def splits(raw: bytes) -> Iterator[Sequence[bytes]]:
     """Return the bytes whole, byte by byte, and in two parts at every boundary (of long ones: at both ends)."""
-    boundaries = range(1, len(raw)) if len(raw) < 2000 else [*range(1, 200), *range(len(raw) - 50, len(raw))]
+    boundaries = range(1, len(raw)) if len(raw) < 2000 else [*range(1, 80), *range(len(raw) - 20, len(raw))]
     return every_split(raw, boundaries)
 
 
