@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.rollout.analysis.analysis import MetricResult
 from proxy.rollout.model import Attribution, AuditEntry, Cap, Kind, WaitReason
+from proxy.types import BasisPoints
 
 if TYPE_CHECKING:
     from proxy.rollout.progress import Progress
@@ -33,7 +34,8 @@ MAX_NAMED: Final = 5
 class ProgressView:
     """Progress of a rollout. `left`: seconds until the next stage at the earliest.
 
-    Before it has `started`, `stage` is the share that precedes its first stage.
+    `following`: the share that the next stage gives, at most that of the file; None if it gives no more. Before it has
+    `started`, `stage` is the share that precedes its first stage.
     """
 
     started: bool
@@ -44,11 +46,12 @@ class ProgressView:
     gates: tuple[MetricResult, ...]
 
     @classmethod
-    def of(cls, progress: Progress | None) -> ProgressView | None:
-        """Return the view of a progress; None for None."""
+    def of(cls, progress: Progress | None, limit: BasisPoints) -> ProgressView | None:
+        """Return the view of a progress, None for None; `limit` is the share of the file."""
         if progress is None:
             return None
-        following = progress.following / 100 if progress.following is not None else None
+        share = min(progress.following or 0, limit)
+        following = share / 100 if share > progress.stage else None
         return cls(progress.started, progress.stage / 100, following, progress.waits, progress.left, progress.gates)
 
 

@@ -53,8 +53,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RouteActions:
-    """A route with its actions. `group`: the routes on which they act. `lower`: the shares for a rollback."""
+    """A route, or a group by its first `route`, with its actions. `name` is that of the route or of the group.
 
+    `group`: the routes on which the actions act. `lower`: the shares for a rollback.
+    """
+
+    name: str
     route: RouteNow
     group: tuple[str, ...]
     lower: tuple[str, ...]
@@ -68,7 +72,8 @@ def action_routes(situation: ProcessView) -> list[Path]:
         route = named(situation, request)
         if route is None:
             return unknown_route(situation, request)
-        return await answer(request, "actions.html", await _view(situation, route), area="/")
+        view = await _view(situation, route, request.path_params["route"])
+        return await answer(request, "actions.html", view, area="/")
 
     async def act(request: Request) -> Response:
         form, principal = await read_form(request), principal_of(request)
@@ -107,22 +112,23 @@ async def _carry_out(situation: ProcessView, name: str, step: str, form: Form, p
 
 
 async def _respond(situation: ProcessView, request: Request, route: Route, refusal: Refusal | None) -> Response:
+    name = request.path_params["route"]
     if refusal is None and wants_json(request):
         state = situation.controller.describe(route).state
         return JSONResponse({"route": route.name, "version": state.version, "share": state.change.after / 100})
     if refusal is None:
-        return RedirectResponse(f"/routes/{route.name}/live", 303)
+        return RedirectResponse(f"/routes/{name}/live", 303)
     if wants_json(request):
         return error_page(request, refusal.status, NOTHING_CHANGED, refusal.message)
-    response = await answer(request, "actions.html", await _view(situation, route, refusal), area="/")
+    response = await answer(request, "actions.html", await _view(situation, route, name, refusal), area="/")
     response.status_code = refusal.status
     return response
 
 
-async def _view(situation: ProcessView, route: Route, refusal: Refusal | None = None) -> RouteActions:
+async def _view(situation: ProcessView, route: Route, name: str, refusal: Refusal | None = None) -> RouteActions:
     fleet = await situation.fleet.read()
     now = situation.controller.describe(route)
     stages = route.rollout.stages if route.rollout else ()
     lower = sorted({0, *(stage for stage in stages if stage < now.effective.share)})
     group = tuple(member.name for member in situation.controller.groups.members(state_key(route)))
-    return RouteActions(route_now(now, fleet), group, tuple(f"{share / 100:g}%" for share in lower), refusal)
+    return RouteActions(name, route_now(now, fleet), group, tuple(f"{share / 100:g}%" for share in lower), refusal)

@@ -163,7 +163,7 @@ def route_now(rollout: RouteRollout, fleet: FleetNumbers) -> RouteNow:
         by=rollout.effective.by,
         reason=rollout.effective.reason,
         version=state.version,
-        progress=ProgressView.of(rollout.progress),
+        progress=ProgressView.of(rollout.progress, ceiling(route)),
         paused=state.paused,
         missed=state.missed,
         cap=CapView.of(state.cap, rollout.now),

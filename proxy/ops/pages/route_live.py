@@ -25,8 +25,12 @@ MAX_CHARTED: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class RouteLive:
-    """A route now. `group` are the routes with the same state. `stages` are in percent, `bake_time` in seconds."""
+    """A route now, or a group by its first `route`. `name` is that of the route or of the group.
 
+    `group` are the routes with the same state. `stages` are in percent, `bake_time` in seconds.
+    """
+
+    name: str
     route: RouteNow
     group: tuple[str, ...]
     stages: tuple[float, ...]
@@ -43,14 +47,14 @@ def route_live(situation: ProcessView) -> Endpoint:
         route = named(situation, request)
         if route is None:
             return unknown_route(situation, request)
-        view = await live_view(situation, route)
+        view = await live_view(situation, route, request.path_params["route"])
         return await answer(request, "route_live.html", view, area="/", period=period(request, REFRESH_INTERVAL))
 
     return show
 
 
-async def live_view(situation: ProcessView, route: Route) -> RouteLive:
-    """Return the view of a route."""
+async def live_view(situation: ProcessView, route: Route, name: str) -> RouteLive:
+    """Return the view of a route, or of its group if `name` is that of the group."""
     controller, rollout = situation.controller, route.rollout
     described = controller.describe(route)
     stages = tuple(stage / 100 for stage in rollout.stages) if rollout else ()
@@ -60,6 +64,7 @@ async def live_view(situation: ProcessView, route: Route) -> RouteLive:
         history = ()
     changes = tuple(map(ChangeView.of, history))
     return RouteLive(
+        name=name,
         route=route_now(described, await situation.fleet.read()),
         group=tuple(member.name for member in controller.groups.members(state_key(route))),
         stages=stages,

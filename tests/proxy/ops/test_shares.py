@@ -321,7 +321,13 @@ def test_route_pages_show_the_share_over_time(machine: TestClient) -> None:
     for path in ("", "/live", "/actions", "/history"):
         assert f'href="/routes/prompts.list{path}"' in page
         assert machine.get(f"/routes/prompts.list{path}").status_code == 200
-    assert machine.get("/routes/notes/live.json").json()["route"]["name"] == "notes.list"  # a group's name
+
+
+@pytest.mark.parametrize("page", ["live", "actions"])
+def test_pages_of_a_group_have_its_name(machine: TestClient, page: str) -> None:
+    shown = machine.get(f"/routes/notes/{page}").text
+    assert f'<h1>notes</h1>\n<p class="muted">one share for <a href="/routes/notes.list/{page}">' in shown
+    assert machine.get(f"/routes/notes/{page}.json").json()["route"]["name"] == "notes.list"
 
 
 def test_api_client_requires_an_actor(staged: Stage) -> None:
