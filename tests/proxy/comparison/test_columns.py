@@ -52,11 +52,14 @@ def pairs(draw: st.DrawFn) -> tuple[list[Any], list[Any]]:
 
 @st.composite
 def renamed(draw: st.DrawFn, value: Any) -> Any:
-    """Return a value with some of its texts replaced."""
+    """Return a value with some of its texts replaced, and some others by equal ones: of another type or order."""
     if isinstance(value, dict):
-        return {name: draw(renamed(item)) for name, item in value.items()}
+        names = reversed(value) if draw(st.integers(0, 9)) == 0 else value
+        return {name: draw(renamed(value[name])) for name in names}
     if isinstance(value, list):
         return [draw(renamed(item)) for item in value]
+    if isinstance(value, int | float) and draw(st.booleans()):
+        return draw(st.sampled_from([one for one in (False, 0, 0.0, True, 1, 1.0) if one == value] or [value]))
     return draw(st.sampled_from(TEXTS)) if isinstance(value, str) and draw(st.booleans()) else value
 
 

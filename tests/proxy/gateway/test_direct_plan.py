@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import permutations
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -128,20 +129,29 @@ async def send_requests(port: int, times: int, path: str = "/all") -> None:
     writer.close()
 
 
-async def test_new_configuration_and_new_shares_end_the_plans() -> None:
+async def test_new_configuration_ends_the_plans() -> None:
     before, after = StartingLegacy(), StartingLegacy()
-    records: list[RequestRecord] = []
-    gateway = Gateway(snapshot(before), [records.append])
-    text = LEGACY + ROUTES.replace("match: 'GET /*'", "match: 'GET /*', native: 100%")
+    gateway = Gateway(snapshot(before))
     async with serving(gateway) as port, asyncio.timeout(30):
-        await send_requests(port, 4)
-        gateway.plan = snapshot(after)
-        await send_requests(port, 4)
-        gateway.plan = snapshot(after, text)
-        await send_requests(port, 4)
-        gateway.limits = {"all": bucketing.Limit(BasisPoints(0), BasisPoints(0))}
-        await send_requests(port, 4)
-    assert (len(before.started), len(after.started)) == (4, 8)
-    assert [record.backend for record in records] == ["legacy"] * 8 + ["native"] * 4 + ["legacy"] * 4
+        for legacy in (before, after):
+            gateway.plan = snapshot(legacy)
+            await send_requests(port, 4)
+    assert (len(before.started), len(after.started)) == (4, 4)
     target, headers, request_id = after.started[-1]
     assert (target, dict(headers)[b"x-forwarded-host"], request_id) == (b"/all?x", b"a", b"abc")
+
+
+async def test_every_change_of_the_file_or_of_the_shares_ends_the_plans() -> None:
+    records: list[RequestRecord] = []
+    texts = [LEGACY + ROUTES, LEGACY + ROUTES.replace("match: 'GET /*'", "match: 'GET /*', native: 100%")]
+    snapshots = [snapshot(StartingLegacy(), text) for text in texts]
+    zero = {"all": bucketing.Limit(BasisPoints(0), BasisPoints(0))}
+    states = [(plan, limits) for plan in snapshots for limits in ({}, zero)]
+    gateway = Gateway(snapshots[0], [records.append])
+    async with serving(gateway) as port, asyncio.timeout(60):
+        for change in permutations(states, 2):
+            for gateway.plan, gateway.limits in change:
+                await send_requests(port, 4)
+                backend = "native" if gateway.plan is snapshots[1] and not gateway.limits else "legacy"
+                assert [record.backend for record in records] == [backend] * 4
+                records.clear()

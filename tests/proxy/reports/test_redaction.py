@@ -152,8 +152,11 @@ def test_long_shown_value_is_cut_and_surrogates_are_hidden() -> None:
     assert '"value": "?"' not in redact(answered({"msg": "a"}), answered({"msg": "\ud800"}))
 
 
-def test_undeclared_value_is_not_shown() -> None:
-    assert PATIENT not in redact(answered({"msg": PATIENT}), answered({"msg": "active"}))
+@pytest.mark.parametrize("value", [PATIENT, "9434765919", 9434765919, -9434765919, 9434765919.25, [9434765919]])
+def test_undeclared_value_is_not_shown(value: JSON) -> None:
+    redacted = redact(answered({"msg": value}), answered({"msg": "active"}))
+    assert PATIENT not in redacted
+    assert "9434765919" not in redacted
 
 
 def test_request_content_is_redacted() -> None:
@@ -203,6 +206,9 @@ def test_redacted_verdict_has_paths_types_and_declarations() -> None:
     ]
 
 
+EMPTY: JSON = {"type": "object", "length": 0, "fields": []}
+
+
 @given(values)
 def test_redacted_dry_run_contains_no_part_of_a_value(document: JSON) -> None:
     writes: list[dict[str, JSON]] = [
@@ -213,6 +219,12 @@ def test_redacted_dry_run_contains_no_part_of_a_value(document: JSON) -> None:
     redacted = json.dumps(Redactor(KEY, CONTRACT).writes(writes), ensure_ascii=False)
     known_names = {"notes", "body", "_id"}
     assert not [leak for text in texts(document) if text not in known_names for leak in leaks(text, redacted)]
+
+
+@pytest.mark.parametrize("name", ["notes of Agnes", "notes.Agnes", "notes\nAgnes", "notesAgnes", "agnes" * 9])
+def test_collection_of_an_unusual_name_is_redacted(name: str) -> None:
+    [redacted] = Redactor(KEY, CONTRACT).writes([{"collection": name, "operation": "insert"}])
+    assert redacted == {"collection": f"~{Redactor(KEY).digest(name)}", "operation": "insert", "content": EMPTY}
 
 
 def test_dry_run_shows_names_of_contract_and_mongodb() -> None:
