@@ -121,6 +121,7 @@ def test_captured_recording_contains_no_part_of_a_secret(secret: str) -> None:
         exchange(f'{{"body":"{secret}'.encode()),
         exchange(gzip.compress(json.dumps({"body": secret}).encode()), headers=packed.items()),
         exchange(b"{}", target=f"/api/notes/{secret}?q={secret}&{secret}=1"),
+        exchange(b"{}", headers=[(secret, "1"), ("vary", f"Origin, {raw}"), ("allow", f"{raw},GET")]),
         exchange(sent=urlencode({"body": secret, secret: secret}).encode(), sent_headers=form),
         exchange(sent=secret.encode(), sent_headers=((secret.encode(), secret.encode()),)),
         exchange(b"--x\r\n\r\n" + secret.encode() + b"\r\n--x--", "multipart/form-data; boundary=x"),

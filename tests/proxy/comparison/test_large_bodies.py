@@ -10,6 +10,8 @@ import pytest
 from proxy.comparison.body_digests import DIGEST_BLOCK
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import compare
+from proxy.contract.model import DeclaredAnswer, DeclaredHeader, Operation
+from proxy.contract.schemas import Schema
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, fields, object_id, operation, properties
 from tests.support.volatile_content import digests_of
@@ -60,3 +62,14 @@ def test_body_decoding_to_a_large_one_compares_by_digests() -> None:
     assert fields(compare(packed, other)) == [("body", "value")]
     assert compare(packed, exchange(gzip.compress(LARGE * 7, 1), headers=GZIP)).name == "match"
     assert compare(bomb, answered(NOTE)).reason == "body_too_large"
+
+
+def test_large_body_in_a_broken_coding_equals_no_plain_one() -> None:
+    coded = truncated(LARGE, headers=GZIP)
+    coded = coded._replace(body=coded.body._replace(content_length=None))
+    ignored = DeclaredAnswer({"content-encoding": DeclaredHeader(Schema({"x-compare": "ignore"}))})
+    contract = Operation("notes", "GET", "/api/notes", {"200": ignored})
+    assert compare(coded, coded, contract).name == "match"
+    for plain in (truncated(LARGE), exchange(LARGE)):
+        assert compare(coded, plain, contract).reason == "body_too_large"
+        assert fields(compare(coded, plain)) == [("header.content-encoding", "missing")]

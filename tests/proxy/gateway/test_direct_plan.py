@@ -141,7 +141,7 @@ async def test_new_configuration_ends_the_plans() -> None:
     assert (target, dict(headers)[b"x-forwarded-host"], request_id) == (b"/all?x", b"a", b"abc")
 
 
-async def test_every_change_of_the_file_or_of_the_shares_ends_the_plans() -> None:
+async def test_every_change_of_file_or_shares_ends_the_plans() -> None:
     records: list[RequestRecord] = []
     texts = [LEGACY + ROUTES, LEGACY + ROUTES.replace("match: 'GET /*'", "match: 'GET /*', native: 100%")]
     snapshots = [snapshot(StartingLegacy(), text) for text in texts]

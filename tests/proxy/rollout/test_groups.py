@@ -84,6 +84,20 @@ async def test_guard_failing_on_one_route_caps_its_group() -> None:
     assert (await process.restarted()).shares_now() == {"list": 0, "create": 0, "other": 500}
 
 
+async def test_cap_begins_a_new_window_for_each_route_of_its_group() -> None:
+    guard, stages = "guard: {window: 12s, minimum: 20, on_failure: previous}", "rollout: {stages: [1%, 10%, 50%]}"
+    process = Process(
+        config(f"{LIST}, group: notes", f"{CREATE}, group: notes", groups=f"{{notes: {{{guard}, {stages}}}}}")
+    )
+    route = process.shares.route("notes")
+    process.shares.record(replace(initial_state(route), version=1, stage=BasisPoints(5000)))
+    for name in ("list", "create"):
+        process.serve(name, 500)
+    for _ in range(2):
+        process.evaluator.evaluate(time.monotonic())
+        assert process.shares_now() == {"list": 1000, "create": 1000}
+
+
 @pytest.mark.parametrize("name", ["list", "create", "notes"])
 async def test_rollback_by_route_or_group_applies_to_the_group(name: str) -> None:
     process = Process()
