@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import uvloop
@@ -23,6 +24,8 @@ def plays_natively(case: Case) -> bool:
 
 CONCURRENCY = 8
 """Cases that are played at once."""
+DeliveriesOf = Callable[[Case | ServerCase], Iterable[Delivery]]
+"""The ways in which a case is delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +45,39 @@ class Comparison:
         return self.direct == self.gateway and self.direct.ending != "timeout"
 
 
-async def compare_all(deliveries: Iterable[Delivery] = DELIVERIES) -> list[Comparison]:
-    """Return a comparison for each case and delivery."""
+def all_deliveries(_: Case | ServerCase) -> Iterable[Delivery]:
+    """Return every way in which a case is delivered."""
+    return DELIVERIES
+
+
+async def compare_all(deliveries_of: DeliveriesOf) -> list[Comparison]:
+    """Return a comparison for each case and delivery, and one with the native app for each case that it can play."""
     slots = asyncio.Semaphore(CONCURRENCY)
     async with echo_server() as echo, gateway_before(echo.port) as gateway, serving(native_echo) as native:
 
-        async def compare_client(case: Case, delivery: Delivery) -> Comparison:
+        async def compare_client(case: Case, delivery: Delivery) -> list[Comparison]:
             async with slots:
                 direct = await play(case, echo.port, echo, delivery)
-                return Comparison(case, delivery, direct, await play(case, gateway, echo, delivery))
+                compared = [Comparison(case, delivery, direct, await play(case, gateway, echo, delivery))]
+                if plays_natively(case):
+                    through = (await play(case, native, None, delivery)).without_order()
+                    compared.append(Comparison(case, delivery, direct.without_order(), through, native=True))
+                return compared
 
-        async def compare_native(case: Case, delivery: Delivery) -> Comparison:
-            async with slots:
-                direct = await play(case, echo.port, echo, delivery)
-                through = await play(case, native, None, delivery)
-                return Comparison(case, delivery, direct.without_order(), through.without_order(), native=True)
-
-        async def compare_server(case: ServerCase, delivery: Delivery) -> Comparison:
+        async def compare_server(case: ServerCase, delivery: Delivery) -> list[Comparison]:
             async with slots:
                 direct = await play_server(case, None, delivery)
-                return Comparison(case, delivery, direct, await play_server(case, gateway_before, delivery))
+                return [Comparison(case, delivery, direct, await play_server(case, gateway_before, delivery))]
 
-        deliveries = tuple(deliveries)
-        plays = [compare_client(case, delivery) for case in client_cases() for delivery in deliveries]
-        plays += [
-            compare_native(case, delivery) for case in client_cases() for delivery in deliveries if plays_natively(case)
-        ]
-        plays += [compare_server(case, delivery) for case in server_cases() for delivery in deliveries]
-        return list(await asyncio.gather(*plays))
+        plays = [compare_client(case, delivery) for case in client_cases() for delivery in deliveries_of(case)]
+        plays += [compare_server(case, delivery) for case in server_cases() for delivery in deliveries_of(case)]
+        return list(itertools.chain.from_iterable(await asyncio.gather(*plays)))
 
 
-def run_all() -> list[Comparison]:
+def run_all(deliveries_of: DeliveriesOf = all_deliveries) -> list[Comparison]:
     """Return all comparisons, made on the gateway's own kind of event loop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(compare_all())
+        return runner.run(compare_all(deliveries_of))
 
 
 def count(comparisons: Iterable[Comparison]) -> dict[str, int]:
