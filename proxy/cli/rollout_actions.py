@@ -25,6 +25,7 @@ from proxy.config.field_types import show_duration, show_share
 from proxy.config.loading import load
 from proxy.config.models import Config, Route
 from proxy.config.problems import ConfigError
+from proxy.config.reading import SHARE_SECTIONS
 from proxy.database.database import Database, DatabaseError, Unavailable
 from proxy.rollout import actions
 from proxy.rollout.actions import Step, carry_out
@@ -151,9 +152,12 @@ def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> No
 
 
 def _in_force(file: Path) -> Config:
-    """Return the configuration of a file; for a refused file the last good version, as a gateway does."""
+    """Return the configuration of a file; for a refused file the last good version, as a gateway does.
+
+    The shell may lack the gateway's variables, as far as neither routes nor the MongoDB depend on them.
+    """
     try:
-        return load(file, os.environ)
+        return load(file, os.environ, needed=SHARE_SECTIONS)
     except ConfigError as error:
         config = _last_good(file)
         if config is None:

@@ -17,6 +17,10 @@ class SubstitutionError(ValueError):
     """Raised for a malformed reference, or one to a variable that is not set."""
 
 
+class UnsetVariableError(SubstitutionError):
+    """Raised for a reference without a default to a variable that is not set."""
+
+
 def references(text: str) -> bool:
     """Return True if a part of the text comes from the environment."""
     return any(token[0] != "$$" for token in _TOKEN.finditer(text))
@@ -41,5 +45,5 @@ def _value(token: re.Match[str], env: Mapping[str, str]) -> str:
     if default is not None:
         return value or default
     if value is None:
-        raise SubstitutionError(f"the environment variable {name} is not set (${{{name}:-…}} gives a default)")
+        raise UnsetVariableError(f"the environment variable {name} is not set (${{{name}:-…}} gives a default)")
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +15,12 @@ from proxy.config.targets import ListReader
 MAX_BYTES: Final = 1 << 20
 
 
-def load(path: Path, env: Mapping[str, str]) -> Config:
-    """Load a file. Raises ConfigError, also if it cannot be opened, is too large, or is not text."""
-    return parse(decode(read(path), str(path)), env, str(path), lists=list_reader(path.parent))
+def load(path: Path, env: Mapping[str, str], *, needed: Container[str] | None = None) -> Config:
+    """Load a file. Raises ConfigError, also if it cannot be opened, is too large, or is not text.
+
+    `needed`: the sections whose variables must be set, by default all; other sections have other values then.
+    """
+    return parse(decode(read(path), str(path)), env, str(path), lists=list_reader(path.parent), needed=needed)
 
 
 def list_reader(directory: Path) -> ListReader:
@@ -63,9 +66,14 @@ def _problem_at(before: str, message: str) -> Problem:
 
 
 def parse(
-    text: str, env: Mapping[str, str], source: str = "routing.yaml", *, lists: ListReader | None = None
+    text: str,
+    env: Mapping[str, str],
+    source: str = "routing.yaml",
+    *,
+    lists: ListReader | None = None,
+    needed: Container[str] | None = None,
 ) -> Config:
-    """Parse text. `source` is its name in messages; `lists` reads the value lists that it names.
+    """Parse text. `source` is its name in messages; `lists` reads the value lists that it names; `needed`: see `load`.
 
     Raises ConfigError with every problem at once.
     """
@@ -76,6 +84,6 @@ def parse(
         if not isinstance(root, yaml_nodes.Mapping):
             kind = "a list" if isinstance(root, yaml_nodes.Sequence) else "a piece of text"
             raise ConfigError((Problem(root.line, "", f"must be a mapping (`key: value`), but is {kind}"),))
-        return ConfigReader(root, env, lists).config(duplicates)
+        return ConfigReader(root, env, lists, needed).config(duplicates)
     except ConfigError as error:
         raise ConfigError(error.problems, source) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.config import error_messages, groups, rules, target_rules, yaml_nodes
 from proxy.config.credentials import mask_credentials
-from proxy.config.environment import SubstitutionError, references, substitute
+from proxy.config.environment import SubstitutionError, UnsetVariableError, references, substitute
 from proxy.config.inheritance import inherited
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.config.problems import ConfigError, Problem
@@ -38,13 +38,31 @@ _SECRETS: Final[frozenset[Location]] = frozenset(
         ("tokens", "secret"),
     }
 )
+SHARE_SECTIONS: Final = frozenset({"defaults", "groups", "mongodb", "routes"})
+"""The sections that determine the routes, their shares, and the MongoDB that stores those in force."""
+_PLACEHOLDERS: Final[Mapping[str, Any]] = {
+    "legacy": {"url": "http://unset"},
+    "native": "unset:app",
+    "tokens": {"secret": "unset"},
+}
+"""Values of sections without which a file with the same routes may be invalid."""
 
 
 class ConfigReader:
-    """The plain values of a document, their lines, and the problems collected so far."""
+    """The plain values of a document, their lines, and the problems collected so far.
 
-    def __init__(self, root: yaml_nodes.Mapping, env: Mapping[str, str], lists: ListReader | None = None) -> None:
+    `needed`: other sections may have variables that are not set, and have other values then; by default none may.
+    """
+
+    def __init__(
+        self,
+        root: yaml_nodes.Mapping,
+        env: Mapping[str, str],
+        lists: ListReader | None = None,
+        needed: Container[str] | None = None,
+    ) -> None:
         self._lists: Final = lists
+        self._needed: Final = needed
         self._root: Final = root
         self._env: Final = env
         self._lines: dict[Location, int] = {(): root.line}
@@ -52,12 +70,14 @@ class ConfigReader:
         self._key_columns: dict[Location, int] = {}
         self._filled: set[Location] = set()  # values from the environment: never quoted
         self._lacking: set[Location] = set()  # values whose variable is not set, reported once
+        self._unset: set[str] = set()  # sections that are not needed, with such a value
         self._empty: dict[Location, Problem] = {}  # keys without a value, with their warnings
         self._origins: dict[Location, Location] = {}  # locations at which inherited settings are written
         self._inherited_at: dict[Problem, Location] = {}
         self._problems: list[Problem] = []
         self._names: Final = _names(root)
         self._data: Final[dict[str, Any]] = self._plain(root, ())
+        self._replace_unset()
 
     def config(self, duplicates: Iterable[Problem]) -> Config:
         """Return the configuration. Raises ConfigError with every problem."""
@@ -204,8 +224,18 @@ class ConfigReader:
             return substitute(node.text, self._env)
         except SubstitutionError as error:
             self._lacking.add(at)
-            self._problems.append(self._locate(str(error), *at))
+            if self._needed is None or at[0] in self._needed or not isinstance(error, UnsetVariableError):
+                self._problems.append(self._locate(str(error), *at))
+            else:
+                self._unset.add(str(at[0]))
             return node.text
+
+    def _replace_unset(self) -> None:
+        """Remove each section that is not needed and has an unset variable, or replace it by a placeholder."""
+        for key in self._unset:
+            del self._data[key]
+            if key in _PLACEHOLDERS:
+                self._data[key] = _PLACEHOLDERS[key]
 
     def _locate(self, message: str, *at: int | str) -> Problem:
         """Return a problem at a location; for an inherited setting, at the location where it is written."""

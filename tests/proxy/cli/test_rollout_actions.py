@@ -145,6 +145,22 @@ def test_refused_file_is_replaced_by_the_last_good_one(file: Path, monkeypatch: 
     assert "the last good one here, is used" in result.stderr
 
 
+def test_action_needs_no_variables_of_other_sections(file: Path) -> None:
+    text = file.read_text().replace("url: http://x", 'url: "${UNSET_URL}", max_connections: "${UNSET}"')
+    text = text.replace("native: a:b", "native: ${UNSET_APP}\ntokens: {secret: '${UNSET_SECRET}'}")
+    text += "limits: {memory: '${UNSET_SIZE}'}\noverrides: {secret: '${UNSET_SECRET}'}\nx-any: '${UNSET}'\n"
+    file.write_text(text.replace("native: 25%", "native: {share: 25%, exclude: {jwt:id: a}}"))
+    assert run(file, "rollback", "notes.create").stdout == "notes.create: rolled back, from 25% to 0%\n"
+
+
+@pytest.mark.parametrize("change", [("native: 25%", "native: '${UNSET}'"), ("http://x", "'${}'")])
+def test_action_needs_the_variables_of_shares(file: Path, change: tuple[str, str]) -> None:
+    file.write_text(file.read_text().replace(*change))
+    result = run(file, "rollback", "notes.create")
+    assert result.exit_code == 1
+    assert "UNSET is not set" in result.stderr or "is not a reference" in result.stderr
+
+
 def test_actor_defaults_to_user_and_host(file: Path, mongodb_url: str) -> None:
     assert run(file, "rollback", "--group", "notes.create", actor=None).exit_code == 0
     ((_, _, actor, _),) = history(mongodb_url)
