@@ -29,6 +29,7 @@ from proxy.database.database import Database, InvalidDatabaseUrl
 from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
 from proxy.rollout.hub import StateHub
+from proxy.runtime.file_limit import raise_file_limit
 from proxy.runtime.garbage import without_collection
 from proxy.runtime.last_good import LastGood, LoadedConfig, default_state_directory, load_config
 from proxy.runtime.listeners import ListenerAddress
@@ -174,6 +175,7 @@ def _is_short(token: str) -> bool:
 
 
 def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None) -> None:
+    raise_file_limit()
     with suppress(KeyboardInterrupt):
         if hub is not None:
             _run_workers(config, sockets, hub)

@@ -108,9 +108,9 @@ class WorkerGroup(Multiprocess):
 
         With a listener open here, it would accept connections that no worker serves, until the last worker has ended.
         """
-        super().terminate_all()
         for listener in self.sockets:
             listener.close()
+        super().terminate_all()
 
     def keep_subprocess_alive(self) -> None:
         """Check every worker once; called twice a second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -37,6 +38,40 @@ async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path:
             go_on.set()
             assert (await under_way)[1] == b"late"
             assert await asyncio.wait_for(process.wait(), HANG_TIMEOUT) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_connections_that_wait_at_a_shutdown_are_answered(workers: str, tmp_path: Path) -> None:
+    async with scripted(legacy) as legacy_port:
+        file = tmp_path / "routing.yaml"
+        file.write_text(config(legacy_port))
+        async with served(file, "--workers", workers) as (process, port, _):
+            os.killpg(process.pid, signal.SIGSTOP)
+            waiting = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+            for _, writer in waiting:
+                writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                await writer.drain()
+            process.send_signal(signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGCONT)
+            async with asyncio.timeout(HANG_TIMEOUT):
+                heads = [await reader.readuntil(b"\r\n\r\n") for reader, _ in waiting]
+            assert {head[:15] for head in heads} == {b"HTTP/1.1 200 OK"}
+            for _, writer in waiting:
+                writer.close()
+            assert await asyncio.wait_for(process.wait(), HANG_TIMEOUT) in (0, -signal.SIGTERM)
+
+
+async def test_soft_limit_on_open_files_is_raised(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(config(1))
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(own[0], own[1] - 1), own[1]))
+    try:
+        async with served(file) as (process, _, _):
+            limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, own)
+    assert limits == (own[1], own[1])
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
