@@ -68,9 +68,16 @@ class StringPath(Path):
     def for_query(self, operator: str | None, value: Value) -> Value:
         if operator in ("$gt", "$gte", "$lt", "$lte", "$not"):
             return self.for_query(None, value)
+        if operator is None and _is_regular_expression(value):
+            return value
         if operator in ("$regex", "$options"):
             return self.init(value)
         return super().for_query(operator, value)
+
+
+def _is_regular_expression(value: Value) -> bool:
+    """Return whether a query accepts a value in place of a text: a RegExp, or an object that declares to be one."""
+    return isinstance(value, Regex) or (isinstance(value, dict) and value.get("_bsontype") == "BSONRegExp")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from handlers.legacy.javascript.coercion import regex_source
 from handlers.legacy.javascript.values import is_uuid
 from handlers.legacy.mongoose.errors import MongooseError
 from handlers.legacy.mongoose.inherited import INHERITED
+from handlers.legacy.mongoose.object_classes import clone_of_class
 from handlers.surrogates import well_formed
 
 FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
@@ -122,8 +123,11 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
         return float(to_number(value.get("value", UNDEFINED)))
     if isinstance(value, dict) and is_document(value):
         return document_in(value)
-    if not isinstance(value, dict) or _is_foreign(value):
+    if not isinstance(value, dict):
         return value
+    instance = clone_of_class(value)
+    if instance is not UNDEFINED:
+        return instance
     small = copy_fields(value)
     return small if small or in_array else UNDEFINED
 
@@ -159,17 +163,6 @@ def _spread(value: Value) -> dict[str, Value]:
         return value
     items: list[Value] = value if isinstance(value, list) else list(value) if isinstance(value, str) else []
     return {str(index): item for index, item in enumerate(items)}
-
-
-def _is_foreign(value: dict[str, Value]) -> bool:
-    """Return whether an object is passed unchanged: its `constructor` field makes it count as a foreign class."""
-    constructor = value.get("constructor")
-    if not is_true(constructor) or "valueOf" in value:
-        return False
-    name = constructor.get("name") if isinstance(constructor, dict) else None
-    if isinstance(constructor, dict) and "toString" in constructor and not is_true(name):
-        raise JavaScriptTypeError("fn.toString is not a function")
-    return name != "Object"
 
 
 def is_out_of_order(name: str) -> bool:
@@ -218,9 +211,12 @@ def clone(value: Value) -> Value:
         return Double(to_number(value.get("value", UNDEFINED)))
     if isinstance(value, dict) and is_document(value):
         return document_in(value)
-    if isinstance(value, dict) and not _is_foreign(value):
-        return {key: clone(value[key]) for key in own_keys(value) if key not in FORBIDDEN}
-    return value
+    if not isinstance(value, dict):
+        return value
+    instance = clone_of_class(value)
+    if instance is not UNDEFINED:
+        return instance
+    return {key: clone(value[key]) for key in own_keys(value) if key not in FORBIDDEN}
 
 
 def prune(value: Value) -> Value:

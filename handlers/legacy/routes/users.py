@@ -20,6 +20,7 @@ from handlers.legacy.mongoose import (
     ValidationError,
     by_id,
     cast_filter,
+    to_bson,
 )
 from handlers.services.login_limits import LoginLimits
 from handlers.services.token_blocklist import TokenBlocklist
@@ -181,10 +182,10 @@ class UserRoutes:
         return cast_filter(USERS, {"email": email})["email"]
 
 
-def _literal(email: Value) -> Value:
+def _literal(email: Value) -> object:
     """Cast an object in place of an email as mongoose does with `sanitizeFilter` on: never as a query."""
     try:
-        return USERS.paths["email"].for_query(None, email)
+        return to_bson(USERS.paths["email"].for_query(None, email))
     except CastError as error:
         error.name_model(USERS.model)
         raise

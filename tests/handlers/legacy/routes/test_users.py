@@ -135,6 +135,7 @@ LOGINS: list[object] = [
     {"email": ["x@y", "AMARA@clinic.example"], "password": "correct horse"},
     {"email": {"_id": "amara@clinic.example"}, "password": "correct horse"},
     {"email": {"_id": 5}, "password": "correct horse"},
+    *({"email": {"_bsontype": kind, "pattern": "a"}, "password": "x"} for kind in ("BSONRegExp", "RegExp")),
     {"email": "no@one", "password": 5},
     {"email": "no@one", "password": "x" * 100},
     {"email": "no@one\u0000", "password": "x"},
