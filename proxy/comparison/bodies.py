@@ -1,7 +1,7 @@
 """Read a body as a value: JSON, a form, text, or otherwise bytes. Pure.
 
-Reading never fails. Invalid JSON (malformed, truncated, nested too deeply, a duplicate name, a number with 5,000 digits
-or beyond the range of a float) is read as text; a body that does not match its charset or coding is read as bytes.
+Reading never fails. Invalid JSON (malformed, truncated, nested too deeply, a number with 5,000 digits or beyond the
+range of a float) is read as text; a body that does not match its charset or coding is read as bytes.
 """
 
 from __future__ import annotations

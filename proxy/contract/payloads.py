@@ -53,18 +53,17 @@ def _decode(content_type: str, body: bytes) -> str:
         raise PayloadError("is not in its declared charset") from None
 
 
-def parse_json(text: str, *, unique_names: bool = False) -> JSON:
-    """Return the value of strict JSON (RFC 8259).
+def parse_json(text: str) -> JSON:
+    """Return the value of strict JSON (RFC 8259); of a name that an object has twice, the last value.
 
-    Raises PayloadError for anything else, for numbers that are too great for a float, for text that is nested too deep,
-    and with `unique_names` for an object that has one name twice.
+    Raises PayloadError for anything else, for numbers that are too great for a float, and for text that is nested too
+    deep.
     """
-    if not unique_names and not _may_overflow(text):
+    if not _may_overflow(text):
         with suppress(ValueError):  # lone surrogates, deep nesting, or not JSON: the other parser decides
             return from_json(text, allow_inf_nan=False)  # type: ignore[no-any-return]
-    hook = _distinct if unique_names else None
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=hook)  # type: ignore[no-any-return]
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)  # type: ignore[no-any-return]
     except PayloadError:
         raise
     except ValueError:
@@ -89,10 +88,3 @@ def _finite(text: str) -> float:
 def _refuse(constant: str) -> NoReturn:
     """Refuse NaN and the infinities, which JSON does not have."""
     raise PayloadError("is not JSON")
-
-
-def _distinct(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
-    entries = dict(pairs)
-    if len(entries) != len(pairs):
-        raise PayloadError("has a name twice in one object")
-    return entries

@@ -19,7 +19,6 @@ from handlers.legacy.mongoose.errors import (
     BSON_ERROR,
     TYPE_ERROR,
     CastFailureError,
-    assertion,
 )
 from handlers.legacy.mongoose.values import is_true
 
@@ -130,7 +129,7 @@ def cast_date(value: Value) -> DatetimeMS | None:
     if isinstance(value, DatetimeMS):
         return _valid(value)
     if isinstance(value, bool):
-        raise CastFailureError(assertion(actual=False))
+        raise CastFailureError(ASSERTION_ERROR)
     if isinstance(value, Double) or (isinstance(value, int | float) and type_of(value) == "number"):
         return _date(value)
     if isinstance(value, str):

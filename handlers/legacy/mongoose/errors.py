@@ -51,19 +51,11 @@ BSON_ERROR = Reason("BSONError")
 TYPE_ERROR = Reason("TypeError")
 
 
-def assertion(actual: Value, expected: Value = True, operator: str = "==") -> Reason:
-    """Return Node's AssertionError as thrown by `assert.ok`: messages omit its name, and its JSON has its fields."""
-    shown: Json = {
-        "generatedMessage": True,
-        "code": "ERR_ASSERTION",
-        "actual": actual,
-        "expected": expected,
-        "operator": operator,
-    }
-    return Reason("AssertionError", shown)
-
-
-ASSERTION_ERROR = assertion(False)
+ASSERTION_ERROR = Reason(
+    "AssertionError",
+    {"generatedMessage": True, "code": "ERR_ASSERTION", "actual": False, "expected": True, "operator": "=="},
+)
+"""Node's AssertionError as thrown by `assert.ok`: messages omit its name, and its JSON has its fields."""
 
 
 class CastFailureError(Exception):

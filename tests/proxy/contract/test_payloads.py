@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,26 +24,36 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
 
 
-def read(text: str, *, unique_names: bool) -> Any:
+def outcome(read: Callable[[str], Any], text: str) -> str:
+    """Return what a parser reads; a number beyond the range of a float counts as refused."""
     try:
-        return parse_json(text, unique_names=unique_names)
-    except PayloadError as error:
-        return str(error)
+        return repr(read(text))
+    except (PayloadError, ValueError):
+        return "refused"
+
+
+def read_with_library(text: str) -> Any:
+    return json.loads(text, parse_constant=finite, parse_float=finite)
+
+
+def finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError
+    return number
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_unusual_texts_are_read_alike_by_both_parsers(text: str) -> None:
-    slow = read(text, unique_names=True)
-    assert slow == "has a name twice in one object" or repr(read(text, unique_names=False)) == repr(slow)
+def test_unusual_texts_are_read_as_by_the_library(text: str) -> None:
+    assert outcome(parse_json, text) == outcome(read_with_library, text)
 
 
 @given(values, st.booleans())
-def test_values_are_read_alike_by_both_parsers(value: Any, ascii_only: bool) -> None:
+def test_values_are_read_as_by_the_library(value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
-    assert repr(read(text, unique_names=False)) == repr(json.loads(text))
+    assert outcome(parse_json, text) == outcome(read_with_library, text)
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=3))
-def test_numbers_are_read_alike_by_both_parsers(numbers: list[str]) -> None:
+def test_numbers_are_read_as_by_the_library(numbers: list[str]) -> None:
     text = f"[{','.join(numbers)}]"
-    assert repr(read(text, unique_names=False)) == repr(read(text, unique_names=True))
+    assert outcome(parse_json, text) == outcome(read_with_library, text)
