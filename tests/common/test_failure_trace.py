@@ -48,6 +48,12 @@ def test_name_of_an_error_is_part_of_its_fingerprint() -> None:
     assert re.findall(r"\[\w+\]", named) != re.findall(r"\[\w+\]", trace_of(error))
 
 
+def test_error_during_which_another_was_raised_is_no_cause() -> None:
+    error = failure()
+    error.__cause__, error.__context__ = None, KeyError(CANARY)
+    assert list(causes_of(error)) == [error]
+
+
 def test_causes_are_limited() -> None:
     error = ValueError()
     error.__cause__ = error

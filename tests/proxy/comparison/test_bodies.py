@@ -162,6 +162,14 @@ def test_multipart_compares_by_part_and_not_by_boundary() -> None:
     ]
 
 
+@pytest.mark.parametrize("head", [b'form-data; name="F"', b'form-data; name="f"; filename="a"', b"attachment"])
+def test_head_of_a_part_is_compared_as_spelled(head: bytes) -> None:
+    kind, part = "multipart/form-data; boundary=x", b"Content-Disposition: %b\r\n\r\n1"
+    one, other = (multipart(part % each, boundary="x") for each in (b'form-data; name="f"', head))
+    assert fields(one, other, kind, kind) == [("body.*.headers.content-disposition", "value")]
+    assert not fields(one, one.replace(b"Content-D", b"content-d"), kind, kind)
+
+
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/mixed; boundary="]
 )

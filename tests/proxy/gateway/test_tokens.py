@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import time
 from collections.abc import Callable
@@ -85,6 +86,15 @@ def test_cache_is_bounded() -> None:
     for number in range(10):
         assert verifier.claims(headers(signed({"number": number}))) is not None
     assert verifier.cached == 3
+
+
+def test_full_cache_holds_the_newest_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = TokenVerifier(SECRET, cache_size=3)
+    tokens = [headers(signed({"number": number})) for number in range(10)]
+    for token in tokens:
+        assert verifier.claims(token) is not None
+    monkeypatch.setattr(hmac, "digest", lambda key, _signed, _algorithm: key)
+    assert [verifier.claims(token) is not None for token in tokens] == [False] * 7 + [True] * 3
 
 
 def test_bearer_token_is_the_second_word() -> None:

@@ -18,7 +18,7 @@ from proxy.config.loading import parse
 from proxy.config.models import Config
 from proxy.observability.webhook import MAX_QUEUED, WebhookEvent, WebhookQueue, WebhookSender
 from proxy.observability.webhook_formats import Format
-from tests.support.sockets import serving
+from tests.support.sockets import read_head, scripted, serving
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.webhook_receiver import WebhookReceiver
 
@@ -104,6 +104,29 @@ async def test_refused_connection_is_a_failed_attempt() -> None:
     await counting(counted, "given_up")
     await webhook.stop()
     assert counted == {"retried": 1, "given_up": 1}
+
+
+@pytest.mark.parametrize(
+    "answer", [b"Agnes\r\n\r\n", b"HTTP/1.1 200 OK\r\nAgnes\r\n\r\n", b"HTTP/1.1 500 Agnes\r\n\r\nAgnes"]
+)
+async def test_log_quotes_neither_url_nor_answer(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(answer)
+
+    counted: Counter[str] = Counter()
+    async with scripted(script) as port:
+        webhook = WebhookSender(
+            f"http://127.0.0.1:{port}/{SECRET}", counted=lambda result: counted.update([result]), retry_delays=()
+        )
+        webhook.start()
+        webhook.publish(WebhookEvent("cap", {}))
+        await counting(counted, "given_up")
+        await webhook.stop()
+    [record] = [record for record in caplog.records if record.name.startswith("scribe_proxy")]
+    assert record.getMessage().startswith("webhook: the event cap could not be delivered: ")
+    assert "Agnes" not in record.getMessage()
+    assert SECRET not in record.getMessage()
 
 
 async def test_full_queue_drops_the_oldest_event() -> None:

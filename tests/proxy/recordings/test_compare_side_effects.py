@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from proxy.comparison.correspondence import Correspondence
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 from proxy.recordings.comparing import compare_recorded_values
@@ -93,6 +95,26 @@ def test_query_and_a_form_compare_decoded() -> None:
     form: dict[str, JSON] = {"path": "/", "ctype": "application/x-www-form-urlencoded", "body": "a=%7e&b="}
     assert calls(form, form | {"body": "a=~&b="}) == []
     assert calls(form, form | {"body": "a=~"}) == ["calls.0.body.1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "location"),
+    [
+        ({"method": "PUT"}, "calls.0.method"),
+        ({"path": "https://a.example/y?page=1&size=2"}, "calls.0.path"),
+        ({"path": "https://a.example/x?page=3&size=2"}, "calls.0.query.0.1"),
+        ({"path": "https://a.example/x?from=1&size=2"}, "calls.0.query.0.0"),
+        ({"path": "https://a.example/x?page=1"}, "calls.0.query.1"),
+        ({"path": "https://a.example/x?page=1&size=2&size=2"}, "calls.0.query.2"),
+        ({"body": '{"a": true}'}, "calls.0.body.a"),
+        ({"body": None}, "calls.0.body"),
+        ({"path": "/x?page=1&size=2"}, None),
+        ({"body": '{ "a":1 }'}, None),
+    ],
+)
+def test_each_part_of_a_call_is_compared(change: dict[str, JSON], location: str | None) -> None:
+    call: dict[str, JSON] = {"method": "POST", "path": "https://a.example/x?page=1&size=2", "body": '{"a": 1}'}
+    assert calls(call, call | change) == ([] if location is None else [location])
 
 
 def test_abbreviated_instructions_match_any_text() -> None:

@@ -96,6 +96,7 @@ async def test_state_is_replaced_by_the_next_version_only(store: Store) -> None:
     second = next_of(FIRST)
     assert await store.replace(second)
     assert not await store.replace(next_of(FIRST, 21.0))
+    assert not await store.replace(replace(second, version=second.version + 2))
     assert not await store.replace(replace(second, key="unheard-of", version=7))
     assert await store.state("notes.list") == second
 
