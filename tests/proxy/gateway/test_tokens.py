@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import pytest
 
 from proxy.config.key_sources import KeySource
 from proxy.gateway.callers import CallerIdentity
-from proxy.gateway.tokens import MAX_TOKEN, TokenVerifier, bearer
+from proxy.gateway.tokens import MAX_TOKEN, Claims, TokenVerifier, bearer
 
 SECRET = "a secret that is long enough for every hash in use, of sixty-four bytes"
 VERIFIER = TokenVerifier(SECRET)
@@ -88,13 +87,24 @@ def test_cache_is_bounded() -> None:
     assert verifier.cached == 3
 
 
-def test_full_cache_holds_the_newest_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    verifier = TokenVerifier(SECRET, cache_size=3)
-    tokens = [headers(signed({"number": number})) for number in range(10)]
-    for token in tokens:
-        assert verifier.claims(token) is not None
-    monkeypatch.setattr(hmac, "digest", lambda key, _signed, _algorithm: key)
-    assert [verifier.claims(token) is not None for token in tokens] == [False] * 7 + [True] * 3
+class RecordingVerifier(TokenVerifier):
+    """Records the tokens that it verifies."""
+
+    def __init__(self, cache_size: int) -> None:
+        super().__init__(SECRET, cache_size)
+        self.verified: list[bytes] = []
+
+    def _verify(self, token: bytes) -> Claims | None:
+        self.verified.append(token)
+        return super()._verify(token)
+
+
+def test_full_cache_holds_the_newest_tokens() -> None:
+    verifier = RecordingVerifier(cache_size=3)
+    tokens = [signed({"number": number}) for number in range(10)]
+    for token in (*tokens, *tokens[-3:], tokens[0]):
+        assert verifier.claims(headers(token)) is not None
+    assert verifier.verified == [token.encode() for token in (*tokens, tokens[0])]
 
 
 def test_bearer_token_is_the_second_word() -> None:

@@ -63,6 +63,14 @@ def test_logout_invalidates_copies_of_the_cookie(client: TestClient) -> None:
     assert client.get("/", headers={"cookie": f"{OPS_COOKIE}={other}"}).status_code == 200
 
 
+def test_refusals_and_logins_are_not_cached(client: TestClient) -> None:
+    answers = [client.get("/", headers=headers) for headers in ({}, WRONG, BROWSER)]
+    answers += [client.get("/login"), client.post("/login", data={"name": "Ada", "token": TOKEN})]
+    answers += [client.get("/", headers={"host": "evil.example"})]
+    assert [answer.status_code for answer in answers] == [401, 401, 303, 200, 303, 421]
+    assert [answer.headers["cache-control"] for answer in answers] == ["no-store"] * len(answers)
+
+
 @pytest.fixture
 def shared_with_viewers(tmp_path: Path) -> Iterator[TestClient]:
     app = create_ops(stage(tmp_path, free_port()), TOKEN, VIEWER)

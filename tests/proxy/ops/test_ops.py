@@ -228,9 +228,23 @@ def test_websocket_on_the_ops_port_is_refused(client: TestClient, path: str) -> 
         pass
 
 
-@pytest.mark.parametrize("path", ["/", "/static/style.css", "/nothing", "/healthz"])
-def test_security_headers_forbid_foreign_resources(client: TestClient, path: str) -> None:
+PATHS = [
+    "/",
+    "/index.json",
+    "/live",
+    "/config",
+    "/status.json",
+    "/metrics",
+    "/static/style.css",
+    "/nothing",
+    "/healthz",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_security_headers_forbid_foreign_resources_and_caches(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
+    assert headers["cache-control"] == "no-store"
     assert headers["content-security-policy"].startswith("default-src 'none'; ")
     assert "unsafe" not in headers["content-security-policy"]
     assert "*" not in headers["content-security-policy"]

@@ -15,7 +15,7 @@ from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat, LinkStat
 from tests.support.event_loop import advance
 from tests.support.raw_websocket_legacy import raw_legacy
 from tests.support.sockets import serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_client import RawSocket, frame, raw_client
 from tests.support.websocket_server import stoppable, with_pings
 
@@ -80,6 +80,22 @@ async def test_small_frames_pass_in_several_passes_before_the_end() -> None:
         ends.client.writer.write(stream)
         ends.client.writer.write_eof()
         assert await ends.legacy.reader.read(-1) == stream
+
+
+async def test_end_that_sends_to_a_lost_one_is_read_on() -> None:
+    async with relayed(interval=10 * HANG_TIMEOUT) as ends:
+        client, sizes = ends.client.writer.transport, [0]
+
+        def has_stalled() -> bool:
+            sizes.append(client.get_write_buffer_size())
+            return len(sizes) > 50 and len(set(sizes[-50:])) == 1
+
+        ends.client.writer.write(frame(2, bytes(64 << 20)))
+        await until(has_stalled)
+        assert sizes[-1]
+        ends.legacy.writer.transport.abort()
+        await until(lambda: not client.get_write_buffer_size())
+        assert not client.is_closing()
 
 
 async def test_pings_and_pongs_of_the_ends_pass() -> None:
