@@ -141,6 +141,13 @@ async def test_every_logout_lasts_until_the_session_would_expire() -> None:
     assert not await revoked.is_revoked("past")  # its cookie is refused by its own expiry; memory is bounded
 
 
+async def test_shared_directory_does_not_show_ended_sessions(tmp_path: Path) -> None:
+    await RevokedSessions(directory=tmp_path).revoke("session-a", time.time() + 60)
+    assert await RevokedSessions(directory=tmp_path).is_revoked("session-a")
+    (file,) = tmp_path.iterdir()
+    assert "session-a" not in file.name + file.read_text()
+
+
 async def test_ended_sessions_are_shared_through_mongodb(mongodb_url: str) -> None:
     name = f"ops_{uuid.uuid4().hex[:12]}"
     databases = [Database.of(MongoSettings(url=SecretStr(mongodb_url), database=name)) for _ in range(2)]
@@ -151,11 +158,11 @@ async def test_ended_sessions_are_shared_through_mongodb(mongodb_url: str) -> No
         await one.reach()
         await other.reach()
         assert not await RevokedSessions(other).is_revoked("a")
-        await RevokedSessions(one).revoke("a", time.time() + 60)
-        assert await RevokedSessions(other).is_revoked("a")
-        assert not await RevokedSessions(other).is_revoked("b")
+        await RevokedSessions(one).revoke("session-a", time.time() + 60)
+        assert await RevokedSessions(other).is_revoked("session-a")
+        assert not await RevokedSessions(other).is_revoked("session-b")
         (document,) = [document async for document in other.collection(COLLECTION).find()]
-        assert "a" not in (document["_id"], *document)
+        assert "session-a" not in str(document)
     finally:
         await one.drop()
         await one.close()

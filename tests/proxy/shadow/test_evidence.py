@@ -6,8 +6,18 @@ import pytest
 
 from proxy.comparison.exchanges import compare
 from proxy.comparison.modes import DRY_RUN
+from proxy.comparison.verdicts import Difference
 from proxy.reports.events import ComparisonEvent
-from proxy.shadow.evidence import CALM, EVIDENCE_TTL, MIN_DRY_RUNS, DifferenceKey, DryRunRepetition, EvidenceLedger
+from proxy.shadow.evidence import (
+    CALM,
+    EVIDENCE_TTL,
+    MIN_DRY_RUNS,
+    DifferenceKey,
+    DryRunRepetition,
+    EvidenceLedger,
+    is_stable,
+)
+from proxy.types import DifferenceKind
 from tests.support.clock import Clock
 from tests.support.exchanges import answered
 
@@ -68,3 +78,30 @@ def test_dry_run_beside_another_one_ends_the_calm(overlapped: bool) -> None:
     repetition = DryRunRepetition(native, (), event.verdict.unexplained_keys)
     ledger.add_dry_runs(event, [repetition, repetition], overlapped=overlapped)
     assert ledger.is_calm is not overlapped
+
+
+def difference(path: str, kind: DifferenceKind) -> Difference:
+    return Difference(tuple(path.split(".")), kind, "major")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "changed", "change", "stable"),
+    [
+        ("body.count", "value", "body.count", "value", False),
+        ("body.count", "value", "body.total", "value", True),
+        ("body.count", "value", "body", "value", False),
+        ("body.count", "value", "status", "status", False),
+        ("body.count", "missing", "outcome", "outcome", False),
+        ("body.count", "missing", "body.count", "value", True),
+        ("body.count", "missing", "body.count", "extra", False),
+        ("body.note", "type", "body.note.title", "value", True),
+        ("body.notes.*", "missing", "body.notes.*.title", "value", False),
+        ("body.notes.*", "missing", "body.notes.*.tags.*", "extra", False),
+        ("body.notes.*", "missing", "body.others.*.title", "value", True),
+        ("body.notes.*.title", "value", "body.notes.*", "extra", False),
+    ],
+)
+def test_change_concerns_its_field_and_those_below(
+    path: str, kind: DifferenceKind, changed: str, change: DifferenceKind, stable: bool
+) -> None:
+    assert is_stable(difference(path, kind), [difference(changed, change)]) is stable

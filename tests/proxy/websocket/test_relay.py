@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,14 +11,16 @@ from dataclasses import dataclass
 import pytest
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
+from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from proxy.websocket.frames import FRAMES_AT_ONCE, FrameFilter
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat, LinkState
+from proxy.websocket.relay import Relay
 from tests.support.event_loop import advance
 from tests.support.raw_websocket_legacy import raw_legacy
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_client import RawSocket, frame, raw_client
-from tests.support.websocket_server import stoppable, with_pings
+from tests.support.websocket_server import stoppable, with_pings, with_state
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
@@ -96,6 +99,25 @@ async def test_end_that_sends_to_a_lost_one_is_read_on() -> None:
         ends.legacy.writer.transport.abort()
         await until(lambda: not client.get_write_buffer_size())
         assert not client.is_closing()
+
+
+async def test_ended_relay_is_released_before_its_closing_timeout() -> None:
+    def relays() -> set[int]:
+        gc.collect()
+        return {id(each) for each in gc.get_objects() if isinstance(each, Relay)}
+
+    before = relays()
+    timeouts = ListenerTimeouts(ClientTimeouts(websocket_closing=10 * HANG_TIMEOUT))
+    async with raw_legacy() as (port, accepted):
+        app = with_state(WebSocketUpstream(f"http://127.0.0.1:{port}"), {STATE_KEY: timeouts})
+        async with serving(app, lifespan="on") as gateway, raw_client(gateway) as client:
+            legacy = await accepted
+            assert relays() - before
+            client.writer.write_eof()
+            assert not await legacy.reader.read()
+            legacy.writer.close()
+            assert not await client.reader.read()
+            await until(lambda: not relays() - before)
 
 
 async def test_pings_and_pongs_of_the_ends_pass() -> None:
