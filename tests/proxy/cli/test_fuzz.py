@@ -58,7 +58,7 @@ def search(fault: str, tmp_path: Path, *arguments: object, sequences: int = 2000
 
 
 def test_equal_services_are_0_with_their_coverage(tmp_path: Path) -> None:
-    result = search("", tmp_path, "--junit", tmp_path / "junit.xml", sequences=30)
+    result = search("", tmp_path, "--junit", tmp_path / "junit.xml", sequences=8)
     assert result.exit_code == 0, result.output
     assert " 0 undeclared" in result.output
     assert "GET /books/{number}" in result.output
@@ -95,7 +95,7 @@ def test_declared_difference_is_0(tmp_path: Path) -> None:
     entry = {"id": "gone", "operation": "GET /books/{number}", "legacy": "404", "native": "410", "reason": "r"}
     when = {"legacy": {"status": 404}, "native": {"status": 410}}
     declared.write_text(json.dumps([{**entry, "since": "1", "when": when}]))
-    result = search("gone", tmp_path, "--divergences", declared, sequences=60)
+    result = search("gone", tmp_path, "--divergences", declared, sequences=12)
     assert result.exit_code == 0, result.output
     assert "declared of 1 kind," in result.output
 

@@ -17,6 +17,7 @@ from proxy.config.loading import parse
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Decision, Limit, bucket, caller_key, decide, is_shadowed
 from proxy.types import BasisPoints
+from tests.support.profile import spread
 
 SECRET = "0123456789abcdef"
 CLIENT = ("203.0.113.7", 40_000)
@@ -95,8 +96,12 @@ def test_salt_domain_and_key_are_hashed_separately() -> None:
     assert len({bucket(*parts) for parts in [("a", "b", "c"), ("ab", "", "c"), ("", "ab", "c"), ("a", "", "bc")]}) == 4
 
 
-@pytest.mark.parametrize(("salt", "domain"), [("scribe-2026", "prompts"), ("", "x"), ("scribe-2027", "notes.create")])
-@pytest.mark.parametrize("spelling", ["{:024x}", "10.{}.0.1", "user-{}@clinic.example"])
+SALTS = [("scribe-2026", "prompts"), ("", "x"), ("scribe-2027", "notes.create")]
+SPELLINGS = ["{:024x}", "10.{}.0.1", "user-{}@clinic.example"]
+SPREAD = [(*pair, spelling) for way, pair in enumerate(SALTS) for spelling in spread(SPELLINGS, way, len(SALTS))]
+
+
+@pytest.mark.parametrize(("salt", "domain", "spelling"), SPREAD)
 def test_hundred_thousand_callers_spread_evenly(salt: str, domain: str, spelling: str) -> None:
     callers = 100_000
     counts = Counter(bucket(salt, domain, spelling.format(number)) for number in range(callers))

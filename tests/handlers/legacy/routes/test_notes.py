@@ -10,6 +10,7 @@ from bson import Int64, ObjectId, Regex
 
 from proxy.fuzz.differential import Differential
 from tests.support.mongoose_values import KNOWN_ID
+from tests.support.profile import spread
 from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, action, as_user, same, texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -88,10 +89,14 @@ async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: A
     )
 
 
-@pytest.mark.parametrize("note", [NOTE, THEIRS, BARE, NOBODYS, WRONG, ABSENT_ID, "abc"])
+OTHER_IDS = (THEIRS, BARE, NOBODYS, WRONG, ABSENT_ID, "abc")
+
+
+@pytest.mark.parametrize("note", [NOTE, *OTHER_IDS])
 async def test_own_notes_are_changed_and_deleted_alike(duel: Differential, note: object) -> None:
     path = f"/api/notes/{note}"
-    changes = [action("PATCH", path, {"body": body}) for body in BODIES]
+    bodies = BODIES if note == NOTE else spread(BODIES, OTHER_IDS.index(note), len(OTHER_IDS))
+    changes = [action("PATCH", path, {"body": body}) for body in bodies]
     no_body = [action("PATCH", path, body) for body in (UNSAID, [], {})]
     listed = action("GET", f"/api/notes/{CONSULTATION}")
     await same(duel, BEFORE, *changes, *no_body, listed, action("DELETE", path), action("DELETE", path), listed)

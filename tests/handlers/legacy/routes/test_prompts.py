@@ -16,6 +16,7 @@ from handlers.storage.store import Store
 from proxy.fuzz.differential import Differential
 from tests.support.backends import Backend, native_backend, token_of
 from tests.support.mongoose_values import KNOWN_ID
+from tests.support.profile import spread
 from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, action, as_user, same, texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -104,15 +105,18 @@ async def test_own_and_shared_incomplete_prompts_are_listed_alike(duel: Differen
     assert all(str(identity) in texts(account)[0] for identity in (MINE, SHARED, BARE, WRONG))
 
 
-@pytest.mark.parametrize("identity", [MINE, THEIRS, RETIRED, BARE, WRONG, ABSENT_ID, "abc", "123456789012"])
+OTHER_IDS = (THEIRS, RETIRED, BARE, WRONG, ABSENT_ID, "abc", "123456789012")
+
+
+@pytest.mark.parametrize("identity", [MINE, *OTHER_IDS])
 async def test_own_prompts_are_changed_and_retired_alike(duel: Differential, identity: object) -> None:
     path = f"/api/prompts/{identity}"
+    changes = [*({"prompt_name": text} for text in TEXTS), *({"is_shareable": flag} for flag in FLAGS)]
+    some = changes if identity == MINE else spread(changes, OTHER_IDS.index(identity), len(OTHER_IDS))
     await same(
         duel,
         BEFORE,
-        *(action("PATCH", path, {"prompt_name": text}) for text in TEXTS),
-        *(action("PATCH", path, {"is_shareable": flag}) for flag in FLAGS),
-        *(action("PATCH", path, body) for body in ([], [1], {}, UNSAID)),
+        *(action("PATCH", path, body) for body in (*some, [], [1], {}, UNSAID)),
         action("DELETE", path),
         action("DELETE", path),
         action("GET", "/api/prompts"),

@@ -74,8 +74,7 @@ async def test_response_leaves_the_pool_in_step(case: Response) -> None:
             assert await call(upstream, case.method, "/case") == (case.status, case.body, case.whole), parts[:2]
             for method in ("POST", "GET"):
                 assert await call(upstream, method, "/innocent") == (200, b"innocent", True), parts[:2]
-        if case.reused:
-            assert legacy.connections == 1
+            assert (legacy.connections == 1) == case.reused, parts[:2]
 
 
 @pytest.mark.parametrize("late", [b"\r\n", b"x", b"HTTP/1.1 408 X\r\n\r\n", INNOCENT])
