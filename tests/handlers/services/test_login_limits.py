@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from limits import parse
 
 from handlers.services.login_limits import LoginLimits, TooManyAttemptsError
@@ -61,3 +62,22 @@ async def test_cancelled_login_makes_room_for_the_next() -> None:
         await logins.answer(True)
     assert await asyncio.gather(*others) == [True] * 3
     assert left.cancelled()
+
+
+async def test_spellings_of_one_address_count_together() -> None:
+    limits, checked = LoginLimits(create_rate_limiter(None), TEN, parse("3/hour")), list[str]()
+
+    async def log_in(email: str) -> bool:
+        async def guess_wrongly() -> bool:
+            checked.append(email)
+            return False
+
+        return await limits.verify("192.0.2.1", email, guess_wrongly)
+
+    spellings = ["ada@clinic.example", "Ada@clinic.example", "ada@Clinic.Example", "ADA@CLINIC.EXAMPLE"]
+    for email in spellings[:3]:
+        assert not await log_in(email)
+    with pytest.raises(TooManyAttemptsError):
+        await log_in(spellings[3])
+    assert not await log_in("eve@clinic.example")
+    assert checked == [*spellings[:3], "eve@clinic.example"]

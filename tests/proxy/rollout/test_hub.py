@@ -106,6 +106,21 @@ async def test_worker_that_starts_later_has_the_present_state(path: Path) -> Non
             assert later.limits["all"].cap == 0
 
 
+async def test_concurrent_first_calls_share_one_connection(path: Path) -> None:
+    async with running(path, 1) as (_, (store,)):
+        await asyncio.gather(*(store.now() for _ in range(5)))
+        sockets = [line for line in Path("/proc/net/unix").read_text().splitlines() if line.endswith(f" {path}")]
+        assert len(sockets) == 2  # the listener, and the connection that it has accepted
+
+
+async def test_change_is_sent_to_the_other_workers_only(path: Path) -> None:
+    async with running(path, 2) as (_, (one, other)), one.following() as changes, other.following() as others:
+        assert await one.replace(FIRST)
+        assert await anext(others) == FIRST
+        assert await other.replace(next_of(FIRST))
+        assert await anext(changes) == next_of(FIRST)
+
+
 async def test_worker_without_an_acknowledgement_delays_others_briefly(path: Path) -> None:
     async with running(path, 2, apply_timeout=0.2) as (_, (store, stuck)), stuck.following() as changes:
         assert await store.replace(FIRST)

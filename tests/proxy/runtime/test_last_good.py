@@ -112,6 +112,23 @@ def test_unwritable_directory_is_reported_once(file: Path, caplog: pytest.LogCap
     assert last_good.load() is None
 
 
+def test_failed_write_leaves_no_file(file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    last_good = LastGood(tmp_path / "state", file)
+    last_good.path.mkdir(parents=True)  # a directory cannot be replaced
+    last_good.save(file.read_bytes(), tmp_path)
+    assert "cannot be written" in caplog.text
+    assert list(last_good.path.parent.iterdir()) == [last_good.path]
+
+
+def test_changed_contract_is_saved_although_the_file_is_the_same(file: Path, saved: LastGood) -> None:
+    contracts = file.parent / "contracts"
+    (contracts / "openapi.yaml").write_text(CONTRACT + "x-more: 1\n")
+    saved.save(file.read_bytes(), contracts)
+    loaded = saved.load()
+    assert loaded is not None
+    assert loaded.contracts == {"openapi.yaml": CONTRACT + "x-more: 1\n"}
+
+
 def test_unchanged_text_is_not_written_again(file: Path, saved: LastGood) -> None:
     before = saved.path.stat().st_ino
     saved.save(file.read_bytes(), file.parent / "contracts")

@@ -54,3 +54,13 @@ def test_list_is_saved_with_the_last_good_file(file: Path, tmp_path: Path) -> No
     loaded = load_config(file, {}, saved)
     assert "staff.txt cannot be read" in loaded.problems[0].message
     assert staff(loaded.config) == {"amara"}
+
+
+def test_changed_list_is_saved_although_the_file_is_the_same(file: Path, tmp_path: Path) -> None:
+    saved = LastGood(tmp_path / "state", file)
+    for names in ("amara", "ben"):
+        (tmp_path / "staff.txt").write_text(f"{names}\n")
+        saved.save(file.read_bytes(), tmp_path / "contracts")
+        loaded = saved.load()
+        assert loaded is not None
+        assert loaded.lists == {"staff.txt": f"{names}\n"}
