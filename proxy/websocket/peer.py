@@ -55,6 +55,8 @@ HIGH_WATER = 64 * 1024
 """Bytes of messages, not yet received by the app, at which reading is paused."""
 END_GRACE = 1.0
 """Seconds without progress that an app has to receive and answer the messages before the client's end."""
+PONG_DELAY = 3.0
+"""Seconds that a pong waits for an app that has not received the messages before its ping."""
 JOIN_LIMIT = 64 * 1024
 """Maximum bytes of a message that is copied behind its head, so that it takes a single write."""
 
@@ -101,12 +103,12 @@ class Peer(asyncio.Protocol):
         self._acquired = 0
         self._messages = MessageReader(max_size)
         self._transport: asyncio.Transport
-        self._inbox: deque[Message] = deque()
-        self._inbox_size = 0
-        self._written = 0
+        self._inbox: deque[Message | PingReceived] = deque()
+        self._inbox_size = self._written = 0
         self._close_sent = self._input_ended = self._half_closed = False
         self._conclude: Callable[[], None] | None = None
         self._late_pong = b""
+        self._pong_timer: asyncio.TimerHandle | None = None
         self._input: ReadFlow
         self._writable = asyncio.Event()
         self._writable.set()
@@ -135,18 +137,34 @@ class Peer(asyncio.Protocol):
         """Return the next message. After the last one, return how the connection ended, however often it is called."""
         if self._inbox:  # an app that receives many small messages must not hold the event loop
             await fair_queue_of(self._loop).wait_if_contended(self._client)
-        while not self._inbox:
+        while (message := self._take()) is None:
             self._end_input()
             if self.ended is not None:
                 return self.ended
             self._receiver = self._loop.create_future()
             await self._receiver
-        message = self._inbox.popleft()
-        self._inbox_size -= _memory_of(message)
+        return message
+
+    def _take(self) -> Message | None:
+        """Remove and return the next message, None if there is none; answer the pings before it."""
+        if not self._inbox:
+            return None
+        message: Message | None = None
+        while self._inbox and message is None:
+            event = self._inbox.popleft()
+            self._inbox_size -= _memory_of(event)
+            if isinstance(event, PingReceived):
+                self._send_pong(event)
+            else:
+                message = event
+        self._shrink()
+        return message
+
+    def _shrink(self) -> None:
+        """Release the memory of what has left the inbox, and read on if it has room."""
         self._account()
         if self._inbox_size < HIGH_WATER:
             self._input.resume()
-        return message
 
     async def send(self, message: Message) -> None:
         """Write a message once the send buffer has room. Raises `PeerGone`."""
@@ -194,12 +212,11 @@ class Peer(asyncio.Protocol):
         try:
             for event in self._messages.feed(data, FRAMES_AT_ONCE):
                 if isinstance(event, PingReceived):
-                    self._send_pong(encode_control(PONG, event.payload))
+                    self._take_ping(event)
                 elif isinstance(event, Closed):
                     self._end_after_inbox(partial(self._take_close, event))
                 elif self.ended is None:
-                    self._inbox.append(event)
-                    self._inbox_size += _memory_of(event)
+                    self._queue(event)
         except ProtocolViolation as violation:
             self._end_after_inbox(partial(self._fail, violation.code))
         if self._messages.unread:
@@ -209,6 +226,30 @@ class Peer(asyncio.Protocol):
             self._end_after_inbox(partial(self._fail, TRY_AGAIN_LATER))
         if self._inbox_size >= HIGH_WATER and self.ended is None:
             self._input.pause()
+
+    def _queue(self, event: Message | PingReceived) -> None:
+        self._inbox.append(event)
+        self._inbox_size += _memory_of(event)
+
+    def _take_ping(self, ping: PingReceived) -> None:
+        """Answer a ping after the messages before it: Node's handlers run before the next frame is read."""
+        if self.ended is not None or (not self._inbox and self._is_receiving):
+            self._send_pong(ping)
+            return
+        self._queue(ping)
+        if self._pong_timer is None:
+            self._pong_timer = self._loop.call_later(PONG_DELAY, self._answer_queued_pings)
+
+    def _answer_queued_pings(self) -> None:
+        """Answer the pings in the inbox, for an app that does not receive: its client would count it as dead."""
+        self._pong_timer = None
+        events, self._inbox, self._inbox_size = self._inbox, deque(), 0
+        for event in events:
+            if isinstance(event, PingReceived):
+                self._send_pong(event)
+            else:
+                self._queue(event)
+        self._shrink()
 
     def eof_received(self) -> bool:
         while self._messages.unread and not self._input_ended:  # frames that came with the handshake
@@ -225,6 +266,8 @@ class Peer(asyncio.Protocol):
         self._liveness.stop()
         self._closing.cancel()
         self._draining.cancel()
+        if self._pong_timer is not None:
+            self._pong_timer.cancel()
         if self._on_disconnected is not None:
             self._on_disconnected()
 
@@ -240,10 +283,11 @@ class Peer(asyncio.Protocol):
 
     # -- writing
 
-    def _send_pong(self, pong: bytes) -> None:
+    def _send_pong(self, ping: PingReceived) -> None:
         """Write a pong. While the send buffer is full, only the latest pong is retained (RFC 6455 §5.5.3)."""
-        if self._close_sent:
+        if self._close_sent or self.ended is not None:
             return
+        pong = encode_control(PONG, ping.payload)
         if self._writable.is_set():
             self._write(pong)
         else:
@@ -360,6 +404,6 @@ class Peer(asyncio.Protocol):
             self._receiver.set_result(None)
 
 
-def _memory_of(message: Message) -> int:
-    """Return the bytes that a queued message takes; more than 0 even for an empty one."""
-    return sys.getsizeof(message)
+def _memory_of(event: Message | PingReceived) -> int:
+    """Return the bytes that a queued message or ping takes; more than 0 even for an empty one."""
+    return sys.getsizeof(event.payload if isinstance(event, PingReceived) else event)

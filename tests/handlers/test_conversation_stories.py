@@ -102,11 +102,11 @@ class Conversation:
         return sum(isinstance(one, dict) and one["type"] == "recording_stopped" for one in self.frames)
 
     async def _read(self) -> bytes:
-        """Return the payload of the next frame. Pongs are not recorded: they may overtake answers."""
+        """Return the payload of the next frame."""
         opcode, payload = await self.socket.read_frame()
         if opcode == TEXT:
             self.frames.append({**json.loads(payload), "connectionId": None, "timestamp": None})
-        elif opcode != PONG:
+        else:
             self.frames.append([opcode, payload.hex()])
         return payload
 

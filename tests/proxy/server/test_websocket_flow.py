@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.server.memory_budget import BUDGET_KEY
+from proxy.websocket.peer import PONG_DELAY
+from tests.support.event_loop import advance
 from tests.support.sockets import serving
 from tests.support.waiting import PROMPT_TIMEOUT, until
 from tests.support.websocket_apps import ACCEPTED, Recorder, pinging, pour
-from tests.support.websocket_client import frame, raw_client
+from tests.support.websocket_client import frame, handshake, raw_client
 from tests.support.websocket_server import with_state
 
 
@@ -29,6 +32,57 @@ async def test_pongs_for_a_client_that_does_not_read_are_bounded() -> None:
         while (await client.read_frame())[1] != b"last":
             pongs += 1
         assert pongs < 60_000
+
+
+@pytest.mark.parametrize("cut", [0, 1, 9, 20, 30])
+async def test_pong_follows_the_answers_to_earlier_messages(cut: int) -> None:
+    sent = frame(1, b"a") + frame(9, b"1") + frame(9, b"2") + frame(2, b"") + frame(1, b"b") + frame(9, b"3")
+    async with serving(Recorder()) as port, raw_client(port, handshake() + sent[:cut]) as client:
+        client.writer.write(sent[cut:] + frame(8))
+        frames = [await client.read_frame() for _ in range(7)]
+    assert frames == [(1, b"a"), (10, b"1"), (10, b"2"), (2, b""), (1, b"b"), (10, b"3"), (8, b"")]
+
+
+async def test_app_that_receives_nothing_delays_pongs_for_a_while() -> None:
+    ended = asyncio.Event()
+
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPTED)
+        await ended.wait()
+        assert [(await receive())["text"] for _ in "ab"] == ["a", "b"]
+
+    async with serving(deaf) as port, raw_client(port) as client:
+        client.writer.write(frame(1, b"a") + frame(9, b"1") + frame(1, b"b") + frame(9, b"2"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.read_frame(), 0.1)
+        await advance(PONG_DELAY)
+        assert [await client.read_frame() for _ in "12"] == [(10, b"1"), (10, b"2")]
+        ended.set()
+        assert await client.read_close() == (1000, "")
+
+
+async def test_pings_that_an_app_does_not_reach_pause_its_client() -> None:
+    reached = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPTED)
+        await reached.wait()
+        await receive()
+
+    flood = frame(9, b"x" * 125) * 100_000
+    async with serving(app) as port, raw_client(port) as client:
+        pouring = asyncio.ensure_future(pour(client.writer, flood[: len(flood) // 10], 10))
+        await asyncio.sleep(0.3)
+        assert not pouring.done(), "it would have taken 12 MB"
+        reached.set()
+        pongs = 0
+        while pongs < 100_000:
+            received = await client.reader.read(1 << 20)
+            assert received
+            pongs += received.count(b"\x8a\x7d")
+        await pouring
 
 
 async def test_slow_app_pauses_its_client() -> None:
