@@ -16,6 +16,7 @@ from handlers.legacy.javascript import (
 )
 from handlers.legacy.mongoose import is_true
 from handlers.services.model import InvalidResponseError, ModelError, ModelRefusedError, ModelTimeoutError, is_json
+from handlers.services.transcription import UNDECODABLE
 
 _EXCERPT_LINES: Final = 3
 _SDK: Final = "/srv/legacy/node_modules/openai"
@@ -54,6 +55,17 @@ def describe(error: Failure) -> ModelFault:
     if isinstance(error, JSONSyntaxError):
         return ModelFault("SyntaxError", str(error))
     return ModelFault("TypeError", str(error), frames=_NO_BODY if "'req.body'" in str(error) else ())
+
+
+def is_undecodable(error: ModelError) -> bool:
+    """Return whether the error that the legacy would have caught says that audio could not be decoded."""
+    if not isinstance(error, InvalidResponseError):
+        return UNDECODABLE in describe(error).message
+    try:
+        parse(error.body)  # then the text has no `trim`
+    except JSONSyntaxError as fault:
+        return UNDECODABLE in str(fault)
+    return False
 
 
 def content_of(response: InvalidResponseError) -> Value:

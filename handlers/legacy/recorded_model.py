@@ -14,7 +14,6 @@ an answer that the legacy gave after that of a later call is given no later than
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from handlers.dry_run import ServedMessage, dry_run_of
 from handlers.legacy.routes.transcription import FINAL_FAULT, PARTIAL_FAULT, TranscriptionStream
 from handlers.services.model import ModelError, ModelRefusedError
 from handlers.services.transcription import PORTION, UNDECODABLE, is_final
+from handlers.strict_json import loads
 
 _NEVER: Final = sys.maxsize
 
@@ -159,7 +159,7 @@ def _assigned(calls: Sequence[_ModelCall], outcomes: Sequence[_Outcome]) -> list
 
 def _value(message: str | bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(message)
+        value = loads(message if isinstance(message, str) else message.decode(errors="replace"))
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

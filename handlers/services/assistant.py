@@ -4,7 +4,7 @@ All dialects use the same instructions (`instructions.py`). Questions are JSON v
 validated: the model may refuse them, and its refusal is the answer.
 """
 
-import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -13,6 +13,7 @@ from common.white_space import trim
 from handlers.services.images import image_urls
 from handlers.services.instructions import SHIPPED, Instructions
 from handlers.services.model import InvalidResponseError, Message, ModelError
+from handlers.strict_json import loads
 from handlers.yielding import yield_fairly
 
 EXPLAIN: Final = "Explain this image !"
@@ -79,12 +80,16 @@ class Assistant:
     async def _highlights(self, summary: str, user_message: Message) -> object:
         system = {"role": "system", "content": self._instructions.codes.fill(summary=summary)}
         try:
-            answer = await self._model.complete([system, user_message])
-            return json.loads(answer, parse_constant=_refuse)
-        except InvalidResponseError as error:
-            return error.content if error.content is None or isinstance(error.content, int | float) else []
+            return _parsed(await self._answer_of([system, user_message]))
         except (ModelError, ValueError, RecursionError):
             return []
+
+    async def _answer_of(self, messages: Sequence[Message]) -> object:
+        """Return the model's text, or the JSON value in its position; raises `ModelError`."""
+        try:
+            return await self._model.complete(messages)
+        except InvalidResponseError as error:
+            return error.content
 
     async def _complete(self, instructions: object, question: object) -> str:
         system = {"role": "system", "content": instructions}
@@ -96,5 +101,17 @@ def is_given(value: object) -> bool:
     return isinstance(value, list | dict) or bool(value)
 
 
-def _refuse(word: str) -> object:
-    raise ValueError(word)
+def _parsed(content: object) -> object:
+    """Return the JSON in a text, or in what JavaScript takes for its text: a list of one is its member's.
+
+    Raises `ValueError`.
+    """
+    if content is None:
+        return None
+    while isinstance(content, list) and len(content) == 1:
+        content = content[0]
+    if isinstance(content, str):
+        return loads(content)
+    if isinstance(content, int | float) and math.isfinite(content):
+        return content
+    raise ValueError("not JSON")

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from functools import partial
@@ -18,7 +18,9 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from handlers.services.retry_delay import state_delay
 from handlers.sliced_json import write_in_slices
+from handlers.strict_json import loads
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -27,6 +29,7 @@ CHAT_MODEL: Final = "gpt-4o"
 SPEECH_MODEL: Final = "whisper-1"
 RETRIES: Final = 1
 NO_CONTENT: Final = 204
+RESET_CONTENT: Final = 205
 
 DEADLINE: Final = 60.0
 """Seconds per answer, the retry included."""
@@ -145,7 +148,7 @@ def _open_client(api_key: str, base_url: str | None, deadline: float) -> AsyncOp
         base_url=base_url,
         timeout=deadline,
         max_retries=RETRIES,
-        http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_read_as_utf8]}),
+        http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_read_as_node]}),
     )
 
 
@@ -186,17 +189,24 @@ async def _translate_errors(deadline: float) -> AsyncIterator[None]:
 class _Readable(Protocol):
     encoding: str | None
 
+    @property
+    def headers(self) -> MutableMapping[str, str]: ...
 
-async def _read_as_utf8(response: _Readable) -> None:
-    """Decode every response as UTF-8 without its byte order mark, as `fetch` does; the stated charset is ignored."""
+
+async def _read_as_node(response: _Readable) -> None:
+    """Decode a response as UTF-8 without its byte order mark, as `fetch` does, and wait before a retry as Node's SDK.
+
+    The stated charset is ignored.
+    """
     response.encoding = "utf-8-sig"
+    state_delay(response.headers)
 
 
 def _parse_response(status: int, headers: Mapping[str, str], body: str) -> tuple[str, str]:
-    """Return an answer's media type and body; a 204 is JSON null, as in openai's Node SDK."""
+    """Return an answer's media type and body; to Node, a 204 is JSON null (openai's SDK), a 205 empty (`fetch`)."""
     if status == NO_CONTENT:
         return "application/json", "null"
-    return headers.get("content-type", "").partition(";")[0].strip(), body
+    return headers.get("content-type", "").partition(";")[0].strip(), "" if status == RESET_CONTENT else body
 
 
 def is_json(media_type: str) -> bool:
@@ -215,7 +225,7 @@ def _content(media_type: str, body: str) -> str:
 def _stated_content(body: str) -> object:
     """Return the value in the text's position, `...` if there is none; `choices` may be an object, too."""
     try:
-        choices = json.loads(body)["choices"]
+        choices = loads(body)["choices"]
         content: object = choices["0" if isinstance(choices, dict) else 0]["message"]["content"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return ...
@@ -227,7 +237,7 @@ def _text(media_type: str, body: str) -> str:
     if not is_json(media_type):
         return body
     try:
-        text = json.loads(body)
+        text = loads(body)
     except (ValueError, RecursionError):
         text = None
     if isinstance(text, str):

@@ -5,7 +5,6 @@ others wait; nothing else needs a lock.
 """
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,8 @@ from typing import Final, Protocol, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
+
+from handlers.strict_json import loads
 
 VALUE_SET: Final = "http://snomed.info/sct/83821000000107/version/20240508?fhir_vs=isa/138875005"
 COUNT: Final = 10
@@ -213,7 +214,7 @@ def _json(response: httpx.Response) -> object:
     if not response.is_success:
         raise TerminologyRefusedError(response.status_code)
     try:
-        value: object = json.loads(response.content.decode("utf-8-sig", "replace"))
+        value: object = loads(response.content.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError) as error:
         raise TerminologyInvalidError("the terminology server's answer cannot be read") from error
     return value

@@ -43,6 +43,9 @@ _PREFIXES: Final = ("temp", "final")
 
 logger = logging.getLogger(__name__)
 
+IsUndecodable = Callable[[ModelError], bool]
+"""Return whether the model could not decode the audio: common for a portion, and not a failure of the service."""
+
 Transcribe = Callable[[bytes, str], Awaitable[str]]
 """Return the text of an audio file with this name, or raise `ModelError`."""
 
@@ -154,11 +157,16 @@ class _Job:
         return await join_bytes([self.recording.header or b"", *self.recording.chunks[self.start : self.end]])
 
 
+def is_undecodable(error: ModelError) -> bool:
+    """Return whether the model's refusal says that it could not decode the audio."""
+    return isinstance(error, ModelRefusedError) and UNDECODABLE in error.body
+
+
 class Recorder:
     """Records one connection. Call `close` when it ends: calls to the model are then cancelled.
 
     `identity` names the files for the model; `limit` is in bytes; `clock` gives milliseconds; the audio is
-    entered in `memory`.
+    entered in `memory`. A portion that `is_undecodable` is skipped without an event.
     """
 
     def __init__(
@@ -170,6 +178,7 @@ class Recorder:
         limit: int = LIMIT,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         memory: Memory | None = None,
+        is_undecodable: IsUndecodable = is_undecodable,
     ) -> None:
         self.is_recording = False
         self._identity = identity
@@ -178,6 +187,7 @@ class Recorder:
         self._limit = limit
         self._clock = clock
         self._memory = memory or UnlimitedMemory()
+        self._is_undecodable = is_undecodable
         self._retained = 0
         self._current = _Recording()
         self._jobs: deque[_Job] = deque()
@@ -268,7 +278,7 @@ class Recorder:
         try:
             text = await self._transcribe(await job.audio(), f"{prefix}-{self._identity}-{self._clock()}.webm")
         except ModelError as error:
-            if job.final or not is_undecodable(error):
+            if job.final or not self._is_undecodable(error):
                 logger.warning("transcription failed: %s", summary_of(error))
                 await self._fail(job)
             return
@@ -289,11 +299,6 @@ class Recorder:
         elif not job.recording.interruption_reported:
             job.recording.interruption_reported = True
             await self._emit(Interrupted())
-
-
-def is_undecodable(error: ModelError) -> bool:
-    """Return whether the model could not decode the audio: common for a portion, and not a failure of the service."""
-    return isinstance(error, ModelRefusedError) and UNDECODABLE in error.body
 
 
 def is_final(name: str) -> bool:

@@ -56,11 +56,25 @@ def _expanded(value: JSON) -> JSON:
 _TEXT: Final = json.dumps(_content("A plain answer.")).encode()
 _CONTENTS: Final[tuple[Any, ...]] = (
     *(None, True, False, 0, -1.5, 1e21, "", " ", "\x1c x \ufeff", "\ud800", "[]", "null", "{", "[1,]", "1e400"),
-    *([], ["a"], {}, {"a": {}}, {"trim": 1}, {"length": 1}, "x" * 100_000, '"text"', '[{"term":1}]'),
+    *(
+        [],
+        ["a"],
+        [5],
+        [["[1]"]],
+        [None],
+        [True],
+        {},
+        {"a": {}},
+        {"trim": 1},
+        {"length": 1},
+        "x" * 100_000,
+        '"text"',
+        '[{"term":1}]',
+    ),
     '{"__proto__":1,"2":1,"1":2}',
 )
 _STATUSES: Final = (
-    *(201, 202, 203, 206, 299, 300, 304, 305, 400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 418, 422, 429),
+    *(201, 202, 203, 205, 206, 299, 300, 304, 305, 400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 418, 422, 429),
     *(500, 501, 502, 503, 504, 507, 529, 599),
 )
 _ERRORS: Final[tuple[Any, ...]] = (
@@ -83,6 +97,7 @@ _CONCEPTS: Final[tuple[Any, ...]] = (
 )
 _BODIES: Final = (
     *(b"", b" ", b"{", _TEXT[:-3], b"\xef\xbb\xbf" + _TEXT, b"<html>", b"\xff\xfe", b"nul\0", b"undefined", b"{}x"),
+    *(_TEXT[:-1] + b',"n":%b}' % number for number in (b"NaN", b"-Infinity", b"1" * 5000)),
 )
 _EDGES: Final = ("\ufeff", "\xa0", "\u2028", "\x1c", "\x85", "\u200b")
 """White space of JavaScript or of Python alone, or of both, at the edges of a transcription."""

@@ -6,6 +6,7 @@ const bcrypt = need('bcrypt')
 const iconv = need('iconv-lite')
 const encodeUrl = need('encodeurl')
 const parseUrl = need('parseurl')
+const OpenAI = need('openai')
 const querystring = require('node:querystring')
 const subprotocol = need('./node_modules/ws/lib/subprotocol.js')
 
@@ -22,6 +23,16 @@ const questions = {
   query: (text) => querystring.parse(text),
   subprotocols: (header) => [...subprotocol.parse(header)],
   charset: (base64, charset) => iconv.decode(Buffer.from(base64, 'base64'), charset),
+  retryDelay: (headers) => {
+    const client = new OpenAI({ apiKey: 'any' })
+    const wait = setTimeout
+    let delay = null
+    client.calculateDefaultRetryTimeoutMillis = () => null
+    globalThis.setTimeout = (_, milliseconds) => { delay = milliseconds }
+    client.retryRequest({}, 1, 'log', new Headers(headers))
+    globalThis.setTimeout = wait
+    return delay
+  },
   encodeUrl: (text) => encodeUrl(text),
   target: (url) => {
     const parsed = parseUrl({ url })

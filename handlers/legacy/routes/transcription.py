@@ -27,6 +27,7 @@ from handlers.legacy.javascript import (
     parse,
     stringify,
 )
+from handlers.legacy.model_errors import is_undecodable
 from handlers.legacy.subprotocols import SubprotocolError
 from handlers.legacy.subprotocols import parse as parse_subprotocols
 from handlers.services.transcription import (
@@ -111,7 +112,15 @@ class _LegacyConversation:
         self._limit = limit
         self._clock = clock
         self._memory = memory
-        self.recorder = Recorder(self._identity, transcribe, self._send_event, limit=limit, clock=clock, memory=memory)
+        self.recorder = Recorder(
+            self._identity,
+            transcribe,
+            self._send_event,
+            limit=limit,
+            clock=clock,
+            memory=memory,
+            is_undecodable=is_undecodable,
+        )
 
     async def greet(self) -> None:
         """Send the connection's id."""

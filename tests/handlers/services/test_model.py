@@ -94,6 +94,14 @@ async def test_transient_fault_is_retried_once(fault: Answer) -> None:
     assert script.bodies[0] == script.bodies[1]
 
 
+@pytest.mark.parametrize("seconds", [b"60", b"90", b"3600", b"1e400"])
+async def test_retry_does_not_wait_for_a_stated_minute(seconds: bytes) -> None:
+    limited = Answer(429, b"{}", headers=((b"retry-after", seconds),))
+    async with scripted_model(limited, GOOD) as (model, script):
+        assert await model.complete(HELLO) == " hi "
+    assert len(script.bodies) == 2
+
+
 async def test_lasting_fault_is_raised_after_one_retry() -> None:
     async with scripted_model(Answer(503, b"away")) as (model, script):
         with pytest.raises(ModelRefusedError) as refused:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 import pytest
+from websockets.asyncio.client import connect
 
 from proxy.fuzz.differential import Differential
 from proxy.types import JSON
@@ -14,7 +17,10 @@ from tests.differential.documents import Documents, oid
 from tests.differential.linked import SOUND
 from tests.differential.outside_services import ODD_ANSWERS, name_of
 from tests.differential.people import CONSULTATIONS, PROMPTS, TRANSCRIPTS, identity
+from tests.support.backend_pair import Twin, Twins
+from tests.support.outside_services import Answer, Script
 from tests.support.resources import action
+from tests.support.waiting import HANG_TIMEOUT, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,9 +28,44 @@ NAMES: Final = tuple(map(name_of, range(len(ODD_ANSWERS))))
 EDGES: Final = tuple(
     NAMES[number]
     for number, answer in enumerate(ODD_ANSWERS)
-    if re.search(rb'ud800|by name|"content": " ?"', answer.body)
+    if re.search(rb'ud800|by name|"content": (" ?"|\[)|"n":', answer.body) or answer.status == 205
 )
-"""Answers that every run tries: with a lone surrogate, with no visible text, and with `choices` that are an object."""
+"""Answers that every run tries: with a lone surrogate, with no visible text, with `choices` that are an object, with a
+list as the text, with numbers that only Python reads, and a 205."""
+
+AUDIO: Final = [
+    {"type": "start_recording"},
+    *([{"type": "audio_chunk", "audioData": "QUJD"}] * 9),
+    {"type": "stop_recording"},
+]
+PHRASE: Final = "could not be decoded"
+REFUSALS: Final[tuple[Any, ...]] = (
+    *({"error": {"message": PHRASE}}, {"error": {"message": {"a": PHRASE}}}, {"error": PHRASE}),
+    *(
+        {"error": {"code": PHRASE}},
+        {"error": {"message": "", "code": PHRASE}},
+        {"error": {"message": "m", "code": PHRASE}},
+    ),
+    *({"error": {"message": "m"}, "detail": PHRASE}, {"detail": PHRASE}, PHRASE, [PHRASE]),
+)
+
+
+def refusing(body: bytes, content_type: str = "application/json", status: int = 400) -> Answer:
+    return Answer(status, body, content_type, headers=((b"x-should-retry", b"false"),))
+
+
+UNDECODABLE: Final = {
+    **{json.dumps(refusal): refusing(json.dumps(refusal).encode()) for refusal in REFUSALS},
+    "escaped": refusing(json.dumps({"error": {"message": PHRASE}}).replace("decoded", "d\\u0065coded").encode()),
+    "text": refusing(PHRASE.encode(), "text/plain"),
+    "upper case": refusing(PHRASE.upper().encode(), "text/plain"),
+    "a failure": refusing(json.dumps({"error": {"message": PHRASE}}).encode(), status=503),
+    "no JSON": Answer(body=PHRASE.encode()),
+    "no JSON, and long": Answer(body=(PHRASE + 40 * " x").encode()),
+    "no JSON, at the end": Answer(body=(40 * "x " + PHRASE).encode()),
+    "a JSON list": Answer(body=json.dumps([PHRASE]).encode()),
+}
+"""Answers that have the words of a refusal to decode, not all of them in what openai's SDK makes of it."""
 
 
 def said_in_consultations(texts: Iterable[str]) -> Documents:
@@ -65,3 +106,28 @@ async def test_questions_are_answered_alike_by_any_answer(duel: Differential) ->
     analyses = [action("POST", "/api/ai/analyze", {"prompt": name, "images": []}) for name in NAMES]
     execution = await duel.run(SOUND, [*searches, *analyses])
     assert not execution.differing, execution.describe()
+
+
+@pytest.mark.parametrize("name", UNDECODABLE)
+async def test_portions_are_skipped_alike_without_a_fault(twins: Twins, name: str) -> None:
+    legacy, native = [await converse(twin, UNDECODABLE[name]) for twin in (twins.legacy, twins.native)]
+    assert legacy == native
+
+
+async def converse(twin: Twin, answer: Answer) -> list[str]:
+    """Return the messages to a recording of one portion, of which the model answers all calls alike."""
+    model = Script([answer])
+    messages: list[str] = []
+    await twin.until_ready()
+    with twin.outside.giving(model):
+        async with (
+            asyncio.timeout(HANG_TIMEOUT),
+            connect(f"ws://{twin.origin.authority}/transcription-stream", proxy=None) as socket,
+        ):
+            for message in AUDIO:
+                if message == AUDIO[-1]:
+                    await until(lambda: model.bodies and not model.active)
+                await socket.send(json.dumps(message))
+            while not messages or messages[-1] != "Recording stopped":
+                messages.append(json.loads(await socket.recv())["message"])
+    return messages
