@@ -161,7 +161,10 @@ class Terminology:
             "client_secret": self._access.client_secret,
         }
         requested_at = self._clock()
-        grant = await self._fetch(self._client.build_request("POST", self._access.auth_url, data=form))
+        try:
+            grant = await self._fetch(self._client.build_request("POST", self._access.auth_url, data=form))
+        except TerminologyInvalidError:  # to axios, an answer that is no JSON is a text, and has no token
+            grant = None
         text = grant.get("access_token") if isinstance(grant, Mapping) else None
         if not isinstance(grant, Mapping) or not isinstance(text, str) or not _BEARER.fullmatch(text):
             raise TerminologyInvalidError("the terminology server gave no token")

@@ -127,13 +127,14 @@ async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> 
     answers.assert_declared("codes-server-fails")
     async with native_twin(mongodb_url) as fresh:
         pair = Twins(twins.legacy, fresh)
-        with (
-            twins.legacy.outside.giving(Terminology(ONE_CODE, token=b"{}")),
-            fresh.outside.giving(Terminology(ONE_CODE, token=b"{}")),
-        ):
-            tokenless = await pair.send(codes("x"))
-    assert read(tokenless.legacy)["code"] == "c"
-    tokenless.assert_declared("codes-server-fails")
+        for token in (b"{}", b"<html>", b"[", b""):
+            with (
+                twins.legacy.outside.giving(Terminology(ONE_CODE, token=token)),
+                fresh.outside.giving(Terminology(ONE_CODE, token=token)),
+            ):
+                tokenless = await pair.send(codes("x"))
+            assert read(tokenless.legacy)["code"] == "c"
+            tokenless.assert_declared("codes-server-fails")
 
 
 @shows("codes-deadline")
