@@ -57,6 +57,15 @@ async def test_sticky_caller_keeps_its_backend_over_a_login() -> None:
                 assert await send_request(harness, f"Cookie: {value}", *headers) == (backend, None)
 
 
+@pytest.mark.parametrize("share", ["1%", "50%", "99%"])
+async def test_caller_without_a_key_keeps_its_backend_with_its_cookie(share: str) -> None:
+    async with running_gateway(config(share)) as harness:
+        for _ in range(20):
+            backend, cookie = await send_request(harness)
+            assert (backend, cookie is None) == ("legacy", False)
+            assert await send_request(harness, f"Cookie: {str(cookie).partition(';')[0]}") == (backend, None)
+
+
 async def test_own_cookies_reach_no_backend() -> None:
     async with running_gateway(config()) as harness:
         for share in ("0%", "100%"):

@@ -15,11 +15,12 @@ from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import compare
 from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.contract.disclosure import HEADER_NAMES, is_named
-from proxy.contract.model import Operation
+from proxy.contract.model import DeclaredAnswer, Operation
+from proxy.contract.schemas import Schema
 from proxy.reports.redaction import Redactor, leaf
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, object_id, operation, properties
-from tests.support.redacted_contract import CONTRACT, KEY, NOTE, PATIENT
+from tests.support.redacted_contract import CONTRACT, KEY, NOTE, PATIENT, SHOWN
 
 # Letters that occur in no word of a redaction, so that whatever of them is found there was leaked.
 letters = st.sampled_from("ÀÉÎÕÜÝĆĐŁŃŘŚŤŽΩЖ漢字☤💉")
@@ -165,6 +166,15 @@ def test_request_content_is_redacted() -> None:
     )
     assert "secret" not in redacted
     assert '["body", {' in redacted
+
+
+def test_request_is_redacted_where_any_answer_is_declared() -> None:
+    shown = Schema(properties(body=SHOWN))
+    contract = Operation(
+        "notes", "GET", "/api/notes", {"200": DeclaredAnswer(media={"*/*": shown})}, {"application/json": shown}
+    )
+    sent = answered({}, sent=b'{"body":"active"}', sent_headers=((b"content-type", b"application/json"),))
+    assert "active" not in json.dumps(Redactor(KEY, contract).request(sent))
 
 
 def test_redacted_verdict_has_paths_types_and_declarations() -> None:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
 
 from proxy.config.loading import parse
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.shadow.mirror import MirroredDryRun, MirroredRead
+from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest
 from proxy.types import Backend
 from tests.support.recording_sink import RecordingSink
 from tests.support.shadowed_requests import ScopedRequest, direct_read, scope
+from tests.support.sockets import exchange, serving
 
 LIMIT = 10
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 END: Message = {"type": "http.response.body", "body": b"answer"}
+
+
+async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+    await send(START)
+    await send(END)
 
 
 class Client:
@@ -176,3 +186,25 @@ async def test_announced_length_over_the_limit_skips_at_once() -> None:
 
     await MirroredDryRun(sink, "r", scope("POST", content_length="11"), receive, LIMIT).prepare()
     assert sink.skipped == ["body_too_large"]
+
+
+async def test_mirrored_request_is_released_without_a_collection() -> None:
+    made: list[ReferenceType[MirroredRequest]] = []
+
+    class ReferringSink(RecordingSink):
+        def mirror(self, *arguments: Any) -> MirroredRequest:
+            mirrored = super().mirror(*arguments)
+            made.append(ref(mirrored))
+            return mirrored
+
+    sink = ReferringSink()
+    text = "legacy: {url: http://a}\nnative: a:b\nroutes: [{name: a, match: GET /a, native: 100%, shadow: 100%}]\n"
+    gateway = Gateway(RoutingSnapshot.of(parse(text, {}), respond, respond), shadow=sink)
+    gc.disable()
+    try:
+        async with serving(gateway) as port:
+            await exchange(port, b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert [each() for each in made] == [None]
+    finally:
+        gc.enable()
+    assert len(sink.reads) == 1
