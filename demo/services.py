@@ -1,5 +1,6 @@
 """The servers of the demo, each a child process: outside services, legacy, gateway, frontend."""
 
+import json
 import sys
 import time
 import urllib.request
@@ -16,6 +17,7 @@ LEGACY = ROOT / "demo" / "legacy"
 INSTRUCTIONS = ROOT / "demo" / "instructions.yaml"
 SECRET = "dev-secret"  # noqa: S105 - signs the tokens of the demo and of the recordings, nothing else
 _READY_S = 120.0  # ends a hang only: a process that fails is reported at once
+_SHADOW_S = 30.0
 _ANSWER_S = 15.0  # a busy machine delays each answer, and an answer that is given up is more work for the server
 _GRACE_S = 10
 _TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"  # noqa: S105
@@ -119,7 +121,7 @@ class Gateway(ProcessServer):
     def __init__(
         self, config: Path, environment: Mapping[str, str], log: Path, *, host: str, port: int, ops_port: int
     ) -> None:
-        self._ready_url = f"http://127.0.0.1:{ops_port}/readyz"
+        self._ops_url = f"http://127.0.0.1:{ops_port}"
         self._log = log
         self._command = [sys.executable, "-c", "from proxy.cli.main import main; main()", "serve"]
         self._command += ["--config", str(config), "--host", host, "--port", str(port), "--ops-port", str(ops_port)]
@@ -130,14 +132,28 @@ class Gateway(ProcessServer):
         """Start, and wait until it reports that it is ready. Raises ManagedProcessError."""
         child = self._run("the gateway", self._command, self._log, self._env)
         deadline = time.monotonic() + _READY_S
-        while not _answers(self._ready_url):
+        while self._read("/readyz") is None:
             child.check(deadline)
             time.sleep(0.05)
 
+    def await_shadow(self) -> None:
+        """Wait until requests are compared, at most `_SHADOW_S` seconds. Raises ManagedProcessError."""
+        end = time.monotonic() + _SHADOW_S
+        while time.monotonic() < end and not self._compares():
+            self.check()
+            time.sleep(0.05)
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:  # noqa: S310 - a loopback address
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+    def _compares(self) -> bool:
+        """Return whether the shadow process has started, or no route needs it."""
+        status = json.loads(self._read("/status.json") or b"{}")
+        return bool(status) and (status["shadow_ready"] or not any(route["shadow"] for route in status["routes"]))
+
+    def _read(self, path: str) -> bytes | None:
+        """Return the body of a 200 of the ops listener; None without one."""
+        headers = {"authorization": f"Bearer {self._env.get('OPS_TOKEN', '')}"}
+        request = urllib.request.Request(self._ops_url + path, headers=headers)  # noqa: S310 - a loopback address
+        try:
+            with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
+                return bytes(answer.read())
+        except OSError:
+            return None

@@ -141,12 +141,7 @@ class Stack:
     def start(self, running: ExitStack, more: Mapping[str, str] = {}) -> None:
         """Start everything in order; `running` stops it. `more` extends the gateway's environment."""
         self._check()
-        try:
-            self._ops_token = ops_token(self._data, self._env)
-        except OSError as error:
-            raise StackError(
-                f"{self._data} cannot be written: {error.strerror}; name another directory with --data"
-            ) from None
+        self._ops_token = self._read_token()
         with _progress(self._console) as progress:
             if not is_installed(LEGACY):
                 with _step(progress, "packages of the legacy (once)") as task:
@@ -164,9 +159,11 @@ class Stack:
                 legacy = self._begin(running, DemoLegacy(environment, self._log("legacy"), self._ports.legacy_port))
             with _step(progress, "gateway"):
                 own = {"LEGACY_URL": legacy.url, "OPS_TOKEN": self._ops_token, **UNREDACTED}
-                self._begin(running, self._gateway({**environment, **more, **own}))
+                gateway = self._begin(running, self._gateway({**environment, **more, **own}))
             with _step(progress, "frontend"):
                 self._begin(running, Frontend(self.url, self._log("frontend"), self._ports.frontend_port))
+            with _step(progress, "shadow process"):  # requests before it would not be compared
+                gateway.await_shadow()
 
     def play(self, running: ExitStack, traffic: TrafficOptions) -> None:
         """Start to simulate a clinic's days."""
@@ -224,6 +221,15 @@ class Stack:
             return None
         user = owner(port) or "another program"
         return f"port {port}, meant for {_NAMES[name]}, is in use by {user}: choose another with --{_option(name)}"
+
+    def _read_token(self) -> str:
+        """Return the ops token; create one if there is none."""
+        try:
+            return ops_token(self._data, self._env)
+        except OSError as error:
+            raise StackError(
+                f"{self._data} cannot be written: {error.strerror}; name another directory with --data"
+            ) from None
 
     def _origins(self) -> dict[str, str]:
         """Return the environment that allows the page's origin, whose port may differ from the backends' default."""

@@ -28,6 +28,10 @@ class ProcessView(Protocol):
     def native_started(self) -> bool: ...
 
     @property
+    def shadow_ready(self) -> bool:
+        """True while a shadow process can run requests."""
+
+    @property
     def failures(self) -> RecentFailures:
         """The failures of the last minute."""
 

@@ -32,13 +32,15 @@ class RouteStatus:
 class Status:
     """One process. `revision` is that of the configuration in force; `problems` are those of the file on disk.
 
-    `limits`: every limit. `limits_reached`: a sentence for each that is full, or refused a request in the last minute.
+    `shadow_ready`: its shadow process has started. `limits`: every limit. `limits_reached`: a sentence for each that is
+    full, or refused a request in the last minute.
     """
 
     revision: str
     legacy_url: str
     legacy: bool
     native: bool
+    shadow_ready: bool
     in_flight: int
     routes: tuple[RouteStatus, ...]
     problems: tuple[Problem, ...]
@@ -64,6 +66,7 @@ def describe(situation: ProcessView, *, legacy: bool) -> Status:
         legacy_url=config.legacy.url,
         legacy=legacy,
         native=situation.native_started,
+        shadow_ready=situation.shadow_ready,
         in_flight=situation.gateway.in_flight,
         routes=tuple(_route(route, situation.controller.effective(route)) for route in config.routes),
         problems=situation.watcher.problems,

@@ -135,6 +135,11 @@ class GatewayProcess:
         return self.native is not None and self.native.started
 
     @property
+    def shadow_ready(self) -> bool:
+        """True while a shadow process can run requests."""
+        return self.shadow.ready
+
+    @property
     def memory(self) -> MemoryBudget:
         """The budget for bytes that are buffered for clients."""
         return self.listeners.memory

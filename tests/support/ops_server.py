@@ -117,6 +117,7 @@ class Stage:
     controller: RolloutController
     stats: StatsRegistry
     native_started: bool = True
+    shadow_ready: bool = False
     database: Database | None = None
     failures: RecentFailures = field(default_factory=RecentFailures)
 

@@ -62,6 +62,12 @@ def test_limit_that_is_reached_is_named_everywhere(client: TestClient, staged: S
     assert all(sentence in page for sentence in expected)
 
 
+def test_status_shows_whether_the_shadow_is_ready(client: TestClient, staged: Stage) -> None:
+    for ready in (False, True):
+        staged.shadow_ready = ready
+        assert client.get("/status.json").json()["shadow_ready"] is ready
+
+
 def test_process_without_backends_is_unready(client: TestClient, staged: Stage) -> None:
     staged.native_started = False
     answer = client.get("/readyz")
