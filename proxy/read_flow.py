@@ -76,8 +76,13 @@ class ReadFlow:
 
 
 def call_after_arrivals(loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], None]) -> None:
-    """Call a function after `seconds`, and after whatever has arrived by then was read.
+    """Call a function after `seconds`, and after whatever has arrived by then was read."""
+    loop.call_later(seconds, call_soon_after_arrivals, loop, function)
+
+
+def call_soon_after_arrivals(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """Call a function after whatever has arrived was read.
 
     A loop that is late runs its timers before it reads, so the call waits for a further pass.
     """
-    loop.call_later(seconds, loop.call_soon, loop.call_soon, function)
+    loop.call_soon(loop.call_soon, function)

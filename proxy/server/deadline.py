@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from proxy.read_flow import call_soon_after_arrivals
+
 
 class Deadline:
     """Calls `expired` once the time set last has passed.
+
+    Bytes that have arrived by then are read first, and may move the deadline: those of a client that was in time wait
+    unread while the process is stopped or starved.
 
     A running timer is left running when the deadline moves later, and checks the deadline when it fires, so a busy
     connection creates no timers.
@@ -54,5 +59,11 @@ class Deadline:
         if left > 0:
             self._start(left)
         else:
-            self._at = None
-            self._expired()
+            call_soon_after_arrivals(self._loop, self._expire)
+
+    def _expire(self) -> None:
+        """Expire, unless the deadline was moved."""
+        if self._at is None or self._handle is not None:
+            return
+        self._at = None
+        self._expired()

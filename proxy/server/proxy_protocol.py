@@ -21,6 +21,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from proxy.gateway.client_address import TrustedProxies
+from proxy.read_flow import call_soon_after_arrivals
 from proxy.server.known_heads import KNOWN_HEADS_KEY, KnownHeads
 from proxy.server.protocol import HttpProtocol
 from proxy.server.proxy_header import MalformedHeaderError, ProxyHeader, parse_header
@@ -95,7 +96,8 @@ class ProxyProtocol(asyncio.Protocol):
             return
         self._connections.add(self)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._policy.header_timeout, self._refuse, "none in time")
+        timeout = self._policy.header_timeout
+        self._timer = loop.call_later(timeout, call_soon_after_arrivals, loop, self._expire)
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -121,6 +123,10 @@ class ProxyProtocol(asyncio.Protocol):
         protocol.connection_made(transport)
         if data:
             protocol.data_received(data)
+
+    def _expire(self) -> None:
+        if self in self._connections:
+            self._refuse("none in time")
 
     def _refuse(self, reason: str) -> None:
         peer = get_remote_addr(self._transport)
