@@ -95,7 +95,7 @@ class FairQueue:
         return max(QUEUE_TIME, min(self._other_work, PASS_TIME), self._other_work / 4)
 
     def _end_other_work(self) -> None:
-        """Note how long the loop did other work since the last pass ended."""
+        """Record for how long the loop did other work since the last pass ended."""
         if self._ended is not None:
             self._other_work = self._clock() - self._ended
 

@@ -140,7 +140,7 @@ class WorkerGroup(Multiprocess):
         logger.error("worker %s %s; it is replaced in %.1f s", process.pid, cause, delay)
 
     def _hangs(self, process: Process, slot: WorkerState, now: float) -> bool:
-        """Ping the worker without waiting, and read its last answer, which tells if its server is ready."""
+        """Ping the worker without waiting, and read its last answer, which shows whether its server is ready."""
         try:
             if slot.pinged and process.parent_conn.poll(0):
                 ready: bool = process.parent_conn.recv()
