@@ -5,7 +5,8 @@
                                                         └──────────── a fault ───────────┘
 
 Only connection faults count. A legacy that answers late or incorrectly, or that resets a connection, is reachable, and
-further requests may succeed.
+further requests may succeed. A request that ends without having reached legacy, because no connection is free or its
+client left, proves nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.gateway.errors import CircuitOpen, NotConnected
+from proxy.gateway.errors import CircuitOpen, LegacyFailure, NotConnected
 from proxy.gateway.starting import Progressed, StartedRequest, StartRequest, prepare_of
 from proxy.gateway.timeouts import Timeouts
 from proxy.types import HeaderFields
@@ -71,7 +72,7 @@ class CircuitBreaker:
         except NotConnected:
             self._faulted()
             raise
-        except Exception:
+        except LegacyFailure:
             self._answered()
             raise
         self._answered()
@@ -100,7 +101,7 @@ class CircuitBreaker:
             self._faults = 0
 
     async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send one request as a probe. The breaker closes when its answer begins."""
+        """Send one request as a probe. The breaker closes when its answer begins or is invalid, late or reset."""
 
         async def answered(message: Message) -> None:
             if self.is_open:
@@ -110,11 +111,10 @@ class CircuitBreaker:
         self._probing = True
         try:
             await self._legacy(scope, receive, answered)
-            self._close()
         except NotConnected:
             self._faulted()
             raise
-        except Exception:
+        except LegacyFailure:
             self._close()
             raise
         finally:

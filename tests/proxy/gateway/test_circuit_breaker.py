@@ -10,7 +10,17 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.gateway.circuit_breaker import CircuitBreaker
-from proxy.gateway.errors import AnswerTimeout, CircuitOpen, ConnectTimeout, Failure, Reset, Unreachable, error_response
+from proxy.gateway.errors import (
+    AnswerTimeout,
+    BadAnswer,
+    CircuitOpen,
+    ConnectTimeout,
+    Failure,
+    Overloaded,
+    Reset,
+    Unreachable,
+    error_response,
+)
 from proxy.gateway.starting import StartRequest
 from proxy.gateway.timeouts import Timeouts
 from proxy.types import HeaderFields
@@ -117,16 +127,45 @@ async def test_separate_faults_keep_the_breaker_closed(harness: Harness) -> None
         assert await harness.send_request() == "answered"
 
 
-@pytest.mark.parametrize("failure", [Reset(), AnswerTimeout(), RuntimeError()])
+@pytest.mark.parametrize("failure", [Reset(), AnswerTimeout(), BadAnswer()])
 async def test_other_failures_keep_the_breaker_closed(harness: Harness, failure: Exception) -> None:
     await harness.fail(2)
     harness.legacy.failing = failure
     for _ in range(5):
-        with contextlib.suppress(RuntimeError):
-            await harness.send_request()
+        await harness.send_request()
     assert harness.breaker.state == "closed"
     await harness.fail(2)
     assert harness.breaker.state == "closed"
+
+
+async def leave(scope: Scope, receive: Receive, send: Send) -> None:
+    """Return without an answer, as for a client that leaves before its request was sent."""
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    raise Overloaded
+
+
+@pytest.mark.parametrize("app", [leave, refuse])
+async def test_request_that_reached_nothing_ends_no_outage(harness: Harness, app: ASGIApp) -> None:
+    await harness.fail()
+    harness.now += 1.0
+    harness.app = app
+    with contextlib.suppress(AssertionError, Overloaded):
+        await harness.send_request()
+    assert harness.changes == [True]
+    harness.app, harness.legacy.failing = harness.legacy, None
+    assert await harness.send_request() == "answered"
+    assert harness.changes == [True, False]
+
+
+async def test_full_pool_between_faults_proves_nothing(harness: Harness) -> None:
+    await harness.fail(2)
+    harness.app = refuse
+    assert await harness.send_request() == "gateway_overloaded"
+    harness.app = harness.legacy
+    await harness.fail(1)
+    assert harness.breaker.state == "open"
 
 
 async def test_open_breaker_admits_one_probe_after_the_pause(harness: Harness) -> None:
