@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from threading import Event, Thread
+
 import pytest
 
 from proxy.observability import request_metrics
@@ -65,3 +68,26 @@ def test_repeated_flushes_add_requests_once() -> None:
     assert exposed_value(f"{name}_sum{{{labels}}}") == pytest.approx(31.003)
     counts = [exposed_value(f'{name}_bucket{{backend="native",le="{bound}",{labels[17:]}}}') for bound in BUCKETS]
     assert counts == [1.0, 2.0, 2.0, 3.0]
+
+
+def test_concurrent_flushes_add_requests_once() -> None:
+    observe, interval, requests, ended = RequestMetrics(), sys.getswitchinterval(), 20_000, Event()
+
+    def flush_on() -> None:
+        while not ended.is_set():
+            request_metrics.flush()
+
+    flushing = [Thread(target=flush_on) for _ in range(3)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in flushing:
+            thread.start()
+        for _ in range(requests):
+            observe(request_record(route="notes.concurrent"))
+    finally:
+        sys.setswitchinterval(interval)
+        ended.set()
+        for thread in flushing:
+            thread.join()
+    counted = 'scribe_proxy_requests_total{backend="native",route="notes.concurrent",status="2xx"}'
+    assert exposed_value(counted) == requests

@@ -349,6 +349,15 @@ async def test_numbers_of_a_process_that_ended_are_forgotten() -> None:
     assert [snapshot.id for snapshot in await store.snapshots()] == ["two"]
 
 
+async def test_numbers_of_an_ended_process_do_not_await_their_removal(database: Database) -> None:
+    store, processes = MongoStore(database), database.collection("processes")
+    for name in ("ended", "running"):
+        await store.publish(ProcessSnapshot(name))
+    long_ago = [{"$set": {"at": {"$subtract": ["$$NOW", int(SNAPSHOT_LIFETIME * 1000) + 1]}}}]
+    await processes.update_one({"_id": "ended"}, long_ago)  # MongoDB removes it within a minute
+    assert [snapshot.id for snapshot in await store.snapshots()] == ["running"]
+
+
 async def test_clock_of_one_process_follows_the_machine() -> None:
     wall, steady = 1.8e9, 0.0
     store = MemoryStore(lambda: wall, lambda: steady)

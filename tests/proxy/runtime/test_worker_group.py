@@ -176,5 +176,8 @@ def test_worker_that_ran_for_long_is_replaced_at_once() -> None:
     slot = WorkerState()
     slot.record_end(1.0)
     slot.ready_at = 10.0
-    assert slot.record_end(10.0 + MIN_UPTIME) == 0.0
+    assert slot.record_end(9.9 + MIN_UPTIME) == RETRY_DELAYS[2]
+    assert slot.failures == 2
+    slot.ready_at = 30.0
+    assert slot.record_end(30.0 + MIN_UPTIME) == 0.0
     assert slot.failures == 0
