@@ -18,6 +18,7 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from common.late_timeout import LateTimeout
 from handlers.services.retry_delay import state_delay
 from handlers.sliced_json import write_in_slices
 from handlers.strict_json import loads
@@ -86,7 +87,7 @@ class LLMClient:
     @classmethod
     def open(cls, api_key: str, base_url: str | None = None, *, deadline: float = DEADLINE) -> Self:
         """Return a client for `base_url` (OpenAI's own if None); `deadline` in seconds."""
-        return cls(partial(_open_client, api_key or "unset", base_url or None, deadline), deadline=deadline)
+        return cls(partial(_open_client, api_key or "unset", base_url or None), deadline=deadline)
 
     def preload(self) -> None:
         """Import openai's package in a thread, so that the first request need not wait for it."""
@@ -140,13 +141,13 @@ def _import_sdk() -> None:
     gc.freeze()  # a full collection would visit every object of the package
 
 
-def _open_client(api_key: str, base_url: str | None, deadline: float) -> AsyncOpenAI:
+def _open_client(api_key: str, base_url: str | None) -> AsyncOpenAI:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     return AsyncOpenAI(
         api_key=api_key,
         base_url=base_url,
-        timeout=deadline,
+        timeout=None,  # each request has a deadline
         max_retries=RETRIES,
         http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_read_as_node]}),
     )
@@ -172,11 +173,14 @@ def _javascript_numbers(value: object) -> object:
 
 @asynccontextmanager
 async def _translate_errors(deadline: float) -> AsyncIterator[None]:
-    """Limit the time of the block, and translate the client's exceptions to this module's."""
+    """Limit the time of the block, and translate the client's exceptions to this module's.
+
+    The time starts again if this process was stopped or starved when it ended.
+    """
     from openai import APIConnectionError, APIStatusError, APITimeoutError
 
     try:
-        async with asyncio.timeout(deadline):
+        async with LateTimeout(deadline):
             yield
     except (TimeoutError, APITimeoutError) as error:
         raise ModelTimeoutError("the model did not answer in time") from error

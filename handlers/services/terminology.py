@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
 
+from common.late_timeout import LateTimeout
 from handlers.strict_json import loads
 
 VALUE_SET: Final = "http://snomed.info/sct/83821000000107/version/20240508?fhir_vs=isa/138875005"
@@ -110,16 +111,20 @@ class Terminology:
     @classmethod
     def open(cls, access: Access, *, deadline: float = DEADLINE) -> Self:
         """Return a client with its own connection pool."""
-        return cls(httpx.AsyncClient(timeout=deadline, follow_redirects=True), access, deadline=deadline)
+        unlimited = httpx.Timeout(None)  # each search has a deadline
+        return cls(httpx.AsyncClient(timeout=unlimited, follow_redirects=True), access, deadline=deadline)
 
     async def close(self) -> None:
         """Close the connections; running searches fail."""
         await self._client.aclose()
 
     async def find(self, term: str | Sequence[str] | None) -> list[Code]:
-        """Return the first ten codes for a term (any codes for None), best first; raises `TerminologyError`."""
+        """Return the first ten codes for a term (any codes for None), best first; raises `TerminologyError`.
+
+        The deadline starts again if this process was stopped or starved when it ended.
+        """
         try:
-            async with asyncio.timeout(self._deadline):
+            async with LateTimeout(self._deadline):
                 return _codes(await self._expand(term))
         except (TimeoutError, httpx.TimeoutException) as error:
             raise TerminologyTimeoutError("the terminology server did not answer in time") from error

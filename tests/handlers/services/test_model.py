@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -18,8 +19,9 @@ from handlers.services.model import (
     ModelUnreachableError,
     write,
 )
+from tests.support.event_loop import advance
 from tests.support.outside_services import Answer, Script, Upstreams, outside, upstreams
-from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT, until
 
 HELLO = [{"role": "user", "content": "hello"}]
 GOOD = Answer(body=b'{"choices": [{"message": {"content": " hi "}}]}')
@@ -123,6 +125,17 @@ async def test_deadline_covers_all_tries() -> None:
             await model.complete(HELLO)
         assert time.monotonic() - began < PROMPT_TIMEOUT
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
+
+
+async def test_answer_during_a_stop_of_this_process_is_in_time() -> None:
+    gate = asyncio.Event()
+    async with scripted_model(replace(GOOD, gate=gate), deadline=500.0) as (model, script):
+        completion = asyncio.create_task(model.complete(HELLO))
+        await until(lambda: script.bodies)
+        await advance(501.0)
+        gate.set()
+        assert await completion == " hi "
+        assert len(script.bodies) == 1
 
 
 async def test_cancellation_closes_the_model_request() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from handlers.services.terminology import (
     expand_url,
 )
 from tests.support.clock import Clock
+from tests.support.event_loop import advance
 from tests.support.outside_services import Answer, Script, Upstreams, outside, recorded_calls, upstreams
 from tests.support.waiting import HANG_TIMEOUT, until
 
@@ -179,6 +181,20 @@ async def test_unresponsive_server_is_abandoned_at_the_deadline() -> None:
         with pytest.raises(TerminologyTimeoutError):
             await codes.find("a")
         await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
+
+
+async def test_answer_during_a_stop_of_this_process_is_in_time() -> None:
+    gate = asyncio.Event()
+    script = Script((TOKEN, replace(NO_CODES, gate=gate)))
+    async with outside(script) as url:
+        access = Access(url + TOKEN_PATH, f"{url}/production1/fhir/", "cid", "csecret")
+        terminology = Terminology.open(access, deadline=500.0)
+        finding = asyncio.create_task(terminology.find("a"))
+        await until(lambda: len(script.bodies) == 2)
+        await advance(501.0)
+        gate.set()
+        assert await finding == []
+        await terminology.close()
 
 
 @pytest.mark.parametrize(
