@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
@@ -82,9 +82,10 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
 STATE_DIRECTORY: Final = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
 os.environ["SCRIBE_PROXY_STATE_DIR"] = STATE_DIRECTORY
 
-settings.register_profile("quick", max_examples=25, deadline=None)
-settings.register_profile("usual", max_examples=50, deadline=None)
-settings.register_profile("thorough", max_examples=1000, deadline=None)
+for profile, number in (("quick", 25), ("usual", 50), ("thorough", 1000)):
+    settings.register_profile(  # no check of durations: a busy machine takes as long as it takes
+        profile, max_examples=number, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 

@@ -96,7 +96,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(cases(), st.lists(st.sampled_from((1, 2, 3, 7, 50, 1000, 5000, 100_000)), min_size=1, max_size=4))
 def test_random_frames_are_observed_alike(servers: Servers, case: Case, pieces: list[int]) -> None:
     direct = servers.play(case, (1 << 20,), direct=True)

@@ -231,7 +231,11 @@ paths = st.lists(pieces, max_size=6).map(lambda segments: "/" + "/".join(segment
 sent = st.tuples(st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE"]), paths)
 
 
-@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     declared=st.lists(st.tuples(methods, templates), min_size=1, max_size=8),
     requests=st.lists(sent, min_size=1, max_size=12),

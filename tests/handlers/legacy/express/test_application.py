@@ -222,7 +222,11 @@ HOST = re.compile(r"\w+://(?:h|h:1)(?:[/?]|\Z)")  # the listener refuses any oth
 TARGET = st.tuples(ORIGIN_FORMS, st.lists(ODD | SEGMENT, max_size=6)).map(lambda parts: parts[0] + "".join(parts[1]))
 
 
-@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(method=st.sampled_from(["GET", "HEAD", "POST", "PATCH", "DELETE"]), target=TARGET)
 async def test_answers_any_path_as_express(express: int, native: int, method: str, target: str) -> None:
     assume(target.startswith("/") or HOST.match(target))

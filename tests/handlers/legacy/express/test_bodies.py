@@ -287,7 +287,11 @@ async def test_large_bodies_are_refused_as_by_body_parser(express: int, native: 
     assert await twin.differences(native, express, requests) == {}
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(body=st.binary(max_size=40).map(lambda data: b'["' + data.replace(b'"', b"").replace(b"\\", b"") + b'"]'))
 async def test_decodes_any_bytes_as_node(express: int, native: int, body: bytes) -> None:
     assert await twin.differences(native, express, {"it": post(body)}) == {}
@@ -296,7 +300,11 @@ async def test_decodes_any_bytes_as_node(express: int, native: int, body: bytes)
 KINDS = st.lists(st.sampled_from([";", "=", '"', "\\", " ", "\t", "charset", "utf-8", "latin1", "x", ","]), max_size=10)
 
 
-@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(parameters=KINDS.map("".join))
 async def test_reads_any_parameters_as_content_type(express: int, native: int, parameters: str) -> None:
     raw = post(b"{}", kind=f"application/json;{parameters}")
