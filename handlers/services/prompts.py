@@ -68,8 +68,13 @@ class Prompts:
         return await self._collection.find_one({"_id": identity, "clinician": clinician})
 
     async def change(self, identity: object, clinician: object, update: Filter) -> Document | None:
-        """Update a prompt of this clinician that is not deleted; return the updated document."""
+        """Update a prompt of this clinician that is not deleted; return the updated document.
+
+        An empty update changes nothing.
+        """
         own = {"_id": identity, "clinician": clinician, "is_deleted": False}
+        if not update:
+            return await self._collection.find_one(own)
         return await self._collection.update_and_get(own, update)
 
     async def retire(self, identity: object, clinician: object, update: Filter) -> Document | None:

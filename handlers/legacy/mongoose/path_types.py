@@ -13,6 +13,7 @@ from common.white_space import trim
 from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string
 from handlers.legacy.mongoose import casts
 from handlers.legacy.mongoose.errors import (
+    BSON_ERROR,
     TYPE_ERROR,
     UNNAMED,
     CastError,
@@ -134,6 +135,11 @@ class IdPath(Path):
 
     def init(self, value: Value) -> Value:
         return value if self.ref and isinstance(value, Regex) else super().init(value)
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        if operator is None and isinstance(value, Regex):
+            raise self.cast_error(value, BSON_ERROR)
+        return super().for_query(operator, value)
 
     def is_present(self, value: Value) -> bool:
         return casts.is_object_id(value) or (bool(self.ref) and isinstance(value, Regex))

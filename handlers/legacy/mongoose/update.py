@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from bson import ObjectId, Regex
+
 from handlers.legacy.javascript import (
     UNDEFINED,
     Double,
@@ -30,7 +32,7 @@ from handlers.legacy.mongoose.inherited import INHERITED
 from handlers.legacy.mongoose.path_types import IdListPath, MixedPath, StringPath
 from handlers.legacy.mongoose.paths import Path, cast_operand
 from handlers.legacy.mongoose.schema import Schema
-from handlers.legacy.mongoose.values import FORBIDDEN, clone, document_in, is_document, is_true, to_bson
+from handlers.legacy.mongoose.values import FORBIDDEN, clone, is_true, to_bson
 
 _ITEM: Final = re.compile(r"[0-9]+|\$(?:\[[^\]]*\])?")
 """An item of an array in a dotted name: its index, or a positional operator of MongoDB."""
@@ -43,6 +45,8 @@ OPERATORS: Final = frozenset(
 )
 ADDING: Final = frozenset({"$push", "$addToSet"})
 OVERWRITING: Final = frozenset({"$set", "$setOnInsert"})
+_INSTANCES: Final = Double | Regex | ObjectId
+"""Objects without fields that a clone makes of objects that declare or name their class."""
 STORING: Final = ADDING | OVERWRITING
 NUMERIC: Final = frozenset({"$pop", "$inc"})
 
@@ -68,7 +72,7 @@ def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object
     operations = _gather(update)
     for operator in reversed(list(operations)):
         operand = operations[operator]
-        if not isinstance(operand, dict | list | Double):
+        if not isinstance(operand, dict | list | _INSTANCES):
             received = type_of(operand)
             raise MongooseError(f"Invalid atomic update value for {operator}. Expected an object, received {received}")
         fields = _as_object(operand)
@@ -80,8 +84,7 @@ def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object
 
 def _gather(update: Mapping[str, Value]) -> Json:
     """Move fields that are not operators into `$set`, in the order of mongoose's backward walk."""
-    if is_document(update):
-        update = _as_object(document_in(update))
+    update = _as_object(clone(dict(update)))
     names = [name for name in own_keys(update) if not (name in FORBIDDEN or _is_merged(name, update[name]))]
     gathered: Json = {}
     plain = [name for name in reversed(names) if name not in OPERATORS]
@@ -90,8 +93,8 @@ def _gather(update: Mapping[str, Value]) -> Json:
         if is_true(given) and not isinstance(given, dict | list):
             raise JavaScriptTypeError(f"Cannot create property '{plain[0]}' on {inspect(given)}")
         fields = clone(given)
-        if isinstance(fields, Double):  # which MongoDB refuses
-            raise MongooseError("Modifiers operate on fields but we found type double instead.")
+        if isinstance(fields, _INSTANCES):  # which MongoDB refuses
+            raise MongooseError("Modifiers operate on fields but we found another type instead.")
         gathered["$set"] = {**_as_object(fields), **{name: clone(update[name]) for name in plain}}
     for name in names:
         if name in OPERATORS and not (name == "$set" and plain):
@@ -201,7 +204,7 @@ class _Walk:
         if path is None:
             return cast_operand("number", casts.cast_number, full, value) if self.operator in NUMERIC else value
         if self.operator in ADDING and isinstance(path, IdListPath) and isinstance(value, dict | list):
-            return path.apply(value if isinstance(value, list) else [value])
+            return _list_of_ids(path, value if isinstance(value, list) else [value])
         if self.operator == "$unset":
             return value
         if self.operator in NUMERIC:
@@ -210,12 +213,12 @@ class _Walk:
             kind = value.get("$type", UNDEFINED) if isinstance(value, dict) else UNDEFINED
             if value is None:
                 raise JavaScriptTypeError("Cannot read properties of null (reading '$type')")
-            return {"$type": kind} if isinstance(value, dict | list | Double) else is_true(value)
+            return {"$type": kind} if isinstance(value, dict | list | _INSTANCES) else is_true(value)
         if name in OPERATORS:
             return path.for_query(name, value)
-        if self.operator in OVERWRITING and (
-            isinstance(path, MixedPath) or (isinstance(path, IdListPath) and value is not None)
-        ):
+        if self.operator in OVERWRITING and isinstance(path, IdListPath) and value is not None:
+            return _list_of_ids(path, value)
+        if self.operator in OVERWRITING and isinstance(path, MixedPath):
             return path.apply(value)
         return path.for_query(None, value)
 
@@ -227,6 +230,14 @@ class _Walk:
             if self.operator == "$inc"
             else cast_operand("number", casts.cast_number, path.name, value)
         )
+
+
+def _list_of_ids(path: IdListPath, value: Value) -> Value:
+    """Cast an array of ids; raises `CastError` for a regular expression in it, which only a stored one may contain."""
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, Regex):
+            path.item.for_query(None, item)
+    return path.apply(value)
 
 
 def _rename(full: str) -> StringPath:

@@ -70,12 +70,19 @@ def _unified(answer: dict[str, Any]) -> dict[str, Any]:
     return {"stored": json.loads(json.dumps(answer["stored"]).replace('"options": "g', '"options": "s'))}
 
 
-@pytest.mark.parametrize("field", ["prompt_name", "clinician", "created_at", "is_shareable"])
+def _updates(field: str, value: Any) -> list[Any]:
+    """Return updates with a value of a field, as the operand of an operator, and as a whole."""
+    operators = ("$set", "$unset", "$min", "$push", "$pull", "$currentDate")
+    whole = [{"$inc": value}, {"$unset": value}, {**value, field: "x"}] if isinstance(value, dict) else []
+    return [{field: value}, *({operator: {field: value}} for operator in operators), *whole]
+
+
+@pytest.mark.parametrize("field", ["prompt_name", "clinician", "created_at", "is_shareable", "transcript_ids"])
 def test_updates_clone_objects_by_their_class(oracle: Oracle, field: str) -> None:
     @many_examples
     @given(nested)
     def check(value: Any) -> None:
-        for update in ({field: value}, {"$unset": {field: value}}, {"$min": {field: value}}):
+        for update in _updates(field, value):
             answer = _unified(oracle.call("update", model="prompts", update=update))
             try:
                 ours: dict[str, Any] = {"stored": extended(cast_update(PROMPTS, update))}
@@ -118,6 +125,21 @@ def test_stored_objects_are_shown_by_their_class(oracle: Oracle) -> None:
         assert without_fresh_values(ours.get("json"), stored) == without_fresh_values(answer.get("json"), stored)
 
     check()
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"$set": {"constructor": {"name": "RegExp"}}, "prompt_name": "x"},
+        {"$set": {"constructor": None, "_bsontype": "ObjectId"}, "prompt_name": "x"},
+        {"$push": {"transcript_ids": {"$each": [{"constructor": {"name": "RegExp"}}]}}},
+        {"toString": {"a": {"constructor": {"name": "Date"}}}, "prompt_name": "x"},
+        {"toString": {"$isMongooseMap": True}, "prompt_name": "x"},
+    ],
+)
+def test_instances_in_place_of_fields_are_refused(update: Any) -> None:
+    with pytest.raises((MongooseError, JavaScriptTypeError)):
+        cast_update(PROMPTS, update)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,15 @@ CHANGES: list[dict[str, Any]] = [
     {"updated_at": "2020-01-01"},
     {"is_deleted": True},
     {"is_shareable": {"$not": 1}},
+    {"_bsontype": "Double", "value": 5, "prompt_name": "n"},
+    *({"constructor": {"name": name}, "prompt_name": "n"} for name in ("Date", "RegExp", "Object")),
+    {"constructor": 1, "_bsontype": "ObjectId", "prompt_name": "n"},
+    *({operator: {"constructor": {"name": "RegExp"}}} for operator in ("$set", "$inc", "$unset")),
+    *(
+        {"$push": {"transcript_ids": {"constructor": 1, "_bsontype": kind, "id": KNOWN_ID}}}
+        for kind in ("ObjectId", None)
+    ),
+    {"toString": {"$isMongooseMap": 1}},
 ]
 
 

@@ -49,6 +49,8 @@ TEXTS: list[Any] = [
     {"a": 1},
     {"_id": "by id"},
     "\ud800",
+    {"constructor": {"name": "RegExp"}, "source": "a/b", "flags": "gi"},
+    {"constructor": {"name": "Date"}},
 ]
 IDENTITIES: list[Any] = [
     *(str(MINE), str(MINE).upper(), str(THEIRS), str(BARE), str(WRONG), str(ABSENT_ID), "abc", "", None, 5, True),
@@ -69,7 +71,7 @@ IDENTITIES: list[Any] = [
 async def test_replaces_the_text_by_values_of_every_type(duel: Differential) -> None:
     bodies = [{"transcript_id": str(MINE), "transcript_text": text} for text in TEXTS]
     account = await same(duel, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies))
-    assert sum(text.startswith("200") for text in texts(account)) == 7
+    assert sum(text.startswith("200") for text in texts(account)) == 8
 
 
 async def test_own_transcripts_match_ids_of_every_type(duel: Differential) -> None:
