@@ -20,6 +20,13 @@ from handlers.legacy.mongoose.errors import MongooseError
 _FUNCTION: Final = re.compile(rf"function[{WHITESPACE}]*([^({WHITESPACE}]+)")
 _FLAGS: Final = re.compile(r"(?!.*(.).*\1)(?!.*u.*v)(?!.*v.*u)[dgimsuvy]*")
 _STORED_FLAGS: Final = {"i": re.IGNORECASE, "m": re.MULTILINE, "g": re.DOTALL}
+_LONGEST_CHECKED: Final = 1_000
+_PECULIAR: Final = re.compile(r"\[\^?\]|\[.*\[|--|&&|~~|\|\|")
+"""Character sets that JavaScript and Python read differently."""
+_REFUSED: Final = (
+    *("missing ), unterminated subpattern", "unbalanced parenthesis", "unterminated character set"),
+    *("nothing to repeat", "bad escape (end of pattern)"),
+)
 _HEX_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
 
 
@@ -61,13 +68,27 @@ def _name_of(constructor: Value) -> Value:
 def _instance(name: str, value: Mapping[str, Value]) -> Regex[str]:
     """Return `new RegExp(value.source, value.flags)`; raises for a date, whose class is not a constructor."""
     if name == "Date":
-        if "valueOf" in value and "toString" in value:
+        if "toString" in value:
             raise JavaScriptTypeError("Cannot convert object to primitive value")
         raise JavaScriptTypeError("objConstructor is not a constructor")
     source, flags = ("" if part is UNDEFINED else to_string(part) for part in _parts_of(value))
     if not _FLAGS.fullmatch(flags):
         raise MongooseError(f"Invalid flags supplied to RegExp constructor '{flags}'")
+    _check_source(source, flags)
     return Regex(source, sum(flag for letter, flag in _STORED_FLAGS.items() if letter in flags))
+
+
+def _check_source(source: str, flags: str) -> None:
+    """Raise `MongooseError` for unbalanced parentheses and the like, on which Python and JavaScript agree."""
+    if len(source) > _LONGEST_CHECKED or _PECULIAR.search(source):
+        return
+    try:
+        re.compile(source)
+    except re.error as error:
+        if error.msg.startswith(_REFUSED):
+            raise MongooseError(f"Invalid regular expression: /{source}/{flags}") from error
+    except (OverflowError, RecursionError):  # limits of Python alone
+        return
 
 
 def _parts_of(value: Mapping[str, Value]) -> tuple[Value, Value]:

@@ -81,6 +81,8 @@ class PromptRoutes:
         return await json_in_slices(200, {"msg": "Prompt updated", "data": Document.read(PROMPTS, changed).to_json()})
 
     def _changes(self, body: Value) -> dict[str, Value]:
+        if isinstance(body, list):  # `{...array}`
+            body = {str(index): item for index, item in enumerate(body)}
         if not isinstance(body, dict):
             return {}
         return body if self.sets_any_field else {name: body[name] for name in CHANGEABLE if name in body}
