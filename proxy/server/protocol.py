@@ -152,10 +152,10 @@ class HttpProtocol(asyncio.Protocol):
             call_after_arrivals(self._loop, LAST_REQUEST_WAIT, self._close_idle)
 
     def _close_idle(self) -> None:
-        """Close unless a request has come; one that waits for its turn is awaited."""
+        """Close unless a request has come; one that waits for its turn, or whose head has begun, is awaited."""
         if self._exchange is not None or self._closing:
             return
-        if self._input.is_queued:
+        if self._input.is_queued or self._heads.begun:
             call_after_arrivals(self._loop, LAST_REQUEST_WAIT, self._close_idle)
         else:
             self._close()

@@ -8,6 +8,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.gateway.request_context import context_of
+from proxy.server.protocol import LAST_REQUEST_WAIT
+from tests.support.event_loop import advance
 from tests.support.http_app import GET, LAST, App, connected, limit, part, start, stoppable
 from tests.support.sockets import serving
 from tests.support.waiting import until
@@ -110,6 +112,20 @@ async def test_request_on_its_way_at_a_shutdown_is_answered(used: bool) -> None:
         writer.write(GET)  # is in the socket, but not read, when the shutdown begins
         for connection in list(server.server_state.connections):
             connection.shutdown()
+        answer = await reader.read()
+    assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+
+
+async def test_head_that_has_begun_at_a_shutdown_is_awaited() -> None:
+    app = App()
+    app.proceed.set()
+    async with stoppable(app) as (port, server, _), limit(), connected(port) as (reader, writer):
+        writer.write(GET[:9])
+        await until(lambda: server.server_state.connections)
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        await advance(10 * LAST_REQUEST_WAIT)
+        writer.write(GET[9:])
         answer = await reader.read()
     assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
 
