@@ -15,6 +15,7 @@ from proxy.runtime.config_watcher import WatchTimings
 from proxy.runtime.process import GatewayProcess
 from tests.support.gateway_process import config, get, legacy, process
 from tests.support.sockets import exchange, read_head, scripted, serving
+from tests.support.watched_config import settle
 from tests.support.webhook_receiver import WebhookReceiver
 
 
@@ -66,6 +67,24 @@ async def test_invalid_change_applies_nothing_and_is_shown(file: Path) -> None:
             await until(public, b"native")
             assert (await status(ops))["problems"] == []
             assert b"scribe_proxy_config_valid 1.0" in (await get(ops, "/metrics"))[1]
+
+
+async def test_changed_settings_of_the_listeners_are_applied(file: Path) -> None:
+    file.write_text("legacy: {url: http://127.0.0.1:1}\nroutes: []\n")
+    gateway = GatewayProcess(file, {})
+    listeners, connection = gateway.listeners, gateway.listeners.timeouts
+    async with gateway.running():
+        file.write_text(
+            "legacy: {url: http://127.0.0.1:1}\nlimits: {memory: 64MiB}\ntrusted_proxies: 10.0.0.1\nroutes: []\n"
+            "server: {keep_alive: 7s, header_timeout: 8s, request_timeout: 9s, proxy_protocol: true}\n"
+        )
+        await settle(gateway.watcher)
+        assert gateway.watcher.problems == ()
+        current = connection.current
+        assert (current.keep_alive, current.header, current.request) == (7.0, 8.0, 9.0)
+        assert gateway.memory.limit == 64 << 20
+        assert listeners.proxy_protocol.trusted is not None
+        assert listeners.proxy_protocol.trusted.trusts_peer("10.0.0.1")
 
 
 async def test_changed_legacy_is_applied(file: Path) -> None:
