@@ -17,7 +17,7 @@ from handlers.legacy.javascript.values import UNDEFINED, JavaScriptTypeError, is
 
 MAX_DEPTH: Final = 3_200
 """Arrays within each other whose text V8's default stack holds: 3,190 to 3,219, depending on the caller."""
-_SLASH: Final = re.compile(r"(\\[\s\S]|\[(?:\\[\s\S]|[^\]])*\])|/")
+_SLASH: Final = re.compile(r"(\\[\s\S]|\[(?:\\[\s\S]?|[^\]\\])*+(?:\]|\Z))|/")
 _LINE_BREAKS: Final = {"\n": "\\n", "\r": "\\r", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _LINE_BREAK: Final = re.compile(r"(\\[^\n\r\u2028\u2029])|\\?([\n\r\u2028\u2029])")
 _FLAGS: Final = ((re.DOTALL, "g"), (re.IGNORECASE, "i"), (re.MULTILINE, "m"))

@@ -20,6 +20,9 @@ from handlers.legacy.mongoose.errors import MongooseError
 _FUNCTION: Final = re.compile(rf"function[{WHITESPACE}]*([^({WHITESPACE}]+)")
 _FLAGS: Final = re.compile(r"(?!.*(.).*\1)(?!.*u.*v)(?!.*v.*u)[dgimsuvy]*")
 _STORED_FLAGS: Final = {"i": re.IGNORECASE, "m": re.MULTILINE, "g": re.DOTALL}
+_MOST_FLAGS: Final = 8
+_LONGEST_SOURCE: Final = 4_096
+"""The largest source, in characters; V8's limit is far greater."""
 _LONGEST_CHECKED: Final = 1_000
 _PECULIAR: Final = re.compile(r"\[\^?\]|\[.*\[|--|&&|~~|\|\|")
 """Character sets that JavaScript and Python read differently."""
@@ -72,7 +75,7 @@ def _instance(name: str, value: Mapping[str, Value]) -> Regex[str]:
             raise JavaScriptTypeError("Cannot convert object to primitive value")
         raise JavaScriptTypeError("objConstructor is not a constructor")
     source, flags = ("" if part is UNDEFINED else to_string(part) for part in _parts_of(value))
-    if not _FLAGS.fullmatch(flags):
+    if len(flags) > _MOST_FLAGS or not _FLAGS.fullmatch(flags):
         raise MongooseError(f"Invalid flags supplied to RegExp constructor '{flags}'")
     _check_source(source, flags)
     return Regex(source, sum(flag for letter, flag in _STORED_FLAGS.items() if letter in flags))
@@ -80,6 +83,8 @@ def _instance(name: str, value: Mapping[str, Value]) -> Regex[str]:
 
 def _check_source(source: str, flags: str) -> None:
     """Raise `MongooseError` for unbalanced parentheses and the like, on which Python and JavaScript agree."""
+    if len(source) > _LONGEST_SOURCE:
+        raise MongooseError("Regular expression too large")
     if len(source) > _LONGEST_CHECKED or _PECULIAR.search(source):
         return
     try:

@@ -190,6 +190,13 @@ def test_sources_beyond_the_check_are_accepted(source: str) -> None:
     assert clone_of_class({"constructor": {"name": "RegExp"}, "source": source}) == Regex(source, 0)
 
 
+def test_long_sources_and_flags_are_refused_at_once() -> None:
+    flags = "".join(map(chr, range(0x4E00, 0x9E00))) * 50
+    for source, given_flags in (("[\\" * 500_000, ""), ("a", flags)):
+        with pytest.raises(MongooseError):
+            clone_of_class({"constructor": {"name": "RegExp"}, "source": source, "flags": given_flags})
+
+
 @pytest.mark.parametrize(
     ("pattern", "text"),
     [
@@ -198,6 +205,7 @@ def test_sources_beyond_the_check_are_accepted(source: str) -> None:
         ("a\\\\\r", "/a\\\\\\r/"),
         ("[/]/", "/[/]\\//"),
         ("", "/(?:)/"),
+        ("[" + "\\" * 4_001, "/[" + "\\" * 4_001 + "/"),
     ],
 )
 def test_source_of_a_regular_expression_has_no_line_breaks(pattern: str, text: str) -> None:
