@@ -1,6 +1,6 @@
 """The services, created and closed together, independent of the dialects that use them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from handlers.services.assistant import Assistant
@@ -17,6 +17,7 @@ from handlers.services.transcripts import Transcripts
 from handlers.services.users import Users
 from handlers.settings import Settings
 from handlers.storage import counters
+from handlers.storage.circuit_breaker import BreakerTimings
 from handlers.storage.indexes import INDEXES
 from handlers.storage.store import Store
 from handlers.storage.transaction_reaper import Reaper
@@ -27,11 +28,12 @@ class ServiceTimings:
     """Timeouts and intervals of the services, in seconds.
 
     `database_timeout`: per MongoDB operation; the driver may take half a second longer to detect it.
-    `sweep_interval`: between two sweeps for expired tokens.
+    `sweep_interval`: between two sweeps for expired tokens. `breaker`: those of the database's circuit breaker.
     """
 
     database_timeout: float = 2.0
     sweep_interval: float = SWEEP_INTERVAL
+    breaker: BreakerTimings = field(default_factory=BreakerTimings)
 
 
 TIMINGS: Final = ServiceTimings()
@@ -98,6 +100,7 @@ def open_store(settings: Settings, timings: ServiceTimings, reaper: Reaper | Non
         timeout=timings.database_timeout,
         driver=settings.mongodb_driver,
         reaper=reaper,
+        breaker_timings=timings.breaker,
     )
 
 

@@ -19,12 +19,15 @@ from typing import Any, Final
 from pymongo import MongoClient
 
 from demo.mongod import Mongod
+from handlers.storage.circuit_breaker import BreakerTimings
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.verdicts import Difference
 from proxy.contract.divergences import explain
 from proxy.recordings.model import RecordedRequest
 from tests.support.backend_pair import DECLARED, AnswerPair, Twin, Twins, legacy_twin, native_twin
 from tests.support.clinic import DOCUMENTS, PROMPT, everything
+from tests.support.patient_timings import PATIENT
+from tests.support.waiting import PROMPT_TIMEOUT
 
 READS: Final = ("find",)
 WRITES: Final = ("insert", "update", "delete", "findAndModify")
@@ -76,6 +79,8 @@ def _touched_by(request: RecordedRequest) -> tuple[str, str]:
 CODES: Final = (*RETRYABLE, BROKEN, *PERMANENT)
 BROKEN_OFF: Final = "failed-command-broken-off"
 """The name by which `written-together` recognises what the legacy leaves half written."""
+UNHURRIED: Final = replace(PATIENT, breaker=BreakerTimings(silence=PROMPT_TIMEOUT))
+"""Timings of a native app whose driver may take long to find the server again, as on a busy machine."""
 FAILS_TWICE: Final = "failed-command-write-fails-twice"
 """The name by which `write-retries` recognises what only native writes."""
 
@@ -172,5 +177,5 @@ async def failing_pair(url: str, log: Path) -> AsyncIterator[FailingPair]:
     """Start both backends. The legacy's driver checks its server twice a second, not every ten seconds."""
     through = f"{url}&heartbeatFrequencyMS=500"
     with MongoClient[dict[str, Any]](url) as client:
-        async with legacy_twin(url, log, through=through) as legacy, native_twin(url) as native:
+        async with legacy_twin(url, log, through=through) as legacy, native_twin(url, timings=UNHURRIED) as native:
             yield FailingPair(Twins(legacy, native), client)
