@@ -27,6 +27,8 @@ CHUNK: Final = json.dumps({"type": "audio_chunk", "audioData": "QUJD"}).encode()
 STOP: Final = json.dumps({"type": "stop_recording"}).encode()
 START: Final = json.dumps({"type": "start_recording", "consultationId": CONSULTATION}).encode()
 MESSAGES: Final = (START, CHUNK, STOP)
+NULL: Final = b"null"
+"""A message that the legacy answers after all others of its packet."""
 ODD: Final = (b"[]", b'{"type":"x"}', b'{"type":["stop_recording"]}', b'{"type":"audio_chunk"}')
 CLOSES: Final = (b"", b"\x03\xe8", b"\x03\xe9bye", b"\x0b\xb8x", b"\x13\x88", b"\x03\xed", b"\x03", b"\x03\xe8\xff")
 REQUESTS: Final = (
@@ -37,16 +39,18 @@ REQUESTS: Final = (
     get(f"/api/prompts/{PROMPT}", TOKEN, "DELETE"),
     post("/users/logout", token=TOKEN),
 )
-MARK: Final = frame(TEXT, b"{")
+BROKEN: Final = b"{"
+MARK: Final = frame(TEXT, BROKEN)
 """A message whose answer, an error, shows that the service has answered all messages before it."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """Bytes of the client. `stops` is the number of stops in them, each of which the service answers in the end."""
+    """Bytes of the client. `stops` and `invalid`: how many messages in them are stops, and answered as invalid."""
 
     data: bytes
     stops: int = 0
+    invalid: int = 0
 
 
 Step = Write | RecordedRequest | None
@@ -58,7 +62,8 @@ MAX_STEPS: Final = 6
 def draw_story(source: random.Random) -> list[Step]:
     """Return the steps before the last one, which closes the conversation or breaks it by an invalid frame."""
     steps: list[Step] = [_draw_step(source) for _ in range(source.randint(2, MAX_STEPS - 1))]
-    return [*steps, Write(source.choice([frame(3, b"x"), *(frame(CLOSE, payload) for payload in CLOSES)]))]
+    last = source.choice([frame(3, b"x"), *(frame(CLOSE, payload) for payload in CLOSES)])
+    return [*steps, Write(source.choice([b"", frame(TEXT, NULL)]) + last)]
 
 
 def _draw_step(source: random.Random) -> Step:
@@ -69,10 +74,19 @@ def _draw_step(source: random.Random) -> Step:
         [
             *(Write(frame(TEXT, message), stops), Write(frame(BINARY, message), stops), Write(fragments, stops)),
             *(Write(frame(TEXT, START) + frame(TEXT, CHUNK) * 3), Write(frame(TEXT, STOP), 1), None),
-            *(Write(frame(TEXT, source.choice(ODD))), Write(frame(PING, b"p") + frame(PONG, b"q"))),
+            *(Write(frame(TEXT, source.choice(ODD))), _draw_packet(source), Write(frame(PING, b"p") + frame(PONG, b"q"))),
             *source.choices(REQUESTS, k=4),
         ]
     )
+
+
+def _draw_packet(source: random.Random) -> Write:
+    """Return messages in one packet, of which one or two are `null`."""
+    messages = [*[NULL] * source.randint(1, 2), *source.choices([START, STOP, BROKEN], k=2)]
+    source.shuffle(messages)
+    invalid = sum(message in (NULL, BROKEN) for message in messages)
+    data = b"".join(frame(TEXT, message) for message in messages)
+    return Write(data + frame(PING, b"after"), messages.count(STOP), invalid)
 
 
 @dataclass
@@ -84,11 +98,10 @@ class Conversation:
 
     async def send(self, write: Write) -> None:
         """Write bytes, and read until the service has answered all of them."""
-        stopped = self._stopped() + write.stops
+        stopped = self._count("Recording stopped") + write.stops
+        invalid = self._count("Invalid message format") + write.invalid + 1
         self.socket.writer.write(write.data + MARK)
-        while b"Invalid message format" not in await self._read():
-            pass
-        while self._stopped() < stopped:
+        while self._count("Invalid message format") < invalid or self._count("Recording stopped") < stopped:
             await self._read()
 
     async def end(self, write: Write) -> None:
@@ -98,17 +111,16 @@ class Conversation:
             while True:
                 await self._read()
 
-    def _stopped(self) -> int:
-        return sum(isinstance(one, dict) and one["type"] == "recording_stopped" for one in self.frames)
+    def _count(self, message: str) -> int:
+        return sum(isinstance(one, dict) and one.get("message") == message for one in self.frames)
 
-    async def _read(self) -> bytes:
-        """Return the payload of the next frame."""
+    async def _read(self) -> None:
+        """Read the next frame."""
         opcode, payload = await self.socket.read_frame()
         if opcode == TEXT:
             self.frames.append({**json.loads(payload), "connectionId": None, "timestamp": None})
         else:
             self.frames.append([opcode, payload.hex()])
-        return payload
 
 
 async def play(twin: Twin, story: list[Step]) -> tuple[list[list[JSON]], list[int]]:

@@ -2,8 +2,12 @@
 
 Each connection has a `Recorder`. This module parses frames, writes the recorder's events as frames, and refuses the
 handshakes that the ws library refuses. Frames are answered as they arrive, while the model works on earlier ones.
+
+The legacy's handler parses a frame at once, awaits the work on its value, and fails there for `null`. The error follows
+the answers to all frames of the same packet, and is dropped if the client's close is among them.
 """
 
+import asyncio
 import secrets
 import string
 import time
@@ -101,7 +105,7 @@ class TranscriptionStream:
 class _LegacyConversation:
     """One connection: incoming and outgoing frames, and the recorder."""
 
-    __slots__ = ("_clock", "_identity", "_limit", "_memory", "_send", "recorder")
+    __slots__ = ("_clock", "_identity", "_late_errors", "_limit", "_memory", "_send", "recorder")
 
     def __init__(
         self, transcribe: Transcribe, send: Send, limit: int, clock: Callable[[], int], memory: Memory
@@ -112,6 +116,7 @@ class _LegacyConversation:
         self._limit = limit
         self._clock = clock
         self._memory = memory
+        self._late_errors = 0
         self.recorder = Recorder(
             self._identity,
             transcribe,
@@ -128,11 +133,24 @@ class _LegacyConversation:
 
     async def serve_next(self, receive: Receive) -> bool:
         """Receive and handle one frame; return False once the client has disconnected."""
-        frame = await receive()
+        frame = await (self._receive_after_errors(receive) if self._late_errors else receive())
         if frame["type"] != "websocket.receive":
             return False
         await self.read(frame)
         return True
+
+    async def _receive_after_errors(self, receive: Receive) -> Message:
+        """Return the next frame; send the late errors first, unless it has arrived."""
+        receiving = asyncio.ensure_future(receive())
+        try:
+            await asyncio.sleep(0)
+            if not receiving.done():
+                while self._late_errors:
+                    self._late_errors -= 1
+                    await self._refuse_message()
+            return await receiving
+        finally:
+            receiving.cancel()
 
     async def read(self, frame: Message) -> None:
         """Handle one frame; invalid JSON and `null` are errors, unknown types are ignored."""
@@ -149,9 +167,12 @@ class _LegacyConversation:
             if isinstance(data, dict):
                 await self._act(data)
         except (JSONSyntaxError, StructureError, JavaScriptRangeError):  # the last: too deep to be sent back
-            data = None
-        if data is None:
-            await self._send_json("error", message="Invalid message format")
+            await self._refuse_message()
+        else:
+            self._late_errors += data is None
+
+    async def _refuse_message(self) -> None:
+        await self._send_json("error", message="Invalid message format")
 
     async def _act(self, data: dict[str, Value]) -> None:
         match data.get("type"):
