@@ -74,7 +74,8 @@ def _draw_step(source: random.Random) -> Step:
         [
             *(Write(frame(TEXT, message), stops), Write(frame(BINARY, message), stops), Write(fragments, stops)),
             *(Write(frame(TEXT, START) + frame(TEXT, CHUNK) * 3), Write(frame(TEXT, STOP), 1), None),
-            *(Write(frame(TEXT, source.choice(ODD))), _draw_packet(source), Write(frame(PING, b"p") + frame(PONG, b"q"))),
+            *(Write(frame(TEXT, source.choice(ODD))), Write(frame(PING, b"p") + frame(PONG, b"q"))),
+            _draw_packet(source),
             *source.choices(REQUESTS, k=4),
         ]
     )
