@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from websockets.asyncio.client import connect
 
 from bench.contenders import ServerGroup, routing, server_group
 from bench.native import GATEWAY, LEGACY, SERVER
+from bench.processes import await_started, resident
 from demo.mongod import mongodb
 from demo.ports import free_port
 
@@ -62,6 +62,7 @@ def _native(contenders: ServerGroup, env: dict[str, str]) -> tuple[int, int]:
 
 
 def _measure(contender: str, port: int, pid: int) -> Footprint:
+    await_started(pid)  # the native app imports the model's package after it is ready
     return asyncio.run(_converse(contender, port, lambda: resident(pid)))
 
 
@@ -81,17 +82,3 @@ async def _converse(contender: str, port: int, resident: Callable[[], int]) -> F
             await asyncio.sleep(0.1)
         await asyncio.sleep(1)
         return Footprint(contender, idle / RECORDINGS, (resident() - before) / RECORDINGS)
-
-
-def resident(pid: int) -> int:
-    """Return the resident memory of a process and its children in bytes (Linux)."""
-    pages = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        own = int(status.parent.name)
-        if own == pid or int(fields[1]) == pid:
-            pages += int(fields[21])
-    return pages * 4096

@@ -6,19 +6,17 @@ Each connection needs a file descriptor on both sides. A hard limit (`ulimit -Hn
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 
 from bench.contenders import routing, server_group
-from bench.conversations import resident
+from bench.processes import cpu_seconds, resident
 
 KEEP_ALIVE = 10_000
 WEBSOCKETS = 2_000
@@ -117,16 +115,3 @@ async def _websockets(number: int, seconds: float) -> tuple[float, float]:
         await asyncio.sleep(1)
         grown = resident(child.pid) - before
         return grown / number, await cpu_share(child.pid, seconds)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its children in seconds (Linux)."""
-    ticks = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if pid in (int(status.parent.name), int(fields[1])):
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")

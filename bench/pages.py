@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.contenders import server_group
-from bench.idle import cpu_seconds
+from bench.processes import cpu_seconds
 from demo.mongod import mongodb
 from demo.ports import free_port
 

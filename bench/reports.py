@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, Final
 
 from bench.contenders import server_group
-from bench.idle import cpu_seconds
+from bench.processes import await_started, cpu_seconds
 from demo.mongod import mongodb
 from demo.ports import free_port
 from proxy.database.database import Database
@@ -26,10 +26,6 @@ FIELDS: Final = 16
 PAGES: Final = ("/", "/comparisons", "/routes/route-7", "/routes/route-7/releases", "/drift", "/divergences")
 DATABASE: Final = "bench_reports"
 REPEATS: Final = 9
-STARTING: Final = 60.0
-"""Seconds within which a gateway ends the work of its start, such as compiling the contract and the templates."""
-QUIET: Final = 0.05
-"""Share of a core below which it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,7 @@ def measure() -> tuple[int, list[PageReading]]:
         child = contenders.serve(file, port, ops)
         try:
             assert child.pid is not None
-            _await_started(child.pid)
+            await_started(child.pid)
             return stored, [_read(ops, path, child.pid, _server_of(url)) for path in PAGES]
         finally:
             contenders.end(child)
@@ -107,17 +103,6 @@ def _server_of(url: str) -> int:
     port = url.partition("://")[2].partition("/")[0].rpartition(":")[2].encode()
     commands = ((file.parent.name, file.read_bytes().split(b"\0")) for file in Path("/proc").glob("[0-9]*/cmdline"))
     return next(int(pid) for pid, command in commands if b"mongod" in command[0] and port in command)
-
-
-def _await_started(gateway: int) -> None:
-    """Wait until the gateway has ended the work of its start. Raises TimeoutError."""
-    deadline = time.monotonic() + STARTING
-    while time.monotonic() < deadline:
-        before = cpu_seconds(gateway)
-        time.sleep(1)
-        if cpu_seconds(gateway) - before < QUIET:
-            return
-    raise TimeoutError(f"the gateway still works {STARTING:.0f} s after its start")
 
 
 def _read(ops: int, path: str, gateway: int, mongod: int) -> PageReading:

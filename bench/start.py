@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.contenders import ServerGroup, routing, server_group
-from bench.idle import cpu_seconds
+from bench.processes import cpu_seconds
 from demo.ports import free_port
 
 ROOT: Final = Path(__file__).parent.parent
