@@ -17,6 +17,7 @@ from websockets.asyncio.server import serve as serve_websockets
 
 from bench.contenders import routing, server_group
 from bench.processes import cpu_seconds, resident
+from proxy.runtime.file_limit import raise_file_limit
 
 KEEP_ALIVE = 10_000
 WEBSOCKETS = 2_000
@@ -37,7 +38,7 @@ class IdleGateway:
 
 def idle(seconds: float = 30.0, keep_alive: int = KEEP_ALIVE, websockets: int = WEBSOCKETS) -> IdleGateway:
     """Measure one gateway process without load."""
-    raise_file_limit(keep_alive + 2 * websockets + 2000)
+    require_files(keep_alive + 2 * websockets + 2000)
     with server_group() as contenders:
         upstream = contenders.upstream()
         config = routing(upstream, routes=30)
@@ -62,12 +63,12 @@ async def cpu_share(pid: int, seconds: float) -> float:
     return (cpu_seconds(pid) - before) / seconds
 
 
-def raise_file_limit(needed: int) -> None:
-    """Raise the limit of open files to the hard limit; child processes inherit it."""
+def require_files(needed: int) -> None:
+    """Raise the limit on open files to the hard one. Raises SystemExit if that is too low."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < needed:
         raise SystemExit(f"{needed:,} open files are needed, and the hard limit is {hard:,}: ulimit -Hn {needed}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_file_limit()
 
 
 async def _open_keep_alive(port: int, number: int, pid: int, seconds: float) -> tuple[float, float]:

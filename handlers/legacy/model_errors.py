@@ -11,10 +11,10 @@ from handlers.legacy.javascript import (
     JavaScriptTypeError,
     JSONSyntaxError,
     Value,
+    is_true,
     parse,
     stringify,
 )
-from handlers.legacy.mongoose import is_true
 from handlers.services.model import InvalidResponseError, ModelError, ModelRefusedError, ModelTimeoutError, is_json
 from handlers.services.transcription import UNDECODABLE
 

@@ -190,10 +190,10 @@ class Redactor:
         if self.mode != "full":
             return isinstance(name, int) or _without_credentials(name) == name
         if path[0] == "header":
-            return path[-1] in HEADER_NAMES
+            return name in HEADER_NAMES
         if path[0] == "close" or (path[0] == "frames" and path[2:] == ("after",)):
             return True
-        return policy.names(path) or self._contract_names.names(path) or path[-1] in self._names
+        return policy.names(path) or self._contract_names.names(path) or name in self._names
 
     def _steps(self, path: ValuePath, exchange: Exchange) -> list[str]:
         policy = FieldPolicy.of(exchange, self._operation)

@@ -1,6 +1,6 @@
 """JavaScript's value semantics, as in Node 20, where the legacy's answers depend on them."""
 
-from handlers.legacy.javascript.coercion import to_number, to_string
+from handlers.legacy.javascript.coercion import is_true, to_number, to_string
 from handlers.legacy.javascript.dates import clip, date_to_string, iso, parse_date
 from handlers.legacy.javascript.inspect import inspect
 from handlers.legacy.javascript.json import JsonText, parse, quote_each, stringify
@@ -30,6 +30,7 @@ __all__ = [
     "clip",
     "date_to_string",
     "inspect",
+    "is_true",
     "iso",
     "number_to_string",
     "own_keys",

@@ -13,7 +13,7 @@ from bson.datetime_ms import DatetimeMS
 from handlers.legacy.javascript.dates import LIMIT, date_to_string
 from handlers.legacy.javascript.json import as_json
 from handlers.legacy.javascript.numbers import normal, number_to_string, string_to_number
-from handlers.legacy.javascript.values import UNDEFINED, JavaScriptTypeError, is_long, is_uuid
+from handlers.legacy.javascript.values import UNDEFINED, JavaScriptTypeError, Value, is_long, is_uuid
 
 MAX_DEPTH: Final = 3_200
 """Arrays within each other whose text V8's default stack holds: 3,190 to 3,219, depending on the caller."""
@@ -21,6 +21,13 @@ _SLASH: Final = re.compile(r"(\\[\s\S]|\[(?:\\[\s\S]?|[^\]\\])*+(?:\]|\Z))|/")
 _LINE_BREAKS: Final = {"\n": "\\n", "\r": "\\r", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _LINE_BREAK: Final = re.compile(r"(\\[^\n\r\u2028\u2029])|\\?([\n\r\u2028\u2029])")
 _FLAGS: Final = ((re.DOTALL, "g"), (re.IGNORECASE, "i"), (re.MULTILINE, "m"))
+
+
+def is_true(value: Value) -> bool:
+    """Return JavaScript's truth value: empty objects and arrays are true, NaN is false."""
+    if isinstance(value, dict | list):
+        return True
+    return bool(value) and value == value
 
 
 def to_string(value: object) -> str:

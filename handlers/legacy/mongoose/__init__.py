@@ -40,7 +40,7 @@ from handlers.legacy.mongoose.query import by_id, cast_filter
 from handlers.legacy.mongoose.schema import Schema
 from handlers.legacy.mongoose.tables import NULL, Table, arrange, write, write_array, write_object
 from handlers.legacy.mongoose.update import cast_update
-from handlers.legacy.mongoose.values import is_true, to_bson
+from handlers.legacy.mongoose.values import to_bson
 
 __all__ = [
     "NULL",
@@ -67,7 +67,6 @@ __all__ = [
     "cast_filter",
     "cast_update",
     "identity_of",
-    "is_true",
     "to_bson",
     "write",
     "write_array",

@@ -13,14 +13,13 @@ from typing import Final
 from bson import Code, DBRef, MaxKey, MinKey, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import Double, Value, parse_date, to_number, to_string, type_of
+from handlers.legacy.javascript import Double, Value, is_true, parse_date, to_number, to_string, type_of
 from handlers.legacy.mongoose.errors import (
     ASSERTION_ERROR,
     BSON_ERROR,
     TYPE_ERROR,
     CastFailureError,
 )
-from handlers.legacy.mongoose.values import is_true
 
 TRUE_WORDS: Final[tuple[Value, ...]] = (True, "true", 1, "1", "yes")
 FALSE_WORDS: Final[tuple[Value, ...]] = (False, "false", 0, "0", "no")

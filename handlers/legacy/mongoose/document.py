@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, is_true, own_keys
 from handlers.legacy.mongoose.casts import is_object_id
 from handlers.legacy.mongoose.errors import (
     UNNAMED,
@@ -37,7 +37,6 @@ from handlers.legacy.mongoose.values import (
     copy_fields,
     document_in,
     is_document,
-    is_true,
     own_fields,
     prune,
     same,

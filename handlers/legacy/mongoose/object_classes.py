@@ -14,7 +14,7 @@ from typing import Final
 from bson import ObjectId, Regex
 
 from common.white_space import WHITESPACE, trim
-from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Undefined, Value, to_number, to_string
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Undefined, Value, is_true, to_number, to_string
 from handlers.legacy.mongoose.errors import MongooseError
 
 _FUNCTION: Final = re.compile(rf"function[{WHITESPACE}]*([^({WHITESPACE}]+)")
@@ -41,7 +41,7 @@ def clone_of_class(value: Mapping[str, Value]) -> Value:
     if "constructor" not in value:
         return UNDEFINED
     constructor = value["constructor"]
-    name = _name_of(constructor) if _is_true(constructor) else None
+    name = _name_of(constructor) if is_true(constructor) else None
     if name in ("Object", "Date", "RegExp"):
         return UNDEFINED if name == "Object" else _instance(str(name), value)
     kind = value.get("_bsontype")
@@ -49,17 +49,13 @@ def clone_of_class(value: Mapping[str, Value]) -> Value:
         return _object_id(value.get("id", UNDEFINED))
     if kind == "Decimal128":
         raise _undecodable_decimal(value)
-    return UNDEFINED if "valueOf" in value or not _is_true(constructor) else dict(value)
-
-
-def _is_true(value: Value) -> bool:
-    return isinstance(value, dict | list) or (bool(value) and value == value)
+    return UNDEFINED if "valueOf" in value or not is_true(constructor) else dict(value)
 
 
 def _name_of(constructor: Value) -> Value:
     """Return the name of a class: that of a `name` field, or as in the source of a function."""
     if isinstance(constructor, dict):
-        if _is_true(constructor.get("name")):
+        if is_true(constructor.get("name")):
             return constructor["name"]
         if "toString" in constructor:
             raise JavaScriptTypeError("fn.toString is not a function")

@@ -10,7 +10,7 @@ from bson import ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from common.white_space import trim
-from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string
+from handlers.legacy.javascript import UNDEFINED, Value, inspect, is_true, to_string
 from handlers.legacy.mongoose import casts
 from handlers.legacy.mongoose.errors import (
     BSON_ERROR,
@@ -24,7 +24,7 @@ from handlers.legacy.mongoose.errors import (
 )
 from handlers.legacy.mongoose.inherited import METHODS
 from handlers.legacy.mongoose.paths import Default, Missing, Path, cast_operand
-from handlers.legacy.mongoose.values import UNSUPPORTED_BSON, Embedded, is_operator, is_true
+from handlers.legacy.mongoose.values import UNSUPPORTED_BSON, Embedded, is_operator
 
 NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
 

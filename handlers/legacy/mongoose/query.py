@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from handlers.legacy.javascript import UNDEFINED, Value, own_keys
+from handlers.legacy.javascript import UNDEFINED, Value, is_true, own_keys
 from handlers.legacy.mongoose.errors import CastError, Json, UnexplainedCastError
 from handlers.legacy.mongoose.path_types import IdListPath
 from handlers.legacy.mongoose.paths import Path
 from handlers.legacy.mongoose.schema import Schema
-from handlers.legacy.mongoose.values import Embedded, is_operator, is_true, to_bson
+from handlers.legacy.mongoose.values import Embedded, is_operator, to_bson
 
 LOGICAL: Final = ("$or", "$and", "$nor")
 

@@ -18,6 +18,7 @@ from handlers.legacy.javascript import (
     JavaScriptTypeError,
     Value,
     inspect,
+    is_true,
     own_keys,
     to_number,
     type_of,
@@ -32,7 +33,7 @@ from handlers.legacy.mongoose.inherited import INHERITED
 from handlers.legacy.mongoose.path_types import IdListPath, MixedPath, StringPath
 from handlers.legacy.mongoose.paths import Path, cast_operand
 from handlers.legacy.mongoose.schema import Schema
-from handlers.legacy.mongoose.values import FORBIDDEN, clone, is_true, to_bson
+from handlers.legacy.mongoose.values import FORBIDDEN, clone, to_bson
 
 _ITEM: Final = re.compile(r"[0-9]+|\$(?:\[[^\]]*\])?")
 """An item of an array in a dotted name: its index, or a positional operator of MongoDB."""

@@ -14,6 +14,7 @@ from handlers.legacy.javascript import (
     Double,
     JavaScriptTypeError,
     Value,
+    is_true,
     own_keys,
     to_number,
     to_string,
@@ -119,13 +120,11 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
         return reference.to_json()
     if isinstance(value, Code):
         return {"code": str(value)} if value.scope is None else {"code": str(value), "scope": dict(value.scope)}
-    if isinstance(value, dict) and _is_double(value):
-        return float(to_number(value.get("value", UNDEFINED)))
-    if isinstance(value, dict) and is_document(value):
-        return document_in(value)
     if not isinstance(value, dict):
         return value
-    instance = clone_of_class(value)
+    if _is_double(value):
+        return float(to_number(value.get("value", UNDEFINED)))
+    instance = _clone_of_kind(value)
     if instance is not UNDEFINED:
         return instance
     small = copy_fields(value)
@@ -147,6 +146,11 @@ def document_in(value: Mapping[str, Value]) -> Value:
     if value.get(INTERNALS) is not None and value.get("_doc") is not None:
         return value["_doc"]
     raise JavaScriptTypeError("obj.toObject is not a function")
+
+
+def _clone_of_kind(value: Mapping[str, Value]) -> Value:
+    """Return the clone of a document or of an object of another class; `UNDEFINED` for one whose fields are cloned."""
+    return document_in(value) if is_document(value) else clone_of_class(value)
 
 
 def unspread(value: Value) -> Value:
@@ -207,13 +211,11 @@ def clone(value: Value) -> Value:
     """Return an update's copy of a value, without forbidden names."""
     if isinstance(value, list):
         return [clone(item) for item in value]
-    if isinstance(value, dict) and _is_double(value):
-        return Double(to_number(value.get("value", UNDEFINED)))
-    if isinstance(value, dict) and is_document(value):
-        return document_in(value)
     if not isinstance(value, dict):
         return value
-    instance = clone_of_class(value)
+    if _is_double(value):
+        return Double(to_number(value.get("value", UNDEFINED)))
+    instance = _clone_of_kind(value)
     if instance is not UNDEFINED:
         return instance
     return {key: clone(value[key]) for key in own_keys(value) if key not in FORBIDDEN}
@@ -267,13 +269,6 @@ def to_bson(value: Value) -> object:
 def _rewritten(pattern: Regex[str]) -> Regex[str]:
     """Return a regular expression as it is stored again once js-bson has read it: with RegExp's source and flags."""
     return Regex(regex_source(pattern), pattern.flags & (re.IGNORECASE | re.MULTILINE | re.DOTALL))
-
-
-def is_true(value: Value) -> bool:
-    """Return JavaScript's truth value: empty objects and arrays are true, NaN is false."""
-    if isinstance(value, dict | list):
-        return True
-    return bool(value) and value == value
 
 
 def is_operator(key: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
-from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, is_true
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import CONSULTATIONS, NOTES, now
 from handlers.legacy.mongoose import (
@@ -15,7 +15,6 @@ from handlers.legacy.mongoose import (
     MongooseError,
     by_id,
     cast_filter,
-    is_true,
     write_array,
     write_object,
 )

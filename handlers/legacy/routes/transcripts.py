@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
-from handlers.legacy.javascript import JsonText
+from handlers.legacy.javascript import JsonText, is_true
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import TRANSCRIPTS, now
-from handlers.legacy.mongoose import Document, arrange, cast_filter, cast_update, is_true, write
+from handlers.legacy.mongoose import Document, arrange, cast_filter, cast_update, write
 from handlers.services.transcripts import Transcripts
 
 
