@@ -5,19 +5,20 @@
                                                         └──────────── a fault ───────────┘
 
 Only connection faults count. A legacy that answers late or incorrectly, or that resets a connection, is reachable, and
-further requests may succeed. A request that ends without having reached legacy, because no connection is free or its
-client left, proves nothing.
+further requests may succeed. A request that ends without an answer, because no connection is free or its client left,
+proves nothing. A request that was sent before the breaker opened (`starting`) is still awaited.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.gateway.errors import CircuitOpen, LegacyFailure, NotConnected
+from proxy.gateway.request_context import context_of
 from proxy.gateway.starting import Progressed, StartedRequest, StartRequest, prepare_of
 from proxy.gateway.timeouts import Timeouts
 from proxy.types import HeaderFields
@@ -62,20 +63,33 @@ class CircuitBreaker:
         return "probing" if self._probing else "open"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.is_open:
+        is_sent = context_of(scope).started is not None
+        is_probe = self.is_open and not is_sent
+        if is_probe:
             if self._probing or self._clock() - self._opened < self._pause:
                 raise CircuitOpen
-            await self._probe(scope, receive, send)
-            return
+            self._probing = True
+        waits = True
+
+        def answered(message: Message) -> Awaitable[None]:
+            nonlocal waits
+            if waits:
+                waits = False
+                self._reached(is_probe=is_probe)
+            return send(message)
+
         try:
-            await self._legacy(scope, receive, send)
+            await self._legacy(scope, receive, answered)
         except NotConnected:
             self._faulted()
             raise
         except LegacyFailure:
-            self._answered()
+            if waits:
+                self._reached(is_probe=is_probe)
             raise
-        self._answered()
+        finally:
+            if is_probe and waits:
+                self._probing = False
 
     def prepare(
         self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
@@ -95,30 +109,15 @@ class CircuitBreaker:
 
         return start_if_closed
 
-    def _answered(self) -> None:
-        """End a row of faults. An open breaker stays open: this request connected earlier; only a probe closes it."""
-        if not self.is_open:
-            self._faults = 0
-
-    async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send one request as a probe. The breaker closes when its answer begins or is invalid, late or reset."""
-
-        async def answered(message: Message) -> None:
-            if self.is_open:
-                self._close()
-            await send(message)
-
-        self._probing = True
-        try:
-            await self._legacy(scope, receive, answered)
-        except NotConnected:
-            self._faulted()
-            raise
-        except LegacyFailure:
-            self._close()
-            raise
-        finally:
+    def _reached(self, *, is_probe: bool) -> None:
+        """End a row of faults. Only a probe closes an open breaker: other requests connected before it opened."""
+        was_open = self.is_open
+        if is_probe:
             self._probing = False
+        if is_probe or not was_open:
+            self._faults = 0
+            if was_open:
+                self._on_change(False)
 
     def _faulted(self) -> None:
         self._faults += 1
@@ -126,8 +125,3 @@ class CircuitBreaker:
             self._opened = self._clock()
         if self._faults == self._allowed:
             self._on_change(True)
-
-    def _close(self) -> None:
-        if self.is_open:
-            self._faults = 0
-            self._on_change(False)

@@ -29,7 +29,7 @@ async def test_native_answers_where_legacy_cannot_be_reached() -> None:
         )
 
 
-async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
+async def test_cause_of_a_connection_fault_is_only_recorded() -> None:
     async with running_fallbacks() as harness:
         status, body = await harness.send("/legacy-only")
         [record] = harness.observed
@@ -74,6 +74,35 @@ async def test_write_possibly_seen_by_legacy_is_not_repeated() -> None:
         status, body = await harness.send("/both", method="POST", body="x")
     assert (status, json.loads(body)["error"]) == ("502 gateway", "legacy_reset")
     assert harness.native.methods == []
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_sent_request_is_not_repeated_when_the_breaker_opens(method: str) -> None:
+    received, released = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await read_head(reader)
+        received.set()
+        await released.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nleg")
+        await asyncio.sleep(0.05)  # the first part alone moves the request to a task
+        writer.write(b"acy")
+        writer.close()
+
+    listener = await asyncio.start_server(script, "127.0.0.1")
+    port: int = listener.sockets[0].getsockname()[1]
+    async with running_fallbacks(port) as harness:
+        assert await harness.send("/both", method=method) == ("200 legacy", "ok")
+        sent = asyncio.create_task(harness.send("/both", method=method))
+        await received.wait()
+        listener.close()
+        assert [await harness.send("/both", method="PUT") for _ in range(3)] == [("200 native", "native ")] * 3
+        released.set()
+        assert await sent == ("200 legacy", "legacy")
+        assert (await harness.send("/plain"))[0] == "503 gateway"  # that answer does not close the breaker
+    assert harness.native.methods == ["PUT"] * 3
 
 
 async def test_websocket_falls_back_from_its_beginning() -> None:
