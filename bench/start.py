@@ -29,6 +29,7 @@ from demo.ports import free_port
 ROOT: Final = Path(__file__).parent.parent
 PROGRAM: Final = Path(sys.executable).with_name("scribe-proxy")
 COMMANDS: Final = ("check", "explain GET /api/prompts", "status --ops-url http://127.0.0.1:1")
+LIBRARIES: Final = "import click, yaml; from pydantic import BaseModel, TypeAdapter"
 COMMAND_BOUND: Final = 0.25
 READY_BOUND: Final = 1.5
 ROUNDS: Final = 10
@@ -87,6 +88,7 @@ def measure(rounds: int = ROUNDS) -> Mapping[str, Duration]:
         upstream = contenders.upstream()
         measures: dict[str, Callable[[], Duration]] = {
             "python -c pass": partial(run_command, [sys.executable, "-c", "pass"]),
+            "click, PyYAML and pydantic": partial(run_command, [sys.executable, "-c", LIBRARIES]),
             **{name: partial(run_command, [str(PROGRAM), *name.split()]) for name in COMMANDS},
             "serve, until ready": partial(serve_until_ready, contenders, upstream),
         }
