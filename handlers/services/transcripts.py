@@ -21,7 +21,7 @@ class Transcripts:
         """Return the clinician's first transcript of a consultation."""
         return await self._collection.find_owned("consultation", consultation, clinician)
 
-    async def get_own(self, identity: ObjectId, clinician: ObjectId) -> Document | None:
+    async def get_own(self, identity: ObjectId | None, clinician: ObjectId) -> Document | None:
         """Return a transcript of this clinician."""
         return await self._collection.find_owned("_id", identity, clinician)
 

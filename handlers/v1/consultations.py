@@ -114,7 +114,7 @@ async def end(
     if consultation.get("status") == "ended":
         raise HTTPException(409, "Consultation already ended")
     instructions = await _instructions(services, ending.prompt_id, clinician)
-    transcript = await services.consultations.transcript(document_readers.reference(consultation, "transcript"))
+    transcript = await services.transcripts.get_own(document_readers.reference(consultation, "transcript"), clinician)
     if transcript is None:
         raise not_found("Transcript")
     conclusion = await cancel_on_disconnect(

@@ -143,6 +143,33 @@ async def test_ends_with_a_summary_and_highlights(surface: Surface) -> None:
     assert SOAP in instructions[0]
 
 
+async def test_end_changes_one_consultation_and_its_transcript(surface: Surface) -> None:
+    amara = surface.person()
+    started = [await amara.start() for _ in range(3)]
+    for number, each in enumerate(started):
+        expect(200, await amara.send("PUT", f"/transcripts/{each['transcript_id']}", json={"text": f"cough {number}"}))
+
+    async def documents() -> list[tuple[Any, Any]]:
+        paths = [(f"/consultations/{each['id']}", f"/transcripts/{each['transcript_id']}") for each in started]
+        return [(await amara.get(consultation), await amara.get(transcript)) for consultation, transcript in paths]
+
+    before = await documents()
+    ended = await amara.post(f"/consultations/{started[1]['id']}/end", {}, 200)
+    first, (consultation, transcript), third = await documents()
+    assert [first, third] == [before[0], before[2]]
+    assert (consultation["status"], transcript["text"]) == ("ended", "cough 1")
+    assert transcript["summary"] == ended["summary"] == "answer[7]: cough 1"
+
+
+async def test_failed_model_leaves_an_earlier_summary(surface: Surface) -> None:
+    amara, started = await started_and_said(surface, "A cough.")
+    path, identity = f"/transcripts/{started['transcript_id']}", ObjectId(started["transcript_id"])
+    surface.database["transcripts"].update_one({"_id": identity}, {"$set": {"summary": "by a colleague"}})
+    with surface.outside.giving(Script([Answer(500)])):
+        await amara.post(f"/consultations/{started['id']}/end", {}, 200)
+    assert (await amara.get(path))["summary"] == "by a colleague"
+
+
 async def test_own_or_shared_prompt_ends_a_consultation(surface: Surface) -> None:
     ben = surface.person()
     shared = await ben.post("/prompts", {"name": "short", "text": "Be brief.", "is_shareable": True})

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
 from handlers.v1.app import create_v1, route_methods
@@ -104,6 +105,17 @@ async def test_colleagues_note_on_own_consultation_is_read_only(surface: Surface
     expect(404, await amara.send("PATCH", f"/notes/{note}", json={"body": "mine"}))
     listed = await amara.get("/notes", params={"consultation_id": mine.consultation})
     assert [each["id"] for each in listed["items"]] == [mine.note]
+
+
+async def test_foreign_transcript_behind_a_link_is_404_and_unchanged(surface: Surface) -> None:
+    amara, ben = surface.person(), surface.person()
+    theirs, mine = await furnish(ben), await furnish(amara)
+    link = {"$set": {"transcript": ObjectId(theirs.transcript)}}
+    surface.database["consultations"].update_one({"_id": ObjectId(mine.consultation)}, link)
+    before = everything(surface)
+    refused = await amara.send("POST", f"/consultations/{mine.consultation}/end", json={})
+    assert expect(404, refused) == {"detail": "Transcript not found"}
+    assert everything(surface) == before
 
 
 def everything(surface: Surface) -> dict[str, list[Any]]:
