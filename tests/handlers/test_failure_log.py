@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import logging
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,9 @@ from handlers.storage.store import Store
 from tests.support.backends import scratch_database
 
 CANARY = "jane.roe@clinic.example"
+ROOT = Path(__file__).parents[2]
+DESCRIPTIONS = {"summary_of", "trace_of", "type"}
+"""Functions whose results have no message of an exception."""
 
 
 def fail(depth: int) -> None:
@@ -59,3 +65,32 @@ def test_translated_errors_keep_the_server_message() -> None:
     # The legacy dialect answers with the message; only the log must not contain it.
     with pytest.raises(Exception, match=CANARY), translate_errors():
         raise ValueError(CANARY)
+
+
+def logged_errors(tree: ast.AST) -> Iterator[int]:
+    """Yield the lines of log calls with a caught exception, unless one of DESCRIPTIONS describes it."""
+    caught = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name}
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith(("logger.", "logging.")):
+            values = [*call.args, *(keyword.value for keyword in call.keywords)]
+            yield from (call.lineno for value in values if caught & set(names_in(value)))
+
+
+def names_in(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in DESCRIPTIONS:
+        return
+    if isinstance(node, ast.Name):
+        yield node.id
+    for child in ast.iter_child_nodes(node):
+        yield from names_in(child)
+
+
+def test_log_calls_do_not_quote_exceptions() -> None:
+    sources = [path for package in ("handlers", "common") for path in sorted((ROOT / package).rglob("*.py"))]
+    assert [f"{path}:{line}" for path in sources for line in logged_errors(ast.parse(path.read_text()))] == []
+
+
+@pytest.mark.parametrize("quoted", ["'%s', error", "f'{error}'", "'%s', str(error.args)", "'x', exc_info=error"])
+def test_quoted_exception_is_reported(quoted: str) -> None:
+    handler = f"try: pass\nexcept OSError as error:\n logger.error({quoted})"
+    assert list(logged_errors(ast.parse(handler))) == [3]
