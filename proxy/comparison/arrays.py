@@ -80,7 +80,7 @@ def _is_unmoved(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
     if len(legacy) != len(native):
         return False
     changed = filter(None, map(ne, legacy, native))
-    return len(legacy) < 2 or not (next(changed, False) and next(changed, False))
+    return not (next(changed, False) and next(changed, False))
 
 
 def _identifying_key(legacy: Sequence[JSON], native: Sequence[JSON]) -> str | None:

@@ -9,6 +9,9 @@ from limits import parse
 
 from handlers.services.login_limits import LoginLimits, TooManyAttemptsError
 from handlers.v1.rate_limits import create_rate_limiter
+from tests.support.waiting import PROMPT_TIMEOUT
+
+pytestmark = pytest.mark.timeout(PROMPT_TIMEOUT)  # faulty limits leave logins waiting
 
 TEN = parse("10/hour")
 

@@ -10,6 +10,9 @@ import pytest
 
 from handlers.storage.dataloader import LIMIT, Loader
 from handlers.storage.errors import UnreadableError
+from tests.support.waiting import PROMPT_TIMEOUT
+
+pytestmark = pytest.mark.timeout(PROMPT_TIMEOUT)  # a faulty loader leaves its callers waiting
 
 
 class Source:
