@@ -99,13 +99,27 @@ async def test_own_and_shared_prompts_are_listed(surface: Surface) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"name": "new"}, {"text": "new"}, {"is_shareable": True}, {"name": "a", "text": "b"}, {}]
+    "changes",
+    [{"name": "new"}, {"text": "new"}, {"is_shareable": True}, {"is_shareable": False}, {"name": "a", "text": "b"}, {}],
 )
-async def test_change_of_a_prompt_affects_given_fields_only(surface: Surface, changes: dict[str, object]) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+async def test_change_of_a_prompt_affects_given_fields_only(
+    surface: Surface, changes: dict[str, object], shared: bool
+) -> None:
     amara = surface.person()
-    prompt = await amara.post("/prompts", {"name": "old", "text": "old"})
+    prompt = await amara.post("/prompts", {"name": "old", "text": "old", "is_shareable": shared})
     changed = expect(200, await amara.send("PATCH", f"/prompts/{prompt['id']}", json=changes))
     assert changed == {**prompt, **changes, "updated_at": changed["updated_at"]}
+    assert changed in (await amara.get("/prompts", params={"limit": 100}))["items"]
+
+
+@pytest.mark.parametrize("value", ["true", "no", 1, 0, [True]])
+async def test_other_types_in_place_of_a_boolean_are_refused(surface: Surface, value: object) -> None:
+    amara = surface.person()
+    prompt = await amara.post("/prompts", {"name": "old", "text": "old"})
+    for method, path in (("POST", "/prompts"), ("PATCH", f"/prompts/{prompt['id']}")):
+        answer = await amara.send(method, path, json={"name": "a", "text": "b", "is_shareable": value})
+        assert [fault["loc"] for fault in expect(422, answer)["detail"]] == [["body", "is_shareable"]]
 
 
 async def test_deleted_prompt_is_404(surface: Surface) -> None:
