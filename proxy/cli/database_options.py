@@ -17,6 +17,7 @@ from proxy.cli.unusable import Unusable
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
+from proxy.config.reading import REPORT_SECTIONS
 from proxy.database.database import Database, DatabaseError, Unavailable
 
 T = TypeVar("T")
@@ -101,7 +102,9 @@ def _config(file: Path) -> Config | None:
     if not file.exists():
         return None
     try:
-        return load(file, os.environ)
+        return load(file, os.environ, needed=REPORT_SECTIONS)
     except ConfigError as error:
-        click.echo(f"{file} is ignored: it has problems ({len(error.problems)})", err=True)
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        problem = error.problems[0].located(error.source, column=True)
+        click.echo(f"{file} is ignored, as `scribe-proxy check` refuses it: {problem}{more}", err=True)
         return None

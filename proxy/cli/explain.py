@@ -17,6 +17,7 @@ from proxy.cli.ops_client import ops_url_option
 from proxy.cli.param_types import ShareParam
 from proxy.cli.shared_options import config_option
 from proxy.config.models import Config
+from proxy.config.reading import ROUTE_SECTIONS
 from proxy.gateway.patterns import METHODS, WEBSOCKET
 from proxy.gateway.routing import RouteTable
 from proxy.types import BasisPoints
@@ -60,15 +61,22 @@ def explain(
       scribe-proxy explain GET /api/prompts --header 'Authorization: Bearer …' --live
       scribe-proxy explain POST /users/login --client-ip 192.0.2.7
     """
-    config = _opened(file, method, path)
+    config = _opened(file, method, path, _needed(caller))
     state = _live(config, ops_url, method, path) if live else None
     explanation = explained(config, method, path, caller, stage, state)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else _text(explanation))
 
 
-def _opened(file: Path, method: str, path: str) -> Config:
+def _needed(caller: Caller) -> frozenset[str]:
+    """Return the sections that decide about a caller, who may send a token to verify, or an override."""
+    names = {name for name, _ in caller.headers}
+    verified = {"tokens"} if b"authorization" in names and caller.tokens is None else set[str]()
+    return ROUTE_SECTIONS | verified | ({"overrides"} if names - {b"authorization"} else set[str]())
+
+
+def _opened(file: Path, method: str, path: str, needed: frozenset[str]) -> Config:
     """Return the configuration. Raises BadParameter for an invalid method or path, with a suggestion."""
-    config = opened(file)
+    config = opened(file, needed=needed)
     if not path.startswith("/"):
         named = next((route for route in config.routes if path in (route.name, route.group)), None)
         meant = f"; the route {named.name} is {named.match}" if named is not None else ""

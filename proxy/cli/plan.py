@@ -32,7 +32,8 @@ def plan(old: Path, new: Path, *, as_json: bool) -> None:
 
     For each route that changes, prints native's share before and after, and the share of callers that move to native
     or back to legacy. These are exact unless the change gives callers new buckets; then they are expectations, marked
-    with ≈. SCRIBE_PROXY_PIN is ignored. Exits with 2 if callers move or targets differ, otherwise with 0.
+    with ≈. SCRIBE_PROXY_PIN is ignored. Sections that no share depends on are compared if all of their variables are
+    set. Exits with 2 if callers move or targets differ, otherwise with 0.
 
     \b
     Examples:
@@ -41,8 +42,15 @@ def plan(old: Path, new: Path, *, as_json: bool) -> None:
     """
     before, after = opened(old, pinned=False), opened(new, pinned=False)
     routes, settings = route_changes(before, after), setting_changes(before, after)
+    unset = sorted(before.unset | after.unset)
+    if unset:
+        click.echo(f"Not compared, because a variable of the environment is not set: {', '.join(unset)}", err=True)
     if as_json:
-        changes = {"routes": [_in_percent(each) for each in routes], "settings": [asdict(each) for each in settings]}
+        changes = {
+            "routes": [_in_percent(each) for each in routes],
+            "settings": [asdict(each) for each in settings],
+            "not_compared": unset,
+        }
         click.echo(json.dumps(changes, indent=2))
     else:
         _print(routes, settings)

@@ -175,7 +175,7 @@ def _last_good(file: Path) -> Config | None:
     if directory is None:
         return None
     try:
-        return load_config(file, os.environ, LastGood(directory, file)).config
+        return load_config(file, os.environ, LastGood(directory, file), needed=SHARE_SECTIONS).config
     except ConfigError:
         return None
 

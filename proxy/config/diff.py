@@ -7,7 +7,7 @@ domain change, every caller gets a new bucket, and the shares are expectations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -69,8 +69,9 @@ def route_changes(old: Config, new: Config) -> tuple[RouteChange, ...]:
 
 
 def setting_changes(old: Config, new: Config) -> tuple[SettingChange, ...]:
-    """Return the keys outside the routes whose values differ."""
-    before, after = dict(_settings(old)), dict(_settings(new))
+    """Return the keys outside the routes whose values differ; sections with unset variables are not compared."""
+    unset = old.unset | new.unset
+    before, after = dict(_settings(old, unset)), dict(_settings(new, unset))
     keys = dict.fromkeys((*before, *after))
     changed = [key for key in keys if before.get(key) != after.get(key)]
     return tuple(SettingChange(key, _shown(before.get(key)), _shown(after.get(key))) for key in changed)
@@ -205,8 +206,9 @@ def _rollout_notes(was: Route | None, now: Route | None, before: BasisPoints, af
         yield f"`start_at: {show_share(before)}`, as one of its stages, would keep all callers"
 
 
-def _settings(config: Config) -> Iterator[tuple[str, object]]:
-    keys = {key: getattr(config, key) for key in RoutingFile.model_fields if key not in _OF_ROUTES}
+def _settings(config: Config, unset: Container[str]) -> Iterator[tuple[str, object]]:
+    compared = (key for key in RoutingFile.model_fields if key not in _OF_ROUTES and key not in unset)
+    keys = {key: getattr(config, key) for key in compared}
     yield from _flat(keys, "")
 
 

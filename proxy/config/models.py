@@ -273,12 +273,14 @@ class RoutingFile(Section):
 class Config(RoutingFile):
     """A valid file combined with settings of the environment.
 
-    `pin` is SCRIBE_PROXY_PIN; `revision` is a digest of the file's values, without comments and layout.
+    `pin` is SCRIBE_PROXY_PIN; `revision` is a digest of the file's values, without comments and layout. `unset` are the
+    sections with other values than the file's, because a variable is not set and the reader does not need them.
     """
 
     pin: Backend | None = None
     revision: str = ""
     notes: tuple[Problem, ...] = Field(default=(), repr=False)
+    unset: frozenset[str] = frozenset()
 
     def timeouts(self, route: Route | None) -> TimeoutSettings:
         """Return legacy's timeouts for a request of this route."""

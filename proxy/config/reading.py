@@ -38,8 +38,12 @@ _SECRETS: Final[frozenset[Location]] = frozenset(
         ("tokens", "secret"),
     }
 )
+ROUTE_SECTIONS: Final = frozenset({"bucketing", "defaults", "groups", "routes"})
+"""The sections that determine the routes, their shares in the file, and each caller's bucket."""
 SHARE_SECTIONS: Final = frozenset({"defaults", "groups", "mongodb", "routes"})
 """The sections that determine the routes, their shares, and the MongoDB that stores those in force."""
+REPORT_SECTIONS: Final = SHARE_SECTIONS | {"contracts"}
+"""The sections that determine the stored reports, their routes, and the contracts that explain them."""
 _PLACEHOLDERS: Final[Mapping[str, Any]] = {
     "legacy": {"url": "http://unset"},
     "native": "unset:app",
@@ -106,6 +110,7 @@ class ConfigReader:
         warnings += target_rules.notes(routes, head.bucketing.key, verifies=verifies, locate=self._locate)
         notes = tuple(sorted(self._without_partial(warnings)))
         values |= {"pin": self._pin(), "revision": _digest(self._root, routes), "notes": notes}
+        values["unset"] = frozenset(self._unset)
         return Config.model_construct(set(values), **values)  # each value is validated already
 
     def _mongodb(self, head: RoutingFile) -> MongoSettings:

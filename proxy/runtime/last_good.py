@@ -16,7 +16,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -60,34 +60,45 @@ class SavedConfig:
     lists: Mapping[str, str] = field(default_factory=dict)
 
 
-def load_config(path: Path, env: Mapping[str, str], last_good: LastGood | None = None) -> LoadedConfig:
-    """Load a file or its last good version. Raises ConfigError with the file's problems if neither is valid."""
+def load_config(
+    path: Path, env: Mapping[str, str], last_good: LastGood | None = None, *, needed: Container[str] | None = None
+) -> LoadedConfig:
+    """Load a file or its last good version. Raises ConfigError with the file's problems if neither is valid.
+
+    `needed`: the sections whose variables must be set, by default all.
+    """
     try:
-        return load_content(read_state(path, path.parent).content, path, env)
+        return load_content(read_state(path, path.parent).content, path, env, needed=needed)
     except ConfigError as error:
-        loaded = _load_saved(path, env, last_good, error.problems) if last_good is not None else None
+        loaded = _load_saved(path, env, last_good, error.problems, needed) if last_good is not None else None
         if loaded is None:
             raise
         return loaded
 
 
-def load_content(content: Content, path: Path, env: Mapping[str, str]) -> LoadedConfig:
-    """Load the content of a file and the contracts that it names. Raises ConfigError."""
+def load_content(
+    content: Content, path: Path, env: Mapping[str, str], *, needed: Container[str] | None = None
+) -> LoadedConfig:
+    """Load the content of a file and the contracts that it names. Raises ConfigError. `needed`: see `load_config`."""
     if isinstance(content, Problem):
         raise ConfigError((content,), str(path))
-    config = parse(decode(content, str(path)), env, str(path), lists=list_reader(path.parent))
+    config = parse(decode(content, str(path)), env, str(path), lists=list_reader(path.parent), needed=needed)
     contracts = stamp_of(path, path.parent / config.contracts, content)
     return LoadedConfig(config, load_named_bundle(path, config), content, contracts)
 
 
 def _load_saved(
-    path: Path, env: Mapping[str, str], last_good: LastGood, problems: tuple[Problem, ...]
+    path: Path,
+    env: Mapping[str, str],
+    last_good: LastGood,
+    problems: tuple[Problem, ...],
+    needed: Container[str] | None,
 ) -> LoadedConfig | None:
     saved = last_good.load()
     if saved is None:
         return None
     try:
-        config = parse(saved.text, env, f"{path} (last good)", lists=saved.lists.__getitem__)
+        config = parse(saved.text, env, f"{path} (last good)", lists=saved.lists.__getitem__, needed=needed)
         agreement = _agreement(saved)
     except (ConfigError, ContractError) as error:
         logger.error("the last good configuration cannot be used: %s", error)

@@ -219,3 +219,16 @@ def test_mistyped_request_gets_a_suggestion(file: Path, arguments: tuple[str, ..
 
 def test_unknown_path_names_a_similar_route(file: Path) -> None:
     assert "(similar to GET /api/prompts, which is a route)" in data(file, "GET", "/api/prompt")["because"]
+
+
+def test_explain_needs_the_variables_of_its_answer_only(file: Path) -> None:
+    text = FILE.replace("http://x", "'${UNSET}'").replace("0123456789abcdef", "'${UNSET_SECRET}'")
+    file.write_text(text + "tokens: {secret: '${UNSET_TOKENS}'}\nnotify: {url: '${UNSET}'}\n")
+    assert data(file, "GET", "/api/prompts", "--key", "bob")["bucket"] == bucket("s", "prompts", "bob")
+    assert data(file, "GET", "/api/prompts", "--claim", "userID=bob")["bucket"] == bucket("s", "prompts", "bob")
+    for header, variable in (("x-side: native; key=s", "UNSET_SECRET"), ("authorization: Bearer t", "UNSET_TOKENS")):
+        result = run(file, "GET", "/api/prompts", "--header", header)
+        assert (result.exit_code, result.stderr.count("is not set")) == (1, 1)
+        assert f"the environment variable {variable} is not set" in result.stderr
+    file.write_text(text.replace("salt: s", "salt: '${UNSET_SALT}'"))
+    assert run(file, "GET", "/api/prompts", "--key", "bob").exit_code == 1

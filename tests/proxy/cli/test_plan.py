@@ -101,3 +101,30 @@ def test_exit_code_is_2_where_callers_move(old: Path, before: str, after: str, c
     new = old.read_text().replace(before, after)
     assert plan(old, new).exit_code == code
     assert plan(old, new, "--json").exit_code == code
+
+
+UNSET = "limits: {memory: '${UNSET_SIZE}'}\nnotify: {url: '${UNSET_URL}'}\n"
+
+
+def test_plan_needs_no_variables_of_other_sections(old: Path) -> None:
+    text = old.read_text().replace("native: a:b", "native: ${UNSET_APP}").replace("http://x", "'${UNSET_LEGACY}'")
+    old.write_text(text + UNSET)
+    result = plan(old, text.replace("25%", "40%") + UNSET + "served_by: false\n")
+    assert result.exit_code == 2
+    assert "Routes changed: 1, of which 1 moves callers." in result.stdout
+    assert "served_by: true → false" in result.stdout
+    assert "limits" not in result.stdout
+    unset = "Not compared, because a variable of the environment is not set: legacy, limits, native, notify\n"
+    assert result.stderr == unset
+    assert json.loads(plan(old, text + UNSET, "--json").stdout)["not_compared"] == [
+        "legacy", "limits", "native", "notify",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change", [("native: 25%", "native: '${UNSET}'"), ("routes:", "bucketing: {salt: '${UNSET}'}\nroutes:")]
+)
+def test_plan_needs_the_variables_of_shares_and_buckets(old: Path, change: tuple[str, str]) -> None:
+    result = plan(old, old.read_text().replace(*change))
+    assert result.exit_code == 1
+    assert "the environment variable UNSET is not set" in result.stderr

@@ -162,8 +162,8 @@ def test_routing_yaml_locates_reports_and_contracts(
     monkeypatch.setenv("REPORTS", reported)
     routing = tmp_path / "routing.yaml"
     routing.write_text(
-        f"legacy: {{url: http://a}}\nmongodb: {{url: '${{REPORTS}}', database: {DATABASE}}}\ncontracts: {contracts}\n"
-        "routes: [{name: unused, match: GET /}]\n"
+        f"mongodb: {{url: '${{REPORTS}}', database: {DATABASE}}}\ncontracts: {contracts}\n"
+        "legacy: {url: '${UNSET_URL}'}\nroutes: [{name: unused, match: GET /}]\n"
     )
     result = CliRunner().invoke(main, ["report", "--json"])
     assert result.exit_code == 0, result.output
@@ -173,5 +173,6 @@ def test_routing_yaml_locates_reports_and_contracts(
     routing.write_text("nonsense")
     monkeypatch.setenv("MONGODB_URL", "")
     broken = CliRunner().invoke(main, ["report"])
-    assert "is ignored: it has problems" in broken.stderr
+    refused = "routing.yaml is ignored, as `scribe-proxy check` refuses it: routing.yaml:1: must be a mapping"
+    assert refused in broken.stderr
     assert "no MongoDB is named" in broken.stderr

@@ -153,6 +153,14 @@ def test_action_needs_no_variables_of_other_sections(file: Path) -> None:
     assert run(file, "rollback", "notes.create").stdout == "notes.create: rolled back, from 25% to 0%\n"
 
 
+def test_last_good_file_needs_no_variables_of_other_sections(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIBE_PROXY_STATE_DIR", str(file.parent / "state"))
+    good = file.read_text().replace("http://x", "'${UNSET_URL}'")
+    LastGood(file.parent / "state", file).save(good.encode(), file.parent / "contracts")
+    file.write_text(good + "routez: []\n")
+    assert run(file, "rollback", "notes.create").stdout == "notes.create: rolled back, from 25% to 0%\n"
+
+
 @pytest.mark.parametrize("change", [("native: 25%", "native: '${UNSET}'"), ("http://x", "'${}'")])
 def test_action_needs_the_variables_of_shares(file: Path, change: tuple[str, str]) -> None:
     file.write_text(file.read_text().replace(*change))
