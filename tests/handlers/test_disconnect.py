@@ -8,7 +8,13 @@ import contextlib
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from handlers.disconnect import CancellableReads, is_read_without_body
+from handlers.disconnect import (
+    CancellableReads,
+    ClientDisconnectedError,
+    cancel_on_disconnect,
+    is_read_without_body,
+    wait_for_disconnect,
+)
 from tests.support.waiting import HANG_TIMEOUT
 
 
@@ -151,6 +157,34 @@ async def test_ignored_cancellation_is_withdrawn() -> None:
 
 async def hang(_: Scope, __: Receive, ___: Send) -> None:
     await asyncio.sleep(60)
+
+
+async def test_work_of_a_disconnected_client_has_ended() -> None:
+    client, has_ended = Client(), False
+    client.gone.set()
+
+    async def work() -> None:
+        nonlocal has_ended
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            has_ended = True
+
+    with pytest.raises(ClientDisconnectedError):
+        await cancel_on_disconnect(wait_for_disconnect(client.receive), work())
+    assert has_ended
+
+
+async def test_failure_of_the_work_itself_is_raised() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise TimeoutError("own")
+
+    others = asyncio.all_tasks()
+    with pytest.raises(TimeoutError, match="own"):
+        await cancel_on_disconnect(wait_for_disconnect(Client().receive), fail())
+    assert asyncio.all_tasks() == others
 
 
 @pytest.mark.parametrize(

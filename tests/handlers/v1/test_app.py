@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.app import create_app
+from handlers.disconnect import ClientDisconnectedError
 from handlers.v1.app import OPENAPI, create_v1, is_v1_request
+from handlers.v1.errors import add_error_handlers
 from handlers.v1.middleware import HEADERS
 from tests.support.backend_pair import Twins, get
 from tests.support.backends import settings_for
@@ -120,6 +123,19 @@ async def test_openapi_is_served(surface: Surface) -> None:
     ids = [operation["operationId"] for item in shown["paths"].values() for operation in item.values()]
     assert "v1.notes.create" in ids
     assert len(ids) == len(set(ids))
+
+
+async def test_request_of_a_disconnected_client_has_status_499() -> None:
+    app = FastAPI()
+    add_error_handlers(app, [])
+
+    @app.get("/")
+    async def disconnected() -> None:
+        raise ClientDisconnectedError
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
+        answer = await client.get("/")
+    assert (answer.status_code, answer.content) == (499, b"")
 
 
 async def test_unexpected_failure_is_logged_and_not_shown(surface: Surface) -> None:
