@@ -8,7 +8,6 @@ from typing import Final
 
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import Value
 from handlers.legacy.mongoose.path_types import BooleanPath, DatePath, IdListPath, IdPath, MixedPath, StringPath
 from handlers.legacy.mongoose.schema import Schema
 
@@ -18,10 +17,9 @@ def now() -> DatetimeMS:
     return DatetimeMS(time.time_ns() // 1_000_000)
 
 
-def after(moment: Value, clock: Callable[[], DatetimeMS] = now) -> DatetimeMS:
+def after(moment: DatetimeMS, clock: Callable[[], DatetimeMS] = now) -> DatetimeMS:
     """Return the current time, but at least a millisecond after `moment`, since the legacy writes at two times."""
-    current = clock()
-    return DatetimeMS(int(moment) + 1) if isinstance(moment, DatetimeMS) and moment >= current else current
+    return max(clock(), DatetimeMS(int(moment) + 1))
 
 
 USERS: Final = Schema(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
@@ -75,7 +75,7 @@ class ConsultationRoutes:
         document = consultation.to_insert()
         links = {"clinician": request.user_id, "consultation": consultation.get("_id"), "transcript_text": ""}
         transcript = Document.create(TRANSCRIPTS, links)
-        transcript.set("created_at", after(consultation.get("started_at")))
+        transcript.set("created_at", after(cast("DatetimeMS", document["started_at"])))
         transcript.validate()
         consultation.set("transcript", transcript.get("_id"))
         document["transcript"] = transcript.get("_id")

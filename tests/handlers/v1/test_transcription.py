@@ -252,3 +252,20 @@ async def test_handled_frame_takes_no_memory(surface: Surface, path: str, frame:
         while (await receive_frame(socket))["type"] != "recording_started":
             pass
         await until(lambda: not surface.budget.used)
+
+
+@pytest.mark.parametrize("path", ["/transcription-stream", "/api/v1/transcription-stream"])
+async def test_recorded_audio_counts_in_the_memory_budget(surface: Surface, path: str) -> None:
+    amara = surface.person()
+    consultation = (await amara.start())["id"]
+    url = f"ws://127.0.0.1:{surface.port}{path}"
+    async with connect(url, proxy=None, additional_headers=amara.headers) as socket:
+        await receive_frame(socket)
+        await say(socket, "start_recording", consultationId=consultation)
+        for _ in range(3):
+            await say(socket, "audio_chunk", audioData=AUDIO)
+        await socket.send("{")
+        while (await receive_frame(socket))["type"] != "error":
+            pass
+        await until(lambda: 3 * 600 <= surface.budget.used < len(AUDIO) * 3)
+    await until(lambda: not surface.budget.used)
