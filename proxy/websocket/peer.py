@@ -12,11 +12,9 @@ first two over all connections.
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from proxy.fair_queue import LARGE, fair_queue_of
 from proxy.read_flow import ReadFlow
@@ -31,6 +29,7 @@ from proxy.websocket.frames import (
     encode_control,
     encode_head,
 )
+from proxy.websocket.inbox import BufferBudget, Inbox
 from proxy.websocket.link import Timing, acknowledged
 from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.messages import (
@@ -44,7 +43,7 @@ from proxy.websocket.messages import (
 )
 from proxy.websocket.progress_timeout import ProgressTimeout
 
-__all__ = ["ABNORMAL", "GOING_AWAY", "INTERNAL_ERROR", "NO_STATUS", "BufferBudget", "Closed", "Peer", "PeerGone"]
+__all__ = ["ABNORMAL", "GOING_AWAY", "INTERNAL_ERROR", "NO_STATUS", "Closed", "Peer", "PeerGone"]
 
 GOING_AWAY: Final = 1001
 ABNORMAL: Final = 1006
@@ -59,27 +58,6 @@ PONG_DELAY = 3.0
 """Seconds that a pong waits for an app that has not received the messages before its ping."""
 JOIN_LIMIT = 64 * 1024
 """Maximum bytes of a message that is copied behind its head, so that it takes a single write."""
-
-
-class BufferBudget(Protocol):
-    """Bytes that all connections of a process may hold together."""
-
-    def acquire(self, size: int) -> bool:
-        """Reserve `size` bytes; return False if fewer are left."""
-
-    def release(self, size: int) -> None:
-        """Return `size` bytes to the budget."""
-
-
-class Unbounded:
-    """A budget without a limit."""
-
-    def acquire(self, size: int) -> bool:
-        """Reserve `size` bytes."""
-        return True
-
-    def release(self, size: int) -> None:
-        """Return `size` bytes to the budget."""
 
 
 class PeerGone(ConnectionError):
@@ -99,12 +77,10 @@ class Peer(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._timing = timing
         self._on_disconnected = on_disconnected
-        self._budget = budget or Unbounded()
-        self._acquired = 0
         self._messages = MessageReader(max_size)
         self._transport: asyncio.Transport
-        self._inbox: deque[Message | PingReceived] = deque()
-        self._inbox_size = self._written = 0
+        self._inbox = Inbox(budget)
+        self._written = 0
         self._close_sent = self._input_ended = self._half_closed = False
         self._conclude: Callable[[], None] | None = None
         self._late_pong = b""
@@ -151,20 +127,23 @@ class Peer(asyncio.Protocol):
             return None
         message: Message | None = None
         while self._inbox and message is None:
-            event = self._inbox.popleft()
-            self._inbox_size -= _memory_of(event)
+            event = self._inbox.take()
             if isinstance(event, PingReceived):
                 self._send_pong(event)
             else:
                 message = event
-        self._shrink()
+        self._release()
         return message
 
-    def _shrink(self) -> None:
+    def _release(self) -> None:
         """Release the memory of what has left the inbox, and read on if it has room."""
-        self._account()
-        if self._inbox_size < HIGH_WATER:
+        self._reserve()
+        if self._inbox.size < HIGH_WATER:
             self._input.resume()
+
+    def _reserve(self) -> bool:
+        """Reserve the bytes held for messages that the app has not received; return False if too few are left."""
+        return self._inbox.reserve(self._messages.buffered)
 
     async def send(self, message: Message) -> None:
         """Write a message once the send buffer has room. Raises `PeerGone`."""
@@ -187,11 +166,10 @@ class Peer(asyncio.Protocol):
         A code that must not be sent (RFC 6455 §7.4) is replaced by 1011. Queued messages are dropped.
         """
         self._inbox.clear()
-        self._inbox_size = 0
         if self.ended is None:
             self._send_close(code, reason)
             self._end(Closed(code, reason))
-        self._account()
+        self._reserve()
 
     # -- asyncio.Protocol
 
@@ -216,40 +194,32 @@ class Peer(asyncio.Protocol):
                 elif isinstance(event, Closed):
                     self._end_after_inbox(partial(self._take_close, event))
                 elif self.ended is None:
-                    self._queue(event)
+                    self._inbox.add(event)
         except ProtocolViolation as violation:
             self._end_after_inbox(partial(self._fail, violation.code))
         if self._messages.unread:
             self._input.queue(large=True)
         self._wake()
-        if not self._account():
+        if not self._reserve():
             self._end_after_inbox(partial(self._fail, TRY_AGAIN_LATER))
-        if self._inbox_size >= HIGH_WATER and self.ended is None:
+        if self._inbox.size >= HIGH_WATER and self.ended is None:
             self._input.pause()
-
-    def _queue(self, event: Message | PingReceived) -> None:
-        self._inbox.append(event)
-        self._inbox_size += _memory_of(event)
 
     def _take_ping(self, ping: PingReceived) -> None:
         """Answer a ping after the messages before it: Node's handlers run before the next frame is read."""
         if self.ended is not None or (not self._inbox and self._is_receiving):
             self._send_pong(ping)
             return
-        self._queue(ping)
+        self._inbox.add(ping)
         if self._pong_timer is None:
             self._pong_timer = self._loop.call_later(PONG_DELAY, self._answer_queued_pings)
 
     def _answer_queued_pings(self) -> None:
         """Answer the pings in the inbox, for an app that does not receive: its client would count it as dead."""
         self._pong_timer = None
-        events, self._inbox, self._inbox_size = self._inbox, deque(), 0
-        for event in events:
-            if isinstance(event, PingReceived):
-                self._send_pong(event)
-            else:
-                self._queue(event)
-        self._shrink()
+        for ping in self._inbox.take_pings():
+            self._send_pong(ping)
+        self._release()
 
     def eof_received(self) -> bool:
         while self._messages.unread and not self._input_ended:  # frames that came with the handshake
@@ -341,7 +311,7 @@ class Peer(asyncio.Protocol):
             return
         self.ended = ended
         self._messages.discard()
-        self._account()
+        self._reserve()
         self._liveness.stop()
         self._input.resume()
         self._closing.start()
@@ -368,19 +338,6 @@ class Peer(asyncio.Protocol):
     def _abort(self) -> None:
         self._transport.abort()
 
-    # -- memory
-
-    def _account(self) -> bool:
-        """Reserve the bytes held now; return False if the budget is exhausted."""
-        held = self._inbox_size + self._messages.buffered
-        difference = held - self._acquired
-        if difference > 0 and not self._budget.acquire(difference):
-            return False
-        if difference < 0:
-            self._budget.release(-difference)
-        self._acquired = held
-        return True
-
     # -- liveness
 
     def _send_ping(self) -> None:
@@ -402,8 +359,3 @@ class Peer(asyncio.Protocol):
     def _wake(self) -> None:
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)
-
-
-def _memory_of(event: Message | PingReceived) -> int:
-    """Return the bytes that a queued message or ping takes; more than 0 even for an empty one."""
-    return sys.getsizeof(event.payload if isinstance(event, PingReceived) else event)
