@@ -116,7 +116,7 @@ async def clinic(
         while not process.shadow.ready:
             await asyncio.sleep(0.02)
         yield port, ReportReader(process.database)
-        await process.database.drop()
+        await process.database.command({"dropDatabase": 1})
 
 
 async def play(environment: RecordingEnvironment, chosen: Recordings, routes: str, patch: pytest.MonkeyPatch) -> Play:

@@ -9,8 +9,8 @@ import hmac
 import re
 import time
 from base64 import b64decode, urlsafe_b64encode
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import lru_cache, partial
 from typing import Final
 
 from handlers.legacy.express import Handler, Reply, Request, json
@@ -19,6 +19,7 @@ from handlers.storage.errors import OperationError
 
 HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 CACHE_SIZE: Final = 4096
+"""Maximum number of cached payloads."""
 
 _COMPACT: Final = re.compile(r"[a-zA-Z0-9\-_]+\.[a-zA-Z0-9\-_]+\.([a-zA-Z0-9\-_]+)?\Z", re.ASCII)
 
@@ -64,12 +65,12 @@ def verify(token: str, secret: str) -> Value:
 
     Raises `TokenExpired`, or `TokenInvalid` with the message of the first check that fails.
     """
-    payload = _authentic_payload(token, secret)
+    payload = _authentic_payload(secret, token)
     _check_times(payload, int(time.time()))
     return payload
 
 
-def _authentic_payload(token: str, secret: str) -> Value:
+def _authentic_payload(secret: str, token: str) -> Value:
     if token.count(".") != 2:
         raise TokenInvalid("jwt malformed")
     header, payload = _decode(token)
@@ -138,32 +139,14 @@ def _seconds(value: Value, claim: str) -> float:
 class Verifier:
     """`verify` for one secret, with a bounded cache of payloads whose signature is correct."""
 
-    def __init__(self, secret: str, cache_size: int = CACHE_SIZE, *, time: Callable[[], float] = time.time) -> None:
-        self._secret = secret
-        self._cache_size = cache_size
+    def __init__(self, secret: str, *, time: Callable[[], float] = time.time) -> None:
         self._time = time
-        self._payloads: OrderedDict[str, Value] = OrderedDict()
+        self._payload_of: Final = lru_cache(CACHE_SIZE)(partial(_authentic_payload, secret))
 
     def verify(self, token: str) -> Value:
         """Return the payload of a token; see the function `verify`."""
-        payload = self._payloads.get(token, UNDEFINED)
-        if payload is UNDEFINED:
-            payload = self._verify_new(token)
-        else:
-            self._payloads.move_to_end(token)
+        payload = self._payload_of(token)
         _check_times(payload, int(self._time()))
-        return payload
-
-    @property
-    def cached(self) -> int:
-        """Return the number of cached payloads."""
-        return len(self._payloads)
-
-    def _verify_new(self, token: str) -> Value:
-        payload = _authentic_payload(token, self._secret)
-        self._payloads[token] = payload
-        if len(self._payloads) > self._cache_size:
-            self._payloads.popitem(last=False)
         return payload
 
 

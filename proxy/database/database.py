@@ -221,11 +221,6 @@ class Database:
         except PyMongoError as error:
             raise self._translated(error) from None  # the original message quotes documents and addresses
 
-    async def drop(self) -> None:
-        """Drop the database."""
-        with self.translate_errors():
-            await self._driver.drop_database(self.name)
-
     async def close(self) -> None:
         """Close all connections."""
         await self._driver.close()

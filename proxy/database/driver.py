@@ -50,10 +50,6 @@ class DatabaseDriver(ABC):
         """Return a change stream, to be entered."""
 
     @abstractmethod
-    async def drop_database(self, name: str) -> None:
-        """Drop a database."""
-
-    @abstractmethod
     async def close(self) -> None:
         """Close all connections."""
 
@@ -76,9 +72,6 @@ class PyMongoDriver(DatabaseDriver):
 
     async def watch(self, collection: Collection, stages: Sequence[Document]) -> ChangeStream:
         return await collection.watch(stages)
-
-    async def drop_database(self, name: str) -> None:
-        await self._client.drop_database(name)
 
     async def close(self) -> None:
         await self._client.close()

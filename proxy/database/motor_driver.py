@@ -34,9 +34,6 @@ class MotorDriver(DatabaseDriver):
     async def watch(self, collection: Collection, stages: Sequence[Document]) -> ChangeStream:
         return cast("ChangeStream", collection.watch(stages))
 
-    async def drop_database(self, name: str) -> None:
-        await self._client.drop_database(name)
-
     async def close(self) -> None:
         """Close all connections, in a thread because the driver waits for the server."""
         await asyncio.to_thread(self._client.close)

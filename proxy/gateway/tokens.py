@@ -11,8 +11,8 @@ import base64
 import hmac
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final, Protocol
 
 from proxy.types import HeaderFields
@@ -22,6 +22,7 @@ Claims = Mapping[str, Any]
 MAX_TOKEN: Final = 16_384
 """Maximum size of `Authorization` in bytes; longer ones are ignored."""
 CACHE_SIZE: Final = 4096
+"""Maximum number of cached tokens."""
 _NUMBERS: Final = (int, float)
 _HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 
@@ -36,44 +37,38 @@ class ClaimsReader(Protocol):
 class TokenVerifier:
     """Verifier of tokens with one secret."""
 
-    def __init__(self, secret: str, cache_size: int = CACHE_SIZE, now: Callable[[], float] = time.time) -> None:
-        self._secret: Final = secret.encode()
-        self._cache_size: Final = cache_size
+    def __init__(self, secret: str, now: Callable[[], float] = time.time) -> None:
         self._now: Final = now
-        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
-
-    @property
-    def cached(self) -> int:
-        """Return the number of cached tokens."""
-        return len(self._verified)
+        self._verify: Final = lru_cache(CACHE_SIZE)(partial(_signed_claims, secret.encode()))
 
     def claims(self, headers: HeaderFields) -> Claims | None:
         """Return the claims of a request's token; None without a token that is signed and valid now."""
         token = bearer(headers)
         if token is None:
             return None
-        claims = self._verified.get(token)
-        if claims is None:
+        try:
             claims = self._verify(token)
-            if claims is None:
-                return None
-            self._remember(token, claims)
+        except _InvalidToken:
+            return None
         return claims if _is_current(claims, self._now()) else None
 
-    def _verify(self, token: bytes) -> Claims | None:
-        signed, _, signature = token.rpartition(b".")
-        header, _, payload = signed.partition(b".")
-        head, claims = _object(header), _object(payload)
-        algorithm = _HASHES.get(str(head.get("alg"))) if head is not None else None
-        if algorithm is None:
-            return None
-        expected = base64.urlsafe_b64encode(hmac.digest(self._secret, signed, algorithm)).rstrip(b"=")
-        return claims if hmac.compare_digest(signature, expected) else None
 
-    def _remember(self, token: bytes, claims: Claims) -> None:
-        self._verified[token] = claims
-        if len(self._verified) > self._cache_size:
-            self._verified.popitem(last=False)
+class _InvalidToken(Exception):
+    """A token that is not signed with the secret. An exception, because the cache must hold no results for these."""
+
+
+def _signed_claims(secret: bytes, token: bytes) -> Claims:
+    """Return the claims of a token in three parts, whatever its times are; raises `_InvalidToken`."""
+    signed, _, signature = token.rpartition(b".")
+    header, _, payload = signed.partition(b".")
+    head, claims = _object(header), _object(payload)
+    algorithm = _HASHES.get(str(head.get("alg"))) if head is not None else None
+    if algorithm is None or claims is None:
+        raise _InvalidToken
+    expected = base64.urlsafe_b64encode(hmac.digest(secret, signed, algorithm)).rstrip(b"=")
+    if not hmac.compare_digest(signature, expected):
+        raise _InvalidToken
+    return claims
 
 
 def bearer(headers: HeaderFields) -> bytes | None:

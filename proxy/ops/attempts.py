@@ -45,11 +45,6 @@ class FailedAttempts:
         self._clock: Final = clock
         self._failures: Final[OrderedDict[str, _Failures]] = OrderedDict()
 
-    @property
-    def clients(self) -> int:
-        """Return the number of clients with failures."""
-        return len(self._failures)
-
     def admit(self, address: str | None) -> None:
         """Raise TooManyAttemptsError unless an address may try now."""
         failures = self._failures.get(_client(address))

@@ -31,7 +31,7 @@ _COMPARED = re.compile(r'^scribe_proxy_comparisons_total{.*verdict="(\w+)"} (\d+
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
+class BrowserStack:
     """The running services; addresses are URLs."""
 
     legacy: str
@@ -102,7 +102,7 @@ def _settle(route: Mapping[str, object], settings: Mapping[str, object]) -> dict
 
 
 @contextmanager
-def neighbourhood(mongodb_url: str, directory: Path) -> Iterator[Neighbourhood]:
+def running_stack(mongodb_url: str, directory: Path) -> Iterator[BrowserStack]:
     """Start all services at once, with BOTH_SIDES; write their logs and the routing file to `directory`."""
     outside, legacy, gateway, ops = (free_port() for _ in range(4))
     routing = directory / "routing.yaml"
@@ -120,7 +120,7 @@ def neighbourhood(mongodb_url: str, directory: Path) -> Iterator[Neighbourhood]:
             running.callback(service.stop)
         list(pool.map(lambda service: service.start(), services))
         origins = [f"http://127.0.0.1:{port}" for port in (legacy, gateway, ops)]
-        yield Neighbourhood(origins[0], origins[1], origins[2], routing, mongodb_url)
+        yield BrowserStack(origins[0], origins[1], origins[2], routing, mongodb_url)
 
 
 def _drop(mongodb_url: str) -> None:

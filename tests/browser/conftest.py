@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.browser.browser_stack import Neighbourhood, neighbourhood
+from tests.browser.browser_stack import BrowserStack, running_stack
 from tests.browser.browsing import Browsing, browsing
 
 
 @pytest.fixture(scope="package")
-def around(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
+def stack(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserStack]:
     """Start the services behind the page."""
-    with neighbourhood(mongodb_url, tmp_path_factory.mktemp("browser")) as stack:
-        yield stack
+    with running_stack(mongodb_url, tmp_path_factory.mktemp("browser")) as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

@@ -54,14 +54,14 @@ _PER_HOUR: Final[Mapping[str, tuple[int, int]]] = {
 async def take(directory: Path, mongodb_url: str) -> None:
     """Write all pictures to a directory."""
     database = patient_database(mongodb_url, "pictures")
-    await database.drop()
+    await database.command({"dropDatabase": 1})
     with tempfile.TemporaryDirectory() as workspace:
         staged = await _staged(Path(workspace), database)
         try:
             await _photograph(staged, directory)
         finally:
             await staged.controller.stop()
-            await database.drop()
+            await database.command({"dropDatabase": 1})
             await database.close()
 
 

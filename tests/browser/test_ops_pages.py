@@ -50,7 +50,7 @@ FAULTS = (Path(__file__).parent / "faults.js").read_text()
 async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage, str]]:
     """Serve the pages of a day of comparisons and of some changed shares on a real port."""
     database = patient_database(mongodb_url, "test_ops_pages")
-    await database.drop()
+    await database.command({"dropDatabase": 1})
     staged = stage(directory, free_port(), store=MongoStore(database))
     staged.database = database
     await store_a_day(database)
@@ -62,7 +62,7 @@ async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage
             yield staged, f"http://127.0.0.1:{port}"
     finally:
         await staged.controller.stop()
-        await database.drop()
+        await database.command({"dropDatabase": 1})
         await database.close()
 
 

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from proxy.config.loading import load
 from proxy.gateway.routing import RouteTable
-from tests.browser.browser_stack import BOTH_SIDES, Neighbourhood
+from tests.browser.browser_stack import BOTH_SIDES, BrowserStack
 from tests.browser.browsing import PAGE, Browsing
 from tests.browser.chromium import find_chromium
 from tests.browser.visit import Visit, compare_visits, visit
@@ -24,20 +24,20 @@ UNUSED = {"welcome", "transcripts.read", "ai.analyze", "ai.summarise", "transcri
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def direct(around: Neighbourhood, browser: Browsing) -> Visit:
+async def direct(stack: BrowserStack, browser: Browsing) -> Visit:
     """Record a visit directly to the demo legacy, with which all other visits are compared."""
-    around.reset()
-    return await visit(browser, around.legacy)
+    stack.reset()
+    return await visit(browser, stack.legacy)
 
 
-async def test_visit_is_cross_origin_and_calls_nearly_every_endpoint(around: Neighbourhood, direct: Visit) -> None:
+async def test_visit_is_cross_origin_and_calls_nearly_every_endpoint(stack: BrowserStack, direct: Visit) -> None:
     exchanges = direct.log.exchanges
     assert {exchange.answer.status for exchange in exchanges} == {200, 201, 304}
     assert {exchange.headers["origin"] for exchange in exchanges} == {PAGE}
     assert {exchange.answer.headers["access-control-allow-origin"] for exchange in exchanges} == {PAGE}
     assert {exchange.preflight.status for exchange in exchanges if exchange.preflight} == {204}
     assert [conversation.handshake.status for conversation in direct.log.conversations] == [101]
-    table = RouteTable(load(around.routing, {"LEGACY_URL": "http://127.0.0.1"}).routes)
+    table = RouteTable(load(stack.routing, {"LEGACY_URL": "http://127.0.0.1"}).routes)
     used = [table.match(exchange.method, exchange.path.encode()) for exchange in exchanges]
     unused = {route.name for route in table.routes} - {match.route.name for match in used if match}
     assert {name for name in unused if not name.startswith("v1")} == UNUSED
@@ -54,47 +54,47 @@ async def test_recorded_audio_returns_as_text(direct: Visit) -> None:
 
 
 async def test_half_share_with_full_shadow_has_no_differences(
-    around: Neighbourhood, browser: Browsing, direct: Visit
+    stack: BrowserStack, browser: Browsing, direct: Visit
 ) -> None:
-    around.await_shadow()
-    before = around.compared()
-    result = await visit_with(browser, around, **BOTH_SIDES)
+    stack.await_shadow()
+    before = stack.compared()
+    result = await visit_with(browser, stack, **BOTH_SIDES)
     assert compare_visits(direct, result) == []
     assert set(sides(result)) == {"legacy", "native"}
-    assert (around.compared() - before)["match"] > 10
-    assert around.compared()["violation"] == 0
+    assert (stack.compared() - before)["match"] > 10
+    assert stack.compared()["violation"] == 0
 
 
 @pytest.mark.slow  # both backends share the visits of the half share
-async def test_share_of_zero_serves_all_from_legacy(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
-    result = await visit_with(browser, around, native="0%")
+async def test_share_of_zero_serves_all_from_legacy(stack: BrowserStack, browser: Browsing, direct: Visit) -> None:
+    result = await visit_with(browser, stack, native="0%")
     assert compare_visits(direct, result) == []
     assert set(sides(result)) == {"legacy"}
 
 
 @pytest.mark.slow
-async def test_full_share_serves_all_from_native(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
-    result = await visit_with(browser, around, native="100%")
+async def test_full_share_serves_all_from_native(stack: BrowserStack, browser: Browsing, direct: Visit) -> None:
+    result = await visit_with(browser, stack, native="100%")
     assert compare_visits(direct, result) == []
     assert set(sides(result)) == {"native"}
 
 
 @pytest.mark.slow
 async def test_visit_with_legacy_down_and_everything_native_succeeds(
-    around: Neighbourhood, browser: Browsing, direct: Visit
+    stack: BrowserStack, browser: Browsing, direct: Visit
 ) -> None:
-    around.reset()
-    around.route({"native": "100%"}, legacy_down=True)
-    result = await visit(browser, around.gateway)
+    stack.reset()
+    stack.route({"native": "100%"}, legacy_down=True)
+    result = await visit(browser, stack.gateway)
     assert compare_visits(direct, result) == []
     assert set(sides(result)) == {"native"}
     assert any(exchange.preflight for exchange in result.log.exchanges)
 
 
-async def visit_with(browser: Browsing, around: Neighbourhood, **settings: object) -> Visit:
-    around.reset()
-    around.route(settings)
-    return await visit(browser, around.gateway)
+async def visit_with(browser: Browsing, stack: BrowserStack, **settings: object) -> Visit:
+    stack.reset()
+    stack.route(settings)
+    return await visit(browser, stack.gateway)
 
 
 def sides(result: Visit) -> Counter[str]:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from tests.browser.browser_stack import Neighbourhood
+from tests.browser.browser_stack import BrowserStack
 from tests.browser.browsing import PAGE, Browsing
 from tests.browser.chromium import find_chromium
 from tests.support.waiting import HANG_TIMEOUT
@@ -33,17 +33,17 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def token(around: Neighbourhood) -> str:
-    around.reset()
-    with httpx.Client(base_url=around.legacy, trust_env=False, verify=False, timeout=HANG_TIMEOUT) as client:
+def token(stack: BrowserStack) -> str:
+    stack.reset()
+    with httpx.Client(base_url=stack.legacy, trust_env=False, verify=False, timeout=HANG_TIMEOUT) as client:
         client.post("/users/register", json=AMARA)
         value: str = client.post("/users/login", json=AMARA).json()["token"]
     return value
 
 
 @pytest.fixture
-def account(around: Neighbourhood, token: str) -> Account:
-    url, headers = f"{around.legacy}/api/consultation/start", {"authorization": f"Bearer {token}"}
+def account(stack: BrowserStack, token: str) -> Account:
+    url, headers = f"{stack.legacy}/api/consultation/start", {"authorization": f"Bearer {token}"}
     started = httpx.post(
         url, json={"patient_data": "Priya Raman"}, headers=headers, trust_env=False, verify=False, timeout=HANG_TIMEOUT
     ).json()
@@ -51,9 +51,9 @@ def account(around: Neighbourhood, token: str) -> Account:
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def page(around: Neighbourhood, browser: Browsing) -> AsyncIterator[Page]:
+async def page(stack: BrowserStack, browser: Browsing) -> AsyncIterator[Page]:
     """Open the page, logged out; check at the end that nothing exceeds the width of a phone's screen."""
-    async with browser.tab(around.legacy, **PHONE) as page:
+    async with browser.tab(stack.legacy, **PHONE) as page:
         await page.goto(PAGE)
         yield page
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -108,7 +108,7 @@ def _comparison(
 
 async def drop_reports(url: str) -> None:
     database = Database(url, DATABASE)
-    await database.drop()
+    await database.command({"dropDatabase": 1})
     await database.close()
 
 

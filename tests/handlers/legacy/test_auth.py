@@ -265,15 +265,12 @@ def test_cached_token_still_expires() -> None:
         verifier.verify(token)
 
 
-def test_verifier_cache_is_bounded() -> None:
-    verifier = Verifier(SECRET, cache_size=2)
-    tokens = [forge(HEADER, b'{"a":%d}' % number) for number in range(4)]
-    for token in (*tokens, tokens[3], tokens[0]):
-        assert verifier.verify(token) == verify(token, SECRET)
-    assert verifier.cached == 2
-    with pytest.raises(TokenInvalid, match="invalid signature"):
-        verifier.verify(forge(HEADER, b"{}", secret="other"))
-    assert verifier.cached == 2
+def test_refused_token_is_refused_again() -> None:
+    verifier = Verifier(SECRET)
+    forged = forge(HEADER, b"{}", secret="other")
+    for _ in range(2):
+        with pytest.raises(TokenInvalid, match="invalid signature"):
+            verifier.verify(forged)
 
 
 def test_truncated_signature_is_refused() -> None:

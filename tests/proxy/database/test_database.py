@@ -42,7 +42,7 @@ from tests.support.waiting import HANG_TIMEOUT, until_async
 async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     database = Database(mongodb_url, "test_database", driver=request.param)
     yield database
-    await database.drop()
+    await database.command({"dropDatabase": 1})
     await database.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.config.key_sources import KeySource
 from proxy.gateway.callers import CallerIdentity
-from proxy.gateway.tokens import MAX_TOKEN, Claims, TokenVerifier, bearer
+from proxy.gateway.tokens import MAX_TOKEN, TokenVerifier, bearer
 
 SECRET = "a secret that is long enough for every hash in use, of sixty-four bytes"
 VERIFIER = TokenVerifier(SECRET)
@@ -78,33 +78,6 @@ def test_cached_token_expires() -> None:
     assert verifier.claims(given) is not None
     clock[0] = 200.0
     assert verifier.claims(given) is None
-
-
-def test_cache_is_bounded() -> None:
-    verifier = TokenVerifier(SECRET, cache_size=3)
-    for number in range(10):
-        assert verifier.claims(headers(signed({"number": number}))) is not None
-    assert verifier.cached == 3
-
-
-class RecordingVerifier(TokenVerifier):
-    """Records the tokens that it verifies."""
-
-    def __init__(self, cache_size: int) -> None:
-        super().__init__(SECRET, cache_size)
-        self.verified: list[bytes] = []
-
-    def _verify(self, token: bytes) -> Claims | None:
-        self.verified.append(token)
-        return super()._verify(token)
-
-
-def test_full_cache_holds_the_newest_tokens() -> None:
-    verifier = RecordingVerifier(cache_size=3)
-    tokens = [signed({"number": number}) for number in range(10)]
-    for token in (*tokens, *tokens[-3:], tokens[0]):
-        assert verifier.claims(headers(token)) is not None
-    assert verifier.verified == [token.encode() for token in (*tokens, tokens[0])]
 
 
 def test_bearer_token_is_the_second_word() -> None:

@@ -164,7 +164,7 @@ async def test_ended_sessions_are_shared_through_mongodb(mongodb_url: str) -> No
         (document,) = [document async for document in other.collection(COLLECTION).find()]
         assert "session-a" not in str(document)
     finally:
-        await one.drop()
+        await one.command({"dropDatabase": 1})
         await one.close()
         await other.close()
 
@@ -193,7 +193,7 @@ async def test_logout_during_an_outage_is_shared_after_it(mongodb_url: str) -> N
             await until_async(lambda: RevokedSessions(other).is_revoked("a"))
         finally:
             await tasks.stop()
-            await other.drop()
+            await other.command({"dropDatabase": 1})
             await other.close()
             await one.close()
 
@@ -262,11 +262,15 @@ def test_addresses_of_one_client_count_together(one: str, other: str, same: bool
         counted.admit(other)
 
 
-def test_number_of_clients_is_bounded() -> None:
+def test_client_of_the_latest_failure_replaces_that_of_the_oldest() -> None:
     counted = FailedAttempts(lambda: 0.0)
-    for number in range(MAX_CLIENTS + 50):
-        counted.fail(f"10.0.{number // 256}.{number % 256}")
-    assert counted.clients == MAX_CLIENTS
+    for number in (*range(MAX_CLIENTS), 0, MAX_CLIENTS):
+        for _ in range(FREE_FAILURES):
+            counted.fail(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    counted.admit("10.0.0.1")
+    for number in (0, 2, MAX_CLIENTS):
+        with pytest.raises(TooManyAttemptsError):
+            counted.admit(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
 
 
 @pytest.mark.parametrize(

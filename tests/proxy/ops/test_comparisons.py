@@ -31,7 +31,7 @@ DATABASE = "test_ops_comparisons"
 def filled_mongodb(mongodb_url: str) -> Iterator[str]:
     async def fill() -> None:
         database = patient_database(mongodb_url, DATABASE)
-        await database.drop()
+        await database.command({"dropDatabase": 1})
         await store_a_day(database)
         await database.close()
 

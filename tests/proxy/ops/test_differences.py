@@ -34,7 +34,7 @@ async def record_two_releases(url: str) -> None:
     Fields differ in `one`, a type differs as well in `two`, and nothing differs in `three`.
     """
     database = patient_database(url, DATABASE)
-    await database.drop()
+    await database.command({"dropDatabase": 1})
     for revision, entries in (
         ("one", [RENAMED, MATCHING]),
         ("two", [RENAMED, TYPED, DRIFTING]),

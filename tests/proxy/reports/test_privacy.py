@@ -85,7 +85,7 @@ def needles() -> Iterator[str]:
 async def database(mongodb_url: str) -> AsyncIterator[Database]:
     database = Database(mongodb_url, DATABASE)
     yield database
-    await database.drop()
+    await database.command({"dropDatabase": 1})
     await database.close()
 
 
