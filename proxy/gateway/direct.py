@@ -29,7 +29,7 @@ logger = logging.getLogger("scribe_proxy")
 class RequestRunner(Protocol):
     """The gateway, as used by a request without a task."""
 
-    async def run_mirrored(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
+    async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
         """Continue a request in a task."""
 
     def finish(self, tracker: RequestTracker) -> None:
@@ -95,7 +95,7 @@ class DirectRequest:
             else:
                 self._tracker.context.started = started
                 scope, exchange = self._tracker.scope, self._exchange
-                exchange.run_in_task(self._gateway.run_mirrored(self._tracker, scope, exchange.receive, exchange.send))
+                exchange.run_in_task(self._gateway.run(self._tracker, scope, exchange.receive, exchange.send))
         except Exception as error:
             logger.error("the gateway failed: %s", trace_of(error))
             self._exchange.run_in_task(self._exchange.fail())

@@ -5,35 +5,30 @@
 
 A request uses the snapshot with which it began; a reload replaces the snapshot for later requests. Only
 `RequestTracker` is between the client and the backend: it records the status and adds `x-served-by`. If a backend
-cannot answer (`errors.Failure`), the gateway answers itself, unless the route lets the other backend take over
-(`fallback`). Requests that involve only legacy are served without a task (`direct`).
+cannot answer, the gateway answers itself, unless the route lets the other backend take over (`backend_call`).
+Requests that involve only legacy are served without a task (`direct`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import itertools
 import logging
 import secrets
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Final
 
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
+from starlette.types import Receive, Scope, Send
 
-from common.cancellation import ends_task
 from common.failure_trace import trace_of
 from proxy.config.inheritance import SAFE
 from proxy.config.models import Route
-from proxy.fair_queue import fair_queue_of
-from proxy.gateway import bucketing, fallback
+from proxy.gateway import bucketing
 from proxy.gateway.admission import Admission
+from proxy.gateway.backend_call import BackendCaller
 from proxy.gateway.cookies import cookie_value
 from proxy.gateway.direct import DirectRequest, PlannedRequest
 from proxy.gateway.direct_plan import DirectPlan, DirectPlanner
-from proxy.gateway.errors import Failure, NativeFailed, NotConnected, Overloaded, error_response
+from proxy.gateway.errors import Overloaded, error_response
 from proxy.gateway.origin import RequestOrigin, resolve_origin
 from proxy.gateway.request_record import Observer
 from proxy.gateway.request_tracker import RequestTracker
@@ -45,18 +40,9 @@ from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
 from proxy.server.exchange import ServedExchange
 from proxy.shadow.mirror import MIRROR_ERRORS, DirectRead, RequestMirror
-from proxy.types import Backend, HeaderFields
-from proxy.websocket.peer import PeerGone
+from proxy.types import HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
-
-DEPENDENCY_FAILURE: Final = "proxy.dependency_failure"
-"""The ASGI extension by which native reports a failed dependency, by setting `dependency` in the mapping."""
-DEPENDENCIES: Final = ("database", "model", "terminology")
-
-
-class _Unanswered(NativeFailed):
-    """Native has returned without the end of its answer."""
 
 
 class Gateway:
@@ -75,6 +61,7 @@ class Gateway:
         self.plan = plan
         self.limits: Mapping[str, bucketing.Limit] = {}
         self.admission = Admission()
+        self._backends = BackendCaller(self.admission)
         self._tracing = tracing
         self._shadow = shadow
         self._observers = tuple(observers)
@@ -84,7 +71,7 @@ class Gateway:
         self._planner = self._create_planner()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.run_mirrored(self._prepare(scope), scope, receive, send)
+        await self.run(self._prepare(scope), scope, receive, send)
 
     def begin(self, exchange: ServedExchange) -> Awaitable[None] | None:
         """Serve an HTTP request without a task if only legacy is involved or a limit is reached.
@@ -103,7 +90,7 @@ class Gateway:
         start = self._start_of(tracker, exchange) if exchange.is_alone and self._is_direct(tracker) else None
         if start is not None and DirectRequest(self, tracker, exchange).start(start):
             return None
-        return self.run_mirrored(tracker, scope, exchange.receive, exchange.send)
+        return self.run(tracker, scope, exchange.receive, exchange.send)
 
     def _begin_planned(self, plan: DirectPlan, exchange: ServedExchange) -> Awaitable[None] | None:
         """Send a request with a plan; return the awaitable to run if it cannot be sent now."""
@@ -115,7 +102,7 @@ class Gateway:
             return None
         if tracker.slot is not None and DirectRequest(self, tracker, exchange).start(plan.start):
             return None
-        return self.run_mirrored(tracker, tracker.scope, exchange.receive, exchange.send)
+        return self.run(tracker, tracker.scope, exchange.receive, exchange.send)
 
     def _plan_of(self, exchange: ServedExchange) -> DirectPlan | None:
         planner = self._planner
@@ -175,7 +162,7 @@ class Gateway:
         headers, client = scope["headers"], scope.get("client")
         return bucketing.decide(route, snapshot.config, headers, client, limit=limit, tokens=snapshot.tokens)
 
-    async def run_mirrored(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
+    async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
         """Await the backend of a prepared request, or the answer of a started one (3)."""
         self._mirror(tracker, receive)
         scope["headers"] = list(scope["headers"])
@@ -186,7 +173,7 @@ class Gateway:
                 with MIRROR_ERRORS:
                     await mirrored.prepare()
                 receive, tracker.capture = mirrored.receive, mirrored.capture
-            await self._serve(tracker, scope, receive)
+            await self._backends.serve(tracker, scope, receive)
         finally:
             self.finish(tracker)
 
@@ -276,106 +263,6 @@ class Gateway:
         """
         tracker.request_id = origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
         tracker.backend_id = origin.request_id or tracker.request_id.encode()
-
-    async def _serve(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
-        snapshot, decision = tracker.snapshot, tracker.decision
-        route, preflight = tracker.match.route if tracker.match is not None else None, tracker.preflight
-        try:
-            if tracker.refusal is not None:
-                raise tracker.refusal
-            if decision.backend == "native" and snapshot.native is not None:
-                if fallback.legacy_may(route, decision, scope, tracker.limit, preflight=preflight):
-                    await self._native_or_legacy(snapshot.native, scope, receive, tracker)
-                else:
-                    await self._answer_by_native(snapshot.native, scope, receive, tracker)
-            elif snapshot.native is not None and fallback.native_may(
-                route, decision, tracker.limit, preflight=preflight
-            ):
-                await self._legacy_or_native(snapshot.native, scope, receive, tracker)
-            else:
-                await snapshot.legacy(scope, receive, tracker.send)
-        except Failure as failure:
-            tracker.failure, tracker.cause = failure.code, failure.cause
-            if not tracker.begun:
-                try:
-                    await self._answer(failure, scope, tracker)
-                except PeerGone:
-                    if isinstance(failure, _Unanswered):
-                        tracker.failure = None  # the client left before native returned
-                    raise
-
-    async def _legacy_or_native(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
-        replayable = fallback.ReplayableReceive(receive)
-        try:
-            await tracker.snapshot.legacy(scope, replayable, tracker.send)
-        except NotConnected as fault:
-            tracker.cause = fault.cause
-            self._fall_back("native", "legacy-down", tracker)
-            await self._answer_by_native(native, scope, replayable.again, tracker)
-
-    async def _native_or_legacy(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
-        replayable, attempt = fallback.ReplayableReceive(receive), fallback.ServerErrorFilter(tracker.send)
-        try:
-            await self._await_native(native, dict(scope), replayable, attempt, tracker)
-            if not attempt.failed:
-                self._require_answer(tracker)
-        except NativeFailed:
-            if tracker.begun:
-                raise
-            attempt.failed = True
-        if attempt.failed:
-            self._fall_back("legacy", "native-error", tracker)
-            await tracker.snapshot.legacy(scope, replayable.again, tracker.send)
-
-    def _fall_back(self, backend: Backend, reason: bucketing.Reason, tracker: RequestTracker) -> None:
-        """Let the other backend take over. Raises `Overloaded` if it has no free slot."""
-        if tracker.slot is not None:
-            self.admission.move(tracker.slot, backend)
-        tracker.fall_back(backend, reason)
-
-    async def _answer_by_native(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
-        await self._await_native(native, scope, receive, tracker.send, tracker)
-        self._require_answer(tracker)
-
-    def _require_answer(self, tracker: RequestTracker) -> None:
-        """Raise `NativeFailed` if native has returned without the end of its answer, and the client still waits."""
-        connection = tracker.connection
-        if tracker.ended or (tracker.kind == "websocket" and tracker.begun):
-            return
-        if connection is not None and connection.is_closing:
-            return
-        logger.error("native returned without an answer on %s", tracker.scope.get("proxy.template", "-"))
-        raise _Unanswered
-
-    async def _await_native(
-        self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, tracker: RequestTracker
-    ) -> None:
-        if tracker.connection is not None:
-            tracker.connection.retain_body()
-        report: dict[str, object] = {}
-        scope["extensions"] = {**scope.get("extensions", {}), DEPENDENCY_FAILURE: report}
-        try:
-            await fair_queue_of(asyncio.get_running_loop()).wait_if_contended(tracker.slot and tracker.slot.client)
-            await native(scope, receive, send)
-        except (ClientDisconnect, WebSocketDisconnect):
-            return  # Starlette's errors for a client that has left
-        except (Failure, PeerGone):
-            raise
-        except BaseException as error:
-            if ends_task(error):
-                raise
-            logger.error("native raised %s on %s", type(error).__name__, scope.get("proxy.template", "-"))
-            raise NativeFailed from error
-        finally:
-            if report:
-                tracker.dependency = next((name for name in DEPENDENCIES if report.get("dependency") == name), None)
-
-    async def _answer(self, failure: Failure, scope: Scope, tracker: RequestTracker) -> None:
-        headers, body = error_response(failure, first_header(scope["headers"], b"origin"), tracker.snapshot.origins)
-        prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
-        tracker.answered_by = "gateway"
-        await tracker.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
-        await tracker.send({"type": f"{prefix}.body", "body": body, "more_body": False})
 
     def _refuse_at_once(self, tracker: RequestTracker, exchange: ServedExchange, headers: HeaderFields) -> bool:
         """Answer a request beyond a limit without a task; return False if it is not refused, or needs a task."""

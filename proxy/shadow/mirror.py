@@ -25,7 +25,7 @@ logger = logging.getLogger("scribe_proxy")
 
 
 class ShadowSink(Protocol):
-    """Receiver of recorded requests: `ShadowClient`, or a recorder in tests."""
+    """Receiver of recorded requests: `Submissions`, or a recorder in tests."""
 
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, exchange: Exchange) -> None:
         """Submit a read that `served` has answered for comparison."""

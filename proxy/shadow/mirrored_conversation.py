@@ -29,7 +29,7 @@ logger = logging.getLogger("scribe_proxy.shadow")
 
 
 class ConversationSink(Protocol):
-    """The receiver of captured conversations: `ShadowClient`, or a recorder in tests."""
+    """The receiver of captured conversations: `Submissions`, or a recorder in tests."""
 
     def submit_conversation(self, route: str, connection: ConnectionInfo, raw: RawConversation) -> None:
         """Submit a conversation with legacy for comparison."""
