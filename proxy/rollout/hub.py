@@ -10,15 +10,16 @@ within `apply_timeout`. A replacement worker reads all states at its start.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 from common.background_tasks import BackgroundTasks
 from common.failure_trace import trace_of
@@ -40,24 +41,10 @@ CALL_TIMEOUT: Final = 3.0
 APPLY_TIMEOUT: Final = 1.0
 """Maximum seconds that a change waits for the other workers."""
 FOLLOW: Final = "follow"
-METHODS: Final = frozenset(
-    {
-        "now",
-        "states",
-        "state",
-        "replace",
-        "record",
-        "claim",
-        "history",
-        "announce",
-        "add",
-        "evidence",
-        "publish",
-        "snapshots",
-        "set_baselines",
-        "baselines",
-    }
-)
+METHODS: Final = frozenset(name for name, member in vars(MemoryStore).items() if inspect.iscoroutinefunction(member))
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,47 +231,47 @@ class HubStore:
             await self._channel.closed.wait()
 
     async def now(self) -> float:
-        return cast(float, await self.call("now"))
+        return await self._call(MemoryStore.now)
 
     async def states(self) -> dict[str, RouteState]:
-        return cast(dict[str, RouteState], await self.call("states"))
+        return await self._call(MemoryStore.states)
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[AsyncIterator[RouteState]]:
         channel = await self._connected()
         self._changes = asyncio.Queue()
-        await self.call(FOLLOW)
+        await self.request(FOLLOW)
         yield self._followed(channel, self._changes)
 
     async def state(self, key: str) -> RouteState | None:
-        return cast(RouteState | None, await self.call("state", key))
+        return await self._call(MemoryStore.state, key)
 
     async def replace(self, after: RouteState) -> bool:
-        return cast(bool, await self.call("replace", after))
+        return await self._call(MemoryStore.replace, after)
 
     async def record(self, change: AuditEntry) -> None:
-        await self.call("record", change)
+        await self._call(MemoryStore.record, change)
 
     async def claim(self, state: RouteState, owner: str) -> bool:
-        return cast(bool, await self.call("claim", state, owner))
+        return await self._call(MemoryStore.claim, state, owner)
 
     async def history(self, limit: int, query: HistoryQuery = ENTIRE_HISTORY) -> tuple[AuditEntry, ...]:
-        return cast(tuple[AuditEntry, ...], await self.call("history", limit, query))
+        return await self._call(MemoryStore.history, limit, query)
 
     async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
-        return cast(AnnouncedConfig | None, await self.call("announce", config))
+        return await self._call(MemoryStore.announce, config)
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
-        await self.call("add", dict(evidence))
+        await self._call(MemoryStore.add, dict(evidence))
 
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
-        return cast(dict[str, Evidence], await self.call("evidence", tuple(epochs)))
+        return await self._call(MemoryStore.evidence, tuple(epochs))
 
     async def publish(self, snapshot: ProcessSnapshot) -> None:
-        await self.call("publish", snapshot)
+        await self._call(MemoryStore.publish, snapshot)
 
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
-        return cast(tuple[ProcessSnapshot, ...], await self.call("snapshots"))
+        return await self._call(MemoryStore.snapshots)
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Do nothing: each worker's RouteStats retains the baselines for its lifetime."""
@@ -304,8 +291,12 @@ class HubStore:
         finally:
             closing.cancel()
 
-    async def call(self, method: str, *arguments: Any) -> Any:
-        """Return the result of a store method in the supervisor."""
+    async def _call(self, method: Callable[[MemoryStore, *Ts], Awaitable[T]], *arguments: *Ts) -> T:
+        """Return the result of a store's method in the supervisor."""
+        result: T = await self.request(method.__name__, *arguments)
+        return result
+
+    async def request(self, method: str, *arguments: Any) -> Any:
         channel = await self._connected()
         number, reply = next(self._numbers), asyncio.get_running_loop().create_future()
         self._replies[number] = reply

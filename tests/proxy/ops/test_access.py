@@ -262,7 +262,7 @@ def test_addresses_of_one_client_count_together(one: str, other: str, same: bool
         counted.admit(other)
 
 
-def test_client_of_the_latest_failure_replaces_that_of_the_oldest() -> None:
+def test_latest_failed_client_replaces_the_oldest() -> None:
     counted = FailedAttempts(lambda: 0.0)
     for number in (*range(MAX_CLIENTS), 0, MAX_CLIENTS):
         for _ in range(FREE_FAILURES):

@@ -162,7 +162,7 @@ async def test_stopped_supervisor_is_unavailable(path: Path) -> None:
 async def test_method_that_is_not_of_the_store_is_refused(path: Path, method: str) -> None:
     async with running(path, 1) as (_, (store,)):
         with pytest.raises(Unavailable, match="ValueError"):
-            await store.call(method)
+            await store.request(method)
         assert await store.states() == {}
 
 
@@ -171,7 +171,7 @@ async def test_message_over_the_bound_closes_that_connection_alone(path: Path) -
         await other.states()
         with pytest.raises(Unavailable):
             async with asyncio.timeout(HANG_TIMEOUT):
-                await one.call("state", "x" * 20_000)
+                await one.request("state", "x" * 20_000)
         assert await other.states() == {}
 
 
