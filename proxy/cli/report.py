@@ -77,25 +77,25 @@ def _refuse_options(ctx: click.Context, subcommand: str) -> None:
 
 
 def _report(target: DatabaseTarget, contracts: Path, query: ReportQuery, output: Output) -> None:
-    agreement, tree = _agreement(contracts)
+    bundle, tree = _load_contracts(contracts)
 
     async def read(database: Database) -> tuple[QueryResult, list[Suggestion]]:
         reader = ReportReader(database)
-        findings = await run_query(reader, query, agreement)
-        given = findings.fields if output.suggest else ()
-        return findings, await suggestions(reader, query, given, agreement, tree, _release())
+        result = await run_query(reader, query, bundle)
+        given = result.fields if output.suggest else ()
+        return result, await suggestions(reader, query, given, bundle, tree, _release())
 
-    findings, suggested = run_on_database(target, read)
-    _refuse_unknown(query, findings, target.routes)
+    result, suggested = run_on_database(target, read)
+    _refuse_unknown(query, result, target.routes)
     if output.form is not None:
-        _print_reproduction(findings, output.form, output.login, contracts)
+        _print_reproduction(result, output.form, output.login, contracts)
         return
-    _print(query, findings, suggested, agreement, output)
+    _print(query, result, suggested, bundle, output)
     if output.gate is not None:
-        _apply_gate(output.gate, findings, _required(target, query.route), output.junit, target.ops_url)
+        _apply_gate(output.gate, result, _required(target, query.route), output.junit, target.ops_url)
 
 
-def _agreement(directory: Path) -> tuple[ContractBundle, Tree | None]:
+def _load_contracts(directory: Path) -> tuple[ContractBundle, Tree | None]:
     """Load the contract, and its YAML tree for line numbers."""
     file = directory / "openapi.yaml"
     try:
@@ -105,16 +105,16 @@ def _agreement(directory: Path) -> tuple[ContractBundle, Tree | None]:
         return ContractBundle(), None
 
 
-def _refuse_unknown(query: ReportQuery, findings: QueryResult, routes: Sequence[str]) -> None:
-    if query.route is not None and query.route not in findings.all_routes:
+def _refuse_unknown(query: ReportQuery, result: QueryResult, routes: Sequence[str]) -> None:
+    if query.route is not None and query.route not in result.all_routes:
         if query.route in routes:
             raise click.UsageError(f"no report of {query.route} in this time")
-        raise click.UsageError(_unknown("route", query.route, [*findings.all_routes, *routes]))
-    if query.field is not None and query.field not in findings.all_fields:
-        raise click.UsageError(_unknown("field", query.field, findings.all_fields))
-    if findings.sample_instead is not None:
-        click.echo(f"sample {findings.sample_instead} was removed; this is the newest of the same difference", err=True)
-    if query.sample not in (None, NEWEST) and findings.sample is None:
+        raise click.UsageError(_unknown("route", query.route, [*result.all_routes, *routes]))
+    if query.field is not None and query.field not in result.all_fields:
+        raise click.UsageError(_unknown("field", query.field, result.all_fields))
+    if result.sample_instead is not None:
+        click.echo(f"sample {result.sample_instead} was removed; this is the newest of the same difference", err=True)
+    if query.sample not in (None, NEWEST) and result.sample is None:
         raise click.UsageError(f"there is no sample {query.sample}, and no newer one of its difference")
 
 
@@ -123,51 +123,51 @@ def _unknown(what: str, name: str, known: Sequence[str]) -> str:
 
 
 def _print(
-    query: ReportQuery, findings: QueryResult, suggested: list[Suggestion], agreement: ContractBundle, output: Output
+    query: ReportQuery, result: QueryResult, suggested: list[Suggestion], bundle: ContractBundle, output: Output
 ) -> None:
-    for warning in warnings(findings, agreement):
+    for warning in warnings(result, bundle):
         click.echo(f"! {warning}", err=True)
     if output.as_json:
-        click.echo(json.dumps(_json(query, findings, suggested, output), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_json(query, result, suggested, output), indent=2, ensure_ascii=False))
     elif output.as_csv:
-        click.echo(fields_csv(findings.fields) if query.route else routes_csv(findings.routes), nl=False)
+        click.echo(fields_csv(result.fields) if query.route else routes_csv(result.routes), nl=False)
     elif output.suggest:
         for one in suggested:
             console().print(tables.suggestion_account(one), soft_wrap=True)
         click.echo(f"{counted(len(suggested), 'suggestion')}; nothing was changed")
     elif query.sample is not None:
-        _print_sample(findings)
+        _print_sample(result)
     else:
-        _print_tables(query, findings)
+        _print_tables(query, result)
 
 
-def _print_sample(findings: QueryResult) -> None:
-    if findings.sample is None:
+def _print_sample(result: QueryResult) -> None:
+    if result.sample is None:
         click.echo("there is no such sample")
     else:
-        console().print(tables.sample_account(findings.sample))
+        console().print(tables.sample_account(result.sample))
 
 
-def _print_tables(query: ReportQuery, findings: QueryResult) -> None:
+def _print_tables(query: ReportQuery, result: QueryResult) -> None:
     out, span = console(), query.span
     between = f"{tables.moment(span.since)} to {tables.moment(span.until)}"
-    if not findings.routes:
-        oldest = findings.health.oldest
+    if not result.routes:
+        oldest = result.health.oldest
         known = f"the oldest report is of {tables.moment(oldest)}" if oldest else "there are no reports at all"
         click.echo(f"no reports, {between}; {known}")
         return
-    fields = findings.fields if query.route or query.verdict else [one for one in findings.fields if one.unexplained]
-    out.print(tables.route_table(findings.routes))
-    listed = with_states(fields, findings.differences)
+    fields = result.fields if query.route or query.verdict else [one for one in result.fields if one.unexplained]
+    out.print(tables.route_table(result.routes))
+    listed = with_states(fields, result.differences)
     if listed:
         out.print(tables.field_table(listed[:_SHOWN] if query.route is None else listed, routed=not query.route))
-    drift = [one for one in findings.drift if query.route or one.backend == "legacy"]  # native's differ, too
+    drift = [one for one in result.drift if query.route or one.backend == "legacy"]  # native's differ, too
     if drift:
         out.print(tables.drift_table(drift[:_SHOWN]))
-    if query.route is not None and findings.samples:
-        out.print(tables.sample_table(findings.samples[:_SHOWN]))
-    out.print(_summary(findings.selected, between), soft_wrap=True, highlight=False)
-    if attention := _attention(findings):
+    if query.route is not None and result.samples:
+        out.print(tables.sample_table(result.samples[:_SHOWN]))
+    out.print(_summary(result.selected, between), soft_wrap=True, highlight=False)
+    if attention := _attention(result):
         out.print(attention, soft_wrap=True, highlight=False)
 
 
@@ -178,28 +178,28 @@ def _summary(routes: Sequence[RouteSummary], between: str) -> str:
 
 
 def _json(
-    query: ReportQuery, findings: QueryResult, suggested: list[Suggestion], output: Output
+    query: ReportQuery, result: QueryResult, suggested: list[Suggestion], output: Output
 ) -> dict[str, Any] | list[dict[str, Any]] | None:
     if output.suggest:
         return [as_json(one) for one in suggested]
     if query.sample is not None:
-        return as_json(findings.sample) if findings.sample else None
+        return as_json(result.sample) if result.sample else None
     listed = ("routes", "fields", "drift", "divergences", *(["samples"] if query.route else []))
     return {
         "since": query.span.since,
         "until": query.span.until,
-        **{name: [as_json(one) for one in getattr(findings, name)] for name in listed},
+        **{name: [as_json(one) for one in getattr(result, name)] for name in listed},
         "differences": [
             {"id": one.id, "route": one.route, "field": one.field, "kind": one.kind, "state": one.state}
-            for one in by_attention(findings.differences.values())
+            for one in by_attention(result.differences.values())
         ],
-        "health": as_json(findings.health),
+        "health": as_json(result.health),
     }
 
 
-def _attention(findings: QueryResult) -> str:
+def _attention(result: QueryResult) -> str:
     """Return a text with the numbers of new and returned differences; empty without any."""
-    counts = Counter(one.state for one in findings.differences.values())
+    counts = Counter(one.state for one in result.differences.values())
     parts = [f"{counts[state]:,} {state}" for state in ("returned", "new") if counts[state]]
     return f"differences: {', '.join(parts)} (scribe-proxy report triage)" if parts else ""
 
@@ -210,10 +210,10 @@ def _required(target: DatabaseTarget, route: str | None) -> tuple[str, ...]:
 
 
 def _apply_gate(
-    gate: Gate, findings: QueryResult, required: tuple[str, ...], junit_file: Path | None, ops_url: str
+    gate: Gate, result: QueryResult, required: tuple[str, ...], junit_file: Path | None, ops_url: str
 ) -> None:
     """Write the JUnit file, and raise Exit if the gate fails. `required` are routes that must have been compared."""
-    results = evaluate(gate, findings.selected, findings.fields, findings.differences, required)
+    results = evaluate(gate, result.selected, result.fields, result.differences, required)
     if junit_file is not None:
         junit_file.write_text(junit(results, ops_url), encoding="utf-8")
     failed = any(one.reasons for one in results)
@@ -227,17 +227,17 @@ def _apply_gate(
         raise click.exceptions.Exit(1)
 
 
-def _print_reproduction(findings: QueryResult, form: str, login: str | None, contracts: Path) -> None:
+def _print_reproduction(result: QueryResult, form: str, login: str | None, contracts: Path) -> None:
     """Print the request of a sample as a recording or as a curl command."""
-    if findings.sample is None:
+    if result.sample is None:
         raise click.UsageError("there is no such sample")
     try:
         if form == "curl":
-            click.echo(curl(findings.sample))
+            click.echo(curl(result.sample))
             return
         recordings = contracts / "recordings" / "http.json"
         steps = find_login(recordings.read_text(encoding="utf-8"), login) if login is not None else ()
-        click.echo(json.dumps([scenario(findings.sample, steps)], indent=1, ensure_ascii=False))
+        click.echo(json.dumps([scenario(result.sample, steps)], indent=1, ensure_ascii=False))
     except (NotReproducible, OSError) as error:
         raise click.ClickException(str(error)) from None
 

@@ -46,19 +46,19 @@ logger = logging.getLogger("scribe_proxy")
 
 
 class Gateway:
-    """An ASGI app that routes by its `plan` and the routes' `limits`. Both may be replaced at any time.
+    """An ASGI app that routes by its `snapshot` and the routes' `limits`. Both may be replaced at any time.
 
     `admission` holds the bulkheads.
     """
 
     def __init__(
         self,
-        plan: RoutingSnapshot,
+        snapshot: RoutingSnapshot,
         observers: Iterable[Observer] = (),
         tracing: Tracing | None = None,
         shadow: RequestMirror | None = None,
     ) -> None:
-        self.plan = plan
+        self.snapshot = snapshot
         self.limits: Mapping[str, bucketing.Limit] = {}
         self.admission = Admission()
         self._backends = BackendCaller(self.admission)
@@ -106,13 +106,13 @@ class Gateway:
 
     def _plan_of(self, exchange: ServedExchange) -> DirectPlan | None:
         planner = self._planner
-        if planner.snapshot is not self.plan or planner.limits is not self.limits:
+        if planner.snapshot is not self.snapshot or planner.limits is not self.limits:
             planner = self._planner = self._create_planner()
         scopes = exchange.connection.scopes
         return planner.plan(exchange.head, scopes.peer, scopes.scheme, scopes.root_path)
 
     def _create_planner(self) -> DirectPlanner:
-        return DirectPlanner(self.plan, self.limits, shadows=self._shadow is not None)
+        return DirectPlanner(self.snapshot, self.limits, shadows=self._shadow is not None)
 
     def _start_of(self, tracker: RequestTracker, exchange: ServedExchange) -> StartRequest | None:
         prepare, context = tracker.snapshot.prepare, tracker.context
@@ -128,7 +128,7 @@ class Gateway:
 
     def _prepare(self, scope: Scope) -> RequestTracker:
         """Match a route (1), decide (2), take a slot, and write the backends' view of the request into the scope."""
-        snapshot = self.plan
+        snapshot = self.snapshot
         method: str = scope["method"] if scope["type"] == "http" else "WS"
         tracker = RequestTracker(snapshot, scope, method)
         origin = resolve_origin(scope, snapshot.resolver)

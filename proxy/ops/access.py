@@ -104,13 +104,13 @@ class AuthMiddleware:
         self,
         app: ASGIApp,
         sessions: Sessions | None,
-        plan: Callable[[], RoutingSnapshot],
+        snapshot: Callable[[], RoutingSnapshot],
         session_ended: Callable[[Request], Awaitable[Response]],
     ) -> None:
         self._app: Final = app
         self._session_ended: Final = request_response(session_ended)
         self._sessions: Final = sessions
-        self._plan: Final = plan
+        self._snapshot: Final = snapshot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -130,7 +130,7 @@ class AuthMiddleware:
 
     def _address(self, scope: Scope) -> str | None:
         client = scope.get("client")
-        return resolve_client(scope["headers"], client and client[0], self._plan().trusted).address
+        return resolve_client(scope["headers"], client and client[0], self._snapshot().trusted).address
 
     async def _principal(self, connection: HTTPConnection) -> Principal | None:
         """Return the principal of a trusted header, a token or a session, or None. Raises TooManyAttemptsError."""
@@ -148,21 +148,21 @@ class AuthMiddleware:
 
     def _signed_in(self, connection: HTTPConnection) -> Principal | None:
         """Return the person whom a trusted proxy names in `ops.trust_header`; None for any other request."""
-        plan = self._plan()
-        header, client = plan.config.ops.trust_header, connection.scope.get("client")
-        if header is None or not plan.trusted.trusts_peer(client and client[0]):
+        snapshot = self._snapshot()
+        header, client = snapshot.config.ops.trust_header, connection.scope.get("client")
+        if header is None or not snapshot.trusted.trusts_peer(client and client[0]):
             return None
         names = [name.strip() for name in connection.headers.getlist(header)]
         if len(names) != 1 or not is_valid_name(names[0]):
             return None
-        may_change = names[0] in plan.config.ops.operators
+        may_change = names[0] in snapshot.config.ops.operators
         return Principal(names[0], may_triage=True, may_change=may_change, same_origin=_is_same_origin(connection))
 
     def _refusal(self, connection: HTTPConnection, principal: Principal | None) -> ASGIApp | None:
         path, sends_token = connection.scope["path"], principal is not None and principal.is_machine
         if path not in HEALTH and not sends_token:
             host = connection.headers.get("host", "")
-            if not is_own_host(host, self._plan().config.ops.hosts):
+            if not is_own_host(host, self._snapshot().config.ops.hosts):
                 return PlainTextResponse(_UNKNOWN_HOST, 421)
         open_to_all = path in OPEN or path.startswith(OPEN_BELOW)
         if principal or open_to_all:

@@ -50,63 +50,63 @@ from proxy.ops.status import Current, Status, describe
 STATIC: Final = Path(__file__).parent / "static"
 
 
-def create_ops(situation: ProcessView, token: str | None = None, viewer_token: str | None = None) -> Starlette:
+def create_ops(process: ProcessView, token: str | None = None, viewer_token: str | None = None) -> Starlette:
     """Return the ops app of one process.
 
     With a `token`, every request except health checks requires it, or the `viewer_token` for reading and triage.
     """
     probe = LegacyProbe()
-    sessions = _sessions(situation, token, viewer_token)
+    sessions = _sessions(process, token, viewer_token)
 
     async def current() -> Status:
-        legacy = await probe.reachable(situation.gateway.plan.config.legacy.url)
-        return describe(situation, legacy=legacy)
+        legacy = await probe.reachable(process.gateway.snapshot.config.legacy.url)
+        return describe(process, legacy=legacy)
 
     app = Starlette(
-        routes=[*_machines(current), *_pages(situation, current), *session_routes(sessions)],
+        routes=[*_machines(current), *_pages(process, current), *session_routes(sessions)],
         middleware=[
-            Middleware(PacingMiddleware, turns=PageTurns(lambda: situation.gateway.in_flight > 0)),
+            Middleware(PacingMiddleware, turns=PageTurns(lambda: process.gateway.in_flight > 0)),
             Middleware(
                 AuthMiddleware,
                 sessions=sessions,
-                plan=lambda: situation.gateway.plan,
+                snapshot=lambda: process.gateway.snapshot,
                 session_ended=session_ended,
             ),
         ],
         exception_handlers={FilterError: wrong_filter, 404: unknown_page},
     )
-    app.state.unredacted = lambda: situation.gateway.plan.config.reports.redact == "off"
-    app.state.banner = partial(current_banner, situation)
-    app.state.now = lambda: situation.controller.now
+    app.state.unredacted = lambda: process.gateway.snapshot.config.reports.redact == "off"
+    app.state.banner = partial(current_banner, process)
+    app.state.now = lambda: process.controller.now
     return app
 
 
-def _sessions(situation: ProcessView, token: str | None, viewer_token: str | None) -> Sessions | None:
+def _sessions(process: ProcessView, token: str | None, viewer_token: str | None) -> Sessions | None:
     """Return the sessions of people; None without a `token`."""
     if not token:
         return None
     tokens: dict[Role, str] = {"operator": token}
     if viewer_token:
         tokens["viewer"] = viewer_token
-    return Sessions(tokens, situation.revoked_sessions)
+    return Sessions(tokens, process.revoked_sessions)
 
 
-def _pages(situation: ProcessView, current: Current) -> list[BaseRoute]:
+def _pages(process: ProcessView, current: Current) -> list[BaseRoute]:
     return [
-        *paged("/", board(situation, current)),
-        *paged("/comparisons", overview(situation, current)),
-        *paged("/routes/{route}", route(situation, current)),
-        *paged("/routes/{route}/releases", releases(situation)),
-        *difference_routes(situation),
-        *paged("/samples/{sample}", sample(situation)),
-        *paged("/divergences", divergences(situation)),
-        *paged("/drift", drift(situation)),
-        *paged("/config", configuration(situation)),
-        *paged("/live", live(situation, current)),
-        *paged("/history", history(situation)),
-        *paged("/routes/{route}/live", route_live(situation)),
-        *paged("/routes/{route}/history", route_history(situation)),
-        *action_routes(situation),
+        *paged("/", board(process, current)),
+        *paged("/comparisons", overview(process, current)),
+        *paged("/routes/{route}", route(process, current)),
+        *paged("/routes/{route}/releases", releases(process)),
+        *difference_routes(process),
+        *paged("/samples/{sample}", sample(process)),
+        *paged("/divergences", divergences(process)),
+        *paged("/drift", drift(process)),
+        *paged("/config", configuration(process)),
+        *paged("/live", live(process, current)),
+        *paged("/history", history(process)),
+        *paged("/routes/{route}/live", route_live(process)),
+        *paged("/routes/{route}/history", route_history(process)),
+        *action_routes(process),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 

@@ -57,44 +57,44 @@ Current = Callable[[], Awaitable[Status]]
 """Returns the current status of the process."""
 
 
-def describe(situation: ProcessView, *, legacy: bool) -> Status:
+def describe(process: ProcessView, *, legacy: bool) -> Status:
     """Return the status of a process. `legacy`: it accepts connections."""
-    config = situation.gateway.plan.config
-    limits = _limits(situation)
+    config = process.gateway.snapshot.config
+    limits = _limits(process)
     return Status(
         revision=config.revision,
         legacy_url=config.legacy.url,
         legacy=legacy,
-        native=situation.native_started,
-        shadow_ready=situation.shadow_ready,
-        in_flight=situation.gateway.in_flight,
-        routes=tuple(_route(route, situation.controller.effective(route)) for route in config.routes),
-        problems=situation.watcher.problems,
+        native=process.native_started,
+        shadow_ready=process.shadow_ready,
+        in_flight=process.gateway.in_flight,
+        routes=tuple(_route(route, process.controller.effective(route)) for route in config.routes),
+        problems=process.watcher.problems,
         limits=limits,
         limits_reached=tuple(str(each) for each in limits if each.reached),
     )
 
 
-def process_health(situation: ProcessView, wall: Callable[[], float] = time.time) -> ProcessHealth:
+def process_health(process: ProcessView, wall: Callable[[], float] = time.time) -> ProcessHealth:
     """Return the health of both backends as observed by a process, for the pages of the others."""
-    problems, snapshots = situation.watcher.problems, situation.watcher.snapshots
+    problems, snapshots = process.watcher.problems, process.watcher.snapshots
     age = wall() - snapshots[-1].at if snapshots else -1.0
     return ProcessHealth(
-        legacy_down=situation.controller.legacy_down,
-        native_started=situation.native_started,
-        native_healthy=situation.controller.healthy,
-        limits=tuple(str(each) for each in _limits(situation) if each.reached),
-        revision=situation.gateway.plan.config.revision,
+        legacy_down=process.controller.legacy_down,
+        native_started=process.native_started,
+        native_healthy=process.controller.healthy,
+        limits=tuple(str(each) for each in _limits(process) if each.reached),
+        revision=process.gateway.snapshot.config.revision,
         refused=problems[0].located("routing.yaml", column=True) if problems else "",
         revision_age=age if age >= 0 else None,  # the clock has jumped
     )
 
 
-def _limits(situation: ProcessView) -> tuple[LimitUsage, ...]:
-    memory = situation.memory
-    refused = situation.failures.of("limit")
+def _limits(process: ProcessView) -> tuple[LimitUsage, ...]:
+    memory = process.memory
+    refused = process.failures.of("limit")
     buffered = LimitUsage("memory", memory.used, memory.limit, refused.get("memory", 0))
-    known = (*situation.gateway.admission.usage(refused), buffered)
+    known = (*process.gateway.admission.usage(refused), buffered)
     names = {each.name for each in known}
     return (*known, *(LimitUsage(name, 0, 0, count) for name, count in refused.items() if name not in names))
 

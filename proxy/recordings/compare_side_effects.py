@@ -41,8 +41,8 @@ def compare_documents(
 
 def compare_calls(expected: Sequence[JSON], actual: Sequence[JSON], names: Correspondence) -> list[Difference]:
     """Return the differences of calls to outside services: method, path and body, without a JSON body's key order."""
-    ours, theirs = [_plain(call) for call in expected], [_plain(call) for call in actual]
-    return compare_recorded_values(_filled(ours, theirs), theirs, names, "calls")
+    expected_calls, actual_calls = [_plain(call) for call in expected], [_plain(call) for call in actual]
+    return compare_recorded_values(_filled(expected_calls, actual_calls), actual_calls, names, "calls")
 
 
 def _pair(expected: Sequence[JSON], actual: Sequence[JSON], names: Correspondence) -> list[_Pair]:

@@ -111,7 +111,7 @@ class ConfigWatcher:
         loaded = loaded or load_config(path, env)
         self.path: Final = path
         self.config = loaded.config
-        self.agreement: ContractBundle = loaded.agreement
+        self.bundle: ContractBundle = loaded.bundle
         self.problems = loaded.problems
         self.applied = self.refused = 0  # changes
         self.snapshots: tuple[ConfigSnapshot, ...] = ()  # the last two valid texts, the one in force last
@@ -227,11 +227,11 @@ class ConfigWatcher:
         self._remember(_snapshot(state.content, time.time()))
 
     def _apply_loaded(self, loaded: LoadedConfig) -> None:
-        former, self.agreement = self.agreement, loaded.agreement
+        former, self.bundle = self.bundle, loaded.bundle
         try:
             self._apply(loaded.config)
         except Exception:
-            self.agreement = former
+            self.bundle = former
             raise
         self.config, self.problems = loaded.config, ()
         self.applied += 1

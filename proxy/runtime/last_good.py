@@ -43,7 +43,7 @@ class LoadedConfig:
     """
 
     config: Config
-    agreement: ContractBundle
+    bundle: ContractBundle
     content: Content
     contracts: Stamp
     saved_at: float | None = None
@@ -99,14 +99,14 @@ def _load_saved(
         return None
     try:
         config = parse(saved.text, env, f"{path} (last good)", lists=saved.lists.__getitem__, needed=needed)
-        agreement = _agreement(saved)
+        bundle = _load_saved_bundle(saved)
     except (ConfigError, ContractError) as error:
         logger.error("the last good configuration cannot be used: %s", error)
         return None
-    return LoadedConfig(config, agreement, saved.text.encode(), (), saved.at, problems)
+    return LoadedConfig(config, bundle, saved.text.encode(), (), saved.at, problems)
 
 
-def _agreement(saved: SavedConfig) -> ContractBundle:
+def _load_saved_bundle(saved: SavedConfig) -> ContractBundle:
     with tempfile.TemporaryDirectory(prefix="scribe-proxy-") as directory:
         for name in CONTRACT_FILES:
             if name in saved.contracts:

@@ -65,7 +65,7 @@ from proxy.shadow.timings import ShadowTimings
 logger = logging.getLogger("scribe_proxy")
 
 
-GARBAGE = 20_000
+GC_THRESHOLD = 20_000
 """Generation-0 threshold of the garbage collector. At Python's default of 700, collections take an eighth of the time
 of a request that reads a hundred documents (measured)."""
 
@@ -180,14 +180,14 @@ class GatewayProcess:
         observers = [*self._observation.observers]
         if self.database is not None:
             observers.append(self.reports.observe)
-        return Gateway(self._plan(config), observers, self._observation.tracing, self.shadow)
+        return Gateway(self._create_snapshot(config), observers, self._observation.tracing, self.shadow)
 
     def _create_fleet(self) -> Fleet:
         health = partial(process_health, self)
         return Fleet(self.controller, self.failures, lambda: self.gateway.in_flight, health)
 
-    def _plan(self, config: Config) -> RoutingSnapshot:
-        declared = DeclaredRefusals(self.watcher.agreement.divergences)
+    def _create_snapshot(self, config: Config) -> RoutingSnapshot:
+        declared = DeclaredRefusals(self.watcher.bundle.divergences)
         return RoutingSnapshot.of(config, self._legacy.breaker, self.native, declared)
 
     def _create_controller(self, config: Config) -> RolloutController:
@@ -231,16 +231,16 @@ class GatewayProcess:
         metrics.CONFIG_VALID.set(config is not None)
         if config is None:
             problems = [problem.located("routing.yaml", column=True) for problem in self.watcher.problems]
-            in_force = self.gateway.plan.config.revision
+            in_force = self.gateway.snapshot.config.revision
             self.notices.publish(WebhookEvent("config_refused", {"problems": problems, "in_force": in_force}))
             return
-        before = self.gateway.plan.config
+        before = self.gateway.snapshot.config
         if config.native != before.native:
             logger.warning("native: %s takes effect at a restart; %s stays until then", config.native, before.native)
         if config.mongodb != before.mongodb:
             logger.warning("mongodb: takes effect at a restart")
         self._legacy.apply_config(config)
-        self.gateway.plan = self._plan(config)
+        self.gateway.snapshot = self._create_snapshot(config)
         self._observation.apply_config(config)
         self.listeners.apply_config(config)
         self.public.apply_config(config)
@@ -291,7 +291,7 @@ def create_app(
         async with process.running():
             gc.collect()
             gc.freeze()  # imported objects are excluded from full collections, which otherwise take 50 ms
-            gc.set_threshold(GARBAGE)
+            gc.set_threshold(GC_THRESHOLD)
             yield process.listeners.state
 
     ops = create_ops(process, ops_token, ops_viewer_token)

@@ -30,5 +30,5 @@ async def test_gateway_records_requests_after_a_reload(tmp_path: Path) -> None:
     async with process.running():
         file.write_text(ROUTING.format(upstream=9, limit=LIMIT + 1))
         await until(lambda: process.watcher.applied)
-        assert process.gateway.plan.config.server.request_timeout == LIMIT + 1
-        assert process.gateway.plan.legacy is process.forwarded
+        assert process.gateway.snapshot.config.server.request_timeout == LIMIT + 1
+        assert process.gateway.snapshot.legacy is process.forwarded

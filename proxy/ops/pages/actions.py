@@ -65,14 +65,14 @@ class RouteActions:
     refusal: Refusal | None = None
 
 
-def action_routes(situation: ProcessView) -> list[Path]:
+def action_routes(process: ProcessView) -> list[Path]:
     """Return the routes of the page of actions, and of the actions."""
 
     async def show(request: Request) -> Response:
-        route = named(situation, request)
+        route = named(process, request)
         if route is None:
-            return unknown_route(situation, request)
-        view = await _view(situation, route, request.path_params["route"])
+            return unknown_route(process, request)
+        view = await _view(process, route, request.path_params["route"])
         return await answer(request, "actions.html", view, area="/")
 
     async def act(request: Request) -> Response:
@@ -81,11 +81,11 @@ def action_routes(situation: ProcessView) -> list[Path]:
             return refused_form(request, form, 403, _denial(principal))
         if not principal.has_sent(form.get("form", "")):
             return refused_form(request, form, 403, FOREIGN_FORM)
-        route, step = named(situation, request), request.path_params["step"]
+        route, step = named(process, request), request.path_params["step"]
         if step not in _STEPS or route is None:
-            return unknown_route(situation, request)
-        refusal = await _carry_out(situation, request.path_params["route"], step, form, principal)
-        return await _respond(situation, request, route, refusal)
+            return unknown_route(process, request)
+        refusal = await _carry_out(process, request.path_params["route"], step, form, principal)
+        return await _respond(process, request, route, refusal)
 
     return [*paged("/routes/{route}/actions", show), Path("/routes/{route}/{step}", act, methods=["POST"])]
 
@@ -96,12 +96,12 @@ def _denial(principal: Principal) -> str:
     return "The viewer token does not allow it." if principal.may_triage else "OPS_TOKEN is not set."
 
 
-async def _carry_out(situation: ProcessView, name: str, step: str, form: Form, principal: Principal) -> Refusal | None:
+async def _carry_out(process: ProcessView, name: str, step: str, form: Form, principal: Principal) -> Refusal | None:
     reason = form.get("reason", "")
     try:
         expected = int(form["version"]) if form.get("version") else None
         actor = principal.name or form.get("actor", "")
-        await situation.controller.act(name, _STEPS[step](form), actor, reason, expected_version=expected)
+        await process.controller.act(name, _STEPS[step](form), actor, reason, expected_version=expected)
     except ValueError as error:
         return Refusal(step, str(error), reason, 400)
     except Refused as refusal:
@@ -111,24 +111,24 @@ async def _carry_out(situation: ProcessView, name: str, step: str, form: Form, p
     return None
 
 
-async def _respond(situation: ProcessView, request: Request, route: Route, refusal: Refusal | None) -> Response:
+async def _respond(process: ProcessView, request: Request, route: Route, refusal: Refusal | None) -> Response:
     name = request.path_params["route"]
     if refusal is None and wants_json(request):
-        state = situation.controller.describe(route).state
+        state = process.controller.describe(route).state
         return JSONResponse({"route": route.name, "version": state.version, "share": state.change.after / 100})
     if refusal is None:
         return RedirectResponse(f"/routes/{name}/live", 303)
     if wants_json(request):
         return error_page(request, refusal.status, NOTHING_CHANGED, refusal.message)
-    response = await answer(request, "actions.html", await _view(situation, route, name, refusal), area="/")
+    response = await answer(request, "actions.html", await _view(process, route, name, refusal), area="/")
     response.status_code = refusal.status
     return response
 
 
-async def _view(situation: ProcessView, route: Route, name: str, refusal: Refusal | None = None) -> RouteActions:
-    fleet = await situation.fleet.read()
-    now = situation.controller.describe(route)
+async def _view(process: ProcessView, route: Route, name: str, refusal: Refusal | None = None) -> RouteActions:
+    fleet = await process.fleet.read()
+    now = process.controller.describe(route)
     stages = route.rollout.stages if route.rollout else ()
     lower = sorted({0, *(stage for stage in stages if stage < now.effective.share)})
-    group = tuple(member.name for member in situation.controller.groups.members(state_key(route)))
+    group = tuple(member.name for member in process.controller.groups.members(state_key(route)))
     return RouteActions(name, route_now(now, fleet), group, tuple(f"{share / 100:g}%" for share in lower), refusal)

@@ -58,16 +58,16 @@ class Board:
     unavailable: Unavailability | None
 
 
-def board(situation: ProcessView, current: Current) -> Endpoint:
+def board(process: ProcessView, current: Current) -> Endpoint:
     """Return the endpoint of the board."""
 
     async def show(request: Request) -> Response:
         day = Span(time.time() - SPAN, time.time())
-        known, unavailable = await summaries(situation, day, trend=False)
-        lines = await group_lines(situation, {one.route: one for one in known})
-        fleet = await situation.fleet.read()
-        differences = await _differences(situation, day)
-        view = _view(situation, await current(), fleet, lines, request, unavailable, differences)
+        known, unavailable = await summaries(process, day, trend=False)
+        lines = await group_lines(process, {one.route: one for one in known})
+        fleet = await process.fleet.read()
+        differences = await _differences(process, day)
+        view = _view(process, await current(), fleet, lines, request, unavailable, differences)
         return await answer(
             request, "board.html", view, area="/", period=period(request, REFRESH_INTERVAL), sorts=SORTS
         )
@@ -75,13 +75,13 @@ def board(situation: ProcessView, current: Current) -> Endpoint:
     return show
 
 
-async def _differences(situation: ProcessView, span: Span) -> tuple[TrackedDifference, ...]:
-    differences, _ = await read_reports(situation.database, lambda reports: reports.differences(span))
+async def _differences(process: ProcessView, span: Span) -> tuple[TrackedDifference, ...]:
+    differences, _ = await read_reports(process.database, lambda reports: reports.differences(span))
     return tuple((differences or {}).values())
 
 
 def _view(
-    situation: ProcessView,
+    process: ProcessView,
     status: Status,
     fleet: FleetNumbers,
     lines: Sequence[GroupLine],
@@ -89,7 +89,7 @@ def _view(
     unavailable: Unavailability | None,
     differences: Sequence[TrackedDifference],
 ) -> Board:
-    health = backends_health(situation, status, fleet)
+    health = backends_health(process, status, fleet)
     query = request.query_params.get("q", "").strip()
     chosen: Sort = next((sort for sort in SORTS if sort == request.query_params.get("sort")), "problems")
     matching = ordered((line for line in lines if has(line, query)), chosen)
@@ -99,12 +99,12 @@ def _view(
         legacy=health.legacy,
         native=health.native,
         migration=migration(lines),
-        alerts=alerts(lines, status.problems, status.revision, health, situation.controller.now, differences),
+        alerts=alerts(lines, status.problems, status.revision, health, process.controller.now, differences),
         groups=tuple(matching[: len(matching) if wants_json(request) else MAX_LISTED]),
         matching=len(matching),
         query=query,
         sort=chosen,
-        shared=situation.controller.store.shared,
+        shared=process.controller.store.shared,
         unavailable=unavailable,
     )
 
@@ -114,19 +114,19 @@ def period(request: Request, seconds: int) -> int:
     return seconds if request.query_params.get("refresh") != "no" else 0
 
 
-async def group_lines(situation: ProcessView, known: Mapping[str, RouteSummary]) -> list[GroupLine]:
+async def group_lines(process: ProcessView, known: Mapping[str, RouteSummary]) -> list[GroupLine]:
     """Return the lines of all groups, in the file's order. `known` are the reports' summaries by route."""
-    groups, now = situation.controller.groups, situation.controller.now
+    groups, now = process.controller.groups, process.controller.now
     return [
-        group_line(_facts(situation, leader, groups.members(state_key(leader)), known), now)
+        group_line(_facts(process, leader, groups.members(state_key(leader)), known), now)
         async for leader in in_slices(groups.leaders())
     ]
 
 
 def _facts(
-    situation: ProcessView, leader: Route, members: Sequence[Route], known: Mapping[str, RouteSummary]
+    process: ProcessView, leader: Route, members: Sequence[Route], known: Mapping[str, RouteSummary]
 ) -> GroupFacts:
-    rollout = situation.controller.describe(leader)
+    rollout = process.controller.describe(leader)
     return GroupFacts(
         name=leader.domain,
         routes=members,
@@ -142,7 +142,7 @@ def _sum(summaries: Sequence[RouteSummary]) -> RouteSummary:
     return summaries[0] if len(summaries) == 1 else total(summaries)
 
 
-def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers) -> BackendsHealth:
+def backends_health(process: ProcessView, status: Status, fleet: FleetNumbers) -> BackendsHealth:
     """Return the health of both backends as observed by all processes."""
     others = fleet.members[1:]
     every = [one.health for one in fleet.members]
@@ -155,7 +155,7 @@ def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers)
         native_stopped=sum(not one.native_started for one in every),
         native_failing=sum(one.native_started and not one.native_healthy for one in every),
         processes=fleet.processes,
-        state_unreachable=situation.controller.unreachable,
+        state_unreachable=process.controller.unreachable,
         limits=(*status.limits_reached, *(f"{limit} ({one.name})" for one in others for limit in one.health.limits)),
         refused=tuple(f"{one.name}: {one.health.refused}" for one in others if one.health.refused),
         revisions=tuple(one.revision for one in every if one.revision),
@@ -163,9 +163,9 @@ def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers)
     )
 
 
-def current_banner(situation: ProcessView) -> Banner | None:
+def current_banner(process: ProcessView) -> Banner | None:
     """Return the banner of all pages; None if no group is rolled back."""
-    return banner(situation.controller.caps())
+    return banner(process.controller.caps())
 
 
 def has(line: GroupLine, query: str) -> bool:

@@ -68,11 +68,11 @@ class Configuration:
     last: ConfigDifference | None
 
 
-def configuration(situation: ProcessView) -> Endpoint:
+def configuration(process: ProcessView) -> Endpoint:
     """Return the endpoint of the configuration."""
 
     async def show(request: Request) -> Response:
-        view = await in_thread(_view, situation.watcher)
+        view = await in_thread(_view, process.watcher)
         return await answer(request, "configuration.html", view, area="/config")
 
     return show

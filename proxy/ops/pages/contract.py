@@ -39,15 +39,15 @@ class Drifts:
     unavailable: Unavailability | None
 
 
-def divergences(situation: ProcessView) -> Endpoint:
+def divergences(process: ProcessView) -> Endpoint:
     """Return the endpoint of the page of declared divergences."""
     declared_in = _DeclaredIn()
 
     async def show(request: Request) -> Response:
         chosen = filters(request)
-        declared = await in_thread(declared_in, _file(situation))
+        declared = await in_thread(declared_in, _file(process))
         summaries, unavailable = await read_reports(
-            situation.database, lambda reports: reports.divergences(chosen.span, declared)
+            process.database, lambda reports: reports.divergences(chosen.span, declared)
         )
         summaries = summaries or ()
         view = Divergences(
@@ -80,11 +80,11 @@ class _DeclaredIn:
         return self._known[2]
 
 
-def _file(situation: ProcessView) -> Path:
-    return situation.watcher.path.parent / situation.gateway.plan.config.contracts / "divergences.yaml"
+def _file(process: ProcessView) -> Path:
+    return process.watcher.path.parent / process.gateway.snapshot.config.contracts / "divergences.yaml"
 
 
-def drift(situation: ProcessView) -> Endpoint:
+def drift(process: ProcessView) -> Endpoint:
     """Return the endpoint of the page of answers that break the contract."""
 
     async def show(request: Request) -> Response:
@@ -93,7 +93,7 @@ def drift(situation: ProcessView) -> Endpoint:
         async def breaking(reports: ReportReader) -> tuple[tuple[Drift, ...], tuple[ReportCoverage, ...]]:
             return await reports.drift(chosen.span), await reports.coverage(chosen.span)
 
-        result, unavailable = await read_reports(situation.database, breaking)
+        result, unavailable = await read_reports(process.database, breaking)
         drifts, coverage = result or ((), ())
         view = Drifts(
             span=chosen.span,

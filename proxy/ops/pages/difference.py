@@ -47,16 +47,16 @@ class DifferenceView:
     samples: tuple[SampleHead, ...]
 
 
-def difference_routes(situation: ProcessView) -> list[Path]:
+def difference_routes(process: ProcessView) -> list[Path]:
     """Return the routes of a difference's page, of its triage, and of the pins of samples."""
     return [
-        Path("/differences/{difference}", _set_state(situation), methods=["POST"]),
-        Path("/samples/{sample}/pin", _pin(situation), methods=["POST"]),
-        *paged("/differences/{difference}", _show(situation)),
+        Path("/differences/{difference}", _set_state(process), methods=["POST"]),
+        Path("/samples/{sample}/pin", _pin(process), methods=["POST"]),
+        *paged("/differences/{difference}", _show(process)),
     ]
 
 
-def _set_state(situation: ProcessView) -> Endpoint:
+def _set_state(process: ProcessView) -> Endpoint:
     async def mark(request: Request) -> Response:
         identity: str = request.path_params["difference"]
 
@@ -71,12 +71,12 @@ def _set_state(situation: ProcessView) -> Endpoint:
                 return JSONResponse({"id": identity, "state": marked.state, "version": marked.version})
             return RedirectResponse(f"/differences/{identity}", 303)
 
-        return await _change(situation, request, change)
+        return await _change(process, request, change)
 
     return mark
 
 
-def _pin(situation: ProcessView) -> Endpoint:
+def _pin(process: ProcessView) -> Endpoint:
     async def pin(request: Request) -> Response:
         identity: str = request.path_params["sample"]
 
@@ -85,12 +85,12 @@ def _pin(situation: ProcessView) -> Endpoint:
                 return error_page(request, 404, "Sample not found", "It has been removed meanwhile.")
             return RedirectResponse(f"/samples/{identity}", 303) if not wants_json(request) else JSONResponse({})
 
-        return await _change(situation, request, change)
+        return await _change(process, request, change)
 
     return pin
 
 
-def _show(situation: ProcessView) -> Endpoint:
+def _show(process: ProcessView) -> Endpoint:
     async def show(request: Request) -> Response:
         identity, chosen = request.path_params["difference"], _filters(request)
 
@@ -98,7 +98,7 @@ def _show(situation: ProcessView) -> Endpoint:
             stored = await reports.difference(identity)
             return await _view(reports, stored, chosen.span) if stored is not None else None
 
-        view, unavailable = await read_reports(situation.database, read)
+        view, unavailable = await read_reports(process.database, read)
         if view is None:
             return _missing(request, unavailable)
         return await answer(request, "difference.html", view, area="/comparisons", filters=chosen)
@@ -133,7 +133,7 @@ def _mark(form: Form, actor: str) -> Mark:
 
 
 async def _change(
-    situation: ProcessView, request: Request, change: Callable[[Database, Form, str], Awaitable[Response]]
+    process: ProcessView, request: Request, change: Callable[[Database, Form, str], Awaitable[Response]]
 ) -> Response:
     """Carry out a change by a form, if the principal may triage."""
     form, principal = await read_form(request), principal_of(request)
@@ -141,10 +141,10 @@ async def _change(
         return refused_form(request, form, 403, "OPS_TOKEN is not set.")
     if not principal.has_sent(form.get("form", "")):
         return refused_form(request, form, 403, FOREIGN_FORM)
-    if situation.database is None:
+    if process.database is None:
         return refused_form(request, form, 503, "No MongoDB stores the reports.")
     try:
-        return await change(situation.database, form, principal.name or form.get("actor", "").strip())
+        return await change(process.database, form, principal.name or form.get("actor", "").strip())
     except UnknownDifference:
         return refused_form(request, form, 404, "No difference has this id.")
     except (InvalidMark, ValueError) as error:

@@ -81,14 +81,14 @@ class History:
     unknown: str = ""
 
 
-def history(situation: ProcessView) -> Endpoint:
+def history(process: ProcessView) -> Endpoint:
     """Return the endpoint of the history."""
 
     async def show(request: Request) -> Response:
-        filters, groups = HistoryFilters.of(request), situation.controller.groups
+        filters, groups = HistoryFilters.of(request), process.controller.groups
         route = groups.find(filters.route) if filters.route else None
         group = route.domain if route is not None else filters.route
-        view = await _history(situation.controller.store, filters, group)
+        view = await _history(process.controller.store, filters, group)
         if filters.route and route is None and not view.changes:
             view = replace(view, unknown=f"routing.yaml has {groups.missing(filters.route)}")
         return await answer(request, "history.html", view, area="/history")
@@ -96,14 +96,14 @@ def history(situation: ProcessView) -> Endpoint:
     return show
 
 
-def route_history(situation: ProcessView) -> Endpoint:
+def route_history(process: ProcessView) -> Endpoint:
     """Return the endpoint of a route's history."""
 
     async def show(request: Request) -> Response:
-        route = named(situation, request)
+        route = named(process, request)
         if route is None:
-            return unknown_route(situation, request)
-        view = await _history(situation.controller.store, HistoryFilters.of(request, route.name), route.domain)
+            return unknown_route(process, request)
+        view = await _history(process.controller.store, HistoryFilters.of(request, route.name), route.domain)
         return await answer(request, "route_history.html", view, area="/", name=route.name)
 
     return show

@@ -74,12 +74,12 @@ class Live:
     routes: tuple[RouteNow, ...]
 
 
-def live(situation: ProcessView, current: Current) -> Endpoint:
+def live(process: ProcessView, current: Current) -> Endpoint:
     """Return the endpoint of the live page."""
 
     async def show(request: Request) -> Response:
-        status, fleet = await current(), await situation.fleet.read()
-        view = await _view(situation, status, fleet, request)
+        status, fleet = await current(), await process.fleet.read()
+        view = await _view(process, status, fleet, request)
         period = REFRESH_INTERVAL if request.query_params.get("refresh") != "no" else 0
         active, idle = by_activity(view.routes)
         shown = {"active": active, "idle": idle, "period": period, "sorts": SORTS}
@@ -88,11 +88,11 @@ def live(situation: ProcessView, current: Current) -> Endpoint:
     return show
 
 
-async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: Request) -> Live:
-    controller, query = situation.controller, request.query_params
+async def _view(process: ProcessView, status: Status, fleet: FleetNumbers, request: Request) -> Live:
+    controller, query = process.controller, request.query_params
     sort: LiveSort = next((sort for sort in SORTS if sort == query.get("sort")), "active")
     text = query.get("q", "").strip()
-    routes = situation.gateway.plan.config.routes
+    routes = process.gateway.snapshot.config.routes
     requests = {route.name: fleet.requests(route.name) async for route in in_slices(routes)}
     capped = {route.name async for route in in_slices(routes) if controller.effective(route).by == "cap"}
     chosen = [route for route in routes if any(text.lower() in each.lower() for each in (route.name, route.match))]
@@ -108,7 +108,7 @@ async def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, req
         native_rate=sum(native / span for _, native, span in rates),
         shared=controller.store.shared,
         unreachable=controller.unreachable,
-        health=backends_health(situation, status, fleet),
+        health=backends_health(process, status, fleet),
         capped=len(capped),
         number=len(routes),
         matching=len(chosen),

@@ -65,7 +65,7 @@ class Overview:
     unavailable: Unavailability | None
 
 
-def overview(situation: ProcessView, current: Current) -> Endpoint:
+def overview(process: ProcessView, current: Current) -> Endpoint:
     """Return the endpoint of the page of all routes."""
 
     async def show(request: Request) -> Response:
@@ -73,7 +73,7 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
         status = await current()
         all_trends = len(status.routes) <= MAX_LISTED
         (known, unavailable), states = await asyncio.gather(
-            summaries(situation, chosen.span, trend=all_trends), _states(situation, chosen.span)
+            summaries(process, chosen.span, trend=all_trends), _states(process, chosen.span)
         )
         everything = list(lines(status.routes, known))
         query, sort = request.query_params.get("q", "").strip(), _sort(request)
@@ -84,7 +84,7 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
             span=chosen.span,
             verdict=chosen.verdict,
             total=total([one.summary for one in everything]),
-            routes=tuple(listed) if all_trends else await _with_trends(situation, chosen.span, listed),
+            routes=tuple(listed) if all_trends else await _with_trends(process, chosen.span, listed),
             states=states,
             matching=len(shown),
             query=query,
@@ -97,25 +97,25 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
 
 
 async def summaries(
-    situation: ProcessView, span: Span, route: str | None = None, revision: str | None = None, *, trend: bool = True
+    process: ProcessView, span: Span, route: str | None = None, revision: str | None = None, *, trend: bool = True
 ) -> tuple[Sequence[RouteSummary], Unavailability | None]:
     """Return the stored summaries of routes, or else this machine's counts since its start."""
     stored, unavailable = await read_reports(
-        situation.database, lambda reports: reports.routes(span, route, revision, trend=trend)
+        process.database, lambda reports: reports.routes(span, route, revision, trend=trend)
     )
     return (await in_thread(since_start) if stored is None else stored), unavailable
 
 
-async def _with_trends(situation: ProcessView, span: Span, listed: Sequence[RouteLine]) -> tuple[RouteLine, ...]:
+async def _with_trends(process: ProcessView, span: Span, listed: Sequence[RouteLine]) -> tuple[RouteLine, ...]:
     """Return the lines with the trends of their routes, which are read for these routes only."""
     names = [line.name for line in listed]
-    trends, _ = await read_reports(situation.database, lambda reports: reports.trends(span, names))
+    trends, _ = await read_reports(process.database, lambda reports: reports.trends(span, names))
     known = trends or {}
     return tuple([replace(one, summary=replace(one.summary, trend=known.get(one.name, ()))) for one in listed])
 
 
-async def _states(situation: ProcessView, span: Span) -> dict[str, Counter[State]]:
-    differences, _ = await read_reports(situation.database, lambda reports: reports.differences(span))
+async def _states(process: ProcessView, span: Span) -> dict[str, Counter[State]]:
+    differences, _ = await read_reports(process.database, lambda reports: reports.differences(span))
     return count_states((differences or {}).values())
 
 

@@ -28,7 +28,7 @@ class ReleasesView:
     comparison: ReleaseComparison | None
 
 
-def releases(situation: ProcessView) -> Endpoint:
+def releases(process: ProcessView) -> Endpoint:
     """Return the endpoint of the page. `before` and `after` in the URL name revisions; default: the newest two."""
 
     async def show(request: Request) -> Response:
@@ -41,7 +41,7 @@ def releases(situation: ProcessView) -> Endpoint:
             comparison = await compare(reports, chosen.span, route, *pair) if pair else None
             return ReleasesView(route, chosen.span, revisions, comparison)
 
-        view, unavailable = await read_reports(situation.database, read)
+        view, unavailable = await read_reports(process.database, read)
         if view is None:
             assert unavailable is not None
             return error_page(request, 503, unavailable.title, unavailable.text)

@@ -65,29 +65,29 @@ class RouteView:
         return native_only(self.summary, self.route.match if self.route is not None else "")
 
 
-def route(situation: ProcessView, current: Current) -> Endpoint:
+def route(process: ProcessView, current: Current) -> Endpoint:
     """Return the endpoint of a route's report."""
 
     async def show(request: Request) -> Response:
         chosen, status = filters(request), await current()
         name: str = request.path_params["route"]
         revision = request.query_params.get("revision") or None
-        known, unavailable = await summaries(situation, chosen.span, name, revision)
+        known, unavailable = await summaries(process, chosen.span, name, revision)
         line = next((line for line in lines(status.routes, known) if line.name == name), None)
         if line is None:
-            return _group_or_unknown(situation, request, name)
+            return _group_or_unknown(process, request, name)
         view = _requested(request, chosen, line, unavailable)
         if unavailable is None:
-            full, unavailable = await read_reports(situation.database, partial(_read, view))
+            full, unavailable = await read_reports(process.database, partial(_read, view))
             view = full or replace(view, unavailable=unavailable)
         return await answer(request, "route.html", view, area="/comparisons", filters=chosen)
 
     return show
 
 
-def _group_or_unknown(situation: ProcessView, request: Request, name: str) -> Response:
+def _group_or_unknown(process: ProcessView, request: Request, name: str) -> Response:
     """Redirect the name of a group to its live page: each of its routes has its own report."""
-    groups = situation.controller.groups
+    groups = process.controller.groups
     if groups.find(name) is not None:
         suffix = ".json" if request.url.path.endswith(".json") else ""
         return RedirectResponse(f"/routes/{name}/live{suffix}", 303)

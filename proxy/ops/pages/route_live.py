@@ -40,22 +40,22 @@ class RouteLive:
     changes: tuple[ChangeView, ...]
 
 
-def route_live(situation: ProcessView) -> Endpoint:
+def route_live(process: ProcessView) -> Endpoint:
     """Return the endpoint of a route's live page."""
 
     async def show(request: Request) -> Response:
-        route = named(situation, request)
+        route = named(process, request)
         if route is None:
-            return unknown_route(situation, request)
-        view = await live_view(situation, route, request.path_params["route"])
+            return unknown_route(process, request)
+        view = await live_view(process, route, request.path_params["route"])
         return await answer(request, "route_live.html", view, area="/", period=period(request, REFRESH_INTERVAL))
 
     return show
 
 
-async def live_view(situation: ProcessView, route: Route, name: str) -> RouteLive:
+async def live_view(process: ProcessView, route: Route, name: str) -> RouteLive:
     """Return the view of a route, or of its group if `name` is that of the group."""
-    controller, rollout = situation.controller, route.rollout
+    controller, rollout = process.controller, route.rollout
     described = controller.describe(route)
     stages = tuple(stage / 100 for stage in rollout.stages) if rollout else ()
     try:
@@ -65,7 +65,7 @@ async def live_view(situation: ProcessView, route: Route, name: str) -> RouteLiv
     changes = tuple(map(ChangeView.of, history))
     return RouteLive(
         name=name,
-        route=route_now(described, await situation.fleet.read()),
+        route=route_now(described, await process.fleet.read()),
         group=tuple(member.name for member in controller.groups.members(state_key(route))),
         stages=stages,
         bake_time=rollout.bake_time_of(described.progress.stage) if rollout and described.progress else None,
@@ -75,12 +75,12 @@ async def live_view(situation: ProcessView, route: Route, name: str) -> RouteLiv
     )
 
 
-def named(situation: ProcessView, request: Request) -> Route | None:
+def named(process: ProcessView, request: Request) -> Route | None:
     """Return the route of the path, or one of the group of that name."""
-    return situation.controller.groups.find(request.path_params["route"])
+    return process.controller.groups.find(request.path_params["route"])
 
 
-def unknown_route(situation: ProcessView, request: Request) -> Response:
+def unknown_route(process: ProcessView, request: Request) -> Response:
     """Render the error for an unknown route."""
-    missing = situation.controller.groups.missing(request.path_params["route"])
+    missing = process.controller.groups.missing(request.path_params["route"])
     return error_page(request, 404, "Route not found", f"routing.yaml has {missing}")

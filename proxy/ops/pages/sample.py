@@ -28,16 +28,16 @@ class SampleView:
     replaced: str | None = None
 
 
-def sample(situation: ProcessView) -> Endpoint:
+def sample(process: ProcessView) -> Endpoint:
     """Return the endpoint of a sample's page."""
 
     async def show(request: Request) -> Response:
         name: str = request.path_params["sample"]
-        stored, unavailable = await read_reports(situation.database, lambda reports: reports.sample(name))
+        stored, unavailable = await read_reports(process.database, lambda reports: reports.sample(name))
         if unavailable is not None:
             return error_page(request, 503, unavailable.title, unavailable.text)
         if stored is None:
-            return await _instead(situation, request, name)
+            return await _instead(process, request, name)
         both = rows(stored)
         near = () if request.query_params.get("rows") == "all" else only_near(both)
         view = SampleView(stored, near or both, not near, request.query_params.get("instead"))
@@ -46,9 +46,9 @@ def sample(situation: ProcessView) -> Endpoint:
     return show
 
 
-async def _instead(situation: ProcessView, request: Request, name: str) -> Response:
+async def _instead(process: ProcessView, request: Request, name: str) -> Response:
     """Redirect from a removed sample to the newest one of the same difference."""
-    newest, _ = await read_reports(situation.database, lambda reports: reports.newest_sample_instead(name))
+    newest, _ = await read_reports(process.database, lambda reports: reports.newest_sample_instead(name))
     if newest is None:
         return error_page(
             request, 404, "Sample not found", "It was removed, and no newer one of its difference is stored."

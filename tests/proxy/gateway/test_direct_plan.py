@@ -134,7 +134,7 @@ async def test_new_configuration_ends_the_plans() -> None:
     gateway = Gateway(snapshot(before))
     async with serving(gateway) as port, asyncio.timeout(30):
         for legacy in (before, after):
-            gateway.plan = snapshot(legacy)
+            gateway.snapshot = snapshot(legacy)
             await send_requests(port, 4)
     assert (len(before.started), len(after.started)) == (4, 4)
     target, headers, request_id = after.started[-1]
@@ -150,8 +150,8 @@ async def test_every_change_of_file_or_shares_ends_the_plans() -> None:
     gateway = Gateway(snapshots[0], [records.append])
     async with serving(gateway) as port, asyncio.timeout(60):
         for change in permutations(states, 2):
-            for gateway.plan, gateway.limits in change:
+            for gateway.snapshot, gateway.limits in change:
                 await send_requests(port, 4)
-                backend = "native" if gateway.plan is snapshots[1] and not gateway.limits else "legacy"
+                backend = "native" if gateway.snapshot is snapshots[1] and not gateway.limits else "legacy"
                 assert [record.backend for record in records] == [backend] * 4
                 records.clear()

@@ -38,7 +38,7 @@ async def test_missing_date_is_added_and_others_are_kept() -> None:
     async with running_gateway() as harness:
         head, _ = await harness.send("/new")
         assert parsedate_to_datetime(head.split("date: ")[1].split("\r\n")[0]).year >= 2026
-        harness.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), dated, harness.native)
+        harness.gateway.snapshot = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), dated, harness.native)
         head, _ = await harness.send("/elsewhere")
         assert head.count("date: ") == 1
         assert "date: long ago" in head
@@ -127,7 +127,7 @@ async def test_request_keeps_the_snapshot_of_its_beginning() -> None:
         under_way = asyncio.create_task(harness.send("/elsewhere"))
         while not harness.legacy.scopes:
             await asyncio.sleep(0.01)
-        harness.gateway.plan = RoutingSnapshot.of(
+        harness.gateway.snapshot = RoutingSnapshot.of(
             parse(CONFIG.replace("GET /new", "GET /elsewhere"), {}, "test.yaml"), harness.legacy, harness.native
         )
         assert (await harness.send("/elsewhere"))[1] == b"native"
@@ -153,7 +153,7 @@ async def test_client_disconnect_is_recorded_as_499() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        harness.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), leave, harness.native)
+        harness.gateway.snapshot = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), leave, harness.native)
         _, writer = await asyncio.open_connection("127.0.0.1", harness.port)
         writer.write(b"GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n")
         await begun.wait()
@@ -191,7 +191,7 @@ async def test_websocket_closed_before_acceptance_is_403() -> None:
 
     async with running_gateway() as harness:
         backend: ASGIApp = close
-        harness.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), backend, harness.native)
+        harness.gateway.snapshot = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), backend, harness.native)
         with pytest.raises(InvalidStatus):
             await connect(f"ws://127.0.0.1:{harness.port}/other")
         assert harness.observed[0].status == 403

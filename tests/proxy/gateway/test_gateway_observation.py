@@ -83,10 +83,10 @@ async def test_request_id_of_a_backend_is_kept() -> None:
         await send({"type": "http.response.body"})
 
     async with running_gateway() as harness:
-        harness.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), named, harness.native)
+        harness.gateway.snapshot = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), named, harness.native)
         head, _ = await harness.send("/elsewhere")
         assert head.count("x-request-id: own") == head.count("x-request-id") == 1
-        harness.gateway.plan = RoutingSnapshot.of(
+        harness.gateway.snapshot = RoutingSnapshot.of(
             parse(f"{CONFIG}served_by: false", {}, "test.yaml"), harness.legacy, harness.native
         )
         head, _ = await harness.send("/elsewhere")
@@ -104,7 +104,7 @@ async def test_dependency_that_native_reports_is_observed(reported: str | None, 
             scope["extensions"]["proxy.dependency_failure"]["dependency"] = reported
             await answer(scope, receive, send)
 
-        harness.gateway.plan = replace(harness.gateway.plan, native=report)
+        harness.gateway.snapshot = replace(harness.gateway.snapshot, native=report)
         head, body = await harness.send("/new")
     assert body == b"native"
     assert "dependency" not in str(head)
@@ -141,8 +141,8 @@ async def test_declared_refusal_is_marked() -> None:
 
     declared = DeclaredRefusals([Divergence.model_validate({**divergence, "when": when})])
     async with running_gateway(GUARDED) as harness:
-        plan = harness.gateway.plan
-        harness.gateway.plan = replace(plan, native=refuse, declared=declared)
+        plan = harness.gateway.snapshot
+        harness.gateway.snapshot = replace(plan, native=refuse, declared=declared)
         for target in ("/new?declared", "/new"):
             await harness.send(target)
         assert [(record.status, record.declared) for record in harness.observed] == [(429, True), (429, False)]

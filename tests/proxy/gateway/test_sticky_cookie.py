@@ -69,7 +69,7 @@ async def test_caller_without_a_key_keeps_its_backend_with_its_cookie(share: str
 async def test_own_cookies_reach_no_backend() -> None:
     async with running_gateway(config()) as harness:
         for share in ("0%", "100%"):
-            harness.gateway.plan = RoutingSnapshot.of(_parsed(share), harness.legacy, harness.native)
+            harness.gateway.snapshot = RoutingSnapshot.of(_parsed(share), harness.legacy, harness.native)
             await send_request(harness, "Cookie: a=1; scribe_caller=x; scribe_ops=secret; b=2")
             await send_request(harness, "Cookie: scribe_ops=secret")
         scopes = [*harness.legacy.scopes, *harness.native.scopes]
@@ -85,7 +85,7 @@ async def test_raising_the_share_moves_callers_to_native_only() -> None:
         cookies = [(await send_request(harness, f"X-Caller: {caller}"))[1] for caller in range(30)]
         before = ["legacy"] * 30
         for share in ("10%", "30%", "60%", "100%"):
-            harness.gateway.plan = RoutingSnapshot.of(_parsed(share), harness.legacy, harness.native)
+            harness.gateway.snapshot = RoutingSnapshot.of(_parsed(share), harness.legacy, harness.native)
             backends = [
                 (await send_request(harness, f"Cookie: {str(cookie).partition(';')[0]}"))[0] for cookie in cookies
             ]

@@ -274,7 +274,7 @@ def in_two_processes(person: TestClient, staged: Stage, health: ProcessHealth) -
 
 def test_pages_show_totals_of_all_processes(person: TestClient, staged: Stage) -> None:
     before = routes(person)["notes.list"]["native"]
-    with in_two_processes(person, staged, ProcessHealth(revision=staged.gateway.plan.config.revision)) as data:
+    with in_two_processes(person, staged, ProcessHealth(revision=staged.gateway.snapshot.config.revision)) as data:
         after = next(route for route in data["routes"] if route["name"] == "notes.list")["native"]
         assert after["requests"] == 2 * before["requests"] > 0
         assert after["rate"] == pytest.approx(2 * before["rate"])

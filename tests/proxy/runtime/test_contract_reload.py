@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def loaded(watcher: ConfigWatcher) -> Contract | None:
-    return watcher.agreement.contract
+    return watcher.bundle.contract
 
 
 async def test_change_of_the_contracts_is_a_change_of_the_file(file: Path, tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ async def test_inapplicable_change_keeps_the_previous_contracts(file: Path, tmp_
             raise RuntimeError("not now")
 
     watcher = ConfigWatcher(file, {}, refuse)
-    before = watcher.agreement
+    before = watcher.bundle
     (tmp_path / "contracts").mkdir()
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
     await settle(watcher)
-    assert watcher.agreement is before
+    assert watcher.bundle is before
     assert "RuntimeError" in watcher.problems[0].message

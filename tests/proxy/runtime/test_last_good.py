@@ -42,7 +42,7 @@ def test_refused_file_is_replaced_by_the_saved_one(file: Path, saved: LastGood, 
     file.write_text(content)
     loaded = load_config(file, ENV, saved)
     assert loaded.config.legacy.url == "http://one"
-    assert loaded.agreement.contract is not None
+    assert loaded.bundle.contract is not None
     assert loaded.problems
     assert loaded.saved_at is not None
     with pytest.raises(ConfigError) as fatal:
@@ -58,7 +58,7 @@ def test_missing_file_is_replaced_by_the_saved_one(file: Path, saved: LastGood) 
 def test_invalid_contracts_are_replaced_by_the_saved_ones(file: Path, saved: LastGood) -> None:
     (file.parent / "contracts" / "openapi.yaml").write_text("nonsense")
     loaded = load_config(file, ENV, saved)
-    assert loaded.agreement.contract is not None
+    assert loaded.bundle.contract is not None
     assert {problem.where for problem in loaded.problems} == {"contracts"}
 
 
