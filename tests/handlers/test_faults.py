@@ -6,13 +6,13 @@ import asyncio
 from urllib.parse import parse_qs
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.recordings.comparing import compare_frames
 from proxy.recordings.websocket_player import PlaybackPace, converse
 from proxy.types import JSON
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import Twins, get, names, post
+from tests.support.backend_pair import Twin, Twins, get, names, post
 from tests.support.clinic import CONSULTATION, DOCUMENTS, PROMPT, assert_alike
 from tests.support.outside_services import Answer as ServiceAnswer
 from tests.support.outside_services import Choice, Script
@@ -83,6 +83,25 @@ async def test_failing_model_still_ends_the_consultation_alike(twins: Twins) -> 
                 both = await twins.send(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
             assert_alike(both)
             assert twins.stored("transcripts")[1] == twins.stored("consultations")[1] == []
+
+
+@pytest.mark.parametrize("deleted", ["consultations", "transcripts", "prompts"])
+async def test_deletion_during_the_model_call_is_answered_alike(twins: Twins, deleted: str) -> None:
+    twins.plant(DOCUMENTS)
+
+    def model_of(twin: Twin) -> ASGIApp:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            twin.database[deleted].delete_many({})
+            await Script([completion(b'"S"')])(scope, receive, send)
+
+        return answer
+
+    legacy, native = twins.legacy, twins.native
+    with legacy.outside.giving(model_of(legacy)), native.outside.giving(model_of(native)):
+        both = await twins.send(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
+    assert_alike(both)
+    assert both.native.status == (500 if deleted == "consultations" else 200)
+    assert twins.stored("transcripts")[1] == twins.stored("consultations")[1] == []
 
 
 class Codes:
