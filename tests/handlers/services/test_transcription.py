@@ -343,6 +343,19 @@ async def test_audio_counts_in_the_memory_budget_until_the_end() -> None:
     assert budget.used == 0
 
 
+async def test_audio_of_an_ended_call_leaves_the_memory_budget() -> None:
+    budget = Budget(10_000)
+    room = Room(Ear(open_=False), memory=budget)
+    room.recorder.start()
+    await room.add([bytes(1000), bytes(1000)])
+    await room.recorder.stop()
+    room.recorder.start()
+    assert budget.used >= 2000
+    room.ear.gate.set()
+    assert await room.settle()
+    assert budget.used == 0
+
+
 async def test_audio_beyond_the_memory_budget_is_dropped() -> None:
     budget = Budget(2_500)
     room = Room(Ear(), memory=budget)

@@ -21,6 +21,7 @@ from handlers.container import ServiceTimings
 from handlers.v1.tokens import Tokens
 from tests.support.backends import SECRET, settings_for
 from tests.support.mongodb_relay import Relay
+from tests.support.outside_services import Answer, Script
 from tests.support.v1_client import NOBODY, Person, Surface, v1_surface
 from tests.support.waiting import HANG_TIMEOUT, until
 
@@ -269,3 +270,17 @@ async def test_recorded_audio_counts_in_the_memory_budget(surface: Surface, path
             pass
         await until(lambda: 3 * 600 <= surface.budget.used < len(AUDIO) * 3)
     await until(lambda: not surface.budget.used)
+
+
+async def test_disconnect_cancels_the_transcription(mongodb_url: str) -> None:
+    async with v1_surface(mongodb_url, model_deadline=600) as surface:
+        amara, script = surface.person(), Script([Answer(hang=True)])
+        consultation = (await amara.start())["id"]
+        with surface.outside.giving(script):
+            async with conversing(amara) as socket:
+                await say(socket, "start_recording", consultationId=consultation)
+                for _ in range(2):
+                    await say(socket, "audio_chunk", audioData=AUDIO)
+                await say(socket, "stop_recording")
+                await until(lambda: script.bodies)
+            await asyncio.wait_for(script.left.wait(), HANG_TIMEOUT)
