@@ -15,6 +15,7 @@ from handlers.disconnect import (
     is_read_without_body,
     wait_for_disconnect,
 )
+from tests.support.event_loop import DelayLoop, advance
 from tests.support.waiting import HANG_TIMEOUT
 
 
@@ -157,6 +158,21 @@ async def test_ignored_cancellation_is_withdrawn() -> None:
 
 async def hang(_: Scope, __: Receive, ___: Send) -> None:
     await asyncio.sleep(60)
+
+
+def test_no_timer_runs_without_reads() -> None:
+    async def answer(_: Scope, __: Receive, send: Send) -> None:
+        await send({})
+
+    async def idle() -> None:
+        await run(answer, Client())
+        for _ in range(5):
+            await advance(1)
+
+    loop = DelayLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(idle())
+    assert len(loop.delays) == 1
 
 
 async def test_work_of_a_disconnected_client_has_ended() -> None:

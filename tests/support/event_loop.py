@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from contextvars import Context
+from typing import Final, TypeVarTuple
 
 import pytest
 
+Arguments = TypeVarTuple("Arguments")
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 PASSES: Final = 20
@@ -31,6 +33,20 @@ class AdvancedLoop(asyncio.SelectorEventLoop):
         if not self.is_closed() and not self.is_running():
             self.run_until_complete(_pass())
         super().close()
+
+
+class DelayLoop(AdvancedLoop):
+    """A loop that records the delays of its timers, in seconds, in the order of their start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delays: list[float] = []
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Arguments], object], *args: *Arguments, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        self.delays.append(delay)
+        return super().call_later(delay, callback, *args, context=context)
 
 
 class AdvancedLoopPolicy(asyncio.DefaultEventLoopPolicy):

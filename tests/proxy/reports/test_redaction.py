@@ -17,7 +17,7 @@ from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.contract.disclosure import HEADER_NAMES, is_named
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
-from proxy.reports.redaction import Redactor, leaf
+from proxy.reports.redaction import Mode, Redactor, leaf
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, object_id, operation, properties
 from tests.support.redacted_contract import CONTRACT, KEY, NOTE, PATIENT, SHOWN
@@ -291,6 +291,16 @@ def test_ids_as_keys_share_a_field() -> None:
     verdict = compare(legacy, native)
     assert verdict.differences[0].field == "body.<id>"
     assert '"field": "body.<id>"' in redact(legacy, native)
+
+
+@pytest.mark.parametrize("mode", ["full", "values"])
+def test_booleans_and_null_have_no_digest(mode: Mode) -> None:
+    redactor = Redactor(KEY, CONTRACT, mode=mode)
+    assert [redactor.leaf(value) for value in (True, False, None)] == [
+        {"type": "boolean"},
+        {"type": "boolean"},
+        {"type": "null"},
+    ]
 
 
 def test_digests_depend_on_key_type_and_value() -> None:
