@@ -31,6 +31,7 @@ from proxy.observability.log_writer import configure_logging, flush_logs
 from proxy.rollout.hub import StateHub
 from proxy.runtime.file_limit import raise_file_limit
 from proxy.runtime.garbage import without_collection
+from proxy.runtime.interrupts import ignore_hang_ups
 from proxy.runtime.last_good import LastGood, LoadedConfig, default_state_directory, load_config
 from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.server import GatewayServer
@@ -176,6 +177,7 @@ def _is_short(token: str) -> bool:
 
 def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None) -> None:
     raise_file_limit()
+    ignore_hang_ups()
     with suppress(KeyboardInterrupt):
         if hub is not None:
             _run_workers(config, sockets, hub)

@@ -1,8 +1,12 @@
-"""Ctrl-C, which a terminal sends to all processes: the gateway handles it, and stops its child processes itself."""
+"""Ctrl-C, which a terminal sends to all processes: the gateway handles it, and stops its child processes itself.
+
+SIGHUP ends no service: by convention it asks for a reload, and routing.yaml is watched.
+"""
 
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -27,3 +31,9 @@ def discard_interrupts() -> None:
     """Ignore Ctrl-C in a child that was started `without_interrupts`, also one that is pending."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
+
+
+def ignore_hang_ups() -> None:
+    """Ignore SIGHUP in this process and its children, unless the end of their terminal shall end them."""
+    if sys.platform != "win32" and not (sys.stdin and sys.stdin.isatty()):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -12,8 +12,11 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -38,6 +41,8 @@ RETRY_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until a worker is replaced, by the number of failures in a row; the last value repeats."""
 MAX_FAILURES: Final = 4
 """Failures in a row of every worker after which the group ends."""
+
+_RESTARTS: Final = [signal.Signals[name] for name in ("SIGHUP", "SIGTTIN", "SIGTTOU") if hasattr(signal, name)]
 
 
 @dataclass(slots=True)
@@ -68,6 +73,20 @@ class WorkerState:
         self.restart_at, self.pinged, self.answered, self.pinged_at = None, False, False, now
 
 
+@contextmanager
+def _unchanged_handlers() -> Iterator[None]:
+    """Keep the actions of the signals by which uvicorn restarts its workers or changes their number.
+
+    Its new workers would be plain ones, and the kernel sends SIGTTIN and SIGTTOU to jobs in the background.
+    """
+    before = {number: signal.getsignal(number) for number in _RESTARTS}
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
 class WorkerProcess(Process):
     """A worker process. Ctrl-C does not end it while it starts: the supervisor ends it."""
 
@@ -91,7 +110,8 @@ class WorkerGroup(Multiprocess):
     """Supervisor of uvicorn's workers. `failed`: it ended because no worker could serve."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        super().__init__(config, sockets)
+        with _unchanged_handlers():
+            super().__init__(config, sockets)
         self.failed = False
         self._slots: dict[Process, WorkerState] = {}
         self._served = False  # at least one worker has been ready

@@ -1,4 +1,4 @@
-"""Parse request heads from a stream: llhttp for the syntax, Node's limit for the size.
+"""Parse request heads from a stream: llhttp for the syntax, Node's limits for the size and the number of headers.
 
 The parser receives one head at a time, and no byte after it. Bodies are decoded elsewhere (`body`), because httptools
 skips the body of a request that offers an upgrade, reports trailers as headers and does not report the end of a
@@ -13,7 +13,7 @@ from typing import Final
 import httptools
 
 from proxy.server.known_heads import KnownHeads
-from proxy.server.refusal import HEAD_LIMIT, RefusedRequest
+from proxy.server.refusal import HEAD_LIMIT, MAX_HEADERS, RefusedRequest
 from proxy.server.request_head import RequestHead, understand_head
 from proxy.types import RawHeaders
 
@@ -169,6 +169,8 @@ class HeadParser:
         try:
             if self._fed >= HEAD_LIMIT:
                 self._check_size()
+            if len(self._headers) > MAX_HEADERS:
+                raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             method, version = parser.get_method().decode("ascii"), parser.get_http_version()
             self._head = understand_head(method, self._target, version, self._headers)
         except RefusedRequest as refused:

@@ -10,6 +10,8 @@ from typing import Final
 
 HEAD_LIMIT: Final = 16 * 1024
 """Bytes at which Node refuses a request: of target, header names and values together, or of trailers."""
+MAX_HEADERS: Final = 990
+"""Maximum number of headers. Node ignores those after the 1,000th, where legacy receives the gateway's own."""
 
 
 class RefusedRequest(Exception):

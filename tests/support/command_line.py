@@ -35,7 +35,9 @@ async def served(
     port, ops = free_port(), free_port()
     command = [str(PROGRAM), "serve", "--config", str(file), "--port", str(port), "--ops-port", str(ops), *options]
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, start_new_session=True)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+    )
     try:
         await _wait_until_ready(process, ops, timeout)
         yield process, port, ops

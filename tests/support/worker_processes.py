@@ -15,6 +15,13 @@ def workers_of(pid: int) -> set[int]:
     return {child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()}
 
 
+def signals_of(pid: int, kind: str) -> set[int]:
+    """Return the signals that a process ignores (`SigIgn`) or catches (`SigCgt`) (Linux)."""
+    (line,) = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith(f"{kind}:")]
+    mask = int(line.split()[1], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
 async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     """Wait until the condition holds; while no worker answers, try again."""
     async with asyncio.timeout(seconds):

@@ -16,6 +16,7 @@ from tests.support.command_line import run_serve, served
 from tests.support.gateway_process import config, get, legacy
 from tests.support.sockets import read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT, until
+from tests.support.worker_processes import signals_of, workers_of
 
 
 async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path: Path) -> None:
@@ -59,6 +60,19 @@ async def test_connections_that_wait_at_a_shutdown_are_answered(workers: str, tm
             for _, writer in waiting:
                 writer.close()
             assert await asyncio.wait_for(process.wait(), HANG_TIMEOUT) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_signals_for_a_reload_or_other_workers_change_nothing(workers: str, tmp_path: Path) -> None:
+    async with scripted(legacy) as legacy_port:
+        file = tmp_path / "routing.yaml"
+        file.write_text(config(legacy_port))
+        async with served(file, "--workers", workers) as (process, port, _):
+            os.killpg(process.pid, signal.SIGHUP)
+            assert (await get(port))[0].startswith(b"HTTP/1.1 200")
+            for pid in {process.pid, *workers_of(process.pid)}:
+                assert signal.SIGHUP in signals_of(pid, "SigIgn")
+                assert not {signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU} & signals_of(pid, "SigCgt")
 
 
 async def test_soft_limit_on_open_files_is_raised(tmp_path: Path) -> None:

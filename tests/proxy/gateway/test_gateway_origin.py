@@ -13,6 +13,7 @@ from proxy.config.loading import parse
 from proxy.gateway.bucketing import bucket
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.snapshot import RoutingSnapshot
+from proxy.server.refusal import MAX_HEADERS
 from tests.support.running_gateway import Backend, Harness, running_gateway
 from tests.support.sockets import serving
 
@@ -28,6 +29,8 @@ routes:
 """
 TRUSTING = CONFIG.replace("PROXIES", "127.0.0.1, unix")
 TRUSTING_NOBODY = CONFIG.replace("PROXIES", "192.0.2.1")
+READ_BY_NODE = 1000
+"""Number of headers after which Node's server ignores all others."""
 FORGERY = (
     "X-Forwarded-For: 198.51.100.66, 203.0.113.7",
     "X-Forwarded-Proto: https",
@@ -77,6 +80,17 @@ async def test_trusted_peers_headers_are_extended_for_both_sides(target: str, ba
     assert headers[b"forwarded"] == b"for=198.51.100.66;proto=https, for=127.0.0.1"
     assert headers[b"x-real-ip"] == b"198.51.100.66"
     assert (scope["client"], scope["scheme"]) == (("203.0.113.7", 0), "https")
+
+
+@pytest.mark.parametrize("text", [TRUSTING, TRUSTING_NOBODY])
+async def test_node_reads_the_origin_behind_the_most_headers(text: str) -> None:
+    async with running_gateway(text) as harness:
+        head, _ = await harness.send("/other", *(f"X{number}:" for number in range(MAX_HEADERS - 2)))
+        assert head.startswith("HTTP/1.1 200")
+        names = [name for name, _ in scope_on(harness, "legacy")["headers"]]
+        added_by_the_connection = [b"host", b"x-request-id"]
+        assert b"x-forwarded-for" in names
+        assert len(names) + len(added_by_the_connection) <= READ_BY_NODE
 
 
 async def test_websockets_are_treated_alike() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.server.head_parser import HeadParser
-from proxy.server.refusal import HEAD_LIMIT, RefusedRequest
+from proxy.server.refusal import HEAD_LIMIT, MAX_HEADERS, RefusedRequest
 from proxy.server.request_head import RequestHead, split_target
 
 NEXT = b"POST /next HTTP/1.1\r\nHost: n\r\n\r\n"
@@ -295,6 +295,13 @@ def test_size_of_a_head_is_counted_as_node_counts(counted: int, passes: bool, si
             assert read(raw + b"x" * 20_000, size)[0] is not None
         else:
             assert status_of(raw, size) == 431
+
+
+@pytest.mark.parametrize("size", [1, 997, 100_000])
+def test_more_headers_than_node_reads_are_refused(size: int) -> None:
+    headers = ["Host: a", *(f"X{number}:" for number in range(MAX_HEADERS))]
+    assert len(understood(*headers[:MAX_HEADERS]).headers) == MAX_HEADERS
+    assert status_of(lines(*headers), size) == 431
 
 
 @pytest.mark.parametrize(
