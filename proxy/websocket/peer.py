@@ -91,8 +91,8 @@ class Peer(asyncio.Protocol):
         self._receiver: asyncio.Future[None] | None = None
         self._client: str | None = None
         self._liveness: LivenessMonitor
-        self._draining = ProgressTimeout(self._loop, END_GRACE, lambda: self._written, self._end_input)
-        self._closing = ProgressTimeout(self._loop, timing.closing, self._acknowledged, self._abort)
+        self._draining = ProgressTimeout(END_GRACE, lambda: self._written, self._end_input)
+        self._closing = ProgressTimeout(timing.closing, self._acknowledged, self._abort)
         self.ended: Closed | None = None
         """Set once messages are neither received nor sent any more."""
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
+
+from common.late_timeout import LateTimer
 
 
 class ProgressTimeout:
-    """Calls `expired` once `progress` has not grown for `seconds`, counted from `start`."""
+    """Calls `expired` once `progress` has not grown for `seconds`, counted from `start`.
 
-    __slots__ = ("_expired", "_loop", "_progress", "_seconds", "_timer")
+    The time starts again, once, if this process was stopped or starved when it ended: a peer's bytes wait unread.
+    """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        seconds: float,
-        progress: Callable[[], int],
-        expired: Callable[[], None],
-    ) -> None:
-        self._loop, self._seconds = loop, seconds
-        self._progress, self._expired = progress, expired
-        self._timer: asyncio.TimerHandle | None = None
+    __slots__ = ("_expired", "_progress", "_seconds", "_timer")
+
+    def __init__(self, seconds: float, progress: Callable[[], int], expired: Callable[[], None]) -> None:
+        self._seconds, self._progress, self._expired = seconds, progress, expired
+        self._timer: LateTimer | None = None
 
     def start(self) -> None:
-        """Start, or restart, from the present progress."""
+        """Start, or restart, from the present progress. Must be called in the event loop."""
         self.cancel()
         self._wait(self._progress())
 
@@ -34,7 +32,7 @@ class ProgressTimeout:
             self._timer = None
 
     def _wait(self, progress: int) -> None:
-        self._timer = self._loop.call_later(self._seconds, self._check, progress)
+        self._timer = LateTimer(self._seconds, partial(self._check, progress))
 
     def _check(self, before: int) -> None:
         self._timer = None

@@ -51,7 +51,6 @@ class Relay:
     """
 
     def __init__(self, legacy: asyncio.Transport, received: bytes = b"") -> None:
-        self._loop = asyncio.get_running_loop()
         self._received = received
         self._timing = Timing()
         self._on_client_disconnected: Callable[[], None] | None = None
@@ -105,7 +104,7 @@ class Relay:
         if self._closing is None and not self.ended.is_set():
             for leg in (self._client, self._legacy):
                 leg.stop_heartbeat()
-            self._closing = ProgressTimeout(self._loop, self._timing.closing, self._progress, self.abort)
+            self._closing = ProgressTimeout(self._timing.closing, self._progress, self.abort)
             self._closing.start()
 
     def leg_disconnected(self, leg: _Leg) -> None:
