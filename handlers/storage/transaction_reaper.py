@@ -49,8 +49,15 @@ _START: Final = "from handlers.storage.transaction_reaper import main; main()"
 
 logger = logging.getLogger(__name__)
 
-Kill = Callable[[Sequence[str]], bool]
-"""Ends the transactions of sessions, by the hexadecimal digits of their ids; returns whether MongoDB confirmed it."""
+Kill = Callable[[Sequence[str]], str]
+"""Ends the transactions of sessions, by the hexadecimal digits of their ids.
+
+Returns the type of the error, or an empty text if MongoDB confirmed it.
+"""
+
+
+_unfinished: Final[list[subprocess.Popen[bytes]]] = []
+"""Reaper processes that end later than the service that started them; a `Popen` must not be deleted before its end."""
 
 
 class Reaper:
@@ -86,8 +93,10 @@ class Reaper:
         """Stop the reaper process, which first ends open transactions; blocks until it has exited or times out."""
         if self._process is not None and self._open:
             self._pipe.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 self._process.wait(_SHUTDOWN_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                _unfinished.append(self._process)
             self._process = None
         self._kill_process()
 
@@ -152,6 +161,7 @@ class ReaperSchedule:
         self._kill = kill
         self._retry_delay = retry_delay
         self._open: dict[str, _Open] = {}
+        self._failing = False
 
     def read_line(self, line: str) -> None:
         """Apply a line that the process has sent."""
@@ -174,9 +184,13 @@ class ReaperSchedule:
         overdue = {name: each for name, each in self._open.items() if each.due <= now}
         if not overdue:
             return
-        ended = self._kill(list(overdue))
+        error = self._kill(list(overdue))
+        ended = not error
         if ended and any(each.tries == TRIES for each in overdue.values()):
             logger.warning("ended transactions that dry runs may have left open")
+        if error and not self._failing:  # once for an outage, not at each attempt
+            logger.warning("transactions that dry runs may have left open cannot be ended: %s", error)
+        self._failing = bool(error)
         for name, each in overdue.items():
             each.due = now + self._retry_delay
             each.tries = min(each.tries, KILLS if ended else TRIES) - 1
@@ -202,7 +216,7 @@ def serve(pipe: int, watch: ReaperSchedule) -> None:
         watch.end_overdue(time.monotonic())
 
 
-def kill(url: str, names: Sequence[str], *, timeout: float = _KILL_TIMEOUT) -> bool:
+def kill(url: str, names: Sequence[str], *, timeout: float = _KILL_TIMEOUT) -> str:
     """End transactions on the MongoDB of a URL; see `Kill`. `timeout`: seconds."""
     limit = int(timeout * 1000)
     ids = [{"id": Binary(bytes.fromhex(name), UUID_SUBTYPE)} for name in names]
@@ -210,9 +224,8 @@ def kill(url: str, names: Sequence[str], *, timeout: float = _KILL_TIMEOUT) -> b
         with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=limit, timeoutMS=limit) as client:
             client.admin.command("killSessions", ids)
     except PyMongoError as error:
-        logger.warning("transactions that dry runs may have left open cannot be ended: %s", type(error).__name__)
-        return False
-    return True
+        return type(error).__name__
+    return ""
 
 
 def main() -> None:

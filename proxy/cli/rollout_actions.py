@@ -118,7 +118,8 @@ def rollback(
 def ack(route: str, reason: str, actor: str, file: Path, *, at_once: bool) -> None:
     """Acknowledge a cap or lift a rollback, so that the share may rise again.
 
-    The guard's cap is removed after its cooldown, a person's rollback now. A rollout continues at its stage.
+    The guard's cap is removed after its cooldown, a person's rollback now. A rollout continues at the highest stage
+    that the cap allowed, or at its first.
     """
     _carry_out(file, route, actions.ack(at_once=at_once), actor, reason)
 

@@ -271,7 +271,8 @@ class ConfigReader:
         return text
 
     def _label(self, at: Location) -> str:
-        return self._names.get(at) or f"#{int(at[-1]) + 1}"
+        name = self._names.get(at) or f"#{int(at[-1]) + 1}"
+        return name if len(name) <= 64 else f"{name[:63]}…"  # the maximum of a valid name
 
 
 def _names(root: yaml_nodes.Mapping) -> dict[Location, str]:

@@ -84,6 +84,8 @@ def _events(text: str) -> Iterator[yaml.Event]:
 
 _UNQUOTED_PATH: Final = re.compile(r"""[{,]\s*match:\s*[^"'\s][^"']*\{""")
 _UNQUOTED: Final = '; within braces, quote a path with a parameter: {match: "GET /notes/{id}"}'
+_UNQUOTED_VARIABLE: Final = re.compile(r"""[:,\[]\s*[^"'\s,]*\$\{?$""")
+_QUOTE_VARIABLE: Final = '; within braces, quote a variable: {url: "${LEGACY_URL}"}'
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
@@ -94,7 +96,9 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
     hint = indentation_hint(text, line)
     if context and error.context_mark and ("flow" in context or "quoted" in context):
         context = f"{context[:-1]} that begins on line {error.context_mark.line + 1})"
-        hint = _UNQUOTED if _UNQUOTED_PATH.search(text.splitlines()[line - 1][:column]) else ""
+        before = text.splitlines()[line - 1][:column]
+        hint = _UNQUOTED if _UNQUOTED_PATH.search(before) else ""
+        hint = _QUOTE_VARIABLE if _UNQUOTED_VARIABLE.search(before) else hint
     return Problem(line, "", f"not YAML: {reason}{context}{hint}", column=column)
 
 

@@ -24,6 +24,21 @@ _TITLES: Final = {
 }
 
 
+_LABELS: Final = {
+    "start": "rollout started",
+    "promotion": "promoted",
+    "gate": "gate failed",
+    "pause": "paused",
+    "resume": "resumed",
+    "cap": "capped",
+    "rollback": "rolled back",
+    "ack": "acknowledged",
+    "release": "cap removed",
+    "share": "share changed",  # by routing.yaml
+}
+"""Events of rollouts in words, as on the ops pages."""
+
+
 def message_body(form: Format, kind: str, data: Data, ops_url: str) -> bytes:
     """Return the JSON body of an event of type `kind` for Slack or Teams."""
     text, path = sentence(kind, data), _path(kind, data)
@@ -43,7 +58,10 @@ def sentence(kind: str, data: Data) -> str:
     change = f" from {before} to {after}" if before != after else f" at {after}"
     reason = f": {data['reason']}" if data.get("reason") else ""
     actor = f" by {data['actor']}" if data.get("actor") else ""
-    return f"{data['route']}: {kind}{change}{actor}{reason}"
+    label = _LABELS.get(kind, kind)
+    if kind == "gate":  # the share stays, and the schedule is not the cause
+        return f"{data['route']}: {label}{change}{reason}"
+    return f"{data['route']}: {label}{actor}{change}{reason}"
 
 
 def _first(problems: Sequence[str]) -> str:

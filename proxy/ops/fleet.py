@@ -147,6 +147,12 @@ class FleetNumbers:
         worst, _ = min(judged, key=lambda each: SEVEREST.index(each[0].outcome))
         return FleetGuard(worst, tuple(process for each, process in judged if each.outcome == worst.outcome))
 
+    @property
+    def suspended(self) -> dict[str, str]:
+        """The reason for each route whose guard is suspended in any process."""
+        guards = (guard for one in self.members for guard in one.guards.items())
+        return {name: analysis.reason for name, analysis in guards if analysis.suspended}
+
     def requests(self, name: str) -> tuple[int, int]:
         """Return the requests of a route within its window, of legacy and of native."""
         legacy, native = self._stats.of(name).window.requests

@@ -59,6 +59,11 @@ class CounterBatch:
         """Return whether another event can be counted."""
         return len(self._counts) < self._limit
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing is counted."""
+        return not self._counts
+
     def add(self, key: Key, at: float, number: int = 1) -> None:
         """Count `number` events at the time `at`."""
         slot = (key, int(at // MINUTE) * MINUTE)

@@ -95,6 +95,7 @@ class ReportWriter:
         self._batch = self._empty_batch()
         self._prepared: float | None = None
         self._unavailable = False
+        self._undelivered: Counter[str] = Counter()  # dropped comparisons by route that no stored report counts yet
         self._tasks = BackgroundTasks()
 
     def _empty_batch(self) -> _Batch:
@@ -139,14 +140,19 @@ class ReportWriter:
         batch, self._batch = self._batch, self._empty_batch()
         if self._storage is None:
             return
+        undelivered, self._undelivered = self._undelivered, Counter()
+        for route, number in undelivered.items():
+            batch.tally.add(key("dropped", route=route), time.time(), number)
         try:
             await self._prepare(self._storage)
             await self._storage.add(batch.tally)
         except Exception as error:
             self._report_outage(error)
+            self._undelivered += undelivered
             self._drop(batch.entries, "database")
             return
-        self._report_recovery()
+        if not batch.tally.is_empty:  # nothing was written otherwise
+            self._report_recovery()
         try:
             await self._storage.add_samples(batch.samples, self._settings.samples)
             await self._register(batch)
@@ -243,9 +249,7 @@ class ReportWriter:
 
     def _drop(self, entries: Counter[str], reason: DropReason) -> None:
         """Count dropped comparisons, in the metrics and in the next batch that can be written."""
-        now = time.time()
-        for route, number in entries.items():
-            self._batch.tally.add(key("dropped", route=route), now, number)
+        self._undelivered += entries
         if entries:
             self._dropped(reason, entries.total())
 

@@ -36,9 +36,11 @@ class ChangeAnnouncer:
 
         Raises `DatabaseError`; the change is then announced with the next one.
         """
-        first_read = not self._shares.cache.loaded
+        cache = self._shares.cache
+        first_read = not cache.loaded
+        own = any(local.change == state.change for _, local in cache.local_states())  # logged when it was applied
         if self._shares.record(state) and not first_read:
-            self._add(state, log=True)
+            self._add(state, log=not own)
         await self._claim_all()
 
     async def announce(self, state: RouteState, *, log: bool = True) -> None:

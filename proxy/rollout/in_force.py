@@ -177,6 +177,8 @@ class SharesInForce:
                 logger.warning("the shared state cannot be reached: %s", error)
             self.unreachable = True
         else:
+            if self.unreachable:
+                logger.info("the shared state can be reached again")
             self.unreachable = False
 
 

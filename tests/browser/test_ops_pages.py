@@ -133,7 +133,10 @@ TASKS = {
         r"bake_tiem: unknown key; did you mean bake_time\?",
         r"Correct the file; .* stays in force",
     ),
-    "prompts is blocked at 10%": (r"too little evidence: 0 of 100 requests", "Next: 50%"),
+    "prompts is blocked at 10%": (
+        r"too little evidence: 0 of 100 requests",
+        "Wait for more requests, or promote it; next: 50%",
+    ),
 }
 """The cause and the next step of each problem that a reader has to find."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from proxy.config.problems import Problem
@@ -37,8 +37,9 @@ class BackendsHealth:
     `legacy_reachable`: the process that answers can connect to legacy. `legacy_down`, `native_stopped`,
     `native_failing`: the number of processes whose circuit breaker is open, in which native does not run, or fails its
     health checks. `legacy_failures`: counts of the last minute by error code. `limits`: a sentence for each reached
-    limit. `refused`: a sentence for each other process whose file is refused. `revisions`: those in force.
-    `revision_age`: seconds since the latest change of a revision, None if unknown.
+    limit. `suspended`: the reason for each route whose guard is suspended. `refused`: a sentence for each other process
+    whose file is refused. `revisions`: those in force. `revision_age`: seconds since the latest change of a
+    revision, None if unknown.
     """
 
     legacy_reachable: bool = True
@@ -50,6 +51,7 @@ class BackendsHealth:
     processes: int = 1
     state_unreachable: bool = False
     limits: Sequence[str] = ()
+    suspended: Mapping[str, str] = field(default_factory=dict)
     refused: Sequence[str] = ()
     revisions: Sequence[str] = ()
     revision_age: float | None = None
@@ -100,6 +102,7 @@ def alerts(
         *(_rolled_back(line, now) for line in lines if line.cap is not None),
         *_refused(problems, revision),
         *_backends(health),
+        *_dependencies(health),
         *_differences(differences, now),
         *(_blocked(line) for line in lines if line.step.problem),
         *_limits(health),
@@ -156,6 +159,15 @@ def _backends(health: BackendsHealth) -> Iterator[Alert]:
         yield Alert("bad", "The shared state is unreachable", detail, "Check MongoDB", "/live")
 
 
+def _dependencies(health: BackendsHealth) -> Iterator[Alert]:
+    if health.suspended:
+        name, reason = next(iter(health.suspended.items()))
+        others = len(health.suspended) - 1
+        more = f"; and {others} more route{'s' if others > 1 else ''}" if others else ""
+        action = "Check the database, the model and the terminology server; guards of these routes are suspended"
+        yield Alert("bad", "Dependencies of native fail", f"{name}: {reason}{more}", action, "/live")
+
+
 def _differences(differences: Sequence[TrackedDifference], now: float) -> Iterator[Alert]:
     """Yield an alert for each difference that has returned, and one for all new ones."""
     for one in (one for one in differences if one.state == "returned"):
@@ -176,7 +188,7 @@ def _differences(differences: Sequence[TrackedDifference], now: float) -> Iterat
 def _blocked(line: GroupLine) -> Alert:
     needed = ", ".join(map(str, line.step.needed))
     detail = f"{line.step.blocked}: {needed}" if needed else line.step.blocked
-    return Alert("warn", f"{line.name} is blocked at {line.share:g}%", detail, f"Next: {line.step.action}", _page(line))
+    return Alert("warn", f"{line.name} is blocked at {line.share:g}%", detail, line.step.advice, _page(line))
 
 
 def _limits(health: BackendsHealth) -> Iterator[Alert]:

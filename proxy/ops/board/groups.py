@@ -133,18 +133,21 @@ def _step_of_rollout(facts: GroupFacts) -> NextStep:
         return NextStep(following, 0.0)
     if progress.waits == "paused" and facts.state.paused is not None:
         by = facts.state.paused
-        return NextStep(f"resume, then {following}", blocked=f"paused by {by.actor}: {by.reason}", problem=True)
+        blocked = f"paused by {by.actor}: {by.reason}"
+        return NextStep(f"resume, then {following}", blocked=blocked, problem=True, advice=f"Resume; next: {following}")
     if progress.waits == "gate" and progress.failed_gate is not None:
-        return NextStep(
-            following, blocked=f"gate fails: {progress.failed_gate.description}", problem=True, needed=needed
-        )
+        blocked = f"gate fails: {progress.failed_gate.description}"
+        advice = f"Read the reports of its routes, then fix native or roll back; next: {following}"
+        return NextStep(following, blocked=blocked, problem=True, advice=advice, needed=needed)
     if progress.waits == "file":
         allowed = show_share(ceiling(route))
         return NextStep(f"raise `native` above {allowed}", blocked=f"`native` allows {allowed}")
     if progress.waits == "approval":
-        return NextStep(f"approve {following}", blocked="needs approval", problem=True)
+        advice = f"Promote it to {following} if you approve"
+        return NextStep(f"approve {following}", blocked="needs approval", problem=True, advice=advice)
     if progress.waits == "evidence":
-        return NextStep(following, blocked="too little evidence", problem=True, needed=needed)
+        advice = f"Wait for more requests, or promote it; next: {following}"
+        return NextStep(following, blocked="too little evidence", problem=True, advice=advice, needed=needed)
     return NextStep(following, blocked=progress.waits.replace("_", " "))
 
 

@@ -34,13 +34,15 @@ class NeededEvidence:
 class NextStep:
     """The next step of a group, and its time: `left` seconds from now, or None.
 
-    `blocked` is the reason why it does not happen automatically; `problem` marks one that needs attention.
+    `blocked` is the reason why it does not happen automatically; `problem` marks one that needs attention, and `advice`
+    says what to do about it.
     """
 
     action: str
     left: float | None = None
     blocked: str = ""
     problem: bool = False
+    advice: str = ""
     needed: tuple[NeededEvidence, ...] = ()
 
 

@@ -157,6 +157,7 @@ def backends_health(process: ProcessView, status: Status, fleet: FleetNumbers) -
         processes=fleet.processes,
         state_unreachable=process.controller.unreachable,
         limits=(*status.limits_reached, *(f"{limit} ({one.name})" for one in others for limit in one.health.limits)),
+        suspended=fleet.suspended,
         refused=tuple(f"{one.name}: {one.health.refused}" for one in others if one.health.refused),
         revisions=tuple(one.revision for one in every if one.revision),
         revision_age=min(ages, default=None),

@@ -76,9 +76,12 @@ class Analysis:
     @property
     def summary(self) -> str:
         """The outcome in words that follow "guard"; suspended: a dependency of native fails, so nothing is decided."""
-        if self.outcome == "unknown" and self._suspending:
-            return "is suspended"
-        return _SUMMARIES[self.outcome]
+        return "is suspended" if self.suspended else _SUMMARIES[self.outcome]
+
+    @property
+    def suspended(self) -> bool:
+        """Return whether a dependency of native fails, so that nothing is decided."""
+        return self.outcome == "unknown" and bool(self._suspending)
 
     @property
     def reason(self) -> str:

@@ -131,7 +131,8 @@ def test_reaper_reads_until_eof_and_aborts_open_transactions(mongodb_url: str, d
 
 
 def test_missing_mongodb_aborts_nothing() -> None:
-    assert not kill(f"mongodb://127.0.0.1:{free_port()}", ["00" * 16], timeout=0.1)
+    error = kill(f"mongodb://127.0.0.1:{free_port()}", ["00" * 16], timeout=0.1)
+    assert error == "ServerSelectionTimeoutError"
 
 
 class Kills:
@@ -141,9 +142,9 @@ class Kills:
         self.killed: list[list[str]] = []
         self.succeeds = succeeds
 
-    def __call__(self, names: Sequence[str]) -> bool:
+    def __call__(self, names: Sequence[str]) -> str:
         self.killed.append(list(names))
-        return self.succeeds
+        return "" if self.succeeds else "AutoReconnect"
 
 
 def test_overdue_transaction_is_aborted_a_few_times() -> None:
@@ -179,7 +180,7 @@ def test_finished_transaction_is_not_aborted_again() -> None:
     assert kills.killed == [["a"]]
 
 
-def test_abort_that_fails_is_retried_until_mongodb_has_aborted() -> None:
+def test_abort_that_fails_is_retried_until_mongodb_has_aborted(caplog: pytest.LogCaptureFixture) -> None:
     kills = Kills(succeeds=False)
     watch = ReaperSchedule(kills)
     watch.read_line("open a 1000.0")
@@ -190,3 +191,11 @@ def test_abort_that_fails_is_retried_until_mongodb_has_aborted() -> None:
         watch.end_overdue(now)
     assert kills.killed == [["a"]] * TRIES
     assert now == 10 + (TRIES - 1) * RETRY_DELAY
+    message = "transactions that dry runs may have left open cannot be ended: AutoReconnect"
+    assert [record.message for record in caplog.records] == [message]  # once for the outage
+    watch.read_line("open b 1.0")
+    kills.succeeds = True
+    watch.end_overdue(now := now + 2)
+    kills.succeeds = False
+    watch.end_overdue(now + 2)
+    assert [record.message for record in caplog.records].count(message) == 2

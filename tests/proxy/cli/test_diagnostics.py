@@ -178,6 +178,12 @@ def test_unquoted_path_with_a_parameter_has_a_hint(path: str) -> None:
             parse(f"legacy: {{url: 'http://a'}}\nroutes:\n  - {fields}\n", {})
 
 
+@pytest.mark.parametrize("entry", ["{url: ${URL}}", "{url: http://${HOST}, keep_alive: 5s}", "[a, ${B}]", "[${A}]"])
+def test_unquoted_variable_has_a_hint(entry: str) -> None:
+    with pytest.raises(ConfigError, match=r'within braces, quote a variable: {url: "\${LEGACY_URL}"}'):
+        parse(f"legacy: {entry}\n", {"URL": "http://a", "HOST": "a"})
+
+
 @pytest.mark.parametrize("entry", ["{name: a, match: GET /notes", "{name: a, match: 'GET /{id}', x: {}"])
 def test_other_faults_in_braces_have_no_hint_on_paths(entry: str) -> None:
     with pytest.raises(ConfigError) as caught:

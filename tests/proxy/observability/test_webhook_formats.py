@@ -27,8 +27,9 @@ ROLLBACK = {"route": "notes.list", "before": 25.0, "after": 0.0, "actor": "Ada",
             {"differences": [{**DIFFERENCE, "field": str(n), "revision": None} for n in range(7)], "total": 30},
             "30 new differences: " + ", ".join(f"notes.list {n} (value)" for n in range(5)) + " and 25 more",
         ),
-        ("rollback", ROLLBACK, "notes.list: rollback from 25% to 0% by Ada: p99 & errors"),
-        ("ack", {**ROLLBACK, "before": 0.0}, "notes.list: ack at 0% by Ada: p99 & errors"),
+        ("rollback", ROLLBACK, "notes.list: rolled back by Ada from 25% to 0%: p99 & errors"),
+        ("gate", {**ROLLBACK, "before": 0.0, "actor": "schedule"}, "notes.list: gate failed at 0%: p99 & errors"),
+        ("ack", {**ROLLBACK, "before": 0.0}, "notes.list: acknowledged by Ada at 0%: p99 & errors"),
         ("config_refused", {"in_force": "ab12"}, "routing.yaml is refused; ab12 stays in force"),
         (
             "config_refused",
@@ -58,7 +59,7 @@ def test_text_for_slack_is_escaped_and_reads_back(text: str) -> None:
     assert (
         html.unescape(body["text"])
         == body["blocks"][0]["text"]["text"]
-        == f"notes.list: rollback from 25% to 0% by Ada: {text}"
+        == f"notes.list: rolled back by Ada from 25% to 0%: {text}"
     )
 
 

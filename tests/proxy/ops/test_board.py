@@ -177,6 +177,7 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
         legacy_requests=9,
         legacy_failures={"legacy_timeout": 8},
         limits=("per_client is reached",),
+        suspended={"ai.codes": "failures of dependencies 100% of 6 (limit 50%)", "ai.search": "others"},
     )
     shown = alerts(lines, (Problem(7, "routes[1].native", "wrong"), Problem(9, "x", "y")), "abc", health, NOW)
     assert [(one.severity, one.title, one.detail) for one in shown] == [
@@ -184,12 +185,18 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
         ("bad", "routing.yaml is refused", "line 7: routes[1].native: wrong (and 1 more)"),
         ("bad", "Legacy does not answer", "legacy_timeout 8 of 9 requests in the last minute"),
         ("bad", "Native fails its health checks", "Guards cap its share"),
+        (
+            "bad",
+            "Dependencies of native fail",
+            "ai.codes: failures of dependencies 100% of 6 (limit 50%); and 1 more route",
+        ),
         ("warn", "notes is blocked at 10%", "too little evidence: 0 of 100 requests"),
         ("warn", "A limit is reached", "per_client is reached"),
     ]
-    assert [one.action for one in shown[:2]] == [
+    assert [shown[at].action for at in (0, 1, 5)] == [
         "Fix native, then acknowledge",
         "Correct the file; revision abc stays in force",
+        "Wait for more requests, or promote it; next: 50%",
     ]
 
 

@@ -66,3 +66,11 @@ def test_worst_guard_of_all_processes_is_shown(
     assert guard is not None
     assert (guard.analysis.outcome, guard.processes) == (worst, processes)
     assert numbers.guard("other", None) is None
+
+
+def test_suspended_guard_of_any_process_counts() -> None:
+    failing = MetricResult("dependencies", "unknown", limit=0.5, native=1.0, requests=6)
+    other = Analysis((failing, MetricResult("errors", "pass")))
+    guards = {"a": other, "b": Analysis((MetricResult("errors", "unknown"),))}
+    numbers = FleetNumbers(ProcessSnapshot("1"), StatsRegistry(), (ProcessSnapshot("2", guards=guards),))
+    assert numbers.suspended == {"a": "failures of dependencies 100% of 6 (limit 50%)"}

@@ -65,8 +65,9 @@ async def test_documents_expire_after_the_retention(database: Database, reports:
 
 
 async def test_comparisons_without_mongodb_are_dropped_and_counted(
-    mongodb_url: str, database: Database, reading: ReportReader
+    mongodb_url: str, database: Database, reading: ReportReader, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "scribe_proxy")
     with Relay(mongodb_url) as relay:
         distant = Database(relay.url, database.name, timeout=2.0)
         reports, dropped = ReportWriter(distant, SETTINGS), metric("database")
@@ -78,10 +79,14 @@ async def test_comparisons_without_mongodb_are_dropped_and_counted(
         assert metric("database") == dropped + 2
         with pytest.raises(Unavailable):
             await ReportReader(distant).routes(recently())
+        for _ in range(2):  # the counts of what was dropped, then nothing
+            await reports.flush()
+        assert "stored again" not in caplog.text
         relay.mend()
         reports.record(differing())
         await until_async(distant.is_reachable)
         await reports.flush()
+        assert caplog.text.count("comparisons are dropped") == caplog.text.count("stored again") == 1
         await distant.close()
     [route] = await reading.routes(recently())
     assert (route.mismatch, route.dropped) == (1, 2)

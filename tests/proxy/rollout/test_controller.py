@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -29,6 +31,43 @@ async def test_failing_native_is_capped_at_the_evaluation() -> None:
         assert (change.kind, change.before, change.after, change.by.actor) == ("cap", 5000, 0, "guard")
         assert "server errors 100% of 100" in change.by.reason
         await recorded(one, change.by.reason)
+
+
+class EarlyEvents(MemoryStore):
+    """A store that delivers the event of a change before it answers, as a change stream may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events: asyncio.Queue[RouteState] = asyncio.Queue()
+        self._handled = asyncio.Event()
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[AsyncIterator[RouteState]]:
+        yield self._deliver()
+
+    async def _deliver(self) -> AsyncIterator[RouteState]:
+        while True:
+            yield await self._events.get()
+            self._handled.set()
+
+    async def replace(self, after: RouteState) -> bool:
+        stored = await super().replace(after)
+        self._handled.clear()
+        self._events.put_nowait(after)
+        await self._handled.wait()
+        return stored
+
+
+async def test_cap_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "scribe_proxy.state")
+    one = replica(config(PLAIN), EarlyEvents())
+    async with running(one):
+        one.serve(status=500)
+        one.controller.evaluate()
+        await one.until(lambda: bool(one.changes))
+        await recorded(one, one.changes[0].by.reason)
+    [line] = [record.message for record in caplog.records if "capped" in record.message]
+    assert line.startswith("a is capped, from 50% to 0%: ")
 
 
 async def test_route_without_legacy_or_native_callers_is_not_capped() -> None:
