@@ -94,9 +94,6 @@ class BooleanPath(Path):
     def cast_error(self, value: Value, reason: Reason | None) -> CastError:
         return CastError(self.kind, value, self.name, origin=UnexplainedCastError("boolean", value, UNNAMED))
 
-    def is_present(self, value: Value) -> bool:
-        return isinstance(value, bool)
-
     def odd_operator(self, operator: str, value: Value) -> Value:
         return self.apply(value)
 
@@ -117,9 +114,6 @@ class NumberPath(Path):
         if isinstance(value, dict) and value.get("_id", UNDEFINED) is not UNDEFINED:
             value = value["_id"]
         return super().init(value)
-
-    def is_present(self, value: Value) -> bool:
-        return isinstance(value, int | float)
 
 
 @dataclass(frozen=True)
@@ -156,9 +150,6 @@ class DatePath(Path):
 
     def cast(self, value: Value) -> Value:
         return casts.cast_date(value)
-
-    def is_present(self, value: Value) -> bool:
-        return isinstance(value, DatetimeMS)
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,22 @@ async def test_concurrent_operations_are_serialised(store: Store, database: Docu
     assert len(dry_run.writes) == 20
 
 
+async def test_operations_use_the_session_one_at_a_time(store: Store) -> None:
+    at_once: list[int] = []
+    running = 0
+
+    async def operation(_: object) -> None:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    async with store.dry_run(HANG_TIMEOUT) as transaction:
+        await asyncio.gather(*(transaction.execute(operation) for _ in range(5)))
+    assert at_once == [1] * 5
+
+
 async def test_conflict_is_waited_for_and_earlier_writes_are_repeated(store: Store, database: Documents) -> None:
     with database.client.start_session() as session, session.start_transaction():
         database["notes"].update_one({"_id": A}, {"$set": {"n": 7}}, session=session)
