@@ -1,4 +1,4 @@
-"""The table of cases by proxy, as docs/conformance.md shows it. Pure."""
+"""The counts by family and the cases on which the gateway and nginx differ, as docs/conformance.md has them. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.conformance.run import Outcome
 
 HEADING: Final = "| case | source | right | gateway | nginx | Node |"
 ROW: Final = re.compile(r"^\| (?P<name>.+?) \| (?:RFC|WHATWG)", re.MULTILINE)
+FAMILY: Final = re.compile(r"^## (?P<family>.+)\n\n(?P<number>\d+) cases", re.MULTILINE)
 STATUS: Final = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 DEPTHS: Final = {
     "quick": "This run sampled the splits: at most 9 of a case, around its last line ends and at its quarters.",
@@ -30,8 +31,9 @@ the standard requires (`tests/conformance/cases/`). The bytes are delivered in s
 - A well-formed request follows on the same connection, and another one on a new connection.
 - Node's own server then reads exactly the bytes that reached the upstream.
 
-A cell shows the statuses that the client reads when the bytes come whole, and in parentheses the requests that the
-upstream reads. The worst verdict of all deliveries precedes them, unless it is *right*:
+Each family has a table of the cases in which the gateway and nginx answer differently. A cell shows the statuses that
+the client reads when the bytes come whole, and in parentheses the requests that the upstream reads. The worst verdict
+of all deliveries precedes them, unless it is *right*:
 
 - *other*: in step, but not the outcome of the case. The gateway must give exactly the status of the case; from nginx
   any refusal is accepted.
@@ -58,6 +60,11 @@ class Row:
     def is_worse(self) -> bool:
         return self.gateway.finding.verdict > self.nginx.finding.verdict
 
+    @property
+    def differs(self) -> bool:
+        """True if the gateway and nginx have different cells, or the gateway's outcome is not right."""
+        return bool(self.gateway.finding.verdict) or _render_outcome(self.gateway) != _render_outcome(self.nginx)
+
 
 def render(rows: Sequence[Row], websocket: str, depth: str) -> str:
     """Return the page. `websocket`: the section on WebSockets. `depth`: how many splits were made."""
@@ -66,6 +73,11 @@ def render(rows: Sequence[Row], websocket: str, depth: str) -> str:
         families.setdefault(row.case.family, []).append(row)
     sections = [_render_family(family, of_it) for family, of_it in families.items()]
     return "\n".join([INTRODUCTION, _render_summary(rows, depth), *([websocket] if websocket else []), *sections])
+
+
+def family_sizes(page: str) -> dict[str, int]:
+    """Return the number of cases of each family that a page counts."""
+    return {match["family"]: int(match["number"]) for match in FAMILY.finditer(page)}
 
 
 def case_names(page: str) -> list[str]:
@@ -109,8 +121,9 @@ def _count(verdict: Verdict, outcomes: Iterable[Outcome]) -> int:
 
 
 def _render_family(family: str, rows: Sequence[Row]) -> str:
-    lines = [f"## {family}", "", HEADING, "|---|---|---|---|---|---|", *[_render_row(row) for row in rows], ""]
-    return "\n".join(lines)
+    shown = [_render_row(row) for row in rows if row.differs]
+    count = f"{len(rows)} cases; the gateway and nginx answer {len(rows) - len(shown)} of them alike."
+    return "\n".join([f"## {family}", "", count, "", HEADING, "|---|---|---|---|---|---|", *shown, ""])
 
 
 def _render_row(row: Row) -> str:
