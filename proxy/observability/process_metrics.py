@@ -16,7 +16,6 @@ from proxy.observability import metrics, request_metrics
 from proxy.periodic import tick
 
 INTERVAL: Final = 1.0
-_STATM: Final = "/proc/self/statm"
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
 _LIVE: Final = re.compile(r"gauge_live.*_(\d+)\.db")
 
@@ -51,12 +50,12 @@ class ProcessMetrics:
             metrics.MEMORY.set(memory)
 
 
-def resident_memory() -> int | None:
-    """Return this process's resident memory in bytes (proc(5), Linux only); None elsewhere."""
+def resident_memory(pid: int | None = None) -> int | None:
+    """Return the resident memory in bytes of a process, by default this one; None if it is unknown (proc(5))."""
     try:
-        with open(_STATM, "rb", buffering=0) as file:
+        with open(f"/proc/{'self' if pid is None else pid}/statm", "rb", buffering=0) as file:
             return int(file.read().split()[1]) * _PAGE_SIZE
-    except OSError:
+    except (OSError, ValueError, IndexError):
         return None
 
 

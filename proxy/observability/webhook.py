@@ -117,11 +117,11 @@ class WebhookSender:
         self._waiting.clear()
         return events
 
-    def publish(self, notice: WebhookEvent) -> None:
+    def publish(self, event: WebhookEvent) -> None:
         """Queue an event. Never blocks and never raises."""
         if len(self._waiting) == MAX_QUEUED:
             self._counted("given_up")
-        self._waiting.append(notice)
+        self._waiting.append(event)
         self._arrived.set()
 
     async def _run(self) -> None:
@@ -136,9 +136,9 @@ class WebhookSender:
                     self._sending = None
                 self._arrived.clear()
 
-    async def _deliver(self, client: httpx.AsyncClient, notice: WebhookEvent) -> None:
+    async def _deliver(self, client: httpx.AsyncClient, event: WebhookEvent) -> None:
         for pause in (*self._retry_delays, None):
-            reason = await self._attempt(client, notice)
+            reason = await self._attempt(client, event)
             if reason is None:
                 self._counted("delivered")
                 return
@@ -147,29 +147,29 @@ class WebhookSender:
             self._counted("retried")
             await asyncio.sleep(pause)
         self._counted("given_up")
-        logger.error("webhook: the event %s could not be delivered: %s", notice.type, reason)
+        logger.error("webhook: the event %s could not be delivered: %s", event.type, reason)
 
-    async def _attempt(self, client: httpx.AsyncClient, notice: WebhookEvent) -> str | None:
+    async def _attempt(self, client: httpx.AsyncClient, event: WebhookEvent) -> str | None:
         """Return the error of a failed attempt, or None. It does not quote the URL, which may contain secrets."""
         import httpx
 
         try:
-            body = self._body(notice)
-            answer = await client.post(self._url, content=body, headers=self._headers(notice, body))
+            body = self._body(event)
+            answer = await client.post(self._url, content=body, headers=self._headers(event, body))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return type(error).__name__
         return None if answer.is_success else f"status {answer.status_code}"
 
-    def _body(self, notice: WebhookEvent) -> bytes:
+    def _body(self, event: WebhookEvent) -> bytes:
         if self._form == "standard":
-            return notice.body()
-        return message_body(self._form, notice.type, notice.data, self._ops_url)
+            return event.body()
+        return message_body(self._form, event.type, event.data, self._ops_url)
 
-    def _headers(self, notice: WebhookEvent, body: bytes) -> dict[str, str]:
+    def _headers(self, event: WebhookEvent, body: bytes) -> dict[str, str]:
         now = int(datetime.now(UTC).timestamp())
-        headers = {"content-type": "application/json", "webhook-id": notice.id, "webhook-timestamp": str(now)}
+        headers = {"content-type": "application/json", "webhook-id": event.id, "webhook-timestamp": str(now)}
         if self._secret:
-            headers["webhook-signature"] = sign(self._secret, notice.id, now, body)
+            headers["webhook-signature"] = sign(self._secret, event.id, now, body)
         return headers
 
 
@@ -181,10 +181,10 @@ class WebhookQueue:
         self._webhook: WebhookSender | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    def publish(self, notice: WebhookEvent) -> None:
+    def publish(self, event: WebhookEvent) -> None:
         """Queue an event; without a webhook it is dropped. Never blocks and never raises."""
         if self._webhook is not None:
-            self._webhook.publish(notice)
+            self._webhook.publish(event)
 
     async def start(self) -> None:
         self._open()

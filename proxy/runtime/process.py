@@ -221,9 +221,9 @@ class GatewayProcess:
 
     def _announce(self, change: AuditEntry) -> None:
         publish.count(change)
-        notice = publish.webhook_event(change)
-        if notice is not None:
-            self.notices.publish(notice)
+        event = publish.webhook_event(change)
+        if event is not None:
+            self.notices.publish(event)
 
     def _apply_config(self, config: Config | None) -> None:
         """Apply a changed configuration; None for a refused one, for which the last good one stays in force."""

@@ -22,6 +22,7 @@ from typing import Final
 
 from common.background_tasks import BackgroundTasks
 from proxy.observability import metrics
+from proxy.observability.process_metrics import resident_memory
 from proxy.periodic import until_tick
 from proxy.runtime.interrupts import without_interrupts
 from proxy.runtime.message_channel import MessageChannel
@@ -37,8 +38,6 @@ BATCH_DELAY: Final = 0.05
 """Seconds that a message to the process may wait for others, so that a wake-up serves several."""
 SHUTDOWN_TIMEOUT: Final = 3.0
 """Seconds for the process to shut down before it is killed."""
-
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 WorkerChannel = MessageChannel[ToGateway, ToShadow]
 
@@ -134,7 +133,7 @@ class WorkerSupervisor:
         """Return None once the process has ended by itself, or the reason to kill it."""
         waits = CpuWaits(lambda: cpu_times(Path(f"/proc/{pid}/schedstat")))
         while time.monotonic() - self._last_message < self._silence_limit(waits.since(self._last_message)):
-            if self._configure is not None and resident_memory(pid) > self._configure.config.shadow.max_memory:
+            if self._configure is not None and (resident_memory(pid) or 0) > self._configure.config.shadow.max_memory:
                 metrics.SHADOW_MEMORY_EXCEEDED.inc()
                 return f"exceeds shadow.max_memory ({self._configure.config.shadow.max_memory >> 20} MiB)"
             channel.send(Ping())
@@ -174,14 +173,6 @@ class CpuWaits:
         if message != self._message:
             self._message, self._before = message, waited
         return waited - self._before
-
-
-def resident_memory(pid: int) -> int:
-    """Return the resident memory of a process in bytes (proc(5), Linux only), 0 if it is unknown."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _spawn(end: socket.socket, niceness: int) -> subprocess.Popen[bytes]:

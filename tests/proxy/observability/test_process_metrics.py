@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from proxy.observability.process_metrics import ProcessMetrics, remove_dead_workers
+from proxy.observability.process_metrics import ProcessMetrics, remove_dead_workers, resident_memory
 from tests.support.samples import exposed_value
 
 
@@ -20,13 +20,20 @@ def test_in_flight_requests_are_counted_by_kind() -> None:
 
 
 def test_memory_is_that_of_now_and_processor_time_only_grows() -> None:
-    vitals = ProcessMetrics(lambda: (0, 0, 0))
-    vitals.sample()
+    process = ProcessMetrics(lambda: (0, 0, 0))
+    process.sample()
     before = exposed_value("scribe_proxy_cpu_seconds_total")
     sum(range(3_000_000))
-    vitals.sample()
+    process.sample()
     assert exposed_value("scribe_proxy_resident_memory_bytes") > 10e6
     assert exposed_value("scribe_proxy_cpu_seconds_total") > before
+
+
+def test_memory_is_that_of_the_process() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert 0 < (resident_memory(child.pid) or 0) < (resident_memory() or 0)
+        child.communicate()
+    assert resident_memory(2**22 + 1) is None
 
 
 def test_processor_time_is_counted_once() -> None:
