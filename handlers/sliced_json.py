@@ -64,22 +64,21 @@ class _SlicedStringReader(Protocol):
 _read_string: Final[_SlicedStringReader] = decoder.scanstring  # type: ignore[attr-defined]  # absent from typeshed
 
 
-async def parse_in_slices(
-    text: str, parse: Callable[[str], Parsed], limit: int = MAX_VALUES, slice_size: int = SLICE
-) -> Parsed:
+async def parse_in_slices(text: str, parse: Callable[[str], Parsed], slice_size: int = SLICE) -> Parsed:
     """Return `parse(text)`, but parse long literals in slices. `parse` returns lists, dicts and scalars.
 
-    Raises `StructureError` for more than `limit` values, and the errors of `parse`; the position of a `JSONDecodeError`
-    is that in `text`. A number beyond the range of a double is read as infinity (`1e999`), by Python's parser too.
+    Raises `StructureError` for more than `MAX_VALUES` values, and the errors of `parse`; the position of a
+    `JSONDecodeError` is that in `text`. A number beyond the range of a double is read as infinity (`1e999`), by
+    Python's parser too.
     """
     if len(text) <= slice_size:
-        counter = StructureCounter(limit)
+        counter = StructureCounter()
         counter.feed(text)
         parsed = parse(text)
         if len(text) > SHORT:
             await yield_fairly()
         return parsed
-    outline = _Outline(text, limit, slice_size)
+    outline = _Outline(text, slice_size)
     await outline.draw()
     try:
         value = parse(outline.text)
@@ -147,10 +146,9 @@ def _without_long_strings(value: Any, mark: str, strings: list[str]) -> Any:
 class _Outline:
     """A JSON text without its long literals. `strings` holds the strings that were removed."""
 
-    def __init__(self, source: str, limit: int, slice_size: int) -> None:
+    def __init__(self, source: str, slice_size: int) -> None:
         self._source = source
         self._slice = slice_size
-        self._limit = limit
         self._values = self._open = self._colons = self._strings = self._surrogates = 0
         self._parts: list[str] = []
         self._size = 0
@@ -241,7 +239,7 @@ class _Outline:
         self._colons += count(":")
         if self._open < 0 or self._colons > self._values:
             return False
-        if self._values >= self._limit:
+        if self._values >= MAX_VALUES:
             raise StructureError("too many values")
         return True
 
@@ -318,7 +316,7 @@ class _Outline:
     async def _add_string(self, start: int) -> int:
         """Add the string that begins after a quote; return the position after its end."""
         self._strings += 1
-        if self._strings > 2 * self._limit:
+        if self._strings > 2 * MAX_VALUES:
             raise StructureError("too many strings")
         source, end = self._source, len(self._source)
         at, content, joiner = start, GrowingText(StructureError), SurrogateJoiner()

@@ -286,8 +286,8 @@ def redirect_standard_streams() -> None:
     sys.stderr = _TextStream(LogWriter(2, "stderr"), 2)
 
 
-def flush_logs(timeout: float = FLUSH_TIMEOUT) -> None:
-    """Write pending records of `logging` for at most `timeout` seconds, before a signal ends the process."""
+def flush_logs() -> None:
+    """Write pending records of `logging` for at most `FLUSH_TIMEOUT` seconds, before a signal ends the process."""
     for handler in logging.root.handlers:
         if isinstance(handler, LogHandler):
-            handler.writer.flush(timeout)
+            handler.writer.flush()

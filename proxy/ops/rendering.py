@@ -85,9 +85,9 @@ COMPILE_DELAY: Final = 0.5
 """Seconds from the start of a process until it compiles the templates, after more urgent work."""
 
 
-async def compile_templates(delay: float = COMPILE_DELAY) -> None:
+async def compile_templates() -> None:
     """Compile the templates in a thread, one after the other, so that the first view of a page is not slower."""
-    await asyncio.sleep(delay)
+    await asyncio.sleep(COMPILE_DELAY)
     for name in _ENVIRONMENT.list_templates():
         await asyncio.to_thread(_ENVIRONMENT.get_template, name)
 

@@ -51,13 +51,12 @@ class Sessions:
         self,
         tokens: Mapping[Role, str],
         revoked: RevokedSessions | None = None,
-        attempts: FailedAttempts | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tokens: Final = {role: token.encode() for role, token in tokens.items()}
         self._keys: Final = {role: _key(role, token) for role, token in self._tokens.items()}
         self._revoked: Final = revoked or RevokedSessions()
-        self._attempts: Final = attempts or FailedAttempts()
+        self._attempts: Final = FailedAttempts()
         self._clock: Final = clock
 
     def role_of(self, token: str, address: str | None) -> Role | None:

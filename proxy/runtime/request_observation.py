@@ -40,4 +40,4 @@ class RequestObservation:
             await asyncio.to_thread(self.tracing.close)
         self._access_log.flush()
         await asyncio.to_thread(self._output.close, FLUSH_TIMEOUT)
-        await asyncio.to_thread(flush_logs, FLUSH_TIMEOUT)
+        await asyncio.to_thread(flush_logs)

@@ -39,19 +39,14 @@ LocalAddress = tuple[str, int | None] | None
 class ProxyProtocolPolicy:
     """The rule in force for the connections that must begin with a header.
 
-    `trusted`: the peers whose connections must; None for no peers. `exempt` returns True for local addresses whose
-    connections never have one. `header_timeout`: seconds for the header to arrive.
+    `trusted`: the peers whose connections must; None for no peers. `header_timeout`: seconds for the header to arrive.
     """
 
-    def __init__(
-        self,
-        trusted: TrustedProxies | None = None,
-        exempt: Callable[[LocalAddress], bool] = lambda _: False,
-        header_timeout: float = HEADER_TIMEOUT,
-    ) -> None:
+    def __init__(self, trusted: TrustedProxies | None = None, header_timeout: float = HEADER_TIMEOUT) -> None:
         self.trusted = trusted
         self.header_timeout = header_timeout
-        self.exempt = exempt
+        self.exempt: Callable[[LocalAddress], bool] = lambda _: False
+        """Returns True for local addresses whose connections never have one."""
 
     def expects_header(self, peer: PeerAddress, local: LocalAddress) -> bool:
         """Return True if a connection of that peer to that local address begins with a header."""

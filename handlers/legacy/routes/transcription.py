@@ -11,7 +11,6 @@ import asyncio
 import secrets
 import string
 import time
-from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -73,13 +72,12 @@ def now() -> int:
 class TranscriptionStream:
     """The ASGI app of every WebSocket: serves `PATH`, refuses all other paths with 400.
 
-    `limit` is the audio in bytes per connection; `clock` gives milliseconds since 1970.
+    `limit` is the audio in bytes per connection.
     """
 
-    def __init__(self, transcribe: Transcribe, *, limit: int = LIMIT, clock: Callable[[], int] = now) -> None:
+    def __init__(self, transcribe: Transcribe, *, limit: int = LIMIT) -> None:
         self._transcribe = transcribe
         self._limit = limit
-        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket, from its handshake to its end."""
@@ -93,7 +91,7 @@ class TranscriptionStream:
             await _refuse(scope, send, "Invalid Sec-WebSocket-Protocol header")
             return
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        conversation = _LegacyConversation(self._transcribe, send, self._limit, self._clock, memory_of(scope))
+        conversation = _LegacyConversation(self._transcribe, send, self._limit, memory_of(scope))
         try:
             await conversation.greet()
             while await conversation.serve_next(receive):
@@ -105,16 +103,13 @@ class TranscriptionStream:
 class _LegacyConversation:
     """One connection: incoming and outgoing frames, and the recorder."""
 
-    __slots__ = ("_clock", "_identity", "_late_errors", "_limit", "_memory", "_send", "recorder")
+    __slots__ = ("_identity", "_late_errors", "_limit", "_memory", "_send", "recorder")
 
-    def __init__(
-        self, transcribe: Transcribe, send: Send, limit: int, clock: Callable[[], int], memory: Memory
-    ) -> None:
+    def __init__(self, transcribe: Transcribe, send: Send, limit: int, memory: Memory) -> None:
         token = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
-        self._identity = f"conn-{clock()}-{token}"
+        self._identity = f"conn-{now()}-{token}"
         self._send = send
         self._limit = limit
-        self._clock = clock
         self._memory = memory
         self._late_errors = 0
         self.recorder = Recorder(
@@ -122,7 +117,6 @@ class _LegacyConversation:
             transcribe,
             self._send_event,
             limit=limit,
-            clock=clock,
             memory=memory,
             is_undecodable=is_undecodable,
         )
@@ -200,9 +194,9 @@ class _LegacyConversation:
             finality: dict[str, Value] = {"isPartial": not event.final}
             if event.final:
                 finality["isFinal"] = True
-            await self._send_json("transcript", text=event.text, timestamp=iso(self._clock()), **finality)
+            await self._send_json("transcript", text=event.text, timestamp=iso(now()), **finality)
         elif (fault := _FAULTS.get(type(event))) is not None:
-            await self._send_json("error", message=fault, timestamp=iso(self._clock()))
+            await self._send_json("error", message=fault, timestamp=iso(now()))
         else:
             await self._send_json("recording_stopped", message="Recording stopped")
 
