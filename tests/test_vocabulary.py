@@ -15,8 +15,8 @@ from tests.support.source_modules import modules
 ROOT = Path(__file__).parent.parent
 DROPPED = re.compile(
     r"adopts?|amid|anew|ask(s|ed|ing)?|aside|away|beside|busy|clamp(ed)?|found|heard?|keeps?|kept|lest|looks?|lose|lost"
-    r"|noted?|patience|pauses|places?|pressure|rehears(al|ed?)|seen|stand(ing)?|tell(s|ing)?|told|trial|turn(ed)?"
-    r"|uncompared|who|why"
+    r"|noted?|ours|patience|pauses|places?|pressure|rehears(al|ed?)|seen|stand(ing)?|tell(s|ing)?|theirs|told|trial"
+    r"|turn(ed)?|uncompared|who|why"
 )
 """Words with an exact term in the field: `report` for tell, `record` for note, `index` or `path` for place …"""
 TERMS = re.compile(
@@ -26,8 +26,8 @@ TERMS = re.compile(
 OPTIONS = {"--who", "--why"}
 """Options that stay: they are shorter to type than `--actor` and `--reason`, which they set."""
 FORMER_KEYS = set(renamed.KEYS)
-PRODUCT_WORDS = {package: {"note"} for package in ("bench", "demo", "handlers", "tests")}
-"""Words of the product: clinicians write notes."""
+PRODUCT_WORDS = {"bench": {"note"}, "demo": {"note"}, "handlers": {"note"}, "tests": {"note", "ours", "theirs"}}
+"""Words of the product: clinicians write notes. Tests compare native with Node, which is no backend."""
 DROPPED_IN_TEST_NAMES = {"asked", "found", "heard", "patience", "stand", "told"}
 """A test's name is a sentence, in which the other dropped words are ordinary English, as in `in place of`."""
 SUBORDINATE = re.compile(r"(?:^|[.;:?!]\s+)(What|Who|Whoever|Whether|That which)\b")

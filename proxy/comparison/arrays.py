@@ -116,8 +116,8 @@ def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
     """Return True if the sides have no item in common, for example because each has created its own."""
     if len(legacy) != len(native):
         return False
-    ours, theirs = _values(legacy, key), _values(native, key)
-    return ours is not None and theirs is not None and ours.isdisjoint(theirs)
+    legacy_keys, native_keys = _values(legacy, key), _values(native, key)
+    return legacy_keys is not None and native_keys is not None and legacy_keys.isdisjoint(native_keys)
 
 
 def _only_keys_differ(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
@@ -138,10 +138,10 @@ def _identity(item: JSON, key: str) -> Hashable:
 
 def _may_be_same(one: JSON, other: JSON, key: str, may_correspond: MayCorrespond) -> bool:
     """Return True if items with different keys may be the same: both lack a key, or their keys can correspond."""
-    ours, theirs = (item.get(key) if isinstance(item, dict) else None for item in (one, other))
-    if isinstance(ours, str) and isinstance(theirs, str):
-        return may_correspond(ours, theirs)
-    return ours is None and theirs is None
+    one_key, other_key = (item.get(key) if isinstance(item, dict) else None for item in (one, other))
+    if isinstance(one_key, str) and isinstance(other_key, str):
+        return may_correspond(one_key, other_key)
+    return one_key is None and other_key is None
 
 
 class _Matching:
@@ -177,8 +177,8 @@ class _Matching:
 
     def pairs(self) -> tuple[Pair, ...]:
         """Return all pairs in legacy's order, then native's unmatched items."""
-        ours: Iterable[Pair] = ((index, self._partners.get(index)) for index in range(len(self._legacy)))
-        return (*ours, *((None, index) for index in self._unmatched_native))
+        pairs: Iterable[Pair] = ((index, self._partners.get(index)) for index in range(len(self._legacy)))
+        return (*pairs, *((None, index) for index in self._unmatched_native))
 
     def _drop_matched(self) -> None:
         matched = set(self._partners.values())

@@ -150,8 +150,8 @@ class Correspondence:
             return False
         unequal = [pair for pair in pairs.items() if pair[0] != pair[1] and pair[0] not in old]
         if unequal:
-            ours, theirs = zip(*unequal, strict=True)
-            if not all(self._both_fresh("id", one(ours), one(theirs)) for one in (min, max)):
+            legacy_ids, native_ids = zip(*unequal, strict=True)
+            if not all(self._both_fresh("id", one(legacy_ids), one(native_ids)) for one in (min, max)):
                 return False
         known |= pairs
         known_back |= back
@@ -187,21 +187,23 @@ class Correspondence:
 
     def _compare_parts(self, legacy: str, native: str, name: str) -> Sequence[TextDifference]:
         """Compare texts that contain ids, dates, tokens and password hashes among others."""
-        ours = list(split_volatile(legacy))
-        theirs = ours if legacy == native else list(split_volatile(native))
-        if ours is not theirs and [_shape(segment) for segment in ours] != [_shape(segment) for segment in theirs]:
+        legacy_segments = list(split_volatile(legacy))
+        native_segments = legacy_segments if legacy == native else list(split_volatile(native))
+        if legacy_segments is not native_segments and [_shape(segment) for segment in legacy_segments] != [
+            _shape(segment) for segment in native_segments
+        ]:
             return (TextDifference((), self._other_kind(legacy, native), legacy, native),)
-        pairs = zip(ours, theirs, strict=True)
+        pairs = zip(legacy_segments, native_segments, strict=True)
         parts = [part for a, b in pairs for part in self._compare_segments(a.kind, a.text, b.text, name)]
         whole = [TextDifference((), part.kind, legacy, native) for part in parts if not part.path]
         return whole[:1] + [part for part in parts if part.path]
 
     def _other_kind(self, legacy: str, native: str) -> DifferenceKind:
         """Return the kind of difference between texts of different shape: `format` for notations of a current date."""
-        ours, theirs = moment_of(legacy), moment_of(native)
-        if ours is not None and theirs is not None:
-            fresh = self._is_fresh(int(ours.timestamp() * 1000), self.legacy_at)
-            if fresh and self._is_fresh(int(theirs.timestamp() * 1000), self.native_at):
+        legacy_moment, native_moment = moment_of(legacy), moment_of(native)
+        if legacy_moment is not None and native_moment is not None:
+            fresh = self._is_fresh(int(legacy_moment.timestamp() * 1000), self.legacy_at)
+            if fresh and self._is_fresh(int(native_moment.timestamp() * 1000), self.native_at):
                 return "format"
         return text_kind(legacy, native)
 
@@ -236,32 +238,40 @@ class Correspondence:
         at, now, fresh = self.legacy_at, self.native_at, self.fresh
         if at is None is now:
             return True
-        ours: int | None
-        theirs: int | None
+        legacy_moment: int | None
+        native_moment: int | None
         if kind == "id":
-            ours, theirs = int(legacy[:8], 16) * 1000, int(native[:8], 16) * 1000
+            legacy_moment, native_moment = int(legacy[:8], 16) * 1000, int(native[:8], 16) * 1000
         else:
-            ours, theirs = timestamp_of(kind, legacy), timestamp_of(kind, native)
-        is_fresh = at is None or (ours is not None and -fresh <= ours - at <= fresh)
-        return is_fresh and (now is None or (theirs is not None and -fresh <= theirs - now <= fresh))
+            legacy_moment, native_moment = timestamp_of(kind, legacy), timestamp_of(kind, native)
+        is_fresh = at is None or (legacy_moment is not None and -fresh <= legacy_moment - at <= fresh)
+        return is_fresh and (now is None or (native_moment is not None and -fresh <= native_moment - now <= fresh))
 
     def _is_fresh(self, made: int | None, at: int | None) -> bool:
         return at is None or (made is not None and abs(made - at) <= self.fresh)
 
     def _moments_correspond(self, kind: str, legacy: str, native: str, name: str) -> bool:
-        ours, theirs = timestamp_of(kind, legacy), timestamp_of(kind, native)
-        if ours is None or theirs is None:
+        legacy_moment, native_moment = timestamp_of(kind, legacy), timestamp_of(kind, native)
+        if legacy_moment is None or native_moment is None:
             return legacy == native
-        natives, legacies = self._native_moments.setdefault(ours, {}), self._legacy_moments.setdefault(theirs, {})
-        if theirs in natives:
+        natives, legacies = (
+            self._native_moments.setdefault(legacy_moment, {}),
+            self._legacy_moments.setdefault(native_moment, {}),
+        )
+        if native_moment in natives:
             return True
-        if natives and not any(self._may_part(partner, theirs, name) for partner in natives.values()):
+        if natives and not any(self._may_part(partner, native_moment, name) for partner in natives.values()):
             return False
-        if legacies and not any(self._is_near(partner, ours, name) for partner in legacies.values()):
+        if legacies and not any(self._is_near(partner, legacy_moment, name) for partner in legacies.values()):
             return False
-        if ours != theirs and not (self._is_fresh(ours, self.legacy_at) and self._is_fresh(theirs, self.native_at)):
+        if legacy_moment != native_moment and not (
+            self._is_fresh(legacy_moment, self.legacy_at) and self._is_fresh(native_moment, self.native_at)
+        ):
             return False
-        natives[theirs], legacies[ours] = _Partner(theirs, name, self.step), _Partner(ours, name, self.step)
+        natives[native_moment], legacies[legacy_moment] = (
+            _Partner(native_moment, name, self.step),
+            _Partner(legacy_moment, name, self.step),
+        )
         self._natives[legacy] = native
         return True
 
@@ -285,16 +295,16 @@ class Correspondence:
     def _compare_tokens(self, legacy: str, native: str) -> list[TextDifference]:
         if legacy == native:
             return []
-        ours, theirs = decode_token(legacy), decode_token(native)
-        if ours is None or theirs is None:
+        legacy_token, native_token = decode_token(legacy), decode_token(native)
+        if legacy_token is None or native_token is None:
             return [TextDifference((), "value", legacy, native)]
         self._natives[legacy] = native
-        if legacy.rpartition(".")[0] == native.rpartition(".")[0] and ours.is_reproducible:
+        if legacy.rpartition(".")[0] == native.rpartition(".")[0] and legacy_token.is_reproducible:
             return [TextDifference(("signature",), "value", legacy, native)]  # whole tokens, which reports redact
-        differences = self._compare_issue(ours, theirs)
-        one, other = dict(flatten(ours.header, ("header",))), dict(flatten(theirs.header, ("header",)))
-        one |= flatten(ours.relative_claims(), ("claims",))
-        other |= flatten(theirs.relative_claims(), ("claims",))
+        differences = self._compare_issue(legacy_token, native_token)
+        one, other = dict(flatten(legacy_token.header, ("header",))), dict(flatten(native_token.header, ("header",)))
+        one |= flatten(legacy_token.relative_claims(), ("claims",))
+        other |= flatten(native_token.relative_claims(), ("claims",))
         for path in dict.fromkeys((*one, *other)):
             differences += self._compare_claim(path, one, other)
         return differences
@@ -312,11 +322,13 @@ class Correspondence:
         return [] if one == other else [TextDifference(path, "value", one, other)]
 
     def _compare_issue(self, legacy: Token, native: Token) -> list[TextDifference]:
-        ours, theirs = legacy.issued, native.issued
-        if ours is None or theirs is None or ours == theirs:
+        legacy_issued, native_issued = legacy.issued, native.issued
+        if legacy_issued is None or native_issued is None or legacy_issued == native_issued:
             return []
-        fresh = self._is_fresh(ours * 1000, self.legacy_at) and self._is_fresh(theirs * 1000, self.native_at)
-        return [] if fresh else [TextDifference(("claims", "iat"), "value", ours, theirs)]
+        fresh = self._is_fresh(legacy_issued * 1000, self.legacy_at) and self._is_fresh(
+            native_issued * 1000, self.native_at
+        )
+        return [] if fresh else [TextDifference(("claims", "iat"), "value", legacy_issued, native_issued)]
 
 
 def _shape(segment: Segment) -> Segment:

@@ -56,11 +56,11 @@ def compare(
     if operation is None and mode == READ and _are_equal(legacy, native):
         return _MATCH
     try:
-        ours, theirs = (DecodedAnswer.of(one, by_role=mode.by_role) for one in (legacy, native))
+        legacy_answer, native_answer = (DecodedAnswer.of(one, by_role=mode.by_role) for one in (legacy, native))
     except (OversizeError, CodingError):
         return skipped("body_too_large")
     names = _LazyCorrespondence(legacy, native)
-    comparison = AnswerComparison(ours, theirs, mode, names, operation)
+    comparison = AnswerComparison(legacy_answer, native_answer, mode, names, operation)
     findings = comparison.findings()
     if findings is None:
         return skipped("body_too_large")
@@ -99,10 +99,10 @@ def _are_equal(legacy: Exchange, native: Exchange) -> bool:
     """Return True if two answers to a read are equal as sent, apart from ignored headers."""
     if legacy.body != native.body or legacy.status != native.status or legacy.outcome != native.outcome:
         return False
-    ours, theirs = (
+    legacy_parts, native_parts = (
         [header for header in one.headers if header[0] not in _IGNORED_IN_READS] for one in (legacy, native)
     )
-    return ours == theirs
+    return legacy_parts == native_parts
 
 
 class AnswerComparison:
@@ -124,18 +124,18 @@ class AnswerComparison:
 
     def findings(self) -> ValueFindings | None:
         """Return the differences; None if the bodies are too large and nothing else differs."""
-        ours, theirs = self.legacy, self.native
-        if ours.outcome != theirs.outcome:
-            return ValueFindings([_whole("outcome", "outcome", _outcome(ours), _outcome(theirs))])
-        if ours.outcome != "response":
+        legacy, native = self.legacy, self.native
+        if legacy.outcome != native.outcome:
+            return ValueFindings([_whole("outcome", "outcome", _outcome(legacy), _outcome(native))])
+        if legacy.outcome != "response":
             return ValueFindings()
         result = ValueFindings()
-        if ours.status != theirs.status:
-            result.differences.append(_whole("status", "status", ours.status, theirs.status))
-        if ours.status // 100 != theirs.status // 100:
+        if legacy.status != native.status:
+            result.differences.append(_whole("status", "status", legacy.status, native.status))
+        if legacy.status // 100 != native.status // 100:
             return result
         result.differences += self._header_differences()
-        bodies = self._large_bodies() if ours.blocks or theirs.blocks else self._bodies()
+        bodies = self._large_bodies() if legacy.blocks or native.blocks else self._bodies()
         if bodies is None:
             return result if result.differences else None
         return ValueFindings(result.differences + bodies.differences, bodies.hidden)
@@ -151,11 +151,13 @@ class AnswerComparison:
         """Return every violation of the contract in either answer."""
         if self.operation is None:
             return ()
-        ours = self._violations(self.operation, self.legacy)
-        theirs = ours if self.legacy == self.native else self._violations(self.operation, self.native)
+        legacy_violations = self._violations(self.operation, self.legacy)
+        native_violations = (
+            legacy_violations if self.legacy == self.native else self._violations(self.operation, self.native)
+        )
         return (
-            *(replace(one, backend="legacy") for one in ours),
-            *(replace(one, backend="native") for one in theirs),
+            *(replace(one, backend="legacy") for one in legacy_violations),
+            *(replace(one, backend="native") for one in native_violations),
         )
 
     def _violations(self, operation: Operation, answer: DecodedAnswer) -> Sequence[ContractViolation]:
@@ -171,14 +173,16 @@ class AnswerComparison:
 
     def _large_bodies(self) -> ValueFindings | None:
         """Compare bodies by the digests of their blocks; None if these are inconclusive."""
-        ours, theirs = self.legacy.digested(), self.native.digested()
-        if ours == theirs and self.legacy.is_coded is self.native.is_coded:
+        legacy_digests, native_digests = self.legacy.digested(), self.native.digested()
+        if legacy_digests == native_digests and self.legacy.is_coded is self.native.is_coded:
             return ValueFindings()
         if self.legacy.is_coded or self.native.is_coded:
             return None
-        pairs = list(zip(ours[1], theirs[1], strict=False))
+        pairs = list(zip(legacy_digests[1], native_digests[1], strict=False))
         equal = next((index for index, (one, other) in enumerate(pairs) if one != other), len(pairs))
-        shown: list[JSON] = [{"length": length, "equal_until": equal * DIGEST_BLOCK} for length, _ in (ours, theirs)]
+        shown: list[JSON] = [
+            {"length": length, "equal_until": equal * DIGEST_BLOCK} for length, _ in (legacy_digests, native_digests)
+        ]
         return ValueFindings([_whole("body", "value", *shown)])
 
     def _bodies(self) -> ValueFindings:
@@ -186,15 +190,15 @@ class AnswerComparison:
             return ValueFindings([_whole("body", "type", self.legacy.body, self.native.body)])
         if self.legacy.body == self.native.body and not self._mode.by_role:
             return ValueFindings()
-        ours, theirs = self._contents()
-        if ours.form != theirs.form:
+        legacy_body, native_body = self._contents()
+        if legacy_body.form != native_body.form:
             is_same = self.legacy.body == self.native.body  # read differently because the headers differ
-            return ValueFindings([] if is_same else [self._other_form(ours, theirs)])
-        if ours.form == "binary":
-            same = ours.value == theirs.value
-            return ValueFindings([] if same else [_whole("body", "value", ours.value, theirs.value)])
-        result = self._walk(ours.as_json, theirs.as_json)
-        if ours.form in _SPELLED and not (result.differences or result.hidden or result.lenient):
+            return ValueFindings([] if is_same else [self._other_form(legacy_body, native_body)])
+        if legacy_body.form == "binary":
+            same = legacy_body.value == native_body.value
+            return ValueFindings([] if same else [_whole("body", "value", legacy_body.value, native_body.value)])
+        result = self._walk(legacy_body.as_json, native_body.as_json)
+        if legacy_body.form in _SPELLED and not (result.differences or result.hidden or result.lenient):
             result.differences += self._other_spelling()
         return result
 

@@ -66,12 +66,16 @@ class HeaderComparison:
 
     def differences(self) -> list[Difference]:
         """Return a difference for every header that one side lacks, or whose values differ."""
-        ours, theirs = self.legacy.headers, self.native.headers
-        names = [name for name in {**ours, **theirs} if name not in self.mode.ignored_headers]
+        legacy_headers, native_headers = self.legacy.headers, self.native.headers
+        names = [name for name in {**legacy_headers, **native_headers} if name not in self.mode.ignored_headers]
         if not self.mode.by_role:
-            names = [name for name in names if ours.get(name) != theirs.get(name)]
+            names = [name for name in names if legacy_headers.get(name) != native_headers.get(name)]
         names.sort()
-        return [difference for name in names for difference in self._compare(name, ours.get(name), theirs.get(name))]
+        return [
+            difference
+            for name in names
+            for difference in self._compare(name, legacy_headers.get(name), native_headers.get(name))
+        ]
 
     def _compare(self, name: str, legacy: str | None, native: str | None) -> Iterable[Difference]:
         if self._rule(name) == "ignore" or (name == "content-encoding" and _coding(legacy) == _coding(native)):
@@ -101,8 +105,8 @@ class HeaderComparison:
 
     def _same_expiring(self, name: str, legacy: str, native: str) -> bool:
         """Return whether values with expiries are equal as spelled, apart from the time between the two answers."""
-        ours, theirs = (_without_moments(name, value) for value in (legacy, native))
-        return not self.names().compare_text(ours, theirs, name) and self._last_alike(legacy, native)
+        legacy_text, native_text = (_without_moments(name, value) for value in (legacy, native))
+        return not self.names().compare_text(legacy_text, native_text, name) and self._last_alike(legacy, native)
 
     def _same_by_kind(self, name: str, legacy: str, native: str, by_role: bool) -> bool | None:
         """Return whether two values of a header with a grammar agree; None for other headers."""
@@ -119,12 +123,13 @@ class HeaderComparison:
 
     def _last_alike(self, legacy: str, native: str) -> bool:
         """Return whether expiries are as long after their answers, or are the same fixed time in the future of both."""
-        ours, theirs, drift = self._times()
-        if ours is None or theirs is None:
+        legacy_time, native_time, drift = self._times()
+        if legacy_time is None or native_time is None:
             return True
         pairs = zip(_expiries(legacy), _expiries(native), strict=False)
         return all(
-            abs((one - ours) - (other - theirs)) <= drift or (one == other and (one > ours) == (other > theirs))
+            abs((one - legacy_time) - (other - native_time)) <= drift
+            or (one == other and (one > legacy_time) == (other > native_time))
             for one, other in pairs
         )
 
@@ -133,12 +138,16 @@ class HeaderComparison:
 
         A recorded answer without a `Date` header was made at about the time of its recording.
         """
-        ours, theirs = self.legacy.time, self.native.time
-        if ours is not None and theirs is not None:
-            return ours, theirs, MAX_DRIFT
+        legacy_time, native_time = self.legacy.time, self.native.time
+        if legacy_time is not None and native_time is not None:
+            return legacy_time, native_time, MAX_DRIFT
         names = self.names()
         at, now = (None if clock is None else clock / 1000 for clock in (names.legacy_at, names.native_at))
-        return at if ours is None else ours, now if theirs is None else theirs, names.fresh / 1000
+        return (
+            at if legacy_time is None else legacy_time,
+            now if native_time is None else native_time,
+            names.fresh / 1000,
+        )
 
     def _tags_agree(self, legacy: str, native: str) -> bool:
         """Return True if native's entity tag depends on its body as legacy's tag does.

@@ -119,11 +119,11 @@ def _aligned_apart(legacy: Sequence[Signature], native: Sequence[Signature]) -> 
 
 def _aligned_part(legacy: Sequence[Signature], native: Sequence[Signature], *, is_unordered: bool) -> list[MessagePair]:
     """Return the pairs of the messages that are, or are not, unordered."""
-    ours, theirs = (
+    legacy_indexes, native_indexes = (
         [index for index, each in enumerate(side) if each.is_unordered is is_unordered] for side in (legacy, native)
     )
-    pairs = _aligned([legacy[index] for index in ours], [native[index] for index in theirs])
-    return [MessagePair(_at(ours, one), _at(theirs, other), moved) for one, other, moved in pairs]
+    pairs = _aligned([legacy[index] for index in legacy_indexes], [native[index] for index in native_indexes])
+    return [MessagePair(_at(legacy_indexes, one), _at(native_indexes, other), moved) for one, other, moved in pairs]
 
 
 def _at(indexes: Sequence[int], index: int | None) -> int | None:

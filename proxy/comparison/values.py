@@ -163,7 +163,7 @@ class _ValueWalk:
         here: ValuePath,
         there: ValuePath,
     ) -> None:
-        """Compare two values below `here` and `there`, at these steps; `field` is theirs."""
+        """Compare two values below `here` and `there`, at these steps; `field` is that of both."""
         if field.has_role:
             names = str(step), str(partner)
             self._record_texts(self._names.compare_text(*names, names[0]), field, *_below(here, there, *names))
@@ -251,12 +251,12 @@ class _ValueWalk:
         rows = list(range(len(legacy))) if self._by_role else _unequal(legacy, native)
         for start in range(0, len(rows), MAX_ROWS):
             part = rows[start : start + MAX_ROWS]
-            ours, theirs = [legacy[row] for row in part], [native[row] for row in part]
-            cells = columns.cells(ours, theirs, field, [(*above, row) for row in part])
+            legacy_values, native_values = [legacy[row] for row in part], [native[row] for row in part]
+            cells = columns.cells(legacy_values, native_values, field, [(*above, row) for row in part])
             if cells is not None:
                 self._compare_cells(self._without_ids(cells) if self._by_role else cells)
                 continue
-            for row, one, other in zip(part, ours, theirs, strict=True):
+            for row, one, other in zip(part, legacy_values, native_values, strict=True):
                 self._pair(row, row, one, other, field, above, above)
 
     def _compare_cells(self, cells: Sequence[Cell]) -> None:

@@ -86,10 +86,11 @@ def _matches(one: Sequence[Tree], other: Sequence[Tree], hints: Mapping[int, int
 def _of_one_id(one: Sequence[Tree], other: Sequence[Tree]) -> Iterator[tuple[int, int]]:
     """Yield the indexes of items with an id that exactly one item of each array has, as the comparison does."""
     for key in ID_FIELDS:
-        ours, theirs = ([dict(_fields(tree)).get(key) for tree in items] for items in (one, other))
-        for mine, value in enumerate(ours):
-            if value is not None and is_informative(value) and ours.count(value) == theirs.count(value) == 1:
-                yield mine, theirs.index(value)
+        one_values, other_values = ([dict(_fields(tree)).get(key) for tree in items] for items in (one, other))
+        for index, value in enumerate(one_values):
+            is_unique = one_values.count(value) == other_values.count(value) == 1
+            if is_unique and value is not None and is_informative(value):
+                yield index, other_values.index(value)
 
 
 def _renamed(one: Mapping[str, Tree], other: Mapping[str, Tree]) -> dict[str, str]:
