@@ -32,8 +32,9 @@ from handlers.storage.errors import (
 )
 from handlers.storage.indexes import INDEXES
 from handlers.storage.store import Store
+from handlers.storage.transactions import execute
 from tests.support.backends import scratch_database
-from tests.support.mongodb_relay import collect_abandoned_sockets
+from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT, until
 
 A, B, C = ObjectId(), ObjectId(), ObjectId()
@@ -210,6 +211,47 @@ async def test_cancelled_transaction_commits_all_or_nothing(store: Store) -> Non
         await asyncio.wait([task])
         assert task.cancelled() or task.exception() is None
     assert len(await store.notes.find({})) == len(await store.prompts.find({}))
+
+
+async def test_cancelled_transaction_waits_for_its_operation(store: Store) -> None:
+    begun, released, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def operation(_: object) -> None:
+        begun.set()
+        await released.wait()
+        ended.set()
+
+    task = asyncio.create_task(store.run_in_transaction(lambda: execute(operation)))
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    released.set()
+    await asyncio.wait([task])
+    assert (task.cancelled(), ended.is_set()) == (True, True)
+
+
+async def test_broken_transaction_blocks_no_other_write(mongodb_url: str, database: Database[dict[str, Any]]) -> None:
+    database["notes"].insert_one({"_id": A, "n": 0})
+    with Relay(mongodb_url) as relay:
+        relay.mend()
+        store = Store(relay.url, database.name)
+        await store.ping()
+
+        async def write() -> None:
+            await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
+            relay.cut()
+            await store.notes.update_one({"_id": A}, {"$set": {"n": 2}})
+
+        try:
+            with pytest.raises(UnavailableError):
+                await store.run_in_transaction(write)
+            other = asyncio.to_thread(database["notes"].update_one, {"_id": A}, {"$inc": {"others": 1}})
+            waiting = asyncio.create_task(other)
+            relay.mend()
+            await asyncio.wait_for(waiting, PROMPT_TIMEOUT)  # MongoDB itself would end the transaction in a minute
+            assert database["notes"].find_one() == {"_id": A, "n": 0, "others": 1}
+        finally:
+            await store.close()
 
 
 async def test_other_errors_pass_through_a_transaction(store: Store) -> None:

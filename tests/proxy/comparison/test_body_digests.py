@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.comparison.body_digests import MAX_CONTENT, BodyDigests, content_digests
+from proxy.comparison.body_digests import MAX_CONTENT, MAX_IDS, BodyDigests, content_digests
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
 from proxy.comparison.exchange import Exchange, ExchangeRecorder
 from proxy.comparison.exchanges import compare
@@ -87,6 +87,12 @@ def test_digests_do_not_depend_on_chunks(data: bytes, coding: str, sizes: list[i
 def test_masked_digests_do_not_depend_on_chunks(sizes: list[int]) -> None:
     data = json.dumps(items()).encode() + b"x" * 150_000
     assert fed(data, sizes, now=NOW).finish().blocks() == content_digests(data, NOW).blocks()
+
+
+def test_ids_beyond_the_limit_are_all_alike() -> None:
+    known, (one, other) = [new_id(0, number) for number in range(MAX_IDS)], (new_id(0, MAX_IDS + n) for n in range(2))
+    twice, each_once = (content_digests(" ".join([*known, *more]).encode(), NOW) for more in ((one, one), (one, other)))
+    assert twice.blocks() == each_once.blocks()
 
 
 @pytest.mark.parametrize("coding", [name for name in ENCODERS if name not in ("", "identity")])
