@@ -1,7 +1,7 @@
 """`scribe-proxy`: the commands by name. Each is imported when it is called, so that no command can break the help.
 
 Exit codes: 0 for success, 1 for a failed command or a reported problem, 2 for wrong usage or a service
-that cannot be reached.
+that cannot be reached, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import gc
 import sys
 
 from proxy.runtime.garbage import without_collection
+from proxy.runtime.interrupts import hide_traceback
+
+hide_traceback()  # of a Ctrl-C during the imports below
 
 with without_collection():  # collections would take a sixth of the time of these imports
     import atexit
@@ -107,6 +110,8 @@ EXAMPLES: Final = (
 RENAMED: Final = {"hold": "pause"}
 """Former names of commands, with the present ones."""
 
+INTERRUPTED: Final = 130
+"""Exit code of a program that Ctrl-C has ended, as shells report it."""
 _UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # no plugin is used, and searching for them is slow
@@ -126,6 +131,14 @@ class LazyGroup(click.Group):
                 raise
             click.echo(f"Error: cannot write {error.filename or 'the output'}: {error.strerror}", err=True)
             sys.exit(1)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. After Ctrl-C exit with 130, which ends a shell's loop, instead of click's 1."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nAborted!", err=True)
+            sys.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

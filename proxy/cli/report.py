@@ -101,7 +101,8 @@ def _load_contracts(directory: Path) -> tuple[ContractBundle, Tree | None]:
     try:
         return load_bundle(directory), read_tree(file) if file.exists() else None
     except ContractError as error:
-        click.echo(f"{directory} is ignored: it has problems ({len(error.faults)})", err=True)
+        more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
+        click.echo(f"{directory} is ignored, as `scribe-proxy check` refuses it: {error.faults[0]}{more}", err=True)
         return ContractBundle(), None
 
 

@@ -122,10 +122,12 @@ def sample_account(sample: Sample) -> Group:
         parts.append(Text(f"declared: {', '.join(sample.declared)}", style="yellow"))
     if sample.hidden:
         parts.append(Text(f"hidden by x-compare: {', '.join(sample.hidden)}", style=_DIM))
-    parts += [_answers(sample), Text("request body", style="bold"), Text(shown(sample.request.body.content))]
+    title = "the client's messages" if request.body.form == "frames" else "request body"
+    parts += [_answers(sample), Text(title, style="bold"), Text(shown(request.body.content))]
     if sample.writes is not None:
         parts.append(Text("native would have written", style="bold"))
         parts += [Text(f"{one.operation} {one.collection}\n{shown(one.content)}") for one in sample.writes]
+        parts += [] if sample.writes else [Text("(nothing)")]
     return Group(*parts)
 
 

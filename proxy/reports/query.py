@@ -123,12 +123,16 @@ async def suggestions(
 
 
 def warnings(findings: QueryResult, bundle: ContractBundle) -> list[str]:
-    """Return warnings on misleading numbers: few comparisons, rules that hide everything, dropped comparisons."""
+    """Return warnings on misleading numbers: few comparisons, rules that hide everything, dropped comparisons.
+
+    With a sample, those of its route only.
+    """
     result = [
         f"divergence {name} explains any difference of its operation and hides every fault"
         for name in catch_all_divergences(bundle.divergences)
     ]
-    for route in findings.routes:
+    sample = findings.sample
+    for route in (one for one in findings.routes if sample is None or one.route == sample.route):
         coverage = coverage_of(route)
         if coverage.is_partial:
             of_requested = f"{coverage.compared:,} of {coverage.requested:,} requested comparisons were made"
@@ -136,7 +140,8 @@ def warnings(findings: QueryResult, bundle: ContractBundle) -> list[str]:
         if hidden := route.skipped.get("hidden"):
             result.append(f"{route.route}: in {hidden:,} of its requests x-compare hid the whole answer")
         if route.dropped:
-            result.append(f"{route.route}: {route.dropped:,} more comparisons could not be stored")
+            number = f"{route.dropped:,} more comparison{'s' if route.dropped != 1 else ''}"
+            result.append(f"{route.route}: {number} could not be stored")
     stale = [one.id for one in findings.divergences if one.stale]
     if stale and bundle.divergences:
         result.append(f"observed, but no longer declared: {', '.join(stale)}")

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Final
 
 _INTERRUPT: Final = {signal.SIGINT}
@@ -37,3 +38,13 @@ def ignore_hang_ups() -> None:
     """Ignore SIGHUP in this process and its children, unless the end of their terminal shall end them."""
     if sys.platform != "win32" and not (sys.stdin and sys.stdin.isatty()):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def hide_traceback() -> None:
+    """End this process without a traceback if Ctrl-C interrupts it where nothing handles that, as in an import."""
+    sys.excepthook = _show_unless_interrupted
+
+
+def _show_unless_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -190,3 +191,31 @@ def test_missing_command_module_is_reported_alone(monkeypatch: pytest.MonkeyPatc
 
 def test_version_of_a_checkout_is_unknown() -> None:
     assert version_of("a-package-that-is-not-there") == "unknown"
+
+
+INTERRUPTED_IMPORT = """
+import sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == %r:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from proxy.cli.main import main
+main(['check', '--help'])
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "shown"), [("click", -signal.SIGINT, ""), ("proxy.cli.check", 130, "\nAborted!\n")]
+)
+def test_interrupted_import_has_no_traceback(module: str, code: int, shown: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT % module], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (code, shown)
+
+
+def test_other_faults_keep_their_traceback() -> None:
+    script = "import proxy.cli.main; proxy.cli.main.nowhere"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, "AttributeError" in done.stderr) == (1, True)

@@ -157,7 +157,7 @@ async def test_interruption_keeps_complete_scenarios(
     async with serving(Notebook(client).app) as port:
         base = f"http://127.0.0.1:{port}"
         made = await run("record", scenarios, "--base-url", base, "--into", tmp_path / "new")
-    assert made.exit_code == 1
+    assert made.exit_code == 130
     assert "has 1 complete scenario" in made.stderr
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -76,16 +77,16 @@ def test_times_are_accepted_in_iso_format(reported: str, contracts: Path) -> Non
     assert report_json(reported, contracts, "--since", now)["routes"]
 
 
-def test_hidden_and_dry_run_fields_are_shown() -> None:
+def dry_run_sample(route: str = "notes.create") -> Sample:
     cut: JSON = {"type": "object", "length": 90, "cut": True}
     empty: JSON = {"type": "array", "length": 0, "items": []}
     fields: JSON = [["tags", empty], ["more", cut], ["done", {"type": "boolean"}]]
     tree: dict[str, JSON] = {"type": "object", "length": 3, "fields": fields}
     short_text: dict[str, JSON] = {"type": "string", "length": 6}
     answer = StoredAnswer("hang", 0, (), StoredBody("none", 0, None), 1.0, 2.0)
-    sample = Sample(
+    return Sample(
         id="1",
-        route="notes.create",
+        route=route,
         operation=None,
         verdict="declared",
         served="legacy",
@@ -99,23 +100,42 @@ def test_hidden_and_dry_run_fields_are_shown() -> None:
         hidden=("body.etag",),
         writes=(StoredWrite("notes", "insert", tree),),
     )
+
+
+def printed(sample: Sample) -> str:
     out = Console(width=120, file=io.StringIO())
     out.print(sample_account(sample))
-    text = out.file.getvalue()  # type: ignore[attr-defined]
+    return out.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_hidden_and_dry_run_fields_are_shown() -> None:
+    text = printed(dry_run_sample())
     assert "hidden by x-compare: body.etag" in text
     assert "native would have written" in text
     assert "insert notes" in text
     assert "more  object of 90" in text
     assert "tags" in text
     assert "legacy: hang" in text
+    assert "request body" in text
+
+
+def test_sample_of_a_conversation_has_its_messages_and_no_writes() -> None:
+    sample = dry_run_sample()
+    request = replace(sample.request, body=replace(sample.request.body, form="frames"))
+    text = printed(replace(sample, request=request, writes=()))
+    assert "the client's messages" in text
+    assert "native would have written\n(nothing)" in "\n".join(map(str.strip, text.splitlines()))
 
 
 def test_dropped_reports_and_stale_declarations_are_warned_of() -> None:
     stale = DivergenceSummary("gone", "", "", "", "", "", 1, 0.0, 0.0, stale=True)
-    routes = (RouteSummary("a", dropped=1200),)
-    findings = QueryResult(routes, (), (), (stale,), (), None, ReportHealth(0, None), ("a",), ())
+    routes = (RouteSummary("a", dropped=1200), RouteSummary("b", dropped=1))
+    findings = QueryResult(routes, (), (), (stale,), (), None, ReportHealth(0, None), ("a", "b"), ())
     [declared] = TypeAdapter(list[Divergence]).validate_python(yaml.safe_load(DIVERGENCES))[:1]
     assert warnings(findings, ContractBundle(None, (declared,))) == [
         "a: 1,200 more comparisons could not be stored",
+        "b: 1 more comparison could not be stored",
         "observed, but no longer declared: gone",
     ]
+    of_sample = warnings(replace(findings, sample=dry_run_sample("b")), ContractBundle())
+    assert of_sample == ["b: 1 more comparison could not be stored"]

@@ -141,7 +141,7 @@ async def test_watch_ends_when_interrupted() -> None:
     async with asyncio.timeout(HANG_TIMEOUT):
         await process.stdout.readuntil(b"reached")
         process.send_signal(signal.SIGINT)
-        assert await process.wait() == 1
+        assert await process.wait() == 130
 
 
 async def answering(status: str, body: str) -> tuple[int, str]:
