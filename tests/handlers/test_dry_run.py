@@ -336,6 +336,26 @@ async def test_websocket_is_declined(house: House) -> None:
     assert (reports, sent) == ([None], [{"type": "websocket.close"}])
 
 
+async def test_websocket_with_the_legacys_messages_runs_dry(house: House) -> None:
+    reports: list[object] = []
+    sent: list[Message] = []
+    messages: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def until(_: int) -> None:
+        raise AssertionError("no call to the model is recorded")
+
+    recorded = {"served": [], "sent": [], "until": until}
+    dry = {"proxy.dry_run": {"deadline": 1.0, "report": reports.append, **recorded}}
+    await house.app({**scope_of(get("/transcription-stream"), dry), "type": "websocket"}, receive, send)
+    assert (reports, [message["type"] for message in sent]) == ([[]], ["websocket.accept", "websocket.send"])
+
+
 async def test_requests_without_the_extension_are_served(house: House) -> None:
     async with serving(house.app) as port:
         native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)

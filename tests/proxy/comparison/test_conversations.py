@@ -154,6 +154,14 @@ def test_ids_and_dates_correspond_by_their_role() -> None:
     assert differences(conversation(served), conversation(other)) == [("frames.*.id", "value")]
 
 
+def test_ids_of_the_client_correspond_to_themselves() -> None:
+    identities = [f"conn-{1_795_376_469_000 + number}-abcdefghi" for number in range(2)]
+    pair = [conversation([({"type": "a", "id": each}, 1, 1.0)], sent=(0.0,)) for each in identities]
+    assert differences(*pair) == []
+    sent = (ClientMessage(json.dumps({"id": identities[0]}), 0, 0.0),)
+    assert differences(*(replace(each, sent=sent) for each in pair)) == [("frames.*.id", "value")]
+
+
 def verdict(legacy: JSON, native: JSON, *divergences: Divergence) -> Verdict:
     one, other = conversation([(legacy, 1, 1.0)]), conversation([(native, 1, 0.0)])
     return compare_conversations(one, other, OPERATION, divergences)
