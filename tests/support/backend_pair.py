@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import bson
 from bson import json_util
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -51,6 +51,7 @@ from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 _CONTRACTS: Final = Path(__file__).parents[2] / "contracts"
 DECLARED: Final = divergences.load(_CONTRACTS / "divergences.yaml")
 CONTRACT: Final = load_contract(_CONTRACTS / "openapi.yaml")
+_DATES: Final[CodecOptions[dict[str, Any]]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 HANG: Final = 0.8
 """Seconds without an answer that count as never, if that is what is expected."""
 ANSWER_TIMEOUT: Final = HANG_TIMEOUT
@@ -121,10 +122,11 @@ class Twin:
         """Wait until the backend accepts connections: the demo's legacy may be restarting after the test before."""
         await self.send(RecordedRequest("GET", "/", (), b""))
 
-    def documents(self, collection: str) -> list[JSON]:
-        """Return a collection in relaxed extended JSON, in stored order."""
-        stored = list(self.database[collection].find())
-        documents: list[JSON] = json.loads(json_util.dumps(stored, json_options=json_util.RELAXED_JSON_OPTIONS))
+    def documents(self, collection: str, *, typed: bool = False) -> list[JSON]:
+        """Return a collection in extended JSON, in stored order: relaxed, or `typed`, with each number's type."""
+        options = json_util.CANONICAL_JSON_OPTIONS if typed else json_util.RELAXED_JSON_OPTIONS
+        stored = list(self.database.get_collection(collection, codec_options=_DATES if typed else None).find())
+        documents: list[JSON] = json.loads(json_util.dumps(stored, json_options=options))
         return documents
 
 
@@ -190,9 +192,11 @@ class Twins:
         for twin in (self.legacy, self.native):
             twin.outside.calls.clear()
 
-    def stored(self, collection: str, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
-        """Return the differences between the stored documents."""
-        ours, theirs = self.legacy.documents(collection), self.native.documents(collection)
+    def stored(
+        self, collection: str, scenario: str = "", *, typed: bool = False
+    ) -> tuple[Occurrence, list[Difference]]:
+        """Return the differences between the stored documents; `typed` compares the types of numbers, too."""
+        ours, theirs = [twin.documents(collection, typed=typed) for twin in (self.legacy, self.native)]
         differences = compare_documents(collection, ours, theirs, names())
         return Occurrence(f"STORE {collection}", scenario), differences
 
@@ -209,7 +213,7 @@ def _plant(collection: Collection[dict[str, Any]], documents: Sequence[Mapping[s
         return
     collection.delete_many({})
     if documents:
-        collection.insert_many([dict(each) for each in documents])
+        collection.insert_many([each if isinstance(each, RawBSONDocument) else dict(each) for each in documents])
 
 
 def names() -> Correspondence:

@@ -64,9 +64,12 @@ const now = (document) => {
   return text;
 };
 
+// A document in extended JSON, or its BSON in base64.
+const bsonOf = (document) => typeof document === 'string' ? Buffer.from(document, 'base64')
+  : BSON.serialize(EJSON.deserialize(document, { relaxed: false }));
+
 const readDocument = (model, document, select) => {
-  const raw = EJSON.deserialize(document, { relaxed: false });
-  const parsed = BSON.deserialize(BSON.serialize(raw));
+  const parsed = BSON.deserialize(bsonOf(document));
   const Model = mongoose.model(model);
   const read = new Model(undefined, select, { skipId: true, isNew: false, willInit: true });
   read.init(parsed);
@@ -105,10 +108,14 @@ const answers = {
   },
 };
 
+// mongoose throws some errors where nothing awaits them, which would end the process
+let fail;
+process.on('uncaughtException', (error) => fail(error));
+
 const answerTo = async (question) => {
   try {
     const revived = reviveMarks(question);
-    return await answers[revived.ask](revived);
+    return await Promise.race([answers[revived.ask](revived), new Promise((_, reject) => { fail = reject; })]);
   } catch (error) {
     return { error: failure(error) };
   }

@@ -13,7 +13,7 @@ from bson.datetime_ms import DatetimeMS
 from handlers.legacy.javascript.dates import LIMIT, date_to_string
 from handlers.legacy.javascript.json import as_json
 from handlers.legacy.javascript.numbers import normal, number_to_string, string_to_number
-from handlers.legacy.javascript.values import UNDEFINED, JavaScriptTypeError, Value, is_long, is_uuid
+from handlers.legacy.javascript.values import UNDEFINED, JavaScriptTypeError, Value, is_long, is_uuid, type_of
 
 MAX_DEPTH: Final = 3_200
 """Arrays within each other whose text V8's default stack holds: 3,190 to 3,219, depending on the caller."""
@@ -24,10 +24,10 @@ _FLAGS: Final = ((re.DOTALL, "g"), (re.IGNORECASE, "i"), (re.MULTILINE, "m"))
 
 
 def is_true(value: Value) -> bool:
-    """Return JavaScript's truth value: empty objects and arrays are true, NaN is false."""
-    if isinstance(value, dict | list):
-        return True
-    return bool(value) and value == value
+    """Return JavaScript's truth value: objects are true, empty ones too, and NaN is false."""
+    if value is None or value is UNDEFINED:
+        return False
+    return type_of(value) == "object" or (bool(value) and value == value)
 
 
 def to_string(value: object) -> str:

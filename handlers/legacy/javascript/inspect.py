@@ -20,7 +20,7 @@ from bson.datetime_ms import DatetimeMS
 from handlers.legacy.javascript.coercion import regex_to_string
 from handlers.legacy.javascript.dates import iso_or_none
 from handlers.legacy.javascript.numbers import number_to_string
-from handlers.legacy.javascript.values import UNDEFINED, is_long, is_uuid, own_keys
+from handlers.legacy.javascript.values import UNDEFINED, is_long, is_uuid, own_keys, reference_of
 
 MAX_DEPTH: Final = 2
 BREAK: Final = 80
@@ -63,7 +63,7 @@ class _Inspection:
             return self._object(value, depth)
         if isinstance(value, list | tuple):
             return self._array(list(value), depth)
-        return _simple(value)
+        return _simple(value).replace("\n", "\n" + " " * self.indent)
 
     def _string(self, text: str) -> str:
         units = _length(text)
@@ -204,8 +204,7 @@ def _bson(value: object) -> str:
     if isinstance(value, Timestamp):
         return f"new Timestamp({{ t: {value.time}, i: {value.inc} }})"
     if isinstance(value, Code):
-        scope = "" if value.scope is None else f", {inspect(dict(value.scope))}"
-        return f"new Code({inspect(str(value))}{scope})"
+        return _code(value)
     if isinstance(value, DBRef):
         return _reference(value)
     if isinstance(value, Regex):
@@ -220,10 +219,18 @@ def _binary(value: bytes) -> str:
     return f"Binary.createFromBase64('{base64.b64encode(value).decode()}', {getattr(value, 'subtype', 0)})"
 
 
+def _code(value: Code) -> str:
+    code = inspect(str(value))
+    end = "\n" if "\n" in code else ""
+    if value.scope is None:
+        return f"new Code({end}{code}{end})"
+    return f"new Code({end}{code},{end or ' '}{inspect(dict(value.scope))})"
+
+
 def _reference(value: DBRef) -> str:
-    fields = {key: item for key, item in value.as_doc().items() if key not in ("$ref", "$id", "$db")}
-    parts: list[object] = [value.collection, value.id]
-    parts += ([value.database] if value.database else []) + ([fields] if fields else [])
+    reference = reference_of(value)
+    parts: list[object] = [reference.collection, reference.oid]
+    parts += ([reference.database] if reference.database else []) + ([reference.fields] if reference.fields else [])
     return f"new DBRef({', '.join(inspect(part) for part in parts)})"
 
 

@@ -29,6 +29,7 @@ from handlers.legacy.javascript.values import (
     is_uuid,
     ordered,
     own_keys,
+    reference_of,
 )
 
 MAX_DEPTH: Final = 4184
@@ -260,6 +261,6 @@ def _rare_as_json(value: object) -> object:
 
 
 def _reference(value: DBRef) -> dict[str, object]:
-    document = dict(value.as_doc())
-    database = document.pop("$db", None)
-    return document if database is None else document | {"$db": database}
+    parts = reference_of(value)
+    document = {"$ref": parts.collection, "$id": parts.oid, **parts.fields}
+    return document if parts.database is None else document | {"$db": parts.database}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
@@ -43,6 +43,24 @@ _V = TypeVar("_V")
 
 class Double(float):
     """js-bson's `Double`: an object, whose `valueOf` is its number."""
+
+
+class Reference(NamedTuple):
+    """The parts of js-bson's `DBRef`; `database` is None if there is none."""
+
+    collection: str
+    oid: object
+    database: str | None
+    fields: dict[str, object]
+
+
+def reference_of(value: DBRef) -> Reference:
+    """Return the parts of a reference: js-bson splits a collection `a.b` into a database and a collection."""
+    database, dot, collection = value.collection.partition(".")
+    fields = {name: item for name, item in value.as_doc().items() if name not in ("$ref", "$id", "$db")}
+    if dot and "." not in collection:
+        return Reference(collection, value.id, database, fields)
+    return Reference(value.collection, value.id, value.database, fields)
 
 
 class JavaScriptTypeError(TypeError):

@@ -36,6 +36,7 @@ from handlers.legacy.mongoose.values import (
     SpreadDocument,
     copy_fields,
     document_in,
+    has_only_primitives,
     is_document,
     own_fields,
     prune,
@@ -63,12 +64,14 @@ class Document(Embedded):
     """The fields of one document and their changes.
 
     `pushed`: the items appended to arrays that were not `replaced` as a whole. `reported`: see `ValidationError`.
+    `is_embedded`: whether it was read in place of an id.
     """
 
-    __slots__ = ("_states", "errors", "fields", "pushed", "replaced", "reported", "schema")
+    __slots__ = ("_states", "errors", "fields", "is_embedded", "pushed", "replaced", "reported", "schema")
 
     def __init__(self, schema: Schema, fields: Json | None = None) -> None:
         self.schema = schema
+        self.is_embedded = False
         self.fields: Json = {} if fields is None else fields
         self.errors: dict[str, MongooseError] = {}
         self.reported: dict[str, MongooseError] = {}
@@ -154,7 +157,8 @@ class Document(Embedded):
         if value is None:
             raise JavaScriptTypeError("schemaType._castNullish is not a function")
         self._invalidate(UNNAMED, ValidatorError("schemaType.cast is not a function", "cast", UNNAMED, UNDEFINED))
-        self._move(name, "init")
+        if "modify" not in self.states.values():  # else mongoose finds the method among the names of set paths
+            self._move(name, "init")
 
     def _move(self, name: str, state: str) -> None:
         if self.states.get(name) != state:
@@ -241,7 +245,7 @@ class Document(Embedded):
 
         Raises `JavaScriptTypeError` for a field by which mongoose mistakes the document for a buffer or map of its own.
         """
-        if is_document(self.fields):
+        if is_document(self.fields) and (self.is_embedded or not has_only_primitives(self.fields)):
             document_in(self.fields)
         return copy_fields(self.fields)
 
@@ -321,16 +325,25 @@ def _read_embedded(schema: Schema, fields: Json) -> Embedded | Json:
     """Return a document; unchanged, an object that declares to be an id; raises `JavaScriptTypeError`."""
     if is_object_id(fields):
         return fields
-    return Document.read(schema, fields) if fields.get(INTERNALS) is None else SpreadDocument(fields)
+    if fields.get(INTERNALS) is not None:
+        return SpreadDocument(fields)
+    document = Document.read(schema, fields)
+    document.is_embedded = True
+    return document
 
 
 def _embed_each(path: IdListPath, items: list[Value]) -> Value:
+    """Read the objects of an array up to the first item that cannot be cast, whose error ends mongoose's cast."""
     embedded = list(items)
     for position, item in enumerate(items):
         try:
             embedded[position] = _embed(path.item, item)
         except _UnreadableError as error:
             raise path.unreadable(embedded, position) from error
+        try:
+            path.item.init(embedded[position])
+        except CastError:
+            break
     return embedded
 
 

@@ -23,7 +23,16 @@ from handlers.legacy.javascript import JsonText, Value, quote_each, stringify
 from handlers.legacy.javascript.dates import iso_or_none
 from handlers.legacy.mongoose.document import Document
 from handlers.legacy.mongoose.schema import Schema, is_settled_value
-from handlers.legacy.mongoose.values import copy_fields, is_minimal_shape, is_out_of_order, minimize
+from handlers.legacy.mongoose.values import (
+    MARKS,
+    copy_fields,
+    document_in,
+    has_only_primitives,
+    is_document,
+    is_minimal_shape,
+    is_out_of_order,
+    minimize,
+)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -79,14 +88,14 @@ class Table:
         self._columns[name] = texts
         self.kinds[name] = kind
 
-    def write(self) -> Iterable[str]:
-        """Return the documents' texts."""
+    def write(self, *, alone: bool = False) -> Iterable[str]:
+        """Return the documents' texts; `alone` for documents that neither are populated nor have populated paths."""
         template = _template(*self.shape)
         if template is not None:
             with contextlib.suppress(_NothingLeftError):
                 columns = map(_write_column, self.kinds.values(), self._columns.values())
                 return map(template.__mod__, zip(*columns, strict=True))
-        return map(write_object, self._documents())
+        return (_write_document(fields, alone=alone) for fields in self._documents())
 
     def _documents(self) -> Iterable[Fields]:
         columns = [
@@ -161,13 +170,13 @@ def _find_odd(schema: Schema, table: Table, selected: Sequence[str]) -> Sequence
     ]
 
 
-def write(tables: Sequence[Table]) -> list[str]:
-    """Return the JSON texts of all documents, in their input order."""
+def write(tables: Sequence[Table], *, alone: bool = False) -> list[str]:
+    """Return the JSON texts of all documents, in their input order; for `alone` see `Table.write`."""
     if len(tables) == 1:  # the positions are in order
-        return list(tables[0].write())
+        return list(tables[0].write(alone=alone))
     texts = [NULL] * sum(len(table.positions) for table in tables)
     for table in tables:
-        for position, text in zip(table.positions, table.write(), strict=True):
+        for position, text in zip(table.positions, table.write(alone=alone), strict=True):
             texts[position] = text
     return texts
 
@@ -181,6 +190,13 @@ def write_object(fields: Fields) -> JsonText:
     """Return the text of an object, whose fields may be JSON texts; empty objects within it are omitted."""
     members = [f"{stringify(name)}:{_write_value(value)}" for name, value in copy_fields(fields).items()]
     return JsonText("{" + ",".join(members) + "}")
+
+
+def _write_document(fields: Fields, *, alone: bool) -> JsonText:
+    """Return the text of a document; raises `JavaScriptTypeError` for a field by which mongoose mistakes it."""
+    if is_document(fields) and not (alone and has_only_primitives(fields)):
+        document_in(fields)
+    return write_object(fields)
 
 
 def _write_value(value: Value) -> str:
@@ -248,7 +264,11 @@ def _template(names: tuple[str, ...], kinds: tuple[type, ...]) -> str | None:
     """Return the common text of one shape; None if there is none."""
     members: list[str] = []
     for name, kind in zip(names, kinds, strict=True):
-        if is_out_of_order(name) or not (kind in (dict, DatetimeMS) or kind in _AS_TEXT or kind in _AS_IT_IS):
+        if (
+            is_out_of_order(name)
+            or name in MARKS
+            or not (kind in (dict, DatetimeMS) or kind in _AS_TEXT or kind in _AS_IT_IS)
+        ):
             return None
         members.append(stringify(name).replace("%", "%%") + ":" + _AS_IT_IS.get(kind, "%s"))
     return "{" + ",".join(members) + "}" if members else None

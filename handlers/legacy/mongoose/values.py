@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, cast
 
-from bson import Binary, Code, DBRef, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import (
@@ -21,7 +21,7 @@ from handlers.legacy.javascript import (
     type_of,
 )
 from handlers.legacy.javascript.coercion import regex_source
-from handlers.legacy.javascript.values import is_uuid
+from handlers.legacy.javascript.values import is_long, is_uuid, reference_of
 from handlers.legacy.mongoose.errors import MongooseError
 from handlers.legacy.mongoose.inherited import INHERITED
 from handlers.legacy.mongoose.object_classes import clone_of_class
@@ -34,11 +34,14 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None), ObjectId, Dateti
 INTERNALS: Final = "$__"
 """The field of a document's internal state, by which mongoose distinguishes documents from plain objects."""
 
+_CLASS_MARKS: Final = ("isMongooseBuffer", "$isMongooseMap")
+MARKS: Final = frozenset({INTERNALS, *_CLASS_MARKS})
+"""The fields by which mongoose recognises its own documents, buffers and maps."""
+
 UNSUPPORTED_BSON: Final = "Unsupported BSON version, bson types must be from bson 6.x.x"
 """The message of js-bson for an object that declares to be one of its types."""
-_MARKS: Final = ("isMongooseBuffer", "$isMongooseMap")
 _SPREAD: Final = frozenset({"_doc", "__index", "__parentArray"})
-_SPECIAL: Final = FORBIDDEN | {"_bsontype", INTERNALS, *_MARKS}
+_SPECIAL: Final = FORBIDDEN | {"_bsontype", *MARKS}
 _INT32: Final = 2**31
 
 
@@ -101,9 +104,9 @@ def own_fields(value: Value) -> dict[str, Value] | None:
 
 
 def _parts(reference: DBRef) -> dict[str, Value]:
-    fields = {name: item for name, item in reference.as_doc().items() if name not in ("$ref", "$id", "$db")}
-    database = UNDEFINED if reference.database is None else reference.database
-    return {"collection": reference.collection, "oid": reference.id, "db": database, "fields": fields}
+    collection, oid, database, fields = reference_of(reference)
+    parts = {"collection": collection, "oid": oid, "db": UNDEFINED if database is None else database, "fields": fields}
+    return cast("dict[str, Value]", parts)
 
 
 def _halves(number: int, *, unsigned: bool) -> dict[str, Value]:
@@ -119,7 +122,7 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
     if isinstance(reference, Embedded):
         return reference.to_json()
     if isinstance(value, Code):
-        return {"code": str(value)} if value.scope is None else {"code": str(value), "scope": dict(value.scope)}
+        return _code_to_json(value)
     if not isinstance(value, dict):
         return value
     if _is_double(value):
@@ -131,6 +134,16 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
     return small if small or in_array else UNDEFINED
 
 
+def _code_to_json(value: Value) -> Value:
+    """Return the `toJSON` of code, and of code in its scope, which the encoder would write as text."""
+    if isinstance(value, Code):
+        fields: dict[str, Value] = {"code": str(value)}
+        return fields if value.scope is None else fields | {"scope": _code_to_json(dict(value.scope))}
+    if isinstance(value, list):
+        return [_code_to_json(item) for item in value]
+    return {key: _code_to_json(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 def _is_double(value: Mapping[str, Value]) -> bool:
     """Return whether an object declares to be js-bson's `Double`, which mongoose's clone makes it."""
     return value.get("_bsontype") == "Double"
@@ -138,7 +151,13 @@ def _is_double(value: Mapping[str, Value]) -> bool:
 
 def is_document(value: Mapping[str, Value]) -> bool:
     """Return whether mongoose treats an object as its own document, buffer or map, by a field that these have."""
-    return value.get(INTERNALS) is not None or any(is_true(value.get(mark)) for mark in _MARKS)
+    return value.get(INTERNALS) is not None or any(is_true(value.get(mark)) for mark in _CLASS_MARKS)
+
+
+def has_only_primitives(fields: Mapping[str, Value]) -> bool:
+    """Return whether no field is an object, so that mongoose copies a document's fields without checking its class."""
+    plain = ObjectId | DatetimeMS | Decimal128 | None
+    return all(isinstance(value, plain) or type_of(value) != "object" for value in fields.values())
 
 
 def document_in(value: Mapping[str, Value]) -> Value:
@@ -251,10 +270,10 @@ def to_bson(value: Value) -> object:
     """
     if isinstance(value, str):
         return value if isinstance(value, Code) else well_formed(value)
-    if value is None or isinstance(value, bool | Int64):
+    if value is None or isinstance(value, bool) or is_long(value):
         return value
     if isinstance(value, int):
-        return value if -_INT32 <= value < _INT32 else float(value)
+        return int(value) if -_INT32 <= value < _INT32 else float(value)
     if isinstance(value, dict):
         if value.get("_bsontype") not in (None, UNDEFINED):
             raise MongooseError(UNSUPPORTED_BSON)

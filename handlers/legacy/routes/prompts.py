@@ -67,7 +67,7 @@ class PromptRoutes:
         """Answer `GET /`: the caller's own and the shared ones."""
         own = cast_filter(PROMPTS, {"clinician": request.user_id})
         stored = await self.prompts.list_for(own["clinician"])
-        shown = write(arrange(PROMPTS, stored))
+        shown = write(arrange(PROMPTS, stored), alone=True)
         return json(200, write_object({"prompts": write_array(shown)}))
 
     @legacy_errors(refuse)

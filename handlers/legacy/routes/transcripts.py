@@ -53,4 +53,4 @@ class TranscriptRoutes:
         wanted = {"consultation": request.params["consultation_id"], "clinician": request.user_id}
         own = cast_filter(TRANSCRIPTS, wanted)
         stored = await self.transcripts.of_consultation(own["consultation"], own["clinician"])
-        return json(200, None if stored is None else JsonText(write(arrange(TRANSCRIPTS, [stored]))[0]))
+        return json(200, None if stored is None else JsonText(write(arrange(TRANSCRIPTS, [stored]), alone=True)[0]))
