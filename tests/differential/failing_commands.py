@@ -30,6 +30,7 @@ from tests.support.patient_timings import PATIENT
 from tests.support.waiting import PROMPT_TIMEOUT
 
 READS: Final = ("find",)
+UPDATES: Final = ("update",)
 WRITES: Final = ("insert", "update", "delete", "findAndModify")
 COLLECTIONS: Final = ("users", "blacktokens", "consultations", "transcripts", "notes", "prompts")
 
@@ -79,6 +80,8 @@ def _touched_by(request: RecordedRequest) -> tuple[str, str]:
 CODES: Final = (*RETRYABLE, BROKEN, *PERMANENT)
 BROKEN_OFF: Final = "failed-command-broken-off"
 """The name by which `written-together` recognises what the legacy leaves half written."""
+THIRD_REFUSED: Final = "failed-command-third-write-refused"
+"""The name by which `start-in-two-writes` recognises what only the legacy is refused."""
 UNHURRIED: Final = replace(PATIENT, breaker=BreakerTimings(silence=PROMPT_TIMEOUT))
 """Timings of a native app whose driver may take long to find the server again, as on a busy machine."""
 FAILS_TWICE: Final = "failed-command-write-fails-twice"
@@ -113,6 +116,8 @@ class FailingCommand:
         """Return the name by which a divergence recognises the case, empty if no difference is intended."""
         if self.commands == WRITES and self.times > 1 and self.code in TRANSIENT:
             return FAILS_TWICE
+        if self.commands == UPDATES:
+            return THIRD_REFUSED
         return BROKEN_OFF if self.request.target == "/api/consultation/start" else ""
 
     def fail_point(self, database: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tests.differential.failing_commands import (
     READS,
     RETRYABLE,
     TRANSIENT,
+    UPDATES,
     WRITES,
     FailingCommand,
     FailingPair,
@@ -106,6 +107,17 @@ EACH_WRITE = pytest.mark.parametrize(
     [(request, collection) for request, commands, collection in OPERATIONS if commands is WRITES],
     ids=lambda part: part if isinstance(part, str) else f"{part.method}_{part.target.replace('/', '_')}",
 )
+
+
+@shows("start-in-two-writes")
+def test_refused_link_of_a_started_consultation(harness: Harness) -> None:
+    start = post("/api/consultation/start", {"patient_data": "p"}, TOKEN)
+    case = FailingCommand(start, UPDATES, "consultations", PERMANENT[0], 1)
+    assert harness.play(case) == (500, 200)
+    backends = (harness.pair.twins.legacy, harness.pair.twins.native)
+    unlinked, linked = [twin.database.consultations.find().sort("_id", -1)[0] for twin in backends]
+    assert "transcript" not in unlinked
+    assert "transcript" in linked
 
 
 @EACH_WRITE

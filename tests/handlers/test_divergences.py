@@ -1,7 +1,8 @@
 """Every declared divergence on both backends: the demo legacy does what `legacy:` says, native what `native:` says.
 
-Accounts, tokens and prompts are here, outside services and a failing database in test_divergences_outside.py, and
-frames in test_divergences_stream.py. Each entry's `when` must recognise the difference, and must not hide a failure.
+Accounts, tokens and prompts are here, odd objects in test_divergences_objects.py, outside services and a failing
+database in test_divergences_outside.py, and frames in test_divergences_stream.py. Each entry's `when` must recognise
+the difference, and must not hide a failure.
 """
 
 from __future__ import annotations
@@ -75,7 +76,13 @@ async def indexed(*of: Twin) -> None:
 
 
 async def test_declared_divergences_are_all_tested() -> None:
-    for module in ("database_faults", "divergences_outside", "divergences_stream", "foreign_bson"):
+    for module in (
+        "database_faults",
+        "divergences_objects",
+        "divergences_outside",
+        "divergences_stream",
+        "foreign_bson",
+    ):
         importlib.import_module(f"tests.handlers.test_{module}")
     for module in ("tests.test_shadow_recordings", "tests.differential.test_failing_commands"):
         importlib.import_module(module)
@@ -153,17 +160,6 @@ async def test_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> Non
     answers.assert_declared("register-invalid")
     for twin in (twins.legacy, twins.native):
         assert [user["email"] for user in twin.database.users.find()] == ["amara@x"]
-
-
-@shows("unsavable-member")
-async def test_stored_member_named_as_a_method_at_a_save(twins: Twins) -> None:
-    identities = {name: ObjectId() for name in ("transcript", "consultation")}
-    note = {"_id": ObjectId(identity(NOTES, 0)), "clinician": ObjectId(AMARA), "body": "a", "toString": 1, **identities}
-    twins.plant({"notes": [note]})
-    answers = await twins.send(post(f"/api/notes/{identity(NOTES, 0)}", {"body": "b"}, FOREVER, "PATCH"))
-    assert answers.legacy.outcome == "reset"
-    assert read(answers.native)["error"] == "Cannot read properties of undefined (reading 'length')"
-    answers.assert_declared("unsavable-member")
 
 
 @shows("register-race")

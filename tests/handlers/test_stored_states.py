@@ -21,7 +21,7 @@ COUNT: Final = 8 if IS_QUICK else 100
 _RAW: Final[CodecOptions[RawBSONDocument]] = CodecOptions(document_class=RawBSONDocument)
 
 
-async def test_requests_on_random_documents_are_answered_and_stored_alike(keeping: Twins) -> None:
+async def test_requests_on_random_documents_are_answered_alike(keeping: Twins) -> None:
     for history in islice(histories(SEED), COUNT):
         await _play(keeping, history)
 
