@@ -39,7 +39,7 @@ class AssistantRoutes:
     terminology: Finder
     consultations: Consultations
     summaries: Summaries
-    codes_as_list: bool = False
+    codes_as_list: bool
 
     def router(self) -> Router:
         """Return the routes below `/api/ai`, in the legacy's order."""

@@ -41,7 +41,7 @@ class PromptRoutes:
 
     prompts: Prompts
     transcripts: Transcripts
-    sets_any_field: bool = False
+    sets_any_field: bool
 
     def router(self) -> Router:
         """Return the routes below `/api/prompts`."""

@@ -73,8 +73,8 @@ class UserRoutes:
     authenticate: Handler
     secret: str
     lifetime: int
-    runs_operators: bool = False
-    limits: LoginLimits | None = None
+    runs_operators: bool
+    limits: LoginLimits | None
 
     def router(self) -> Router:
         """Return the routes below `/users`, in the legacy's order."""

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.requests import Request
 
+from handlers.v1.app import create_v1
 from handlers.v1.openapi import WrittenOpenAPI
 
 
@@ -37,3 +38,10 @@ async def test_cancelled_request_leaves_the_document_to_others() -> None:
     first.cancel()
     assert (await document.show(Request({"type": "http"}))).status_code == 200
     assert first.cancelled()
+
+
+def test_operations_with_a_body_document_its_errors() -> None:
+    operations = [operation for item in create_v1().openapi()["paths"].values() for operation in item.values()]
+    documented = {each["operationId"]: each["responses"].keys() for each in operations if "requestBody" in each}
+    assert "v1.notes.create" in documented
+    assert [name for name, statuses in documented.items() if not {"400", "413", "422", "503"} <= statuses] == []

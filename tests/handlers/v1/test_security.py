@@ -13,6 +13,7 @@ from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
 from handlers.v1.app import create_v1, route_methods
+from handlers.v1.errors import MAX_STEPS
 from tests.support.outside_services import Answer, Script
 from tests.support.sockets import serving
 from tests.support.v1_client import NOBODY, PASSWORD, V1, Person, Surface, expect, sign_up, v1_surface
@@ -199,6 +200,16 @@ async def test_answer_to_many_faults_is_short(surface: Surface, key: str) -> Non
         )
         assert len(answer.content) < 10_000
         expect(422, answer)
+
+
+async def test_answer_to_a_deep_fault_is_short(surface: Surface) -> None:
+    deep = '{"a":' * 100 + '{"\\u0000": 1}' + "}" * 100
+    content = f'{{"patient_data": {deep}}}'
+    answer = await surface.person().send(
+        "POST", "/consultations/start", content=content, headers={"content-type": "application/json"}
+    )
+    (fault, *_) = expect(422, answer)["detail"]
+    assert len(fault["loc"]) == MAX_STEPS
 
 
 async def test_deeply_nested_body_is_refused(surface: Surface) -> None:
