@@ -57,14 +57,18 @@ def in_symmetric_order(pairs: Iterable[Pair], legacy: Sequence[JSON], native: Se
     """Return pairs in an order that does not depend on the sides, so that swapping them learns the same names."""
 
     def rank(pair: Pair) -> tuple[int, int, list[str]]:
-        here, there = pair
+        index, partner = pair
         indices = [index for index in pair if index is not None]
-        if here is None or there is None or here == there or legacy[here] == native[there]:
+        if index is None or partner is None or index == partner or legacy[index] == native[partner]:
             return min(indices), max(indices), []
-        return min(indices), max(indices), sorted((repr(legacy[here]), repr(native[there])))
+        return min(indices), max(indices), sorted((repr(legacy[index]), repr(native[partner])))
 
     listed = list(pairs)
-    return listed if all(here is None or there in (here, None) for here, there in listed) else sorted(listed, key=rank)
+    return (
+        listed
+        if all(index in (None, partner) or partner is None for index, partner in listed)
+        else sorted(listed, key=rank)
+    )
 
 
 def _by_index(legacy: int, native: int) -> Alignment:

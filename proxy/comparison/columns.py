@@ -28,6 +28,8 @@ MIN_ROWS: Final = 3
 Texts: TypeAlias = tuple[str, str, str | None, ValueField, str | int, ValuePath]
 """Two texts to compare by role, the kind of all texts of their column if they have one, their field, and the step to
 them from a path."""
+PathPair: TypeAlias = tuple[ValuePath, ValuePath]
+"""The paths to one value in legacy's answer and in native's."""
 Cell: TypeAlias = Difference | Texts | Callable[[], None] | None
 """A difference, texts, or a call of the walk for two values; None if there is nothing to compare."""
 
@@ -48,7 +50,7 @@ class ColumnComparison:
     """
 
     by_role: bool
-    pair: Callable[[str | int, str | int, JSON, JSON, ValueField, ValuePath, ValuePath], None]
+    pair: Callable[[str | int, str | int, JSON, JSON, ValueField, PathPair], None]
 
     def cells(self, legacy: _Column, native: _Column, field: ValueField, paths: _Paths) -> list[Cell] | None:
         """Return the cells row by row; None if the values are not objects, or few."""
@@ -111,7 +113,7 @@ class ColumnComparison:
         """Return the cell of values that are compared on their own."""
         if legacy is native and not self.by_role:
             return None
-        return partial(self.pair, step, step, legacy, native, field, above, above)
+        return partial(self.pair, step, step, legacy, native, field, (above, above))
 
 
 def split_ids(cells: Sequence[Cell]) -> tuple[list[Texts], list[Cell]]:

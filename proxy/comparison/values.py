@@ -19,7 +19,7 @@ from typing import Final, TypeAlias, cast
 
 from proxy.comparison.arrays import align, in_symmetric_order
 from proxy.comparison.bodies import MAX_DEPTH
-from proxy.comparison.columns import MAX_ROWS, MIN_ROWS, Cell, ColumnComparison, Texts, split_ids
+from proxy.comparison.columns import MAX_ROWS, MIN_ROWS, Cell, ColumnComparison, PathPair, Texts, split_ids
 from proxy.comparison.correspondence import Correspondence, TextDifference
 from proxy.comparison.fields import ITEMS, Strictness, ValueField, root_field, shape
 from proxy.comparison.spelling import is_same_number, is_same_value, text_kind
@@ -77,12 +77,12 @@ def compare_values(
     walk = _ValueWalk(names or (lambda: own), by_role=by_role)
     with suppress(_TooManyError):
         field = root_field(hints, root, "generated" if by_role else "literal")
-        walk.values(legacy, native, field, root, root)
+        walk.values(legacy, native, field, (root, root))
     return walk.findings
 
 
 class _ValueWalk:
-    """One comparison. The paths of both sides are one object if they are equal."""
+    """One comparison. `paths` lead to two values, and are one object twice if they are equal."""
 
     def __init__(self, names: Names, *, by_role: bool) -> None:
         self.findings = ValueFindings()
@@ -92,66 +92,64 @@ class _ValueWalk:
     def _names(self) -> Correspondence:
         return self._create_names()
 
-    def values(self, legacy: JSON, native: JSON, field: ValueField, here: ValuePath, there: ValuePath) -> None:
-        if len(here) > MAX_DEPTH:
+    def values(self, legacy: JSON, native: JSON, field: ValueField, paths: PathPair) -> None:
+        if len(paths[0]) > MAX_DEPTH:
             raise TooDeepError
         if field.compare == "ignore":
             if legacy != native:
                 self.findings.hidden.append(field.shape)
         elif isinstance(legacy, dict) and isinstance(native, dict):
-            self._objects(legacy, native, field, here, there)
+            self._objects(legacy, native, field, paths)
         elif isinstance(legacy, list) and isinstance(native, list):
-            self._arrays(legacy, native, field, here, there)
+            self._arrays(legacy, native, field, paths)
         elif isinstance(legacy, str) and isinstance(native, str):
-            self._texts(legacy, native, field, here, there)
+            self._texts(legacy, native, field, paths)
         elif type(legacy) is not type(native):
-            self._add("format" if is_same_number(legacy, native) else "type", legacy, native, field, here, there)
+            self._add("format" if is_same_number(legacy, native) else "type", legacy, native, field, paths)
         elif legacy != native and not self._are_epochs_of_one_role(legacy, native, field):
-            self._add("value", legacy, native, field, here, there)
+            self._add("value", legacy, native, field, paths)
 
-    def _objects(self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath) -> None:
+    def _objects(self, legacy: _Object, native: _Object, field: ValueField, paths: PathPair) -> None:
         if list(legacy) != list(native):
-            self._other_names(legacy, native, field, here, there)
+            self._other_names(legacy, native, field, paths)
         elif self._by_role:
-            self._members_by_role(legacy, native, field, here, there)
+            self._members_by_role(legacy, native, field, paths)
         else:
-            self._members(legacy, native, field, here, there)
+            self._members(legacy, native, field, paths)
 
-    def _members(self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath) -> None:
+    def _members(self, legacy: _Object, native: _Object, field: ValueField, paths: PathPair) -> None:
         """Compare the members of two objects with the same names as spelled."""
-        is_shallow = len(here) < MAX_DEPTH
+        is_shallow = len(paths[0]) < MAX_DEPTH
         for name, one, other in zip(legacy, legacy.values(), native.values(), strict=True):
             if one is other:
                 continue
             below = field[name]
             if type(one) is str and type(other) is str and below.is_plain:
                 if one != other:
-                    self._add(text_kind(one, other), one, other, below, *_below(here, there, name, name))
+                    self._add(text_kind(one, other), one, other, below, _below(paths, name, name))
             elif type(one) is dict and type(other) is dict and below.is_plain and is_shallow:
-                self._objects(one, other, below, *_below(here, there, name, name))
+                self._objects(one, other, below, _below(paths, name, name))
             else:
-                self._pair(name, name, one, other, below, here, there)
+                self._pair(name, name, one, other, below, paths)
 
-    def _members_by_role(
-        self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath
-    ) -> None:
+    def _members_by_role(self, legacy: _Object, native: _Object, field: ValueField, paths: PathPair) -> None:
         """Compare the members of two objects with the same names; equal texts may contradict others."""
-        is_shallow = len(here) < MAX_DEPTH
+        is_shallow = len(paths[0]) < MAX_DEPTH
         names = self._names
         agreed, compare_text = names.agreed.get, names.compare_text
         for name, one, other in zip(legacy, legacy.values(), native.values(), strict=True):
             below = field[name]
             if type(one) is not type(other) or not below.is_plain:
-                self._pair(name, name, one, other, below, here, there)
+                self._pair(name, name, one, other, below, paths)
             elif type(one) is str and type(other) is str:
                 if agreed(one) != other and (len(one) >= SHORTEST or one != other):
                     differences = compare_text(one, other, name)
                     if differences:
-                        self._record_texts(differences, below, *_below(here, there, name, name))
+                        self._record_texts(differences, below, _below(paths, name, name))
             elif type(one) is dict and type(other) is dict and is_shallow:
-                self._objects(one, other, below, *_below(here, there, name, name))
+                self._objects(one, other, below, _below(paths, name, name))
             elif one != other or not is_shallow or type(one) in (dict, list):
-                self._pair(name, name, one, other, below, here, there)
+                self._pair(name, name, one, other, below, paths)
 
     def _pair(
         self,
@@ -160,36 +158,33 @@ class _ValueWalk:
         one: JSON,
         other: JSON,
         field: ValueField,
-        here: ValuePath,
-        there: ValuePath,
+        paths: PathPair,
     ) -> None:
-        """Compare two values below `here` and `there`, at these steps; `field` is that of both."""
+        """Compare two values below `paths`, at these steps; `field` is that of both."""
         if field.has_role:
             names = str(step), str(partner)
-            self._record_texts(self._names.compare_text(*names, names[0]), field, *_below(here, there, *names))
+            self._record_texts(self._names.compare_text(*names, names[0]), field, _below(paths, *names))
         elif not self._by_role and one == other and _is_identical(one, other):
             return
-        self.values(one, other, field, *_below(here, there, step, partner))
+        self.values(one, other, field, _below(paths, step, partner))
 
-    def _other_names(
-        self, legacy: _Object, native: _Object, field: ValueField, here: ValuePath, there: ValuePath
-    ) -> None:
+    def _other_names(self, legacy: _Object, native: _Object, field: ValueField, paths: PathPair) -> None:
         """Compare objects with different names, or the same names in another order."""
         partners = {name: name for name in legacy if name in native} | self._renamed(legacy, native)
         matched = set(partners.values())
         in_order = [partners[name] for name in legacy if name in partners] == [one for one in native if one in matched]
         for name in legacy if in_order else sorted(legacy):
             if name in partners:
-                self._pair(name, partners[name], legacy[name], native[partners[name]], field[name], here, there)
+                self._pair(name, partners[name], legacy[name], native[partners[name]], field[name], paths)
             else:
-                self._lone("missing", legacy[name], field[name], (*here, name))
+                self._lone("missing", legacy[name], field[name], (*paths[0], name))
         for name, other in native.items():
             if name not in matched:
-                self._lone("extra", other, field[name], (*there, name))
+                self._lone("extra", other, field[name], (*paths[1], name))
         if not in_order and field.compare == "unordered":
             self.findings.lenient = True
         elif not in_order:
-            self._add("order", cast(JSON, list(legacy)), cast(JSON, list(native)), field, here, there, "minor")
+            self._add("order", cast(JSON, list(legacy)), cast(JSON, list(native)), field, paths, "minor")
 
     def _renamed(self, legacy: _Object, native: _Object) -> dict[str, str]:
         """Match names that contain ids or dates, in order, with those of the same spelling on the other side."""
@@ -209,41 +204,39 @@ class _ValueWalk:
                 free[mask(name)].remove(partner)
         return partners
 
-    def _may_be_one_name(self, here: str, there: str) -> bool:
-        one, other, names = match_volatile(here), match_volatile(there), self._names
-        if one and other and one.kind in ("id", "stamp") and not names.may_correspond(here, there):
+    def _may_be_one_name(self, legacy: str, native: str) -> bool:
+        one, other, names = match_volatile(legacy), match_volatile(native), self._names
+        if one and other and one.kind in ("id", "stamp") and not names.may_correspond(legacy, native):
             return False
-        return not names.compare_text(here, there)
+        return not names.compare_text(legacy, native)
 
-    def _arrays(
-        self, legacy: list[JSON], native: list[JSON], field: ValueField, here: ValuePath, there: ValuePath
-    ) -> None:
+    def _arrays(self, legacy: list[JSON], native: list[JSON], field: ValueField, paths: PathPair) -> None:
         free = field.compare == "unordered" or field.key is not None
         if not free and len(legacy) == len(native) == 1:
-            self._pair(0, 0, legacy[0], native[0], field[ITEMS], here, there)
+            self._pair(0, 0, legacy[0], native[0], field[ITEMS], paths)
             return
         may_correspond = self._names.may_correspond if self._by_role else str.__eq__
         alignment = align(legacy, native, may_correspond, field.key, free=free)
         below, pairs = field[ITEMS], alignment.pairs
         self.findings.lenient |= free and any(index != partner for index, partner in pairs)
         if (
-            here is there
+            paths[0] is paths[1]
             and len(legacy) == len(native)
             and all(index == partner for index, partner in pairs)
             and len(pairs) >= MIN_ROWS
             and below.is_plain
         ):
-            self._rows(legacy, native, below, here)
+            self._rows(legacy, native, below, paths[0])
             return
         for index, partner in in_symmetric_order(pairs, legacy, native) if self._by_role else pairs:
             if index is not None and partner is not None:
-                self._pair(index, partner, legacy[index], native[partner], below, here, there)
+                self._pair(index, partner, legacy[index], native[partner], below, paths)
             elif index is not None:
-                self._lone("missing", legacy[index], below, (*here, index))
+                self._lone("missing", legacy[index], below, (*paths[0], index))
             elif partner is not None:
-                self._lone("extra", native[partner], below, (*there, partner))
+                self._lone("extra", native[partner], below, (*paths[1], partner))
         if alignment.moved:
-            self._add("order", cast(JSON, legacy), cast(JSON, native), field, here, there)
+            self._add("order", cast(JSON, legacy), cast(JSON, native), field, paths)
 
     def _rows(self, legacy: list[JSON], native: list[JSON], field: ValueField, above: ValuePath) -> None:
         """Compare the items of two arrays with their counterparts by index."""
@@ -257,7 +250,7 @@ class _ValueWalk:
                 self._compare_cells(self._without_ids(cells) if self._by_role else cells)
                 continue
             for row, one, other in zip(part, legacy_values, native_values, strict=True):
-                self._pair(row, row, one, other, field, above, above)
+                self._pair(row, row, one, other, field, (above, above))
 
     def _compare_cells(self, cells: Sequence[Cell]) -> None:
         """Compare what a comparison by column leaves, in this order."""
@@ -291,30 +284,28 @@ class _ValueWalk:
             if agreed(legacy) != native:
                 differences = compare_text(legacy, native, str(step), kind)
                 if differences:
-                    self._record_texts(differences, field, *_below(above, above, step, step))
+                    self._record_texts(differences, field, _below((above, above), step, step))
 
-    def _texts(self, legacy: str, native: str, field: ValueField, here: ValuePath, there: ValuePath) -> None:
+    def _texts(self, legacy: str, native: str, field: ValueField, paths: PathPair) -> None:
         strictness = field.strictness
         if strictness == "generated" or (strictness == "text" and self._by_role):
-            self._texts_by_role(legacy, native, field, here, there)
+            self._texts_by_role(legacy, native, field, paths)
         elif legacy != native and _is_lenient(strictness, legacy, native):
             self.findings.lenient = True
         elif legacy != native:
-            self._add(text_kind(legacy, native), legacy, native, field, here, there)
+            self._add(text_kind(legacy, native), legacy, native, field, paths)
 
-    def _texts_by_role(self, legacy: str, native: str, field: ValueField, here: ValuePath, there: ValuePath) -> None:
+    def _texts_by_role(self, legacy: str, native: str, field: ValueField, paths: PathPair) -> None:
         words = field.strictness == "text"
         self.findings.lenient |= legacy != native and (words or not self._by_role)
         if words:
             legacy, native = " ".join(legacy.split()), " ".join(native.split())
-        self._record_texts(self._names.compare_text(legacy, native, str(here[-1])), field, here, there)
+        self._record_texts(self._names.compare_text(legacy, native, str(paths[0][-1])), field, paths)
 
-    def _record_texts(
-        self, differences: Iterable[TextDifference], field: ValueField, here: ValuePath, there: ValuePath
-    ) -> None:
+    def _record_texts(self, differences: Iterable[TextDifference], field: ValueField, paths: PathPair) -> None:
         """Record the differences of two texts at these paths."""
         for one in differences:
-            spots = LocatedValue((*here, *one.path), one.legacy), LocatedValue((*there, *one.path), one.native)
+            spots = LocatedValue((*paths[0], *one.path), one.legacy), LocatedValue((*paths[1], *one.path), one.native)
             general = (*field.shape, *shape(one.path))
             self._record(Difference(general, one.kind, grade(one.kind, general), *_present(one.kind, *spots)))
 
@@ -338,12 +329,11 @@ class _ValueWalk:
         legacy: JSON,
         native: JSON,
         field: ValueField,
-        here: ValuePath,
-        there: ValuePath,
+        paths: PathPair,
         severity: Severity | None = None,
     ) -> None:
         general = field.shape
-        spots = _create(LocatedValue, (here, legacy)), _create(LocatedValue, (there, native))
+        spots = _create(LocatedValue, (paths[0], legacy)), _create(LocatedValue, (paths[1], native))
         self._record(_create(Difference, (general, kind, severity or grade(kind, general), *spots)))
 
     def _record(self, difference: Difference) -> None:
@@ -352,10 +342,11 @@ class _ValueWalk:
             raise _TooManyError
 
 
-def _below(here: ValuePath, there: ValuePath, step: str | int, partner: str | int) -> tuple[ValuePath, ValuePath]:
+def _below(paths: PathPair, step: str | int, partner: str | int) -> PathPair:
     """Return the paths one step below."""
-    path = (*here, step)
-    return path, path if here is there and step == partner else (*there, partner)
+    legacy, native = paths
+    path = (*legacy, step)
+    return path, path if legacy is native and step == partner else (*native, partner)
 
 
 def _is_lenient(strictness: Strictness, legacy: str, native: str) -> bool:
