@@ -120,6 +120,7 @@ def test_missing_answer_has_its_outcome(begun: bool, failure: str | None, outcom
         capture.sent(piece(b"half", True))
     recorded = capture.exchange(failure)
     assert (recorded.outcome, recorded.status) == (outcome, 201 if begun else 0)
+    assert 0 <= recorded.head <= recorded.total < HANG_TIMEOUT
 
 
 def test_exchange_survives_pickling() -> None:
