@@ -19,6 +19,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from common.late_timeout import LateTimeout
+from handlers.services.answer_bodies import FETCH_WITHOUT_BODY, REDIRECTS, AnswerReader, fetch_codings, without_cookies
 from handlers.services.retry_delay import state_delay
 from handlers.sliced_json import write_in_slices
 from handlers.strict_json import loads
@@ -80,14 +81,14 @@ class LLMClient:
     """A client of the model, with one connection pool for the process."""
 
     def __init__(self, open_client: Callable[[], AsyncOpenAI], *, deadline: float = DEADLINE) -> None:
-        self._open_client: Final = open_client
+        self.open_sdk_client: Final = open_client
         self._deadline: Final = deadline
         self._opened: AsyncOpenAI | None = None
 
     @classmethod
     def open(cls, api_key: str, base_url: str | None = None, *, deadline: float = DEADLINE) -> Self:
         """Return a client for `base_url` (OpenAI's own if None); `deadline` in seconds."""
-        return cls(partial(_open_client, api_key or "unset", base_url or None), deadline=deadline)
+        return cls(partial(open_sdk_client, api_key or "unset", base_url or None), deadline=deadline)
 
     def preload(self) -> None:
         """Import openai's package in a thread, so that the first request need not wait for it."""
@@ -102,7 +103,7 @@ class LLMClient:
         """Return openai's client. The first call imports its package, unless `preload` has done so."""
         if self._opened is None:
             await asyncio.to_thread(_import_sdk)
-            client = await asyncio.to_thread(self._open_client)  # reads the certificates of all authorities
+            client = await asyncio.to_thread(self.open_sdk_client)  # reads the certificates of all authorities
             self._opened = self._opened or client
         return self._opened
 
@@ -141,15 +142,22 @@ def _import_sdk() -> None:
     gc.freeze()  # a full collection would visit every object of the package
 
 
-def _open_client(api_key: str, base_url: str | None) -> AsyncOpenAI:
+def open_sdk_client(api_key: str, base_url: str | None) -> AsyncOpenAI:
+    """Return openai's client, which reads answers as Node's SDK does. It imports openai's package."""
+    import httpx2
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+    read_as_fetch = AnswerReader(
+        fetch_codings, REDIRECTS.__contains__, FETCH_WITHOUT_BODY, httpx2.AsyncByteStream, httpx2.DecodingError
+    )
     return AsyncOpenAI(
         api_key=api_key,
         base_url=base_url,
         timeout=None,  # each request has a deadline
         max_retries=RETRIES,
-        http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_read_as_node]}),
+        http_client=DefaultAsyncHttpxClient(
+            cookies=without_cookies(), event_hooks={"response": [_read_as_node, read_as_fetch]}
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import httpx
 
 from common.late_timeout import LateTimeout
+from handlers.services.answer_bodies import AXIOS_WITHOUT_BODY, AnswerReader, axios_codings, without_cookies
 from handlers.strict_json import loads
 
 VALUE_SET: Final = "http://snomed.info/sct/83821000000107/version/20240508?fhir_vs=isa/138875005"
@@ -28,6 +29,9 @@ _OPERATION: Final = re.compile(r"/ValueSet/(?:\$|%24)expand$", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r"=|\[|%5B", re.IGNORECASE)
 _OWN_PARAMETERS: Final = frozenset(("url", "filter", "count"))
 _BEARER: Final = re.compile(r"[\x21-\x7e]+")
+_read_as_axios: Final = AnswerReader(
+    axios_codings, httpx.codes.is_redirect, AXIOS_WITHOUT_BODY, httpx.AsyncByteStream, httpx.DecodingError
+)
 _MARGIN: Final = 0.1
 _MAX_MARGIN: Final = 30.0
 
@@ -111,8 +115,13 @@ class Terminology:
     @classmethod
     def open(cls, access: Access, *, deadline: float = DEADLINE) -> Self:
         """Return a client with its own connection pool."""
-        unlimited = httpx.Timeout(None)  # each search has a deadline
-        return cls(httpx.AsyncClient(timeout=unlimited, follow_redirects=True), access, deadline=deadline)
+        client = httpx.AsyncClient(
+            timeout=httpx.Timeout(None),  # each search has a deadline
+            follow_redirects=True,
+            cookies=without_cookies(),
+            event_hooks={"response": [_read_as_axios]},
+        )
+        return cls(client, access, deadline=deadline)
 
     async def close(self) -> None:
         """Close the connections; running searches fail."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 
+import brotli  # type: ignore[import-untyped]
 import pytest
 import pytest_asyncio
 from bson import ObjectId
@@ -208,6 +209,21 @@ async def test_model_that_fails_in_passing(twins: Twins) -> None:
     assert [both.native.status for both in results] == [500, 500, 200, 200, 500, 500]
     for both in results:
         both.assert_declared("model-retries")
+
+
+@shows("outside-answer-syntax")
+async def test_answers_of_odd_syntax(twins: Twins) -> None:
+    long_head = Script([Answer(body=SAID.body, headers=((b"x-long", b"x" * 20_000),))])
+    with twins.legacy.outside.giving(long_head), twins.native.outside.giving(long_head):
+        results = [await twins.send(request) for request in (search(), analyze())]
+    assert [(both.legacy.status, both.native.status) for both in results] == [(500, 200)] * 2
+    ended = brotli.compress(ONE_CODE.body) + b"further bytes"
+    further = Terminology(Answer(body=ended, headers=((b"content-encoding", b"br"),)))
+    with twins.legacy.outside.giving(further), twins.native.outside.giving(further):
+        results.append(await twins.send(codes("x")))
+    assert (results[2].legacy.status, results[2].native.status) == (200, 500)
+    for answers in results:
+        answers.assert_declared("outside-answer-syntax")
 
 
 @shows("model-deadline")

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Final
 
+from handlers.decompression import CorruptError, Inflater, inflater
 from handlers.json_structure import StructureError
 from handlers.legacy.express import Handler, HttpError, Reply, Request, charsets, content_type
-from handlers.legacy.express.decompression import CorruptError, Inflater, inflater
 from handlers.legacy.javascript import JSONSyntaxError, Value, parse
 from handlers.sliced_json import parse_in_slices
 from handlers.yielding import join_bytes, yield_fairly

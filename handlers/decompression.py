@@ -1,4 +1,4 @@
-"""Decompression of request bodies as by Node's zlib streams, within a limit.
+"""Decompression as by Node's zlib streams, of request bodies within a limit.
 
 Each decoder receives the body in chunks and yields small steps, so that its caller can stop at a limit, and can let the
 event loop run, before a small body expands to a large one.
@@ -26,17 +26,19 @@ class Inflater(Protocol):
 
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_DEFLATED: Final = 8
+"""The low half of the first byte of a zlib stream: its method."""
 STEP: Final = 65_536
 _INPUT_STEP: Final = 8_192
 """Bytes of input per call; what follows the end of a gzip member is copied, so that larger inputs cost more."""
 
 
 class ZlibInflater:
-    """gzip (several members, zero padding) and deflate (one zlib stream; data after it is ignored)."""
+    """gzip (several members, zero padding) and deflate (one stream; data after it is ignored), by zlib's `window`."""
 
-    def __init__(self, *, gzip: bool) -> None:
-        self._gzip = gzip
-        self._stream = zlib.decompressobj(_GZIP if gzip else zlib.MAX_WBITS)
+    def __init__(self, window: int) -> None:
+        self._gzip = window == _GZIP
+        self._stream = zlib.decompressobj(window)
         self._padded = False
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
@@ -65,6 +67,25 @@ class ZlibInflater:
         """Implement `Inflater.finish`."""
         if not self._stream.eof:
             raise CorruptError("unexpected end of file")
+
+
+class RawInflater:
+    """Deflate with or without zlib's header, which the first byte shows, as `fetch` and axios accept it."""
+
+    def __init__(self) -> None:
+        self._stream: ZlibInflater | None = None
+
+    def inflate(self, data: bytes) -> Iterator[bytes]:
+        """Implement `Inflater.inflate`."""
+        if self._stream is None and data:
+            self._stream = ZlibInflater(window=zlib.MAX_WBITS if data[0] & 0x0F == _DEFLATED else -zlib.MAX_WBITS)
+        if self._stream is not None:
+            yield from self._stream.inflate(data)
+
+    def finish(self) -> None:
+        """Implement `Inflater.finish`."""
+        if self._stream is not None:
+            self._stream.finish()
 
 
 class BrotliInflater:
@@ -97,4 +118,5 @@ def inflater(encoding: str) -> Inflater | None:
     """Return the decoder for a content encoding, `None` if Node 20 has none."""
     if encoding == "br":
         return BrotliInflater()
-    return ZlibInflater(gzip=encoding == "gzip") if encoding in ("gzip", "deflate") else None
+    window = {"gzip": _GZIP, "deflate": zlib.MAX_WBITS}.get(encoding)
+    return None if window is None else ZlibInflater(window)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import brotli  # type: ignore[import-untyped]
 import pytest
 
-from handlers.legacy.express.decompression import STEP, CorruptError, inflater
+from handlers.decompression import STEP, CorruptError, inflater
 from tests.support.pieces import every_split
 
 LARGE = b"x" * 3_000_000
