@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from proxy.types import JSON
 from tests.differential.actions import Action, spelled
-from tests.differential.interleaving import Interleaving
-from tests.differential.linked import linked_documents, valid_documents
+from tests.differential.interleaving import Interleaving, Removal
+from tests.differential.linked import SOUND, linked_documents, valid_documents
 from tests.differential.people import CONSULTATIONS, NOTES, OTHER_TOKEN, PASSWORD, PROMPTS, TOKEN, TRANSCRIPTS, identity
 from tests.differential.values import mostly
 
@@ -61,6 +61,32 @@ REQUESTS: Final = (
     request("GET", "/api/prompts"),
 )
 """Requests of every endpoint that uses the database, to the same few documents."""
+
+
+END: Final = REQUESTS[0]
+CALLS: Final = (
+    END,
+    request("POST", "/api/ai/search?query=q"),
+    request("POST", "/api/ai/analyze", {"prompt": "p", "images": ["https://x"]}),
+    request("GET", "/api/ai/search/clinicalcodes?name=x"),
+)
+"""Requests that call the model, twice at the end of a consultation, or the terminology server."""
+REMOVALS: Final = (
+    Removal("consultations", CONSULTATION),
+    Removal("transcripts", TRANSCRIPT),
+    Removal("prompts", PROMPT),
+    Removal("notes", NOTE),
+)
+END_PARTS: Final = 4
+
+
+@st.composite
+def interleaved_calls(draw: st.DrawFn) -> Interleaving:
+    """Draw the end of a consultation, one or two further requests, perhaps a removal, and an order of their parts."""
+    others = draw(st.lists(st.sampled_from((*REQUESTS, *CALLS)), min_size=1, max_size=2))
+    removed: list[int | Removal] = draw(st.lists(st.sampled_from(REMOVALS), max_size=1))
+    parts = [*[0] * END_PARTS, *[number for number in range(1, len(others) + 1) for _ in range(2)], *removed]
+    return Interleaving(SOUND, (END, *others), tuple(draw(st.permutations(parts))), holds_calls=True)
 
 
 @st.composite

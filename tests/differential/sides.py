@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import openai  # noqa: F401 -- the app imports it with its first call, which would pass for a hang on a busy machine
@@ -27,18 +27,22 @@ from tests.support.sockets import OwnLoopServer
 
 @contextlib.asynccontextmanager
 async def sides(
-    mongodb_url: str, log: Path, prefix: str = "differential", relay_url: str | None = None
+    mongodb_url: str,
+    log: Path,
+    prefix: str = "differential",
+    relay_url: str | None = None,
+    wrap: Callable[[ASGIApp], ASGIApp] = OddServices,
 ) -> AsyncIterator[tuple[FuzzBackend, FuzzBackend]]:
     """Start the demo legacy and the native app; native retains the legacy's behaviour wherever a setting allows it.
 
-    Both reach MongoDB by `relay_url` if it is given.
+    Both reach MongoDB by `relay_url` if it is given. `wrap` makes the outside services of each, legacy's first.
     """
     database_url = relay_url or mongodb_url
     names = [f"{prefix}_legacy", f"{prefix}_native"]
     async with contextlib.AsyncExitStack() as stack:
         await _drop(mongodb_url, names)
         stack.push_async_callback(_drop, mongodb_url, names)
-        outside = [await stack.enter_async_context(serving(OddServices(create_upstreams()))) for _ in names]
+        outside = [await stack.enter_async_context(serving(wrap(create_upstreams()))) for _ in names]
         environments = [backend_environment(database_url, url, name) for url, name in zip(outside, names, strict=True)]
         legacy = DemoLegacy(environments[0], log)
         stack.callback(legacy.stop)

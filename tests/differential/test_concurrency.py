@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from starlette.types import ASGIApp
 
 from proxy.fuzz.execution import Execution
 from tests.differential.actions import Action
@@ -20,11 +21,14 @@ from tests.differential.concurrent_requests import (
     PROMPT,
     REGISTER,
     TRANSCRIPT,
+    interleaved_calls,
     interleavings,
     request,
 )
+from tests.differential.held_calls import HeldCalls
 from tests.differential.interleaving import InterleavedDifferential, Interleaving, interleaved
 from tests.differential.linked import SOUND
+from tests.differential.outside_services import OddServices
 from tests.differential.sides import sides
 from tests.support.mongodb_relay import Relay
 from tests.support.profile import examples
@@ -60,8 +64,14 @@ def harness(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
             relay = stack.enter_context(Relay(mongodb_url))
             relay.mend()
             log, name = tmp_path_factory.mktemp("concurrency") / "log", f"concurrency_{uuid.uuid4().hex[:8]}"
-            legacy, native = await stack.enter_async_context(sides(mongodb_url, log, name, relay.url))
-            return Harness(runner, await stack.enter_async_context(interleaved(legacy, native, relay)))
+            calls: list[HeldCalls] = []
+
+            def hold(services: ASGIApp) -> HeldCalls:
+                calls.append(HeldCalls(OddServices(services)))
+                return calls[-1]
+
+            legacy, native = await stack.enter_async_context(sides(mongodb_url, log, name, relay.url, hold))
+            return Harness(runner, await stack.enter_async_context(interleaved(legacy, native, relay, calls)))
 
         try:
             yield runner.run(start())
@@ -116,4 +126,10 @@ def test_address_registered_twice_at_once_is_declared(harness: Harness) -> None:
 @settings(max_examples=examples(100), phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(interleavings())
 def test_any_order_has_equal_outcomes(harness: Harness, interleaving: Interleaving) -> None:
+    harness.play(interleaving)
+
+
+@settings(max_examples=examples(40), phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(interleaved_calls())
+def test_any_order_around_calls_has_equal_outcomes(harness: Harness, interleaving: Interleaving) -> None:
     harness.play(interleaving)
