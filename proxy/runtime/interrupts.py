@@ -1,4 +1,6 @@
-"""Ctrl-C, which a terminal sends to all processes: the gateway handles it, and stops its child processes itself.
+"""Signals that all processes get: Ctrl-C of a terminal, SIGTERM of a service manager that stops a whole control group.
+
+The gateway handles them, and stops its child processes itself.
 
 SIGHUP ends no service: by convention it asks for a reload, and routing.yaml is watched.
 """
@@ -16,22 +18,23 @@ _INTERRUPT: Final = {signal.SIGINT}
 
 
 @contextmanager
-def without_interrupts() -> Iterator[None]:
+def without_interrupts(*others: signal.Signals) -> Iterator[None]:
     """Start children with Ctrl-C blocked: while they import modules, it would end each of them with a traceback.
 
-    A Ctrl-C in the block is delivered after it.
+    `others` are further signals to block. A blocked signal is delivered after the block.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_INTERRUPT, *others})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def discard_interrupts() -> None:
-    """Ignore Ctrl-C in a child that was started `without_interrupts`, also one that is pending."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
+def discard_interrupts(*others: signal.Signals) -> None:
+    """Ignore Ctrl-C and `others` in a child that was started `without_interrupts`, also pending ones."""
+    for number in (*_INTERRUPT, *others):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_INTERRUPT, *others})
 
 
 def ignore_hang_ups() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -108,7 +109,7 @@ class WorkerSupervisor:
     async def _run_process(self) -> None:
         """Run one process from its start to its end."""
         own_end, child_end = socket.socketpair()
-        with child_end, without_interrupts():
+        with child_end, without_interrupts(signal.SIGTERM):
             process = _spawn(child_end, self._timings.niceness)
         self.pid, self._last_message = process.pid, time.monotonic()
         channel = WorkerChannel(self._receive, BATCH_DELAY, prepare=self._prepare)

@@ -316,7 +316,7 @@ def lower_priority(niceness: int) -> None:
     os.nice(niceness)
     if hasattr(os, "SCHED_BATCH"):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    discard_interrupts()  # Ctrl-C stops the gateway, which then closes the channel
+    discard_interrupts(signal.SIGTERM)  # both stop the gateway, which then closes the channel
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     parent_death.exit_with_parent(os.getppid(), signal.SIGKILL)

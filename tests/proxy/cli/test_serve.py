@@ -15,7 +15,7 @@ from demo.ports import is_free
 from tests.support.command_line import run_serve, served
 from tests.support.gateway_process import config, get, legacy
 from tests.support.sockets import read_head, scripted
-from tests.support.waiting import HANG_TIMEOUT, until
+from tests.support.waiting import HANG_TIMEOUT, until, until_async
 from tests.support.worker_processes import signals_of, workers_of
 
 
@@ -100,6 +100,26 @@ async def test_ctrl_c_while_processes_start_prints_no_traceback(workers: str, tm
         assert process.stderr is not None
         errors = await asyncio.wait_for(process.stderr.read(), HANG_TIMEOUT)  # ends with the last process
     assert b"Traceback" not in errors, errors.decode()
+
+
+@pytest.mark.parametrize("ready", [False, True])
+async def test_signal_to_all_processes_stops_the_gateway_once(ready: bool, tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(
+        "legacy: {url: 'http://127.0.0.1:1'}\nnative: tests.support.gateway_process:native\ndefaults: {shadow: 100%}\n"
+        "routes: [{name: a, match: GET /a}]\n"
+    )
+
+    async def is_ready(ops: int) -> bool:
+        return bool(json.loads((await get(ops, "/status.json"))[1])["shadow_ready"])
+
+    async with served(file) as (process, _, ops):
+        if ready:
+            await until_async(lambda: is_ready(ops))
+        os.killpg(process.pid, signal.SIGTERM)  # as systemd does
+        assert process.stderr is not None
+        errors = await asyncio.wait_for(process.stderr.read(), HANG_TIMEOUT)
+    assert b"the shadow process has ended" not in errors, errors.decode()
 
 
 async def test_slow_request_is_cut_off_after_the_grace(tmp_path: Path) -> None:
