@@ -16,6 +16,7 @@ from tests.support.backend_pair import Twin, Twins, get, names, post
 from tests.support.clinic import CONSULTATION, DOCUMENTS, PROMPT, assert_alike
 from tests.support.outside_services import Answer as ServiceAnswer
 from tests.support.outside_services import Choice, Script
+from tests.support.profile import spread
 from tests.support.waiting import PROMPT_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -60,13 +61,9 @@ FAULTS = {
 
 async def test_failing_model_is_answered_alike_by_every_endpoint(twins: Twins) -> None:
     requests = [
-        request
-        for word in FAULTS
-        for request in (
-            post(f"/api/ai/search?query={word.replace(' ', '%20')}", token=FOREVER),
-            post("/api/ai/analyze", {"prompt": word}, FOREVER),
-        )
+        post(f"/api/ai/search?query={word.replace(' ', '%20')}", token=FOREVER) for word in spread([*FAULTS], 0, 2)
     ]
+    requests += [post("/api/ai/analyze", {"prompt": word}, FOREVER) for word in spread([*FAULTS], 1, 2)]
     answers = {word: [answer] for word, answer in FAULTS.items()}
     with twins.legacy.outside.giving(Choice(answers)), twins.native.outside.giving(Choice(answers)):
         for both in await asyncio.gather(*map(twins.send, requests)):
@@ -77,8 +74,10 @@ async def test_failing_model_still_ends_the_consultation_alike(twins: Twins) -> 
     # The model is called for the summary, then for the highlights with the transcript again.
     twins.plant(DOCUMENTS)
     waiting = {"<429>", "<500>", "<plain>", "<page>", "<odd refusal>"}  # what is asked for again, with pauses
-    for word in FAULTS.keys() - waiting:
-        for answers in ([FAULTS[word]], [completion(b'"S"'), FAULTS[word]]):
+    words = [word for word in FAULTS if word not in waiting]
+    for earlier, failing in (([], spread(words, 0, 2)), ([completion(b'"S"')], spread(words, 1, 2))):
+        for word in failing:
+            answers = [*earlier, FAULTS[word]]
             with twins.legacy.outside.giving(Script(answers)), twins.native.outside.giving(Script(answers)):
                 both = await twins.send(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
             assert_alike(both)
