@@ -37,6 +37,12 @@ def test_text_of_a_number_of_any_size_equals_nodes(node: Node, number: float, ex
     assert number_to_string(scaled) == node.call("string", scaled)
 
 
+@pytest.mark.parametrize("digits", ["1", "-1.5", "9.999999999999999"])
+def test_text_around_the_first_exponents_equals_nodes(node: Node, digits: str) -> None:
+    numbers_around = [float(f"{digits}e{power}") for power in range(-9, 25)]
+    assert [number_to_string(each) for each in numbers_around] == [node.call("string", each) for each in numbers_around]
+
+
 WORDS = [
     "",
     "1",
