@@ -81,7 +81,7 @@ class SpreadDocument(Embedded):
 
     def to_json(self) -> Value:
         """Return the `_doc`."""
-        return self._shown
+        return _code_to_json(self._shown)
 
 
 def own_fields(value: Value) -> dict[str, Value] | None:
@@ -129,7 +129,7 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
         return float(to_number(value.get("value", UNDEFINED)))
     instance = _clone_of_kind(value)
     if instance is not UNDEFINED:
-        return instance
+        return _code_to_json(instance)
     small = copy_fields(value)
     return small if small or in_array else UNDEFINED
 

@@ -23,7 +23,7 @@ from tests.support.mongoose_oracle import Oracle
 from tests.support.profile import IS_QUICK
 
 SEED: Final = 1
-COUNT: Final = 300 if IS_QUICK else 3000
+COUNT: Final = 300 if IS_QUICK else 1000
 NEW_NOTE: Final = "64b7f0f0f0f0f0f0f0f0f0f1"
 CHANGES: Final[Mapping[str, Sequence[tuple[dict[str, Any], dict[str, Any]]]]] = {
     "consultations": [
@@ -41,6 +41,7 @@ EXAMPLES: Final[Sequence[Sequence[Edit]]] = [
     [Edit("notes", 0, b"body", Raw(raw_bson.POINTER, raw_bson.text(b"x.users").payload + bytes(12)))],
     [Edit("notes", 0, b"body", raw_bson.embedded([(b"code", CODE)]))],
     [Edit("consultations", 0, b"patient", raw_bson.scoped_code(b"f()", [(b"inner", CODE)]))],
+    [Edit("consultations", 0, b"patient", raw_bson.embedded([(b"constructor", CODE)]))],
     [Edit("consultations", 0, b"notes", raw_bson.text(b"x")), Edit("consultations", 0, b"toString", CODE)],
     [Edit("consultations", 0, b"toString", CODE)],
     [
