@@ -63,8 +63,7 @@ class CircuitBreaker:
         return "probing" if self._probing else "open"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_sent = context_of(scope).started is not None
-        is_probe = self.is_open and not is_sent
+        is_probe = self._faults >= self._allowed and context_of(scope).started is None
         if is_probe:
             if self._probing or self._clock() - self._opened < self._pause:
                 raise CircuitOpen
@@ -75,7 +74,8 @@ class CircuitBreaker:
             nonlocal waits
             if waits:
                 waits = False
-                self._reached(is_probe=is_probe)
+                if self._faults:
+                    self._reached(is_probe=is_probe)
             return send(message)
 
         try:

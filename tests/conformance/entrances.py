@@ -134,10 +134,10 @@ class RecordedGateway(GatewayProcess):
 
     forwarded: Forwarded | None = None
 
-    def _plan(self, config: Config) -> RoutingSnapshot:
-        plan = super()._plan(config)
-        self.forwarded = self.forwarded or Forwarded(plan.legacy)
-        return replace(plan, legacy=self.forwarded)
+    def _create_snapshot(self, config: Config) -> RoutingSnapshot:
+        snapshot = super()._create_snapshot(config)
+        self.forwarded = self.forwarded or Forwarded(snapshot.legacy)
+        return replace(snapshot, legacy=self.forwarded)
 
 
 @dataclass(frozen=True, slots=True)
