@@ -229,7 +229,8 @@ class Database:
         if isinstance(error, DuplicateKeyError):
             return Conflict("the document already exists in MongoDB")
         if isinstance(error, BulkWriteError):
-            codes = {fault["code"] for fault in error.details.get("writeErrors", ())}
+            kinds = ("writeErrors", "writeConcernErrors")  # the latter alone at a shutdown or a change of primary
+            codes = {fault["code"] for kind in kinds for fault in error.details.get(kind, ())}
             listed = ", ".join(map(str, sorted(codes)))
             return Conflict("the documents already exist in MongoDB") if codes == {_DUPLICATE} else _refused(listed)
         if isinstance(error, ExecutionTimeout):

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from pymongo import InsertOne
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
 
 from proxy.config.service_models import MongoSettings
 from proxy.database.database import (
@@ -167,6 +168,12 @@ async def test_refused_command_is_reported_by_its_code(database: Database) -> No
     with pytest.raises(DatabaseError, match="code 121, 11000") as caught, database.translate_errors():
         await database.collection("strict").bulk_write([*twice, InsertOne({"name": "Agnes"})], ordered=False)
     assert not isinstance(caught.value, Conflict)
+
+
+async def test_unconfirmed_writes_are_reported_by_their_code(database: Database) -> None:
+    things = database.collection("things").with_options(write_concern=WriteConcern(w=50, wtimeout=1))
+    with pytest.raises(DatabaseError, match=r"code \d+"), database.translate_errors():
+        await things.bulk_write([InsertOne({"_id": 1})])
 
 
 async def test_slow_operation_is_reported_as_a_timeout(database: Database) -> None:
