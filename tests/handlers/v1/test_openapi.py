@@ -40,6 +40,11 @@ async def test_cancelled_request_leaves_the_document_to_others() -> None:
     assert first.cancelled()
 
 
+def test_tokens_have_one_security_scheme() -> None:
+    schemes = create_v1().openapi()["components"]["securitySchemes"]
+    assert schemes == {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+
+
 def test_operations_with_a_body_document_its_errors() -> None:
     operations = [operation for item in create_v1().openapi()["paths"].values() for operation in item.values()]
     documented = {each["operationId"]: each["responses"].keys() for each in operations if "requestBody" in each}
