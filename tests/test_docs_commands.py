@@ -1,7 +1,8 @@
 """Every command in README and docs works as written, after the line that the demo prints was pasted.
 
 Shell blocks run against a demo on free ports, command by command. Commands that need a container engine or a cluster,
-and those within sentences, are compared with the Makefile and the command line's options instead.
+and those within sentences, are compared with the Makefile and the command line's options instead. The last test kills a
+server of the demo, which ends it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,10 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+import httpx
 import pytest
 import yaml
+from pymongo import MongoClient
 
-from demo.ports import free_port
+from demo.ports import free_port, is_free, owner
 from demo.services import ROOT
 from demo.stack import Ports
 from demo.stack import command as demo_command
@@ -29,6 +33,7 @@ from proxy.cli.main import main
 from proxy.config.loading import parse
 from proxy.config.quantities import FULL
 from tests.support.shipped import ROUTING
+from tests.support.waiting import HANG_TIMEOUT
 
 DOCS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 OTHERS = (ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", ROOT / "deploy" / "README.md")
@@ -152,11 +157,13 @@ def test_deployment_commands_name_existing_files() -> None:
 
 @dataclass(frozen=True)
 class Demo:
-    """A running demo: the reader's directory, its ports, and the line that it printed."""
+    """A running demo: the reader's directory, its ports, the line that it printed, its process and all its output."""
 
     directory: Path
     ports: Ports
     line: str
+    process: subprocess.Popen[bytes]
+    output: Path
 
     def run(self, text: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a text of the docs in a new shell, with the default ports replaced by this demo's."""
@@ -191,6 +198,17 @@ def set_group(file: Path, **settings: str) -> None:
     file.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
+def is_compared(demo: Demo) -> bool:
+    """Request a list of prompts, and return whether such a list has been compared."""
+    token = re.findall(r"OPS_TOKEN=(\S+)", demo.line)[0]
+    with httpx.Client(trust_env=False, verify=False, timeout=HANG_TIMEOUT) as client:
+        client.get(f"http://127.0.0.1:{demo.ports.port}/api/prompts")
+        metrics = client.get(
+            f"http://127.0.0.1:{demo.ports.ops_port}/metrics", headers={"authorization": f"Bearer {token}"}
+        ).raise_for_status()
+    return re.search('^scribe_proxy_comparisons_total{.*route="prompts.list".* [1-9]', metrics.text, re.M) is not None
+
+
 @pytest.fixture(scope="module")
 def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """Start the demo for a reader in a copy of the project's files; a list of prompts has been compared."""
@@ -218,9 +236,12 @@ def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             assert time.monotonic() < deadline, output.read_text()
             time.sleep(0.05)
         (line,) = (line for line in output.read_text().splitlines() if line.startswith("export "))
-        demo = Demo(directory, ports, line)
-        while demo.run("curl -s localhost:8000/api/prompts; scribe-proxy report --route prompts.list").returncode:
+        demo = Demo(directory, ports, line, process, output)
+        while not is_compared(demo):
             assert time.monotonic() < deadline, "nothing is compared"
+            time.sleep(0.1)
+        while demo.run("scribe-proxy report --route prompts.list").returncode:
+            assert time.monotonic() < deadline, "the comparison is not reported"
         yield demo
     finally:
         process.terminate()
@@ -257,3 +278,15 @@ def test_steps_of_the_runbook_work_with_the_pasted_line(demo: Demo) -> None:
     assert process.returncode == 0, process.stderr
     history = demo.run('curl -sf -H "authorization: Bearer $OPS_TOKEN" localhost:8001/history.json')
     assert "a look" in history.stdout
+
+
+def test_dead_server_is_named_and_stops_the_demo(demo: Demo, mongodb_url: str) -> None:
+    assert not (demo.directory / ".data" / "mongod").exists()
+    listener = re.search(r"pid (\d+)", owner(demo.ports.upstreams_port) or "")
+    assert listener is not None
+    os.kill(int(listener[1]), signal.SIGKILL)
+    assert demo.process.wait(HANG_TIMEOUT) == 1
+    assert "cannot run: offline OpenAI and NHS ended with code -9" in demo.output.read_text()
+    assert all(is_free(port) for port in asdict(demo.ports).values())
+    with MongoClient[dict[str, object]](mongodb_url) as client:
+        assert client.admin.command("ping")["ok"] == 1
