@@ -179,6 +179,9 @@ def authenticate(verifier: Verifier, is_logged_out: IsLoggedOut | None = None) -
         try:
             if is_logged_out is not None and await is_logged_out(token):
                 return json(401, {"msg": LOGGED_OUT})
+            verifier.verify(token)  # as the legacy, which checks a token after this lookup
+        except TokenExpired:
+            return json(401, {"msg": EXPIRED})
         except OperationError as error:
             return json(401, {"msg": INVALID, "error": str(error)})
         request.user_id = payload.get("userID", UNDEFINED) if isinstance(payload, dict) else UNDEFINED

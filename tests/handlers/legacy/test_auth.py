@@ -352,3 +352,18 @@ async def test_logged_out_token_is_refused() -> None:
     reply, _ = await answer((b"authorization", f"Bearer {GOOD}".encode()), logged_out=True)
     assert reply is not None
     assert (reply.status, reply.body) == (401, b'{"msg":"Session logged out. Please log in again."}')
+
+
+async def test_token_that_expires_during_the_lookup_is_refused() -> None:
+    moment = time.time()
+
+    async def outlast(_: str) -> bool:
+        nonlocal moment
+        moment += 120
+        return False
+
+    token = sign({"userID": "u"}, SECRET, lifetime=60)
+    check = authenticate(Verifier(SECRET, time=lambda: moment), outlast)
+    reply = await check(request_with((b"authorization", f"Bearer {token}".encode())))
+    assert isinstance(reply, Reply)
+    assert (reply.status, b"Token expired" in reply.body) == (401, True)
