@@ -35,6 +35,7 @@ from proxy.runtime.interrupts import ignore_hang_ups
 from proxy.runtime.last_good import LastGood, LoadedConfig, default_state_directory, load_config
 from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.server import GatewayServer
+from proxy.runtime.standard_streams import open_closed_streams
 from proxy.runtime.worker import WorkerSettings, create_worker_app
 from proxy.runtime.worker_group import HANG_TIMEOUT, WorkerGroup
 from proxy.server.settings import uvicorn_settings
@@ -104,6 +105,7 @@ def serve(
     An invalid FILE is fatal, unless the gateway has run with an earlier version of it. The gateway then starts with
     that version, and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
     """
+    open_closed_streams()
     sys.path.insert(0, str(app_dir.resolve()))
     token, viewer_token = _ops_tokens(port, ops_host, ops_port)
     configure_logging()
@@ -113,8 +115,7 @@ def serve(
         public = stack.enter_context(_bound(host, port))
         ops = stack.enter_context(_bound(ops_host, ops_port, "ops-"))
         logger.info("gateway on %s, ops on %s, %s", _address(public), _address(ops), file)
-        shared = Path(_temporary(stack)) if workers > 1 else None
-        hub = shared / "state.sock" if shared is not None else None
+        hub = Path(_temporary(stack)) / "state.sock" if workers > 1 else None
         settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub, viewer_token)
         app = partial(create_worker_app, settings, None if workers > 1 else loaded)
         _run(_uvicorn_config(app, workers, grace), [public, ops], hub)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from demo.ports import is_free
-from tests.support.command_line import run_serve, served
+from demo.ports import free_port, is_free
+from tests.support.command_line import PROGRAM, run_serve, served
 from tests.support.gateway_process import config, get, legacy
 from tests.support.sockets import read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT, until, until_async
-from tests.support.worker_processes import signals_of, workers_of
+from tests.support.worker_processes import signals_of, until_answered, workers_of
 
 
 async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path: Path) -> None:
@@ -73,6 +73,26 @@ async def test_signals_for_a_reload_or_other_workers_change_nothing(workers: str
             for pid in {process.pid, *workers_of(process.pid)}:
                 assert signal.SIGHUP in signals_of(pid, "SigIgn")
                 assert not {signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU} & signals_of(pid, "SigCgt")
+
+
+async def test_closed_standard_streams_do_not_become_connections(tmp_path: Path) -> None:
+    file, port, ops = tmp_path / "routing.yaml", free_port(), free_port()
+    file.write_text("legacy: {url: http://127.0.0.1:9}")
+    options = ("serve", "--workers", "2", "--config", str(file), "--port", str(port), "--ops-port", str(ops))
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", PROGRAM, *options), start_new_session=True
+    )
+
+    async def is_healthy() -> bool:
+        return (await get(ops, "/healthz"))[0].startswith(b"HTTP/1.1 200")
+
+    try:
+        await until_answered(is_healthy, HANG_TIMEOUT)
+        for pid in {process.pid, *workers_of(process.pid)}:
+            assert {os.readlink(f"/proc/{pid}/fd/{descriptor}") for descriptor in range(3)} == {os.devnull}
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 async def test_soft_limit_on_open_files_is_raised(tmp_path: Path) -> None:
