@@ -91,12 +91,12 @@ class Target:
 
     def pids(self) -> list[int]:
         """Return every process of the gateway: its own, and the workers and shadow processes below it."""
-        assert self.process.pid
-        parents = dict(_parents())
-        family = {self.process.pid}
-        while more := {pid for pid, parent in parents.items() if parent in family} - family:
-            family |= more
-        return sorted(family)
+        return _family(self.process.pid)
+
+    def legacy_pids(self) -> list[int]:
+        """Return every process of the legacy."""
+        assert self.legacy.pid is not None
+        return _family(self.legacy.pid)
 
     def peak_rss(self) -> float:
         """Return the largest resident memory that one process of the gateway has had, in MiB."""
@@ -204,6 +204,14 @@ async def _until_healthy(process: asyncio.subprocess.Process, ops: int) -> None:
                 return
             await asyncio.sleep(0.05)
     raise RuntimeError("the gateway did not start")
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all processes below it."""
+    parents, family = dict(_parents()), {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sorted(family)
 
 
 def _parents() -> Iterator[tuple[int, int]]:
