@@ -82,8 +82,12 @@ END_PARTS: Final = 4
 
 @st.composite
 def interleaved_calls(draw: st.DrawFn) -> Interleaving:
-    """Draw the end of a consultation, one or two further requests, perhaps a removal, and an order of their parts."""
-    others = draw(st.lists(st.sampled_from((*REQUESTS, *CALLS)), min_size=1, max_size=2))
+    """Draw the end of a consultation, one or two further requests, perhaps a removal, and an order of their parts.
+
+    Only one of them is a registration, as in `interleavings`.
+    """
+    drawn = st.lists(st.sampled_from((*REQUESTS, *CALLS)), min_size=1, max_size=2)
+    others = draw(drawn.filter(lambda chosen: chosen.count(REGISTER) < 2))
     removed: list[int | Removal] = draw(st.lists(st.sampled_from(REMOVALS), max_size=1))
     parts = [*[0] * END_PARTS, *[number for number in range(1, len(others) + 1) for _ in range(2)], *removed]
     return Interleaving(SOUND, (END, *others), tuple(draw(st.permutations(parts))), holds_calls=True)
