@@ -184,13 +184,13 @@ class ReaperSchedule:
         overdue = {name: each for name, each in self._open.items() if each.due <= now}
         if not overdue:
             return
-        error = self._kill(list(overdue))
-        ended = not error
+        cause = self._kill(list(overdue))
+        ended = not cause
         if ended and any(each.tries == TRIES for each in overdue.values()):
             logger.warning("ended transactions that dry runs may have left open")
-        if error and not self._failing:  # once for an outage, not at each attempt
-            logger.warning("transactions that dry runs may have left open cannot be ended: %s", error)
-        self._failing = bool(error)
+        if cause and not self._failing:  # once for an outage, not at each attempt
+            logger.warning("transactions that dry runs may have left open cannot be ended: %s", cause)
+        self._failing = bool(cause)
         for name, each in overdue.items():
             each.due = now + self._retry_delay
             each.tries = min(each.tries, KILLS if ended else TRIES) - 1

@@ -10,11 +10,11 @@ import gc
 import sys
 
 from proxy.runtime.garbage import without_collection
-from proxy.runtime.interrupts import hide_traceback
-
-hide_traceback()  # of a Ctrl-C during the imports below
 
 with without_collection():  # collections would take a sixth of the time of these imports
+    from proxy.runtime.interrupts import hide_traceback
+
+    hide_traceback()  # of a Ctrl-C during the imports below
     import atexit
     import errno
     import os
