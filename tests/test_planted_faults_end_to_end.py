@@ -33,7 +33,7 @@ from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import CompareRead, Configure, RequestSnapshot
 from proxy.types import JSON
 from tests.differential.people import TOKEN
-from tests.support.backend_pair import Outside, Twin, legacy_twin
+from tests.support.backend_pair import Outside, RunningBackend, legacy_backend
 from tests.support.backends import SECRET
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE
 from tests.support.outside_services import lasting
@@ -83,7 +83,7 @@ class Breaking:
 class FaultyPair:
     """Both backends on one database, and the shadow's view of them."""
 
-    legacy: Twin
+    legacy: RunningBackend
     native: Breaking
     native_url: str
     backends: ShadowBackends
@@ -131,7 +131,7 @@ class FaultyPair:
         assert verdict.reason is None
 
 
-def _url(backend: Twin) -> str:
+def _url(backend: RunningBackend) -> str:
     return f"http://{backend.origin.authority}"
 
 
@@ -155,7 +155,7 @@ def _unexplained(differences: Any) -> set[tuple[str, str]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FaultyPair]:
     directory, outside = tmp_path_factory.mktemp("planted"), Outside()
-    async with legacy_twin(mongodb_url, directory / "legacy.log") as legacy, lasting(outside) as port:
+    async with legacy_backend(mongodb_url, directory / "legacy.log") as legacy, lasting(outside) as port:
         app = create_app(_settings(mongodb_url, legacy.database.name, f"http://127.0.0.1:{port}"), PATIENT)
         async with app.router.lifespan_context(app):
             native = Breaking(app)

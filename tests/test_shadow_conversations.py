@@ -28,7 +28,7 @@ from proxy.reports.events import ComparisonEvent, Entry
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.conversation_comparator import ConversationComparator
 from proxy.shadow.messages import CompareConversation, Configure
-from tests.support.backend_pair import Twin, legacy_twin
+from tests.support.backend_pair import RunningBackend, legacy_backend
 from tests.support.backends import NOWHERE, SECRET
 from tests.support.conversations import ConversationRecorder, mirrored
 from tests.support.patient_timings import PATIENT
@@ -106,7 +106,7 @@ async def converse(url: str) -> None:
         await asyncio.sleep(0.1)
 
 
-async def capture(legacy: Twin) -> RawConversation:
+async def capture(legacy: RunningBackend) -> RawConversation:
     sink = ConversationRecorder()
     upstream = WebSocketUpstream(f"http://{legacy.origin.authority}")
     async with serving(mirrored(upstream, sink)) as port:
@@ -116,7 +116,7 @@ async def capture(legacy: Twin) -> RawConversation:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ConversationPair]:
-    async with legacy_twin(mongodb_url, tmp_path_factory.mktemp("conversations") / "legacy.log") as legacy:
+    async with legacy_backend(mongodb_url, tmp_path_factory.mktemp("conversations") / "legacy.log") as legacy:
         raw = await capture(legacy)
     settings = Settings.load(
         mongodb_url=mongodb_url,

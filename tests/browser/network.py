@@ -91,31 +91,32 @@ def compare_logs(one: Log, other: Log, names: Correspondence) -> list[str]:
     if len(one.exchanges) != len(other.exchanges) or len(one.conversations) != len(other.conversations):
         return [f"other requests: {one.targets} and {other.targets}"]
     differences: list[str] = []
-    for ours, theirs in zip(one.exchanges, other.exchanges, strict=True):
+    for first, second in zip(one.exchanges, other.exchanges, strict=True):
         names.step += 1
-        differences += [f"{ours.method} {ours.target}: {text}" for text in _compare(ours, theirs, names)]
-    for first, second in zip(one.conversations, other.conversations, strict=True):
-        differences += [f"WS {first.target}: {text}" for text in _compare_conversations(first, second, names)]
+        differences += [f"{first.method} {first.target}: {text}" for text in _compare(first, second, names)]
+    for conversation, repeated in zip(one.conversations, other.conversations, strict=True):
+        found = _compare_conversations(conversation, repeated, names)
+        differences += [f"WS {conversation.target}: {text}" for text in found]
     return differences
 
 
-def _compare(ours: Exchange, theirs: Exchange, names: Correspondence) -> list[Difference]:
-    one, other = (cast(JSON, {"method": it.method, "asked": {**it.headers}, "body": it.body}) for it in (ours, theirs))
-    differences = compare_recorded_values(ours.target, theirs.target, names, "target")
+def _compare(first: Exchange, second: Exchange, names: Correspondence) -> list[Difference]:
+    one, other = (cast(JSON, {"method": it.method, "asked": {**it.headers}, "body": it.body}) for it in (first, second))
+    differences = compare_recorded_values(first.target, second.target, names, "target")
     differences += compare_recorded_values(one, other, names, "request")
-    if ours.preflight and theirs.preflight:
-        differences += compare_answers(ours.preflight, theirs.preflight, names)
-    elif ours.preflight is not theirs.preflight:
-        differences += compare_recorded_values(str(ours.preflight), str(theirs.preflight), names, "preflight")
-    return differences + compare_answers(ours.answer, theirs.answer, names)
+    if first.preflight and second.preflight:
+        differences += compare_answers(first.preflight, second.preflight, names)
+    elif first.preflight is not second.preflight:
+        differences += compare_recorded_values(str(first.preflight), str(second.preflight), names, "preflight")
+    return differences + compare_answers(first.answer, second.answer, names)
 
 
-def _compare_conversations(ours: Conversation, theirs: Conversation, names: Correspondence) -> list[Difference]:
-    differences = compare_recorded_values(ours.target, theirs.target, names, "target")
-    differences += compare_answers(ours.handshake, theirs.handshake, names, ignored=_OF_THE_HANDSHAKE)
-    differences += compare_recorded_values(_condense(ours.sent), _condense(theirs.sent), names, "sent")
+def _compare_conversations(first: Conversation, second: Conversation, names: Correspondence) -> list[Difference]:
+    differences = compare_recorded_values(first.target, second.target, names, "target")
+    differences += compare_answers(first.handshake, second.handshake, names, ignored=_OF_THE_HANDSHAKE)
+    differences += compare_recorded_values(_condense(first.sent), _condense(second.sent), names, "sent")
     return differences + compare_recorded_values(
-        _condense(ours.received), _condense(theirs.received), names, "received"
+        _condense(first.received), _condense(second.received), names, "received"
     )
 
 
@@ -177,9 +178,9 @@ class Recording:
         return recording
 
     async def finish(self, origin: str) -> Log:
-        ours = [event for event in self._requests.values() if event["request"]["url"].startswith(f"{origin}/")]
-        preflights = {event["initiator"]["requestId"]: event for event in ours if _is_preflight(event)}
-        sent = sorted((event for event in ours if not _is_preflight(event)), key=_sort_key)
+        selected = [event for event in self._requests.values() if event["request"]["url"].startswith(f"{origin}/")]
+        preflights = {event["initiator"]["requestId"]: event for event in selected if _is_preflight(event)}
+        sent = sorted((event for event in selected if not _is_preflight(event)), key=_sort_key)
         urls: set[str] = set()
         exchanges = [await self._exchange(event, preflights, urls) for event in sent]
         return Log(tuple(exchanges), tuple(self._sockets.values()), int(time.time() * 1000))

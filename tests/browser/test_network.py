@@ -43,9 +43,9 @@ def compare(one: Log, other: Log) -> list[str]:
 
 
 def test_visits_with_other_ids_backends_and_audio_are_equal() -> None:
-    theirs = exchange(IDS[1])
-    served = replace(theirs.answer, headers={**theirs.answer.headers, "x-served-by": "native"})
-    other = Log((replace(theirs, answer=served),), (conversation(chunks=31, partials=3),), AT)
+    second = exchange(IDS[1])
+    served = replace(second.answer, headers={**second.answer.headers, "x-served-by": "native"})
+    other = Log((replace(second, answer=served),), (conversation(chunks=31, partials=3),), AT)
     assert compare(log(), other) == []
 
 
@@ -67,9 +67,9 @@ def test_visits_with_other_ids_backends_and_audio_are_equal() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_changed_exchange_is_reported(change: dict[str, object]) -> None:
-    ours = log()
-    theirs = replace(ours.exchanges[0], **change)  # type: ignore[arg-type]
-    assert compare(ours, replace(ours, exchanges=(theirs,))) != []
+    first = log()
+    second = replace(first.exchanges[0], **change)  # type: ignore[arg-type]
+    assert compare(first, replace(first, exchanges=(second,))) != []
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_changed_conversation_is_reported(other: Conversation) -> None:
 
 
 def test_changed_number_of_requests_is_reported() -> None:
-    ours = log()
-    (difference,) = compare(ours, replace(ours, exchanges=ours.exchanges * 2))
+    first = log()
+    (difference,) = compare(first, replace(first, exchanges=first.exchanges * 2))
     assert difference.startswith("other requests")
 
 

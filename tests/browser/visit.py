@@ -44,10 +44,10 @@ def compare_visits(one: Visit, other: Visit) -> list[str]:
 
 
 def _compare_screens(one: str, other: str, names: Correspondence) -> list[str]:
-    ours, theirs = one.splitlines(), other.splitlines()
-    if len(ours) != len(theirs):
-        return list(unified_diff(ours, theirs, lineterm="", n=1))
-    return [f"{a} | {b}" for a, b in zip(ours, theirs, strict=True) if names.compare_text(a, b)]
+    expected, actual = one.splitlines(), other.splitlines()
+    if len(expected) != len(actual):
+        return list(unified_diff(expected, actual, lineterm="", n=1))
+    return [f"{a} | {b}" for a, b in zip(expected, actual, strict=True) if names.compare_text(a, b)]
 
 
 async def visit(browser: Browsing, api: str) -> Visit:

@@ -14,7 +14,7 @@ from demo.clinician import AnswerTimeouts, Clinician, dig
 from demo.managed_process import ManagedProcessError
 from demo.ports import free_port
 from demo.traffic import CLOSES, OPENS, Clinic, Traffic, diary
-from tests.support.backend_pair import Twin, native_twin
+from tests.support.backend_pair import RunningBackend, native_backend
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 
@@ -46,12 +46,12 @@ PATIENT = AnswerTimeouts(60, 60)
 """Seconds that a busy machine does not reach."""
 
 
-def url_of(native: Twin) -> str:
+def url_of(native: RunningBackend) -> str:
     return f"http://{native.origin.host}:{native.origin.port}"
 
 
 async def test_two_days_of_traffic_are_answered_by_native(mongodb_url: str) -> None:
-    async with native_twin(mongodb_url) as native:
+    async with native_backend(mongodb_url) as native:
         clinic = Clinic(url_of(native), seed=7, seconds=1.0, people=("amara",), timeouts=PATIENT)
         await clinic.open()
         first, registered = clinic.describe(), native.database.users.count_documents({})
@@ -78,7 +78,7 @@ async def test_unreachable_backend_counts_as_no_answer() -> None:
 
 
 async def test_mistaken_requests_are_answered_without_a_5xx(mongodb_url: str) -> None:
-    async with native_twin(mongodb_url) as native:
+    async with native_backend(mongodb_url) as native:
         clinic = Clinic(url_of(native), seed=3, seconds=0.5, people=(), timeouts=PATIENT)
         await clinic.open()
         async with clinic.employ("amara", Random(1)) as clinician:

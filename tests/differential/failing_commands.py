@@ -24,7 +24,7 @@ from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.verdicts import Difference
 from proxy.contract.divergences import explain
 from proxy.recordings.model import RecordedRequest
-from tests.support.backend_pair import DECLARED, AnswerPair, Twin, Twins, legacy_twin, native_twin
+from tests.support.backend_pair import DECLARED, AnswerPair, BackendPair, RunningBackend, legacy_backend, native_backend
 from tests.support.clinic import DOCUMENTS, PROMPT, everything
 from tests.support.patient_timings import PATIENT
 from tests.support.waiting import PROMPT_TIMEOUT
@@ -131,33 +131,33 @@ class FailingCommand:
 class FailingPair:
     """Both backends on one server with fail points."""
 
-    twins: Twins
+    backends: BackendPair
     client: MongoClient[dict[str, Any]]
 
     async def play(self, case: FailingCommand) -> tuple[AnswerPair, list[Difference]]:
         """Return both answers, and the undeclared differences between answers and between documents."""
-        self.twins.plant(DOCUMENTS)
-        legacy, native = [await self._send(twin, case) for twin in (self.twins.legacy, self.twins.native)]
+        self.backends.plant(DOCUMENTS)
+        legacy, native = [await self._send(backend, case) for backend in (self.backends.legacy, self.backends.native)]
         answers = AnswerPair(case.request, legacy, native)
         answered = replace(answers.occurrence, scenario=case.scenario)
         undeclared = list(explain(DECLARED, answered, answers.differences).unexplained)
         for collection in COLLECTIONS:
-            occurrence, differences = self.twins.stored(collection, case.scenario)
+            occurrence, differences = self.backends.stored(collection, case.scenario)
             undeclared += explain(DECLARED, occurrence, differences).unexplained
         return answers, undeclared
 
     async def play_on_native(self, case: FailingCommand) -> tuple[AnswerPair, list[Difference]]:
         """Return both answers, of which only native's command fails, and all differences between the documents."""
-        self.twins.plant(DOCUMENTS)
+        self.backends.plant(DOCUMENTS)
         answers = AnswerPair(
-            case.request, await self.twins.legacy.send(case.request), await self._send(self.twins.native, case)
+            case.request, await self.backends.legacy.send(case.request), await self._send(self.backends.native, case)
         )
-        return answers, [part for name in COLLECTIONS for part in self.twins.stored(name)[1]]
+        return answers, [part for name in COLLECTIONS for part in self.backends.stored(name)[1]]
 
-    async def _send(self, twin: Twin, case: FailingCommand) -> DecodedAnswer:
-        self.client.admin.command(case.fail_point(twin.database.name))
+    async def _send(self, backend: RunningBackend, case: FailingCommand) -> DecodedAnswer:
+        self.client.admin.command(case.fail_point(backend.database.name))
         try:
-            return await twin.send(case.request)
+            return await backend.send(case.request)
         finally:
             self.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
 
@@ -182,5 +182,8 @@ async def failing_pair(url: str, log: Path) -> AsyncIterator[FailingPair]:
     """Start both backends. The legacy's driver checks its server twice a second, not every ten seconds."""
     through = f"{url}&heartbeatFrequencyMS=500"
     with MongoClient[dict[str, Any]](url) as client:
-        async with legacy_twin(url, log, through=through) as legacy, native_twin(url, timings=UNHURRIED) as native:
-            yield FailingPair(Twins(legacy, native), client)
+        async with (
+            legacy_backend(url, log, through=through) as legacy,
+            native_backend(url, timings=UNHURRIED) as native,
+        ):
+            yield FailingPair(BackendPair(legacy, native), client)

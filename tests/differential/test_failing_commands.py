@@ -114,8 +114,8 @@ def test_refused_link_of_a_started_consultation(harness: Harness) -> None:
     start = post("/api/consultation/start", {"patient_data": "p"}, TOKEN)
     case = FailingCommand(start, UPDATES, "consultations", PERMANENT[0], 1)
     assert harness.play(case) == (500, 200)
-    backends = (harness.pair.twins.legacy, harness.pair.twins.native)
-    unlinked, linked = [twin.database.consultations.find().sort("_id", -1)[0] for twin in backends]
+    backends = (harness.pair.backends.legacy, harness.pair.backends.native)
+    unlinked, linked = [backend.database.consultations.find().sort("_id", -1)[0] for backend in backends]
     assert "transcript" not in unlinked
     assert "transcript" in linked
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from proxy.fuzz.differential import Differential
 from tests.differential.runner import between
 from tests.differential.sides import sides
-from tests.support.backend_pair import Twins, legacy_twin, native_twin
+from tests.support.backend_pair import BackendPair, legacy_backend, native_backend
 
 SWITCHES = (
     "keep_legacy_tokens_after_logout",
@@ -22,33 +22,33 @@ SWITCHES = (
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def twins(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twins]:
+async def backends(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BackendPair]:
     """Start the demo's legacy, and the native app with default settings."""
     log = tmp_path_factory.mktemp("legacy") / "log"
-    async with legacy_twin(mongodb_url, log) as legacy, native_twin(mongodb_url) as native:
-        yield Twins(legacy, native)
+    async with legacy_backend(mongodb_url, log) as legacy, native_backend(mongodb_url) as native:
+        yield BackendPair(legacy, native)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def keeping(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
+async def keeping(mongodb_url: str, backends: BackendPair) -> AsyncIterator[BackendPair]:
     """Return the same demo legacy, and a native app that retains the legacy's behaviour in every setting."""
-    async with native_twin(mongodb_url, dict.fromkeys(SWITCHES, True)) as native:
-        yield Twins(twins.legacy, native)
+    async with native_backend(mongodb_url, dict.fromkeys(SWITCHES, True)) as native:
+        yield BackendPair(backends.legacy, native)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def hurried(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
+async def hurried(mongodb_url: str, backends: BackendPair) -> AsyncIterator[BackendPair]:
     """Return the same demo legacy, and a native app with short deadlines."""
     limits = {"model_deadline": 0.5, "codes_deadline": 0.5}
-    async with native_twin(mongodb_url, limits) as native:
-        yield Twins(twins.legacy, native)
+    async with native_backend(mongodb_url, limits) as native:
+        yield BackendPair(backends.legacy, native)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def short_recordings(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
+async def short_recordings(mongodb_url: str, backends: BackendPair) -> AsyncIterator[BackendPair]:
     """Return the same demo legacy, and a native app that accepts 4,000 bytes of a recording."""
-    async with native_twin(mongodb_url, {"audio_limit": 4000}) as native:
-        yield Twins(twins.legacy, native)
+    async with native_backend(mongodb_url, {"audio_limit": 4000}) as native:
+        yield BackendPair(backends.legacy, native)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

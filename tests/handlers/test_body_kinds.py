@@ -16,7 +16,7 @@ import pytest_asyncio
 from proxy.types import JSON
 from tests.differential.people import AMARA, PASSWORD
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import Twin, Twins, native_twin, post, read
+from tests.support.backend_pair import BackendPair, RunningBackend, native_backend, post, read
 from tests.support.clinic import DOCUMENTS, WRITES, assert_alike
 from tests.support.profile import IS_QUICK
 
@@ -48,7 +48,7 @@ def bodies(sound: dict[str, JSON]) -> Iterator[JSON]:
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES, ids=lambda part: part.replace("0" * 18, ""))
-async def test_bodies_of_any_kind_are_answered_alike(keeping: Twins, method: str, path: str) -> None:
+async def test_bodies_of_any_kind_are_answered_alike(keeping: BackendPair, method: str, path: str) -> None:
     # The settings that retain the legacy's behaviour are on, so that declared differences do not occur.
     keeping.plant(DOCUMENTS)
     every = [post(path, body, FOREVER, method) for body in bodies(WRITES[method, path])]
@@ -61,25 +61,25 @@ async def test_bodies_of_any_kind_are_answered_alike(keeping: Twins, method: str
         assert_alike(answers)
 
 
-async def test_registration_of_any_kind_is_answered(twins: Twins) -> None:
+async def test_registration_of_any_kind_is_answered(backends: BackendPair) -> None:
     # Native only: most of these end the legacy's process.
     sound: dict[str, JSON] = {"username": "b", "email": "b@x", "password": "p", "role": "patient"}
     for body in bodies(sound):
-        answer = await twins.native.send(post("/users/register", body))
+        answer = await backends.native.send(post("/users/register", body))
         page = not isinstance(body, dict | list)
         assert answer.status == 400 if page else answer.status in (200, 400, 401), (body, answer)
         assert answer.headers["content-type"].startswith("text/html" if page else "application/json")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def native_with_user(mongodb_url: str) -> AsyncIterator[Twin]:
-    async with native_twin(mongodb_url) as native:
+async def native_with_user(mongodb_url: str) -> AsyncIterator[RunningBackend]:
+    async with native_backend(mongodb_url) as native:
         user = {**DOCUMENTS["users"][0], "password": bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}
         native.database.users.insert_one(user)
         yield native
 
 
-async def greet(native: Twin, until: asyncio.Event) -> int:
+async def greet(native: RunningBackend, until: asyncio.Event) -> int:
     """Return how often `GET /` is answered on one connection, one after the other."""
     reader, writer = await asyncio.open_connection(native.origin.host, native.origin.port)
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -95,7 +95,7 @@ async def greet(native: Twin, until: asyncio.Event) -> int:
 
 
 @pytest.mark.slow  # test_passwords.py: the event loop runs while many passwords are hashed
-async def test_two_hundred_logins_do_not_delay_others(native_with_user: Twin) -> None:
+async def test_two_hundred_logins_do_not_delay_others(native_with_user: RunningBackend) -> None:
     over = asyncio.Event()
     greeting = asyncio.create_task(greet(native_with_user, over))
     logins = [post("/users/login", {"email": email, "password": PASSWORD}) for email in ("amara@x", "nobody@x")] * 100

@@ -14,7 +14,7 @@ import pytest
 from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 from tests.differential.people import TOKEN
-from tests.support.backend_pair import Twin, Twins, get, post
+from tests.support.backend_pair import BackendPair, RunningBackend, get, post
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.profile import IS_QUICK
 from tests.support.waiting import HANG_TIMEOUT
@@ -124,29 +124,29 @@ class Conversation:
             self.frames.append([opcode, payload.hex()])
 
 
-async def play(twin: Twin, story: list[Step]) -> tuple[list[list[JSON]], list[int]]:
+async def play(backend: RunningBackend, story: list[Step]) -> tuple[list[list[JSON]], list[int]]:
     """Return the frames of each conversation and the statuses of the requests."""
     statuses: list[int] = []
-    await twin.until_ready()
+    await backend.until_ready()
     async with contextlib.AsyncExitStack() as stack, asyncio.timeout(HANG_TIMEOUT):
-        conversations = [Conversation(await stack.enter_async_context(raw_client(twin.origin.port)))]
+        conversations = [Conversation(await stack.enter_async_context(raw_client(backend.origin.port)))]
         for step in story[:-1]:
             if step is None:
-                conversations.append(Conversation(await stack.enter_async_context(raw_client(twin.origin.port))))
+                conversations.append(Conversation(await stack.enter_async_context(raw_client(backend.origin.port))))
             elif isinstance(step, Write):
                 await conversations[-1].send(step)
             else:
-                statuses.append((await twin.send(step)).status)
+                statuses.append((await backend.send(step)).status)
         assert isinstance(story[-1], Write)
         await conversations[-1].end(story[-1])
     return [one.frames for one in conversations], statuses
 
 
 @pytest.mark.parametrize("seed", range(4) if IS_QUICK else range(24))
-async def test_writes_during_a_conversation_change_neither(keeping: Twins, seed: int) -> None:
+async def test_writes_during_a_conversation_change_neither(keeping: BackendPair, seed: int) -> None:
     keeping.plant(DOCUMENTS)
     story = draw_story(random.Random(seed))
-    legacy, native = [await play(twin, story) for twin in (keeping.legacy, keeping.native)]
+    legacy, native = [await play(backend, story) for backend in (keeping.legacy, keeping.native)]
     assert legacy == native, story
     for collection in (*DOCUMENTS, "blacktokens"):
         assert keeping.stored(collection)[1] == [], (collection, story)

@@ -22,7 +22,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.types import JSON
-from tests.support.backend_pair import Twin, Twins
+from tests.support.backend_pair import BackendPair, RunningBackend
 from tests.support.outside_services import Answer, Script
 from tests.support.profile import IS_QUICK
 from tests.support.sockets import reset
@@ -202,12 +202,12 @@ def draw_timeline(source: random.Random) -> list[Step]:
 ENDS: Final = ("close", "invalid", "fin", "reset", "fin-within", "null-and-close")
 
 
-async def play(twin: Twin, steps: list[Step], end: str, port: int = 0) -> tuple[list[JSON], set[Call]]:
+async def play(backend: RunningBackend, steps: list[Step], end: str, port: int = 0) -> tuple[list[JSON], set[Call]]:
     """Return the service's frames, and the calls that were released; the client connects to `port` if it is given."""
     model = HeldModel()
-    await twin.until_ready()
-    with twin.outside.giving(model):
-        async with asyncio.timeout(HANG_TIMEOUT), raw_client(port or twin.origin.port) as socket:
+    await backend.until_ready()
+    with backend.outside.giving(model):
+        async with asyncio.timeout(HANG_TIMEOUT), raw_client(port or backend.origin.port) as socket:
             frames: list[JSON] = [await read(socket)]
             is_within = False
             for step in steps:
@@ -263,10 +263,10 @@ async def read(socket: RawSocket) -> JSON:
 
 
 @pytest.mark.parametrize("seed", range(6) if IS_QUICK else range(30))
-async def test_events_around_held_calls_have_equal_outcomes(keeping: Twins, seed: int) -> None:
+async def test_events_around_held_calls_have_equal_outcomes(keeping: BackendPair, seed: int) -> None:
     source = random.Random(seed)
     steps, end = draw_timeline(source), source.choice(ENDS)
-    legacy, native = [await play(twin, steps, end) for twin in (keeping.legacy, keeping.native)]
+    legacy, native = [await play(backend, steps, end) for backend in (keeping.legacy, keeping.native)]
     assert legacy == native, (steps, end)
     async with forwarding(keeping.legacy.origin.port) as port:
         assert await play(keeping.legacy, steps, end, port) == legacy, (steps, end)

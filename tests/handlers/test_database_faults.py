@@ -19,7 +19,7 @@ from proxy.comparison.answers import DecodedAnswer
 from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import Twin, Twins, get, native_twin, post, read, shows
+from tests.support.backend_pair import BackendPair, RunningBackend, get, native_backend, post, read, shows
 from tests.support.clinic import CONSULTATION, DOCUMENTS, TRANSCRIPT, everything
 from tests.support.mongodb_relay import Relay, command
 from tests.support.waiting import PROMPT_TIMEOUT
@@ -27,12 +27,12 @@ from tests.support.waiting import PROMPT_TIMEOUT
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def timed(native: Twin, request: RecordedRequest) -> tuple[DecodedAnswer, float]:
+async def timed(native: RunningBackend, request: RecordedRequest) -> tuple[DecodedAnswer, float]:
     began = time.monotonic()
     return await native.send(request), time.monotonic() - began
 
 
-async def assert_unavailable(native: Twin) -> None:
+async def assert_unavailable(native: RunningBackend) -> None:
     """Assert that requests fail in time and as in the legacy, and that those without the database are unaffected."""
     requests = everything()
     results = await asyncio.gather(*(timed(native, request) for request in requests))
@@ -48,7 +48,7 @@ async def assert_unavailable(native: Twin) -> None:
     assert (welcome.status, refused.status, missing.status) == (200, 401, 404)
 
 
-async def assert_back(native: Twin) -> None:
+async def assert_back(native: RunningBackend) -> None:
     """Assert that documents can soon be read and written again, and that no aborted operation locks one."""
     deadline = time.monotonic() + 50  # the server itself would hold a transaction for 60
     while (await native.send(get("/users/profile", FOREVER))).status == 503:  # the driver checks twice a second
@@ -80,7 +80,7 @@ def paused(mongod: Mongod) -> Iterator[None]:
 async def test_database_outages_are_503_and_recover(tmp_path: Path) -> None:
     mongod = Mongod(tmp_path / "data")
     try:
-        async with native_twin(mongod.url, timings=TIMINGS) as native:
+        async with native_backend(mongod.url, timings=TIMINGS) as native:
             await assert_unavailable(native)
             await asyncio.to_thread(mongod.start)
             await assert_back(native)
@@ -100,8 +100,8 @@ async def test_writes_to_a_silent_database_are_aborted_later(mongodb_url: str) -
     timings = ServiceTimings(database_timeout=0.5)
     with Relay(mongodb_url) as relay:
         relay.mend()
-        async with native_twin(mongodb_url, through=relay.url, timings=timings) as native:
-            Twins(native, native).plant(DOCUMENTS)
+        async with native_backend(mongodb_url, through=relay.url, timings=timings) as native:
+            BackendPair(native, native).plant(DOCUMENTS)
             request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
             relay.hang_at(command("update", "consultations"))
             assert (await native.send(request)).status == 503
@@ -116,37 +116,37 @@ async def test_writes_to_a_silent_database_are_aborted_later(mongodb_url: str) -
 
 
 async def test_first_request_does_not_wait_for_indexes(mongodb_url: str) -> None:
-    async with native_twin(mongodb_url) as native:
+    async with native_backend(mongodb_url) as native:
         started = await asyncio.gather(
             *(native.send(post("/api/consultation/start", {"patient_data": n}, FOREVER)) for n in range(5))
         )
         assert [answer.status for answer in started] == [200] * 5
 
 
-async def test_concurrent_notes_are_all_stored_and_linked(twins: Twins) -> None:
-    twins.plant(DOCUMENTS)
+async def test_concurrent_notes_are_all_stored_and_linked(backends: BackendPair) -> None:
+    backends.plant(DOCUMENTS)
     request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
-    for twin in (twins.legacy, twins.native):
-        answers = await asyncio.gather(*(twin.send(request) for _ in range(16)))
+    for backend in (backends.legacy, backends.native):
+        answers = await asyncio.gather(*(backend.send(request) for _ in range(16)))
         assert {answer.status for answer in answers} == {201}
-        [consultation] = twin.database.consultations.find()
+        [consultation] = backend.database.consultations.find()
         made = {read(answer)["note"]["_id"] for answer in answers}
         assert {str(note) for note in consultation["notes"]} == made
         assert consultation["__v"] == len(consultation["notes"]) == 16
 
 
 @shows("register-refused")
-async def test_registration_that_mongodb_refuses(twins: Twins) -> None:
-    twins.plant(DOCUMENTS)
+async def test_registration_that_mongodb_refuses(backends: BackendPair) -> None:
+    backends.plant(DOCUMENTS)
     refusing = {"username": {"$ne": "refused"}}
     try:
-        for twin in (twins.legacy, twins.native):
-            twin.database.command("collMod", "users", validator=refusing)
+        for backend in (backends.legacy, backends.native):
+            backend.database.command("collMod", "users", validator=refusing)
         person: JSON = {"username": "refused", "email": "r@x", "password": "p", "role": "patient"}
-        answers = await twins.send(post("/users/register", person))
+        answers = await backends.send(post("/users/register", person))
     finally:
-        for twin in (twins.legacy, twins.native):
-            twin.database.command("collMod", "users", validator={})
+        for backend in (backends.legacy, backends.native):
+            backend.database.command("collMod", "users", validator={})
     assert answers.native.status == 500
     assert read(answers.native) == {"msg": "Document failed validation"}
     answers.assert_declared("register-refused")

@@ -34,11 +34,11 @@ from tests.support.backend_pair import (
     DECLARED,
     HANG,
     AnswerPair,
-    Twin,
-    Twins,
+    BackendPair,
+    RunningBackend,
     assert_traced,
     get,
-    native_twin,
+    native_backend,
     post,
     read,
     shown,
@@ -64,14 +64,14 @@ PROMPT = {
 WRONG = post("/users/login", {"email": "amara@x", "password": "wrong"})
 
 
-def with_users(twins: Twins) -> None:
-    twins.plant({"users": [USER], "prompts": [PROMPT]})
+def with_users(backends: BackendPair) -> None:
+    backends.plant({"users": [USER], "prompts": [PROMPT]})
 
 
-async def indexed(*of: Twin) -> None:
+async def indexed(*of: RunningBackend) -> None:
     """Wait until the indexes exist: unique addresses, and tokens."""
-    for twin in of:
-        while "email_1" not in twin.database.users.index_information():
+    for backend in of:
+        while "email_1" not in backend.database.users.index_information():
             await asyncio.sleep(0.02)
 
 
@@ -97,18 +97,18 @@ async def test_every_switch_named_is_a_setting_and_conversely() -> None:
 
 
 @shows("login-wrong-password")
-async def test_wrong_password(twins: Twins) -> None:
-    with_users(twins)
-    answers = await twins.send(WRONG, HANG)
+async def test_wrong_password(backends: BackendPair) -> None:
+    with_users(backends)
+    answers = await backends.send(WRONG, HANG)
     assert answers.legacy.outcome == "hang"
     assert (answers.native.status, read(answers.native)) == (200, {"msg": "wrong credentials"})
     answers.assert_declared("login-wrong-password")
 
 
 @shows("login-limits")
-async def test_logins_beyond_a_limit(mongodb_url: str, twins: Twins) -> None:
-    async with native_twin(mongodb_url, {"login_limit": "1/hour"}) as limited:
-        both = Twins(twins.legacy, limited)
+async def test_logins_beyond_a_limit(mongodb_url: str, backends: BackendPair) -> None:
+    async with native_backend(mongodb_url, {"login_limit": "1/hour"}) as limited:
+        both = BackendPair(backends.legacy, limited)
         both.plant({"users": [USER]})
         assert read(await limited.send(WRONG)) == {"msg": "wrong credentials"}
         answers = await both.send(post("/users/login", {"email": "amara@x", "password": PASSWORD}))
@@ -120,13 +120,13 @@ async def test_logins_beyond_a_limit(mongodb_url: str, twins: Twins) -> None:
 @pytest.mark.parametrize(
     "operator", [{"$gt": ""}, {"$ne": None, "$exists": True}, {"$in": ["amara@x"]}, {"$regex": "^a"}]
 )
-async def test_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON) -> None:
-    with_users(twins)
+async def test_query_for_an_email(backends: BackendPair, keeping: BackendPair, operator: JSON) -> None:
+    with_users(backends)
     with_users(keeping)
     login = post("/users/login", {"email": operator, "password": PASSWORD})
     register = post("/users/register", {"username": "b", "email": operator, "password": "p", "role": "patient"})
     for request in (login, register):
-        answers = await twins.send(request)
+        answers = await backends.send(request)
         assert read(answers.native)["name"] == "CastError"
         answers.assert_declared("login-email-operator")
         switched = await keeping.send(request)
@@ -137,7 +137,7 @@ async def test_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON) 
 
 @shows("database-clock")
 @pytest.mark.parametrize("target", ["/users/login", "/users/register"])
-async def test_query_that_mongodb_refuses(keeping: Twins, target: str) -> None:
+async def test_query_that_mongodb_refuses(keeping: BackendPair, target: str) -> None:
     request = post(target, {"email": {"$elemMatch": 1, "toString": 1}, "password": "p"})
     legacy = await keeping.legacy.send(request)
     keeping.native.database.blacktokens.insert_one({})  # time passes in MongoDB with each write
@@ -149,43 +149,43 @@ async def test_query_that_mongodb_refuses(keeping: Twins, target: str) -> None:
 
 @shows("register-invalid")
 @pytest.mark.parametrize("wrong", [{"role": "admin"}, {"username": " "}, {"email": None}], ids=str)
-async def test_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> None:
-    with_users(twins)
-    waiting = asyncio.create_task(twins.legacy.send(WRONG))
+async def test_invalid_registration(backends: BackendPair, wrong: dict[str, JSON]) -> None:
+    with_users(backends)
+    waiting = asyncio.create_task(backends.legacy.send(WRONG))
     await asyncio.sleep(0.1)
     body = {"username": "b", "email": "b@x", "password": "p", "role": "patient", **wrong}
-    answers = await twins.send(post("/users/register", body))
+    answers = await backends.send(post("/users/register", body))
     assert (await waiting).outcome == "reset"
     assert read(answers.native)["msg"].startswith(f"users validation failed: {next(iter(wrong))}: ")
     answers.assert_declared("register-invalid")
-    for twin in (twins.legacy, twins.native):
-        assert [user["email"] for user in twin.database.users.find()] == ["amara@x"]
+    for backend in (backends.legacy, backends.native):
+        assert [user["email"] for user in backend.database.users.find()] == ["amara@x"]
 
 
 @shows("register-race")
-async def test_divergence_address_registered_concurrently(twins: Twins) -> None:
-    with_users(twins)
-    await indexed(twins.legacy, twins.native)
+async def test_divergence_address_registered_concurrently(backends: BackendPair) -> None:
+    with_users(backends)
+    await indexed(backends.legacy, backends.native)
     died, request = None, post("/")
     for number in range(20):  # the order is random: more addresses, until two collide
         email = f"b{number}@x"
         request = post("/users/register", {"username": "b", "email": email, "password": "p", "role": "patient"})
-        ours = await asyncio.gather(*(twins.legacy.send(request) for _ in range(6)))
-        died = next((answer for answer in ours if answer.outcome == "reset"), None)
+        by_legacy = await asyncio.gather(*(backends.legacy.send(request) for _ in range(6)))
+        died = next((answer for answer in by_legacy if answer.outcome == "reset"), None)
         if died is not None:
             break
     assert died is not None
-    theirs = await asyncio.gather(*(twins.native.send(request) for _ in range(6)))
-    assert Counter(answer.status for answer in theirs) == {200: 1, 401: 5}
-    AnswerPair(request, died, next(answer for answer in theirs if answer.status == 401)).assert_declared(
+    by_native = await asyncio.gather(*(backends.native.send(request) for _ in range(6)))
+    assert Counter(answer.status for answer in by_native) == {200: 1, 401: 5}
+    AnswerPair(request, died, next(answer for answer in by_native if answer.status == 401)).assert_declared(
         "register-race"
     )
-    assert twins.native.database.users.count_documents({"username": "b"}) == 1
+    assert backends.native.database.users.count_documents({"username": "b"}) == 1
 
 
 @shows("logout-without-token")
-async def test_logout_without_a_token(twins: Twins) -> None:
-    answers = await twins.send(post("/users/logout"), HANG)
+async def test_logout_without_a_token(backends: BackendPair) -> None:
+    answers = await backends.send(post("/users/logout"), HANG)
     assert answers.legacy.outcome == "hang"
     assert (answers.native.status, read(answers.native)) == (401, {"msg": "Please login, no token provided"})
     answers.assert_declared("logout-without-token")
@@ -208,14 +208,14 @@ DOORS = [
 
 
 @shows("logged-out-tokens")
-async def test_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None:
-    with_users(twins)
+async def test_token_that_was_logged_out(backends: BackendPair, keeping: BackendPair) -> None:
+    with_users(backends)
     with_users(keeping)
-    for twin in (twins.legacy, twins.native, keeping.native):
-        assert read(await twin.send(post("/users/logout", token=FOREVER)))["msg"] == "user logged out successfully"
+    for backend in (backends.legacy, backends.native, keeping.native):
+        assert read(await backend.send(post("/users/logout", token=FOREVER)))["msg"] == "user logged out successfully"
     for method, path in (door.split() for door in DOORS):
         request = get(path, FOREVER, method) if method in ("GET", "HEAD") else post(path, {}, FOREVER, method)
-        answers = await twins.send(request)
+        answers = await backends.send(request)
         assert answers.legacy.status != 401
         if method != "HEAD":
             assert read(answers.native) == {"msg": "Session logged out. Please log in again."}
@@ -224,11 +224,11 @@ async def test_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None:
     (await keeping.send(get("/api/prompts", FOREVER))).assert_equal()
 
 
-async def test_query_for_a_revoked_token_uses_an_index(twins: Twins) -> None:
-    while "blackToken_hashed" not in twins.native.database.blacktokens.index_information():
+async def test_query_for_a_revoked_token_uses_an_index(backends: BackendPair) -> None:
+    while "blackToken_hashed" not in backends.native.database.blacktokens.index_information():
         await asyncio.sleep(0.02)
     wanted = {"find": "blacktokens", "filter": {"blackToken": {"$in": [FOREVER]}}}
-    explained = twins.native.database.command("explain", wanted, verbosity="queryPlanner")
+    explained = backends.native.database.command("explain", wanted, verbosity="queryPlanner")
     assert "'indexName': 'blackToken_hashed'" in str(explained["queryPlanner"]["winningPlan"])
 
 
@@ -239,25 +239,25 @@ def listed(number: int, token: str) -> Mapping[str, Any]:
 
 
 @shows("logged-out-tokens-expire")
-async def test_expired_tokens_are_removed_from_the_list(twins: Twins, mongodb_url: str) -> None:
-    async with native_twin(mongodb_url, timings=ServiceTimings(sweep_interval=0.05)) as native:
-        pair = Twins(twins.legacy, native)
+async def test_expired_tokens_are_removed_from_the_list(backends: BackendPair, mongodb_url: str) -> None:
+    async with native_backend(mongodb_url, timings=ServiceTimings(sweep_interval=0.05)) as native:
+        pair = BackendPair(backends.legacy, native)
         expired, lasting = listed(1, token_of({"exp": 1_700_000_000})), listed(2, FOREVER)
         pair.plant({"blacktokens": [expired, lasting, listed(3, "no token")]})
-        for twin in (twins.legacy, native):
-            await twin.send(post("/users/logout", token="now"))
+        for backend in (backends.legacy, native):
+            await backend.send(post("/users/logout", token="now"))
         while native.database.blacktokens.count_documents({}) > 2:
             await asyncio.sleep(0.02)
         assert [each["blackToken"] for each in native.database.blacktokens.find()] == [FOREVER, "now"]
-        assert twins.legacy.database.blacktokens.count_documents({}) == 4
+        assert backends.legacy.database.blacktokens.count_documents({}) == 4
         assert_traced(pair.stored("blacktokens", "tokens-listed-long-ago"), "logged-out-tokens-expire")
 
 
-async def test_token_is_revoked_alike_by_both(twins: Twins) -> None:
-    with_users(twins)
-    for twin in (twins.legacy, twins.native):
-        await twin.send(post("/users/logout", token="any"))
-    assert twins.stored("blacktokens")[1] == []
+async def test_token_is_revoked_alike_by_both(backends: BackendPair) -> None:
+    with_users(backends)
+    for backend in (backends.legacy, backends.native):
+        await backend.send(post("/users/logout", token="any"))
+    assert backends.stored("blacktokens")[1] == []
 
 
 CHANGE = f"/api/prompts/{identity(PROMPTS, 0)}"
@@ -296,31 +296,33 @@ FIELDS: list[dict[str, JSON]] = [
 
 @shows("prompt-fields")
 @pytest.mark.parametrize("change", FIELDS, ids=str)
-async def test_divergence_of_a_protected_field(twins: Twins, keeping: Twins, change: dict[str, JSON]) -> None:
-    for pair in (keeping, twins):
+async def test_divergence_of_a_protected_field(
+    backends: BackendPair, keeping: BackendPair, change: dict[str, JSON]
+) -> None:
+    for pair in (keeping, backends):
         with_users(pair)
         answers = await pair.send(post(CHANGE, {"is_shareable": True, **change}, FOREVER, "PATCH"))
         if pair is keeping:
             answers.assert_equal()
     answers.assert_declared("prompt-fields")
-    [stored] = twins.native.database.prompts.find()
+    [stored] = backends.native.database.prompts.find()
     assert {**stored, "updated_at": None} == {**PROMPT, "is_shareable": True, "updated_at": None}
 
 
 PACKED = b'{"email":"nobody@x","password":"x"}'
 
 
-async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> AnswerPair:
+async def in_pieces(backends: BackendPair, encoding: str, *pieces: bytes) -> AnswerPair:
     """Send a login whose body comes in chunks."""
     headers = (("content-type", "application/json"), ("content-encoding", encoding), ("transfer-encoding", "chunked"))
     request = RecordedRequest("POST", "/users/login", headers, b"".join(pieces))
 
-    async def answer_of(twin: Twin) -> DecodedAnswer:
-        await twin.until_ready()
-        return await asyncio.to_thread(send, twin)
+    async def answer_of(backend: RunningBackend) -> DecodedAnswer:
+        await backend.until_ready()
+        return await asyncio.to_thread(send, backend)
 
-    def send(twin: Twin) -> DecodedAnswer:
-        connection = HTTPConnection(twin.origin.host, twin.origin.port, timeout=HANG_TIMEOUT)
+    def send(backend: RunningBackend) -> DecodedAnswer:
+        connection = HTTPConnection(backend.origin.host, backend.origin.port, timeout=HANG_TIMEOUT)
         try:
             connection.request("POST", request.target, iter(pieces), dict(headers), encode_chunked=True)
             answer = connection.getresponse()
@@ -332,11 +334,11 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> AnswerPair:
         finally:
             connection.close()
 
-    return AnswerPair(request, *await asyncio.gather(answer_of(twins.legacy), answer_of(twins.native)))
+    return AnswerPair(request, *await asyncio.gather(answer_of(backends.legacy), answer_of(backends.native)))
 
 
 @shows("gzip-garbage")
-async def test_divergence_of_bytes_after_gzip_padding(twins: Twins) -> None:
+async def test_divergence_of_bytes_after_gzip_padding(backends: BackendPair) -> None:
     packed = gzip.compress(PACKED)
     for pieces in (
         [packed],
@@ -346,9 +348,9 @@ async def test_divergence_of_bytes_after_gzip_padding(twins: Twins) -> None:
         [packed + b"x"],
         [packed[:9]],
     ):
-        (await in_pieces(twins, "gzip", *pieces)).assert_equal()
+        (await in_pieces(backends, "gzip", *pieces)).assert_equal()
     for _ in range(30):  # it ends only if the last piece comes after the others were inflated
-        answers = await in_pieces(twins, "GZIP", packed, bytes(8), b"x")
+        answers = await in_pieces(backends, "GZIP", packed, bytes(8), b"x")
         if answers.legacy.outcome == "reset":
             break
         answers.assert_equal()
@@ -368,28 +370,28 @@ async def test_divergence_of_bytes_after_gzip_padding(twins: Twins) -> None:
     ],
     ids=["values", "keys", "surrogates", "charset"],
 )
-async def test_divergence_of_a_body_of_many_values(twins: Twins, body: JSON, charset: str) -> None:
+async def test_divergence_of_a_body_of_many_values(backends: BackendPair, body: JSON, charset: str) -> None:
     kind = (("content-type", f"application/json; charset={charset}"),)
-    answers = await twins.send(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
+    answers = await backends.send(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
     assert read(answers.legacy) == {"msg": "user doesnt exist"}
     assert answers.native.status == 413
     answers.assert_declared("json-bounded")
 
 
-async def test_body_of_any_depth_within_bounds_is_read(twins: Twins) -> None:
+async def test_body_of_any_depth_within_bounds_is_read(backends: BackendPair) -> None:
     deep = '{"email":"nobody@x","password":"x","rest":' + "[" * 4000 + "]" * 4000 + "}"
     kind = (("content-type", "application/json"),)
-    answers = await twins.send(RecordedRequest("POST", "/users/login", kind, deep.encode()))
+    answers = await backends.send(RecordedRequest("POST", "/users/login", kind, deep.encode()))
     assert read(answers.native) == {"msg": "user doesnt exist"}
     answers.assert_equal()
 
 
 @shows("brotli-garbage")
-async def test_divergence_of_bytes_after_a_brotli_body(twins: Twins) -> None:
+async def test_divergence_of_bytes_after_a_brotli_body(backends: BackendPair) -> None:
     packed = brotli.compress(PACKED)
     for pieces in ([packed], [packed[:5], packed[5:]], [b"x"], [packed[:-1]]):
-        (await in_pieces(twins, "br", *pieces)).assert_equal()
-    answers = await in_pieces(twins, "br", packed + b"x")
+        (await in_pieces(backends, "br", *pieces)).assert_equal()
+    answers = await in_pieces(backends, "br", packed + b"x")
     assert read(answers.legacy) == {"msg": "user doesnt exist"}
     assert answers.native.status == 400
     answers.assert_declared("brotli-garbage")

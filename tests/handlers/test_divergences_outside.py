@@ -23,13 +23,13 @@ from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import (
     HANG,
     AnswerPair,
-    Twin,
-    Twins,
+    BackendPair,
+    RunningBackend,
     assert_traced,
     get,
-    legacy_twin,
+    legacy_backend,
     names,
-    native_twin,
+    native_backend,
     post,
     read,
     shows,
@@ -103,8 +103,8 @@ def analyze(prompt: str = "what") -> RecordedRequest:
 
 
 @shows("codes-none")
-async def test_divergence_of_a_name_without_codes(twins: Twins, keeping: Twins) -> None:
-    answers = await twins.send(codes("zzz"), HANG)
+async def test_divergence_of_a_name_without_codes(backends: BackendPair, keeping: BackendPair) -> None:
+    answers = await backends.send(codes("zzz"), HANG)
     assert answers.legacy.outcome == "hang"
     assert (answers.native.status, read(answers.native)) == (404, {"msg": "No clinical codes found"})
     answers.assert_declared("codes-none")
@@ -116,21 +116,21 @@ async def test_divergence_of_a_name_without_codes(twins: Twins, keeping: Twins) 
         "73211009",
         "46635009",
     ]
-    (await twins.send(codes("x"))).assert_equal()
+    (await backends.send(codes("x"))).assert_equal()
 
 
 @shows("codes-server-fails")
-async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> None:
-    answers = await twins.send(codes("boom"), HANG)
+async def test_terminology_server_that_fails(backends: BackendPair, mongodb_url: str) -> None:
+    answers = await backends.send(codes("boom"), HANG)
     assert answers.legacy.outcome == "hang"
     reason = "the terminology server answered 500"
     assert (answers.native.status, read(answers.native)["error"]) == (500, reason)
     answers.assert_declared("codes-server-fails")
-    async with native_twin(mongodb_url) as fresh:
-        pair = Twins(twins.legacy, fresh)
+    async with native_backend(mongodb_url) as fresh:
+        pair = BackendPair(backends.legacy, fresh)
         for token in (b"{}", b"<html>", b"[", b""):
             with (
-                twins.legacy.outside.giving(Terminology(ONE_CODE, token=token)),
+                backends.legacy.outside.giving(Terminology(ONE_CODE, token=token)),
                 fresh.outside.giving(Terminology(ONE_CODE, token=token)),
             ):
                 tokenless = await pair.send(codes("x"))
@@ -139,7 +139,7 @@ async def test_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> 
 
 
 @shows("codes-deadline")
-async def test_divergence_of_a_slow_terminology_server(hurried: Twins) -> None:
+async def test_divergence_of_a_slow_terminology_server(hurried: BackendPair) -> None:
     gate = asyncio.Event()
     slow = Terminology(Answer(body=ONE_CODE.body, gate=gate))
     with hurried.legacy.outside.giving(slow), hurried.native.outside.giving(slow):
@@ -154,55 +154,55 @@ async def test_divergence_of_a_slow_terminology_server(hurried: Twins) -> None:
 
 @shows("codes-second-try")
 @pytest.mark.parametrize("fault", [Answer(cut=True), Answer(401, b"")], ids=["cut", "refused"])
-async def test_divergence_of_one_terminology_failure(twins: Twins, fault: Answer) -> None:
-    ours, theirs = Terminology(fault, ONE_CODE), Terminology(fault, ONE_CODE)
-    with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
-        answers = await twins.send(codes("x"), HANG)
-    assert (answers.legacy.outcome, ours.request_counts) == ("hang", (1, 1))
-    assert (read(answers.native)["code"], theirs.request_counts[1]) == ("c", 2)
+async def test_divergence_of_one_terminology_failure(backends: BackendPair, fault: Answer) -> None:
+    legacy, native = Terminology(fault, ONE_CODE), Terminology(fault, ONE_CODE)
+    with backends.legacy.outside.giving(legacy), backends.native.outside.giving(native):
+        answers = await backends.send(codes("x"), HANG)
+    assert (answers.legacy.outcome, legacy.request_counts) == ("hang", (1, 1))
+    assert (read(answers.native)["code"], native.request_counts[1]) == ("c", 2)
     answers.assert_declared("codes-second-try")
 
 
 @shows("codes-token-kept")
-async def test_divergence_of_a_reused_access_token(twins: Twins, mongodb_url: str) -> None:
-    async with native_twin(mongodb_url) as fresh:
-        pair = Twins(twins.legacy, fresh)
+async def test_divergence_of_a_reused_access_token(backends: BackendPair, mongodb_url: str) -> None:
+    async with native_backend(mongodb_url) as fresh:
+        pair = BackendPair(backends.legacy, fresh)
         pair.forget_calls()
         for name in ("a", "b"):
             (await pair.send(codes(name))).assert_equal()
-        methods = [[str(call)[12:16] for call in twin.outside.calls] for twin in (twins.legacy, fresh)]
+        methods = [[str(call)[12:16] for call in backend.outside.calls] for backend in (backends.legacy, fresh)]
         assert methods == [["POST", "GET'"] * 2, ["POST", "GET'", "GET'"]]
         assert_traced(pair.called("ai-codes"), "codes-token-kept")
 
 
 @shows("summarise-works")
-async def test_summary(twins: Twins) -> None:
-    twins.plant(BEGUN)
-    twins.forget_calls()
+async def test_summary(backends: BackendPair) -> None:
+    backends.plant(BEGUN)
+    backends.forget_calls()
     tries: list[tuple[JSON, int]] = [({}, 200), ({"usedPrompt": "FAIL-AI"}, 500)]
     for used, status in tries:
-        answers = await twins.send(post(f"/api/ai/{CONSULTATION}/summarise", used, FOREVER))
+        answers = await backends.send(post(f"/api/ai/{CONSULTATION}/summarise", used, FOREVER))
         assert (answers.legacy.status, answers.native.status) == (404, status)
         answers.assert_declared("summarise-works")
-    assert_traced(twins.called("ai-summarise"), "summarise-works")
-    assert twins.stored("transcripts")[1] == []
+    assert_traced(backends.called("ai-summarise"), "summarise-works")
+    assert backends.stored("transcripts")[1] == []
 
 
 OVERLOADED, BROKEN = Answer(503, b'{"error": {"message": "busy"}}'), Answer(cut=True)
 
 
 @shows("model-retries")
-async def test_model_that_fails_in_passing(twins: Twins) -> None:
+async def test_model_that_fails_in_passing(backends: BackendPair) -> None:
     kinds = {"twice": [OVERLOADED, OVERLOADED, SAID], "broken": [BROKEN, SAID], "always": [BROKEN]}
     answers = {"lasts": [OVERLOADED], **{word + end: kind for word, kind in kinds.items() for end in ("-s", "-a")}}
-    ours, theirs = Choice(answers), Choice(answers)
-    with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
-        lasts = await twins.send(search("lasts"))
+    legacy, native = Choice(answers), Choice(answers)
+    with backends.legacy.outside.giving(legacy), backends.native.outside.giving(native):
+        lasts = await backends.send(search("lasts"))
         requests = [request for word in kinds for request in (search(f"{word}-s"), analyze(f"{word}-a"))]
-        results = await asyncio.gather(*map(twins.send, requests))
+        results = await asyncio.gather(*map(backends.send, requests))
     lasts.assert_equal()
-    assert (ours.times("lasts"), theirs.times("lasts")) == (3, 2)
-    calls: list[list[JSON]] = [[{"method": "POST"}] * choice.times("lasts") for choice in (ours, theirs)]
+    assert (legacy.times("lasts"), native.times("lasts")) == (3, 2)
+    calls: list[list[JSON]] = [[{"method": "POST"}] * choice.times("lasts") for choice in (legacy, native)]
     differences = compare_recorded_values(calls[0], calls[1], names(), "calls")
     assert_traced((Occurrence("CALLS", "some-model-faults-in-passing"), differences), "model-retries")
     assert [both.legacy.status for both in results] == [200, 200, 500, 500, 500, 500]
@@ -212,22 +212,22 @@ async def test_model_that_fails_in_passing(twins: Twins) -> None:
 
 
 @shows("outside-answer-syntax")
-async def test_answers_of_odd_syntax(twins: Twins) -> None:
+async def test_answers_of_odd_syntax(backends: BackendPair) -> None:
     long_head = Script([Answer(body=SAID.body, headers=((b"x-long", b"x" * 20_000),))])
-    with twins.legacy.outside.giving(long_head), twins.native.outside.giving(long_head):
-        results = [await twins.send(request) for request in (search(), analyze())]
+    with backends.legacy.outside.giving(long_head), backends.native.outside.giving(long_head):
+        results = [await backends.send(request) for request in (search(), analyze())]
     assert [(both.legacy.status, both.native.status) for both in results] == [(500, 200)] * 2
     ended = brotli.compress(ONE_CODE.body) + b"further bytes"
     further = Terminology(Answer(body=ended, headers=((b"content-encoding", b"br"),)))
-    with twins.legacy.outside.giving(further), twins.native.outside.giving(further):
-        results.append(await twins.send(codes("x")))
+    with backends.legacy.outside.giving(further), backends.native.outside.giving(further):
+        results.append(await backends.send(codes("x")))
     assert (results[2].legacy.status, results[2].native.status) == (200, 500)
     for answers in results:
         answers.assert_declared("outside-answer-syntax")
 
 
 @shows("model-deadline")
-async def test_divergence_of_a_model_that_never_answers(hurried: Twins) -> None:
+async def test_divergence_of_a_model_that_never_answers(hurried: BackendPair) -> None:
     hurried.plant(BEGUN)
     never = Script([Answer(hang=True)])
     with hurried.legacy.outside.giving(never), hurried.native.outside.giving(never):
@@ -239,37 +239,37 @@ async def test_divergence_of_a_model_that_never_answers(hurried: Twins) -> None:
     assert read(results[2].native)["summary"] == "Summary not generated"
 
 
-async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
+async def leave(backend: RunningBackend, request: RecordedRequest, script: Script) -> None:
     """Send a request, and disconnect as soon as the model has been called."""
-    await twin.until_ready()
-    _, writer = await asyncio.open_connection(twin.origin.host, twin.origin.port)
-    writer.write(serialise(twin.origin, request))
+    await backend.until_ready()
+    _, writer = await asyncio.open_connection(backend.origin.host, backend.origin.port)
+    writer.write(serialise(backend.origin, request))
     while not script.bodies:
         await asyncio.sleep(0.01)
     reset(writer)
 
 
 @shows("model-client-gone")
-async def test_divergence_of_a_client_disconnect(twins: Twins) -> None:
-    twins.plant(BEGUN)
-    for twin in (twins.legacy, twins.native):
+async def test_divergence_of_a_client_disconnect(backends: BackendPair) -> None:
+    backends.plant(BEGUN)
+    for backend in (backends.legacy, backends.native):
         never = Script([Answer(hang=True)])
-        with twin.outside.giving(never):
-            await leave(twin, search(), never)
-            if twin is twins.native:
+        with backend.outside.giving(never):
+            await leave(backend, search(), never)
+            if backend is backends.native:
                 await asyncio.wait_for(never.left.wait(), HANG_TIMEOUT)
             else:
                 await asyncio.sleep(0.3)
                 assert not never.left.is_set()
         gate = asyncio.Event()
         slow = Script([Answer(body=SAID.body, gate=gate)])
-        with twin.outside.giving(slow):
-            await leave(twin, END, slow)
+        with backend.outside.giving(slow):
+            await leave(backend, END, slow)
             await asyncio.sleep(0.2)  # in which a backend that stops without its client stops
             gate.set()
-            while not twin.database.consultations.find_one({"status": "ended"}):
+            while not backend.database.consultations.find_one({"status": "ended"}):
                 await asyncio.sleep(0.02)
-    assert twins.stored("consultations")[1] == twins.stored("transcripts")[1] == []
+    assert backends.stored("consultations")[1] == backends.stored("transcripts")[1] == []
     made: list[JSON] = [{"method": "POST"}]
     gone = Occurrence("CALLS", "search-client-gone")
     assert_traced((gone, compare_recorded_values([*made, *made], [*made], names(), "calls")), "model-client-gone")
@@ -280,10 +280,10 @@ RUBBISH = [Answer(body=b"{"), Answer(body=b"<html>", content_type="text/html"), 
 
 @shows("analyze-stack")
 @pytest.mark.parametrize("rubbish", RUBBISH, ids=lambda answer: f"{answer.status} {answer.body!r}")
-async def test_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
+async def test_stack_of_a_failure(backends: BackendPair, rubbish: Answer) -> None:
     script = Script([rubbish])
-    with twins.legacy.outside.giving(script), twins.native.outside.giving(script):
-        answers = await twins.send(analyze())
+    with backends.legacy.outside.giving(script), backends.native.outside.giving(script):
+        answers = await backends.send(analyze())
     stacks = [read(answer)["error"]["stackExcerpt"] for answer in (answers.legacy, answers.native)]
     assert stacks[0].split("\n")[0] == stacks[1]
     assert stacks[0].count("\n    at ") == 2
@@ -293,7 +293,7 @@ async def test_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
 class RelayedPair:
     """Both backends, each with its own relay to the database."""
 
-    def __init__(self, pair: Twins, relays: tuple[Relay, Relay]) -> None:
+    def __init__(self, pair: BackendPair, relays: tuple[Relay, Relay]) -> None:
         self.pair = pair
         self._relays = relays
 
@@ -324,10 +324,10 @@ async def relayed(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) ->
         native_relay.mend()
         impatient = f"{legacy_relay.url}&serverSelectionTimeoutMS=2000"
         async with (
-            legacy_twin(mongodb_url, log, through=impatient) as legacy,
-            native_twin(mongodb_url, through=native_relay.url, timings=timings) as native,
+            legacy_backend(mongodb_url, log, through=impatient) as legacy,
+            native_backend(mongodb_url, through=native_relay.url, timings=timings) as native,
         ):
-            yield RelayedPair(Twins(legacy, native), (legacy_relay, native_relay))
+            yield RelayedPair(BackendPair(legacy, native), (legacy_relay, native_relay))
 
 
 BROKEN_OFF = {

@@ -17,7 +17,7 @@ from proxy.contract.divergences import Occurrence
 from proxy.recordings.comparing import compare_frames
 from proxy.recordings.websocket_player import PlaybackPace, converse
 from proxy.types import JSON
-from tests.support.backend_pair import Twin, Twins, assert_traced, names, shows
+from tests.support.backend_pair import BackendPair, RunningBackend, assert_traced, names, shows
 from tests.support.outside_services import Answer, Choice, Script
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT, until
 
@@ -40,12 +40,12 @@ def transcription(text: str, gate: asyncio.Event | None = None) -> Answer:
     return Answer(body=text.encode(), content_type="text/plain", gate=gate)
 
 
-async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: Answer) -> list[str]:
+async def recorded(backend: RunningBackend, sent: Sequence[JSON], expected: int, *answers: Answer) -> list[str]:
     """Return the frames after the greeting, each by its content."""
     pace = PlaybackPace(between=0.002, timeout=PROMPT_TIMEOUT, grace=0.05)
-    await twin.until_ready()
-    with twin.outside.giving(Script(answers)):
-        frames = await converse(twin.origin, "/transcription-stream", sent, expected + 1, pace)
+    await backend.until_ready()
+    with backend.outside.giving(Script(answers)):
+        frames = await converse(backend.origin, "/transcription-stream", sent, expected + 1, pace)
     return [content(frame) for frame in frames[1:]]
 
 
@@ -54,7 +54,9 @@ def content(frame: Any) -> str:
     return frame.get("text") or f"<{frame['message']}>"
 
 
-async def recorded_in_order(twin: Twin, sent: Sequence[JSON], expected: int, given: Mapping[str, str]) -> list[str]:
+async def recorded_in_order(
+    backend: RunningBackend, sent: Sequence[JSON], expected: int, given: Mapping[str, str]
+) -> list[str]:
     """Return the frames after the greeting, by their content; the model gives each text after a frame, or at once.
 
     `given` has the content of that frame, or nothing, for the texts in AUDIO. All frames are sent before one is read.
@@ -62,11 +64,11 @@ async def recorded_in_order(twin: Twin, sent: Sequence[JSON], expected: int, giv
     gates = {frame: asyncio.Event() for frame in given.values() if frame}
     model = Choice({word: [transcription(text, gates.get(given[text]))] for text, word in AUDIO.items()})
     frames: list[str] = []
-    await twin.until_ready()
-    with twin.outside.giving(model):
+    await backend.until_ready()
+    with backend.outside.giving(model):
         async with (
             asyncio.timeout(HANG_TIMEOUT),
-            connect(f"ws://{twin.origin.authority}/transcription-stream") as socket,
+            connect(f"ws://{backend.origin.authority}/transcription-stream") as socket,
         ):
             await socket.recv()
             for frame in sent:
@@ -80,8 +82,8 @@ async def recorded_in_order(twin: Twin, sent: Sequence[JSON], expected: int, giv
     return frames
 
 
-def assert_framed(ours: list[str], theirs: list[str], identity: str, scenario: str) -> None:
-    differences = compare_frames(ours, theirs, names())
+def assert_framed(legacy: list[str], native: list[str], identity: str, scenario: str) -> None:
+    differences = compare_frames(legacy, native, names())
     assert_traced((Occurrence("WS /transcription-stream", scenario), differences), identity)
 
 
@@ -89,55 +91,58 @@ BEGIN, END_OF = "<Recording started - Speak now!>", "<Recording stopped>"
 
 
 @shows("audio-bounded")
-async def test_divergence_of_a_long_recording(short_recordings: Twins) -> None:
+async def test_divergence_of_a_long_recording(short_recordings: BackendPair) -> None:
     long = [START, *chunks(9, 600), STOP]
-    ours = await recorded(short_recordings.legacy, long, 4, transcription("p"), transcription("all"))
-    theirs = await recorded(short_recordings.native, long, 4, transcription("all"))
-    assert sorted(ours) == sorted([BEGIN, "p", "all", END_OF])
-    assert theirs == [BEGIN, "<Recording too long>", "all", END_OF]
-    assert_framed(ours, theirs, "audio-bounded", "recording-too-long")
+    legacy = await recorded(short_recordings.legacy, long, 4, transcription("p"), transcription("all"))
+    native = await recorded(short_recordings.native, long, 4, transcription("all"))
+    assert sorted(legacy) == sorted([BEGIN, "p", "all", END_OF])
+    assert native == [BEGIN, "<Recording too long>", "all", END_OF]
+    assert_framed(legacy, native, "audio-bounded", "recording-too-long")
     claimed: list[JSON] = [START, {"type": "audio_chunk", "audioData": {"length": 5000}}, STOP]
-    ours, theirs = (
+    legacy, native = (
         await recorded(short_recordings.legacy, claimed, 2),
         await recorded(short_recordings.native, claimed, 3),
     )
-    assert (ours, theirs) == ([BEGIN, END_OF], [BEGIN, "<Error processing audio>", END_OF])
-    assert_framed(ours, theirs, "audio-bounded", "claims-to-be-too-long")
+    assert (legacy, native) == ([BEGIN, END_OF], [BEGIN, "<Error processing audio>", END_OF])
+    assert_framed(legacy, native, "audio-bounded", "claims-to-be-too-long")
 
 
 @shows("transcriptions-in-order")
-async def test_transcriptions_that_overtake_each_other(twins: Twins) -> None:
+async def test_transcriptions_that_overtake_each_other(backends: BackendPair) -> None:
     sent = [START, *chunks(1, audio="h"), *chunks(8), *chunks(8, audio="b"), STOP]
-    ours = await recorded_in_order(twins.legacy, sent, 5, {"one": "two", "two": END_OF, "all": ""})
-    theirs = await recorded_in_order(twins.native, sent, 5, {"one": BEGIN, "two": "", "all": ""})
-    assert ours == [BEGIN, "all", END_OF, "two", "two one"]
-    assert theirs == [BEGIN, "one", "one two", "all", END_OF]
-    assert_framed(ours, theirs, "transcriptions-in-order", "some-transcriptions-overtake")
+    legacy = await recorded_in_order(backends.legacy, sent, 5, {"one": "two", "two": END_OF, "all": ""})
+    native = await recorded_in_order(backends.native, sent, 5, {"one": BEGIN, "two": "", "all": ""})
+    assert legacy == [BEGIN, "all", END_OF, "two", "two one"]
+    assert native == [BEGIN, "one", "one two", "all", END_OF]
+    assert_framed(legacy, native, "transcriptions-in-order", "some-transcriptions-overtake")
 
 
-async def test_divergence_of_too_many_waiting_calls(twins: Twins) -> None:
+async def test_divergence_of_too_many_waiting_calls(backends: BackendPair) -> None:
     many = [START, *chunks(1 + 8 * (MAX_WAITING + 1)), STOP]
-    said = await recorded(twins.native, many, 3, Answer(hang=True))
+    said = await recorded(backends.native, many, 3, Answer(hang=True))
     assert said == [BEGIN, "<Transcription temporarily unavailable>", "<Final transcription failed>", END_OF]
-    assert await recorded(twins.legacy, many, 1, Answer(hang=True)) == [BEGIN]
+    assert await recorded(backends.legacy, many, 1, Answer(hang=True)) == [BEGIN]
 
 
 @shows("recordings-apart")
-async def test_divergence_of_text_after_the_next_start(twins: Twins) -> None:
+async def test_divergence_of_text_after_the_next_start(backends: BackendPair) -> None:
     header = chunks(1, audio="h")
     sent = [START, *header, *chunks(8), START, *header, *chunks(8, audio="b"), STOP]
-    ours = await recorded_in_order(twins.legacy, sent, 6, {"one": "two", "two": BEGIN, "all": "two one"})
-    theirs = await recorded_in_order(twins.native, sent, 6, {"one": BEGIN, "two": "", "all": ""})
-    assert ours == [BEGIN, BEGIN, "two", "two one", "all", END_OF]
-    assert theirs == [BEGIN, BEGIN, "one", "two", "all", END_OF]
-    assert_framed(ours, theirs, "recordings-apart", "recording-started-anew")
+    legacy = await recorded_in_order(backends.legacy, sent, 6, {"one": "two", "two": BEGIN, "all": "two one"})
+    native = await recorded_in_order(backends.native, sent, 6, {"one": BEGIN, "two": "", "all": ""})
+    assert legacy == [BEGIN, BEGIN, "two", "two one", "all", END_OF]
+    assert native == [BEGIN, BEGIN, "one", "two", "all", END_OF]
+    assert_framed(legacy, native, "recordings-apart", "recording-started-anew")
 
 
 @shows("json-bounded")
-async def test_divergence_of_a_large_frame(twins: Twins) -> None:
+async def test_divergence_of_a_large_frame(backends: BackendPair) -> None:
     large: JSON = {"type": "start_recording", "consultationId": [0 for _ in range(MAX_VALUES)]}
     sent = [large, *chunks(2), STOP]
-    ours, theirs = await recorded(twins.legacy, sent, 3, transcription("all")), await recorded(twins.native, sent, 2)
-    assert ours == [BEGIN, "all", END_OF]
-    assert theirs == ["<Invalid message format>", END_OF]
-    assert_framed(ours, theirs, "json-bounded", "one-frame-too-large")
+    legacy, native = (
+        await recorded(backends.legacy, sent, 3, transcription("all")),
+        await recorded(backends.native, sent, 2),
+    )
+    assert legacy == [BEGIN, "all", END_OF]
+    assert native == ["<Invalid message format>", END_OF]
+    assert_framed(legacy, native, "json-bounded", "one-frame-too-large")

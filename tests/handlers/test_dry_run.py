@@ -29,7 +29,7 @@ from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 from tests.differential.people import ABSENT, OTHER_TOKEN, PASSWORD
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import Outside, Twin, Twins, get, names, post, read
+from tests.support.backend_pair import BackendPair, Outside, RunningBackend, get, names, post, read
 from tests.support.backends import NOWHERE, SECRET, settings_for
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.dry_runs import DryRunAnswer, NoProcesses, dry_run, scope_of, whole
@@ -54,7 +54,7 @@ class House:
     """The native app for dry runs on the demo legacy's database, and outside services that must not be called."""
 
     app: Starlette
-    legacy: Twin
+    legacy: RunningBackend
     outside: Outside
 
     async def dry_run(self, request: RecordedRequest, deadline: float = 20.0) -> DryRunAnswer:
@@ -75,8 +75,8 @@ class House:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def house(twins: Twins, mongodb_url: str) -> AsyncIterator[House]:
-    outside, database = Outside(), twins.legacy.database
+async def house(backends: BackendPair, mongodb_url: str) -> AsyncIterator[House]:
+    outside, database = Outside(), backends.legacy.database
     store = Store(mongodb_url, database.name)
     await store.make_indexes()
     await store.close()
@@ -95,7 +95,7 @@ async def house(twins: Twins, mongodb_url: str) -> AsyncIterator[House]:
             PATIENT,
         )
         async with app.router.lifespan_context(app):
-            yield House(app, twins.legacy, outside)
+            yield House(app, backends.legacy, outside)
 
 
 @pytest.fixture(autouse=True)
@@ -275,7 +275,9 @@ async def test_dry_runs_change_nothing_in_memory(house: House) -> None:
         get("/api/consultation", FOREVER),
     ]
     async with serving(house.app) as port:
-        native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)
+        native = RunningBackend(
+            house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside
+        )
         profile, free, consultations = [await native.send(request) for request in requests]
     assert profile.status == 200
     assert read(free) == {"available": True}
@@ -358,7 +360,9 @@ async def test_websocket_with_the_legacys_messages_runs_dry(house: House) -> Non
 
 async def test_requests_without_the_extension_are_served(house: House) -> None:
     async with serving(house.app) as port:
-        native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)
+        native = RunningBackend(
+            house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside
+        )
         assert (await native.send(START)).status == 200
     assert house.legacy.database.consultations.count_documents({}) == 2
 

@@ -12,7 +12,7 @@ from proxy.recordings.comparing import compare_frames
 from proxy.recordings.websocket_player import PlaybackPace, converse
 from proxy.types import JSON
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import Twin, Twins, get, names, post
+from tests.support.backend_pair import BackendPair, RunningBackend, get, names, post
 from tests.support.clinic import CONSULTATION, DOCUMENTS, PROMPT, assert_alike
 from tests.support.outside_services import Answer as ServiceAnswer
 from tests.support.outside_services import Choice, Script
@@ -59,48 +59,50 @@ FAULTS = {
 }
 
 
-async def test_failing_model_is_answered_alike_by_every_endpoint(twins: Twins) -> None:
+async def test_failing_model_is_answered_alike_by_every_endpoint(backends: BackendPair) -> None:
     requests = [
         post(f"/api/ai/search?query={word.replace(' ', '%20')}", token=FOREVER) for word in spread([*FAULTS], 0, 2)
     ]
     requests += [post("/api/ai/analyze", {"prompt": word}, FOREVER) for word in spread([*FAULTS], 1, 2)]
     answers = {word: [answer] for word, answer in FAULTS.items()}
-    with twins.legacy.outside.giving(Choice(answers)), twins.native.outside.giving(Choice(answers)):
-        for both in await asyncio.gather(*map(twins.send, requests)):
+    with backends.legacy.outside.giving(Choice(answers)), backends.native.outside.giving(Choice(answers)):
+        for both in await asyncio.gather(*map(backends.send, requests)):
             assert_alike(both)
 
 
-async def test_failing_model_still_ends_the_consultation_alike(twins: Twins) -> None:
+async def test_failing_model_still_ends_the_consultation_alike(backends: BackendPair) -> None:
     # The model is called for the summary, then for the highlights with the transcript again.
-    twins.plant(DOCUMENTS)
+    backends.plant(DOCUMENTS)
     waiting = {"<429>", "<500>", "<plain>", "<page>", "<odd refusal>"}  # what is asked for again, with pauses
     words = [word for word in FAULTS if word not in waiting]
     for earlier, failing in (([], spread(words, 0, 2)), ([completion(b'"S"')], spread(words, 1, 2))):
         for word in failing:
             answers = [*earlier, FAULTS[word]]
-            with twins.legacy.outside.giving(Script(answers)), twins.native.outside.giving(Script(answers)):
-                both = await twins.send(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
+            with backends.legacy.outside.giving(Script(answers)), backends.native.outside.giving(Script(answers)):
+                both = await backends.send(
+                    post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER)
+                )
             assert_alike(both)
-            assert twins.stored("transcripts")[1] == twins.stored("consultations")[1] == []
+            assert backends.stored("transcripts")[1] == backends.stored("consultations")[1] == []
 
 
 @pytest.mark.parametrize("deleted", ["consultations", "transcripts", "prompts"])
-async def test_deletion_during_the_model_call_is_answered_alike(twins: Twins, deleted: str) -> None:
-    twins.plant(DOCUMENTS)
+async def test_deletion_during_the_model_call_is_answered_alike(backends: BackendPair, deleted: str) -> None:
+    backends.plant(DOCUMENTS)
 
-    def model_of(twin: Twin) -> ASGIApp:
+    def model_of(backend: RunningBackend) -> ASGIApp:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            twin.database[deleted].delete_many({})
+            backend.database[deleted].delete_many({})
             await Script([completion(b'"S"')])(scope, receive, send)
 
         return answer
 
-    legacy, native = twins.legacy, twins.native
+    legacy, native = backends.legacy, backends.native
     with legacy.outside.giving(model_of(legacy)), native.outside.giving(model_of(native)):
-        both = await twins.send(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
+        both = await backends.send(post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER))
     assert_alike(both)
     assert both.native.status == (500 if deleted == "consultations" else 200)
-    assert twins.stored("transcripts")[1] == twins.stored("consultations")[1] == []
+    assert backends.stored("transcripts")[1] == backends.stored("consultations")[1] == []
 
 
 class Codes:
@@ -136,10 +138,10 @@ VALUE_SETS = {
 }
 
 
-async def test_failing_terminology_server_is_answered_alike(twins: Twins) -> None:
-    with twins.legacy.outside.giving(Codes()), twins.native.outside.giving(Codes()):
+async def test_failing_terminology_server_is_answered_alike(backends: BackendPair) -> None:
+    with backends.legacy.outside.giving(Codes()), backends.native.outside.giving(Codes()):
         requests = (get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER) for name in VALUE_SETS)
-        for both in await asyncio.gather(*(twins.send(request, 5) for request in requests)):
+        for both in await asyncio.gather(*(backends.send(request, 5) for request in requests)):
             assert_alike(both)
 
 
@@ -161,12 +163,12 @@ FRAMES = dict.fromkeys(TRANSCRIPTIONS, 5) | {"undecodable": 4, "nothing": 4}
 
 
 @pytest.mark.parametrize("name", TRANSCRIPTIONS)
-async def test_failing_transcription_sends_the_same_frames(twins: Twins, name: str) -> None:
+async def test_failing_transcription_sends_the_same_frames(backends: BackendPair, name: str) -> None:
     chunks: list[JSON] = [{"type": "audio_chunk", "audioData": "QUFB"}] * 9
     sent: list[JSON] = [{"type": "start_recording", "consultationId": "C"}, *chunks, {"type": "stop_recording"}]
     frames, pace = [], PlaybackPace(0.01, PROMPT_TIMEOUT, 0.1)
-    for twin in (twins.legacy, twins.native):
-        await twin.until_ready()
-        with twin.outside.giving(Script([TRANSCRIPTIONS[name]])):
-            frames.append(await converse(twin.origin, "/transcription-stream", sent, FRAMES[name], pace))
+    for backend in (backends.legacy, backends.native):
+        await backend.until_ready()
+        with backend.outside.giving(Script([TRANSCRIPTIONS[name]])):
+            frames.append(await converse(backend.origin, "/transcription-stream", sent, FRAMES[name], pace))
     assert compare_frames(frames[0], frames[1], names()) == []

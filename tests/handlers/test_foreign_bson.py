@@ -17,7 +17,7 @@ from proxy.recordings.model import RecordedRequest
 from tests.differential import raw_bson
 from tests.differential.people import PASSWORD, TOKEN
 from tests.differential.raw_bson import Raw
-from tests.support.backend_pair import ANSWER_TIMEOUT, DECLARED, HANG, Twins, get, post, shows
+from tests.support.backend_pair import ANSWER_TIMEOUT, DECLARED, HANG, BackendPair, get, post, shows
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.profile import IS_QUICK
 
@@ -101,11 +101,11 @@ DIFFERENT: Final[Mapping[str, Raw]] = {
 }
 
 
-def plant(twins: Twins, collection: str, field: str, value: Raw) -> None:
+def plant(backends: BackendPair, collection: str, field: str, value: Raw) -> None:
     """Store the documents on both sides, the first one of a collection with a raw value in a field."""
     stored = {name: part for name, part in DOCUMENTS[collection][0].items() if name != field}
     raw = raw_bson.document([*raw_bson.members(encode(stored)), (field.encode(), value)])
-    twins.plant({**DOCUMENTS, collection: [RawBSONDocument(raw, RAW)]})
+    backends.plant({**DOCUMENTS, collection: [RawBSONDocument(raw, RAW)]})
 
 
 def fields_of(collection: str, number: int) -> Sequence[str]:
@@ -116,7 +116,7 @@ def fields_of(collection: str, number: int) -> Sequence[str]:
 
 @pytest.mark.parametrize("collection", FIELDS)
 @pytest.mark.parametrize("name", ALIKE)
-async def test_foreign_value_is_read_and_saved_alike(keeping: Twins, name: str, collection: str) -> None:
+async def test_foreign_value_is_read_and_saved_alike(keeping: BackendPair, name: str, collection: str) -> None:
     for field in fields_of(collection, list(ALIKE).index(name)):
         plant(keeping, collection, field, ALIKE[name])
         for request in REQUESTS[collection]:
@@ -131,10 +131,12 @@ async def test_foreign_value_is_read_and_saved_alike(keeping: Twins, name: str, 
 @shows("foreign-bson")
 @pytest.mark.parametrize("collection", FIELDS)
 @pytest.mark.parametrize("name", DIFFERENT)
-async def test_value_that_the_drivers_read_differently_is_declared(twins: Twins, name: str, collection: str) -> None:
+async def test_value_that_the_drivers_read_differently_is_declared(
+    backends: BackendPair, name: str, collection: str
+) -> None:
     entry = [one for one in DECLARED if one.id == "foreign-bson"]
-    plant(twins, collection, FIELDS[collection][0], DIFFERENT[name])
-    answers = await twins.send(REQUESTS[collection][0])
+    plant(backends, collection, FIELDS[collection][0], DIFFERENT[name])
+    answers = await backends.send(REQUESTS[collection][0])
     occurrence = replace(answers.occurrence, scenario="test-foreign-bson")
     assert answers.differences
     assert explain(entry, occurrence, answers.differences).unexplained == ()
@@ -142,9 +144,9 @@ async def test_value_that_the_drivers_read_differently_is_declared(twins: Twins,
 
 
 @shows("unreadable-profile")
-async def test_profile_of_a_user_with_unreadable_text(twins: Twins) -> None:
-    plant(twins, "users", "extra", raw_bson.text(b"\xff"))
-    answers = await twins.send(REQUESTS["users"][0])
+async def test_profile_of_a_user_with_unreadable_text(backends: BackendPair) -> None:
+    plant(backends, "users", "extra", raw_bson.text(b"\xff"))
+    answers = await backends.send(REQUESTS["users"][0])
     assert (answers.legacy.status, answers.native.status) == (500, 200)
     occurrence = replace(answers.occurrence, scenario="test-unreadable-profile")
     assert explain(DECLARED, occurrence, answers.differences).declared == ("unreadable-profile",)

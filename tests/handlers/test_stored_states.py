@@ -11,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 
 from proxy.contract.divergences import explain
 from tests.differential.stored_states import KINDS, History, edited, histories
-from tests.support.backend_pair import DECLARED, Twins
+from tests.support.backend_pair import DECLARED, BackendPair
 from tests.support.profile import IS_QUICK
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -21,22 +21,22 @@ COUNT: Final = 8 if IS_QUICK else 100
 _RAW: Final[CodecOptions[RawBSONDocument]] = CodecOptions(document_class=RawBSONDocument)
 
 
-async def test_requests_on_random_documents_are_answered_alike(keeping: Twins) -> None:
+async def test_requests_on_random_documents_are_answered_alike(keeping: BackendPair) -> None:
     for history in islice(histories(SEED), COUNT):
         await _play(keeping, history)
 
 
-async def _play(twins: Twins, history: History) -> None:
+async def _play(backends: BackendPair, history: History) -> None:
     """Assert that no answer and no document differs, until a declared difference affects what is stored."""
     stored = {name: [RawBSONDocument(each, _RAW) for each in raw] for name, raw in edited(history.edits).items()}
-    twins.plant(stored)
+    backends.plant(stored)
     for request in history.requests:
-        answers = await twins.send(request)
+        answers = await backends.send(request)
         explained = explain(DECLARED, answers.occurrence, answers.differences)
         assert explained.unexplained == (), f"{history}\n{answers}"
         if answers.legacy.outcome != "response":
-            await twins.legacy.until_ready()
+            await backends.legacy.until_ready()
         if answers.legacy.status != answers.native.status:
             return
     for collection in KINDS:
-        assert twins.stored(collection, typed=True)[1] == [], f"{history}\n{collection}"
+        assert backends.stored(collection, typed=True)[1] == [], f"{history}\n{collection}"

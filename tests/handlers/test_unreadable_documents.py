@@ -13,7 +13,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from tests.differential.people import ABSENT, OTHER_TOKEN, TOKEN
-from tests.support.backend_pair import Twin, Twins, post, read
+from tests.support.backend_pair import BackendPair, RunningBackend, post, read
 from tests.support.clinic import DOCUMENTS, NOTE, assert_alike, everything
 from tests.support.profile import IS_QUICK
 
@@ -44,22 +44,22 @@ STORED: Final = [request for request in everything() if not request.target.start
 """Requests whose answer depends on stored documents."""
 
 
-def plant(twin: Twin, collection: str, value: object, invalid: bytes) -> None:
+def plant(backend: RunningBackend, collection: str, value: object, invalid: bytes) -> None:
     """Replace the documents of a collection by its first one, with invalid text in a field."""
     document = encode({**DOCUMENTS[collection][0], FIELDS[collection]: value})
     raw = RawBSONDocument(document.replace(MARK.encode(), invalid), RAW)
-    twin.database[collection].delete_many({})
-    twin.database.get_collection(collection, codec_options=RAW).insert_one(raw)
+    backend.database[collection].delete_many({})
+    backend.database.get_collection(collection, codec_options=RAW).insert_one(raw)
 
 
 @pytest.mark.parametrize("collection", DOCUMENTS)
-async def test_invalid_text_fails_alike(keeping: Twins, collection: str) -> None:
+async def test_invalid_text_fails_alike(keeping: BackendPair, collection: str) -> None:
     messages = set()
     for number, invalid in enumerate(INVALID_UTF8[:2] if IS_QUICK else INVALID_UTF8):
         keeping.plant(DOCUMENTS)
         value = VALUES[number % len(VALUES)]
-        for twin in (keeping.legacy, keeping.native):
-            plant(twin, collection, value, invalid)
+        for backend in (keeping.legacy, keeping.native):
+            plant(backend, collection, value, invalid)
         for request in STORED[number % 2 :: 2]:
             answers = await keeping.send(request)
             assert_alike(answers)
@@ -70,24 +70,25 @@ async def test_invalid_text_fails_alike(keeping: Twins, collection: str) -> None
     assert messages & {"Invalid UTF-8 string in BSON document", "Failed to fetch profile", "Internal Server Error"}
 
 
-async def test_unreadable_documents_of_others_are_not_found(keeping: Twins) -> None:
+async def test_unreadable_documents_of_others_are_not_found(keeping: BackendPair) -> None:
     for collection in ("consultations", "transcripts", "prompts"):
         keeping.plant(DOCUMENTS)
-        for twin in (keeping.legacy, keeping.native):
-            plant(twin, collection, MARK, INVALID_UTF8[0])
+        for backend in (keeping.legacy, keeping.native):
+            plant(backend, collection, MARK, INVALID_UTF8[0])
         for request in STORED:
             headers = tuple((name, value.replace(TOKEN, OTHER_TOKEN)) for name, value in request.headers)
             assert_alike(await keeping.send(replace(request, headers=headers)))
 
 
-async def test_unreadable_document_does_not_affect_concurrent_lookups(keeping: Twins) -> None:
+async def test_unreadable_document_does_not_affect_concurrent_lookups(keeping: BackendPair) -> None:
     readable = {**DOCUMENTS["notes"][0], "_id": ObjectId(ABSENT)}
     keeping.plant(DOCUMENTS)
-    for twin in (keeping.legacy, keeping.native):
-        plant(twin, "notes", MARK, INVALID_UTF8[0])
-        twin.database.notes.insert_one(dict(readable))
+    for backend in (keeping.legacy, keeping.native):
+        plant(backend, "notes", MARK, INVALID_UTF8[0])
+        backend.database.notes.insert_one(dict(readable))
     requests = [post(f"/api/notes/{identity}", {"body": "b"}, TOKEN, "PATCH") for identity in (NOTE, ABSENT)]
     for legacy, native in zip(
-        *[await asyncio.gather(*map(twin.send, requests * 4)) for twin in (keeping.legacy, keeping.native)], strict=True
+        *[await asyncio.gather(*map(backend.send, requests * 4)) for backend in (keeping.legacy, keeping.native)],
+        strict=True,
     ):
         assert (native.status, native.body[:40]) == (legacy.status, legacy.body[:40])

@@ -103,7 +103,7 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Twin:
+class RunningBackend:
     """One running backend."""
 
     origin: Origin
@@ -171,11 +171,11 @@ class AnswerPair:
 
 
 @dataclass(frozen=True)
-class Twins:
+class BackendPair:
     """The demo's legacy and a native app."""
 
-    legacy: Twin
-    native: Twin
+    legacy: RunningBackend
+    native: RunningBackend
 
     async def send(self, request: RecordedRequest, timeout: float = ANSWER_TIMEOUT) -> AnswerPair:
         """Send a request to both backends at once."""
@@ -183,21 +183,21 @@ class Twins:
 
     def plant(self, documents: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Store the same documents in both databases, and no others."""
-        for twin in (self.legacy, self.native):
-            for name in {*twin.database.list_collection_names(), *documents}:
-                _plant(twin.database[name], documents.get(name, ()))
+        for backend in (self.legacy, self.native):
+            for name in {*backend.database.list_collection_names(), *documents}:
+                _plant(backend.database[name], documents.get(name, ()))
 
     def forget_calls(self) -> None:
         """Forget the outside calls of both backends."""
-        for twin in (self.legacy, self.native):
-            twin.outside.calls.clear()
+        for backend in (self.legacy, self.native):
+            backend.outside.calls.clear()
 
     def stored(
         self, collection: str, scenario: str = "", *, typed: bool = False
     ) -> tuple[Occurrence, list[Difference]]:
         """Return the differences between the stored documents; `typed` compares the types of numbers, too."""
-        ours, theirs = [twin.documents(collection, typed=typed) for twin in (self.legacy, self.native)]
-        differences = compare_documents(collection, ours, theirs, names())
+        legacy, native = [backend.documents(collection, typed=typed) for backend in (self.legacy, self.native)]
+        differences = compare_documents(collection, legacy, native, names())
         return Occurrence(f"STORE {collection}", scenario), differences
 
     def called(self, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
@@ -257,7 +257,7 @@ def read(answer: DecodedAnswer) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> AsyncIterator[Twin]:
+async def legacy_backend(mongodb_url: str, log: Path, *, through: str = "") -> AsyncIterator[RunningBackend]:
     """Run the demo's legacy; `through` replaces MongoDB's address if it is given."""
     outside = Outside()
     async with lasting(outside) as port:
@@ -266,20 +266,20 @@ async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> Asyn
             demo_legacy = DemoLegacy(environment, log)
             await asyncio.to_thread(demo_legacy.start)
             try:
-                yield Twin(Origin.parse(demo_legacy.url), database, outside)
+                yield RunningBackend(Origin.parse(demo_legacy.url), database, outside)
             finally:
                 await asyncio.to_thread(demo_legacy.stop)
 
 
 @contextlib.asynccontextmanager
-async def native_twin(
+async def native_backend(
     mongodb_url: str,
     settings: Mapping[str, object] | None = None,
     *,
     through: str = "",
     timings: ServiceTimings = PATIENT,
-) -> AsyncIterator[Twin]:
-    """Run the native app in this process, behind the gateway's listener; `through` as in `legacy_twin`."""
+) -> AsyncIterator[RunningBackend]:
+    """Run the native app in this process, behind the gateway's listener; `through` as in `legacy_backend`."""
     outside = Outside()
     async with lasting(outside) as port:
         with scratch_database(mongodb_url) as database:
@@ -288,4 +288,4 @@ async def native_twin(
             values = {name: value for name, value in known.items() if name in Settings.model_fields}
             app = create_app(Settings.load(**{**values, **(settings or {})}), timings)
             async with app.router.lifespan_context(app), serving(app) as native_port:
-                yield Twin(Origin.parse(f"http://127.0.0.1:{native_port}"), database, outside)
+                yield RunningBackend(Origin.parse(f"http://127.0.0.1:{native_port}"), database, outside)

@@ -49,20 +49,20 @@ def show(document: Document) -> str:
 def read_and_save(
     schema: Schema, stored: dict[str, Any], changed: dict[str, Any], push: dict[str, Any]
 ) -> dict[str, Any]:
-    ours: dict[str, Any] = {}
+    native: dict[str, Any] = {}
     try:
         document = Document.read(schema, stored)
-        ours["json"] = show(document)
+        native["json"] = show(document)
         for name, value in changed.items():
             document.set(name, value)
         for name, value in push.items():
             document.push(name, value)
-        ours["changed"] = show(document)
+        native["changed"] = show(document)
         document.validate()
     except (MongooseError, JavaScriptTypeError) as error:
-        return {**ours, "error": str(error)}
+        return {**native, "error": str(error)}
     changes = document.changes()
-    return {**ours, "delta": ordered(extended([changes.where, changes.update]))} if changes else ours
+    return {**native, "delta": ordered(extended([changes.where, changes.update]))} if changes else native
 
 
 def ordered(delta: list[dict[str, Any]]) -> object:

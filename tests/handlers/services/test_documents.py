@@ -28,7 +28,7 @@ def shape(document: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 @pytest.mark.parametrize(
-    ("ours", "schema", "values"),
+    ("created", "schema", "values"),
     [
         (
             documents.new_user("amara", "amara@clinic.example", "$2b$", "clinician"),
@@ -53,8 +53,8 @@ def shape(document: dict[str, Any]) -> list[tuple[str, object]]:
     ],
     ids=["user", "transcript", "note", "prompt"],
 )
-def test_created_document_equals_mongooses(ours: dict[str, Any], schema: Schema, values: dict[str, Any]) -> None:
-    assert shape(ours) == shape(mongooses(schema, values))
+def test_created_document_equals_mongooses(created: dict[str, Any], schema: Schema, values: dict[str, Any]) -> None:
+    assert shape(created) == shape(mongooses(schema, values))
 
 
 @pytest.mark.parametrize("patient", [None, PATIENT])

@@ -98,5 +98,5 @@ def test_demo_instructions_equal_its_legacys() -> None:
     script = 'const i = require("./config/instructions"); console.log(JSON.stringify({...i, codes: i.codes("s")}))'
     printed = subprocess.run(["node", "-e", script], cwd=LEGACY, capture_output=True, check=True)
     demo = read_instructions(INSTRUCTIONS)
-    ours = {key: getattr(demo, key).fill(summary="s") for key in PLACEHOLDERS}
-    assert ours == {name.lower(): text for name, text in json.loads(printed.stdout).items()}
+    filled = {key: getattr(demo, key).fill(summary="s") for key in PLACEHOLDERS}
+    assert filled == {name.lower(): text for name, text in json.loads(printed.stdout).items()}

@@ -14,7 +14,7 @@ from handlers.storage.circuit_breaker import MAX_CONCURRENT, TRIP_AFTER, Breaker
 from handlers.storage.errors import UnavailableError
 from tests.differential.people import AMARA
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import get, native_twin, post
+from tests.support.backend_pair import get, native_backend, post
 from tests.support.backends import token_of
 from tests.support.event_loop import advance
 from tests.support.waiting import HANG_TIMEOUT
@@ -174,6 +174,6 @@ async def test_requests_without_a_database_are_all_answered_503(mongodb_url: str
         post("/api/consultation/start", {"patient_data": 1}, FOREVER),
         get("/api/v1/consultations", token),
     ]
-    async with native_twin(mongodb_url, through=f"mongodb://127.0.0.1:{free_port()}/", timings=TIMINGS) as native:
+    async with native_backend(mongodb_url, through=f"mongodb://127.0.0.1:{free_port()}/", timings=TIMINGS) as native:
         answers = await asyncio.gather(*(native.send(request, 60) for request in requests * 50))
     assert {answer.status for answer in answers} == {503}

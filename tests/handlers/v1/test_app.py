@@ -15,7 +15,7 @@ from handlers.disconnect import ClientDisconnectedError
 from handlers.v1.app import OPENAPI, create_v1, is_v1_request
 from handlers.v1.errors import add_error_handlers
 from handlers.v1.middleware import HEADERS
-from tests.support.backend_pair import Twins, get
+from tests.support.backend_pair import BackendPair, get
 from tests.support.backends import settings_for
 from tests.support.v1_client import V1, Surface, expect, v1_surface
 
@@ -38,8 +38,8 @@ TARGETS_OUTSIDE_V1 = (
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PATCH"])
 @pytest.mark.parametrize("target", TARGETS_OUTSIDE_V1)
-async def test_paths_outside_v1_are_answered_as_legacy(twins: Twins, target: str, method: str) -> None:
-    (await twins.send(get(target, method=method))).assert_equal()
+async def test_paths_outside_v1_are_answered_as_legacy(backends: BackendPair, target: str, method: str) -> None:
+    (await backends.send(get(target, method=method))).assert_equal()
 
 
 @pytest.mark.parametrize("path", ["/nothing", "//", "/users/", "/users", "/users/profile/", "/USERS/profile"])

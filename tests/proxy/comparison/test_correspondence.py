@@ -147,17 +147,17 @@ def test_difference_has_the_path_of_its_value() -> None:
 
 def test_id_within_a_sentence_is_mapped() -> None:
     correspondence = names()
-    ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
-    assert not differ(f"note {ours} is gone", f"note {theirs} is gone", correspondence)
-    assert differ(f"note {ours} is gone", f"note {theirs} was gone", correspondence)
-    assert differ(ours, object_id(LIVE_AT, 3), correspondence)
+    recorded, live = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
+    assert not differ(f"note {recorded} is gone", f"note {live} is gone", correspondence)
+    assert differ(f"note {recorded} is gone", f"note {live} was gone", correspondence)
+    assert differ(recorded, object_id(LIVE_AT, 3), correspondence)
 
 
 def test_id_as_a_key_is_mapped() -> None:
     correspondence = names()
-    ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
-    assert differ(ours, theirs, correspondence) == []
-    assert differ({ours: 1}, {theirs: 1}, correspondence) == []
+    recorded, live = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
+    assert differ(recorded, live, correspondence) == []
+    assert differ({recorded: 1}, {live: 1}, correspondence) == []
 
 
 def test_id_chosen_by_the_caller_must_be_returned() -> None:
@@ -266,33 +266,33 @@ def test_stamps_and_milliseconds_are_named() -> None:
 
 def test_tokens_compare_by_their_claims() -> None:
     user, live_user = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
-    ours = token(RECORDED_AT, userID=user, author="amara")
-    theirs = token(LIVE_AT, userID=live_user, author="amara")
+    recorded = token(RECORDED_AT, userID=user, author="amara")
+    live = token(LIVE_AT, userID=live_user, author="amara")
     correspondence = names()
-    assert differ(ours, theirs, correspondence) == []
+    assert differ(recorded, live, correspondence) == []
     assert differ({"_id": user}, {"_id": live_user}, correspondence) == []
-    assert differ(ours, token(LIVE_AT, userID=live_user, author="bola"), correspondence) == ["body.claims.author"]
-    assert differ(ours, token(LIVE_AT, userID=object_id(LIVE_AT, 3), author="amara"), correspondence)
+    assert differ(recorded, token(LIVE_AT, userID=live_user, author="bola"), correspondence) == ["body.claims.author"]
+    assert differ(recorded, token(LIVE_AT, userID=object_id(LIVE_AT, 3), author="amara"), correspondence)
 
 
 def test_equal_claims_require_an_equal_signature() -> None:
-    ours = token(LIVE_AT, author="amara")
-    forged = ours[:-4] + ("aaaa" if not ours.endswith("aaaa") else "bbbb")
-    assert differ(ours, forged) == ["body.signature"]
-    assert differ(ours, ours) == []
+    recorded = token(LIVE_AT, author="amara")
+    forged = recorded[:-4] + ("aaaa" if not recorded.endswith("aaaa") else "bbbb")
+    assert differ(recorded, forged) == ["body.signature"]
+    assert differ(recorded, recorded) == []
 
 
 def test_token_has_the_same_lifetime_and_a_current_issue_time() -> None:
-    ours = token(RECORDED_AT)
+    recorded = token(RECORDED_AT)
     longer = jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 7200}, SECRET)
-    assert differ(ours, longer) == ["body.claims.exp"]
-    assert differ(ours, token(1_000_000_000_000)) == ["body.claims.iat"]
-    assert differ(ours, jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 3600}, SECRET, "HS512"))
+    assert differ(recorded, longer) == ["body.claims.exp"]
+    assert differ(recorded, token(1_000_000_000_000)) == ["body.claims.iat"]
+    assert differ(recorded, jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 3600}, SECRET, "HS512"))
 
 
 def test_tokens_without_an_issue_time_compare_literally() -> None:
-    ours, theirs = jwt.encode({"exp": 5}, SECRET), jwt.encode({"exp": 6}, SECRET)
-    assert differ(ours, theirs) == ["body.claims.exp"]
+    recorded, live = jwt.encode({"exp": 5}, SECRET), jwt.encode({"exp": 6}, SECRET)
+    assert differ(recorded, live) == ["body.claims.exp"]
     listed = jwt.api_jws.encode(b"[1]", SECRET)
     assert differ(listed, jwt.api_jws.encode(b"[2]", SECRET)) == ["body.claims.0"]
 
@@ -303,25 +303,25 @@ def test_token_like_text_must_be_equal() -> None:
 
 
 def test_password_hashes_compare_by_kind_and_cost() -> None:
-    ours, theirs = "$2b$08$" + "a" * 53, "$2b$08$" + "b" * 53
-    assert differ(ours, theirs) == []
-    assert differ(ours, theirs.replace("$08", "$10")) == ["body"]
-    assert differ(ours, "plain") == ["body"]
+    recorded, live = "$2b$08$" + "a" * 53, "$2b$08$" + "b" * 53
+    assert differ(recorded, live) == []
+    assert differ(recorded, live.replace("$08", "$10")) == ["body"]
+    assert differ(recorded, "plain") == ["body"]
 
 
 def test_later_requests_use_the_live_values() -> None:
     correspondence = names()
-    ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
-    old, new = token(RECORDED_AT, a=ours), token(LIVE_AT, a=theirs)
-    assert differ([ours, old], [theirs, new], correspondence) == []
+    recorded, live = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
+    old, new = token(RECORDED_AT, a=recorded), token(LIVE_AT, a=live)
+    assert differ([recorded, old], [live, new], correspondence) == []
     correspondence.learn('"1f"', '"2f"')
     correspondence.learn('W/"1f-a"', 'W/"1f-b"')
-    assert correspondence.native_text(f"/notes/{ours}?t={old}") == f"/notes/{theirs}?t={new}"
-    assert correspondence.native_text(json.dumps({"id": ours})) == json.dumps({"id": theirs})
+    assert correspondence.native_text(f"/notes/{recorded}?t={old}") == f"/notes/{live}?t={new}"
+    assert correspondence.native_text(json.dumps({"id": recorded})) == json.dumps({"id": live})
     assert correspondence.native_text('"1f"') == '"2f"'
     assert correspondence.native_text('W/"x", W/"1f-a"') == 'W/"x", W/"1f-b"'
     assert correspondence.native_text("nothing known") == "nothing known"
-    assert correspondence.counterpart(ours) == theirs
+    assert correspondence.counterpart(recorded) == live
     assert correspondence.counterpart("unknown") is None
 
 

@@ -245,17 +245,17 @@ def test_table_matches_as_express(
 ) -> None:
     routes = table(*(f"{method} {path}" for method, path in declared))
     taken = express.take([route.pattern for route in routes.routes], requests)
-    for (method, path), theirs in zip(requests, taken, strict=True):
-        ours = routes.match(method, path.encode("latin-1"))
-        if theirs == [
+    for (method, path), by_express in zip(requests, taken, strict=True):
+        matched = routes.match(method, path.encode("latin-1"))
+        if by_express == [
             "error"
         ]:  # a parameter that cannot be decoded, perhaps of another method: the backends answer 400
             assert any(routes.match(each.pattern.method, path.encode("latin-1")) for each in routes.routes)
-        elif theirs is None:
-            assert ours is None, (method, path)
+        elif by_express is None:
+            assert matched is None, (method, path)
         else:
-            index, params = theirs
-            assert ours is not None, (method, path)
-            assert ours.route.name == f"r{index}", (method, path)
+            index, params = by_express
+            assert matched is not None, (method, path)
+            assert matched.route.name == f"r{index}", (method, path)
             rest = {"*": "/".join(params.pop("rest"))} if "rest" in params else {}
-            assert ours.params == {**params, **rest}
+            assert matched.params == {**params, **rest}

@@ -49,10 +49,10 @@ def received_by(end: socket.socket) -> Any:
 
 
 async def linked(on_message: Any, gather: float = 0.0) -> tuple[MessageChannel[Any, Any], MessageChannel[Any, Any]]:
-    ours, theirs = socket.socketpair()
+    near, far = socket.socketpair()
     one, other = MessageChannel[Any, Any](lambda _: None, gather), MessageChannel[Any, Any](on_message)
-    await one.open(ours)
-    await other.open(theirs)
+    await one.open(near)
+    await other.open(far)
     return one, other
 
 

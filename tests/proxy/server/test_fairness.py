@@ -143,9 +143,9 @@ async def test_small_messages_arrive_whole_in_several_passes() -> None:
 
 @pytest.mark.parametrize("size", [LARGE, LARGE - 1])
 async def test_websocket_reads_on_in_a_later_pass_after_a_large_read(size: int) -> None:
-    ours, theirs = socket.socketpair()
+    near, far = socket.socketpair()
     loop, peer = asyncio.get_running_loop(), Peer(Timing(), 10 * LARGE)
-    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=near)
     peer.attach(transport)
     peer.data_received(frame(2, bytes(size // 2), length=8 * LARGE) + bytes(size - size // 2 - 14))
     assert transport.is_reading() == (size < LARGE)
@@ -153,7 +153,7 @@ async def test_websocket_reads_on_in_a_later_pass_after_a_large_read(size: int) 
         await asyncio.sleep(0)
     assert transport.is_reading()
     transport.abort()
-    theirs.close()
+    far.close()
 
 
 async def test_websocket_behind_a_full_pipeline_is_read_on() -> None:

@@ -84,9 +84,9 @@ async def test_long_head_is_accepted() -> None:
 async def test_invalid_handshake_is_refused_as_by_ws(old: str, new: str) -> None:
     request = handshake().replace(old.encode(), new.encode())
     async with serving(Recorder()) as port, legacy_server() as legacy:
-        ours, theirs = await exchange(port, request), await exchange(legacy.port, request)
-    assert ours.split(b"\r\n")[0] == theirs.split(b"\r\n")[0]
-    assert sorted(ours.lower().split(b"\r\n")) == sorted(theirs.lower().split(b"\r\n"))
+        answered, by_legacy = await exchange(port, request), await exchange(legacy.port, request)
+    assert answered.split(b"\r\n")[0] == by_legacy.split(b"\r\n")[0]
+    assert sorted(answered.lower().split(b"\r\n")) == sorted(by_legacy.lower().split(b"\r\n"))
 
 
 SPELLINGS = (

@@ -122,10 +122,10 @@ async def linked(
 ) -> AsyncIterator[Gateway]:
     """Run a worker in this process."""
     async with serving(shadowed.legacy) as port:
-        ours, theirs = socket.socketpair()
+        near, far = socket.socketpair()
         gateway = Gateway()
-        await gateway.link.open(ours)
-        gateway.working = asyncio.create_task((worker or Worker()).run(theirs))
+        await gateway.link.open(near)
+        gateway.working = asyncio.create_task((worker or Worker()).run(far))
         gateway.link.send(Configure(parse(config(port, app, more, mongodb), {}), contracts))
         try:
             yield gateway

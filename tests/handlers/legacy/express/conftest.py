@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.support import express_pair as twin
+from tests.support import express_pair
 
 
 @pytest.fixture(scope="module")
 def express() -> Iterator[int]:
     """Run express under Node; yield its port."""
-    with twin.real() as port:
+    with express_pair.real() as port:
         yield port
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def native() -> AsyncIterator[int]:
     """Serve the native app; yield its port."""
-    async with twin.native() as port:
+    async with express_pair.native() as port:
         yield port

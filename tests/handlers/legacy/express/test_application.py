@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message
 from handlers.legacy.express import Application, Faults, Handler, Reply, Request, Router, encoded_json, json
 from handlers.legacy.express.bodies import json_parser
 from handlers.legacy.express.cors import Cors
-from tests.support import express_pair as twin
+from tests.support import express_pair
 from tests.support.profile import examples, spread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -175,42 +175,42 @@ OTHER_METHODS = ("HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS")
 @pytest.mark.parametrize("method", ["GET", *OTHER_METHODS])
 async def test_answers_paths_as_express(express: int, native: int, method: str) -> None:
     targets = PATHS if method == "GET" else spread(PATHS, OTHER_METHODS.index(method), len(OTHER_METHODS))
-    requests = {target: twin.request(method, target, [("Authorization", "x")]) for target in targets}
-    assert await twin.differences(native, express, requests) == {}
+    requests = {target: express_pair.request(method, target, [("Authorization", "x")]) for target in targets}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST", "HEAD"])
 async def test_answers_origins_as_cors(express: int, native: int, method: str) -> None:
     requests = {
-        f"{target} {headers}": twin.request(method, target, headers)
+        f"{target} {headers}": express_pair.request(method, target, headers)
         for target in ("/", "/nope", "/api/things", "/things/%zz")
         for headers in ORIGINS
     }
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 async def test_freshness_equals_express(express: int, native: int, method: str) -> None:
     requests = {
-        f"{target} {headers}": twin.request(method, target, headers)
+        f"{target} {headers}": express_pair.request(method, target, headers)
         for target in ("/", "/status/201", "/status/404", "/nope")
         for headers in CONDITIONS
     }
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 async def test_joins_headers_as_node(express: int, native: int) -> None:
-    requests = {str(headers): twin.request("GET", "/headers", headers) for headers in REPEATED}
-    assert await twin.differences(native, express, requests) == {}
+    requests = {str(headers): express_pair.request("GET", "/headers", headers) for headers in REPEATED}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 async def test_reads_fields_as_a_script(express: int, native: int) -> None:
     requests = {
-        f"{kind} {body!r}": twin.request("POST", "/take", [("Content-Type", kind)], body)
+        f"{kind} {body!r}": express_pair.request("POST", "/take", [("Content-Type", kind)], body)
         for kind in ("application/json", "text/plain")
         for body in (None, b"", b"[]", b"[1]", b"{}", b'{"a":1}', b'{"b":null,"a":[]}', b"x")
     }
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 SEGMENT = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=6)
@@ -230,8 +230,8 @@ TARGET = st.tuples(ORIGIN_FORMS, st.lists(ODD | SEGMENT, max_size=6)).map(lambda
 @given(method=st.sampled_from(["GET", "HEAD", "POST", "PATCH", "DELETE"]), target=TARGET)
 async def test_answers_any_path_as_express(express: int, native: int, method: str, target: str) -> None:
     assume(target.startswith("/") or HOST.match(target))
-    raw = twin.request(method, target, [("Authorization", "x")])
-    assert await twin.send(native, raw) == await twin.send(express, raw)
+    raw = express_pair.request(method, target, [("Authorization", "x")])
+    assert await express_pair.send(native, raw) == await express_pair.send(express, raw)
 
 
 class Conversation:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support import express_pair as twin
+from tests.support import express_pair
 from tests.support.profile import examples
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 def post(body: bytes | None, *headers: tuple[str, str], kind: str | None = "application/json") -> bytes:
     types = [] if kind is None else [("Content-Type", kind)]
-    return twin.request("POST", "/echo", [*types, *headers], body)
+    return express_pair.request("POST", "/echo", [*types, *headers], body)
 
 
 def chunked(*chunks: bytes, headers: tuple[tuple[str, str], ...] = ()) -> bytes:
@@ -138,13 +138,13 @@ async def test_body_types_equal_body_parser(express: int, native: int) -> None:
     requests = {kind: post(b'{"a":1}', kind=kind) for kind in TYPES}
     requests["none"] = post(b'{"a":1}', kind=None)
     requests["twice"] = post(b"{}", ("Content-Type", "text/plain"))
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 async def test_reads_texts_as_body_parser(express: int, native: int) -> None:
     requests = {str(text): post(text) for text in TEXTS}
     requests["no body"] = post(None)
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 SAMPLES = ['{"a":"x€😀"}', "", '{"longer":"than a guess needs to be sure of itself"}', "\ufeff{}"]
@@ -158,7 +158,7 @@ async def test_decodes_charsets_as_iconv(express: int, native: int, charset: str
     bodies["high"] = b'["' + bytes(range(0x80, 0x100)) + b'"]'
     kind = f"application/json; charset={charset}"
     requests = {name: post(body, kind=kind) for name, body in bodies.items()}
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 @pytest.mark.parametrize("charset", ["utf-16le", "utf-16be", "utf-32le", "utf-32be"])
@@ -168,7 +168,7 @@ async def test_lone_surrogates_equal_iconv(express: int, native: int, charset: s
     kind = f"application/json; charset={charset}"
     requests = {repr(text): post(text.encode(coding, "surrogatepass"), kind=kind) for text in texts}
     requests["beyond"] = post(b'["\xff\xff\x11\x00"]' * 3, kind=kind)
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 UTF7 = [
@@ -199,7 +199,7 @@ async def test_reads_utf_7_as_iconv(express: int, native: int) -> None:
         for charset, texts in (("utf-7", UTF7), ("utf-7-imap", UTF7_IMAP))
         for text in texts
     }
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 DOCUMENT = json.dumps({"text": "word " * 300}).encode()
@@ -252,7 +252,7 @@ COMPRESSED = {
 
 async def test_inflates_as_node(express: int, native: int) -> None:
     requests = {name: post(body, ("Content-Encoding", coding)) for name, (coding, body) in COMPRESSED.items()}
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 async def test_inflates_a_body_in_small_chunks(express: int, native: int) -> None:
@@ -261,7 +261,7 @@ async def test_inflates_a_body_in_small_chunks(express: int, native: int) -> Non
         pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
         if name != "padded and more":  # ends the real process: an unhandled error after the end
             requests[name] = chunked(*pieces, headers=(("Content-Encoding", coding),))
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 async def test_large_bodies_are_refused_as_by_body_parser(express: int, native: int) -> None:
@@ -280,11 +280,11 @@ async def test_large_bodies_are_refused_as_by_body_parser(express: int, native: 
         "chunked exactly": chunked(exact[:9], exact[9:]),
         "chunked large": chunked(LARGE[:9], LARGE[9:]),
         "large and gzipped": post(gzip.compress(LARGE, 0), ("Content-Encoding", "gzip")),
-        "to /": twin.request("POST", "/", [("Content-Type", "application/json")], LARGE),
-        "get with a body": twin.request("GET", "/echo", [("Content-Type", "application/json")], b'{"a":1}'),
-        "get / with a bad body": twin.request("GET", "/", [("Content-Type", "application/json")], b"{"),
+        "to /": express_pair.request("POST", "/", [("Content-Type", "application/json")], LARGE),
+        "get with a body": express_pair.request("GET", "/echo", [("Content-Type", "application/json")], b'{"a":1}'),
+        "get / with a bad body": express_pair.request("GET", "/", [("Content-Type", "application/json")], b"{"),
     }
-    assert await twin.differences(native, express, requests) == {}
+    assert await express_pair.differences(native, express, requests) == {}
 
 
 @settings(
@@ -294,7 +294,7 @@ async def test_large_bodies_are_refused_as_by_body_parser(express: int, native: 
 )
 @given(body=st.binary(max_size=40).map(lambda data: b'["' + data.replace(b'"', b"").replace(b"\\", b"") + b'"]'))
 async def test_decodes_any_bytes_as_node(express: int, native: int, body: bytes) -> None:
-    assert await twin.differences(native, express, {"it": post(body)}) == {}
+    assert await express_pair.differences(native, express, {"it": post(body)}) == {}
 
 
 KINDS = st.lists(st.sampled_from([";", "=", '"', "\\", " ", "\t", "charset", "utf-8", "latin1", "x", ","]), max_size=10)
@@ -308,4 +308,4 @@ KINDS = st.lists(st.sampled_from([";", "=", '"', "\\", " ", "\t", "charset", "ut
 @given(parameters=KINDS.map("".join))
 async def test_reads_any_parameters_as_content_type(express: int, native: int, parameters: str) -> None:
     raw = post(b"{}", kind=f"application/json;{parameters}")
-    assert await twin.differences(native, express, {"it": raw}) == {}
+    assert await express_pair.differences(native, express, {"it": raw}) == {}

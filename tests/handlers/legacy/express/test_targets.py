@@ -28,7 +28,7 @@ def parsed(node: Libraries, target: str) -> list[str | None]:
     return ["null"] if path is None else [path, query]
 
 
-def ours(target: str) -> list[str | None]:
+def in_python(target: str) -> list[str | None]:
     try:
         return list(split_target(target))
     except UnroutableError as error:
@@ -82,7 +82,7 @@ TARGETS = [
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_splits_targets_as_parseurl(node: Libraries, target: str) -> None:
-    assert ours(target) == parsed(node, target)
+    assert in_python(target) == parsed(node, target)
 
 
 PIECES = st.sampled_from([*"/a?#%\\{'b=@:;[]", "//", "//a@b", "://", "%zz", "%2F"])
@@ -92,7 +92,7 @@ FORMS = st.sampled_from(["/", "//", "//a@b", "http://h", "https://a@h:1", "ftp:/
 @settings(max_examples=examples(500), deadline=None)
 @given(st.tuples(FORMS, st.lists(PIECES, max_size=6)).map(lambda drawn: drawn[0] + "".join(drawn[1])))
 def test_splits_any_target_as_parseurl(node: Libraries, target: str) -> None:
-    assert ours(target) == parsed(node, target)
+    assert in_python(target) == parsed(node, target)
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ def node() -> Iterator[Node]:
         yield child
 
 
-def ours(convert: Callable[[object], str], value: object) -> str:
+def in_python(convert: Callable[[object], str], value: object) -> str:
     try:
         return joined(convert(value))
     except JavaScriptTypeError as error:
         return f"TypeError: {error}"
 
 
-def theirs(node: Node, question: str, value: object) -> str:
+def in_node(node: Node, question: str, value: object) -> str:
     try:
         return node.call(question, value)
     except Thrown as thrown:
@@ -61,8 +61,8 @@ ODD: list[object] = [
 
 @pytest.mark.parametrize("value", ODD, ids=repr)
 def test_unusual_values_convert_as_in_node(node: Node, value: object) -> None:
-    assert ours(to_string, value) == theirs(node, "string", value)
-    assert ours(lambda given: describe(to_number(given)), value) == theirs(node, "number", value)
+    assert in_python(to_string, value) == in_node(node, "string", value)
+    assert in_python(lambda given: describe(to_number(given)), value) == in_node(node, "number", value)
     assert type_of(value) == node.call("typeof", value)
     assert value_type(value) == node.call("valueType", value)
 
@@ -70,8 +70,8 @@ def test_unusual_values_convert_as_in_node(node: Node, value: object) -> None:
 @judged
 @given(value=values)
 def test_values_convert_as_in_node(node: Node, value: object) -> None:
-    assert ours(to_string, value) == theirs(node, "string", value)
-    assert ours(lambda given: describe(to_number(given)), value) == theirs(node, "number", value)
+    assert in_python(to_string, value) == in_node(node, "string", value)
+    assert in_python(lambda given: describe(to_number(given)), value) == in_node(node, "number", value)
 
 
 @judged

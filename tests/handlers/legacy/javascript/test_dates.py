@@ -24,7 +24,7 @@ def node() -> Iterator[Node]:
         yield child
 
 
-def ours(text: str) -> str:
+def in_python(text: str) -> str:
     ms = parse_date(text)
     return "NaN" if ms is None else str(ms)
 
@@ -61,7 +61,7 @@ TABLE += [
 
 
 def test_unusual_dates_parse_as_in_node(node: Node) -> None:
-    assert {text: ours(text) for text in TABLE} == {text: node.call("date", text) for text in TABLE}
+    assert {text: in_python(text) for text in TABLE} == {text: node.call("date", text) for text in TABLE}
 
 
 PIECES = [
@@ -93,7 +93,7 @@ def spoilt(draw: st.DrawFn) -> str:
 @judged
 @given(text=spoilt() | st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
 def test_texts_parse_to_dates_as_in_node(node: Node, text: str) -> None:
-    assert ours(text) == node.call("date", text)
+    assert in_python(text) == node.call("date", text)
 
 
 @judged

@@ -31,14 +31,14 @@ def node() -> Iterator[Node]:
         yield child
 
 
-def theirs(node: Node, text: str) -> str:
+def in_node(node: Node, text: str) -> str:
     try:
         return node.call("parse", text)
     except Thrown as thrown:
         return str(thrown)
 
 
-def ours(text: str) -> str:
+def in_python(text: str) -> str:
     try:
         return describe(parse(text))
     except JSONSyntaxError as fault:
@@ -94,8 +94,8 @@ ODD = [
 
 
 def test_unusual_json_parses_as_in_node(node: Node) -> None:
-    expected = {text: theirs(node, text) for text in ODD}
-    assert {text: ours(text) for text in ODD} == expected
+    expected = {text: in_node(node, text) for text in ODD}
+    assert {text: in_python(text) for text in ODD} == expected
     assert {text: by_hand(text) for text in ODD} == expected
 
 
@@ -113,8 +113,8 @@ def damaged(draw: st.DrawFn) -> str:
 @settings(judged, max_examples=examples(300))
 @given(text=damaged())
 def test_texts_parse_as_json_as_in_node(node: Node, text: str) -> None:
-    expected = theirs(node, text)
-    assert ours(text) == expected
+    expected = in_node(node, text)
+    assert in_python(text) == expected
     assert by_hand(text) == expected
 
 
@@ -154,7 +154,7 @@ def test_reads_any_depth(opening: str, closing: str) -> None:
 
 def test_finds_a_fault_at_any_depth(node: Node) -> None:
     text = "[" * 5000 + "x"
-    assert ours(text) == theirs(node, text)
+    assert in_python(text) == in_node(node, text)
 
 
 def test_orders_keys_at_any_depth() -> None:

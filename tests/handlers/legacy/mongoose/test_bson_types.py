@@ -98,9 +98,10 @@ def is_alike(oracle: Oracle, schema: Schema, fields: dict[str, Any]) -> bool:
     answer = oracle.call("read", model=schema.model, document=extended(stored), set={}, push={})
     if "delta" in answer:
         answer["delta"] = ordered(answer["delta"])
-    ours, inputs = read_and_save(schema, stored, {}, {}), [extended(stored)]
-    names = [name for name in ("json", "changed", "delta") if name in answer or name not in ours]
+    native, inputs = read_and_save(schema, stored, {}, {}), [extended(stored)]
+    names = [name for name in ("json", "changed", "delta") if name in answer or name not in native]
     refusal = answer.get("error", {}).get("message")
-    return ours.get("error") == refusal and all(
-        without_fresh_values(ours.get(name), inputs) == without_fresh_values(answer.get(name), inputs) for name in names
+    return native.get("error") == refusal and all(
+        without_fresh_values(native.get(name), inputs) == without_fresh_values(answer.get(name), inputs)
+        for name in names
     )

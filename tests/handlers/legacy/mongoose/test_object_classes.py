@@ -104,10 +104,10 @@ def test_updates_clone_objects_by_their_class(oracle: Oracle, field: str) -> Non
         for update in _updates(field, value):
             answer = _unified(oracle.call("update", model="prompts", update=update))
             try:
-                ours: dict[str, Any] = {"stored": extended(cast_update(PROMPTS, update))}
+                native: dict[str, Any] = {"stored": extended(cast_update(PROMPTS, update))}
             except (MongooseError, JavaScriptTypeError):
-                ours = {"error": "refused"}
-            assert without_fresh_values(_unified(ours), update) == without_fresh_values(answer, update)
+                native = {"error": "refused"}
+            assert without_fresh_values(_unified(native), update) == without_fresh_values(answer, update)
 
     check()
 
@@ -118,13 +118,13 @@ def test_documents_clone_objects_by_their_class(oracle: Oracle) -> None:
     def check(patient: Any) -> None:
         fields = {"clinician": KNOWN_ID, "patient": patient}
         answer = oracle.call("create", model="consultations", values=fields)
-        ours: dict[str, Any] = {}
+        native: dict[str, Any] = {}
         try:
             document = Document.create(CONSULTATIONS, fields)
-            ours["stored"] = {k: v for k, v in extended(document.to_insert()).items() if k != "__v"}
+            native["stored"] = {k: v for k, v in extended(document.to_insert()).items() if k != "__v"}
         except (MongooseError, JavaScriptTypeError) as error:
-            ours = {"error": str(error)}
-        assert without_fresh_values(_unified(ours), fields) == without_fresh_values(_unified(answer), fields)
+            native = {"error": str(error)}
+        assert without_fresh_values(_unified(native), fields) == without_fresh_values(_unified(answer), fields)
 
     check()
 
@@ -136,13 +136,13 @@ def test_stored_objects_are_shown_by_their_class(oracle: Oracle) -> None:
         stored = {"_id": ObjectId(KNOWN_ID), "summary": summary}
         answer = oracle.call("show", model="transcripts", document=stored)
         try:
-            ours: dict[str, Any] = {"json": show(Document.read(TRANSCRIPTS, stored))}
+            native: dict[str, Any] = {"json": show(Document.read(TRANSCRIPTS, stored))}
         except (MongooseError, JavaScriptTypeError) as error:
-            ours = {"error": str(error)}
+            native = {"error": str(error)}
         message = answer.get("error", {}).get("message", "")
-        assert ("error" in ours) == bool(message)
-        assert message.startswith(ours.get("error", ""))  # V8 adds what is wrong in a regular expression
-        assert without_fresh_values(ours.get("json"), stored) == without_fresh_values(answer.get("json"), stored)
+        assert ("error" in native) == bool(message)
+        assert message.startswith(native.get("error", ""))  # V8 adds what is wrong in a regular expression
+        assert without_fresh_values(native.get("json"), stored) == without_fresh_values(answer.get("json"), stored)
 
     check()
 

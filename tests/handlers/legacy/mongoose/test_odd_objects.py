@@ -40,14 +40,14 @@ def oracle() -> Iterator[Oracle]:
 
 def made(schema: Schema, values: dict[str, Any]) -> dict[str, Any]:
     """Return a new document as JSON, and the message of its refusal."""
-    ours: dict[str, Any] = {}
+    native: dict[str, Any] = {}
     try:
         document = Document.create(schema, values)
-        ours["json"] = show(document)
+        native["json"] = show(document)
         document.validate()
     except (MongooseError, JavaScriptTypeError) as error:
-        ours["error"] = str(error)
-    return ours
+        native["error"] = str(error)
+    return native
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -70,9 +70,9 @@ def test_objects_resembling_documents_are_set_as_documents(oracle: Oracle) -> No
         fields: dict[str, Any] = {"patient": [patient, {"nested": patient}], "clinician": clinician}
         for given_fields in (fields, {**fields, "patient": patient}):
             answer = oracle.call("create", model="consultations", values=given_fields)
-            ours = made(CONSULTATIONS, given_fields)
-            assert ours.get("error") == answer.get("error", {}).get("message")
-            assert without_fresh_values(ours.get("json", ""), given_fields) == without_fresh_values(
+            native = made(CONSULTATIONS, given_fields)
+            assert native.get("error") == answer.get("error", {}).get("message")
+            assert without_fresh_values(native.get("json", ""), given_fields) == without_fresh_values(
                 answer.get("json", ""), given_fields
             )
 
@@ -85,13 +85,13 @@ def test_members_named_as_methods_are_shown_as_by_mongoose(oracle: Oracle) -> No
     def check(members: dict[str, Any], extra: dict[str, Any], patient: dict[str, Any]) -> None:
         stored = {"clinician": ObjectId(KNOWN_ID), "patient": patient, "extra": extra, **members}
         answer = oracle.call("show", model="consultations", document=extended(stored))
-        ours: dict[str, Any] = {}
+        native: dict[str, Any] = {}
         try:
-            ours["json"] = show(Document.read(CONSULTATIONS, stored))
+            native["json"] = show(Document.read(CONSULTATIONS, stored))
         except JavaScriptTypeError as error:
-            ours["error"] = str(error)
-        assert ours.get("error") == answer.get("error", {}).get("message")
-        assert without_fresh_values(ours.get("json"), stored) == without_fresh_values(answer.get("json"), stored)
+            native["error"] = str(error)
+        assert native.get("error") == answer.get("error", {}).get("message")
+        assert without_fresh_values(native.get("json"), stored) == without_fresh_values(answer.get("json"), stored)
 
     check()
 
@@ -110,10 +110,10 @@ def test_embedded_odd_objects_are_read_alike(oracle: Oracle, members: st.SearchS
     def check(transcript: dict[str, Any], notes: list[dict[str, Any]]) -> None:
         stored = {"_id": ObjectId(KNOWN_ID), "clinician": ObjectId(KNOWN_ID), "transcript": transcript, "notes": notes}
         answer = oracle.call("read", model="consultations", document=extended(stored), set={"status": "ended"})
-        ours = read_and_save(CONSULTATIONS, stored, {"status": "ended"}, {})
+        native = read_and_save(CONSULTATIONS, stored, {"status": "ended"}, {})
         expected = {"error": answer.get("error", {}).get("message"), "json": answer.get("json")}
         for name, value in expected.items():  # a message shows the elements with their new dates
-            assert without_fresh_values(ours.get(name), stored) == without_fresh_values(value, stored)
+            assert without_fresh_values(native.get(name), stored) == without_fresh_values(value, stored)
 
     check()
 

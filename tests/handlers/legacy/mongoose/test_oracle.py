@@ -138,19 +138,19 @@ def test_created_documents_are_those_of_mongoose(oracle: Oracle, schema: Schema)
     def check(fields: dict[str, Any]) -> None:
         answer = oracle.call("create", model=schema.model, values=fields)
         document = Document.create(schema, fields)
-        ours: dict[str, Any] = {}
+        native: dict[str, Any] = {}
         try:
             document.validate()
         except ValidationError as error:
-            ours = {"error": refusal(error), "json": show(document)}
+            native = {"error": refusal(error), "json": show(document)}
         else:
-            ours["json"] = show(document)
-            ours["stored"] = {k: v for k, v in extended(document.to_insert()).items() if k != "__v"}
-        assert without_fresh_values(ours.get("json", ""), fields) == without_fresh_values(
+            native["json"] = show(document)
+            native["stored"] = {k: v for k, v in extended(document.to_insert()).items() if k != "__v"}
+        assert without_fresh_values(native.get("json", ""), fields) == without_fresh_values(
             answer.get("json", ""), fields
         )
-        assert ours.get("error") == answer.get("error")
-        assert without_fresh_values(ours.get("stored"), fields) == without_fresh_values(answer.get("stored"), fields)
+        assert native.get("error") == answer.get("error")
+        assert without_fresh_values(native.get("stored"), fields) == without_fresh_values(answer.get("stored"), fields)
 
     check()
 
@@ -165,16 +165,16 @@ def test_filters_are_cast_as_by_mongoose(oracle: Oracle, schema: Schema) -> None
     def check(filter_: dict[str, Any]) -> None:
         answer = oracle.call("filter", model=schema.model, filter=filter_)
         try:
-            ours: dict[str, Any] = {"stored": extended(cast_filter(schema, filter_))}
+            native: dict[str, Any] = {"stored": extended(cast_filter(schema, filter_))}
         except MongooseError as error:
-            ours = {"error": refusal(error)}
+            native = {"error": refusal(error)}
         except JavaScriptTypeError as error:
-            ours = {"error": {"name": "TypeError", "message": str(error)}}
+            native = {"error": {"name": "TypeError", "message": str(error)}}
         if "error" in answer:
             answer["error"] = plain(answer["error"])
-            if "TypeError" in (answer["error"]["name"], ours.get("error", {}).get("name")):
+            if "TypeError" in (answer["error"]["name"], native.get("error", {}).get("name")):
                 answer["error"].pop("json", None)
-        assert ours == answer
+        assert native == answer
 
     check()
 
@@ -182,12 +182,12 @@ def test_filters_are_cast_as_by_mongoose(oracle: Oracle, schema: Schema) -> None
 def assert_updated(schema: Schema, update: dict[str, Any], answer: dict[str, Any]) -> None:
     """Assert that an update stores what mongoose answers, or is refused as by it."""
     try:
-        ours: dict[str, Any] = {"stored": extended(cast_update(schema, update))}
+        native: dict[str, Any] = {"stored": extended(cast_update(schema, update))}
     except (MongooseError, JavaScriptTypeError):
-        ours = {"error": "refused"}
+        native = {"error": "refused"}
     if "error" in answer:
         answer["error"] = "refused"
-    assert ours == answer, update
+    assert native == answer, update
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
@@ -221,11 +221,11 @@ def test_stored_documents_are_read_and_saved_as_by_mongoose(oracle: Oracle, sche
         if "delta" in answer:
             answer["delta"] = ordered(answer["delta"])
         inputs = [extended(stored), changed]
-        ours = read_and_save(schema, stored, changed, push)
+        native = read_and_save(schema, stored, changed, push)
         for name in ("json", "changed", "delta"):
-            if name in answer or name not in ours:
-                assert without_fresh_values(ours.get(name), inputs) == without_fresh_values(answer.get(name), inputs)
-        assert ours.get("error") == answer.get("error", {}).get("message")
+            if name in answer or name not in native:
+                assert without_fresh_values(native.get(name), inputs) == without_fresh_values(answer.get(name), inputs)
+        assert native.get("error") == answer.get("error", {}).get("message")
 
     check()
 
@@ -236,15 +236,15 @@ def test_every_operator_of_a_filter_with_operands_of_every_kind(oracle: Oracle, 
     answers = oracle.call_all("filter", ({"model": "prompts", "filter": filter_} for filter_ in filters))
     for filter_, answer in zip(filters, answers, strict=True):
         try:
-            ours: dict[str, Any] = {"stored": extended(cast_filter(PROMPTS, filter_))}
+            native: dict[str, Any] = {"stored": extended(cast_filter(PROMPTS, filter_))}
         except MongooseError as error:
-            ours = {"error": refusal(error)}
+            native = {"error": refusal(error)}
         if "error" in answer:
             answer["error"] = plain(answer["error"])
             if answer["error"]["name"] == "AssertionError":  # from within the library, with its source line
-                assert "error" in ours
+                assert "error" in native
                 continue
-        assert ours == answer, filter_
+        assert native == answer, filter_
 
 
 @pytest.mark.parametrize("operator", UPDATE_OPERATORS)

@@ -17,7 +17,7 @@ from tests.differential.documents import Documents, oid
 from tests.differential.linked import SOUND
 from tests.differential.outside_services import ODD_ANSWERS, name_of
 from tests.differential.people import CONSULTATIONS, PROMPTS, TRANSCRIPTS, identity
-from tests.support.backend_pair import Twin, Twins
+from tests.support.backend_pair import BackendPair, RunningBackend
 from tests.support.outside_services import Answer, Script
 from tests.support.resources import action
 from tests.support.waiting import HANG_TIMEOUT, until
@@ -109,20 +109,20 @@ async def test_questions_are_answered_alike_by_any_answer(duel: Differential) ->
 
 
 @pytest.mark.parametrize("name", UNDECODABLE)
-async def test_portions_are_skipped_alike_without_a_fault(twins: Twins, name: str) -> None:
-    legacy, native = [await converse(twin, UNDECODABLE[name]) for twin in (twins.legacy, twins.native)]
+async def test_portions_are_skipped_alike_without_a_fault(backends: BackendPair, name: str) -> None:
+    legacy, native = [await converse(backend, UNDECODABLE[name]) for backend in (backends.legacy, backends.native)]
     assert legacy == native
 
 
-async def converse(twin: Twin, answer: Answer) -> list[str]:
+async def converse(backend: RunningBackend, answer: Answer) -> list[str]:
     """Return the messages to a recording of one portion, of which the model answers all calls alike."""
     model = Script([answer])
     messages: list[str] = []
-    await twin.until_ready()
-    with twin.outside.giving(model):
+    await backend.until_ready()
+    with backend.outside.giving(model):
         async with (
             asyncio.timeout(HANG_TIMEOUT),
-            connect(f"ws://{twin.origin.authority}/transcription-stream", proxy=None) as socket,
+            connect(f"ws://{backend.origin.authority}/transcription-stream", proxy=None) as socket,
         ):
             for message in AUDIO:
                 if message == AUDIO[-1]:

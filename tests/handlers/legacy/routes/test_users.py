@@ -61,9 +61,9 @@ def comparable(response: httpx.Response) -> object:
 
 async def both(native: Backend, legacy: Backend, method: str, path: str, **request: Any) -> None:
     """Send a request to both backends, and assert that they answer the same."""
-    ours = await native.client.request(method, path, **request)
-    theirs = await legacy.client.request(method, path, **request)
-    assert comparable(ours) == comparable(theirs), (method, path, request)
+    by_native = await native.client.request(method, path, **request)
+    by_legacy = await legacy.client.request(method, path, **request)
+    assert comparable(by_native) == comparable(by_legacy), (method, path, request)
 
 
 def stored(backend: Backend, collection: str = "users") -> list[dict[str, Any]]:
@@ -384,13 +384,13 @@ async def test_switches_restore_the_legacy(mongodb_url: str) -> None:
 
 async def test_tokens_and_hashes_of_either_work_in_the_other(native: Backend, legacy: Backend) -> None:
     for password in ("correct horse", "x" * 100, "a\0b", "é" * 50, ""):
-        for ours, theirs in ((native, legacy), (legacy, native)):
+        for issuer, other in ((native, legacy), (legacy, native)):
             _empty_users(native, legacy)
-            await ours.client.post("/users/register", json={**AMARA, "password": password})
-            theirs.database.users.insert_many(list(ours.database.users.find()))
-            answer = await theirs.client.post("/users/login", json={**AMARA, "password": password})
+            await issuer.client.post("/users/register", json={**AMARA, "password": password})
+            other.database.users.insert_many(list(issuer.database.users.find()))
+            answer = await other.client.post("/users/login", json={**AMARA, "password": password})
             token = answer.json()["token"]
-            shown = await ours.client.get("/users/profile", headers={"authorization": f"Bearer {token}"})
+            shown = await issuer.client.get("/users/profile", headers={"authorization": f"Bearer {token}"})
             assert shown.json()["data"]["name"] == "amara"
 
 
