@@ -95,8 +95,8 @@ def compare_logs(one: Log, other: Log, names: Correspondence) -> list[str]:
         names.step += 1
         differences += [f"{first.method} {first.target}: {text}" for text in _compare(first, second, names)]
     for conversation, repeated in zip(one.conversations, other.conversations, strict=True):
-        found = _compare_conversations(conversation, repeated, names)
-        differences += [f"WS {conversation.target}: {text}" for text in found]
+        compared = _compare_conversations(conversation, repeated, names)
+        differences += [f"WS {conversation.target}: {text}" for text in compared]
     return differences
 
 

@@ -54,7 +54,8 @@ const reviveMarks = (value) => {
 };
 // as the driver would store it, types and all
 const stored = (value) => EJSON.serialize(
-  BSON.deserialize(BSON.serialize({ value }, { ignoreUndefined: false }), { promoteValues: false, promoteLongs: false }), { relaxed: false }).value;
+  BSON.deserialize(BSON.serialize({ value }, { ignoreUndefined: false }),
+    { promoteValues: false, promoteLongs: false, bsonRegExp: true }), { relaxed: false }).value;
 const failure = (error) => ({
   name: error.name, message: error.message,
   json: error instanceof mongoose.Error.CastError ? JSON.stringify(error) : undefined,

@@ -36,7 +36,8 @@ many_examples = settings(
 )
 OPERANDS: list[Any] = [
     *(None, True, "yes", "maybe", "", 5, 1.5, "5", KNOWN_ID, "2020-01-01", [], [[]], [KNOWN_ID], [None], ["bad"]),
-    *({}, {"a": 1}, {"$each": [KNOWN_ID]}, {"$each": "bad"}, {"$type": "date"}, {"$ne": KNOWN_ID}, {"$in": ["5"]}),
+    *({}, {"a": 1}, {"_id": KNOWN_ID}),
+    *({"$each": [KNOWN_ID]}, {"$each": "bad"}, {"$type": "date"}, {"$ne": KNOWN_ID}, {"$in": ["5"]}),
     {"$each": [KNOWN_ID, 5], "$slice": "-2.5", "$sort": 1, "$position": "1"},
     {"$each": [], "$slice": "x", "$sort": 0, "$position": None},
     {"$elemMatch": {"$in": [KNOWN_ID], "x": 1, "$gt": None}},

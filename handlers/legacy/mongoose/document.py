@@ -339,12 +339,25 @@ def _embed_each(path: IdListPath, items: list[Value]) -> Value:
         try:
             embedded[position] = _embed(path.item, item)
         except _UnreadableError as error:
+            _require_shown(embedded[:position])
             raise path.unreadable(embedded, position) from error
         try:
             path.item.init(embedded[position])
         except CastError:
+            _require_shown(embedded[:position])
             break
     return embedded
+
+
+def _require_shown(items: list[Value]) -> None:
+    """Raise `_UnreadableError` for a document that the message of the array's `CastError` cannot show."""
+    for item in items:
+        shown: object = item
+        if isinstance(shown, Document):
+            try:
+                shown.to_json()
+            except JavaScriptTypeError as error:
+                raise _UnreadableError(str(error)) from error
 
 
 def _depopulate(value: Value) -> Value:

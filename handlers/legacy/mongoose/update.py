@@ -205,7 +205,7 @@ class _Walk:
         if path is None:
             return cast_operand("number", casts.cast_number, full, value) if self.operator in NUMERIC else value
         if self.operator in ADDING and isinstance(path, IdListPath) and isinstance(value, dict | list):
-            return _list_of_ids(path, value if isinstance(value, list) else [value])
+            return _list_of_ids(path, value) if isinstance(value, list) else _one_id(path, value)
         if self.operator == "$unset":
             return value
         if self.operator in NUMERIC:
@@ -239,6 +239,12 @@ def _list_of_ids(path: IdListPath, value: Value) -> Value:
         if isinstance(item, Regex):
             path.item.for_query(None, item)
     return path.apply(value)
+
+
+def _one_id(path: IdListPath, value: Value) -> Value:
+    """Cast an object to one id of an array; raises `CastError` as of an array of one."""
+    cast = _list_of_ids(path, [value])
+    return cast[0] if isinstance(cast, list) else cast
 
 
 def _rename(full: str) -> StringPath:

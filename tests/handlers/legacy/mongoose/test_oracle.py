@@ -172,6 +172,9 @@ def test_filters_are_cast_as_by_mongoose(oracle: Oracle, schema: Schema) -> None
             native = {"error": {"name": "TypeError", "message": str(error)}}
         if "error" in answer:
             answer["error"] = plain(answer["error"])
+            if answer["error"]["name"] == "AssertionError":  # from within the library, with its source line
+                assert "error" in native
+                return
             if "TypeError" in (answer["error"]["name"], native.get("error", {}).get("name")):
                 answer["error"].pop("json", None)
         assert native == answer
