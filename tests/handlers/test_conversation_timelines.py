@@ -114,6 +114,7 @@ class Recording:
     reported: list[bool] = field(default_factory=lambda: [False])
     pending: deque[tuple[Call, bool, list[bool]]] = field(default_factory=deque)
     made: list[bytes] = field(default_factory=list)
+    is_settled: bool = True
 
     def start(self) -> None:
         """Begin a recording, which reports a failure once."""
@@ -144,16 +145,21 @@ class Recording:
         call, is_final, reported = self.pending.popleft()
         number = answer_of(call[0])
         if is_final:
+            self.is_settled = True
             return Step("release", call=call, frames=2)
         if number in VISIBLE or number in SKIPPED:
             return Step("release", call=call, frames=int(number in VISIBLE))
         frames, reported[0] = int(not reported[0]), True
+        self.is_settled = self.is_settled and frames > 0
         return Step("release", call=call, frames=frames)
 
     @property
     def may_start(self) -> bool:
-        """True unless late text would be added to the next recording, which is declared (`recordings-apart`)."""
-        return all(is_final for _, is_final, _ in self.pending)
+        """True unless a late text or failure would be one of the next recording (declared: `recordings-apart`).
+
+        A failure without a frame may be late until a later call, the final one, is answered.
+        """
+        return self.is_settled and all(is_final for _, is_final, _ in self.pending)
 
 
 def message(kind: str, **fields: JSON) -> bytes:
