@@ -111,16 +111,20 @@ class RunningBackend:
     outside: Outside
 
     async def send(self, request: RecordedRequest, timeout: float = ANSWER_TIMEOUT) -> DecodedAnswer:
-        """Send a request and return the answer; try again if the demo's legacy is being restarted."""
+        """Send a request and return the answer; connect again if the demo's legacy is being restarted.
+
+        A worker that ends resets the connections that it has not accepted yet.
+        """
         while True:
             try:
                 return await exchange(self.origin, request, timeout)
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):
                 await asyncio.sleep(0.05)
 
     async def until_ready(self) -> None:
-        """Wait until the backend accepts connections: the demo's legacy may be restarting after the test before."""
-        await self.send(RecordedRequest("GET", "/", (), b""))
+        """Wait until the backend answers: the demo's legacy may be restarting after the test before."""
+        while (await self.send(RecordedRequest("GET", "/", (), b""))).outcome != "response":
+            await asyncio.sleep(0.05)
 
     def documents(self, collection: str, *, typed: bool = False) -> list[JSON]:
         """Return a collection in extended JSON, in stored order: relaxed, or `typed`, with each number's type."""
