@@ -31,15 +31,16 @@ class Server(Section):
 
     `keep_alive`: from an answer to the next request. `header_timeout`: for the head of a request. `request_timeout`:
     for a whole request with its body. `min_rate`: bytes per second of a request or answer body; a connection that is
-    slower for `legacy.timeouts.idle` is closed. `websocket_ping_interval`: between two pings. `websocket_ping_timeout`:
-    for any data after a ping. `proxy_protocol`: connections of trusted proxies to the public listener begin with a
-    PROXY header.
+    slower for `legacy.timeouts.idle` is closed. `drain_timeout`: at a shutdown, for the next request of an idle client.
+    `websocket_ping_interval`: between two pings. `websocket_ping_timeout`: for any data after a ping. `proxy_protocol`:
+    connections of trusted proxies to the public listener begin with a PROXY header.
     """
 
     keep_alive: Duration = 5.0
     header_timeout: Duration = 60.0
     request_timeout: Duration = 300.0
     min_rate: Size = 1024
+    drain_timeout: Duration = 1.0
     websocket_ping_interval: Duration = 20.0
     websocket_ping_timeout: Duration = 20.0
     proxy_protocol: Switch = False

@@ -45,6 +45,7 @@ def _client_timeouts(config: Config) -> ClientTimeouts:
         request=server.request_timeout,
         idle=config.legacy.timeouts.idle,
         min_rate=server.min_rate,
+        drain=server.drain_timeout,
         websocket_ping_interval=server.websocket_ping_interval,
         websocket_ping_timeout=server.websocket_ping_timeout,
     )

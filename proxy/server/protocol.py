@@ -44,9 +44,6 @@ PIPELINE_BUFFER: Final = 64 * 1024
 DRAIN_LIMIT: Final = 256 * 1024
 """Maximum bytes of a body that are read and dropped after an early answer; with more, the connection is closed."""
 
-LAST_REQUEST_WAIT: Final = 0.25
-"""Seconds at a shutdown for a request that an idle client has sent before it could know of the shutdown."""
-
 _OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
 """Keys of the lifespan's state that belong to the listener, and are hidden from apps."""
 
@@ -145,18 +142,22 @@ class HttpProtocol(asyncio.Protocol):
         self.output.resume()
 
     def shutdown(self) -> None:
-        """Complete the current request, or one that was on its way, and close. uvicorn's graceful shutdown."""
+        """Complete the current request, or the next one of an idle client, and close. uvicorn's graceful shutdown.
+
+        An idle client learns from `Connection: close` that no further request is served here. Without an answer it
+        learns from the close itself, which a request on its way may cross.
+        """
         self._leaving = True
         self.output.shutdown()
         if self._exchange is None and not self._closing:
-            call_after_arrivals(self._loop, LAST_REQUEST_WAIT, self._close_idle)
+            call_after_arrivals(self._loop, self._timeouts.drain, self._close_idle)
 
     def _close_idle(self) -> None:
         """Close unless a request has come; one that waits for its turn, or whose head has begun, is awaited."""
         if self._exchange is not None or self._closing:
             return
         if self._input.is_queued or self._heads.begun:
-            call_after_arrivals(self._loop, LAST_REQUEST_WAIT, self._close_idle)
+            call_after_arrivals(self._loop, self._timeouts.drain, self._close_idle)
         else:
             self._close()
 

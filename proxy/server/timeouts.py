@@ -18,9 +18,9 @@ class ClientTimeouts:
     """Timeouts in seconds; the first three defaults are those of Node's HTTP server.
 
     `keep_alive`: from an answer to the next request. `header`: for a complete head. `request`: for a complete request
-    with its body. `idle`: for a client that is slower than `min_rate`, in bytes per second. `websocket_ping_interval`:
-    between two pings. `websocket_ping_timeout`: for any data after a ping. `websocket_closing`: for progress of the
-    closing handshake, with the default of Node's `ws`.
+    with its body. `idle`: for a client that is slower than `min_rate`, in bytes per second. `drain`: at a shutdown, for
+    the next request of an idle client. `websocket_ping_interval`: between two pings. `websocket_ping_timeout`: for any
+    data after a ping. `websocket_closing`: for progress of the closing handshake, with the default of Node's `ws`.
     """
 
     keep_alive: float = 5.0
@@ -28,6 +28,7 @@ class ClientTimeouts:
     request: float = 300.0
     idle: float = 60.0
     min_rate: int = 1024
+    drain: float = 1.0
     websocket_ping_interval: float = 20.0
     websocket_ping_timeout: float = 20.0
     websocket_closing: float = 30.0

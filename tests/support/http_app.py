@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -97,8 +98,10 @@ def part(body: bytes, *, more: bool = False) -> Message:
 
 
 @asynccontextmanager
-async def stoppable(app: ASGIApp) -> AsyncIterator[tuple[int, uvicorn.Server, asyncio.Task[None]]]:
-    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", **uvicorn_settings())
+async def stoppable(
+    app: ASGIApp, lifespan: Literal["on", "off"] = "off"
+) -> AsyncIterator[tuple[int, uvicorn.Server, asyncio.Task[None]]]:
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan=lifespan, **uvicorn_settings())
     server = OwnLoopServer(config)
     task = asyncio.create_task(server.serve())
     while not server.started:

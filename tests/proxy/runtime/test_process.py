@@ -76,12 +76,13 @@ async def test_changed_settings_of_the_listeners_are_applied(file: Path) -> None
     async with gateway.running():
         file.write_text(
             "legacy: {url: http://127.0.0.1:1}\nlimits: {memory: 64MiB}\ntrusted_proxies: 10.0.0.1\nroutes: []\n"
-            "server: {keep_alive: 7s, header_timeout: 8s, request_timeout: 9s, proxy_protocol: true}\n"
+            "server: {keep_alive: 7s, header_timeout: 8s, request_timeout: 9s, drain_timeout: 6s,\n"
+            "  proxy_protocol: true}\n"
         )
         await settle(gateway.watcher)
         assert gateway.watcher.problems == ()
         current = connection.current
-        assert (current.keep_alive, current.header, current.request) == (7.0, 8.0, 9.0)
+        assert (current.keep_alive, current.header, current.request, current.drain) == (7.0, 8.0, 9.0, 6.0)
         assert gateway.memory.limit == 64 << 20
         assert listeners.proxy_protocol.trusted is not None
         assert listeners.proxy_protocol.trusted.trusts_peer("10.0.0.1")

@@ -8,9 +8,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.gateway.request_context import context_of
-from proxy.server.protocol import LAST_REQUEST_WAIT
+from proxy.server.timeouts import ClientTimeouts
 from tests.support.event_loop import advance
-from tests.support.http_app import GET, LAST, App, connected, limit, part, start, stoppable
+from tests.support.http_app import GET, LAST, App, connected, limit, part, start, stoppable, with_timeouts
 from tests.support.sockets import serving
 from tests.support.waiting import until
 
@@ -124,10 +124,27 @@ async def test_head_that_has_begun_at_a_shutdown_is_awaited() -> None:
         await until(lambda: server.server_state.connections)
         for connection in list(server.server_state.connections):
             connection.shutdown()
-        await advance(10 * LAST_REQUEST_WAIT)
+        await advance(10 * ClientTimeouts().drain)
         writer.write(GET[9:])
         answer = await reader.read()
     assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+
+
+@pytest.mark.parametrize(("pause", "answered"), [(0.0, True), (0.3, True), (4.9, True), (5.1, False)])
+async def test_idle_client_is_answered_within_the_drain_timeout(pause: float, answered: bool) -> None:
+    inner = App()
+    inner.proceed.set()
+    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=60.0, drain=5.0))
+    async with stoppable(app, lifespan="on") as (port, server, _), limit(), connected(port) as (reader, writer):
+        writer.write(GET)
+        await reader.readuntil(b"ok")
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        await advance(pause)
+        writer.write(GET)
+        answer = await reader.read()
+        await advance(5.0)
+    assert answer == (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok" if answered else b"")
 
 
 async def test_request_on_a_closing_connection_is_not_served() -> None:
