@@ -185,7 +185,8 @@ def _run(action: Coroutine[Any, Any, None], file: Path) -> None:
     try:
         asyncio.run(action)
     except Unavailable as error:
-        raise Unusable(f"{error}; its URL is mongodb.url of {file}, by default MONGODB_URL") from None
+        instead = f"Until then `pin: legacy` in {file} keeps a route at legacy"
+        raise Unusable(f"{error}; its URL is mongodb.url of {file}, by default MONGODB_URL. {instead}") from None
     except (Refused, DatabaseError) as error:
         raise click.ClickException(str(error)) from None
 
