@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+ROLLOUT_EVENTS: Final[Mapping[str, str]] = {
+    "start": "rollout started",
+    "promotion": "promoted",
+    "gate": "gate failed",
+    "pause": "paused",
+    "resume": "resumed",
+    "cap": "capped",
+    "rollback": "rolled back",
+    "ack": "acknowledged",
+    "release": "cap removed",
+}
+"""Events of rollouts in words, for the history, ops pages, log and webhook."""
 
 
 def counted(number: int, noun: str, spec: str = "") -> str:

@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
+from proxy.wording import ROLLOUT_EVENTS
+
 Format = Literal["standard", "slack", "teams"]
 Data: TypeAlias = Mapping[str, Any]
 
@@ -22,21 +24,8 @@ _TITLES: Final = {
     "contract_drift": ("new violation of the contract by legacy", "new violations of the contract by legacy"),
     "difference_returned": ("difference has returned", "differences have returned"),
 }
-
-
-_LABELS: Final = {
-    "start": "rollout started",
-    "promotion": "promoted",
-    "gate": "gate failed",
-    "pause": "paused",
-    "resume": "resumed",
-    "cap": "capped",
-    "rollback": "rolled back",
-    "ack": "acknowledged",
-    "release": "cap removed",
-    "share": "share changed",  # by routing.yaml
-}
-"""Events of rollouts in words, as on the ops pages."""
+_LABELS: Final = {**ROLLOUT_EVENTS, "share": "share changed"}  # by routing.yaml
+"""Events of rollouts in words."""
 
 
 def message_body(form: Format, kind: str, data: Data, ops_url: str) -> bytes:

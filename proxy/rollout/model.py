@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from proxy.config.quantities import FULL, ZERO, show_share
 from proxy.types import BasisPoints
+from proxy.wording import ROLLOUT_EVENTS
 
 if TYPE_CHECKING:
     from proxy.config.models import Route
@@ -26,19 +27,7 @@ Kind = Literal["start", "promotion", "gate", "pause", "resume", "cap", "rollback
 """Kinds of changes. `start`, `promotion`, `gate`: a rollout starts, reaches its next stage, fails a gate. `pause`,
 `resume`, `rollback`, `ack`: actions of a person. `cap`, `release`: the guard caps a share, a cap is released. `share`,
 `config`: routing.yaml has another share, or changed otherwise."""
-LABELS: Final[Mapping[Kind, str]] = {
-    "start": "rollout started",
-    "promotion": "promoted",
-    "gate": "gate failed",
-    "pause": "paused",
-    "resume": "resumed",
-    "cap": "capped",
-    "rollback": "rolled back",
-    "ack": "acknowledged",
-    "release": "cap removed",
-    "share": "share changed in the file",
-    "config": "configuration changed",
-}
+LABELS: Final = {**ROLLOUT_EVENTS, "share": "share changed in the file", "config": "configuration changed"}
 """Labels of the kinds."""
 WaitReason = Literal[
     "cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "window", "nothing"
