@@ -36,11 +36,6 @@ def complete_routes(ctx: click.Context, _param: click.Parameter, incomplete: str
     return _matching(_names(ctx, "route"), incomplete)
 
 
-def complete_groups(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete names of groups."""
-    return _matching(_names(ctx, "group"), incomplete)
-
-
 def complete_routes_and_groups(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete names of groups and routes, groups first."""
     return _matching(_names(ctx, "group", "route"), incomplete)

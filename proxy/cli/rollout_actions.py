@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from proxy.cli.completion import complete_groups, complete_routes_and_groups
+from proxy.cli.completion import complete_routes_and_groups
 from proxy.cli.config_file import show_problems
 from proxy.cli.option_group import Decorator, Function
 from proxy.cli.param_types import ShareParam
@@ -84,30 +84,19 @@ def resume(route: str, reason: str, actor: str, file: Path) -> None:
 
 @click.command()
 @click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False, shell_complete=complete_routes_and_groups)
-@click.option("--group", metavar="GROUP", shell_complete=complete_groups, help="Roll back this group.")
 @click.option("--all", "everything", is_flag=True, help="Roll back every group and route.")
 @click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="Native's share afterwards.")
 @_with_options
-def rollback(
-    route: str | None,
-    group: str | None,
-    reason: str,
-    actor: str,
-    file: Path,
-    share: BasisPoints,
-    *,
-    everything: bool,
-) -> None:
+def rollback(route: str | None, reason: str, actor: str, file: Path, share: BasisPoints, *, everything: bool) -> None:
     """Roll a route or group back to legacy now, until `ack`.
 
     Works with a rollout and without. With --all, groups that are not above the share stay as they are.
     """
-    name = route or group
-    if (route is not None) + (group is not None) + everything != 1:
-        raise click.UsageError("give one of ROUTE_OR_GROUP, --group GROUP and --all")
+    if (route is not None) == everything:
+        raise click.UsageError("give either ROUTE_OR_GROUP or --all")
     step = actions.rollback(share)
-    if name is not None:
-        _carry_out(file, name, step, actor, reason)
+    if route is not None:
+        _carry_out(file, route, step, actor, reason)
     else:
         _roll_back_all(file, step, actor, reason)
 

@@ -39,7 +39,6 @@ def test_commands_are_completed() -> None:
 def test_actions_complete_groups_and_routes(command: str) -> None:
     assert completed(command, "") == ["notes", "notes.list", "notes.create", "prompts"]
     assert completed(command, "notes.c") == ["notes.create"]
-    assert completed("rollback", "--group", "") == ["notes"]
 
 
 @pytest.mark.parametrize("command", ["schedule", "report", "capture"])
