@@ -35,6 +35,8 @@ from bson.binary import UUID_SUBTYPE
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from common.log_lines import JsonFormatter
+
 GRACE: Final = 0.25
 """Seconds after its deadline in which a dry run may still abort its own transaction."""
 
@@ -230,6 +232,9 @@ def kill(url: str, names: Sequence[str], *, timeout: float = _KILL_TIMEOUT) -> s
 
 def main() -> None:
     """Run the reaper process on standard input. It must not be killed together with its process."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter("reaper"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("0")
     serve(0, ReaperSchedule(partial(kill, os.environ[_URL])))

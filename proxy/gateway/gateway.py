@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from starlette.types import Receive, Scope, Send
 
 from common.failure_trace import trace_of
+from common.log_lines import REQUEST_ID
 from proxy.config.inheritance import SAFE
 from proxy.config.models import Route
 from proxy.gateway import bucketing
@@ -168,6 +169,7 @@ class Gateway:
         scope["headers"] = list(scope["headers"])
         tracker.client_send = send
         mirrored = tracker.mirrored
+        logged = REQUEST_ID.set(tracker.request_id)
         try:
             if mirrored is not None:
                 with MIRROR_ERRORS:
@@ -175,6 +177,7 @@ class Gateway:
                 receive, tracker.capture = mirrored.receive, mirrored.capture
             await self._backends.serve(tracker, scope, receive)
         finally:
+            REQUEST_ID.reset(logged)
             self.finish(tracker)
 
     def finish(self, tracker: RequestTracker) -> None:

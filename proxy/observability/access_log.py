@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from common.log_lines import timestamp
 from proxy.gateway.request_record import RequestRecord
-from proxy.observability.log_writer import timestamp
 
 FLUSH_AFTER = 0.25
 """Maximum delay of a line in seconds."""

@@ -11,7 +11,6 @@ are counted in `scribe_proxy_log_lines_dropped_total`, and neither affects a req
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import select
@@ -21,10 +20,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final, Literal
 
-from common.failure_trace import trace_of
+from common.log_lines import JsonFormatter
 from proxy.failure_log import hide_messages
 from proxy.observability import metrics
 
@@ -226,48 +224,6 @@ class _TextStream(io.TextIOBase):
         if text:
             self._writer.write(text)
         return len(text)
-
-
-class JsonFormatter(logging.Formatter):
-    """Formatter of records as JSON lines: time in UTC, exceptions as `trace_of`, without their messages.
-
-    `process` names the kind of process in each line.
-    """
-
-    def __init__(self, process: str = "gateway") -> None:
-        super().__init__()
-        self._process: Final = process
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without its newline."""
-        line = {
-            "time": timestamp(record.created),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "process": self._process,
-            "pid": record.process,
-            "message": record.getMessage(),
-        }
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if error is not None:
-            line["exception"] = trace_of(error)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def timestamp(at: float) -> str:
-    """Format seconds since the epoch as RFC 3339 in UTC, with milliseconds: `2026-11-22T14:05:09.123Z`."""
-    return _format_millisecond(int(at * 1000))
-
-
-@lru_cache(maxsize=4)
-def _format_millisecond(at: int) -> str:
-    seconds, milliseconds = divmod(at, 1000)
-    return f"{_format_second(seconds)}.{milliseconds:03d}Z"
-
-
-@lru_cache(maxsize=4)
-def _format_second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def configure_logging(process: str = "gateway") -> None:

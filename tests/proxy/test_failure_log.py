@@ -16,8 +16,8 @@ import common
 import handlers
 import proxy
 from common.failure_trace import trace_of
+from common.log_lines import JsonFormatter
 from proxy.failure_log import report_unhandled
-from proxy.observability.log_writer import JsonFormatter
 from tests.support.waiting import HANG_TIMEOUT
 
 CANARY = "jane.roe@clinic.example"

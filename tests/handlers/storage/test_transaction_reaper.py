@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -128,6 +129,21 @@ def test_reaper_reads_until_eof_and_aborts_open_transactions(mongodb_url: str, d
         listening.join(HANG_TIMEOUT)
         os.close(reading)
         assert not listening.is_alive()
+
+
+def test_reaper_process_logs_json_lines(mongodb_url: str) -> None:
+    command = [sys.executable, "-c", "from handlers.storage.transaction_reaper import main; main()"]
+    process = subprocess.run(
+        command,
+        input=f"open {'00' * 16} 0\n".encode(),
+        env={**os.environ, "MONGODB_URL": mongodb_url},
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        timeout=HANG_TIMEOUT,
+        check=True,
+    )
+    (line,) = map(json.loads, process.stderr.splitlines())
+    assert (line["process"], line["message"]) == ("reaper", "ended transactions that dry runs may have left open")
 
 
 def test_missing_mongodb_aborts_nothing() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import jwt
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from common.log_lines import JsonFormatter
 from proxy.config.loading import parse
 from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.contract.divergences import Divergence
@@ -75,6 +77,18 @@ async def test_answer_carries_the_id_of_the_access_log() -> None:
             assert answered == harness.observed[-1].request_id
             assert logged in (None, answered)
             assert "ada" not in answered
+
+
+async def test_log_lines_of_native_have_the_id_of_the_access_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.setFormatter(JsonFormatter())
+    async with running_gateway() as harness:
+        harness.native.raising = RuntimeError()
+        await harness.send("/new")
+        harness.native.raising, harness.legacy.raising = None, RuntimeError()
+        await harness.send("/new")
+        await harness.send("/elsewhere")
+    lines = [json.loads(line) for line in caplog.text.splitlines()]
+    assert [line["request"] for line in lines if "raised" in line["message"]] == [harness.observed[0].request_id]
 
 
 async def test_request_id_of_a_backend_is_kept() -> None:

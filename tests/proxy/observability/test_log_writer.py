@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -21,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
 from proxy.observability import metrics
-from proxy.observability.log_writer import JsonFormatter, LogHandler, LogWriter
+from proxy.observability.log_writer import LogHandler, LogWriter
 from tests.support.command_line import PROGRAM
 from tests.support.gateway_process import get, legacy
 from tests.support.sockets import scripted
@@ -243,25 +242,3 @@ async def answering(ops: int, seconds: float = 60) -> None:
 async def counter(ops: int, name: str) -> float:
     lines = (await get(ops, "/metrics"))[1].decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
-
-
-def test_record_is_one_json_line_with_its_time() -> None:
-    formatter = JsonFormatter("shadow")
-    record = logging.LogRecord("scribe_proxy", logging.WARNING, "f.py", 1, "two\nlines of %s", ("Ünï",), None)
-    record.created = 1_795_356_309.0567
-    line = formatter.format(record)
-    assert "\n" not in line
-    parsed = json.loads(line)
-    assert parsed.pop("pid") == os.getpid()
-    assert parsed == {
-        "time": "2026-11-22T14:05:09.056Z",
-        "level": "warning",
-        "logger": "scribe_proxy",
-        "process": "shadow",
-        "message": "two\nlines of Ünï",
-    }
-    try:
-        raise ZeroDivisionError
-    except ZeroDivisionError:
-        record.exc_info = sys.exc_info()
-    assert "ZeroDivisionError" in json.loads(formatter.format(record))["exception"]
