@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bson import ObjectId
 
-from proxy.contract.divergences import explain
 from proxy.types import JSON
 from tests.differential.people import AMARA, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
-from tests.support.backend_pair import DECLARED, BackendPair, get, legacy_backend, post, read, shows
+from tests.support.backend_pair import BackendPair, get, legacy_backend, post, read, shows
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -47,11 +45,7 @@ async def test_stored_members_below_the_name_of_a_method(
         pair.plant({"notes": [{**notes[0], "extra": {"toString": {"validators": []}}}, {**notes[1], "toString": 1}]})
         assert (await legacy.send(get(f"/api/notes/{identity(CONSULTATIONS, 0)}", FOREVER))).status == 200
         answers = await pair.send(post(f"/api/notes/{identity(NOTES, 1)}", {"body": "b"}, FOREVER, "PATCH"))
-    entry = [one for one in DECLARED if one.id == "polluted-methods"]
-    occurrence = replace(answers.occurrence, scenario="test-polluted-methods")
-    assert answers.differences
-    assert explain(entry, occurrence, answers.differences).unexplained == ()
-    assert explain(entry, answers.occurrence, answers.differences).declared == ()
+    answers.assert_declared_in("test-polluted-methods", "polluted-methods")
 
 
 @shows("refused-patterns")

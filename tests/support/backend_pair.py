@@ -163,6 +163,14 @@ class AnswerPair:
         broken = compare_answers(self.legacy, _PAGE, names())
         assert explain(DECLARED, self._occurrence(_PAGE), broken).unexplained, f"{identity} would hide a failure"
 
+    def assert_declared_in(self, scenario: str, identity: str) -> None:
+        """Assert that the entry alone explains every difference in the scenario, and none outside of it."""
+        entry = [one for one in DECLARED if one.id == identity]
+        assert self.differences, f"both answered alike: {self.legacy}"
+        explained = explain(entry, replace(self.occurrence, scenario=scenario), self.differences)
+        assert (explained.declared, explained.unexplained) == ((identity,), ())
+        assert explain(entry, self.occurrence, self.differences).declared == ()
+
     @property
     def verdict(self) -> Verdict:
         """Return the verdict by the contract and all declared divergences."""
