@@ -28,7 +28,10 @@ PEOPLE: Final = ("amara", "bola", "chidi", "dayo", "ebele", "femi")
 _TICK_S: Final = 0.2
 _LIMITS: Final = httpx.Limits(keepalive_expiry=1.0)  # less than the gateway's 5 s: httpx does not repeat as browsers do
 
-MORNING, NOON, AFTERNOON, EVENING = (9 * 60, 11 * 60), (11 * 60, 13 * 60), (13 * 60 + 30, 15 * 60), (15 * 60, 17 * 60)
+MORNING = (9 * 60, 11 * 60)
+NOON = (11 * 60, 13 * 60)
+AFTERNOON = (13 * 60 + 30, 15 * 60)
+EVENING = (15 * 60, 17 * 60)
 
 
 class Appointment(NamedTuple):

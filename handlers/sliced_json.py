@@ -319,7 +319,9 @@ class _Outline:
         if self._strings > 2 * MAX_VALUES:
             raise StructureError("too many strings")
         source, end = self._source, len(self._source)
-        at, content, joiner = start, GrowingText(StructureError), SurrogateJoiner()
+        at = start
+        content = GrowingText(StructureError)
+        joiner = SurrogateJoiner()
         while True:
             after = self._end_of_piece(at, end)
             closed = source[after : after + 1] == '"'

@@ -116,7 +116,9 @@ def _outcomes(served: Sequence[ServedMessage]) -> Iterator[_Outcome]:
     so_far = ""
     for each in served:
         value = _value(each["message"])
-        kind, message, text = value.get("type"), value.get("message"), value.get("text")
+        kind = value.get("type")
+        message = value.get("message")
+        text = value.get("text")
         if kind == "recording_started":
             so_far = ""
         elif kind == "transcript" and isinstance(text, str):

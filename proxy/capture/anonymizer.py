@@ -84,7 +84,8 @@ def _recorded_violations(step: dict[str, JSON], operation: Operation) -> set[tup
 
 def _exchange_violations(exchange: Exchange, operation: Operation) -> set[tuple[ValuePath, str]]:
     """Return the shapes and rules that the exchange itself violates."""
-    sent, headers = joined(exchange.request_headers), joined(exchange.headers)
+    sent = joined(exchange.request_headers)
+    headers = joined(exchange.headers)
     violations = operation.request_violations(sent.get("content-type", ""), _decoded(exchange.request_body, sent))
     if exchange.outcome == "response":
         violations += operation.violations(exchange.status, headers, _decoded(exchange.body, headers))
@@ -123,7 +124,8 @@ class _Anonymizer:
 
     def response(self) -> dict[str, JSON]:
         exchange, terms = self._exchange, self._terms
-        headers, policy = joined(exchange.headers), FieldPolicy.of(exchange, terms.operation)
+        headers = joined(exchange.headers)
+        policy = FieldPolicy.of(exchange, terms.operation)
         kind, written = self._body(exchange.body, headers, policy)
         retained: dict[str, JSON] = {
             name: self._header(name, value, policy)
@@ -137,7 +139,8 @@ class _Anonymizer:
     def _target(self) -> str:
         """Return the template with replaced parameters, and the names of the query that may be retained."""
         path, _, query = self._exchange.target.decode("latin-1").partition("?")
-        sent, known = path.split("/")[1:], self._terms.template.split("/")[1:]
+        sent = path.split("/")[1:]
+        known = self._terms.template.split("/")[1:]
         wild = known[-1:] == ["*"]
         known = known[:-1] if wild else known
         parts = [

@@ -25,7 +25,8 @@ def summarize_coverage(rows: list[CoverageRow]) -> str:
     """Return one line that counts samples, operations and gaps."""
     empty = sum(1 for row in rows if not row.samples and not row.live)
     undeclared = sum(1 for row in rows if not row.declared)
-    samples, live = sum(row.samples for row in rows), sum(row.live or 0 for row in rows)
+    samples = sum(row.samples for row in rows)
+    live = sum(row.live or 0 for row in rows)
     answers = counted(samples, "sample") + (f" and {counted(live, 'live answer')}" if live else "")
     operations = len({row.operation.name for row in rows})
     summary = f"{empty} declared without a sample, {undeclared} observed and not declared"

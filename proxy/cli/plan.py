@@ -41,7 +41,8 @@ def plan(old: Path, new: Path, *, as_json: bool) -> None:
       git show HEAD:routing.yaml >old.yaml && scribe-proxy plan old.yaml routing.yaml --json
     """
     before, after = opened(old, pinned=False), opened(new, pinned=False)
-    routes, settings = route_changes(before, after), setting_changes(before, after)
+    routes = route_changes(before, after)
+    settings = setting_changes(before, after)
     unset = sorted(before.unset | after.unset)
     if unset:
         click.echo(f"Not compared, because a variable of the environment is not set: {', '.join(unset)}", err=True)

@@ -80,7 +80,8 @@ def _emptied_database(mongodb_url: str | None, database: str | None, confirmed: 
     if not mongodb_url:
         return database
     try:
-        named, local = database or database_of(mongodb_url), is_local(mongodb_url)
+        named = database or database_of(mongodb_url)
+        local = is_local(mongodb_url)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if not named:

@@ -223,7 +223,8 @@ def _table(*headings: str) -> Table:
     """Return a table; headings that end in `-` are number columns."""
     table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False)
     for heading in headings:
-        name, right = escape(heading.removesuffix("-")), heading.endswith("-")
+        name = escape(heading.removesuffix("-"))
+        right = heading.endswith("-")
         table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
     return table
 

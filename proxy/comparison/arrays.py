@@ -120,7 +120,8 @@ def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
     """Return True if the sides have no item in common, for example because each has created its own."""
     if len(legacy) != len(native):
         return False
-    legacy_keys, native_keys = _values(legacy, key), _values(native, key)
+    legacy_keys = _values(legacy, key)
+    native_keys = _values(native, key)
     return legacy_keys is not None and native_keys is not None and legacy_keys.isdisjoint(native_keys)
 
 
@@ -152,7 +153,8 @@ class _Matching:
     def __init__(self, legacy: Sequence[JSON], native: Sequence[JSON]) -> None:
         self._legacy, self._native = legacy, native
         self._partners: dict[int, int] = {}
-        self._unmatched_legacy, self._unmatched_native = list(range(len(legacy))), list(range(len(native)))
+        self._unmatched_legacy = list(range(len(legacy)))
+        self._unmatched_native = list(range(len(native)))
 
     def match(self, identify: Callable[[JSON], Hashable]) -> None:
         """Match unmatched items of the same identity, in order; items of identity None are not matched."""

@@ -61,7 +61,8 @@ class ColumnComparison:
 
     def _objects(self, legacy: _Column, native: _Column, field: ValueField, paths: _Paths) -> _Cells:
         """Return the columns of objects at the paths."""
-        legacy_rows, native_rows = list(map(tuple, legacy)), list(map(tuple, native))
+        legacy_rows = list(map(tuple, legacy))
+        native_rows = list(map(tuple, native))
         if legacy_rows == native_rows and legacy_rows.count(legacy_rows[0]) == len(legacy_rows):
             return self._members(legacy, native, field, paths)
         rows: dict[tuple[str, ...] | None, list[int]] = {}

@@ -113,12 +113,20 @@ class Correspondence:
 
     def may_correspond(self, legacy: str, native: str) -> bool:
         """Return whether two ids correspond or still can, without learning from them."""
-        known, known_back = self._natives.get(legacy), self._legacies.get(native)
+        known = self._natives.get(legacy)
+        known_back = self._legacies.get(native)
         if known is not None or known_back is not None:
             return known == native and known_back == legacy
-        one, other = match_volatile(legacy), match_volatile(native)
-        same_kind = one is not None and other is not None and one.kind == other.kind
-        return legacy == native or (one is not None and same_kind and self._both_fresh(one.kind, legacy, native))
+        if legacy == native:
+            return True
+        one = match_volatile(legacy)
+        other = match_volatile(native)
+        return (
+            one is not None
+            and other is not None
+            and one.kind == other.kind
+            and self._both_fresh(one.kind, legacy, native)
+        )
 
     def may_have_partner(self, text: str, *, of_native: bool = False) -> bool:
         """Return False for an id or date that corresponds to no other and is too old to be generated.
@@ -130,16 +138,18 @@ class Correspondence:
             kind == "date" and text.endswith("Z") and len(text) <= _LONGEST
         ):
             return True
-        known, moments = (self._legacies, self._legacy_moments) if of_native else (self._natives, self._native_moments)
-        moment, at = timestamp_of(kind, text), self.native_at if of_native else self.legacy_at
-        return text in known or moment in moments or self._is_fresh(moment, at)
+        moment = timestamp_of(kind, text)
+        if of_native:
+            return text in self._legacies or moment in self._legacy_moments or self._is_fresh(moment, self.native_at)
+        return text in self._natives or moment in self._native_moments or self._is_fresh(moment, self.legacy_at)
 
     def learn_ids(self, legacies: Sequence[str], natives: Sequence[str]) -> bool:
         """Learn pairs of ids; return False, and learn nothing, if one is too old or contradicts another or a known one.
 
         The result is that of `compare_text` for each pair in any order.
         """
-        pairs, back = dict(zip(legacies, natives, strict=True)), dict(zip(natives, legacies, strict=True))
+        pairs = dict(zip(legacies, natives, strict=True))
+        back = dict(zip(natives, legacies, strict=True))
         if not len(pairs) == len(back) == len({*zip(legacies, natives, strict=True)}):
             return False
         known, known_back = self._natives, self._legacies
@@ -200,7 +210,8 @@ class Correspondence:
 
     def _other_kind(self, legacy: str, native: str) -> DifferenceKind:
         """Return the kind of difference between texts of different shape: `format` for notations of a current date."""
-        legacy_moment, native_moment = moment_of(legacy), moment_of(native)
+        legacy_moment = moment_of(legacy)
+        native_moment = moment_of(native)
         if legacy_moment is not None and native_moment is not None:
             fresh = self._is_fresh(int(legacy_moment.timestamp() * 1000), self.legacy_at)
             if fresh and self._is_fresh(int(native_moment.timestamp() * 1000), self.native_at):
@@ -241,9 +252,11 @@ class Correspondence:
         legacy_moment: int | None
         native_moment: int | None
         if kind == "id":
-            legacy_moment, native_moment = int(legacy[:8], 16) * 1000, int(native[:8], 16) * 1000
+            legacy_moment = int(legacy[:8], 16) * 1000
+            native_moment = int(native[:8], 16) * 1000
         else:
-            legacy_moment, native_moment = timestamp_of(kind, legacy), timestamp_of(kind, native)
+            legacy_moment = timestamp_of(kind, legacy)
+            native_moment = timestamp_of(kind, native)
         is_fresh = at is None or (legacy_moment is not None and -fresh <= legacy_moment - at <= fresh)
         return is_fresh and (now is None or (native_moment is not None and -fresh <= native_moment - now <= fresh))
 
@@ -251,13 +264,12 @@ class Correspondence:
         return at is None or (made is not None and abs(made - at) <= self.fresh)
 
     def _moments_correspond(self, kind: str, legacy: str, native: str, name: str) -> bool:
-        legacy_moment, native_moment = timestamp_of(kind, legacy), timestamp_of(kind, native)
+        legacy_moment = timestamp_of(kind, legacy)
+        native_moment = timestamp_of(kind, native)
         if legacy_moment is None or native_moment is None:
             return legacy == native
-        natives, legacies = (
-            self._native_moments.setdefault(legacy_moment, {}),
-            self._legacy_moments.setdefault(native_moment, {}),
-        )
+        natives = self._native_moments.setdefault(legacy_moment, {})
+        legacies = self._legacy_moments.setdefault(native_moment, {})
         if native_moment in natives:
             return True
         if natives and not any(self._may_part(partner, native_moment, name) for partner in natives.values()):
@@ -268,10 +280,8 @@ class Correspondence:
             self._is_fresh(legacy_moment, self.legacy_at) and self._is_fresh(native_moment, self.native_at)
         ):
             return False
-        natives[native_moment], legacies[legacy_moment] = (
-            _Partner(native_moment, name, self.step),
-            _Partner(legacy_moment, name, self.step),
-        )
+        natives[native_moment] = _Partner(native_moment, name, self.step)
+        legacies[legacy_moment] = _Partner(legacy_moment, name, self.step)
         self._natives[legacy] = native
         return True
 
@@ -295,14 +305,16 @@ class Correspondence:
     def _compare_tokens(self, legacy: str, native: str) -> list[TextDifference]:
         if legacy == native:
             return []
-        legacy_token, native_token = decode_token(legacy), decode_token(native)
+        legacy_token = decode_token(legacy)
+        native_token = decode_token(native)
         if legacy_token is None or native_token is None:
             return [TextDifference((), "value", legacy, native)]
         self._natives[legacy] = native
         if legacy.rpartition(".")[0] == native.rpartition(".")[0] and legacy_token.is_reproducible:
             return [TextDifference(("signature",), "value", legacy, native)]  # whole tokens, which reports redact
         differences = self._compare_issue(legacy_token, native_token)
-        one, other = dict(flatten(legacy_token.header, ("header",))), dict(flatten(native_token.header, ("header",)))
+        one = dict(flatten(legacy_token.header, ("header",)))
+        other = dict(flatten(native_token.header, ("header",)))
         one |= flatten(legacy_token.relative_claims(), ("claims",))
         other |= flatten(native_token.relative_claims(), ("claims",))
         for path in dict.fromkeys((*one, *other)):

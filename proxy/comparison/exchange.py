@@ -163,7 +163,8 @@ class ExchangeRecorder:
         self._scope = scope
         self._by_role = by_role
         self._account = open_account(self._shorten) if open_account is not None else None
-        self._received, self._sent = _BodyBuffer(limit, BodyDigests), _BodyBuffer(limit, self._answer_digests)
+        self._received = _BodyBuffer(limit, BodyDigests)
+        self._sent = _BodyBuffer(limit, self._answer_digests)
         self._status = 0
         self._headers: Sequence[tuple[bytes, bytes]] = ()
         self._request_complete = self._answered = False

@@ -173,7 +173,8 @@ class AnswerComparison:
 
     def _large_bodies(self) -> ValueFindings | None:
         """Compare bodies by the digests of their blocks; None if these are inconclusive."""
-        legacy_digests, native_digests = self.legacy.digested(), self.native.digested()
+        legacy_digests = self.legacy.digested()
+        native_digests = self.native.digested()
         if legacy_digests == native_digests and self.legacy.is_coded is self.native.is_coded:
             return ValueFindings()
         if self.legacy.is_coded or self.native.is_coded:

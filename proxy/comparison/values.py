@@ -205,7 +205,9 @@ class _ValueWalk:
         return partners
 
     def _may_be_one_name(self, legacy: str, native: str) -> bool:
-        one, other, names = match_volatile(legacy), match_volatile(native), self._names
+        one = match_volatile(legacy)
+        other = match_volatile(native)
+        names = self._names
         if one and other and one.kind in ("id", "stamp") and not names.may_correspond(legacy, native):
             return False
         return not names.compare_text(legacy, native)

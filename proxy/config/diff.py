@@ -71,7 +71,8 @@ def route_changes(old: Config, new: Config) -> tuple[RouteChange, ...]:
 def setting_changes(old: Config, new: Config) -> tuple[SettingChange, ...]:
     """Return the keys outside the routes whose values differ; sections with unset variables are not compared."""
     unset = old.unset | new.unset
-    before, after = dict(_settings(old, unset)), dict(_settings(new, unset))
+    before = dict(_settings(old, unset))
+    after = dict(_settings(new, unset))
     keys = dict.fromkeys((*before, *after))
     changed = [key for key in keys if before.get(key) != after.get(key)]
     return tuple(SettingChange(key, _shown(before.get(key)), _shown(after.get(key))) for key in changed)

@@ -51,7 +51,8 @@ def read_hours(value: object) -> Hours:
     match = _HOURS.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"must be hours of the day, as in 09:00-17:00{_meant_hours(value)}")
-    start, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+    start = int(match[1]) * 60 + int(match[2])
+    end = int(match[3]) * 60 + int(match[4])
     if int(match[2]) > 59 or int(match[4]) > 59 or end > 24 * 60:
         raise ValueError("hours are from 00:00 to 24:00")
     if end <= start:
@@ -111,7 +112,8 @@ class PromotionWindow(Section):
         for offset in range(HORIZON):
             day = today + timedelta(days=offset)
             if day.weekday() in self.days and day not in self.never_on:
-                opens, closes = _time(day, self.hours.start, zone), _time(day, self.hours.end, zone)
+                opens = _time(day, self.hours.start, zone)
+                closes = _time(day, self.hours.end, zone)
                 if at < closes:
                     return max(at, opens)
         return None

@@ -41,7 +41,8 @@ def load_bundle(directory: Path) -> ContractBundle:
 
     Raises ContractError with every fault.
     """
-    contract_file, divergences_file = directory / "openapi.yaml", directory / "divergences.yaml"
+    contract_file = directory / "openapi.yaml"
+    divergences_file = directory / "divergences.yaml"
     contract = load(contract_file) if contract_file.exists() else None
     return ContractBundle(contract, load_divergences(divergences_file, contract) if divergences_file.exists() else ())
 

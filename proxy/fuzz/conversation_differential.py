@@ -74,7 +74,8 @@ class ConversationDifferential:
         legacy, native = self._ends
         answered = await legacy.play(conversation, pace)
         repeated = await native.play(conversation, pace, answered)
-        calls, own_calls = await legacy.read_calls(), await native.read_calls()
+        calls = await legacy.read_calls()
+        own_calls = await native.read_calls()
         moment = time.time_ns() // 1_000_000
         names = Correspondence(moment, moment)
         target = conversation.target

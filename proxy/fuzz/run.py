@@ -36,7 +36,8 @@ def open_search(
     Raises `ContractError`, `DivergenceError`, `RecordingError`, `PluginError` and `SideEffectsError`.
     """
     contract_file = options.contracts / "openapi.yaml"
-    contract, schema = load_contract(contract_file), read_schema(contract_file)
+    contract = load_contract(contract_file)
+    schema = read_schema(contract_file)
     plugin = load_plugin(options.plugin) if options.plugin else Plugin()
     sources = Sources(case_strategies(schema), Dictionary.learn(_recordings(options)), plugin)
     settings = PlayerSettings(hang_after=2 * options.hang_after, divergences=_declared(options))

@@ -80,7 +80,8 @@ class BackendCaller:
             await self._answer_by_native(native, scope, replayable.again, tracker)
 
     async def _native_or_legacy(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
-        replayable, attempt = fallback.ReplayableReceive(receive), fallback.ServerErrorFilter(tracker.send)
+        replayable = fallback.ReplayableReceive(receive)
+        attempt = fallback.ServerErrorFilter(tracker.send)
         try:
             await self._await_native(native, dict(scope), replayable, attempt, tracker)
             if not attempt.failed:

@@ -82,7 +82,8 @@ class OriginResolver:
 
 def resolve_origin(scope: Scope, resolver: OriginResolver) -> RequestOrigin:
     """Return the origin of a request, and store its client, scheme and headers in the scope."""
-    connection, websocket = scope.get("client"), scope["type"] == "websocket"
+    connection = scope.get("client")
+    websocket = scope["type"] == "websocket"
     given: str = scope.get("scheme", "http")
     scheme = given.replace("ws", "http") if websocket else given
     origin = resolver.resolve(scope["headers"], connection and connection[0], scheme)

@@ -112,7 +112,8 @@ class _Merging:
         The first of each name is shared under `components`, since answers mostly have the same ones.
         """
         for called, header in sorted(headers.items()):
-            described, name = operations.describe_header(header, self._headers[called]), operations.title(called)
+            described = operations.describe_header(header, self._headers[called])
+            name = operations.title(called)
             shared = self._main.make("components").make("headers")
             shared.node.setdefault(name, written(described))
             alike = shared.make(name).node == described

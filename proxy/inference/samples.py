@@ -90,7 +90,8 @@ def learned(recordings: Recordings) -> Contract:
 
     Preflights, and paths that were only refused, are omitted, since such paths need not exist.
     """
-    endpoints, socket = Endpoints.learn(recordings), dict[str, set[int]]()
+    endpoints = Endpoints.learn(recordings)
+    socket = dict[str, set[int]]()
     for sample in samples(recordings):
         name = endpoints.name(sample.request.method, sample.request.target)
         socket.setdefault(name, set()).add(sample.answer.status)

@@ -212,7 +212,8 @@ class WebhookQueue:
     def _open(self) -> None:
         self._webhook = None
         if self._config is not None:
-            url, secret = self._config.url.get_secret_value(), self._config.secret.get_secret_value()
+            url = self._config.url.get_secret_value()
+            secret = self._config.secret.get_secret_value()
             self._webhook = WebhookSender(
                 url,
                 secret,

@@ -43,7 +43,8 @@ def sentence(kind: str, data: Data) -> str:
         return f"routing.yaml is refused{_first(data.get('problems', ()))}; {_stays(data)} stays in force"
     if "route" not in data:
         return kind.replace("_", " ")
-    before, after = _percent(data.get("before")), _percent(data.get("after"))
+    before = _percent(data.get("before"))
+    after = _percent(data.get("after"))
     change = f" from {before} to {after}" if before != after else f" at {after}"
     reason = f": {data['reason']}" if data.get("reason") else ""
     actor = f" by {data['actor']}" if data.get("actor") else ""

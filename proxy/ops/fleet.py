@@ -69,7 +69,9 @@ class Fleet:
     async def read(self) -> FleetNumbers:
         """Return the numbers of all processes; of this one alone while the store is unreachable."""
         if time.monotonic() - self._read_at >= CACHE_TIME:
-            self._read_at, self._others = time.monotonic(), await self._read_others()
+            read_at = time.monotonic()
+            self._others = await self._read_others()
+            self._read_at = read_at
         return FleetNumbers(self._own(), self._controller.stats, self._others)
 
     async def _read_others(self) -> tuple[ProcessSnapshot, ...]:

@@ -41,7 +41,8 @@ def compare_documents(
 
 def compare_calls(expected: Sequence[JSON], actual: Sequence[JSON], names: Correspondence) -> list[Difference]:
     """Return the differences of calls to outside services: method, path and body, without a JSON body's key order."""
-    expected_calls, actual_calls = [_plain(call) for call in expected], [_plain(call) for call in actual]
+    expected_calls = [_plain(call) for call in expected]
+    actual_calls = [_plain(call) for call in actual]
     return compare_recorded_values(_filled(expected_calls, actual_calls), actual_calls, names, "calls")
 
 
@@ -84,7 +85,8 @@ def _plain(call: JSON) -> JSON:
     if not isinstance(call, dict):
         return call
     url = urlsplit(str(call.get("path", "")))
-    body, kind = str(call.get("body") or ""), str(call.get("ctype") or "")
+    body = str(call.get("body") or "")
+    kind = str(call.get("ctype") or "")
     return {
         "method": call.get("method"),
         "path": url.path,

@@ -265,7 +265,8 @@ def _repeated(entry: dict[str, JSON]) -> bytes:
     count = entry["count"]
     if not isinstance(count, int):
         raise TypeError(f"count {count!r} is not a number")
-    prefix, suffix = _text(entry.get("prefix", "")), _text(entry.get("suffix", ""))
+    prefix = _text(entry.get("prefix", ""))
+    suffix = _text(entry.get("suffix", ""))
     return f"{prefix}{_text(entry['char']) * count}{suffix}".encode()
 
 

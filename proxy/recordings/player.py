@@ -201,7 +201,8 @@ class Player:
         """Return one result for all collections; divergences have an operation for each of them."""
         whole = Result("store", scenario.name, "", STORE)
         for collection in [*scenario.store, *(name for name in stored if name not in scenario.store)]:
-            expected, actual = scenario.store.get(collection, ()), stored.get(collection, ())
+            expected = scenario.store.get(collection, ())
+            actual = stored.get(collection, ())
             differences = compare_documents(collection, expected, actual, names)
             whole = self._judge(whole, differences, Occurrence(f"STORE {collection}", scenario.name))
         return whole

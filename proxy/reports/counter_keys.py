@@ -76,7 +76,8 @@ def of_replay(replay: ReplayEvent, redactor: Redactor, admit: Admit) -> Iterator
 
 def of_observation(observation: RequestRecord) -> Key:
     """Return the key for a served request."""
-    route, status = observation.route or UNMATCHED, f"{observation.status // 100}xx"
+    route = observation.route or UNMATCHED
+    status = f"{observation.status // 100}xx"
     return key("request", route=route, backend=observation.backend, status=status)
 
 

@@ -28,7 +28,8 @@ def merge(rows: Sequence[dict[str, Any]], by: Iterable[str]) -> list[dict[str, A
         if other is not row:
             other["number"] += row["number"]
             if "first" in row:
-                other["first"], other["last"] = min(other["first"], row["first"]), max(other["last"], row["last"])
+                other["first"] = min(other["first"], row["first"])
+                other["last"] = max(other["last"], row["last"])
     return list(merged.values())
 
 
@@ -180,7 +181,8 @@ def _trend(rows: list[Row], step: int) -> tuple[TimeSlice, ...]:
     """Return the slices with comparisons, in order."""
     slices: dict[float, dict[str, int]] = {}
     for row in rows:
-        counts, verdict = slices.setdefault(row["at"], {}), row["verdict"] or "skipped"
+        counts = slices.setdefault(row["at"], {})
+        verdict = row["verdict"] or "skipped"
         counts[verdict] = counts.get(verdict, 0) + row["number"]
     return tuple(
         [

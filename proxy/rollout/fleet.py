@@ -51,7 +51,9 @@ class RouteTraffic:
     @classmethod
     def of(cls, window: Window) -> RouteTraffic:
         """Return the traffic of a window."""
-        total, ended, seconds = window.total(by_caller=False), window.slices(), window.seconds
+        total = window.total(by_caller=False)
+        ended = window.slices()
+        seconds = window.seconds
         legacy, native = zip(*(one.slowest for one in ended), strict=True) if ended else ((), ())
         return cls(
             BackendTraffic.of(total.legacy, [one.counts.legacy.requests for one in ended], legacy, seconds),

@@ -183,7 +183,8 @@ class _Client:
 
     def apply(self, state: RouteState) -> asyncio.Future[None]:
         """Send a change; the future completes once the worker has applied it or disconnected."""
-        number, applied = next(self._numbers), asyncio.get_running_loop().create_future()
+        number = next(self._numbers)
+        applied = asyncio.get_running_loop().create_future()
         self._unapplied[number] = applied
         self.channel.send(Changed(number, state), urgent=True)
         if len(self._unapplied) > self._hub.max_unapplied:
@@ -298,7 +299,8 @@ class HubStore:
 
     async def request(self, method: str, *arguments: Any) -> Any:
         channel = await self._connected()
-        number, reply = next(self._numbers), asyncio.get_running_loop().create_future()
+        number = next(self._numbers)
+        reply = asyncio.get_running_loop().create_future()
         self._replies[number] = reply
         channel.send(Call(number, method, arguments), urgent=True)
         try:

@@ -213,7 +213,8 @@ class Evidence:
 
 def change_of(document: StateDocument) -> AuditEntry:
     """Return the change of a stored document."""
-    by, routes = Attribution(**document["by"]), tuple(document.get("routes", ()))
+    by = Attribution(**document["by"])
+    routes = tuple(document.get("routes", ()))
     return AuditEntry(**{**_known(AuditEntry, document), "by": by, "routes": routes})
 
 

@@ -175,7 +175,8 @@ class MongoStore:
             return None
         if not before:
             return AnnouncedConfig()
-        rollouts, text = tuple(before.get("rollouts", ())), before.get("text", "")
+        rollouts = tuple(before.get("rollouts", ()))
+        text = before.get("text", "")
         digests = dict(before.get("digests", ()))
         return AnnouncedConfig(before["revision"], dict(before["shares"]), rollouts, text, digests)
 

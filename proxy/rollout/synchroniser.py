@@ -163,7 +163,8 @@ class StateSynchroniser:
 
     def _due(self, route: Route, *, may_start: bool) -> RouteState | None:
         """Return the next state if it is due now without a person's action; None otherwise."""
-        state, now = self._shares.cache.state(route), self._shares.clock.now()
+        state = self._shares.cache.state(route)
+        now = self._shares.clock.now()
         if state.cap is not None and state.cap.cooldown and clock_jumped(state.change.by.at, now, self._jump.seconds):
             is_measured = self._jump.within <= MAX_JUMP  # else another replica may have moved it before
             return move_cooldown(route, state, now, state.cap.by.at + self._jump.seconds if is_measured else now)

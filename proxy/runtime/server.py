@@ -48,7 +48,8 @@ class GatewayServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Wait for shutdown, without the work that uvicorn does ten times a second (headers, limits)."""
-        self._signalled, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        self._signalled = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         while not self.should_exit:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(until_tick(CHECK_INTERVAL)):

@@ -171,7 +171,8 @@ class HeadParser:
                 self._check_size()
             if len(self._headers) > MAX_HEADERS:
                 raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-            method, version = parser.get_method().decode("ascii"), parser.get_http_version()
+            method = parser.get_method().decode("ascii")
+            version = parser.get_http_version()
             self._head = understand_head(method, self._target, version, self._headers)
         except RefusedRequest as refused:
             self._refused = refused

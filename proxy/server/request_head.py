@@ -135,7 +135,8 @@ def _prefer_authority(head: RequestHead, host: bytes | None) -> None:
 
 def _apply_framing(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
     """Set the body's length (RFC 9112 §6.3)."""
-    coding, length = values.get(b"transfer-encoding"), values.get(b"content-length")
+    coding = values.get(b"transfer-encoding")
+    length = values.get(b"content-length")
     if coding is not None:
         codings = [part.strip(b" \t").lower() for part in coding.split(b",")]
         if length is not None or codings[-1] != b"chunked" or codings.count(b"chunked") > 1:

@@ -45,7 +45,8 @@ class SlowReaderWatch:
 
     def _check(self) -> None:
         self._timer = None
-        now, delivered = self._loop.time(), acknowledged(self._transport, self.written)
+        now = self._loop.time()
+        delivered = acknowledged(self._transport, self.written)
         self._rate.add(delivered - self._delivered, now)
         self._delivered = delivered
         if now >= self._rate.deadline:

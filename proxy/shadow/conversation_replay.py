@@ -238,7 +238,8 @@ class ConversationReplay:
             self._received.append(ServerMessage(data, self._sent))
             self._too_many = len(self._received) > self._bounds.max_messages
         elif message["type"] == "websocket.close" and self._handshake.opened:
-            code, reason = message.get("code", _NORMAL), message.get("reason") or ""
+            code = message.get("code", _NORMAL)
+            reason = message.get("reason") or ""
             self._ending = Ending("server", code, reason, self._sent)
         self._changed.set()
 

@@ -101,7 +101,8 @@ class FaultEvidence:
 
     def is_fault(self, dry_runs: int) -> bool:
         """Return whether it shows a fault; `dry_runs` are those of the route so far."""
-        total, compared = self.decisive + self.weak + self.single, dry_runs - self.dry_runs
+        total = self.decisive + self.weak + self.single
+        compared = dry_runs - self.dry_runs
         if total < DECISIVE or total < MIN_RATIO * self.against:
             return False
         if self.decisive:

@@ -238,7 +238,8 @@ class _Text:
     def _decode(self, *, final: bool) -> None:
         data, self._tail = self._tail, bytearray()
         if self._decoder is None:
-            self._decoder, self._text = codecs.getincrementaldecoder("utf-8")(), GrowingText()
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
+            self._text = GrowingText()
         if self._text is None:
             return
         try:

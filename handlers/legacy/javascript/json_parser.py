@@ -230,7 +230,8 @@ class Reader:
         if _units_of(self._text[: 2 * _CONTEXT + 1]) <= 2 * _CONTEXT:
             return f"Unexpected token '{token}', \"{self._text}\" is not valid JSON"
         from_start, to_end = at < _CONTEXT, at >= length - _CONTEXT
-        start, end = 0 if from_start else at - _CONTEXT, length if to_end else at + _CONTEXT
+        start = 0 if from_start else at - _CONTEXT
+        end = length if to_end else at + _CONTEXT
         before, after = "" if from_start else "...", "" if to_end else "..."
         around = _from_units(units, start, end)
         return f"Unexpected token '{token}', {before}\"{around}\"{after} is not valid JSON"

@@ -154,7 +154,8 @@ def _member(one: ProcessSnapshot) -> MemberNow:
 def route_now(rollout: RouteRollout, fleet: FleetNumbers) -> RouteNow:
     """Return the view of a route with the traffic and the guards of all processes."""
     route, state = rollout.route, rollout.state
-    traffic, guard = fleet.route(route.name), fleet.guard(route.name, rollout.analysis)
+    traffic = fleet.route(route.name)
+    guard = fleet.guard(route.name, rollout.analysis)
     return RouteNow(
         name=route.name,
         match=route.match,

@@ -76,7 +76,8 @@ def overview(process: ProcessView, current: Current) -> Endpoint:
             summaries(process, chosen.span, trend=all_trends), _states(process, chosen.span)
         )
         everything = list(lines(status.routes, known))
-        query, sort = request.query_params.get("q", "").strip(), _sort(request)
+        query = request.query_params.get("q", "").strip()
+        sort = _sort(request)
         shown = [one for one in everything if _has(one.summary, chosen.verdict) and query.lower() in one.name.lower()]
         listed = _sorted(shown, sort, states)[: len(shown) if wants_json(request) else MAX_LISTED]
         view = Overview(

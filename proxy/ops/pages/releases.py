@@ -33,7 +33,8 @@ def releases(process: ProcessView) -> Endpoint:
 
     async def show(request: Request) -> Response:
         chosen, route = filters(request), request.path_params["route"]
-        before, after = request.query_params.get("before"), request.query_params.get("after")
+        before = request.query_params.get("before")
+        after = request.query_params.get("after")
 
         async def read(reports: ReportReader) -> ReleasesView:
             revisions = await reports.revisions(chosen.span, route)

@@ -62,7 +62,8 @@ def _login(sessions: Sessions | None) -> Endpoint:
         if request.method != "POST":
             return _login_page(request, own_path(request.query_params.get("next", "/")))
         form = await read_form(request)
-        name, target = form.get("name", "").strip(), own_path(form.get("next", "/"))
+        name = form.get("name", "").strip()
+        target = own_path(form.get("next", "/"))
         try:
             role = sessions.role_of(form.get("token", ""), request.state.address)
         except TooManyAttemptsError as error:

@@ -144,7 +144,8 @@ def _by_caller(trigger: Literal["errors", "server_errors"], stats: RequestStats,
     if not ratio.part:
         return ratio
     measures = [Measure.SERVER_ERRORS] if trigger == "server_errors" else [Measure.CLIENT_ERRORS, Measure.SERVER_ERRORS]
-    failures, requests = stats.counts_of(*measures), stats.counts_of(Measure.REQUESTS)
+    failures = stats.counts_of(*measures)
+    requests = stats.counts_of(Measure.REQUESTS)
     return independent(ratio, failures, requests, guard.min_callers - 1)
 
 
@@ -169,7 +170,8 @@ def _dependencies(native: RequestStats, guard: Guard, outage: float) -> MetricRe
 def _mismatch(window: WindowCounts, guard: Guard) -> MetricResult:
     assert guard.mismatch is not None
     differing = FailureRatio(window.differing, window.compared)
-    failures, compared = window.native.counts_of(Measure.DIFFERING), window.native.counts_of(Measure.COMPARED)
+    failures = window.native.counts_of(Measure.DIFFERING)
+    compared = window.native.counts_of(Measure.COMPARED)
     tested = independent(differing, failures, compared, guard.min_callers - 1), None
     return exceeding("mismatch", differing, None, guard.mismatch / FULL, guard.minimum, tested)
 
@@ -216,7 +218,8 @@ def _latency(native: RequestStats, legacy: RequestStats | None, guard: Guard) ->
     if legacy is None or limit is None or native.timed < least:
         return MetricResult("latency", "unknown", None, native.percentile(1 - TAIL), usual, native.timed)
     slow = FailureRatio(native.slower(limit), native.timed)
-    failures, requests = native.counts_of(Measure.SLOW), native.counts_of(Measure.REQUESTS)
+    failures = native.counts_of(Measure.SLOW)
+    requests = native.counts_of(Measure.REQUESTS)
     own = independent(slow, failures, requests, guard.min_callers - 1)
     outcome = _compared(own, FailureRatio(legacy.slower(limit), legacy.timed), TAIL)
     return MetricResult("latency", outcome, limit, native.percentile(1 - TAIL), usual, native.timed)
