@@ -1,4 +1,7 @@
-"""The legacy's six models: the fields of its documents, in the order in which it writes them."""
+"""The legacy's models: the fields of its documents, in the order in which it writes them.
+
+Logged-out tokens have none here: `handlers.services.token_blocklist` stores them.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,6 @@ USERS: Final = Schema(
         DatePath("createdAt", default=now, early=False),
     ],
 )
-
-BLACKTOKENS: Final = Schema("blacktokens", [StringPath("blackToken", required=True)], versioned=False)
 
 CONSULTATIONS: Final = Schema(
     "consultations",

@@ -1,4 +1,4 @@
-"""The six models have the fields, the order and the references that LEGACY's documents show."""
+"""The models have the fields, the order and the references that LEGACY's documents show."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from handlers.legacy.javascript import Value
-from handlers.legacy.models import BLACKTOKENS, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
+from handlers.legacy.models import CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
 from handlers.legacy.mongoose import Document, IdListPath, IdPath, Schema
 
 RECORDINGS = Path(__file__).parents[3] / "contracts" / "recordings" / "http.json"
-MODELS = {schema.model: schema for schema in (USERS, BLACKTOKENS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS)}
+MODELS = {schema.model: schema for schema in (USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS)}
 
 
 def recorded(collection: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, stringify
-from handlers.legacy.models import BLACKTOKENS, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
+from handlers.legacy.models import CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
 from handlers.legacy.mongoose import (
     CastError,
     Document,
@@ -40,7 +40,7 @@ from tests.support.mongoose_values import (
 
 pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the demo legacy's libraries are not installed")
 
-SCHEMAS = (USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS, BLACKTOKENS)
+SCHEMAS = (USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS)
 OPERATORS = (
     *("$gt", "$gte", "$lt", "$lte", "$eq", "$ne", "$in", "$nin", "$exists", "$type", "$regex", "$options"),
     *("$not", "$all", "$size", "$elemMatch", "$foo", "$mod"),
