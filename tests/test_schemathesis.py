@@ -77,6 +77,7 @@ def _allow(responses: dict[str, Any], status: str, description: str) -> None:
         responses[status] = {"description": known["description"], **content}
 
 
+@pytest.mark.slow  # recordings, which native answers alike, satisfy the contract in tests/proxy/cli/test_contracts.py
 def test_legacy_api_satisfies_its_contract(mongodb_url: str) -> None:
     declared = divergences.load(ROOT / "contracts" / "divergences.yaml")
     contract = as_native_answers(read_contract(ROOT / "contracts" / "openapi.yaml"), declared)
