@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -67,17 +68,17 @@ async def find_by_pymongo(collection: Any, query: Query) -> list[dict[str, Any]]
     return await asyncio.to_thread(find_all, collection.delegate, query)
 
 
-@contextlib.asynccontextmanager
-async def running_mongod(data: Path, *options: str) -> AsyncIterator[int]:
+@contextlib.contextmanager
+def running_mongod(data: Path, *options: str) -> Iterator[int]:
     """Run a mongod that is no replica set; yield its port."""
     program, port = find_mongod(), free_port()
     if program is None:
         pytest.skip("no mongod to start")
     common = ("--bind_ip", "127.0.0.1", "--nounixsocket", "--dbpath", str(data), "--port", str(port))
-    mongod = await asyncio.create_subprocess_exec(program, *common, *options, stdout=asyncio.subprocess.DEVNULL)
+    mongod = subprocess.Popen([program, *common, *options], stdout=subprocess.DEVNULL)
     try:
-        await until_listening(port)
+        asyncio.run(until_listening(port))
         yield port
     finally:
         mongod.kill()
-        await mongod.wait()
+        mongod.wait()

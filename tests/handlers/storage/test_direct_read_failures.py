@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import uvloop
 from pymongo import MongoClient
 from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError
@@ -36,11 +35,12 @@ def relay(mongodb_url: str) -> Iterator[Relay]:
         yield relay
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def faulty_mongod(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+@pytest.fixture(scope="module")
+def faulty_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the URL of a MongoDB whose commands can be made to fail."""
+    # An asynchronous fixture would start again for each test, because LOOPS replaces the loop of the module.
     options = ("--setParameter", "enableTestCommands=1")
-    async with running_mongod(tmp_path_factory.mktemp("faulty"), *options) as port:
+    with running_mongod(tmp_path_factory.mktemp("faulty"), *options) as port:
         yield f"mongodb://127.0.0.1:{port}/"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,10 +29,11 @@ from tests.support.direct_reads import (
     running_mongod,
     warm_up,
 )
+from tests.support.profile import examples
 from tests.support.waiting import HANG_TIMEOUT, until
 
 QUERY = Query({"even": True}, fields=("n",), sort=[("n", -1)])
-AT_ONCE = 1_000
+AT_ONCE = examples(1_000)
 LOOPS = {"uvloop": uvloop.new_event_loop}  # tests of the store read on asyncio's own loop
 Notes: TypeAlias = tuple[DirectDriver, Any]
 
@@ -138,20 +139,29 @@ async def test_transport_that_still_reads_does_not_take_the_replies(notes: Notes
     assert len(driver.reads.channels) == 1
 
 
-@needs_openssl
-async def test_encrypted_connections_are_not_borrowed(tmp_path: Path, open_direct: OpenDriver) -> None:
-    authority = Authority(tmp_path)
-    pem = tmp_path / "localhost.pem"
+@pytest.fixture(scope="module")
+def encrypted_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Return the URL of a MongoDB with encrypted connections only, and the certificate of its authority."""
+    directory = tmp_path_factory.mktemp("encrypted")
+    authority = Authority(directory)
+    pem = directory / "localhost.pem"
     pem.write_text("".join(file.read_text() for file in authority.issue("localhost")))
-    (tmp_path / "data").mkdir()
+    (directory / "data").mkdir()
     options = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(pem))
-    async with running_mongod(tmp_path / "data", *options) as port:
-        driver = open_direct(f"mongodb://localhost:{port}/", {"tls": True, "tlsCAFile": str(authority.ca)})
-        collection = driver.database("test", CODEC)["notes"]
-        while not driver.reads.is_disabled:
-            assert await driver.find(collection, Query({})) == []
-        assert not driver.reads.channels
-        await driver.close()
+    with running_mongod(directory / "data", *options) as port:
+        yield f"mongodb://localhost:{port}/", authority.ca
+
+
+@needs_openssl
+async def test_encrypted_connections_are_not_borrowed(
+    encrypted_mongod: tuple[str, Path], open_direct: OpenDriver
+) -> None:
+    url, certificate = encrypted_mongod
+    driver = open_direct(url, {"tls": True, "tlsCAFile": str(certificate)})
+    collection = driver.database("test", CODEC)["notes"]
+    while not driver.reads.is_disabled:
+        assert await driver.find(collection, Query({})) == []
+    assert not driver.reads.channels
 
 
 async def test_connections_of_an_earlier_generation_are_not_used(notes: Notes) -> None:
