@@ -62,7 +62,7 @@ def test_every_public_metric_is_on_the_dashboard_or_in_an_alert() -> None:
         DEPLOY / "prometheus/alerts.yaml"
     ).read_text()
     own = {family.name for family in REGISTRY.collect() if family.name.startswith("scribe_proxy_")}
-    internal = {"webhooks", "shadow_restarts", "shadow_memory_exceeded"}
+    internal = {"webhooks", "shadow_memory_exceeded"}
     assert {name for name in own if name not in shown} <= {f"scribe_proxy_{name}" for name in internal}
 
 

@@ -52,6 +52,7 @@ class Fleet:
         self._id: Final = secrets.token_hex(8)
         self._tasks: Final = BackgroundTasks()
         self._others: tuple[ProcessSnapshot, ...] = ()
+        self._clock_ahead = 0.0  # as last read
         self._guards: dict[str, Analysis] = {}  # as last published
         self._read_at = -CACHE_TIME
 
@@ -80,6 +81,7 @@ class Fleet:
                 snapshots = await self._controller.store.snapshots()
         except (DatabaseError, TimeoutError):
             return ()
+        self._clock_ahead = next((one.clock_ahead for one in snapshots if one.id == self._id), 0.0)
         return tuple(one for one in snapshots if one.id != self._id)
 
     async def _publish(self) -> None:
@@ -87,7 +89,7 @@ class Fleet:
             with contextlib.suppress(DatabaseError):
                 served = await self._served()
                 self._guards = self._judged(served)
-                await self._controller.store.publish(replace(self._own(), routes=served))
+                await self._controller.store.publish(replace(self._own(), routes=served, clock=time.time()))
             await tick(PUBLISH_INTERVAL)
 
     async def _served(self) -> dict[str, RouteTraffic]:
@@ -109,7 +111,13 @@ class Fleet:
     def _own(self) -> ProcessSnapshot:
         failures, health = self._failures.of("legacy"), self._health()
         return ProcessSnapshot(
-            self._id, self._in_flight(), failures, guards=self._guards, health=health, name=self._name
+            self._id,
+            self._in_flight(),
+            failures,
+            guards=self._guards,
+            health=health,
+            name=self._name,
+            clock_ahead=self._clock_ahead,
         )
 
 

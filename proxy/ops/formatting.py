@@ -16,7 +16,7 @@ from proxy.types import JSON
 
 NOTHING: Final = "–"
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-_CLOCK_TOLERANCE: Final = 60.0
+CLOCK_TOLERANCE: Final = 60.0
 """Seconds by which the clocks of two machines may differ unnoticed."""
 
 
@@ -67,7 +67,7 @@ def ago(then: float, now: float) -> str:
     A time more than a minute ahead, from a machine whose clock is wrong, is `in 4 min`.
     """
     seconds = now - then
-    if -_CLOCK_TOLERANCE <= seconds < 5:
+    if -CLOCK_TOLERANCE <= seconds < 5:
         return "just now"
     size, unit = next(pair for pair in _UNITS if abs(seconds) >= pair[0])
     distance = f"{int(abs(seconds) // size)} {unit}"

@@ -32,6 +32,10 @@ class ProcessView(Protocol):
         """True while a shadow process can run requests."""
 
     @property
+    def shadow_failures(self) -> int:
+        """How often in a row the shadow process has ended soon after its start."""
+
+    @property
     def failures(self) -> RecentFailures:
         """The failures of the last minute."""
 

@@ -87,6 +87,7 @@ def process_health(process: ProcessView, wall: Callable[[], float] = time.time) 
         revision=process.gateway.snapshot.config.revision,
         refused=problems[0].located("routing.yaml", column=True) if problems else "",
         revision_age=age if age >= 0 else None,  # the clock has jumped
+        shadow_failures=process.shadow_failures,
     )
 
 

@@ -77,7 +77,7 @@ class ProcessHealth:
 
     `legacy_down`: the circuit breaker is open. `limits`: a sentence for each limit that is reached. `revision`: that
     of the configuration in force since `revision_age` seconds (None if unknown). `refused`: the first problem of the
-    file, empty if it is valid.
+    file, empty if it is valid. `shadow_failures`: how often in a row the shadow process has ended soon after its start.
     """
 
     legacy_down: bool = False
@@ -87,6 +87,7 @@ class ProcessHealth:
     revision: str = ""
     refused: str = ""
     revision_age: float | None = None
+    shadow_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ class ProcessSnapshot:
     """The state of one process of the fleet, `age` seconds ago; `name` is its host and process id.
 
     Requests in flight, failures of legacy by code in the last minute, traffic and the guard's analysis by route.
+    `clock`: the process's own time of the publication, in seconds since the epoch; 0 is unknown. `clock_ahead`: seconds
+    by which that was ahead of the store's clock.
     """
 
     id: str
@@ -104,3 +107,5 @@ class ProcessSnapshot:
     health: ProcessHealth = ProcessHealth()
     name: str = ""
     age: float = 0.0
+    clock: float = 0.0
+    clock_ahead: float = 0.0

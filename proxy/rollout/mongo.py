@@ -211,18 +211,21 @@ class MongoStore:
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
         await self._database.require_reachable()
         snapshots = []
-        for data, age_then in await self._database.answer(self._read_snapshots()):
+        for data, age_then, at in await self._database.answer(self._read_snapshots()):
             with suppress(ValueError, zlib.error):  # written by another release
-                snapshots.append(replace(_SNAPSHOT.validate_json(zlib.decompress(data)), age=float(age_then)))
+                snapshot = _SNAPSHOT.validate_json(zlib.decompress(data))
+                ahead = snapshot.clock - at if snapshot.clock else 0.0
+                snapshots.append(replace(snapshot, age=float(age_then), clock_ahead=ahead))
         return tuple(snapshots)
 
-    async def _read_snapshots(self) -> list[tuple[bytes, float]]:
-        """Return the stored snapshots with their ages in seconds."""
+    async def _read_snapshots(self) -> list[tuple[bytes, float, float]]:
+        """Return the stored snapshots with their ages in seconds, and when the server stored them."""
         earliest = {"$subtract": ["$$NOW", int(SNAPSHOT_LIFETIME * 1000)]}
         age = {"$divide": [{"$subtract": ["$$NOW", "$at"]}, 1000]}
+        at = {"$divide": [{"$toLong": "$at"}, 1000]}
         with self._database.translate_errors():
-            chosen = self._processes.find({"$expr": {"$gte": ["$at", earliest]}}, {"data": 1, "age": age})
-            return [(document["data"], document["age"]) async for document in chosen]
+            chosen = self._processes.find({"$expr": {"$gte": ["$at", earliest]}}, {"data": 1, "age": age, "at": at})
+            return [(document["data"], document["age"], document["at"]) async for document in chosen]
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         changes = [

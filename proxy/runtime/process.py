@@ -140,6 +140,11 @@ class GatewayProcess:
         return self.shadow.ready
 
     @property
+    def shadow_failures(self) -> int:
+        """How often in a row the shadow process has ended soon after its start."""
+        return self.shadow.failures
+
+    @property
     def memory(self) -> MemoryBudget:
         """The budget for bytes that are buffered for clients."""
         return self.listeners.memory

@@ -115,6 +115,11 @@ class ShadowClient:
         return self._supervisor.ready is not None
 
     @property
+    def failures(self) -> int:
+        """Return how often in a row a worker has ended soon after its start."""
+        return self._supervisor.failures
+
+    @property
     def pid(self) -> int | None:
         """The worker's process id, None while there is no worker."""
         return self._supervisor.pid

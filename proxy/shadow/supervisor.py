@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -66,6 +67,13 @@ class WorkerSupervisor:
         self._tasks = BackgroundTasks()
         self._one_process = asyncio.Lock()
         self._last_message = 0.0
+        self._started = math.inf
+        self._failures = 0
+
+    @property
+    def failures(self) -> int:
+        """Return how often in a row a process has ended before it ran for `min_uptime`."""
+        return 0 if time.monotonic() - self._started > self._timings.min_uptime else self._failures
 
     def ensure_running(self, configure: Configure) -> None:
         """Start the process if there is none, and apply a configuration to it."""
@@ -98,9 +106,11 @@ class WorkerSupervisor:
         delay = shortest
         async with self._one_process:
             while True:
-                started = time.monotonic()
+                self._started = time.monotonic()
                 await self._run_process()
-                delay = shortest if time.monotonic() - started > self._timings.min_uptime else delay
+                if time.monotonic() - self._started > self._timings.min_uptime:
+                    self._failures, delay = 0, shortest
+                self._failures, self._started = self._failures + 1, math.inf
                 metrics.SHADOW_RESTARTS.inc()
                 logger.warning("the shadow process has ended; the next one starts in %.1f s", delay)
                 await asyncio.sleep(delay)

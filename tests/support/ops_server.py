@@ -118,6 +118,7 @@ class Stage:
     stats: StatsRegistry
     native_started: bool = True
     shadow_ready: bool = False
+    shadow_failures: int = 0
     database: Database | None = None
     failures: RecentFailures = field(default_factory=RecentFailures)
 

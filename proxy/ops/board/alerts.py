@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Severity = Literal["bad", "warn"]
 SETTLE_TIME: Final = 10.0
 """Seconds in which all processes apply a changed file, and publish that they have."""
+SHADOW_FAILURES: Final = 3
+"""Ends in a row after which a shadow process is a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class BackendsHealth:
     health checks. `legacy_failures`: counts of the last minute by error code. `limits`: a sentence for each reached
     limit. `suspended`: the reason for each route whose guard is suspended. `refused`: a sentence for each other process
     whose file is refused. `revisions`: those in force. `revision_age`: seconds since the latest change of a
-    revision, None if unknown.
+    revision, None if unknown. `shadow_failing`: the number of processes whose shadow process keeps ending.
+    `wrong_clocks`: a sentence for each process whose clock differs from MongoDB's.
     """
 
     legacy_reachable: bool = True
@@ -55,6 +58,8 @@ class BackendsHealth:
     refused: Sequence[str] = ()
     revisions: Sequence[str] = ()
     revision_age: float | None = None
+    shadow_failing: int = 0
+    wrong_clocks: Sequence[str] = ()
 
     @property
     def different_files(self) -> bool:
@@ -88,6 +93,11 @@ class BackendsHealth:
         """Return ` in 1 of 3 processes`; an empty text for all of them."""
         return f" {preposition} {number} of {self.processes} processes" if number < self.processes else ""
 
+    @property
+    def shadow(self) -> str:
+        """The processes whose shadow process keeps ending, in a few words."""
+        return f"keeps ending{self._within(self.shadow_failing)}"
+
 
 def alerts(
     lines: Sequence[GroupLine],
@@ -106,6 +116,8 @@ def alerts(
         *_differences(differences, now),
         *(_blocked(line) for line in lines if line.step.problem),
         *_limits(health),
+        *_shadow(health),
+        *_clocks(health),
     ]
     return tuple(sorted(every, key=lambda alert: alert.severity != "bad"))
 
@@ -200,6 +212,19 @@ def _limits(health: BackendsHealth) -> Iterator[Alert]:
             "See the runbook: the gateway is overloaded",
             "/live",
         )
+
+
+def _shadow(health: BackendsHealth) -> Iterator[Alert]:
+    if health.shadow_failing:
+        detail = "Nothing is compared there; callers are not affected"
+        action = "Its own lines in the log name the cause; see the runbook: requests are not compared"
+        yield Alert("warn", f"The shadow process {health.shadow}", detail, action, "/live")
+
+
+def _clocks(health: BackendsHealth) -> Iterator[Alert]:
+    if health.wrong_clocks:
+        detail = f"{'; '.join(health.wrong_clocks)}. Counts are stored under wrong times, and tokens expire at them"
+        yield Alert("warn", "A clock is wrong", detail, "Synchronise the clocks of these machines", "/live")
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.config.models import Route
-from proxy.ops.board.alerts import Alert, BackendsHealth, Banner, alerts, banner
+from proxy.ops.board.alerts import SHADOW_FAILURES, Alert, BackendsHealth, Banner, alerts, banner
 from proxy.ops.board.groups import GroupFacts, group_line
 from proxy.ops.board.lines import STATES, GroupLine
 from proxy.ops.board.migration import Migration, migration
 from proxy.ops.fleet import FleetNumbers
+from proxy.ops.formatting import CLOCK_TOLERANCE, duration
 from proxy.ops.pages.overview import summaries
 from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
@@ -25,6 +26,7 @@ from proxy.ops.status import Current, Status
 from proxy.reports.models import RouteSummary, Span
 from proxy.reports.summaries import total
 from proxy.reports.triage import TrackedDifference
+from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import state_key
 
 SPAN: Final = 86_400.0
@@ -161,7 +163,17 @@ def backends_health(process: ProcessView, status: Status, fleet: FleetNumbers) -
         refused=tuple(f"{one.name}: {one.health.refused}" for one in others if one.health.refused),
         revisions=tuple(one.revision for one in every if one.revision),
         revision_age=min(ages, default=None),
+        shadow_failing=sum(one.shadow_failures >= SHADOW_FAILURES for one in every),
+        wrong_clocks=tuple(filter(None, map(_wrong_clock, fleet.members))),
     )
+
+
+def _wrong_clock(process: ProcessSnapshot) -> str:
+    """Return a sentence if the clock of a process is wrong, otherwise an empty text."""
+    ahead = process.clock_ahead
+    if abs(ahead) < CLOCK_TOLERANCE:
+        return ""
+    return f"{process.name} is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} MongoDB's clock"
 
 
 def current_banner(process: ProcessView) -> Banner | None:

@@ -178,13 +178,16 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
         legacy_failures={"legacy_timeout": 8},
         limits=("per_client is reached",),
         suspended={"ai.codes": "failures of dependencies 100% of 6 (limit 50%)", "ai.search": "others"},
+        processes=2,
+        shadow_failing=1,
+        wrong_clocks=("web-2:7 is 2 min ahead of MongoDB's clock",),
     )
     shown = alerts(lines, (Problem(7, "routes[1].native", "wrong"), Problem(9, "x", "y")), "abc", health, NOW)
     assert [(one.severity, one.title, one.detail) for one in shown] == [
         ("bad", "notes is rolled back to 0%", "by the guard, 12 min ago: errors 12% of 402"),
         ("bad", "routing.yaml is refused", "line 7: routes[1].native: wrong (and 1 more)"),
         ("bad", "Legacy does not answer", "legacy_timeout 8 of 9 requests in the last minute"),
-        ("bad", "Native fails its health checks", "Guards cap its share"),
+        ("bad", "Native fails its health checks in 1 of 2 processes", "Guards cap its share"),
         (
             "bad",
             "Dependencies of native fail",
@@ -192,6 +195,16 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
         ),
         ("warn", "notes is blocked at 10%", "too little evidence: 0 of 100 requests"),
         ("warn", "A limit is reached", "per_client is reached"),
+        (
+            "warn",
+            "The shadow process keeps ending in 1 of 2 processes",
+            "Nothing is compared there; callers are not affected",
+        ),
+        (
+            "warn",
+            "A clock is wrong",
+            "web-2:7 is 2 min ahead of MongoDB's clock. Counts are stored under wrong times, and tokens expire at them",
+        ),
     ]
     assert [shown[at].action for at in (0, 1, 5)] == [
         "Fix native, then acknowledge",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from starlette.testclient import TestClient
 
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.fleet import Fleet, FleetNumbers
@@ -12,6 +13,7 @@ from proxy.rollout.analysis.analysis import Analysis, MetricResult, Outcome
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.store import MemoryStore
+from tests.support.ops_server import Stage
 from tests.support.rollout_replica import PLAIN, config, replica
 from tests.support.waiting import until_async
 
@@ -74,3 +76,15 @@ def test_suspended_guard_of_any_process_counts() -> None:
     guards = {"a": other, "b": Analysis((MetricResult("errors", "unknown"),))}
     numbers = FleetNumbers(ProcessSnapshot("1"), StatsRegistry(), (ProcessSnapshot("2", guards=guards),))
     assert numbers.suspended == {"a": "failures of dependencies 100% of 6 (limit 50%)"}
+
+
+@pytest.mark.parametrize(("ahead", "said"), [(-7200.0, "2 h behind"), (61.0, "1 min 1 s ahead of"), (59.0, "")])
+def test_board_names_a_process_with_a_wrong_clock(client: TestClient, staged: Stage, ahead: float, said: str) -> None:
+    other = ProcessSnapshot("other", name="web-2:7", clock_ahead=ahead)
+    assert client.portal is not None
+    client.portal.call(staged.controller.store.publish, other)
+    while client.get("/live.json").json()["processes"] < 2:  # read at most once a second
+        pass
+    board = client.get("/index.json").text
+    assert (f"web-2:7 is {said} MongoDB's clock" in board) is bool(said)
+    assert ("A clock is wrong" in board) is bool(said)

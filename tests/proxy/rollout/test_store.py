@@ -340,6 +340,15 @@ async def test_processes_read_the_numbers_of_all(store: Store) -> None:
     assert known == {"one": one, "two": ProcessSnapshot("two", 4)}
 
 
+async def test_clocks_of_processes_are_compared_with_the_databases(database: Database) -> None:
+    store = MongoStore(database)
+    now = time.time()
+    for name, clock in (("behind", now - 7200), ("right", now), ("ahead", now + 7200), ("of another release", 0.0)):
+        await store.publish(ProcessSnapshot(name, clock=clock))
+    hours = {snapshot.id: round(snapshot.clock_ahead / 3600) for snapshot in await store.snapshots()}
+    assert hours == {"behind": -2, "right": 0, "ahead": 2, "of another release": 0}
+
+
 async def test_numbers_of_a_process_that_ended_are_forgotten() -> None:
     now = 0.0
     store = MemoryStore(steady=lambda: now)

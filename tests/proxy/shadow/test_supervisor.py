@@ -147,6 +147,7 @@ async def test_delay_of_restarts_doubles_until_a_process_has_run_long(
     ending.ensure_running(Configure(parse("legacy: {url: http://x}", {}), Path("nowhere")))
     while len(caplog.records) < len(delays):
         await asyncio.sleep(unit)
+    assert (ending.failures >= len(delays)) is (uptime > 0)
     await ending.stop()
     logged = [float(str(next(iter(record.args or ())))) for record in caplog.records]
     assert [delay / unit for delay in logged[: len(delays)]] == delays
