@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -42,7 +42,7 @@ class CaptureJob:
     each: int
     routes: tuple[str, ...]
     named: bool
-    key: bytes
+    key: bytes = field(repr=False)
     shift: int
 
     @classmethod
@@ -66,7 +66,7 @@ class CapturedExchange:
 
     operation: str
     status: str
-    step: Step
+    step: Step = field(repr=False)
 
 
 class CaptureJobs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -38,9 +38,9 @@ class RequestHead:
     """
 
     method: str
-    target: bytes
+    target: bytes = field(repr=False)
     version: str
-    headers: HeaderFields
+    headers: HeaderFields = field(repr=False)
     length: int | None = 0
     keep_alive: bool = True
     expects_continue: bool = False
@@ -54,6 +54,9 @@ class TargetParts(NamedTuple):
     path: str
     raw_path: bytes
     query: bytes
+
+    def __repr__(self) -> str:
+        return "TargetParts()"
 
 
 def understand_head(method: str, target: bytes, version: str, headers: RawHeaders) -> RequestHead:

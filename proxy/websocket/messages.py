@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from websockets.speedups import apply_mask
@@ -36,14 +36,14 @@ class Closed:
     """The end of a connection: code and reason of the close frame. 1005: no code; 1006: no close frame."""
 
     code: int
-    reason: str = ""
+    reason: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PingReceived:
     """A ping; the answer is a pong with the same payload."""
 
-    payload: bytes
+    payload: bytes = field(repr=False)
 
 
 Message = str | bytes
