@@ -14,14 +14,19 @@ from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
-from tests.support.lifespan import declare_dry_runs
+from tests.support.lifespan import complete_lifespan
 
 RECEIVED: list[str] = []
 """All requests that legacy has received, for a test in the same process."""
+GOODBYE = "bye"
+"""The end of the message after which both apps close."""
 _numbers = itertools.count()
 
 
 async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await _converse(scope, receive, send, lambda text: text)
+        return
     text = await _read(scope, receive)
     RECEIVED.append(text)
     if scope["path"].startswith("/api/reset"):
@@ -31,7 +36,12 @@ async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def native(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
-        await declare_dry_runs(scope, receive, send)
+        scope["state"] |= {"proxy.dry_run": True, "proxy.dry_run.websocket": True}
+        await complete_lifespan(receive, send)
+        return
+    if scope["type"] == "websocket":
+        scope["extensions"]["proxy.dry_run"]["report"]([])
+        await _converse(scope, receive, send, lambda text: text[::-1] + text)
         return
     text = await _read(scope, receive)
     if scope["path"].startswith("/api/raise"):
@@ -41,6 +51,19 @@ async def native(scope: Scope, receive: Receive, send: Send) -> None:
         document = {"note": text, text: text}
         dry_run["report"]([{"collection": "notes", "operation": "insert", "document": document}])
     await _answer(scope, send, text[::-1] + text, {"note": 7, "age": text, "status": "ended", text: text})
+
+
+async def _converse(scope: Scope, receive: Receive, send: Send, change: Callable[[str], str]) -> None:
+    """Repeat the request in a header, each message in an answer, and the path in the reason of a close."""
+    text = f"{unquote(scope['path'])} {scope['query_string'].decode()}"
+    RECEIVED.append(text)
+    await receive()
+    await send({"type": "websocket.accept", "headers": [(b"x-told", text.encode("ascii", "ignore"))]})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": change(message["text"])})
+        if message["text"].endswith(GOODBYE):
+            await send({"type": "websocket.close", "code": 4001, "reason": change(unquote(scope["path"]))[:50]})
+            return
 
 
 async def _read(scope: Scope, receive: Receive) -> str:

@@ -1,8 +1,8 @@
 """A patient's data passes a real gateway in every possible part of a request, and is stored or printed nowhere.
 
 The search covers everything that is stored or printed: the access log and all other logs of the gateway and its shadow
-process, metrics, ops pages and their JSON, every document in the gateway's MongoDB, each form of `report`, and captured
-recordings.
+process, metrics, ops pages and their JSON, events of the webhook, every document in the gateway's MongoDB, the saved
+configuration, each form of `report`, `status`, and captured recordings.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import base64
 import json
 import signal
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +22,7 @@ import pytest
 from bson import json_util
 from click.testing import CliRunner
 from pymongo import AsyncMongoClient
+from websockets.asyncio.client import connect
 
 from proxy.capture.jobs import CaptureJob, CaptureJobs
 from proxy.cli.main import main
@@ -31,13 +33,14 @@ from tests.support import leaky_apps
 from tests.support.command_line import served
 from tests.support.sockets import exchange, serving
 from tests.support.waiting import BRIEFLY_IDLE, HANG_TIMEOUT
+from tests.support.webhook_receiver import WebhookReceiver
 
 DATABASE = "test_privacy"
 NAME = "Zxqvyölönk"
 """A text of no language: any part of it that is found was leaked."""
 NUMBER = "943 476 5919"
 PATIENT = f"{NAME} {NUMBER}"
-ROUTES = ("notes", "write", "raise", "rest")
+ROUTES = ("notes", "write", "raise", "rest", "stream")
 CONTRACT = """
 openapi: 3.1.1
 info: {title: Notes, version: '1'}
@@ -77,8 +80,9 @@ def needles() -> Iterator[str]:
     for part in parts:
         raw = part.encode()
         yield from {part, raw.decode("latin-1"), quote(part), json.dumps(part)[1:-1], repr(raw)[2:-1], part[::-1]}
-    for whole in (NAME, PATIENT, f'{{"name":"{NAME}"}}'):
-        yield base64.b64encode(whole.encode()).decode().rstrip("=")[:-1]
+        yield from (unicodedata.normalize("NFD", part), part.encode().hex())
+    for before in ("", "x", "xx"):  # the three alignments of base64
+        yield base64.b64encode(f"{before}{NAME}".encode()).decode()[4:-4]
 
 
 @pytest.fixture
@@ -96,19 +100,21 @@ def routing(tmp_path: Path, mongodb_url: str) -> Path:
     return tmp_path / "routing.yaml"
 
 
-def written(legacy: int, mongodb_url: str) -> str:
+def written(legacy: int, mongodb_url: str, webhook: int) -> str:
     return json.dumps(
         {
             "legacy": {"url": f"http://127.0.0.1:{legacy}", "timeouts": {"response": "5s"}},
             "native": "tests.support.leaky_apps:native",
             "mongodb": {"url": mongodb_url, "database": DATABASE},
             "bucketing": {"key": ["jwt:name", "header:x-patient"]},
+            "notify": {"url": f"http://127.0.0.1:{webhook}/"},
             "reports": {"key": "sixteen-characters-or-more"},
             "shadow": {"noise": "100%", "max_body": "64KiB", "dry_run_timeout": "5s", "max_cpu_wait": "100%"},
             "routes": [
                 {"name": "raise", "match": "GET /api/raise/{id}", "native": "100%"},
                 {"name": "notes", "match": "GET /api/notes/{id}", "shadow": "100%"},
                 {"name": "write", "match": "POST /api/*", "shadow": {"share": "100%", "writes": "dry_run"}},
+                {"name": "stream", "match": "WS /stream/{id}", "shadow": "100%"},
                 {"name": "rest", "match": "GET /api/*", "shadow": "100%"},
             ],
         }
@@ -153,12 +159,29 @@ def malformed() -> Iterator[bytes]:
     )
 
 
-async def test_patient_data_appear_in_no_output(routing: Path, mongodb_url: str, database: Database) -> None:
+async def converse(port: int, closes: str) -> None:
+    """Hold a conversation with the patient in its target, headers, messages and close, which a backend may begin."""
+    target = f"ws://127.0.0.1:{port}/stream/{quote(PATIENT)}?name={quote(PATIENT)}"
+    name = NAME.encode("ascii", "ignore").decode()
+    async with connect(target, additional_headers={"x-patient": name}, compression=None, proxy=None) as client:
+        for message in (PATIENT, json.dumps({NAME: PATIENT, "type": NAME}), *(["bye"] if closes == "backend" else [])):
+            await client.send(message)
+            await client.recv()
+        if closes == "client":
+            await client.close(4002, NAME)
+        await client.wait_closed()
+
+
+async def test_patient_data_appear_in_no_output(
+    routing: Path, mongodb_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, webhook = routing.parent / "state", WebhookReceiver(204)
+    monkeypatch.setenv("SCRIBE_PROXY_STATE_DIR", str(state))
     leaky_apps.RECEIVED.clear()
     outputs: dict[str, str] = {}
     order, orders = CaptureJob.new(time.time() + 60, 50), CaptureJobs(database)
-    async with serving(leaky_apps.legacy) as legacy:
-        routing.write_text(written(legacy, mongodb_url))
+    async with serving(leaky_apps.legacy) as legacy, serving(webhook) as receiver:
+        routing.write_text(written(legacy, mongodb_url, receiver))
         async with served(routing) as (process, port, ops):
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}", verify=False, limits=BRIEFLY_IDLE, timeout=HANG_TIMEOUT
@@ -169,12 +192,18 @@ async def test_patient_data_appear_in_no_output(routing: Path, mongodb_url: str,
                     await client.send(request)
             for raw in malformed():
                 await exchange(port, raw)
+            for closes in ("client", "backend"):
+                await converse(port, closes)
             await compared(database)
             await until(lambda: enough(orders, order))
             outputs |= await pages(ops, database)
+            outputs["status"] = await asyncio.to_thread(status_of, ops)
+            await webhook.wait(1)
             process.send_signal(signal.SIGTERM)
             output, log = await process.communicate()
     outputs["access log"], outputs["log"] = output.decode(), log.decode("utf-8", "replace")
+    outputs["webhook"] = repr(webhook.received)
+    outputs["saved configuration"] = "".join(one.read_text() for one in state.rglob("*.json"))
     outputs["mongodb"] = await documents(mongodb_url)
     outputs["captured"] = json.dumps([one.step for one in await orders.collect(order, 1000)], ensure_ascii=False)
     outputs |= await asyncio.to_thread(printed, routing)
@@ -197,8 +226,10 @@ def check_that_there_was_something_to_find(outputs: dict[str, str]) -> None:
     assert "native would have written" in outputs["report --sample of a write"]
     assert "breaks the contract" in outputs["report --sample of a breach"]
     assert "divergences.yaml" in outputs["report --suggest"]
+    assert "new_difference" in outputs["webhook"]
+    assert "stream" in outputs["status"]
     assert '"active"' in outputs["report --route notes --sample"]
-    assert all(len(text) > 100 for text in outputs.values()), {name: len(text) for name, text in outputs.items()}
+    assert {name: text for name, text in outputs.items() if len(text) <= 100} == {}
 
 
 async def compared(database: Database) -> None:
@@ -208,7 +239,8 @@ async def compared(database: Database) -> None:
         while True:
             routes = {one.route: one for one in await reading.routes(Span(time.time() - 600, time.time() + 1))}
             done = {name: one.compared + sum(one.skipped.values()) for name, one in routes.items()}
-            if done.get("notes") == 1 and done.get("write") == 5 and done.get("rest") == 7 and routes["notes"].replays:
+            expected = {"notes": 1, "write": 5, "rest": 7, "stream": 2}
+            if expected.items() <= done.items() and routes["notes"].replays:
                 return
             await asyncio.sleep(0.05)
 
@@ -236,6 +268,11 @@ async def documents(mongodb_url: str) -> str:
     return json_util.dumps(stored, ensure_ascii=False) + repr(stored)
 
 
+def status_of(ops: int) -> str:
+    """Return the output of `status`."""
+    return CliRunner().invoke(main, ["status", "--ops-url", f"http://127.0.0.1:{ops}"]).output
+
+
 def printed(routing: Path) -> dict[str, str]:
     """Return the output of `report` in all its forms."""
     commands = {
@@ -247,7 +284,7 @@ def printed(routing: Path) -> dict[str, str]:
         "report --sample of a write": ["--route", "write", "--kind", "type", "--sample"],
         "report --sample of a breach": ["--kind", "violation", "--sample"],
         **{f"report --route {name}": ["--route", name] for name in ROUTES},
-        **{f"report --route {name} --sample": ["--route", name, "--sample"] for name in ("notes", "write", "rest")},
+        **{f"report --route {name} --sample": ["--route", name, "--sample"] for name in ROUTES if name != "raise"},
     }
     outputs = {
         name: CliRunner().invoke(main, ["report", "--config", str(routing), *arguments]).output
