@@ -96,6 +96,15 @@ def test_close_with_unread_pipe_ends_within_its_bound(pipe: tuple[int, int]) -> 
     assert len(read_all(pipe[0])) + dropped("test-close") * len(LINE) == lines * len(LINE)
 
 
+def test_close_with_unread_non_blocking_pipe_drops_a_long_line(pipe: tuple[int, int]) -> None:
+    os.set_blocking(pipe[1], False)
+    writer = LogWriter(pipe[1], "test-long-line")
+    writer.write("x" * 500_000 + "\n")
+    writer.close(0.2)
+    assert not any(thread.name == "log-test-long-line" for thread in threading.enumerate())
+    assert dropped("test-long-line") == 1
+
+
 @pytest.mark.parametrize("kind", ["closed pipe", "full disk", "closed descriptor"])
 def test_failing_descriptor_drops_and_counts(
     kind: str, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture

@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from starlette.types import Scope
 
 from proxy.config.loading import parse
@@ -84,6 +85,12 @@ def test_shadow_hangs_below_the_side_that_served(tracing: Tracing, remaining: In
     assert parent is not None
     assert served is not None
     assert (parent.trace_id, parent.span_id) == (served.trace_id, served.span_id)
+    assert spans["shadow native"].kind is SpanKind.CLIENT
+    assert spans["shadow native"].attributes == {
+        "http.request.method": "GET",
+        "scribe_proxy.route": "notes.list",
+        "scribe_proxy.backend": "native",
+    }
 
 
 @pytest.mark.parametrize(("status", "failure"), [(500, None), (502, "legacy_reset")])
@@ -121,10 +128,10 @@ def test_spans_contain_no_content_of_the_request(tracing: Tracing, remaining: In
 def test_error_of_a_shadow_request_is_traced_without_its_message(
     tracing: Tracing, remaining: InMemorySpanExporter
 ) -> None:
-    with pytest.raises(ValueError, match="secret"), tracing.shadow([], "GET", "notes.list", "native"):
-        raise ValueError("secret")
+    with pytest.raises(RuntimeError, match="secret"), tracing.shadow([], "GET", "notes.list", "native"):
+        raise RuntimeError("secret")
     span = by_name(remaining)["shadow native"]
-    assert (span.status.is_ok, span.status.description) == (False, "ValueError")
+    assert (span.status.is_ok, span.status.description) == (False, "RuntimeError")
     assert "secret" not in span.to_json()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import bson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,4 +112,4 @@ def test_stored_difference_reads_back(revision: str | None, story: list[tuple[st
             difference = triage.mark(difference, step, given)  # type: ignore[arg-type]
         assert difference.first == 1.0
         assert difference.last >= difference.first
-    assert triage.from_document(triage.to_document(difference)) == difference
+    assert triage.from_document(bson.decode(bson.encode(triage.to_document(difference)))) == difference
