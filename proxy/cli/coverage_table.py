@@ -12,7 +12,8 @@ from proxy.wording import counted
 def coverage_table(rows: list[CoverageRow]) -> Table:
     """Return a row for each operation; `0` is declared without a sample, `!` a sample that is not declared."""
     statuses = sorted({row.status for row in rows}, key=lambda status: (not status[0].isdecimal(), status))
-    table = Table("operation", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("operation", overflow="fold")
     for status in statuses:
         table.add_column(status, justify="right", no_wrap=True)
     for name in dict.fromkeys(row.operation.name for row in rows):

@@ -77,7 +77,7 @@ def _table(rows: list[tuple[Route, BasisPoints, float]], sizes: Mapping[str, int
     """Return a table of stages. A group has one rollout, and `sizes` its number of routes."""
     table = Table(box=box.SIMPLE)
     for heading in ("route or group", "stage", "at the earliest", "notes"):
-        table.add_column(heading, justify="right" if heading == "stage" else "left")
+        table.add_column(heading, justify="right" if heading == "stage" else "left", overflow="fold")
     named = ""
     for route, share, at in rows:
         first = route.name != named

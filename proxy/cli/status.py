@@ -213,7 +213,7 @@ def _guards(members: Sequence[RouteNow]) -> Iterator[Text]:
 def _backends(members: Sequence[RouteNow]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in (f"last {duration(members[0].window)}", "requests", *_FIGURES):
-        table.add_column(heading, justify="left" if heading.startswith("last") else "right")
+        table.add_column(heading, justify="left" if heading.startswith("last") else "right", overflow="fold")
     for one in members:
         for name, backend in (("native", one.native), ("legacy", one.legacy)):
             title = f"{one.name} {name}" if len(members) > 1 else name

@@ -171,7 +171,8 @@ def _print(report: Report, as_json: bool, *, whole: bool) -> None:
 
 
 def _table(report: Report) -> Table:
-    table = Table("endpoint", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("endpoint", overflow="fold")
     for name in ("equal", "declared", "differing"):
         table.add_column(name, justify="right")
     for endpoint, count in report.by_endpoint().items():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.cli.param_types import TimeParam
+from proxy.cli.param_types import DurationParam, ShareParam, TimeParam
 
 
 @pytest.fixture(params=["UTC", "Asia/Tokyo", "America/New_York"])
@@ -32,3 +32,8 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.mark.usefixtures("zone")
 def test_time_without_an_offset_is_in_utc(text: str, expected: float) -> None:
     assert TimeParam().convert(text, None, None) == expected
+
+
+def test_durations_are_in_seconds_and_shares_in_basis_points() -> None:
+    assert DurationParam().convert("1.5m", None, None) == 90.0
+    assert ShareParam().convert("2.5%", None, None) == 250

@@ -37,6 +37,11 @@ def test_unknown_values_are_omitted_from_the_line() -> None:
     assert json.loads(render(request_record(cause="refused"), 0))["cause"] == "refused"
 
 
+def test_times_are_in_milliseconds() -> None:
+    line = json.loads(render(request_record(head=12.5, total=100.0), 0))
+    assert (line["head_ms"], line["total_ms"]) == (12_500, 100_000)
+
+
 async def test_lines_are_written_together_and_soon() -> None:
     stream = io.StringIO()
     log = AccessLog(stream.write)
