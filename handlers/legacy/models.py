@@ -5,25 +5,11 @@ Logged-out tokens have none here: `handlers.services.token_blocklist` stores the
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Final
 
-from bson.datetime_ms import DatetimeMS
-
+from handlers.legacy.mongoose.moments import now
 from handlers.legacy.mongoose.path_types import BooleanPath, DatePath, IdListPath, IdPath, MixedPath, StringPath
 from handlers.legacy.mongoose.schema import Schema
-
-
-def now() -> DatetimeMS:
-    """Return `Date.now()` as it is stored."""
-    return DatetimeMS(time.time_ns() // 1_000_000)
-
-
-def after(moment: DatetimeMS, clock: Callable[[], DatetimeMS] = now) -> DatetimeMS:
-    """Return the current time, but at least a millisecond after `moment`, since the legacy writes at two times."""
-    return max(clock(), DatetimeMS(int(moment) + 1))
-
 
 USERS: Final = Schema(
     "users",

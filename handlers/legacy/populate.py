@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Final, TypeAlias, cast
 
 from bson import ObjectId, Regex
+from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import Value
 from handlers.legacy.mongoose import (
@@ -25,10 +26,12 @@ from handlers.legacy.mongoose import (
     Path,
     Schema,
     Table,
+    after,
     arrange,
     by_id,
     cast_filter,
     identity_of,
+    now,
     write,
     write_array,
 )
@@ -50,16 +53,25 @@ class Populate:
 
 
 async def populate(
-    schema: Schema, stored: Sequence[Fields], plan: Sequence[Populate], fetch: Fetch, selected: Sequence[str] = ()
+    schema: Schema,
+    stored: Sequence[Fields],
+    plan: Sequence[Populate],
+    fetch: Fetch,
+    selected: Sequence[str] = (),
+    at: DatetimeMS | None = None,
 ) -> list[str]:
-    """Return stored documents as the JSON of answers, with the plan's paths populated concurrently."""
-    tables = arrange(schema, stored, selected)
+    """Return stored documents as the JSON of answers, with the plan's paths populated concurrently.
+
+    They were read at the time `at`, by default now, and the populated ones later.
+    """
+    read_at = now() if at is None else at
+    tables = arrange(schema, stored, selected, read_at)
     if tables:
-        await asyncio.gather(*(_fill_in(schema, tables, step, fetch) for step in plan))
+        await asyncio.gather(*(_fill_in(schema, tables, step, fetch, read_at) for step in plan))
     return write(tables)
 
 
-async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetch: Fetch) -> None:
+async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetch: Fetch, read_at: DatetimeMS) -> None:
     path = schema.paths[step.path]
     if not isinstance(path, IdPath | IdListPath):
         raise TypeError(f"{step.path} is not a reference")
@@ -67,7 +79,7 @@ async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetc
         (table, [identity.binary for identity in _ids_in(table, path)]) for table in tables if step.path in table.kinds
     ]
     wanted = dict.fromkeys(chain.from_iterable(keys for _, keys in referring))
-    texts = await _read_texts(Schema.known[path.ref], list(wanted), step, fetch) if wanted else {}
+    texts = await _read_texts(Schema.known[path.ref], list(wanted), step, fetch, read_at) if wanted else {}
     for table, keys in referring:
         if table.kinds[step.path] is ObjectId:
             table.fill(step.path, [texts.get(key, NULL) for key in keys])
@@ -75,10 +87,12 @@ async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetc
             table.fill(step.path, [_text_for(value, texts) for value in table.column(step.path)])
 
 
-async def _read_texts(schema: Schema, wanted: Sequence[bytes], step: Populate, fetch: Fetch) -> dict[bytes, str]:
+async def _read_texts(
+    schema: Schema, wanted: Sequence[bytes], step: Populate, fetch: Fetch, read_at: DatetimeMS
+) -> dict[bytes, str]:
     """Return the texts of the existing documents by the bytes of their ids, which hash faster than ids."""
     stored = await fetch(schema.model, wanted, step.select)
-    texts = await populate(schema, list(stored.values()), step.populate, fetch, step.select)
+    texts = await populate(schema, list(stored.values()), step.populate, fetch, step.select, after(read_at))
     return dict(zip(stored, texts, strict=True))
 
 

@@ -26,6 +26,7 @@ from handlers.legacy.mongoose.errors import (
     ValidatorError,
     VersionError,
 )
+from handlers.legacy.mongoose.moments import after, now
 from handlers.legacy.mongoose.path_types import (
     BooleanPath,
     DatePath,
@@ -62,11 +63,13 @@ __all__ = [
     "ValidationError",
     "ValidatorError",
     "VersionError",
+    "after",
     "arrange",
     "by_id",
     "cast_filter",
     "cast_update",
     "identity_of",
+    "now",
     "to_bson",
     "write",
     "write_array",

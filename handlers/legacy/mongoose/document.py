@@ -93,33 +93,47 @@ class Document(Embedded):
         return self._states
 
     @classmethod
-    def create(cls, schema: Schema, values: Mapping[str, Value]) -> Document:
-        """Create as `new Model(values)`: early defaults, the values in the schema's order, then the other defaults."""
+    def create(cls, schema: Schema, values: Mapping[str, Value], at: DatetimeMS | None = None) -> Document:
+        """Create as `new Model(values)`: early defaults, the values in the schema's order, then the other defaults.
+
+        Dates that are set by default are equal: `at`, or the current time.
+        """
         document = cls(schema)
-        document._default(early=True)
+        document._default(early=True, at=at)
         for name in schema.paths:
             if name in values and not (values[name] is UNDEFINED and name in document.fields):
                 document.set(name, values[name], is_new=True)
         document.fields = {name: document.fields[name] for name in schema.paths if name in document.fields}
-        document._default(early=False)
+        document._default(early=False, at=at)
         return document
 
     @classmethod
-    def read(cls, schema: Schema, stored: Mapping[str, Value], selected: Collection[str] = ()) -> Document:
-        """Return a stored document as from a query; `selected` names the fields of an inclusive projection."""
+    def read(
+        cls,
+        schema: Schema,
+        stored: Mapping[str, Value],
+        selected: Collection[str] = (),
+        at: DatetimeMS | None = None,
+    ) -> Document:
+        """Return a stored document as from a query at the time `at`, by default the current one.
+
+        `selected` names the fields of an inclusive projection.
+        """
         if schema.is_settled(stored, selected):
             return cls(schema, dict(stored))
         document = cls(schema)
         chosen = frozenset(selected)
-        document._default(early=True, selected=chosen, skip="_id")
+        document._default(early=True, at=at, selected=chosen, skip="_id")
         for name in own_keys(stored):
             if name not in FORBIDDEN:
                 document._init(name, stored[name])
-        document._default(early=False, selected=chosen)
+        document._default(early=False, at=at, selected=chosen)
         return document
 
-    def _default(self, *, early: bool, selected: frozenset[str] = frozenset(), skip: str = "") -> None:
-        moment: Value = UNDEFINED
+    def _default(
+        self, *, early: bool, at: DatetimeMS | None, selected: frozenset[str] = frozenset(), skip: str = ""
+    ) -> None:
+        moment = at
         for name, path in self.schema.paths.items():
             if name == skip or path.early is not early or self.get(name) is not UNDEFINED:
                 continue
@@ -127,7 +141,7 @@ class Document(Embedded):
                 continue
             value = path.get_default()
             if isinstance(value, DatetimeMS):
-                value = moment = value if moment is UNDEFINED else moment
+                value = moment = value if moment is None else moment
             if value is not UNDEFINED:
                 self.fields[name] = value
                 self._move(name, "default")

@@ -22,6 +22,7 @@ from bson.datetime_ms import DatetimeMS
 from handlers.legacy.javascript import JsonText, Value, quote_each, stringify
 from handlers.legacy.javascript.dates import iso_or_none
 from handlers.legacy.mongoose.document import Document
+from handlers.legacy.mongoose.moments import now
 from handlers.legacy.mongoose.schema import Schema, is_settled_value
 from handlers.legacy.mongoose.values import (
     MARKS,
@@ -106,14 +107,20 @@ class Table:
         return (dict(zip(self.kinds, row, strict=True)) for row in rows)
 
 
-def arrange(schema: Schema, stored: Sequence[Fields], selected: Sequence[str] = ()) -> list[Table]:
-    """Return the tables of a model's stored documents; `selected` names the fields of an inclusive projection."""
+def arrange(
+    schema: Schema, stored: Sequence[Fields], selected: Sequence[str] = (), at: DatetimeMS | None = None
+) -> list[Table]:
+    """Return the tables of a model's stored documents, which one query returns at the time `at`, by default now.
+
+    `selected` names the fields of an inclusive projection.
+    """
     documents = list(stored)
     tables = _tables_of(documents)
     odd = [position for table in tables for position in _find_odd(schema, table, selected)]
     if odd:
+        moment = now() if at is None else at
         for position in odd:
-            documents[position] = Document.read(schema, documents[position], selected).fields
+            documents[position] = Document.read(schema, documents[position], selected, moment).fields
         tables = _tables_of(documents)
     return tables
 

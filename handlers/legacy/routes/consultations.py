@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -10,17 +10,18 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
-from handlers.legacy.javascript import JavaScriptTypeError, JsonText, Value
+from handlers.legacy.javascript import JavaScriptTypeError, JsonText
 from handlers.legacy.legacy_errors import legacy_errors
-from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS, after, now
+from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS
 from handlers.legacy.mongoose import (
     Changes,
     Document,
     MongooseError,
-    Schema,
+    after,
     by_id,
     cast_filter,
     identity_of,
+    now,
     to_bson,
     write_array,
     write_object,
@@ -108,14 +109,15 @@ class ConsultationRoutes:
         stored = await self.consultations.get(cast_filter(CONSULTATIONS, by_id(request.params["id"]))["_id"])
         if stored is None:
             return json(404, {"msg": "Consultation not found"})
-        consultation = Document.read(CONSULTATIONS, stored)
+        read_at = now()
+        consultation = Document.read(CONSULTATIONS, stored, at=read_at)
         transcript = await self._transcript_of(consultation)
         if transcript is None:
             return json(404, {"msg": "Transcript not found"})
         prompt = await self.prompts.get(cast_filter(PROMPTS, by_id(prompt_used))["_id"])
         if prompt is None:
             return json(404, {"msg": "Prompt not found"})
-        return await self._conclude(consultation, transcript, Document.read(PROMPTS, prompt))
+        return await self._conclude(consultation, transcript, Document.read(PROMPTS, prompt), read_at)
 
     async def _transcript_of(self, consultation: Document) -> Document | None:
         """Return the transcript of the consultation's populated link; without one, that with the id null, if any."""
@@ -127,23 +129,25 @@ class ConsultationRoutes:
             stored = await self.consultations.transcript(None)
         return None if stored is None else Document.read(TRANSCRIPTS, stored)
 
-    async def _conclude(self, consultation: Document, transcript: Document, prompt: Document) -> Reply:
-        """Summarise, update the transcript without validation, then save the consultation with it."""
+    async def _conclude(
+        self, consultation: Document, transcript: Document, prompt: Document, read_at: DatetimeMS
+    ) -> Reply:
+        """Summarise, update the transcript without validation, then save the consultation read at `read_at` with it."""
         texts = text_of(prompt, "prompt_text"), text_of(transcript, "transcript_text")
         conclusion = await self.assistant.conclude(*texts)
-        updated_at = now()
+        updated_at = after(read_at)
         summary = {"summary": to_bson(conclusion.summary)} if conclusion.summary else {}
         change: tuple[dict[str, object], dict[str, object]] = (
             {"_id": to_bson(transcript.get("_id"))},
             {"$set": {**summary, "updated_at": updated_at}},
         )
         consultation.set("status", "ended")
-        read_at = DatetimeMS(int(updated_at) + 1)
-        consultation.set("ended_at", after(read_at))
+        ended_at = after(updated_at)  # the legacy reads the updated transcript at this moment, too
+        consultation.set("ended_at", ended_at)
         updated = await self._save(change, consultation)
         answer: dict[str, object] = {
             "msg": "Consultation ended successfully",
-            "transcript": None if updated is None else read_later(TRANSCRIPTS, updated, read_at).to_json(),
+            "transcript": None if updated is None else Document.read(TRANSCRIPTS, updated, at=ended_at).to_json(),
             "summary": conclusion.summary or "Summary not generated",
             "highlights": conclusion.highlights,
         }
@@ -172,15 +176,6 @@ def text_of(document: Document, field: str) -> str | None:
     """Return a text field, None if it is absent, null or empty."""
     value = document.get(field)
     return value if isinstance(value, str) and value else None
-
-
-def read_later(schema: Schema, stored: Mapping[str, Value], moment: DatetimeMS) -> Document:
-    """Return a document as if it were read at `moment`, which its missing dates then have as their default."""
-    document = Document.read(schema, stored)
-    for name, state in document.states.items():
-        if state == "default" and isinstance(document.get(name), DatetimeMS):
-            document.fields[name] = moment
-    return document
 
 
 def expect(document: Document) -> Changes:

@@ -6,15 +6,18 @@ import contextlib
 from dataclasses import dataclass
 from typing import Final
 
+from bson.datetime_ms import DatetimeMS
+
 from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, is_true
 from handlers.legacy.legacy_errors import legacy_errors
-from handlers.legacy.models import CONSULTATIONS, NOTES, now
+from handlers.legacy.models import CONSULTATIONS, NOTES
 from handlers.legacy.mongoose import (
     Document,
     MongooseError,
     by_id,
     cast_filter,
+    now,
     write_array,
     write_object,
 )
@@ -61,9 +64,10 @@ class NoteRoutes:
         if stored is None:
             return json(404, {"msg": "Consultation not found."})
         values = {"clinician": request.user_id, "transcript": transcript, "consultation": identity, "body": body}
-        note = Document.create(NOTES, values)
+        moment = now()
+        note = Document.create(NOTES, values, at=moment)
         note.validate()
-        await self._add(note, Document.read(CONSULTATIONS, stored))
+        await self._add(note, Document.read(CONSULTATIONS, stored, at=moment))
         return await json_in_slices(201, {"msg": "Note added successfully.", "note": note.to_json()})
 
     async def _add(self, note: Document, consultation: Document) -> None:
@@ -96,14 +100,14 @@ class NoteRoutes:
     @legacy_errors(refuse)
     async def change(self, request: Request) -> Reply:
         """Answer `PATCH /:noteId {body}`: the caller's own; an empty body leaves the text unchanged."""
-        note = await self._find(request)
+        moment, note = await self._find(request)
         if note is None:
             return json(404, _NOT_FOUND)
         if not is_of(note, request.user_id):
             return json(403, _NOT_YOURS)
         body = request.field("body")
         note.set("body", body if is_true(body) else note.get("body"))
-        note.set("updated_at", now())
+        note.set("updated_at", moment)
         await self._save(note)
         return await json_in_slices(200, {"msg": "Note updated.", "note": note.to_json()})
 
@@ -117,7 +121,7 @@ class NoteRoutes:
     @legacy_errors(refuse)
     async def delete(self, request: Request) -> Reply:
         """Answer `DELETE /:noteId`: the caller's own."""
-        note = await self._find(request)
+        _, note = await self._find(request)
         if note is None:
             return json(404, _NOT_FOUND)
         if not is_of(note, request.user_id):
@@ -125,9 +129,11 @@ class NoteRoutes:
         await self.notes.remove(note.get("_id"))
         return json(200, {"msg": "Note deleted successfully."})
 
-    async def _find(self, request: Request) -> Document | None:
+    async def _find(self, request: Request) -> tuple[DatetimeMS, Document | None]:
+        """Return the path's note, and when it was read."""
         stored = await self.notes.get(cast_filter(NOTES, by_id(request.params["noteId"]))["_id"])
-        return None if stored is None else Document.read(NOTES, stored)
+        moment = now()
+        return moment, None if stored is None else Document.read(NOTES, stored, at=moment)
 
 
 def is_of(note: Document, user: Value) -> bool:

@@ -12,13 +12,15 @@ from typing import Final
 from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
 from handlers.legacy.javascript import Value
 from handlers.legacy.legacy_errors import legacy_errors
-from handlers.legacy.models import PROMPTS, TRANSCRIPTS, now
+from handlers.legacy.models import PROMPTS, TRANSCRIPTS
 from handlers.legacy.mongoose import (
     Document,
+    after,
     arrange,
     by_id,
     cast_filter,
     cast_update,
+    now,
     write,
     write_array,
     write_object,
@@ -74,11 +76,13 @@ class PromptRoutes:
     async def change(self, request: Request) -> Reply:
         """Answer `PATCH /:promptId`, with the fields to set."""
         own = self._own(request)
-        update = cast_update(PROMPTS, {**self._changes(request.body), "updated_at": now()})
+        updated_at = now()
+        update = cast_update(PROMPTS, {**self._changes(request.body), "updated_at": updated_at})
         changed = await self.prompts.change(own["_id"], own["clinician"], update)
         if changed is None:
             return json(404, _NOT_FOUND)
-        return await json_in_slices(200, {"msg": "Prompt updated", "data": Document.read(PROMPTS, changed).to_json()})
+        data = Document.read(PROMPTS, changed, at=after(updated_at)).to_json()
+        return await json_in_slices(200, {"msg": "Prompt updated", "data": data})
 
     def _changes(self, body: Value) -> dict[str, Value]:
         if isinstance(body, list):  # `{...array}`
@@ -96,11 +100,12 @@ class PromptRoutes:
             return json(404, _NOT_FOUND)
         identity = cast_filter(TRANSCRIPTS, by_id(request.params["transcriptId"]))["_id"]
         used = Document.read(PROMPTS, prompt).get("_id")
-        update = cast_update(TRANSCRIPTS, {"prompt_used": used, "updated_at": now()})
+        updated_at = now()
+        update = cast_update(TRANSCRIPTS, {"prompt_used": used, "updated_at": updated_at})
         changed = await self.transcripts.change(identity, update)
         if changed is None:
             return json(404, {"msg": "Transcript not found"})
-        data = Document.read(TRANSCRIPTS, changed).to_json()
+        data = Document.read(TRANSCRIPTS, changed, at=after(updated_at)).to_json()
         return await json_in_slices(200, {"msg": "Prompt linked to transcript successfully", "data": data})
 
     @legacy_errors(refuse)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
 from handlers.legacy.javascript import JsonText, is_true
 from handlers.legacy.legacy_errors import legacy_errors
-from handlers.legacy.models import TRANSCRIPTS, now
-from handlers.legacy.mongoose import Document, arrange, cast_filter, cast_update, write
+from handlers.legacy.models import TRANSCRIPTS
+from handlers.legacy.mongoose import Document, after, arrange, cast_filter, cast_update, now, write
 from handlers.services.transcripts import Transcripts
 
 
@@ -42,9 +42,10 @@ class TranscriptRoutes:
         if not (is_true(identity) and is_true(text)):
             return json(400, {"msg": "Missing data"})
         own = cast_filter(TRANSCRIPTS, {"_id": identity, "clinician": request.user_id})
-        update = cast_update(TRANSCRIPTS, {"transcript_text": text, "updated_at": now()})
+        updated_at = now()
+        update = cast_update(TRANSCRIPTS, {"transcript_text": text, "updated_at": updated_at})
         changed = await self.transcripts.change_own(own["_id"], own["clinician"], update)
-        data = None if changed is None else Document.read(TRANSCRIPTS, changed).to_json()
+        data = None if changed is None else Document.read(TRANSCRIPTS, changed, at=after(updated_at)).to_json()
         return await json_in_slices(200, {"msg": "Transcript updated", "data": data})
 
     @legacy_errors(refuse_fetch)

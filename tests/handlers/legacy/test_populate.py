@@ -127,3 +127,16 @@ async def test_empty_references_fetch_nothing() -> None:
 async def test_populating_a_plain_field_raises_a_type_error() -> None:
     with pytest.raises(TypeError, match="username is not a reference"):
         await populate(USERS, [{"_id": OTHER}], [Populate("username")], Shelf().fetch)
+
+
+async def test_populated_documents_are_read_later_than_their_referrers() -> None:
+    consultation: dict[str, Value] = {"_id": IDENTITY, "clinician": None, "notes": [], "transcript": MISSING}
+
+    async def fetch(_: str, identities: Sequence[bytes], __: Sequence[str]) -> Mapping[bytes, Fields]:
+        return {each: {"_id": ObjectId(each)} for each in identities}
+
+    (text,) = await populate(CONSULTATIONS, [consultation], (Populate("transcript"),), fetch)
+    shown = parse(text)
+    assert isinstance(shown, dict)
+    assert isinstance(shown["transcript"], dict)
+    assert str(shown["started_at"]) < str(shown["transcript"]["created_at"])

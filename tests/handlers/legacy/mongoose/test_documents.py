@@ -7,7 +7,7 @@ from bson import Code, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, stringify
-from handlers.legacy.models import CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS, after
+from handlers.legacy.models import CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
 from handlers.legacy.mongoose import (
     CastError,
     Document,
@@ -16,6 +16,7 @@ from handlers.legacy.mongoose import (
     Schema,
     ValidationError,
     VersionError,
+    after,
     by_id,
     cast_filter,
     cast_update,

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handlers.legacy.javascript import JavaScriptTypeError, JsonText, Value, stringify
+from handlers.legacy.models import NOTES
 from handlers.legacy.mongoose import (
     BooleanPath,
     DatePath,
@@ -19,6 +20,7 @@ from handlers.legacy.mongoose import (
     Schema,
     StringPath,
     arrange,
+    now,
     write,
     write_object,
 )
@@ -36,7 +38,7 @@ VISITS = Schema(
         MixedPath("what"),
         StringPath("name"),
         BooleanPath("done", default=False),
-        DatePath("at", default=lambda: MOMENT, early=False),
+        DatePath("at", default=now, early=False),
     ],
 )
 SETTLED: dict[str, Value] = {"_id": A, "of": B, "notes": [A, B], "what": "x", "name": "n", "done": True, "at": MOMENT}
@@ -65,7 +67,7 @@ documents = st.lists(_usual | _odd | st.builds(lambda left, right: left | right,
 
 
 def one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...] = ()) -> list[str]:
-    return [stringify(Document.read(VISITS, each, selected).to_json()) for each in stored]
+    return [stringify(Document.read(VISITS, each, selected, MOMENT).to_json()) for each in stored]
 
 
 @settings(max_examples=examples(150), deadline=None)
@@ -81,9 +83,9 @@ def test_tables_equal_documents_one_by_one(stored: list[dict[str, Value]], selec
         expected = one_by_one(stored, selected)
     except JavaScriptTypeError as error:  # mongoose cannot report a fault in a value without a text
         with pytest.raises(JavaScriptTypeError, match=str(error)):
-            arrange(VISITS, stored, selected)
+            arrange(VISITS, stored, selected, MOMENT)
     else:
-        assert write(arrange(VISITS, stored, selected)) == expected
+        assert write(arrange(VISITS, stored, selected, MOMENT)) == expected
 
 
 def test_documents_of_one_shape_share_a_table() -> None:
@@ -108,3 +110,10 @@ def test_partly_written_object_is_stringified() -> None:
     assert (
         write_object({"count": 1, "notes": JsonText('[{"a":1}]'), "0": "x"}) == '{"0":"x","count":1,"notes":[{"a":1}]}'
     )
+
+
+def test_documents_of_one_query_have_one_default_date() -> None:
+    stored: list[dict[str, Value]] = [{"_id": A, "body": "x"} for _ in range(3000)]  # the clock advances meanwhile
+    dates = {date for table in arrange(NOTES, stored) for date in table.column("created_at")}
+    assert len(dates) == 1
+    assert {date for table in arrange(NOTES, stored, at=MOMENT) for date in table.column("updated_at")} == {MOMENT}
