@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -18,7 +19,7 @@ from tests.differential.people import PASSWORD, TOKEN
 from tests.differential.raw_bson import Raw
 from tests.support.backend_pair import ANSWER_TIMEOUT, DECLARED, HANG, BackendPair, get, post, shows
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
-from tests.support.profile import IS_QUICK
+from tests.support.profile import IS_QUICK, spread
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -113,8 +114,7 @@ def fields_of(collection: str, number: int) -> Sequence[str]:
     return [fields[(number + offset) % len(fields)] for offset in range(1 if IS_QUICK else 3)]
 
 
-@pytest.mark.parametrize("collection", FIELDS)
-@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize(("name", "collection"), spread([*itertools.product(ALIKE, FIELDS)], 0, 2))
 async def test_foreign_value_is_read_and_saved_alike(keeping: BackendPair, name: str, collection: str) -> None:
     for field in fields_of(collection, list(ALIKE).index(name)):
         plant(keeping, collection, field, ALIKE[name])

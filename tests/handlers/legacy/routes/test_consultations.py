@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -92,37 +93,44 @@ async def test_starts_with_patients_of_every_kind(duel: Differential) -> None:
     assert sum(text.startswith("200") for text in texts(account)) == len(PATIENTS) - 2
 
 
-@pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"patient": 1}])
-async def test_starts_without_a_patient(duel: Differential, body: object) -> None:
-    await same(duel, {}, action("POST", "/api/consultation/start", body))
+async def test_starts_without_a_patient(duel: Differential) -> None:
+    bodies = (UNSAID, [], {}, [1], {"patient": 1})
+    await same(duel, {}, *(action("POST", "/api/consultation/start", body) for body in bodies))
 
 
-@pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, {"$ne": None}, [str(AMARA_ID)]])
-async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: Any) -> None:
-    token = as_user(user)
-    await same(
-        duel,
-        BEFORE,
-        action("POST", "/api/consultation/start", {"patient_data": {}}, token=token),
-        action("GET", "/api/consultation", token=token),
-        action("GET", f"/api/consultation/{WHOLE}", token=token),
-        action("GET", "/api/consultation/abc", token=token),
-        action("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(PROMPT)}, token=token),
-    )
+USERS: list[Any] = [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, {"$ne": None}, [str(AMARA_ID)]]
 
 
-@pytest.mark.parametrize("user", [AMARA_ID, BOLA_ID, ABSENT_ID])
-async def test_incomplete_documents_are_listed_and_shown_alike(duel: Differential, user: ObjectId) -> None:
-    token = as_user(str(user))
-    shown = [action("GET", f"/api/consultation/{document['_id']}", token=token) for document in CONSULTATIONS]
-    account = await same(duel, BEFORE, action("GET", "/api/consultation", token=token), *shown)
-    assert len(texts(account)) == 6
+async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None:
+    stored, requests = [], []
+    for index, user in enumerate(USERS):
+        token, identity = as_user(user), ObjectId(f"60020000abcdef00000001{index:02x}")
+        stored.append({**CONSULTATIONS[0], "_id": identity})
+        requests += [
+            action("POST", "/api/consultation/start", {"patient_data": {}}, token=token),
+            action("GET", "/api/consultation", token=token),
+            action("GET", f"/api/consultation/{identity}", token=token),
+            action("GET", "/api/consultation/abc", token=token),
+            action("POST", f"/api/consultation/{identity}/end", {"prompt_used": str(PROMPT)}, token=token),
+        ]
+    await same(duel, {**BEFORE, "consultations": stored}, *requests)
 
 
-@pytest.mark.parametrize("identity", ["abc", "123456789012", ABSENT_ID, str(WHOLE).upper(), "%zz", "a%2Fb"])
-async def test_malformed_ids_are_refused_alike(duel: Differential, identity: object) -> None:
-    path = f"/api/consultation/{identity}"
-    await same(duel, BEFORE, action("GET", path), action("POST", f"{path}/end", {"prompt_used": str(PROMPT)}))
+async def test_incomplete_documents_are_listed_and_shown_alike(duel: Differential) -> None:
+    requests = []
+    for user in (AMARA_ID, BOLA_ID, ABSENT_ID):
+        token = as_user(str(user))
+        requests.append(action("GET", "/api/consultation", token=token))
+        requests += [action("GET", f"/api/consultation/{one['_id']}", token=token) for one in CONSULTATIONS]
+    await same(duel, BEFORE, *requests)
+
+
+async def test_malformed_ids_are_refused_alike(duel: Differential) -> None:
+    requests = []
+    for identity in ("abc", "123456789012", ABSENT_ID, str(WHOLE).upper(), "%zz", "a%2Fb"):
+        path = f"/api/consultation/{identity}"
+        requests += [action("GET", path), action("POST", f"{path}/end", {"prompt_used": str(PROMPT)})]
+    await same(duel, BEFORE, *requests)
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
@@ -233,11 +241,14 @@ async def test_malformed_notes_are_answered_alike(duel: Differential) -> None:
     await same(duel, {**BEFORE, "consultations": stored}, *requests)
 
 
-@pytest.mark.parametrize("transcript", [ABSENT_ID, TRANSCRIPT, None])
-@pytest.mark.parametrize("prompt", [ABSENT_ID, PROMPT, "abc"])
-async def test_transcript_is_queried_before_the_prompt(duel: Differential, transcript: object, prompt: object) -> None:
-    stored = {**CONSULTATIONS[0], "transcript": transcript}
-    end = action("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(prompt)})
-    account = await same(duel, {**BEFORE, "consultations": [stored]}, end)
-    if transcript is not TRANSCRIPT:
-        assert texts(account) == ['404 {"msg":"Transcript not found"}']
+async def test_transcript_is_queried_before_the_prompt(duel: Differential) -> None:
+    stored: list[dict[str, Any]] = [
+        {**CONSULTATIONS[0], "_id": ObjectId(f"60020000abcdef00000001{index:02x}"), "transcript": transcript}
+        for index, transcript in enumerate((ABSENT_ID, None, TRANSCRIPT))
+    ]
+    ends = [
+        action("POST", f"/api/consultation/{consultation['_id']}/end", {"prompt_used": str(prompt)})
+        for consultation, prompt in itertools.product(stored, (ABSENT_ID, "abc", PROMPT))
+    ]
+    account = await same(duel, {**BEFORE, "consultations": stored}, *ends)
+    assert texts(account)[:6] == ['404 {"msg":"Transcript not found"}'] * 6

@@ -54,17 +54,18 @@ REFERENCES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("consultation", [CONSULTATION, OLD, ODD, BROKEN, ABSENT_ID, "abc", "%F0%9F%98%80"])
-async def test_adds_to_any_consultation(duel: Differential, consultation: object) -> None:
-    path = f"/api/notes/{consultation}"
-    add = action("POST", path, {"body": " a note ", "transcriptId": str(TRANSCRIPT)})
-    listed = action("GET", path)
-    await same(duel, BEFORE, add, add, listed, action("GET", f"/api/consultation/{consultation}"))
+async def test_adds_to_any_consultation(duel: Differential) -> None:
+    requests = []
+    for consultation in (CONSULTATION, OLD, ODD, BROKEN, ABSENT_ID, "abc", "%F0%9F%98%80"):
+        path = f"/api/notes/{consultation}"
+        add = action("POST", path, {"body": " a note ", "transcriptId": str(TRANSCRIPT)})
+        requests += [add, add, action("GET", path), action("GET", f"/api/consultation/{consultation}")]
+    await same(duel, BEFORE, *requests)
 
 
-@pytest.mark.parametrize("body", [UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID}])
-async def test_note_requires_text_and_transcript(duel: Differential, body: object) -> None:
-    await same(duel, BEFORE, action("POST", f"/api/notes/{CONSULTATION}", body))
+async def test_note_requires_text_and_transcript(duel: Differential) -> None:
+    bodies = (UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID})
+    await same(duel, BEFORE, *(action("POST", f"/api/notes/{CONSULTATION}", body) for body in bodies))
 
 
 async def test_adds_texts_and_references_of_every_type(duel: Differential) -> None:
@@ -75,45 +76,74 @@ async def test_adds_texts_and_references_of_every_type(duel: Differential) -> No
     assert "Unsupported BSON version" in texts(account)[-2]
 
 
-@pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, [str(AMARA_ID)]])
-async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: Any) -> None:
-    token = as_user(user)
-    added = {"body": "x", "transcriptId": str(TRANSCRIPT)}
-    await same(
-        duel,
-        BEFORE,
-        action("POST", f"/api/notes/{CONSULTATION}", added, token=token),
-        action("PATCH", f"/api/notes/{NOTE}", {"body": "y"}, token=token),
-        action("DELETE", f"/api/notes/{NOTE}", token=token),
-        action("GET", f"/api/notes/{CONSULTATION}", token=token),
-    )
+USERS: list[Any] = [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, [str(AMARA_ID)]]
+
+
+async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None:
+    stored, requests = [], []
+    for index, user in enumerate(USERS):
+        token, note = as_user(user), ObjectId(f"60040000abcdef00000001{index:02x}")
+        stored.append({**NOTES[0], "_id": note})
+        added = {"body": "x", "transcriptId": str(TRANSCRIPT)}
+        requests += [
+            action("POST", f"/api/notes/{CONSULTATION}", added, token=token),
+            action("PATCH", f"/api/notes/{note}", {"body": "y"}, token=token),
+            action("DELETE", f"/api/notes/{note}", token=token),
+            action("GET", f"/api/notes/{CONSULTATION}", token=token),
+        ]
+    await same(duel, {**BEFORE, "notes": stored}, *requests)
 
 
 OTHER_IDS = (THEIRS, BARE, NOBODYS, WRONG, ABSENT_ID, "abc")
 
 
-@pytest.mark.parametrize("note", [NOTE, *OTHER_IDS])
-async def test_own_notes_are_changed_and_deleted_alike(duel: Differential, note: object) -> None:
-    path = f"/api/notes/{note}"
-    bodies = BODIES if note == NOTE else spread(BODIES, OTHER_IDS.index(note), len(OTHER_IDS))
-    changes = [action("PATCH", path, {"body": body}) for body in bodies]
-    no_body = [action("PATCH", path, body) for body in (UNSAID, [], {})]
+async def test_own_notes_are_changed_and_deleted_alike(duel: Differential) -> None:
     listed = action("GET", f"/api/notes/{CONSULTATION}")
-    await same(duel, BEFORE, *changes, *no_body, listed, action("DELETE", path), action("DELETE", path), listed)
+    requests = []
+    for note in (NOTE, *OTHER_IDS):
+        path = f"/api/notes/{note}"
+        bodies = BODIES if note == NOTE else spread(BODIES, OTHER_IDS.index(note), len(OTHER_IDS))
+        requests += [action("PATCH", path, {"body": body}) for body in bodies]
+        requests += [action("PATCH", path, body) for body in (UNSAID, [], {})]
+        requests += [listed, action("DELETE", path), action("DELETE", path), listed]
+    await same(duel, BEFORE, *requests)
 
 
-@pytest.mark.parametrize("clinician", [Regex("a", "i"), Int64(2**60), {"username": "x"}, {"_id": AMARA_ID}, [AMARA_ID]])
-async def test_malformed_owners_are_answered_alike(duel: Differential, clinician: object) -> None:
-    note = {"_id": NOTE, "clinician": clinician, "transcript": TRANSCRIPT, "consultation": OLD, "body": "x"}
-    path = f"/api/notes/{NOTE}"
-    await same(duel, {"users": PEOPLE, "notes": [note]}, action("PATCH", path, {"body": "y"}), action("DELETE", path))
+OWNERS: list[Any] = [Regex("a", "i"), Int64(2**60), {"username": "x"}, {"_id": AMARA_ID}, [AMARA_ID]]
 
 
-@pytest.mark.parametrize("notes", [42, 0, "", "bad", None, True, [1], ["bad"], 1.5, {}, [[NOTE], "bad"]])
-async def test_note_is_added_to_notes_that_are_no_array(duel: Differential, notes: object) -> None:
-    odd = {"_id": ODD, "clinician": AMARA_ID, "notes": notes, "__v": 1}
-    add = action("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
-    await same(duel, {"consultations": [odd]}, add, action("GET", f"/api/consultation/{ODD}"))
+async def test_malformed_owners_are_answered_alike(duel: Differential) -> None:
+    notes: list[dict[str, Any]] = [
+        {
+            "_id": ObjectId(f"60040000abcdef00000001{index:02x}"),
+            "clinician": clinician,
+            "transcript": TRANSCRIPT,
+            "consultation": OLD,
+            "body": "x",
+        }
+        for index, clinician in enumerate(OWNERS)
+    ]
+    requests = []
+    for note in notes:
+        path = f"/api/notes/{note['_id']}"
+        requests += [action("PATCH", path, {"body": "y"}), action("DELETE", path)]
+    await same(duel, {"users": PEOPLE, "notes": notes}, *requests)
+
+
+NO_ARRAYS: list[Any] = [42, 0, "", "bad", None, True, [1], ["bad"], 1.5, {}, [[NOTE], "bad"]]
+
+
+async def test_note_is_added_to_notes_that_are_no_array(duel: Differential) -> None:
+    stored: list[dict[str, Any]] = [
+        {"_id": ObjectId(f"60020000abcdef00000001{index:02x}"), "clinician": AMARA_ID, "notes": notes, "__v": 1}
+        for index, notes in enumerate(NO_ARRAYS)
+    ]
+    requests = []
+    for consultation in stored:
+        added = {"body": "x", "transcriptId": str(TRANSCRIPT)}
+        requests.append(action("POST", f"/api/notes/{consultation['_id']}", added))
+        requests.append(action("GET", f"/api/consultation/{consultation['_id']}"))
+    await same(duel, {"consultations": stored}, *requests)
 
 
 async def test_note_on_malformed_array_is_stored_as_by_legacy(duel: Differential) -> None:

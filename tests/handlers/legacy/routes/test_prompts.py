@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -72,10 +73,10 @@ FLAGS: list[Any] = [True, 1, "1", "yes", "no", 0, None, "maybe", 2, [], {}, [Tru
 TEXTS: list[Any] = ["text", " trimmed\u00a0", "", "  ", 5, 1.5, True, None, [], ["a"], {}, {"a": 1}, {"_id": "by id"}]
 
 
-@pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"prompt_name": "only"}])
-async def test_prompt_requires_name_and_text(duel: Differential, body: object) -> None:
-    account = await same(duel, {}, action("POST", "/api/prompts", body))
-    assert texts(account) == ['500 {"error":"Internal Server Error"}']
+async def test_prompt_requires_name_and_text(duel: Differential) -> None:
+    bodies = (UNSAID, [], {}, [1], {"prompt_name": "only"})
+    account = await same(duel, {}, *(action("POST", "/api/prompts", body) for body in bodies))
+    assert texts(account) == ['500 {"error":"Internal Server Error"}'] * len(bodies)
 
 
 async def test_creates_from_values_of_every_type(duel: Differential) -> None:
@@ -87,14 +88,22 @@ async def test_creates_from_values_of_every_type(duel: Differential) -> None:
     assert sum(text.startswith("201") for text in texts(account)) == 19
 
 
-@pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, KNOWN_ID.upper(), {}, {"$ne": None}, [KNOWN_ID], [[]]])
-async def test_tokens_of_any_user_are_answered_alike(duel: Differential, user: Any) -> None:
-    endpoints = ("GET", "/api/prompts"), ("PATCH", f"/api/prompts/{MINE}"), ("DELETE", f"/api/prompts/{MINE}")
-    body = {"prompt_name": "n", "prompt_text": "t"}
-    requests = [
-        action(method, path, {} if method == "PATCH" else UNSAID, token=as_user(user)) for method, path in endpoints
-    ]
-    await same(duel, BEFORE, *requests, action("POST", "/api/prompts", body, token=as_user(user)))
+USERS: list[Any] = [None, 5, "abc", KNOWN_ID, KNOWN_ID.upper(), {}, {"$ne": None}, [KNOWN_ID], [[]]]
+
+
+async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None:
+    stored, requests = [], []
+    for index, user in enumerate(USERS):
+        token, identity = as_user(user), ObjectId(f"60050000abcdef00000001{index:02x}")
+        stored.append(prompt(identity, AMARA_ID, 1))
+        path = f"/api/prompts/{identity}"
+        requests += [
+            action("GET", "/api/prompts", token=token),
+            action("PATCH", path, {}, token=token),
+            action("DELETE", path, token=token),
+            action("POST", "/api/prompts", {"prompt_name": "n", "prompt_text": "t"}, token=token),
+        ]
+    await same(duel, {**BEFORE, "prompts": [*PROMPTS, *stored]}, *requests)
 
 
 async def test_own_and_shared_incomplete_prompts_are_listed_alike(duel: Differential) -> None:
@@ -108,19 +117,15 @@ async def test_own_and_shared_incomplete_prompts_are_listed_alike(duel: Differen
 OTHER_IDS = (THEIRS, RETIRED, BARE, WRONG, ABSENT_ID, "abc", "123456789012")
 
 
-@pytest.mark.parametrize("identity", [MINE, *OTHER_IDS])
-async def test_own_prompts_are_changed_and_retired_alike(duel: Differential, identity: object) -> None:
-    path = f"/api/prompts/{identity}"
+async def test_own_prompts_are_changed_and_retired_alike(duel: Differential) -> None:
     changes = [*({"prompt_name": text} for text in TEXTS), *({"is_shareable": flag} for flag in FLAGS)]
-    some = changes if identity == MINE else spread(changes, OTHER_IDS.index(identity), len(OTHER_IDS))
-    await same(
-        duel,
-        BEFORE,
-        *(action("PATCH", path, body) for body in (*some, [], [1], {}, UNSAID)),
-        action("DELETE", path),
-        action("DELETE", path),
-        action("GET", "/api/prompts"),
-    )
+    requests = []
+    for identity in (MINE, *OTHER_IDS):
+        path = f"/api/prompts/{identity}"
+        some = changes if identity == MINE else spread(changes, OTHER_IDS.index(identity), len(OTHER_IDS))
+        requests += [action("PATCH", path, body) for body in (*some, [], [1], {}, UNSAID)]
+        requests += [action("DELETE", path), action("DELETE", path), action("GET", "/api/prompts")]
+    await same(duel, BEFORE, *requests)
 
 
 @pytest.mark.parametrize("field", ["prompt_text", "created_at", "is_shareable", "toString", "extra"])
@@ -157,15 +162,18 @@ CHANGES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=str)
-async def test_any_field_changes_under_keep_legacy_prompt_fields(duel: Differential, change: Any) -> None:
-    await same(duel, BEFORE, action("PATCH", f"/api/prompts/{MINE}", change), action("GET", "/api/prompts"))
+async def test_any_field_changes_under_keep_legacy_prompt_fields(duel: Differential) -> None:
+    stored, requests = [], []
+    for index, change in enumerate(CHANGES):
+        identity = ObjectId(f"60050000abcdef00000001{index:02x}")
+        stored.append(prompt(identity, AMARA_ID, 1))
+        requests += [action("PATCH", f"/api/prompts/{identity}", change), action("GET", "/api/prompts")]
+    await same(duel, {"prompts": stored}, *requests)
 
 
-@pytest.mark.parametrize("used", [MINE, RETIRED, THEIRS, ABSENT_ID, "abc"])
-@pytest.mark.parametrize("transcript", [TRANSCRIPT, ABSENT_ID, "abc"])
-async def test_prompt_links_to_its_transcript(duel: Differential, used: object, transcript: object) -> None:
-    await same(duel, BEFORE, action("PATCH", f"/api/prompts/{used}/add-prompt/{transcript}"))
+async def test_prompt_links_to_its_transcript(duel: Differential) -> None:
+    links = itertools.product((MINE, RETIRED, THEIRS, ABSENT_ID, "abc"), (TRANSCRIPT, ABSENT_ID, "abc"))
+    await same(duel, BEFORE, *(action("PATCH", f"/api/prompts/{used}/add-prompt/{linked}") for used, linked in links))
 
 
 async def test_change_sets_name_text_and_flag_only(native: Backend) -> None:
