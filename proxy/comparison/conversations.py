@@ -25,7 +25,7 @@ from proxy.comparison.messages import ReadMessage, compare_messages, whole
 from proxy.comparison.modes import DRY_RUN
 from proxy.comparison.values import ValueFindings
 from proxy.comparison.verdicts import Difference, LocatedValue, Verdict, grade
-from proxy.contract.divergences import Divergence, Explanation, Occurrence, explain
+from proxy.contract.divergences import Divergence, Explanation, Occurrence, explain, operation_of
 from proxy.contract.model import HintsAt, Operation
 from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedRequest
@@ -88,7 +88,7 @@ class _ConversationComparison:
         """Return the divergences that account for differences, and the differences that none accounts for."""
         target = self._legacy.handshake.target.decode("latin-1")
         sent = RecordedRequest("WS", target, (), b"")
-        occurrence = Occurrence(f"WS {target.partition('?')[0]}", exchange=(sent, *self.handshakes))
+        occurrence = Occurrence(operation_of("WS", target), exchange=(sent, *self.handshakes))
         return explain(self._divergences, occurrence, differences)
 
     def violations(self) -> Iterator[ContractViolation]:

@@ -24,7 +24,16 @@ from proxy.comparison.spelling import http_date
 from proxy.comparison.values import TooDeepError, ValueFindings, compare_values
 from proxy.comparison.verdicts import Difference, LocatedValue, Reason, Verdict, grade, skipped
 from proxy.comparison.volatile import mask
-from proxy.contract.divergences import AnswerPattern, Case, Divergence, Explanation, Occurrence, RequestPattern, explain
+from proxy.contract.divergences import (
+    AnswerPattern,
+    Case,
+    Divergence,
+    Explanation,
+    Occurrence,
+    RequestPattern,
+    explain,
+    operation_of,
+)
 from proxy.contract.model import HintsAt, Operation
 from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedRequest
@@ -327,7 +336,7 @@ def _occurrence(comparison: AnswerComparison, request: Exchange) -> Occurrence:
     target = request.target.decode("latin-1")
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.request_headers)
     sent = RecordedRequest(request.method, target, headers, request.request_body.data)
-    operation = f"{request.method} {target.partition('?')[0]}"
+    operation = operation_of(request.method, target)
     return Occurrence(operation, exchange=(sent, comparison.legacy, comparison.native))
 
 

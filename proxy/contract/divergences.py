@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
@@ -239,6 +239,16 @@ def explain(
     unexplained = [each for each in differences if not any(case.explains(each) for _, case in used)]
     declared = sorted({name for name, _ in used})
     return Explanation(tuple(declared), tuple(unexplained), tuple(case.legacy for _, case in used))
+
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE | re.ASCII)
+
+
+def operation_of(method: str, target: str) -> str:
+    """Return method and path as divergences name them: a request target without origin, query and fragment."""
+    origin = _ORIGIN.match(target)
+    path = target[origin.end() :] if origin else target
+    return f"{method} {path.partition('#')[0].partition('?')[0] or '/'}"
 
 
 def covers(template: str, operation: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.comparison.correspondence import Correspondence
-from proxy.contract.divergences import Divergence, Occurrence
+from proxy.contract.divergences import Divergence, Occurrence, operation_of
 from proxy.fuzz.conversation import FuzzConversation, PlayedConversation, compare_conversations
 from proxy.fuzz.conversation_client import ConversationPace, converse
 from proxy.fuzz.execution import ABOUT, Execution
@@ -20,7 +20,7 @@ from proxy.recordings.clock import RecordedClock
 from proxy.recordings.compare_side_effects import compare_calls
 from proxy.recordings.model import Scenario
 from proxy.recordings.raw_http import Origin
-from proxy.recordings.report import CALLS, Result, operation
+from proxy.recordings.report import CALLS, Result
 from proxy.recordings.side_effects import OutsideCalls
 from proxy.types import JSON
 
@@ -79,7 +79,7 @@ class ConversationDifferential:
         moment = time.time_ns() // 1_000_000
         names = Correspondence(moment, moment)
         target = conversation.target
-        result = Result("conversation", NAME, "", operation("WS", target), target)
+        result = Result("conversation", NAME, "", operation_of("WS", target), target)
         results = (
             result.judged(
                 compare_conversations(answered, repeated, names), Occurrence(result.endpoint, NAME), self._divergences

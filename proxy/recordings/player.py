@@ -19,7 +19,7 @@ from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
 from proxy.comparison.spelling import http_date
 from proxy.comparison.verdicts import Difference, LocatedValue
-from proxy.contract.divergences import Divergence, Occurrence
+from proxy.contract.divergences import Divergence, Occurrence, operation_of
 from proxy.recordings.clock import names_since
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 from proxy.recordings.comparing import compare_answers, compare_frames
@@ -32,7 +32,7 @@ from proxy.recordings.model import (
     Scenario,
     Step,
 )
-from proxy.recordings.report import CALLS, STORE, Endpoints, Report, Result, operation
+from proxy.recordings.report import CALLS, STORE, Endpoints, Report, Result
 from proxy.recordings.service_client import RESTART_TIMEOUT, ServiceClient
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from proxy.recordings.websocket_player import HandshakeRefused, PlaybackPace, converse, shake_hands
@@ -146,15 +146,15 @@ class Player:
         except HandshakeRefused as refusal:
             differences = _connection_difference(OPEN, str(refusal))
         result = Result("conversation", conversation.name, "", f"WS {target}", target)
-        return self._judge(result, differences, Occurrence(operation("WS", target), conversation.name))
+        return self._judge(result, differences, Occurrence(operation_of("WS", target), conversation.name))
 
     async def try_connection(self, connection: RecordedConnection) -> Result:
         """Try one handshake, which may be refused."""
         target, timeout = connection.target, self._settings.hang_after
         outcome = await self._client.connect(lambda: shake_hands(self._client.origin, target, timeout))
         differences = [] if outcome == connection.result else _connection_difference(connection.result, outcome)
-        result = Result("connection", "connect", target, operation("WS", target), target)
-        return self._judge(result, differences, Occurrence(operation("WS", target), "connect"))
+        result = Result("connection", "connect", target, operation_of("WS", target), target)
+        return self._judge(result, differences, Occurrence(operation_of("WS", target), "connect"))
 
     async def _play_step(self, scenario: Scenario, step: Step, names: Correspondence) -> Result:
         expected, request = step.answer, _current(step.request, names)
@@ -169,7 +169,7 @@ class Player:
         differences = [] if self._is_accepted(expected, actual) else self._compare(expected, actual, names)
         method, target = step.request.method, step.request.target
         result = Result("step", scenario.name, step.name, self._endpoints.name(method, target), target)
-        occurrence = Occurrence(operation(method, target), scenario.name, (request, expected, actual))
+        occurrence = Occurrence(operation_of(method, target), scenario.name, (request, expected, actual))
         return self._judge(result, differences, occurrence)
 
     def _compare(self, expected: DecodedAnswer, actual: DecodedAnswer, names: Correspondence) -> list[Difference]:

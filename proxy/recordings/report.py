@@ -10,7 +10,7 @@ from typing import Final, Literal
 from proxy.comparison.correspondence import abbreviate
 from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.comparison.volatile import split_volatile
-from proxy.contract.divergences import Divergence, Occurrence, explain
+from proxy.contract.divergences import Divergence, Occurrence, explain, operation_of
 from proxy.recordings.model import Recordings
 from proxy.types import JSON
 
@@ -141,13 +141,8 @@ class Endpoints:
         return next((name for name, pattern in self.templates.items() if pattern.fullmatch(own)), own)
 
 
-def operation(method: str, target: str) -> str:
-    """Return method and path without the query, as divergences name them."""
-    return f"{method} {target.partition('?')[0]}"
-
-
 def _templated(method: str, target: str) -> str:
-    path = operation(method, target)
+    path = operation_of(method, target)
     short = path if path.endswith(" /") else path.rstrip("/")
     named = "".join("{id}" if segment.kind == "id" else segment.text for segment in split_volatile(short))
     return _NUMBER.sub("/{id}", named)

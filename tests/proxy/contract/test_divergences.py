@@ -8,7 +8,16 @@ import pytest
 
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.verdicts import Difference, LocatedValue
-from proxy.contract.divergences import Divergence, DivergenceError, Occurrence, covers, explain, load, matches
+from proxy.contract.divergences import (
+    Divergence,
+    DivergenceError,
+    Occurrence,
+    covers,
+    explain,
+    load,
+    matches,
+    operation_of,
+)
 from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON, DifferenceKind
 
@@ -169,6 +178,23 @@ def test_missing_file_is_reported(tmp_path: Path) -> None:
 )
 def test_templates_cover_as_express_matches(template: str, operation: str, covered: bool) -> None:
     assert covers(template, operation) is covered
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/a/b?c=d?e", "/a/b"),
+        ("/a/b#c?d", "/a/b"),
+        ("/a?b#c", "/a"),
+        ("HTTP://u@host:1/a/b?c", "/a/b"),
+        ("http://host", "/"),
+        ("http://host?a", "/"),
+        ("/a/http://b/c", "/a/http://b/c"),
+        ("*", "*"),
+    ],
+)
+def test_operation_excludes_origin_query_and_fragment(target: str, path: str) -> None:
+    assert operation_of("GET", target) == f"GET {path}"
 
 
 @pytest.mark.parametrize(

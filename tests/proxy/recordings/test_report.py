@@ -15,7 +15,6 @@ from proxy.recordings.report import (
     Result,
     ResultCounts,
     Subject,
-    operation,
     value_texts,
 )
 
@@ -123,10 +122,6 @@ def test_json_lists_all_unequal_results() -> None:
 def test_segment_that_is_an_id_somewhere_is_a_parameter(method: str, target: str, name: str) -> None:
     endpoints = Endpoints.learn(recorded(("GET", f"/notes/{ID}"), ("POST", "/notes/start"), ("GET", "/")))
     assert endpoints.name(method, target) == name
-
-
-def test_operation_excludes_the_query() -> None:
-    assert operation("GET", "/a/b?c=d?e") == "GET /a/b"
 
 
 def test_texts_are_quoted_where_the_types_differ() -> None:
