@@ -14,6 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -166,7 +167,8 @@ class Recorder:
     """Records one connection. Call `close` when it ends: calls to the model are then cancelled.
 
     `identity` names the files for the model; `limit` is in bytes; `clock` gives milliseconds; the audio is
-    entered in `memory`. A portion that `is_undecodable` is skipped without an event.
+    entered in `memory`. A portion that `is_undecodable` is skipped without an event. `exclusion` is held while the
+    events of a call are emitted.
     """
 
     def __init__(
@@ -179,6 +181,7 @@ class Recorder:
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         memory: Memory | None = None,
         is_undecodable: IsUndecodable = is_undecodable,
+        exclusion: AbstractAsyncContextManager[None] | None = None,
     ) -> None:
         self.is_recording = False
         self._identity = identity
@@ -188,6 +191,7 @@ class Recorder:
         self._clock = clock
         self._memory = memory or UnlimitedMemory()
         self._is_undecodable = is_undecodable
+        self._exclusion = exclusion or nullcontext()
         self._retained = 0
         self._current = _Recording()
         self._jobs: deque[_Job] = deque()
@@ -280,9 +284,11 @@ class Recorder:
         except ModelError as error:
             if job.final or not self._is_undecodable(error):
                 logger.warning("transcription failed: %s", summary_of(error))
-                await self._fail(job)
+                async with self._exclusion:
+                    await self._fail(job)
             return
-        await self._emit_text(job, trim(text))
+        async with self._exclusion:
+            await self._emit_text(job, trim(text))
 
     async def _emit_text(self, job: _Job, text: str) -> None:
         if job.final:

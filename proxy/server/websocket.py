@@ -13,6 +13,9 @@ defined here.
 The last one is the ASGI extension `proxy.relay`: an app that finds it in the scope's `extensions` may accept with
 `{"type": "websocket.accept", "proxy.relay": Relay}`. It then neither receives nor sends messages, but waits for
 `Relay.ended`.
+
+The extension `proxy.packet` has the function `is_over`: await it after a message to know whether all that arrived
+together with it was received (`Peer.is_packet_over`).
 """
 
 from __future__ import annotations
@@ -206,6 +209,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 "websocket.http.response": {},
                 "proxy.relay": {},
                 "proxy.memory": {"retain": self._retain, "release": self._release},
+                "proxy.packet": {"is_over": self._is_packet_over},
             },
             "proxy.target": target,
         }
@@ -267,6 +271,10 @@ class WebSocketProtocol(asyncio.Protocol):
         message = await peer.receive()
         self._account.in_use = True
         return message
+
+    async def _is_packet_over(self) -> bool:
+        """Return whether the app has received all messages that arrived together with the last one."""
+        return self._peer is None or await self._peer.is_packet_over()
 
     async def _send(self, message: Message) -> None:
         """Send a message. Raises `PeerGone` (an OSError, as ASGI requires) if the client has disconnected."""

@@ -1,4 +1,4 @@
-"""Messages and pings that a client of a native app has sent and the app has not received. Pure."""
+"""Messages and pings that a client of a native app has sent and the app has not received, in packets. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from collections import deque
 from typing import Final, Protocol
 
 from proxy.websocket.messages import Message, PingReceived
+
+
+class PacketEnd:
+    """The end of the messages that arrived together."""
+
+    __slots__ = ()
+
+
+PACKET_END: Final = PacketEnd()
 
 
 class BufferBudget(Protocol):
@@ -26,18 +35,22 @@ class Inbox:
 
     def __init__(self, budget: BufferBudget | None) -> None:
         self._budget: Final = budget
-        self._events: deque[Message | PingReceived] = deque()
+        self._events: deque[Message | PingReceived | PacketEnd] = deque()
         self._reserved = self.size = 0
 
     def __len__(self) -> int:
         return len(self._events)
 
-    def add(self, event: Message | PingReceived) -> None:
+    def add(self, event: Message | PingReceived | PacketEnd) -> None:
         """Add an event at the end."""
         self._events.append(event)
         self.size += _memory_of(event)
 
-    def take(self) -> Message | PingReceived:
+    def peek(self) -> Message | PingReceived | PacketEnd | None:
+        """Return the first event, None if there is none."""
+        return self._events[0] if self._events else None
+
+    def take(self) -> Message | PingReceived | PacketEnd:
         """Remove and return the first event. Raises IndexError if there is none."""
         event = self._events.popleft()
         self.size -= _memory_of(event)
@@ -71,6 +84,6 @@ class Inbox:
         return True
 
 
-def _memory_of(event: Message | PingReceived) -> int:
+def _memory_of(event: Message | PingReceived | PacketEnd) -> int:
     """Return the bytes that an event takes; more than 0 even for an empty one."""
     return sys.getsizeof(event.payload if isinstance(event, PingReceived) else event)

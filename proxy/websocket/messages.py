@@ -72,6 +72,8 @@ class MessageReader:
         self._is_closed = self._is_discarding = False
         self.unread = b""
         """The bytes of the last `feed` after its maximum number of frames."""
+        self.frames = 0
+        """The frames that the last `feed` completed."""
 
     def discard(self) -> None:
         """Drop the buffered message and the payload of every later data frame."""
@@ -89,9 +91,9 @@ class MessageReader:
         Raises `ProtocolViolation` after all earlier events.
         """
         self.unread = b""
-        position = frames = 0
+        position = self.frames = 0
         while position < len(data) and not self._is_closed:
-            if frames == max_frames:
+            if self.frames == max_frames:
                 self.unread = data[position:]
                 return
             if self._remaining:
@@ -101,7 +103,7 @@ class MessageReader:
                 if self._head:
                     continue
             if not self._remaining:
-                frames += 1
+                self.frames += 1
                 yield from self._end_frame()
 
     def _read_head(self, data: bytes, position: int) -> int:

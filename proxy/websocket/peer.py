@@ -29,7 +29,7 @@ from proxy.websocket.frames import (
     encode_control,
     encode_head,
 )
-from proxy.websocket.inbox import BufferBudget, Inbox
+from proxy.websocket.inbox import PACKET_END, BufferBudget, Inbox, PacketEnd
 from proxy.websocket.link import Timing, acknowledged
 from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.messages import (
@@ -52,6 +52,8 @@ TRY_AGAIN_LATER: Final = 1013
 
 HIGH_WATER = 64 * 1024
 """Bytes of messages, not yet received by the app, at which reading is paused."""
+PACKET_SIZE: Final = 64 * 1024
+"""Maximum bytes of a packet: as many as Node reads at once, whose handlers run for all messages in them in a row."""
 END_GRACE = 1.0
 """Seconds without progress that an app has to receive and answer the messages before the client's end."""
 PONG_DELAY = 3.0
@@ -80,6 +82,7 @@ class Peer(asyncio.Protocol):
         self._messages = MessageReader(max_size)
         self._transport: asyncio.Transport
         self._inbox = Inbox(budget)
+        self._unread, self._packet_room, self._packet_has_messages = b"", PACKET_SIZE, False
         self._written = 0
         self._close_sent = self._input_ended = self._half_closed = False
         self._conclude: Callable[[], None] | None = None
@@ -111,15 +114,49 @@ class Peer(asyncio.Protocol):
 
     async def receive(self) -> Message | Closed:
         """Return the next message. After the last one, return how the connection ended, however often it is called."""
+        self._leave_packet(self._inbox.peek())
         if self._inbox:  # an app that receives many small messages must not hold the event loop
             await fair_queue_of(self._loop).wait_if_contended(self._client)
         while (message := self._take()) is None:
             self._end_input()
             if self.ended is not None:
                 return self.ended
-            self._receiver = self._loop.create_future()
-            await self._receiver
+            await self._wait_for_data()
         return message
+
+    async def is_packet_over(self) -> bool:
+        """Return whether the app has received all messages that arrived together with the last one.
+
+        False if the end of the connection was among them. The pings behind the last message are answered.
+        """
+        while self.ended is None:
+            event = self._inbox.peek()
+            if isinstance(event, PingReceived):
+                self._inbox.take()
+                self._send_pong(event)
+                self._release()
+            elif event is not None:
+                return self._leave_packet(event)
+            elif self._conclude is not None:
+                return False
+            elif not self._unread:
+                return True
+            else:
+                await self._wait_for_data()
+        return False
+
+    def _leave_packet(self, event: Message | PingReceived | PacketEnd | None) -> bool:
+        """Remove the mark at the end of a packet; return whether `event`, the first of the inbox, is one."""
+        is_over = isinstance(event, PacketEnd)
+        if is_over:
+            self._inbox.take()
+            self._release()
+        return is_over
+
+    async def _wait_for_data(self) -> None:
+        """Wait until something was read, or the connection has ended."""
+        self._receiver = self._loop.create_future()
+        await self._receiver
 
     def _take(self) -> Message | None:
         """Remove and return the next message, None if there is none; answer the pings before it."""
@@ -130,7 +167,7 @@ class Peer(asyncio.Protocol):
             event = self._inbox.take()
             if isinstance(event, PingReceived):
                 self._send_pong(event)
-            else:
+            elif not isinstance(event, PacketEnd):
                 message = event
         self._release()
         return message
@@ -181,29 +218,55 @@ class Peer(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Read the frames that the last pass left."""
-        if self._messages.unread:
-            self._read(self._messages.unread)
+        if self._unread:
+            self._read(self._unread)
 
     def _read(self, data: bytes) -> None:
+        self._unread = b""
         if self._input_ended:
             return  # read and drop: closing a socket with unread bytes resets it, and the close frame is lost
         try:
-            for event in self._messages.feed(data, FRAMES_AT_ONCE):
-                if isinstance(event, PingReceived):
-                    self._take_ping(event)
-                elif isinstance(event, Closed):
-                    self._end_after_inbox(partial(self._take_close, event))
-                elif self.ended is None:
-                    self._inbox.add(event)
+            self._unread = self._read_packets(data)
         except ProtocolViolation as violation:
             self._end_after_inbox(partial(self._fail, violation.code))
-        if self._messages.unread:
+        if self._unread:
             self._input.queue(large=True)
         self._wake()
         if not self._reserve():
             self._end_after_inbox(partial(self._fail, TRY_AGAIN_LATER))
         if self._inbox.size >= HIGH_WATER and self.ended is None:
             self._input.pause()
+
+    def _read_packets(self, data: bytes) -> bytes:
+        """Read the frames of one packet after the other; return the bytes after `FRAMES_AT_ONCE` frames."""
+        frames = 0
+        while data and frames < FRAMES_AT_ONCE and not self._input_ended:
+            packet = data[: self._packet_room]
+            self._read_packet(packet, FRAMES_AT_ONCE - frames)
+            frames += self._messages.frames
+            size = len(packet) - len(self._messages.unread)
+            self._packet_room -= size
+            data = data[size:]
+            if not self._messages.unread:
+                self._end_packet()
+        return b"" if self._input_ended else data
+
+    def _read_packet(self, packet: bytes, max_frames: int) -> None:
+        for event in self._messages.feed(packet, max_frames):
+            if isinstance(event, PingReceived):
+                self._take_ping(event)
+            elif isinstance(event, Closed):
+                self._end_after_inbox(partial(self._take_close, event))
+            elif self.ended is None:
+                self._inbox.add(event)
+                self._packet_has_messages = True
+
+    def _end_packet(self) -> None:
+        """Mark the end of a packet in the inbox, unless the app waits for the next one."""
+        self._packet_room = PACKET_SIZE
+        if self._packet_has_messages and not self._input_ended and (self._inbox or not self._is_receiving):
+            self._inbox.add(PACKET_END)
+        self._packet_has_messages = False
 
     def _take_ping(self, ping: PingReceived) -> None:
         """Answer a ping after the messages before it: Node's handlers run before the next frame is read."""
@@ -222,8 +285,8 @@ class Peer(asyncio.Protocol):
         self._release()
 
     def eof_received(self) -> bool:
-        while self._messages.unread and not self._input_ended:  # frames that came with the handshake
-            self._read(self._messages.unread)
+        while self._unread and not self._input_ended:  # frames that came with the handshake
+            self._read(self._unread)
         self._half_closed = True
         if not self._input_ended:
             self._end_after_inbox(self._take_eof)

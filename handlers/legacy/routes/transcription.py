@@ -3,14 +3,16 @@
 Each connection has a `Recorder`. This module parses frames, writes the recorder's events as frames, and refuses the
 handshakes that the ws library refuses. Frames are answered as they arrive, while the model works on earlier ones.
 
-The legacy's handler parses a frame at once, awaits the work on its value, and fails there for `null`. The error follows
-the answers to all frames of the same packet, and is dropped if the client's close is among them.
+Node runs the legacy's handler for all messages of a packet before anything else. The handler parses a message at once
+and awaits the work on its value, where `null` fails. The error follows the answers to all messages of the packet; it is
+dropped if the client's close is among them. The model's texts come before the first or after the last of these answers.
 """
 
 import asyncio
 import secrets
 import string
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -52,6 +54,9 @@ from handlers.yielding import join_bytes, yield_fairly
 
 PATH: Final = "/transcription-stream"
 
+IsPacketOver = Callable[[], Awaitable[bool]]
+"""Return whether all messages of the packet were received."""
+
 _ID_ALPHABET: Final = string.digits + string.ascii_lowercase
 _ID_LENGTH: Final = 9
 
@@ -92,10 +97,11 @@ class TranscriptionStream:
             return
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         conversation = _LegacyConversation(self._transcribe, send, self._limit, memory_of(scope))
+        is_packet_over = _packet_of(scope)
         try:
             await conversation.greet()
-            while await conversation.serve_next(receive):
-                pass  # a frame is not referenced while the next one is awaited
+            while await conversation.serve_packet(receive, is_packet_over):
+                pass
         finally:
             await conversation.recorder.close()
 
@@ -103,7 +109,7 @@ class TranscriptionStream:
 class _LegacyConversation:
     """One connection: incoming and outgoing frames, and the recorder."""
 
-    __slots__ = ("_identity", "_late_errors", "_limit", "_memory", "_send", "recorder")
+    __slots__ = ("_exclusion", "_identity", "_late_errors", "_limit", "_memory", "_send", "recorder")
 
     def __init__(self, transcribe: Transcribe, send: Send, limit: int, memory: Memory) -> None:
         token = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
@@ -112,6 +118,7 @@ class _LegacyConversation:
         self._limit = limit
         self._memory = memory
         self._late_errors = 0
+        self._exclusion = asyncio.Lock()
         self.recorder = Recorder(
             self._identity,
             transcribe,
@@ -119,35 +126,38 @@ class _LegacyConversation:
             limit=limit,
             memory=memory,
             is_undecodable=is_undecodable,
+            exclusion=self._exclusion,
         )
 
     async def greet(self) -> None:
         """Send the connection's id."""
         await self._send_json("connection", connectionId=self._identity, message="Connected to transcription stream")
 
-    async def serve_next(self, receive: Receive) -> bool:
-        """Receive and handle one frame; return False once the client has disconnected."""
-        frame = await (self._receive_after_errors(receive) if self._late_errors else receive())
-        if frame["type"] != "websocket.receive":
+    async def serve_packet(self, receive: Receive, is_packet_over: IsPacketOver) -> bool:
+        """Receive and handle the messages of one packet; return False once the client has disconnected."""
+        received = [await receive()]  # without a reference to a message while the next one is awaited
+        async with self._exclusion:
+            while await self._handle(received.pop()):
+                if await is_packet_over():
+                    await self._send_late_errors()
+                    return True
+                received.append(await receive())
+        return False
+
+    async def _handle(self, message: Message) -> bool:
+        """Handle one message; return False if it is the client's disconnect."""
+        if message["type"] != "websocket.receive":
             return False
-        await self.read(frame)
+        await self.read(message)
         return True
 
-    async def _receive_after_errors(self, receive: Receive) -> Message:
-        """Return the next frame; send the late errors first, unless it has arrived."""
-        receiving = asyncio.ensure_future(receive())
-        try:
-            await asyncio.sleep(0)
-            if not receiving.done():
-                while self._late_errors:
-                    self._late_errors -= 1
-                    await self._refuse_message()
-            return await receiving
-        finally:
-            receiving.cancel()
+    async def _send_late_errors(self) -> None:
+        while self._late_errors:
+            self._late_errors -= 1
+            await self._refuse_message()
 
     async def read(self, frame: Message) -> None:
-        """Handle one frame; invalid JSON and `null` are errors, unknown types are ignored."""
+        """Handle one frame; invalid JSON is an error, unknown types are ignored."""
         size = PARSING_COPIES * len(frame.get("text") or frame.get("bytes") or "")
         if self._memory.retain(size):
             try:
@@ -158,12 +168,15 @@ class _LegacyConversation:
     async def _read(self, frame: Message) -> None:
         try:
             data = await _parse(frame, frame_limit(self._limit))
+        except (JSONSyntaxError, StructureError, JavaScriptRangeError):
+            await self._refuse_message()
+            return
+        try:
             if isinstance(data, dict):
                 await self._act(data)
-        except (JSONSyntaxError, StructureError, JavaScriptRangeError):  # the last: too deep to be sent back
-            await self._refuse_message()
-        else:
-            self._late_errors += data is None
+        except JavaScriptRangeError:  # too deep to be sent back
+            self._late_errors += 1
+        self._late_errors += data is None
 
     async def _refuse_message(self) -> None:
         await self._send_json("error", message="Invalid message format")
@@ -227,6 +240,16 @@ async def _parse(frame: Message, limit: int) -> Value:
     if text is None:
         text = await decode_utf8(frame["bytes"])
     return await parse_in_slices(text, parse)
+
+
+def _packet_of(scope: Scope) -> IsPacketOver:
+    """Return the function of the server's ASGI extension `proxy.packet`; without it, each message is a packet."""
+    extension = (scope.get("extensions") or {}).get("proxy.packet")
+    return _always if extension is None else extension["is_over"]
+
+
+async def _always() -> bool:
+    return True
 
 
 def _subprotocol(scope: Scope) -> str | None:

@@ -58,7 +58,7 @@ async def test_scope_contains_the_raw_request() -> None:
         assert (scope["type"], scope["scheme"], scope["http_version"]) == ("websocket", "ws", "1.1")
         assert scope["server"] == ("127.0.0.1", port)
         assert scope["client"] == client.writer.get_extra_info("sockname")
-        assert set(scope["extensions"]) == {"websocket.http.response", "proxy.relay", "proxy.memory"}
+        assert set(scope["extensions"]) == {"websocket.http.response", "proxy.relay", "proxy.memory", "proxy.packet"}
 
 
 async def test_long_head_is_accepted() -> None:

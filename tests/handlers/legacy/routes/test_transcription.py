@@ -21,9 +21,11 @@ from websockets.exceptions import InvalidStatus
 from handlers.legacy.routes.transcription import TranscriptionStream
 from handlers.services.model import LLMClient, ModelUnreachableError
 from handlers.services.transcription import LIMIT, Transcribe
+from tests.support.contended_loop import contended
 from tests.support.outside_services import outside, upstreams
 from tests.support.sockets import exchange, serving
 from tests.support.waiting import HANG_TIMEOUT
+from tests.support.websocket_client import frame, raw_client
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -237,8 +239,9 @@ async def test_nested_audio_is_read_as_deep_as_in_node(native: Stream, depth: in
 
 @pytest.mark.parametrize("nested", ["[" * 4_900 + "]" * 4_900, '{"a":' * 4_900 + "1" + "}" * 4_900], ids=len)
 async def test_consultation_id_too_deep_to_send_is_invalid(native: Stream, nested: str) -> None:
-    frames = ['{"type":"start_recording","consultationId":' + nested + "}", '{"type":"stop_recording"}']
-    assert await converse(native.url, *frames, answers=2) == [INVALID, STOPPED]
+    assert await converse(native.url, '{"type":"start_recording","consultationId":' + nested + "}", answers=1) == [
+        INVALID
+    ]
 
 
 async def test_binary_json_frame_is_read_as_text(native: Stream) -> None:
@@ -330,3 +333,24 @@ async def test_closed_connection_echoes_the_clients_code(native: Stream) -> None
     connection = await connect(native.url)
     await connection.close(4001, "enough")
     assert connection.close_code == 4001
+
+
+async def test_models_text_waits_for_the_answers_to_a_packet() -> None:
+    called, answered = asyncio.Event(), asyncio.Event()
+
+    async def listen(audio: bytes, name: str) -> str:
+        called.set()
+        await answered.wait()
+        return "late"
+
+    start, stop = (frame(1, b'{"type":"%s_recording"}' % kind) for kind in (b"start", b"stop"))
+    chunk = frame(1, b'{"type":"audio_chunk","audioData":"AAAA"}')
+    async with stream(listen) as url, raw_client(int(url.split(":")[2].split("/")[0])) as client:
+        client.writer.write(start + chunk * 9)
+        await asyncio.wait_for(called.wait(), HANG_TIMEOUT)
+        with contended():
+            client.writer.write(frame(1, b"{") * 200 + frame(1, b"null") + stop[:5])
+            kinds = [json.loads((await client.read_frame())[1])["type"] for _ in range(3)]
+            answered.set()
+            kinds += [json.loads((await client.read_frame())[1])["type"] for _ in range(201)]
+    assert kinds == ["connection", "recording_started", *["error"] * 201, "transcript"]
