@@ -96,6 +96,7 @@ def test_members_named_as_methods_are_shown_as_by_mongoose(oracle: Oracle) -> No
     check()
 
 
+SHOWN: list[Any] = [None, {}, {"a": 1}, {"_id": KNOWN_ID, "transcript_text": "t"}, "text", 1, [KNOWN_ID]]
 resembling = st.dictionaries(
     st.sampled_from(["$__", "_doc", "isMongooseBuffer", "$isMongooseMap", "a"]),
     st.sampled_from([1, None, {}, {"a": 1}, "text", True]),
@@ -116,6 +117,19 @@ def test_embedded_odd_objects_are_read_alike(oracle: Oracle, members: st.SearchS
             assert without_fresh_values(native.get(name), stored) == without_fresh_values(value, stored)
 
     check()
+
+
+@pytest.mark.parametrize("state", [1, 1.5, "text", "", True, False, {}, {"a": 1}, [], [1], None], ids=repr)
+@pytest.mark.parametrize("rest", [{}, *({"_doc": shown} for shown in SHOWN)], ids=repr)
+def test_object_with_internal_state_is_read_alike(oracle: Oracle, state: object, rest: dict[str, Any]) -> None:
+    embedded = {"$__": state, **rest}
+    for fields in ({"transcript": embedded}, {"notes": [embedded]}):
+        stored = {"_id": ObjectId(KNOWN_ID), "clinician": ObjectId(KNOWN_ID), **fields}
+        answer = oracle.call("read", model="consultations", document=extended(stored), set={"status": "ended"})
+        native = read_and_save(CONSULTATIONS, stored, {"status": "ended"}, {})
+        expected = {"error": answer.get("error", {}).get("message"), "json": answer.get("json")}
+        for name, value in expected.items():
+            assert without_fresh_values(native.get(name), stored) == without_fresh_values(value, stored)
 
 
 def test_stored_object_declared_as_id_is_read_unchanged() -> None:
