@@ -19,12 +19,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import click
 
 from proxy.config.loading import parse
-from proxy.gateway.request_record import RequestRecord
+from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.analysis.window import WindowCounts
 from proxy.rollout.controller import ControllerIntervals, RolloutController
@@ -90,6 +90,11 @@ class GuardSimulation:
         caps = self._controller.caps()
         return caps[0].by.reason if caps else ""
 
+    def compared(self, verdict: Literal["match", "mismatch"], number: int) -> None:
+        """Count shadow comparisons of as many callers."""
+        for caller in range(number):
+            self._stats.compared(ComparisonRecord("a", "legacy", verdict, caller=caller))
+
     def healthy(self, seconds: int, bursts: float = BURSTS) -> HealthyTime:
         """Serve healthy traffic with `bursts` per hour, until it ends or the guard caps the share."""
         before = self.bursts
@@ -102,8 +107,23 @@ class GuardSimulation:
 
     def fault(self, ratio: float, seconds: int) -> int:
         """Serve while native fails a part of its requests; return the seconds until the guard caps the share."""
+
+        def failing(record: RequestRecord, second: int) -> RequestRecord:
+            fails = record.backend == "native" and self._random.random() < ratio
+            return replace(record, status=500) if fails else record
+
+        return self.changed(failing, seconds)
+
+    def changed(self, change: Callable[[RequestRecord, int], RequestRecord | None], seconds: int, jump: int = 1) -> int:
+        """Serve healthy traffic as `change` returns each request of a second, which it leaves out with None.
+
+        Return the seconds until the guard caps the share, `seconds` + 1 if it does not. In the middle, the clock jumps
+        by `jump` seconds.
+        """
         for second in range(1, seconds + 1):
-            self._serve(self._failing(ratio))
+            records = (change(record, second) for record in self._requests())
+            self._now += jump - 1 if second == seconds // 2 else 0
+            self._serve(record for record in records if record is not None)
             if self.cap:
                 return second
         return seconds + 1
@@ -114,11 +134,6 @@ class GuardSimulation:
             self._stats(record)
         self._now += 1.0
         self._controller.evaluate(self._now)
-
-    def _failing(self, ratio: float) -> Iterator[RequestRecord]:
-        for record in self._requests():
-            fails = record.backend == "native" and self._random.random() < ratio
-            yield replace(record, status=500) if fails else record
 
     def _requests(self) -> Iterator[RequestRecord]:
         for _ in range(RATE):
@@ -155,10 +170,10 @@ class GuardSimulation:
 
 
 @asynccontextmanager
-async def simulation(seed: int, pool: int = POOL) -> AsyncIterator[GuardSimulation]:
-    """Open a simulation, in which the controller's own tasks sleep."""
+async def simulation(seed: int, pool: int = POOL, file: str = FILE) -> AsyncIterator[GuardSimulation]:
+    """Open a simulation of a configuration's route `a`, in which the controller's own tasks sleep."""
     stats = StatsRegistry()
-    controller = RolloutController(parse(FILE, {}), MemoryStore(), stats, ControllerHooks(lambda _: None), NEVER)
+    controller = RolloutController(parse(file, {}), MemoryStore(), stats, ControllerHooks(lambda _: None), NEVER)
     await controller.start()
     try:
         yield GuardSimulation(controller, stats, seed, pool)
