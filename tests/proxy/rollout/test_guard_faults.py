@@ -116,7 +116,7 @@ async def test_event_that_is_no_fault_of_native_caps_nothing(event: str) -> None
 
 
 @pytest.mark.parametrize("jump", [-3600, -5, 0, 30, 86_400])
-async def test_jump_of_the_monotonic_clock_hides_no_fault_and_makes_none(jump: int) -> None:
+async def test_jump_of_the_clock_hides_no_fault_and_makes_none(jump: int) -> None:
     assert await seconds_until_cap(HARMLESS["nothing"], jump) == (SECONDS + 1, "")
     late = after(SECONDS // 2 + 3, ERROR)
     assert (await seconds_until_cap(late, jump))[0] <= SECONDS
