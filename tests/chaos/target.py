@@ -102,10 +102,6 @@ class Target:
         """Return the largest resident memory that one process of the gateway has had, in MiB."""
         return max(_status_kib(pid, "VmHWM") for pid in self.pids()) / 1024
 
-    def rss(self) -> float:
-        """Return the largest resident memory that one process of the gateway has now, in MiB."""
-        return max(_status_kib(pid, "VmRSS") for pid in self.pids()) / 1024
-
     async def page(self, path: str) -> JSON:
         """Return the JSON of an ops page."""
         page: JSON = (await self.client.get(f"http://127.0.0.1:{self.ops}{path}")).json()

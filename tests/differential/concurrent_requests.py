@@ -14,7 +14,7 @@ from tests.differential.people import CONSULTATIONS, NOTES, OTHER_TOKEN, PASSWOR
 from tests.differential.values import mostly
 
 CONSULTATION, TRANSCRIPT, NOTE, PROMPT = (identity(kind, 0) for kind in (CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS))
-OTHER_CONSULTATION, OTHER_PROMPT = identity(CONSULTATIONS, 2), identity(PROMPTS, 2)
+OTHER_PROMPT = identity(PROMPTS, 2)
 
 
 def request(method: str, target: str, body: JSON = None, token: str = TOKEN) -> Action:

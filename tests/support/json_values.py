@@ -1,4 +1,4 @@
-"""Hypothesis strategies for JSON values of answers."""
+"""JSON values of answers: Hypothesis strategies, and the texts in a value."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ VALUES: st.SearchStrategy[JSON] = st.recursive(
     ),
     max_leaves=8,
 )
+
+
+def texts(value: JSON) -> list[str]:
+    """Return every text, name and number above 9 in a value."""
+    if isinstance(value, dict):
+        return [*value, *(text for one in value.values() for text in texts(one))]
+    if isinstance(value, list):
+        return [text for one in value for text in texts(one)]
+    return [str(value)] if isinstance(value, str) or (isinstance(value, int) and value > 9) else []

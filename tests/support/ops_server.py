@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -44,7 +44,7 @@ from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.server.memory_budget import MemoryBudget
 from proxy.types import JSON, Backend
 from tests.support.exchanges import answered, exchange, properties
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 
 PATIENT = "Agnes Nightingale"
 KEY = "a-key-that-is-shared"
@@ -165,19 +165,13 @@ async def roll_out(staged: Stage) -> None:
     controller = staged.controller
     prompts = staged.stats.of("prompts.list").route
     await controller.start()
-    await _until(lambda: controller.describe(prompts).state.stage is not None)
+    await until(lambda: controller.describe(prompts).state.stage is not None)
     await controller.act("prompts.list", promote, "Grace", "all quiet since Monday")
     await controller.act("notes.create", rollback(), "Ada", "notes came out twice, see the incident of this morning")
     serve_a_minute(staged.stats, time.monotonic())
     controller.evaluate()
     await _until_capped(controller.store)
     serve_a_minute(staged.stats, time.monotonic() + 60)
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 async def _until_capped(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.conformance.case import Case, answered, request
+from tests.conformance.cases.answer_kinds import bad, broken, interim
 
 FRAMING: Final = "RFC 9112 §6.3"
 CHUNKS: Final = "RFC 9112 §7.1"
@@ -39,16 +40,6 @@ FAULTY_LENGTHS: Final = {
     "underscore": "1_0",
     "NUL": "5\0",
 }
-
-
-def broken(name: str, section: str, answer: bytes, **more: object) -> Case:
-    """Return the case of an answer that breaks off: within its body, or with 502 in its place."""
-    return Case(name, section, answer=answer, broken=True, or_refused=True, **more)  # type: ignore[arg-type]
-
-
-def bad(name: str, section: str, answer: bytes, **more: object) -> Case:
-    """Return the case of an answer that is not HTTP."""
-    return Case(name, section, returns=(502,), answer=answer, **more)  # type: ignore[arg-type]
 
 
 def bodiless(name: str, start: str, status: int, *lines: str) -> list[Case]:
@@ -116,11 +107,6 @@ def headed(name: str, *lines: str, body: bytes = b"") -> Case:
         body=b"",
         or_refused=bool(body),
     )
-
-
-def interim(*statuses: int) -> bytes:
-    """Return interim answers, each with a header of its own."""
-    return b"".join(answered(f"X-Interim: {status}", start=f"HTTP/1.1 {status} Interim") for status in statuses)
 
 
 CASES: Final = [

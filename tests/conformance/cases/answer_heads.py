@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.conformance.case import Case, answered, request
+from tests.conformance.cases.answer_kinds import bad, interim
 
 STATUS: Final = "RFC 9110 §15"
 INTERIM: Final = "RFC 9110 §15.2"
@@ -52,21 +53,6 @@ HEADERS: Final = {
     "a separator in a name": b"X(A): b",
     "a bare LF": b"X-A: b\nX-B: c",
 }
-
-
-def broken(name: str, section: str, answer: bytes, **more: object) -> Case:
-    """Return the case of an answer that breaks off: within its body, or with 502 in its place."""
-    return Case(name, section, answer=answer, broken=True, or_refused=True, **more)  # type: ignore[arg-type]
-
-
-def bad(name: str, section: str, answer: bytes, **more: object) -> Case:
-    """Return the case of an answer that is not HTTP."""
-    return Case(name, section, returns=(502,), answer=answer, **more)  # type: ignore[arg-type]
-
-
-def interim(*statuses: int) -> bytes:
-    """Return interim answers, each with a header of its own."""
-    return b"".join(answered(f"X-Interim: {status}", start=f"HTTP/1.1 {status} Interim") for status in statuses)
 
 
 CASES: Final = [

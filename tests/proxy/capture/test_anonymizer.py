@@ -27,6 +27,7 @@ from proxy.contract.schemas import Schema
 from proxy.recordings import model
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, object_id, operation, properties
+from tests.support.json_values import texts
 
 CONTRACTS = Path(__file__).parents[3] / "contracts"
 KEY, SHIFT = b"k" * 32, -1000 * 86_400_000
@@ -80,14 +81,6 @@ def body(one: Exchange, terms: AnonymizerTerms = TERMS) -> Any:
 
 def note(**fields: JSON) -> Any:
     return body(answered({"notes": [fields]}))["notes"][0]
-
-
-def texts(value: JSON) -> list[str]:
-    if isinstance(value, dict):
-        return [*value, *(text for one in value.values() for text in texts(one))]
-    if isinstance(value, list):
-        return [text for one in value for text in texts(one)]
-    return [str(value)] if isinstance(value, str) or (isinstance(value, int) and value > 9) else []
 
 
 def leaks(secret: str, recorded: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from proxy.recordings import model
 from proxy.reports.events import ComparisonEvent, SkippedEvent
 from tests.support.exchanges import answered, exchange, operation, properties
 from tests.support.mongodb_relay import Relay
-from tests.support.waiting import HANG_TIMEOUT, until_async
+from tests.support.waiting import HANG_TIMEOUT, until, until_async
 
 CONFIG = Config.model_validate(
     {"legacy": {"url": "http://a"}, "routes": [{"name": "other", "match": "GET /api/other/{id}"}]}
@@ -61,12 +61,6 @@ def compared(
 
 def order(seconds: float = 60, each: int = 5, *routes: str) -> CaptureJob:
     return CaptureJob.new(time.time() + seconds, each, routes)
-
-
-async def becomes(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def placed(orders: CaptureJobs, one: CaptureJob) -> None:
@@ -138,7 +132,7 @@ async def test_job_ends_with_its_time_or_its_withdrawal(database: Database, capt
     orders, short, long = CaptureJobs(database), order(3.0), order()
     await placed(orders, short)
     await placed(orders, long)
-    await becomes(lambda: time.time() > short.until)
+    await until(lambda: time.time() > short.until)
     capturer.record(compared())
     await collected(orders, long, 1)
     assert await orders.count(short) == 0

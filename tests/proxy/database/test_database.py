@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -36,7 +36,7 @@ from proxy.database.database import (
 from proxy.database.driver import DRIVERS, DriverName, name_from
 from tests.support.event_loop import advance
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
-from tests.support.waiting import HANG_TIMEOUT, until_async
+from tests.support.waiting import HANG_TIMEOUT, until, until_async
 
 
 @pytest.fixture(params=DRIVERS)
@@ -220,15 +220,9 @@ async def test_outages_before_and_after_a_connection_are_reported(mongodb_url: s
         relay.mend()
         await until_async(database.is_reachable)
         relay.cut()
-        await becomes(lambda: not database.available)
+        await until(lambda: not database.available)
         await database.close()
         collect_abandoned_sockets()
-
-
-async def becomes(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class CountingDatabase(Database):

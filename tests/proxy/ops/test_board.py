@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
 
 import pytest
@@ -31,6 +29,7 @@ from proxy.rollout.transitions import initial_state
 from proxy.runtime.config_watcher import ConfigSnapshot
 from tests.support.board_scene import GROUPS, board_stage
 from tests.support.ops_server import stage
+from tests.support.page_text import text_of
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -290,15 +289,11 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         setup.portal.call(staged.controller.stop)
 
 
-def words(page: str) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
-
-
 def test_board_shows_problems_first_and_a_banner_on_every_page(client: TestClient) -> None:
-    text = words(client.get("/").text)
+    text = text_of(client.get("/").text)
     assert text.index("notes is rolled back to 0%") < text.index("prompts is blocked at 10%") < text.index("8 of 28")
     for path in ("/live", "/history", "/config", "/nothing"):
-        assert "1 group rolled back · by the guard" in words(client.get(path).text)
+        assert "1 group rolled back · by the guard" in text_of(client.get(path).text)
     data = client.get("/index.json").json()
     assert {line["name"]: len(line["routes"]) for line in data["groups"]} == GROUPS
     assert [line["name"] for line in data["groups"]][:2] == ["notes", "prompts"]
@@ -322,6 +317,6 @@ def test_board_is_searched_and_sorted(client: TestClient) -> None:
     assert names == sorted(names)
     assert "ai" in names
     assert "v1" not in names
-    assert "No group matches “nothing”" in words(client.get("/?q=nothing").text)
+    assert "No group matches “nothing”" in text_of(client.get("/?q=nothing").text)
     shares = [line["share"] for line in client.get("/index.json?sort=share").json()["groups"]]
     assert shares == sorted(shares, reverse=True)

@@ -8,14 +8,9 @@ from starlette.testclient import TestClient
 
 from proxy.runtime.config_watcher import ConfigWatcher
 from tests.support.ops_server import Stage
+from tests.support.watched_config import settle
 
 SECRET = "hunter2-hunter2-hunter2"
-
-
-async def settle(watcher: ConfigWatcher) -> None:
-    """Read the file twice: a change counts once two readings agree."""
-    await watcher.check()
-    await watcher.check()
 
 
 async def write(watcher: ConfigWatcher, *changes: tuple[str, str]) -> None:

@@ -22,6 +22,7 @@ from proxy.ops.fleet import Fleet
 from proxy.rollout.fleet import ProcessHealth
 from proxy.rollout.mongo import MongoStore
 from tests.support.ops_server import Stage, roll_out, stage
+from tests.support.page_text import text_of
 
 TOKEN = "s3cret-token"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -52,11 +53,6 @@ def person(staged: Stage) -> Iterator[TestClient]:
         yield client
 
 
-def words(page: str) -> str:
-    """Return the visible text of a page."""
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
-
-
 def routes(client: TestClient) -> dict[str, Any]:
     return {route["name"]: route for route in client.get("/live.json").json()["routes"]}
 
@@ -79,7 +75,7 @@ def test_live_view_shows_both_backends_of_every_route(machine: TestClient) -> No
     assert legacy["errors"] > 0
     assert native["p50"] < native["p95"] <= native["p99"] < legacy["p99"]
     assert len(legacy["rates"]) == len(legacy["slowest"]) == 11
-    text = words(machine.get("/live").text)
+    text = text_of(machine.get("/live").text)
     assert "notes.list GET /api/notes/{id} no guard 12.5% the file's share" in text
     assert re.search(r"native 2\.5 0% 0% \d+ ms \d+ ms \d+ ms legacy 15 2\.\d+% 0% \d+ ms", text)
     assert "native 2.5/s, p95" in text  # on a phone
@@ -96,7 +92,7 @@ def test_live_view_explains_the_effective_share(machine: TestClient) -> None:
     assert (listed["consultations.list"]["by"], listed["consultations.list"]["effective"]) == ("cap", 0.0)
     assert listed["consultations.list"]["guard"]["findings"][1]["outcome"] == "fail"
     assert listed["transcription"]["by"] == "pin"
-    text = words(machine.get("/live").text)
+    text = text_of(machine.get("/live").text)
     assert "the rollout is at 10% · the file allows 100%" in text
     assert re.search(r"10% → 50% in 1 h 59 min bake time", text)
     assert "capped limited to 0% by Ada: notes came out twice" in text
@@ -125,7 +121,7 @@ def test_history_lists_actor_action_and_reason(machine: TestClient) -> None:
         ("start", "schedule", "prompts.list"),
         ("config", "routing.yaml", ""),
     ]
-    text = words(machine.get("/history?route=prompts.list").text)
+    text = text_of(machine.get("/history?route=prompts.list").text)
     assert "promoted prompts.list 1% → 10% all quiet since Monday by Grace" in text
     assert "notes.create" not in text
 
@@ -148,11 +144,11 @@ def test_route_page_offers_applicable_actions(person: TestClient) -> None:
         ("rollback", False, pinned),
     ):
         assert (f'/{step}"' in on) is there, step
-    assert "No action is available" in words(pinned)
-    text = words(staged)
-    assert "bake time 2 h 1% 10% 50% 100% 10% → 50% in" in words(person.get("/routes/prompts.list/live").text)
+    assert "No action is available" in text_of(pinned)
+    text = text_of(staged)
+    assert "bake time 2 h 1% 10% 50% 100% 10% → 50% in" in text_of(person.get("/routes/prompts.list/live").text)
     assert "as Ada; actor and reason are recorded in the history" in text
-    capped = words(person.get("/routes/consultations.list/live").text)
+    capped = text_of(person.get("/routes/consultations.list/live").text)
     assert "server errors fail" in capped
     assert "In force until acknowledged." in capped
 
@@ -183,12 +179,12 @@ def test_operator_promotes_pauses_resumes_and_rolls_back(person: TestClient) -> 
 def test_cap_is_acknowledged(person: TestClient) -> None:
     path = "/routes/consultations.list"
     page = person.get(f"{path}/actions").text
-    assert re.search("guard's cap when its cooldown ends, in 9 min .* until then the share stays at 0%", words(page))
+    assert re.search("guard's cap when its cooldown ends, in 9 min .* until then the share stays at 0%", text_of(page))
     assert person.post(f"{path}/ack", data={**form(page, "ack"), "reason": "fixed"}).status_code == 303
-    assert "Acknowledged by Ada; removed after the cooldown, in 9 min" in words(person.get(f"{path}/live").text)
+    assert "Acknowledged by Ada; removed after the cooldown, in 9 min" in text_of(person.get(f"{path}/live").text)
     assert routes(person)["consultations.list"]["effective"] == 0
     page = person.get(f"{path}/actions").text
-    assert "Acknowledged by Ada: the cap is removed when its cooldown ends, in 9 min" in words(page)
+    assert "Acknowledged by Ada: the cap is removed when its cooldown ends, in 9 min" in text_of(page)
     at_once = {**form(page, "ack"), "reason": "at once", "at_once": "yes"}
     assert person.post(f"{path}/ack", data=at_once).status_code == 303
     assert routes(person)["consultations.list"]["effective"] == 25
@@ -209,7 +205,7 @@ def test_action_on_an_outdated_state_is_refused(person: TestClient) -> None:
     assert person.post(f"{path}/promote", data=sent).status_code == 303
     again = person.post(f"{path}/promote", data=sent)
     assert again.status_code == 409
-    assert "has changed meanwhile: promoted by Ada, from 10% to 50% (because). Check it and try again" in words(
+    assert "has changed meanwhile: promoted by Ada, from 10% to 50% (because). Check it and try again" in text_of(
         again.text
     )
     assert routes(person)["prompts.list"]["effective"] == 50
@@ -256,7 +252,7 @@ def test_live_view_is_searched_and_sorted(machine: TestClient) -> None:
     assert names("")[:2] == ["consultations.list", "notes.create"]  # capped ones first, those without requests last
     assert names("")[-1] == "transcription"
     assert '<details class="other idle-routes" id="idle" open>' in machine.get("/live?q=transcription").text
-    assert "No route matches “nothing”." in words(machine.get("/live?q=nothing").text)
+    assert "No route matches “nothing”." in text_of(machine.get("/live?q=nothing").text)
 
 
 @contextmanager
@@ -279,7 +275,7 @@ def test_pages_show_totals_of_all_processes(person: TestClient, staged: Stage) -
         assert after["requests"] == 2 * before["requests"] > 0
         assert after["rate"] == pytest.approx(2 * before["rate"])
         assert (data["processes"], data["in_flight"]) == (2, 5)
-        assert "5 in 2 processes" in words(person.get("/live").text)
+        assert "5 in 2 processes" in text_of(person.get("/live").text)
 
 
 def test_pages_show_the_health_of_each_process(person: TestClient, staged: Stage) -> None:
@@ -289,7 +285,7 @@ def test_pages_show_the_health_of_each_process(person: TestClient, staged: Stage
         assert data["members"][1]["health"]["legacy_down"] is True
         guarded = next(route for route in data["routes"] if route["name"] == "consultations.list")
         assert guarded["guard_processes"][-1] == data["members"][1]["name"]
-        live, board = words(person.get("/live").text), words(person.get("/").text)
+        live, board = text_of(person.get("/live").text), text_of(person.get("/").text)
         assert "fails its health checks fails: consultations.list another a newer one is refused" in live
         assert "Native fails its health checks in 1 of 2 processes" in board
         assert "routing.yaml is refused by a process" in board
@@ -361,7 +357,7 @@ def test_impossible_action_is_refused(machine: TestClient, path: str, data: dict
 def test_actions_without_an_ops_token_are_refused(staged: Stage) -> None:
     with visiting(staged, token=None) as client:
         page = client.get("/routes/prompts.list/actions").text
-        assert "The gateway runs without OPS_TOKEN" in words(page)
+        assert "The gateway runs without OPS_TOKEN" in text_of(page)
         assert "<form" not in page
         refused = client.post("/routes/prompts.list/promote", data={"actor": "anybody", "reason": "because"})
         assert (refused.status_code, "OPS_TOKEN is not set" in refused.text) == (403, True)

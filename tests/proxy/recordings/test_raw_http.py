@@ -16,7 +16,6 @@ from tests.support.sockets import Script, ending_first, read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT
 
 ORIGIN = Origin("127.0.0.1", 80)
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def answering(*parts: bytes, pause: float = 0.0) -> Script:

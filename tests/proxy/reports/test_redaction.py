@@ -20,6 +20,7 @@ from proxy.contract.schemas import Schema
 from proxy.reports.redaction import Mode, Redactor, leaf
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, object_id, operation, properties
+from tests.support.json_values import texts
 from tests.support.redacted_contract import CONTRACT, KEY, NOTE, PATIENT, SHOWN
 
 # Letters that occur in no word of a redaction, so that whatever of them is found there was leaked.
@@ -45,15 +46,6 @@ def redact(legacy: Exchange, native: Exchange, contract: Operation | None = CONT
         *(method(backend) for backend in (legacy, native) for method in (redactor.request, redactor.answer)),
     ]
     return json.dumps(stored, ensure_ascii=False, allow_nan=False)
-
-
-def texts(value: JSON) -> list[str]:
-    """Yield every text, name and long number in a value."""
-    if isinstance(value, dict):
-        return [*value, *(text for one in value.values() for text in texts(one))]
-    if isinstance(value, list):
-        return [text for one in value for text in texts(one)]
-    return [str(value)] if isinstance(value, str) or (isinstance(value, int) and value > 9) else []
 
 
 def leaks(secret: str, redacted: str) -> list[str]:

@@ -12,7 +12,7 @@ from proxy.gateway.request_context import context_of
 from proxy.server.exchange import BODY_BUFFER
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from tests.support.sockets import serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_client import frame, raw_client
 from tests.support.websocket_server import with_state
 
@@ -115,24 +115,18 @@ async def upload(port: int, sent: int, length: int) -> Stream:
     return reader, writer
 
 
-async def until_used(budget: MemoryBudget, used: int) -> None:
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while budget.used != used:
-            await asyncio.sleep(0.01)
-
-
 async def test_new_upload_evicts_stalled_ones() -> None:
     async with running(5_000_000, idle_after=0.2) as (port, budget, streams):
         for number in range(1, 5):
             streams.append(await upload(port, 1_000_000 + number, 2_000_000))
-        await until_used(budget, 4_000_010)
+        await until(lambda: budget.used == 4_000_010)
         await asyncio.sleep(0.3)
         streams.append(await upload(port, 2_000_000, 2_000_000))
         assert (await streams[-1][0].readline()).split()[1] == b"200"
         assert (await streams[3][0].readline()).split()[1] == b"503"
         for _, writer in streams:
             writer.transport.abort()
-        await until_used(budget, 0)
+        await until(lambda: budget.used == 0)
 
 
 async def test_body_that_the_app_does_not_receive_is_charged() -> None:
@@ -150,16 +144,16 @@ async def test_body_that_the_app_does_not_receive_is_charged() -> None:
             receiving.set()
             assert (await reader.readline()).split()[1] == b"200"
         writer.transport.abort()
-        await until_used(budget, 0)
+        await until(lambda: budget.used == 0)
 
 
 async def test_answers_that_are_not_read_are_entered_and_released() -> None:
     async with running(50_000_000) as (port, budget, streams):
         streams.append(await upload(port, 10_000_000, 10_000_000))
         await streams[0][0].readline()
-        await until_used(budget, 20_000_000)
+        await until(lambda: budget.used == 20_000_000)
         streams[0][1].transport.abort()
-        await until_used(budget, 0)
+        await until(lambda: budget.used == 0)
 
 
 async def test_released_body_is_not_charged_during_the_answer() -> None:
@@ -190,7 +184,7 @@ async def test_body_beyond_the_limit_alone_is_503() -> None:
     async with running(1_000_000) as (port, budget, streams):
         streams.append(await upload(port, 1_500_000, 1_600_000))
         assert (await streams[0][0].readline()).split()[1] == b"503"
-        await until_used(budget, 0)
+        await until(lambda: budget.used == 0)
 
 
 async def hoarder(scope: Scope, receive: Receive, send: Send) -> None:
@@ -217,4 +211,4 @@ async def test_idle_websocket_is_evicted_for_its_apps_messages() -> None:
         assert (await active.read_frame())[1] == b"held"
         assert (await idle.read_frame())[1][:2] == (1013).to_bytes(2, "big")
         assert budget.used == 2_000
-    await until_used(budget, 0)
+    await until(lambda: budget.used == 0)

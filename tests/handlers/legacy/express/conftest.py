@@ -1,4 +1,4 @@
-"""The real express and the native dialect, each with the same routes."""
+"""The real express and the native dialect, each with the same routes, and the libraries of the legacy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support import express_pair
+from tests.support.library_oracle import Libraries
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +23,9 @@ async def native() -> AsyncIterator[int]:
     """Serve the native app; yield its port."""
     async with express_pair.native() as port:
         yield port
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Libraries]:
+    with Libraries() as libraries:
+        yield libraries

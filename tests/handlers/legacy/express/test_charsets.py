@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -17,12 +16,6 @@ from tests.support.profile import examples
 CHARSETS = ["utf-8", "utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "utf-7", "utf-7-imap"]
 TEXTS = ['{"a":1}', "é", "😀", "\ufeff", "+", "&", "-", "/", ",", " ", "\0", "~", "\\", "A", "Aa0"]
 CODINGS = ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-7"]
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Libraries]:
-    with Libraries() as libraries:
-        yield libraries
 
 
 texts = st.lists(st.sampled_from(TEXTS), max_size=6).map("".join)

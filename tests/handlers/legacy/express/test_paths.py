@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,13 +10,6 @@ from handlers.legacy.express.error_pages import encode_url, error_page
 from handlers.legacy.express.paths import Pattern, UndecodableError, decode_component
 from tests.support.library_oracle import Libraries, Refused
 from tests.support.profile import examples
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Libraries]:
-    with Libraries() as libraries:
-        yield libraries
-
 
 LATIN = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=12)
 ESCAPED = st.text(st.sampled_from("a%2EC39fF[]{}\xe9z"), max_size=12)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,13 +9,6 @@ from hypothesis import strategies as st
 from handlers.legacy.express.query import MAX_PAIRS, parse
 from tests.support.library_oracle import Libraries
 from tests.support.profile import examples
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Libraries]:
-    with Libraries() as libraries:
-        yield libraries
-
 
 EXAMPLES = [
     "",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,12 +9,6 @@ from hypothesis import strategies as st
 from handlers.legacy.express.targets import UnroutableError, below, split_target
 from tests.support.library_oracle import Libraries, Refused
 from tests.support.profile import examples
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Libraries]:
-    with Libraries() as libraries:
-        yield libraries
 
 
 def parsed(node: Libraries, target: str) -> list[str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from bson.datetime_ms import DatetimeMS
@@ -15,12 +15,6 @@ from tests.support.node_child import Node, Thrown, describe
 from tests.support.profile import examples
 
 judged = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with Node() as child:
-        yield child
 
 
 def in_python(convert: Callable[[object], str], value: object) -> str:

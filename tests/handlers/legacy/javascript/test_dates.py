@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from bson.datetime_ms import DatetimeMS
 from hypothesis import given, settings
@@ -16,12 +14,6 @@ from tests.support.node_child import Node
 from tests.support.profile import examples
 
 judged = settings(max_examples=examples(500), deadline=None)
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with Node() as child:
-        yield child
 
 
 def in_python(text: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -12,13 +10,6 @@ from handlers.legacy.javascript.inspect import MAX_CHARACTERS, MAX_SHOWN
 from tests.support.javascript_values import BSON, CODES, joined, values
 from tests.support.node_child import Node
 from tests.support.profile import examples
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with Node() as child:
-        yield child
-
 
 ODD: list[object] = [
     *["", "it's", 'it\'s "q"', 'it\'s "q" `b`', 'it\'s "q" ${b}', "\ud800\0\x1b\x7f\x9f\\\n", "a\nb", "x" * 200],

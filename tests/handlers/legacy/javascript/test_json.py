@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -23,12 +21,6 @@ from tests.support.node_child import Node, Thrown, describe
 from tests.support.profile import examples
 
 judged = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with Node() as child:
-        yield child
 
 
 def in_node(node: Node, text: str) -> str:

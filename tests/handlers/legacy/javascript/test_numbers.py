@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -16,12 +15,6 @@ from tests.support.node_child import Node, describe
 from tests.support.profile import examples
 
 judged = settings(max_examples=examples(400), deadline=None)
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with Node() as child:
-        yield child
 
 
 @judged

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -64,13 +63,6 @@ VALUES: dict[str, Any] = {
     "empty object": {},
     "empty array": [],
 }
-
-
-@pytest.fixture(scope="module")
-def oracle() -> Iterator[Oracle]:
-    process = Oracle()
-    yield process
-    process.close()
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -72,13 +71,6 @@ objects = st.fixed_dictionaries(
     },
 )
 nested = objects | st.lists(objects, max_size=2) | st.fixed_dictionaries({"a": objects, "b": st.just(1)})
-
-
-@pytest.fixture(scope="module")
-def oracle() -> Iterator[Oracle]:
-    opened = Oracle()
-    yield opened
-    opened.close()
 
 
 def _unified(answer: dict[str, Any]) -> dict[str, Any]:

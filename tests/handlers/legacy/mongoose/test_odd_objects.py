@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,13 +28,6 @@ spread_documents = st.dictionaries(
 inherited_names = st.sampled_from(sorted({*INHERITED, "a", "_id"} - FORBIDDEN))
 inherited_members = st.dictionaries(inherited_names, st.none() | st.just(1) | st.just({"b": 1}), max_size=2)
 nested_members = inherited_members | st.dictionaries(st.just("a"), inherited_members, max_size=1)
-
-
-@pytest.fixture(scope="module")
-def oracle() -> Iterator[Oracle]:
-    opened = Oracle()
-    yield opened
-    opened.close()
 
 
 def made(schema: Schema, values: dict[str, Any]) -> dict[str, Any]:

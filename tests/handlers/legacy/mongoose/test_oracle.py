@@ -82,13 +82,6 @@ operator_values = st.dictionaries(st.sampled_from(OPERATORS), values, min_size=1
 inherited_values = st.dictionaries(st.sampled_from([*METHODS, "$eq", "$gt", "$foo"]), values, min_size=1, max_size=3)
 
 
-@pytest.fixture(scope="module")
-def oracle() -> Iterator[Oracle]:
-    process = Oracle()
-    yield process
-    process.close()
-
-
 def fields_of(schema: Schema, held: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     names = [name for name in schema.paths if name not in ("_id", "__v")]
     return st.dictionaries(st.sampled_from([*names, *names, "nonsense"]), held, max_size=len(names))

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any, Final
 
 import bson
-import pytest
 from bson.codec_options import CodecOptions, DatetimeConversion
 
 from handlers.legacy.javascript import JavaScriptTypeError
@@ -123,13 +122,6 @@ def _differences(oracle: Oracle, cases: Sequence[Case]) -> list[str]:
 def _is_unanswerable(answer: Mapping[str, Any]) -> bool:
     """Return whether the oracle cannot show the update: extended JSON has no regular expression with `g`."""
     return "regular expression option" in answer.get("error", {}).get("message", "")
-
-
-@pytest.fixture(scope="module")
-def oracle() -> Iterator[Oracle]:
-    process = Oracle()
-    yield process
-    process.close()
 
 
 def test_examples_are_read_and_saved_as_by_mongoose(oracle: Oracle) -> None:

@@ -11,7 +11,7 @@ from proxy.gateway.timeouts import Timeouts
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from tests.support.forwarding import OK, Forwarder
 from tests.support.sockets import read_head, scripted, serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_server import with_state
 
 LENGTH = 4 * BUFFER
@@ -59,19 +59,13 @@ async def status_of(upload: Stream) -> bytes:
         return (await upload[0].readline()).split()[1]
 
 
-async def until_used(budget: MemoryBudget, used: int) -> None:
-    async with asyncio.timeout(HANG_TIMEOUT):
-        while budget.used != used:
-            await asyncio.sleep(0.01)
-
-
 async def test_waiting_body_is_charged_until_it_is_forwarded() -> None:
     budget = MemoryBudget()
     async with one_slot(budget) as (port, holder):
         waiting = await begin_upload(port, BUFFER)
-        await until_used(budget, BUFFER)
+        await until(lambda: budget.used == BUFFER)
         assert [await finish(holder, 1), await finish(waiting, BUFFER)] == [b"200", b"200"]
-        await until_used(budget, 0)
+        await until(lambda: budget.used == 0)
         waiting[1].transport.abort()
 
 
@@ -79,10 +73,10 @@ async def test_largest_waiting_body_is_refused_beyond_the_budget() -> None:
     budget = MemoryBudget(2 * BUFFER - 2, idle_after=0)
     async with one_slot(budget) as (port, _):
         largest = await begin_upload(port, BUFFER)
-        await until_used(budget, BUFFER)
+        await until(lambda: budget.used == BUFFER)
         other = await begin_upload(port, BUFFER - 1)
         assert await status_of(largest) == b"503"
-        await until_used(budget, BUFFER - 1)
+        await until(lambda: budget.used == BUFFER - 1)
         for _, writer in (largest, other):
             writer.transport.abort()
-        await until_used(budget, 0)
+        await until(lambda: budget.used == 0)
