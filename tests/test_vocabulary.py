@@ -14,9 +14,9 @@ from tests.support.source_modules import modules
 
 ROOT = Path(__file__).parent.parent
 DROPPED = re.compile(
-    r"adopts?|amid|anew|ask(s|ed|ing)?|aside|away|beside|busy|clamp(ed)?|found|heard?|keeps?|kept|lest|looks?|lose|lost"
-    r"|noted?|ours|patience|pauses|places?|pressure|rehears(al|ed?)|seen|stand(ing)?|tell(s|ing)?|theirs|told|trial"
-    r"|turn(ed)?|uncompared|who|why"
+    r"adopts?|amid|anew|ask(s|ed|ing)?|aside|away|beside|breach|busy|clamp(ed)?|deed|duel|found|guardian|heard?|house"
+    r"|keeps?|kept|lest|looks?|lose|lost|noted?|ours|patience|pauses|places?|pressure|rehears(al|ed?)|seen|stand(ing)?"
+    r"|tell(s|ing)?|theirs|told|trial|turn(ed)?|uncompared|who|why"
 )
 """Words with an exact term in the field: `report` for tell, `record` for note, `index` or `path` for place …"""
 TERMS = re.compile(

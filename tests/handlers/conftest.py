@@ -52,7 +52,7 @@ async def short_recordings(mongodb_url: str, backends: BackendPair) -> AsyncIter
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Differential]:
+async def differential(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Differential]:
     """Return both backends for sequences of requests; native retains the legacy's behaviour."""
     log = tmp_path_factory.mktemp("legacy") / "log"
     async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, between(*both) as differential:

@@ -50,7 +50,7 @@ LOGOUT: Final = post("/users/logout", token=FOREVER)
 
 
 @dataclass(frozen=True)
-class House:
+class DryRunApp:
     """The native app for dry runs on the demo legacy's database, and outside services that must not be called."""
 
     app: Starlette
@@ -75,7 +75,7 @@ class House:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def house(backends: BackendPair, mongodb_url: str) -> AsyncIterator[House]:
+async def dry_run_app(backends: BackendPair, mongodb_url: str) -> AsyncIterator[DryRunApp]:
     outside, database = Outside(), backends.legacy.database
     store = Store(mongodb_url, database.name)
     await store.make_indexes()
@@ -95,12 +95,12 @@ async def house(backends: BackendPair, mongodb_url: str) -> AsyncIterator[House]
             PATIENT,
         )
         async with app.router.lifespan_context(app):
-            yield House(app, backends.legacy, outside)
+            yield DryRunApp(app, backends.legacy, outside)
 
 
 @pytest.fixture(autouse=True)
-def planted(house: House) -> None:
-    house.plant()
+def planted(dry_run_app: DryRunApp) -> None:
+    dry_run_app.plant()
 
 
 def writes() -> list[RecordedRequest]:
@@ -159,23 +159,23 @@ def unserved() -> list[RecordedRequest]:
     ]
 
 
-async def give_up(house: House, request: RecordedRequest, seconds: float) -> None:
+async def give_up(dry_run_app: DryRunApp, request: RecordedRequest, seconds: float) -> None:
     """Cancel a request after a while, as its client would."""
-    task = asyncio.create_task(house.dry_run(request))
+    task = asyncio.create_task(dry_run_app.dry_run(request))
     await asyncio.sleep(seconds)
     task.cancel()
     await asyncio.wait([task])
 
 
-async def hurry(house: House, request: RecordedRequest, seconds: float) -> None:
+async def hurry(dry_run_app: DryRunApp, request: RecordedRequest, seconds: float) -> None:
     """Run a request with less time than it may need."""
     try:
-        await house.dry_run(request, seconds)
+        await dry_run_app.dry_run(request, seconds)
     except TimeoutError:
         return
 
 
-async def dry_run_often(house: House, times: int, seed: int) -> list[DryRunAnswer]:
+async def dry_run_often(dry_run_app: DryRunApp, times: int, seed: int) -> list[DryRunAnswer]:
     """Run writes of every kind in any order, four at a time; interrupt every tenth in one of several ways."""
     chance = random.Random(seed)
     requests = list(itertools.islice(itertools.cycle(writes() + unserved()), times))
@@ -186,22 +186,22 @@ async def dry_run_often(house: House, times: int, seed: int) -> list[DryRunAnswe
     async def work() -> None:
         for number, request in numbered:
             if number % 20 == 0:
-                await give_up(house, request, chance.uniform(0, 0.01))
+                await give_up(dry_run_app, request, chance.uniform(0, 0.01))
             elif number % 20 == 10:
-                await hurry(house, request, chance.uniform(0, 0.01))
+                await hurry(dry_run_app, request, chance.uniform(0, 0.01))
             else:
-                answered.append(await house.dry_run(request))
+                answered.append(await dry_run_app.dry_run(request))
 
     await asyncio.gather(*(work() for _ in range(4)))
     return answered
 
 
 @pytest.mark.slow
-async def test_thousand_dry_runs_change_no_byte(house: House) -> None:
-    before = house.whole()
-    answered = await dry_run_often(house, TIMES, seed=1)
-    assert house.whole() == before
-    assert house.outside.calls == []
+async def test_thousand_dry_runs_change_no_byte(dry_run_app: DryRunApp) -> None:
+    before = dry_run_app.whole()
+    answered = await dry_run_often(dry_run_app, TIMES, seed=1)
+    assert dry_run_app.whole() == before
+    assert dry_run_app.outside.calls == []
     assert len(answered) == TIMES * 9 / 10
     assert all(each.reported_first for each in answered)
     wrote = {kind for each in answered for kind in each.kinds}
@@ -213,19 +213,19 @@ async def test_thousand_dry_runs_change_no_byte(house: House) -> None:
     assert {each.status for each in answered} == {200, 201, 400, 401, 403, 404, 500}
 
 
-async def test_database_beside_dry_runs_equals_legacys_alone(house: House) -> None:
+async def test_database_beside_dry_runs_equals_legacys_alone(dry_run_app: DryRunApp) -> None:
     async def serve() -> dict[str, list[JSON]]:
-        house.plant()
+        dry_run_app.plant()
         for request in served:
-            assert (await house.legacy.send(request)).outcome == "response"
-        return house.stored()
+            assert (await dry_run_app.legacy.send(request)).outcome == "response"
+        return dry_run_app.stored()
 
     served = [*(request for request in writes() if request != LOGOUT), *[START, ADD_NOTE] * 5, LOGOUT]
     alone = await serve()
-    dry_runs = asyncio.create_task(dry_run_often(house, 150, seed=2))
+    dry_runs = asyncio.create_task(dry_run_often(dry_run_app, 150, seed=2))
     together = await serve()
     answered = await dry_runs
-    assert house.outside.calls == []
+    assert dry_run_app.outside.calls == []
     assert any(each.writes for each in answered)
     same = names()
     assert alone.keys() == together.keys()
@@ -237,46 +237,48 @@ async def test_database_beside_dry_runs_equals_legacys_alone(house: House) -> No
     }
 
 
-async def test_dry_run_answers_as_a_write(house: House) -> None:
-    ended = await house.dry_run(END)
+async def test_dry_run_answers_as_a_write(dry_run_app: DryRunApp) -> None:
+    ended = await dry_run_app.dry_run(END)
     body = ended.read()
     assert (body["summary"], body["transcript"]["summary"]) == (TEXT, TEXT)
     assert body["highlights"] == json.loads(HIGHLIGHTS)
     assert ended.kinds == [("update", "transcripts"), ("update", "consultations")]
     assert ended.writes[0]["update"]["$set"]["summary"] == TEXT
     assert ended.writes[1]["filter"] == {"_id": {"$oid": CONSULTATION}}
-    started = await house.dry_run(START)
+    started = await dry_run_app.dry_run(START)
     assert [write["document"]["_id"]["$oid"] for write in started.writes] == [
         started.read()["data"]["consultation"]["_id"],
         started.read()["data"]["transcript"]["_id"],
     ]
-    codes = await house.dry_run(get("/api/ai/search/clinicalcodes?name=x", FOREVER))
+    codes = await dry_run_app.dry_run(get("/api/ai/search/clinicalcodes?name=x", FOREVER))
     assert codes.read() == {"name": CODES[0].name, "code": CODES[0].code, "url": CODES[0].url}
     assert codes.writes == []
 
 
-async def test_refused_link_reports_the_writes_legacy_would_leave(house: House) -> None:
+async def test_refused_link_reports_the_writes_legacy_would_leave(dry_run_app: DryRunApp) -> None:
     # The note and its link are one transaction. The link is refused, and the legacy keeps the note without it.
-    house.legacy.database.consultations.update_one({}, {"$set": {"notes": "64b7f0f0f0f0f0f0f0f0f0f0"}})
-    before = house.whole()
-    answer = await house.dry_run(ADD_NOTE)
+    dry_run_app.legacy.database.consultations.update_one({}, {"$set": {"notes": "64b7f0f0f0f0f0f0f0f0f0f0"}})
+    before = dry_run_app.whole()
+    answer = await dry_run_app.dry_run(ADD_NOTE)
     assert (answer.status, answer.kinds) == (500, [("insert", "notes")])
-    assert house.whole() == before
-    assert (await house.legacy.send(ADD_NOTE)).status == 500
-    assert house.legacy.database.notes.count_documents({}) == 2
+    assert dry_run_app.whole() == before
+    assert (await dry_run_app.legacy.send(ADD_NOTE)).status == 500
+    assert dry_run_app.legacy.database.notes.count_documents({}) == 2
 
 
-async def test_dry_runs_change_nothing_in_memory(house: House) -> None:
+async def test_dry_runs_change_nothing_in_memory(dry_run_app: DryRunApp) -> None:
     # After a dry run of a logout the caller is still logged in, after one of a registration the address is still free.
-    await asyncio.gather(*(house.dry_run(request) for request in [LOGOUT, REGISTER, START, ADD_NOTE, END] * 3))
+    await asyncio.gather(*(dry_run_app.dry_run(request) for request in [LOGOUT, REGISTER, START, ADD_NOTE, END] * 3))
     requests = [
         get("/users/profile", FOREVER),
         get("/users/users/checkEmail?email=b@x"),
         get("/api/consultation", FOREVER),
     ]
-    async with serving(house.app) as port:
+    async with serving(dry_run_app.app) as port:
         native = RunningBackend(
-            house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside
+            dry_run_app.legacy.origin.parse(f"http://127.0.0.1:{port}"),
+            dry_run_app.legacy.database,
+            dry_run_app.outside,
         )
         profile, free, consultations = [await native.send(request) for request in requests]
     assert profile.status == 200
@@ -284,30 +286,30 @@ async def test_dry_runs_change_nothing_in_memory(house: House) -> None:
     assert [(each["status"], each["notes"]) for each in read(consultations)["consultations"]] == [("active", [])]
 
 
-async def test_dry_run_over_its_deadline_has_no_answer(house: House) -> None:
-    database = house.legacy.database
-    before = house.whole()
+async def test_dry_run_over_its_deadline_has_no_answer(dry_run_app: DryRunApp) -> None:
+    database = dry_run_app.legacy.database
+    before = dry_run_app.whole()
     with database.client.start_session() as session, session.start_transaction():
         database.consultations.update_one({}, {"$set": {"status": "held"}}, session=session)
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            await house.dry_run(ADD_NOTE, 0.1)
+            await dry_run_app.dry_run(ADD_NOTE, 0.1)
         assert time.monotonic() - began < PROMPT_TIMEOUT
         session.abort_transaction()
-    assert house.whole() == before
+    assert dry_run_app.whole() == before
     began = time.monotonic()
-    assert (await house.legacy.send(ADD_NOTE)).status == 201
+    assert (await dry_run_app.legacy.send(ADD_NOTE)).status == 201
     assert time.monotonic() - began < PROMPT_TIMEOUT
 
 
-async def test_expired_deadline_has_no_answer(house: House) -> None:
+async def test_expired_deadline_has_no_answer(dry_run_app: DryRunApp) -> None:
     with pytest.raises(TimeoutError):
-        await house.dry_run(START, -1)
+        await dry_run_app.dry_run(START, -1)
 
 
-async def test_missing_reaper_has_no_answer(house: House, mongodb_url: str) -> None:
+async def test_missing_reaper_has_no_answer(dry_run_app: DryRunApp, mongodb_url: str) -> None:
     # Otherwise the dialect would answer that the database is unavailable.
-    settings = settings_for(mongodb_url, house.legacy.database.name)
+    settings = settings_for(mongodb_url, dry_run_app.legacy.database.name)
     services = create_services(settings, reaper=NoProcesses(mongodb_url))
     dialect = legacy_dialect(offline_services(services, settings), settings)
     try:
@@ -317,13 +319,13 @@ async def test_missing_reaper_has_no_answer(house: House, mongodb_url: str) -> N
         await services.close()
 
 
-async def test_requests_outside_the_dialect_are_declined(house: House) -> None:
+async def test_requests_outside_the_dialect_are_declined(dry_run_app: DryRunApp) -> None:
     for target in ("/api/v1/x", "/api/v1/auth/register"):
-        answer = await house.dry_run(post(target, {"a": 1}))
+        answer = await dry_run_app.dry_run(post(target, {"a": 1}))
         assert (answer.status, answer.body, answer.writes, answer.reported_first) == (501, b"", None, True)
 
 
-async def test_websocket_is_declined(house: House) -> None:
+async def test_websocket_is_declined(dry_run_app: DryRunApp) -> None:
     reports: list[object] = []
     sent: list[Message] = []
 
@@ -334,11 +336,11 @@ async def test_websocket_is_declined(house: House) -> None:
         sent.append(message)
 
     scope = scope_of(get("/transcription-stream"), {"proxy.dry_run": {"deadline": 1.0, "report": reports.append}})
-    await house.app({**scope, "type": "websocket"}, receive, send)
+    await dry_run_app.app({**scope, "type": "websocket"}, receive, send)
     assert (reports, sent) == ([None], [{"type": "websocket.close"}])
 
 
-async def test_websocket_with_the_legacys_messages_runs_dry(house: House) -> None:
+async def test_websocket_with_the_legacys_messages_runs_dry(dry_run_app: DryRunApp) -> None:
     reports: list[object] = []
     sent: list[Message] = []
     messages: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
@@ -354,17 +356,19 @@ async def test_websocket_with_the_legacys_messages_runs_dry(house: House) -> Non
 
     recorded = {"served": [], "sent": [], "until": until}
     dry = {"proxy.dry_run": {"deadline": 1.0, "report": reports.append, **recorded}}
-    await house.app({**scope_of(get("/transcription-stream"), dry), "type": "websocket"}, receive, send)
+    await dry_run_app.app({**scope_of(get("/transcription-stream"), dry), "type": "websocket"}, receive, send)
     assert (reports, [message["type"] for message in sent]) == ([[]], ["websocket.accept", "websocket.send"])
 
 
-async def test_requests_without_the_extension_are_served(house: House) -> None:
-    async with serving(house.app) as port:
+async def test_requests_without_the_extension_are_served(dry_run_app: DryRunApp) -> None:
+    async with serving(dry_run_app.app) as port:
         native = RunningBackend(
-            house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside
+            dry_run_app.legacy.origin.parse(f"http://127.0.0.1:{port}"),
+            dry_run_app.legacy.database,
+            dry_run_app.outside,
         )
         assert (await native.send(START)).status == 200
-    assert house.legacy.database.consultations.count_documents({}) == 2
+    assert dry_run_app.legacy.database.consultations.count_documents({}) == 2
 
 
 async def test_app_declares_dry_runs(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,10 +34,12 @@ def extended(document: Mapping[str, object]) -> JSON:
     return json_util.json.loads(text)  # type: ignore[attr-defined, no-any-return]
 
 
-async def same(duel: Differential, before: Mapping[str, Sequence[Mapping[str, object]]], *actions: Action) -> Execution:
+async def same(
+    differential: Differential, before: Mapping[str, Sequence[Mapping[str, object]]], *actions: Action
+) -> Execution:
     """Send the actions to both backends and assert equal answers and documents; return legacy's execution."""
     planted = {name: [extended(document) for document in documents] for name, documents in before.items()}
-    account = await duel.run(planted, actions)
+    account = await differential.run(planted, actions)
     assert not account.differing, account.describe()
     return account
 

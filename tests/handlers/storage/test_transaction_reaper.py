@@ -88,29 +88,29 @@ def test_killed_or_stopped_process_blocks_no_other_write(mongodb_url: str, datab
 
 
 def test_dead_reaper_is_replaced_with_the_same_transactions(mongodb_url: str, database: Documents) -> None:
-    guardian = Reaper(mongodb_url)
+    reaper = Reaper(mongodb_url)
     with held(database) as session, database.client.start_session() as other:
-        guardian.watch(session.session_id, time.monotonic() + 60)
-        first = guardian.pid
+        reaper.watch(session.session_id, time.monotonic() + 60)
+        first = reaper.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
         os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # its parent still has to collect it
-        guardian.watch(other.session_id, time.monotonic() + 60)
-        guardian.discard(other.session_id)
-        assert guardian.pid not in (None, first)
-        guardian.close()
+        reaper.watch(other.session_id, time.monotonic() + 60)
+        reaper.discard(other.session_id)
+        assert reaper.pid not in (None, first)
+        reaper.close()
         assert seconds_to_write(database) < PROMPT_TIMEOUT
 
 
 def test_idle_reaper_exits_at_once(mongodb_url: str) -> None:
-    guardian = Reaper(mongodb_url)
-    guardian.close()
+    reaper = Reaper(mongodb_url)
+    reaper.close()
     session = {"id": Binary(bytes(16), 4)}
-    guardian.watch(session, time.monotonic() + 60)
-    guardian.discard(session)
-    pid, began = guardian.pid, time.monotonic()
+    reaper.watch(session, time.monotonic() + 60)
+    reaper.discard(session)
+    pid, began = reaper.pid, time.monotonic()
     assert pid is not None
-    guardian.close()
+    reaper.close()
     assert not Path(f"/proc/{pid}").exists()
     assert time.monotonic() - began < PROMPT_TIMEOUT
 

@@ -43,7 +43,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 def test_every_recording_satisfies_the_contract(recorded: model.Recordings) -> None:
-    assert [str(breach) for breach in violations_of(load(CONTRACTS / "openapi.yaml"), recorded)] == []
+    assert [str(violation) for violation in violations_of(load(CONTRACTS / "openapi.yaml"), recorded)] == []
 
 
 def test_contract_declares_the_recorded_answers(

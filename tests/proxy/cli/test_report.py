@@ -77,8 +77,8 @@ def test_sample_shows_noise_declared_divergences_and_violations(reported: str, c
     assert "noise" in noise
     declared = report(reported, contracts, "--verdict", "declared", "--sample").stdout
     assert "declared: no-status" in declared
-    breach = report(reported, contracts, "--kind", "violation", "--sample").stdout
-    assert "legacy breaks the contract: body.notes.*.seen" in breach
+    violation = report(reported, contracts, "--kind", "violation", "--sample").stdout
+    assert "legacy breaks the contract: body.notes.*.seen" in violation
 
 
 def test_missing_sample_is_reported(reported: str, contracts: Path) -> None:

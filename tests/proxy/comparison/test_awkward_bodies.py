@@ -58,7 +58,7 @@ def test_contract_violations_do_not_depend_on_body_parsing(one: bytes, kind: str
     )
     contract = Operation("notes", "GET", "/api/notes", {"200": declared})
     verdict = compare(exchange(one, kind), exchange(b'{"different": 1}', kind), contract)
-    violations = [replace(breach, backend=None) for breach in verdict.violations if breach.backend == "legacy"]
+    violations = [replace(violation, backend=None) for violation in verdict.violations if violation.backend == "legacy"]
     assert violations == list(contract.violations(200, {"content-type": kind}, one))
 
 

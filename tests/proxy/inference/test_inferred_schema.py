@@ -15,13 +15,13 @@ from tests.support.json_values import ID, OTHER_ID, VALUES
 @given(st.lists(VALUES, min_size=1, max_size=8))
 def test_every_value_satisfies_the_schema(values: list[JSON]) -> None:
     schema = Schema(InferredSchema(values).schema())
-    assert [breach for value in values for breach in schema.violations(value)] == []
+    assert [violation for value in values for violation in schema.violations(value)] == []
 
 
 @given(st.lists(VALUES, max_size=5), st.lists(VALUES, max_size=5))
 def test_merged_schema_accepts_the_observed_values(some: list[JSON], others: list[JSON]) -> None:
     schema = Schema(merged([InferredSchema(some), InferredSchema(others)]).schema())
-    assert [breach for value in some + others for breach in schema.violations(value)] == []
+    assert [violation for value in some + others for violation in schema.violations(value)] == []
 
 
 @pytest.mark.parametrize(

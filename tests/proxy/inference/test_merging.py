@@ -199,7 +199,7 @@ def test_edited_text_stays_and_contradictions_are_loosened(tmp_path: Path) -> No
         "loosened GET /notes/{note} 200 b: not always in the format objectid",
     ]
     contract = load(main)
-    left = [str(breach) for breach in violations_of(contract, SECOND)]
+    left = [str(violation) for violation in violations_of(contract, SECOND)]
     assert left == []
     assert infer(main, SECOND, contract) == []
 
@@ -223,7 +223,7 @@ def test_bodies_without_a_schema_are_declared_by_type_alone(tmp_path: Path) -> N
             "application/octet-stream": {"schema": {}},
         },
     }
-    violations = [str(breach) for breach in violations_of(load(main), recordings)]
+    violations = [str(violation) for violation in violations_of(load(main), recordings)]
     assert violations == [
         "one / odd  GET /plain: body is not JSON",
         "one / odd  GET /plain: header.content-type none is not a content type of this status",
@@ -251,7 +251,7 @@ def test_requests_violating_their_schema_are_reported(tmp_path: Path) -> None:
     later = recorded(step("POST", "/notes/1", 200, sent={"a": "x"}), step("POST", "/notes/1", 400, sent={"a": "x"}))
     cut = RecordedRequest("POST", "/notes/1", (("content-type", "application/json"),), b"{")
     later = recorded(*later.scenarios[0].steps, Step("cut", cut, later.scenarios[0].steps[0].answer))
-    assert [str(breach) for breach in violations_of(load(main), later)] == [
+    assert [str(violation) for violation in violations_of(load(main), later)] == [
         "one / /notes/1  POST /notes/{id}: request.a is not of type integer",
         "one / /notes/1  POST /notes/{id}: status 400 is not a status of POST /notes/{id}",
         "one / cut  POST /notes/{id}: request is not JSON",
@@ -295,7 +295,7 @@ def test_widened_schema_accepts_old_and_observed_values(some: list[JSON], others
     root.put("schema", InferredSchema(some).schema())
     list(widen(root.make("schema"), InferredSchema(others)))
     schema = Schema(json.loads(json.dumps(root.node["schema"])))
-    assert [breach for value in some + others for breach in schema.violations(value)] == []
+    assert [violation for value in some + others for violation in schema.violations(value)] == []
 
 
 def test_uneditable_file_is_reported(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def check_that_there_was_something_to_find(outputs: dict[str, str]) -> None:
     assert outputs["captured"].count('"request"') >= 5
     assert "mismatch" in outputs["report --route notes"]
     assert "native would have written" in outputs["report --sample of a write"]
-    assert "breaks the contract" in outputs["report --sample of a breach"]
+    assert "breaks the contract" in outputs["report --sample of a violation"]
     assert "divergences.yaml" in outputs["report --suggest"]
     assert "new_difference" in outputs["webhook"]
     assert "stream" in outputs["status"]
@@ -282,7 +282,7 @@ def printed(routing: Path) -> dict[str, str]:
         "report --suggest": ["--suggest"],
         "report --junit": ["--junit", str(routing.with_name("report.xml"))],
         "report --sample of a write": ["--route", "write", "--kind", "type", "--sample"],
-        "report --sample of a breach": ["--kind", "violation", "--sample"],
+        "report --sample of a violation": ["--kind", "violation", "--sample"],
         **{f"report --route {name}": ["--route", name] for name in ROUTES},
         **{f"report --route {name} --sample": ["--route", name, "--sample"] for name in ROUTES if name != "raise"},
     }

@@ -30,8 +30,8 @@ async def test_sample_is_selected_by_route_field_kind_and_verdict(reports: Repor
     ):
         [head] = await reading.samples(recently(), **wanted)
         assert (head.verdict, head.fields) == ("mismatch", (("body.notes.*.body", "value"),))
-    [breach] = await reading.samples(recently(), kind="violation")
-    assert (breach.verdict, breach.fields, breach.statuses) == (
+    [violation] = await reading.samples(recently(), kind="violation")
+    assert (violation.verdict, violation.fields, violation.statuses) == (
         "violation",
         (("body.count", "violation"),),
         (200, 200),

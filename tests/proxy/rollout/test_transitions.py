@@ -236,16 +236,16 @@ def test_unknown_fields_of_a_later_release_are_ignored() -> None:
 
 
 def after(step: str, chosen: Route, state: RouteState, now: float) -> RouteState:
-    deed = by(now)
+    attribution = by(now)
     if step == "fail":
         return guard_failed(chosen, state, "bad", now) or state
     if step == "miss":
         return gate_failed(chosen, state, "gate", now) if chosen.rollout else state
     if step == "ack":
-        return acknowledge(chosen, state, deed, at_once=True)
+        return acknowledge(chosen, state, attribution, at_once=True)
     if step == "rollback":
-        return roll_back(chosen, state, ZERO, deed)
-    return {"promote": promote, "pause": pause, "resume": resume}[step](chosen, state, deed)
+        return roll_back(chosen, state, ZERO, attribution)
+    return {"promote": promote, "pause": pause, "resume": resume}[step](chosen, state, attribution)
 
 
 STEPS = st.lists(st.sampled_from(["promote", "fail", "ack", "pause", "resume", "miss", "rollback"]), max_size=30)

@@ -87,21 +87,21 @@ PATIENTS: list[Any] = [
 ]
 
 
-async def test_starts_with_patients_of_every_kind(duel: Differential) -> None:
+async def test_starts_with_patients_of_every_kind(differential: Differential) -> None:
     starts = [action("POST", "/api/consultation/start", {"patient_data": patient}) for patient in PATIENTS]
-    account = await same(duel, {"users": PEOPLE}, *starts, action("GET", "/api/consultation"))
+    account = await same(differential, {"users": PEOPLE}, *starts, action("GET", "/api/consultation"))
     assert sum(text.startswith("200") for text in texts(account)) == len(PATIENTS) - 2
 
 
-async def test_starts_without_a_patient(duel: Differential) -> None:
+async def test_starts_without_a_patient(differential: Differential) -> None:
     bodies = (UNSAID, [], {}, [1], {"patient": 1})
-    await same(duel, {}, *(action("POST", "/api/consultation/start", body) for body in bodies))
+    await same(differential, {}, *(action("POST", "/api/consultation/start", body) for body in bodies))
 
 
 USERS: list[Any] = [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, {"$ne": None}, [str(AMARA_ID)]]
 
 
-async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None:
+async def test_tokens_of_any_user_are_answered_alike(differential: Differential) -> None:
     stored, requests = [], []
     for index, user in enumerate(USERS):
         token, identity = as_user(user), ObjectId(f"60020000abcdef00000001{index:02x}")
@@ -113,34 +113,34 @@ async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None
             action("GET", "/api/consultation/abc", token=token),
             action("POST", f"/api/consultation/{identity}/end", {"prompt_used": str(PROMPT)}, token=token),
         ]
-    await same(duel, {**BEFORE, "consultations": stored}, *requests)
+    await same(differential, {**BEFORE, "consultations": stored}, *requests)
 
 
-async def test_incomplete_documents_are_listed_and_shown_alike(duel: Differential) -> None:
+async def test_incomplete_documents_are_listed_and_shown_alike(differential: Differential) -> None:
     requests = []
     for user in (AMARA_ID, BOLA_ID, ABSENT_ID):
         token = as_user(str(user))
         requests.append(action("GET", "/api/consultation", token=token))
         requests += [action("GET", f"/api/consultation/{one['_id']}", token=token) for one in CONSULTATIONS]
-    await same(duel, BEFORE, *requests)
+    await same(differential, BEFORE, *requests)
 
 
-async def test_malformed_ids_are_refused_alike(duel: Differential) -> None:
+async def test_malformed_ids_are_refused_alike(differential: Differential) -> None:
     requests = []
     for identity in ("abc", "123456789012", ABSENT_ID, str(WHOLE).upper(), "%zz", "a%2Fb"):
         path = f"/api/consultation/{identity}"
         requests += [action("GET", path), action("POST", f"{path}/end", {"prompt_used": str(PROMPT)})]
-    await same(duel, BEFORE, *requests)
+    await same(differential, BEFORE, *requests)
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
-async def test_incomplete_documents_end_alike(duel: Differential, prompt: ObjectId) -> None:
+async def test_incomplete_documents_end_alike(differential: Differential, prompt: ObjectId) -> None:
     requests = []
     for consultation in CONSULTATIONS:
         path = f"/api/consultation/{consultation['_id']}"
         end = action("POST", f"{path}/end", {"prompt_used": str(prompt)})
         requests += [end, end, action("GET", path)]
-    await same(duel, BEFORE, *requests)
+    await same(differential, BEFORE, *requests)
 
 
 ODD_LINKS: list[Any] = [
@@ -154,25 +154,25 @@ ODD_FIELDS: list[dict[str, Any]] = [
 ]
 
 
-async def test_malformed_transcript_links_end_alike(duel: Differential) -> None:
+async def test_malformed_transcript_links_end_alike(differential: Differential) -> None:
     stored = [
         {**CONSULTATIONS[0], "_id": ObjectId(f"60020000abcdef00000001{index:02x}"), "transcript": link}
         for index, link in enumerate(ODD_LINKS)
     ]
     ends = [action("POST", f"/api/consultation/{one['_id']}/end", {"prompt_used": str(PROMPT)}) for one in stored]
-    await same(duel, {**BEFORE, "consultations": stored}, *ends)
+    await same(differential, {**BEFORE, "consultations": stored}, *ends)
 
 
-async def test_missing_transcripts_are_looked_up_by_null(duel: Differential) -> None:
+async def test_missing_transcripts_are_looked_up_by_null(differential: Differential) -> None:
     nobodys = {**TRANSCRIPTS[0], "_id": None}
     paths = [f"/api/consultation/{one}/end" for one in (DANGLING, BARE, WHOLE)]
     ends = [action("POST", path, {"prompt_used": str(PROMPT)}) for path in paths]
-    account = await same(duel, {**BEFORE, "transcripts": [*TRANSCRIPTS, nobodys]}, *ends)
+    account = await same(differential, {**BEFORE, "transcripts": [*TRANSCRIPTS, nobodys]}, *ends)
     assert [text[:3] for text in texts(account)] == ["200"] * 3
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
-async def test_ends_with_transcripts_that_would_not_validate(duel: Differential, prompt: ObjectId) -> None:
+async def test_ends_with_transcripts_that_would_not_validate(differential: Differential, prompt: ObjectId) -> None:
     ids = [(ObjectId(f"60020000abcdef00000001{n:02x}"), ObjectId(f"60030000abcdef00000001{n:02x}")) for n in range(26)]
     odd = [*ODD_FIELDS, *ODD_FIELDS]
     consultations = [
@@ -182,14 +182,14 @@ async def test_ends_with_transcripts_that_would_not_validate(duel: Differential,
     transcripts = [{**TRANSCRIPTS[0], "_id": other, **fields} for (_, other), fields in zip(ids, odd, strict=True)]
     ended = ids if prompt == PROMPT else spread(ids, (FAILING, ODD_PROMPT).index(prompt), 2)
     ends = [action("POST", f"/api/consultation/{one}/end", {"prompt_used": str(prompt)}) for one, _ in ended]
-    await same(duel, {**BEFORE, "consultations": consultations, "transcripts": transcripts}, *ends)
+    await same(differential, {**BEFORE, "consultations": consultations, "transcripts": transcripts}, *ends)
 
 
 @pytest.mark.parametrize("odd", [{"__v": None}, {"notes": {"_bsontype": "ObjectId"}, "__v": 1}], ids=["count", "id"])
-async def test_transcript_is_changed_if_the_save_is_refused(duel: Differential, odd: dict[str, object]) -> None:
+async def test_transcript_is_changed_if_the_save_is_refused(differential: Differential, odd: dict[str, object]) -> None:
     stored = {"_id": WHOLE, "clinician": AMARA_ID, "transcript": TRANSCRIPT, **odd}
     end = action("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(PROMPT)})
-    account = await same(duel, {**BEFORE, "consultations": [stored]}, end)
+    account = await same(differential, {**BEFORE, "consultations": [stored]}, end)
     assert texts(account)[0].startswith("500")
 
 
@@ -199,10 +199,10 @@ PROMPTS_USED: list[Any] = [
 ]
 
 
-async def test_ends_by_prompts_of_every_type(duel: Differential) -> None:
+async def test_ends_by_prompts_of_every_type(differential: Differential) -> None:
     path = f"/api/consultation/{WHOLE}/end"
     bodies = [*({"prompt_used": prompt} for prompt in PROMPTS_USED), [], {}, UNSAID]
-    await same(duel, BEFORE, *(action("POST", path, body) for body in bodies))
+    await same(differential, BEFORE, *(action("POST", path, body) for body in bodies))
 
 
 NOTES_THAT_ARE_NO_LIST: list[Any] = [
@@ -223,7 +223,7 @@ NOTES_THAT_ARE_NO_LIST: list[Any] = [
 ]
 
 
-async def test_malformed_notes_are_answered_alike(duel: Differential) -> None:
+async def test_malformed_notes_are_answered_alike(differential: Differential) -> None:
     stored = [
         {**CONSULTATIONS[0], "_id": ObjectId(f"60020000abcdef00000001{index:02x}"), "notes": notes}
         for index, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
@@ -238,10 +238,10 @@ async def test_malformed_notes_are_answered_alike(duel: Differential) -> None:
         ]
         note = {"body": "b", "transcriptId": str(TRANSCRIPT)}
         requests.insert(-2, action("POST", f"/api/notes/{consultation['_id']}", note))
-    await same(duel, {**BEFORE, "consultations": stored}, *requests)
+    await same(differential, {**BEFORE, "consultations": stored}, *requests)
 
 
-async def test_transcript_is_queried_before_the_prompt(duel: Differential) -> None:
+async def test_transcript_is_queried_before_the_prompt(differential: Differential) -> None:
     stored: list[dict[str, Any]] = [
         {**CONSULTATIONS[0], "_id": ObjectId(f"60020000abcdef00000001{index:02x}"), "transcript": transcript}
         for index, transcript in enumerate((ABSENT_ID, None, TRANSCRIPT))
@@ -250,5 +250,5 @@ async def test_transcript_is_queried_before_the_prompt(duel: Differential) -> No
         action("POST", f"/api/consultation/{consultation['_id']}/end", {"prompt_used": str(prompt)})
         for consultation, prompt in itertools.product(stored, (ABSENT_ID, "abc", PROMPT))
     ]
-    account = await same(duel, {**BEFORE, "consultations": stored}, *ends)
+    account = await same(differential, {**BEFORE, "consultations": stored}, *ends)
     assert texts(account)[:6] == ['404 {"msg":"Transcript not found"}'] * 6

@@ -54,32 +54,32 @@ REFERENCES: list[Any] = [
 ]
 
 
-async def test_adds_to_any_consultation(duel: Differential) -> None:
+async def test_adds_to_any_consultation(differential: Differential) -> None:
     requests = []
     for consultation in (CONSULTATION, OLD, ODD, BROKEN, ABSENT_ID, "abc", "%F0%9F%98%80"):
         path = f"/api/notes/{consultation}"
         add = action("POST", path, {"body": " a note ", "transcriptId": str(TRANSCRIPT)})
         requests += [add, add, action("GET", path), action("GET", f"/api/consultation/{consultation}")]
-    await same(duel, BEFORE, *requests)
+    await same(differential, BEFORE, *requests)
 
 
-async def test_note_requires_text_and_transcript(duel: Differential) -> None:
+async def test_note_requires_text_and_transcript(differential: Differential) -> None:
     bodies = (UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID})
-    await same(duel, BEFORE, *(action("POST", f"/api/notes/{CONSULTATION}", body) for body in bodies))
+    await same(differential, BEFORE, *(action("POST", f"/api/notes/{CONSULTATION}", body) for body in bodies))
 
 
-async def test_adds_texts_and_references_of_every_type(duel: Differential) -> None:
+async def test_adds_texts_and_references_of_every_type(differential: Differential) -> None:
     path = f"/api/notes/{CONSULTATION}"
     bodies = [{"body": body, "transcriptId": str(TRANSCRIPT)} for body in BODIES]
     bodies += [{"body": "x", "transcriptId": reference} for reference in REFERENCES]
-    account = await same(duel, BEFORE, *(action("POST", path, body) for body in bodies), action("GET", path))
+    account = await same(differential, BEFORE, *(action("POST", path, body) for body in bodies), action("GET", path))
     assert "Unsupported BSON version" in texts(account)[-2]
 
 
 USERS: list[Any] = [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, [str(AMARA_ID)]]
 
 
-async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None:
+async def test_tokens_of_any_user_are_answered_alike(differential: Differential) -> None:
     stored, requests = [], []
     for index, user in enumerate(USERS):
         token, note = as_user(user), ObjectId(f"60040000abcdef00000001{index:02x}")
@@ -91,13 +91,13 @@ async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None
             action("DELETE", f"/api/notes/{note}", token=token),
             action("GET", f"/api/notes/{CONSULTATION}", token=token),
         ]
-    await same(duel, {**BEFORE, "notes": stored}, *requests)
+    await same(differential, {**BEFORE, "notes": stored}, *requests)
 
 
 OTHER_IDS = (THEIRS, BARE, NOBODYS, WRONG, ABSENT_ID, "abc")
 
 
-async def test_own_notes_are_changed_and_deleted_alike(duel: Differential) -> None:
+async def test_own_notes_are_changed_and_deleted_alike(differential: Differential) -> None:
     listed = action("GET", f"/api/notes/{CONSULTATION}")
     requests = []
     for note in (NOTE, *OTHER_IDS):
@@ -106,13 +106,13 @@ async def test_own_notes_are_changed_and_deleted_alike(duel: Differential) -> No
         requests += [action("PATCH", path, {"body": body}) for body in bodies]
         requests += [action("PATCH", path, body) for body in (UNSAID, [], {})]
         requests += [listed, action("DELETE", path), action("DELETE", path), listed]
-    await same(duel, BEFORE, *requests)
+    await same(differential, BEFORE, *requests)
 
 
 OWNERS: list[Any] = [Regex("a", "i"), Int64(2**60), {"username": "x"}, {"_id": AMARA_ID}, [AMARA_ID]]
 
 
-async def test_malformed_owners_are_answered_alike(duel: Differential) -> None:
+async def test_malformed_owners_are_answered_alike(differential: Differential) -> None:
     notes: list[dict[str, Any]] = [
         {
             "_id": ObjectId(f"60040000abcdef00000001{index:02x}"),
@@ -127,13 +127,13 @@ async def test_malformed_owners_are_answered_alike(duel: Differential) -> None:
     for note in notes:
         path = f"/api/notes/{note['_id']}"
         requests += [action("PATCH", path, {"body": "y"}), action("DELETE", path)]
-    await same(duel, {"users": PEOPLE, "notes": notes}, *requests)
+    await same(differential, {"users": PEOPLE, "notes": notes}, *requests)
 
 
 NO_ARRAYS: list[Any] = [42, 0, "", "bad", None, True, [1], ["bad"], 1.5, {}, [[NOTE], "bad"]]
 
 
-async def test_note_is_added_to_notes_that_are_no_array(duel: Differential) -> None:
+async def test_note_is_added_to_notes_that_are_no_array(differential: Differential) -> None:
     stored: list[dict[str, Any]] = [
         {"_id": ObjectId(f"60020000abcdef00000001{index:02x}"), "clinician": AMARA_ID, "notes": notes, "__v": 1}
         for index, notes in enumerate(NO_ARRAYS)
@@ -143,12 +143,12 @@ async def test_note_is_added_to_notes_that_are_no_array(duel: Differential) -> N
         added = {"body": "x", "transcriptId": str(TRANSCRIPT)}
         requests.append(action("POST", f"/api/notes/{consultation['_id']}", added))
         requests.append(action("GET", f"/api/consultation/{consultation['_id']}"))
-    await same(duel, {"consultations": stored}, *requests)
+    await same(differential, {"consultations": stored}, *requests)
 
 
-async def test_note_on_malformed_array_is_stored_as_by_legacy(duel: Differential) -> None:
+async def test_note_on_malformed_array_is_stored_as_by_legacy(differential: Differential) -> None:
     odd = {"_id": ODD, "clinician": AMARA_ID, "notes": str(NOTE), "__v": 0}
     add = action("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
-    account = await same(duel, {"consultations": [odd]}, add)
+    account = await same(differential, {"consultations": [odd]}, add)
     assert texts(account)[0].startswith("500")
     assert len(account.scenario.store["notes"]) == 1

@@ -82,29 +82,29 @@ def said_in_consultations(texts: Iterable[str]) -> Documents:
     return {**SOUND, "consultations": consultations, "transcripts": transcripts}
 
 
-async def end_all(duel: Differential, texts: Iterable[str]) -> None:
+async def end_all(differential: Differential, texts: Iterable[str]) -> None:
     before = said_in_consultations(texts)
     paths = (f"/api/consultation/{identity(CONSULTATIONS, n)}/end" for n in range(len(before["consultations"])))
     ends = [action("POST", path, {"prompt_used": identity(PROMPTS, 0)}) for path in paths]
-    execution = await duel.run(before, ends)
+    execution = await differential.run(before, ends)
     assert not execution.differing, execution.describe()
 
 
-async def test_consultations_end_alike_after_edge_cases(duel: Differential) -> None:
-    await end_all(duel, EDGES)
+async def test_consultations_end_alike_after_edge_cases(differential: Differential) -> None:
+    await end_all(differential, EDGES)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("of_codes", [False, True], ids=["summary", "codes"])
-async def test_consultations_end_alike_after_any_answer(duel: Differential, of_codes: bool) -> None:
-    await end_all(duel, (name_of(number, of_codes=of_codes) for number in range(len(NAMES))))
+async def test_consultations_end_alike_after_any_answer(differential: Differential, of_codes: bool) -> None:
+    await end_all(differential, (name_of(number, of_codes=of_codes) for number in range(len(NAMES))))
 
 
 @pytest.mark.slow
-async def test_questions_are_answered_alike_by_any_answer(duel: Differential) -> None:
+async def test_questions_are_answered_alike_by_any_answer(differential: Differential) -> None:
     searches = [action("POST", f"/api/ai/search?query={name}") for name in NAMES]
     analyses = [action("POST", "/api/ai/analyze", {"prompt": name, "images": []}) for name in NAMES]
-    execution = await duel.run(SOUND, [*searches, *analyses])
+    execution = await differential.run(SOUND, [*searches, *analyses])
     assert not execution.differing, execution.describe()
 
 

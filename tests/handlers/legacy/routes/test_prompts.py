@@ -73,25 +73,25 @@ FLAGS: list[Any] = [True, 1, "1", "yes", "no", 0, None, "maybe", 2, [], {}, [Tru
 TEXTS: list[Any] = ["text", " trimmed\u00a0", "", "  ", 5, 1.5, True, None, [], ["a"], {}, {"a": 1}, {"_id": "by id"}]
 
 
-async def test_prompt_requires_name_and_text(duel: Differential) -> None:
+async def test_prompt_requires_name_and_text(differential: Differential) -> None:
     bodies = (UNSAID, [], {}, [1], {"prompt_name": "only"})
-    account = await same(duel, {}, *(action("POST", "/api/prompts", body) for body in bodies))
+    account = await same(differential, {}, *(action("POST", "/api/prompts", body) for body in bodies))
     assert texts(account) == ['500 {"error":"Internal Server Error"}'] * len(bodies)
 
 
-async def test_creates_from_values_of_every_type(duel: Differential) -> None:
+async def test_creates_from_values_of_every_type(differential: Differential) -> None:
     whole = {"prompt_name": "name", "prompt_text": "text"}
     bodies = [{**whole, "prompt_name": text} for text in TEXTS]
     bodies += [{**whole, "prompt_text": text, "clinician": KNOWN_ID, "created_at": 5} for text in TEXTS]
     bodies += [{**whole, "is_shareable": flag} for flag in FLAGS]
-    account = await same(duel, {}, *(action("POST", "/api/prompts", body) for body in bodies))
+    account = await same(differential, {}, *(action("POST", "/api/prompts", body) for body in bodies))
     assert sum(text.startswith("201") for text in texts(account)) == 19
 
 
 USERS: list[Any] = [None, 5, "abc", KNOWN_ID, KNOWN_ID.upper(), {}, {"$ne": None}, [KNOWN_ID], [[]]]
 
 
-async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None:
+async def test_tokens_of_any_user_are_answered_alike(differential: Differential) -> None:
     stored, requests = [], []
     for index, user in enumerate(USERS):
         token, identity = as_user(user), ObjectId(f"60050000abcdef00000001{index:02x}")
@@ -103,12 +103,12 @@ async def test_tokens_of_any_user_are_answered_alike(duel: Differential) -> None
             action("DELETE", path, token=token),
             action("POST", "/api/prompts", {"prompt_name": "n", "prompt_text": "t"}, token=token),
         ]
-    await same(duel, {**BEFORE, "prompts": [*PROMPTS, *stored]}, *requests)
+    await same(differential, {**BEFORE, "prompts": [*PROMPTS, *stored]}, *requests)
 
 
-async def test_own_and_shared_incomplete_prompts_are_listed_alike(duel: Differential) -> None:
+async def test_own_and_shared_incomplete_prompts_are_listed_alike(differential: Differential) -> None:
     account = await same(
-        duel, BEFORE, action("GET", "/api/prompts"), action("GET", "/api/prompts", token=as_user(str(BOLA_ID)))
+        differential, BEFORE, action("GET", "/api/prompts"), action("GET", "/api/prompts", token=as_user(str(BOLA_ID)))
     )
     assert str(THEIRS) not in texts(account)[0]
     assert all(str(identity) in texts(account)[0] for identity in (MINE, SHARED, BARE, WRONG))
@@ -117,7 +117,7 @@ async def test_own_and_shared_incomplete_prompts_are_listed_alike(duel: Differen
 OTHER_IDS = (THEIRS, RETIRED, BARE, WRONG, ABSENT_ID, "abc", "123456789012")
 
 
-async def test_own_prompts_are_changed_and_retired_alike(duel: Differential) -> None:
+async def test_own_prompts_are_changed_and_retired_alike(differential: Differential) -> None:
     changes = [*({"prompt_name": text} for text in TEXTS), *({"is_shareable": flag} for flag in FLAGS)]
     requests = []
     for identity in (MINE, *OTHER_IDS):
@@ -125,13 +125,15 @@ async def test_own_prompts_are_changed_and_retired_alike(duel: Differential) -> 
         some = changes if identity == MINE else spread(changes, OTHER_IDS.index(identity), len(OTHER_IDS))
         requests += [action("PATCH", path, body) for body in (*some, [], [1], {}, UNSAID)]
         requests += [action("DELETE", path), action("DELETE", path), action("GET", "/api/prompts")]
-    await same(duel, BEFORE, *requests)
+    await same(differential, BEFORE, *requests)
 
 
 @pytest.mark.parametrize("field", ["prompt_text", "created_at", "is_shareable", "toString", "extra"])
-async def test_unreadable_prompt_is_not_reported_deleted(duel: Differential, field: str) -> None:
+async def test_unreadable_prompt_is_not_reported_deleted(differential: Differential, field: str) -> None:
     stored = {**prompt(MINE, AMARA_ID, 1), field: {"toString": 1}}
-    await same(duel, {"prompts": [stored]}, action("DELETE", f"/api/prompts/{MINE}"), action("GET", "/api/prompts"))
+    await same(
+        differential, {"prompts": [stored]}, action("DELETE", f"/api/prompts/{MINE}"), action("GET", "/api/prompts")
+    )
 
 
 CHANGES: list[Any] = [
@@ -162,18 +164,20 @@ CHANGES: list[Any] = [
 ]
 
 
-async def test_any_field_changes_under_keep_legacy_prompt_fields(duel: Differential) -> None:
+async def test_any_field_changes_under_keep_legacy_prompt_fields(differential: Differential) -> None:
     stored, requests = [], []
     for index, change in enumerate(CHANGES):
         identity = ObjectId(f"60050000abcdef00000001{index:02x}")
         stored.append(prompt(identity, AMARA_ID, 1))
         requests += [action("PATCH", f"/api/prompts/{identity}", change), action("GET", "/api/prompts")]
-    await same(duel, {"prompts": stored}, *requests)
+    await same(differential, {"prompts": stored}, *requests)
 
 
-async def test_prompt_links_to_its_transcript(duel: Differential) -> None:
+async def test_prompt_links_to_its_transcript(differential: Differential) -> None:
     links = itertools.product((MINE, RETIRED, THEIRS, ABSENT_ID, "abc"), (TRANSCRIPT, ABSENT_ID, "abc"))
-    await same(duel, BEFORE, *(action("PATCH", f"/api/prompts/{used}/add-prompt/{linked}") for used, linked in links))
+    await same(
+        differential, BEFORE, *(action("PATCH", f"/api/prompts/{used}/add-prompt/{linked}") for used, linked in links)
+    )
 
 
 async def test_change_sets_name_text_and_flag_only(native: Backend) -> None:

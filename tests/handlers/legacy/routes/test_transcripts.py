@@ -69,28 +69,32 @@ IDENTITIES: list[Any] = [
 ]
 
 
-async def test_replaces_the_text_by_values_of_every_type(duel: Differential) -> None:
+async def test_replaces_the_text_by_values_of_every_type(differential: Differential) -> None:
     bodies = [{"transcript_id": str(MINE), "transcript_text": text} for text in TEXTS]
-    account = await same(duel, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies))
+    account = await same(
+        differential, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies)
+    )
     assert sum(text.startswith("200") for text in texts(account)) == 8
 
 
-async def test_own_transcripts_match_ids_of_every_type(duel: Differential) -> None:
+async def test_own_transcripts_match_ids_of_every_type(differential: Differential) -> None:
     bodies = [{"transcript_id": identity, "transcript_text": f"{n}"} for n, identity in enumerate(IDENTITIES)]
-    await same(duel, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies))
+    await same(differential, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies))
 
 
-async def test_missing_fields_are_refused_alike(duel: Differential) -> None:
+async def test_missing_fields_are_refused_alike(differential: Differential) -> None:
     bodies = (UNSAID, [], {}, {"transcript_id": KNOWN_ID}, {"transcript_text": "x"})
-    await same(duel, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies))
+    await same(differential, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies))
 
 
 USERS: list[Any] = [str(AMARA_ID), str(BOLA_ID), None, "abc", 5, {"$ne": None}, [str(BOLA_ID)]]
 
 
-async def test_own_transcripts_are_shown_alike(duel: Differential) -> None:
+async def test_own_transcripts_are_shown_alike(differential: Differential) -> None:
     identities = (CONSULTATION, SHARED, ABSENT_ID, KNOWN_ID, "abc", "123456789012")
     shown = itertools.product(USERS, identities)
     await same(
-        duel, BEFORE, *(action("GET", f"/api/transcript/{identity}", token=as_user(user)) for user, identity in shown)
+        differential,
+        BEFORE,
+        *(action("GET", f"/api/transcript/{identity}", token=as_user(user)) for user, identity in shown),
     )
