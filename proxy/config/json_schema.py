@@ -11,7 +11,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from pydantic.functional_validators import BeforeValidator
 
 from proxy.config import field_types, key_sources, legacy_tls, models, promotion_window, route_models, targets
@@ -115,7 +114,7 @@ def _section(section: type[BaseModel]) -> Schema:
     hints = get_type_hints(section, include_extras=True)
     names = {field.alias or name: name for name, field in section.model_fields.items()}
     keys = section_keys(section)
-    properties = {key: _field(key, hints[names[key]], field) for key, field in keys.items()}
+    properties = {key: _key(key, hints[names[key]]) for key in keys}
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     required = [key for key, field in keys.items() if field.is_required()]
     if required:
@@ -124,7 +123,7 @@ def _section(section: type[BaseModel]) -> Schema:
     return {"description": described.partition("\n\n")[0].replace("\n", " "), **schema} if described else schema
 
 
-def _field(key: str, annotation: Any, field: FieldInfo) -> Schema:
+def _key(key: str, annotation: Any) -> Schema:
     schema = _schema(annotation)
     if key in ("shadow", "native") and "properties" in schema and "share" in schema["properties"]:
         schema = {"anyOf": [_SHARE, schema]}

@@ -142,7 +142,7 @@ class WorkerGroup(Multiprocess):
             if slot.restart_at is None:
                 self._check(process, slot, now)
             elif now >= slot.restart_at:
-                self._replace(index, process, slot, now)
+                self._replace(index, slot, now)
         self._end_if_hopeless()
         self._slots = {process: self._slots[process] for process in self.processes if process in self._slots}
 
@@ -174,7 +174,7 @@ class WorkerGroup(Multiprocess):
             return False  # it is ending
         return now - slot.pinged_at > (HANG_TIMEOUT if slot.answered else START_TIMEOUT)
 
-    def _replace(self, index: int, former: Process, slot: WorkerState, now: float) -> None:
+    def _replace(self, index: int, slot: WorkerState, now: float) -> None:
         process = WorkerProcess(self.config, self.sockets)
         process.start()
         slot.record_start(now)

@@ -94,7 +94,7 @@ async def test_starts_with_patients_of_every_kind(differential: Differential) ->
 
 
 async def test_starts_without_a_patient(differential: Differential) -> None:
-    bodies = (UNSAID, [], {}, [1], {"patient": 1})
+    bodies: tuple[object, ...] = (UNSAID, [], {}, [1], {"patient": 1})
     await same(differential, {}, *(action("POST", "/api/consultation/start", body) for body in bodies))
 
 

@@ -64,7 +64,7 @@ async def test_adds_to_any_consultation(differential: Differential) -> None:
 
 
 async def test_note_requires_text_and_transcript(differential: Differential) -> None:
-    bodies = (UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID})
+    bodies: tuple[object, ...] = (UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID})
     await same(differential, BEFORE, *(action("POST", f"/api/notes/{CONSULTATION}", body) for body in bodies))
 
 

@@ -74,7 +74,7 @@ TEXTS: list[Any] = ["text", " trimmed\u00a0", "", "  ", 5, 1.5, True, None, [], 
 
 
 async def test_prompt_requires_name_and_text(differential: Differential) -> None:
-    bodies = (UNSAID, [], {}, [1], {"prompt_name": "only"})
+    bodies: tuple[object, ...] = (UNSAID, [], {}, [1], {"prompt_name": "only"})
     account = await same(differential, {}, *(action("POST", "/api/prompts", body) for body in bodies))
     assert texts(account) == ['500 {"error":"Internal Server Error"}'] * len(bodies)
 

@@ -83,7 +83,7 @@ async def test_own_transcripts_match_ids_of_every_type(differential: Differentia
 
 
 async def test_missing_fields_are_refused_alike(differential: Differential) -> None:
-    bodies = (UNSAID, [], {}, {"transcript_id": KNOWN_ID}, {"transcript_text": "x"})
+    bodies: tuple[object, ...] = (UNSAID, [], {}, {"transcript_id": KNOWN_ID}, {"transcript_text": "x"})
     await same(differential, BEFORE, *(action("POST", "/api/transcript/update-text", body) for body in bodies))
 
 
