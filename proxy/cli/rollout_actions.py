@@ -84,7 +84,7 @@ def resume(route: str, reason: str, actor: str, file: Path) -> None:
 
 @click.command()
 @click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False, shell_complete=complete_routes_and_groups)
-@click.option("--all", "everything", is_flag=True, help="Roll back every group and route.")
+@click.option("--all", "everything", is_flag=True, help="Roll back all groups and all routes without one.")
 @click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="Native's share afterwards.")
 @_with_options
 def rollback(route: str | None, reason: str, actor: str, file: Path, share: BasisPoints, *, everything: bool) -> None:
@@ -107,8 +107,8 @@ def rollback(route: str | None, reason: str, actor: str, file: Path, share: Basi
 def ack(route: str, reason: str, actor: str, file: Path, *, at_once: bool) -> None:
     """Acknowledge a cap or lift a rollback, so that the share may rise again.
 
-    The guard's cap is removed after its cooldown, a person's rollback now. A rollout continues at the highest stage
-    that the cap allowed, or at its first.
+    The guard's cap is removed after its cooldown, a person's rollback immediately. A rollout continues at the highest
+    stage that the cap allowed, or at its first.
     """
     _carry_out(file, route, actions.ack(at_once=at_once), actor, reason)
 
