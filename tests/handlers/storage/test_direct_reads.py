@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -88,6 +88,29 @@ async def test_concurrent_reads_have_connections_of_their_own(notes: Notes) -> N
     assert [documents[0]["n"] for documents in results] == [number % 300 for number in range(AT_ONCE)]
     await expect_counts(driver)
     assert len(driver.reads.channels) == MAX_BORROWED
+
+
+async def test_read_on_another_loop_ends_as_pymongos(notes: Notes) -> None:
+    driver, collection = notes
+    await warm_up(driver, collection)
+
+    async def outcome(read: Callable[..., Awaitable[object]], *arguments: object) -> object:
+        try:
+            async with asyncio.timeout(HANG_TIMEOUT):
+                return await read(*arguments)
+        except RuntimeError as error:
+            return type(error)
+
+    def on_another_loop(read: Callable[..., Awaitable[object]], *arguments: object) -> object:
+        return asyncio.run(outcome(read, *arguments))
+
+    expected = await asyncio.to_thread(on_another_loop, find_by_pymongo, collection, QUERY)
+    for is_free in (True, False):  # without a free channel, a read opens one
+        channels = [*driver.reads.free] if is_free else []
+        driver.reads.free[:] = channels
+        before = set(driver.reads.channels)
+        assert await asyncio.to_thread(on_another_loop, driver.find, collection, QUERY) == expected
+        assert (list(driver.reads.free), driver.reads.channels) == (channels, before)
 
 
 async def test_results_beyond_one_reply_are_complete(notes: Notes) -> None:
