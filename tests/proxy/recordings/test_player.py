@@ -7,15 +7,20 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.server import ServerConnection, serve
 
 from proxy.contract.divergences import Case, Divergence
 from proxy.recordings.model import RecordedConnection, RecordedConversation, Recordings, scenario
 from proxy.recordings.player import Player, PlayerSettings
+from proxy.recordings.recorder import Recorder
+from proxy.recordings.recorder import Script as Instructions
 from proxy.recordings.report import Report, value_text
 from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
@@ -79,6 +84,41 @@ async def test_fault_is_reported_at_its_position(
 ) -> None:
     report = await play_notebook(client, mongodb_url, fault)
     assert where(report) == expected
+
+
+def clocked(date: float, made: float) -> ASGIApp:
+    """Return a service that makes a document at `made`, and whose header has the time `date`, in seconds from now."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        now = time.time()
+        at = datetime.fromtimestamp(now + made, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        body = json.dumps({"_id": f"{int(now + made):08x}{7:016x}", "at": at}).encode()
+        headers = [(b"content-type", b"application/json"), (b"date", formatdate(now + date, usegmt=True).encode())]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("date", "made", "paths"),
+    [
+        (0.0, 0.0, []),
+        (-7200.0, -7200.0, []),
+        (7200.0, 7200.0, []),
+        (0.0, -7200.0, ["body._id", "body.at"]),
+        (7200.0, 3600.0, ["body._id", "body.at"]),
+    ],
+)
+async def test_clock_of_a_service_is_its_date_header(date: float, made: float, paths: list[str]) -> None:
+    steps: list[JSON] = [{"name": "create", "request": {"method": "POST", "path": "/", "headers": {}}}]
+    async with serving(clocked(0.0, 0.0)) as port:
+        recorded = await Recorder(f"http://127.0.0.1:{port}").record(
+            Instructions.read({"scenario": "s", "steps": steps})
+        )
+    async with serving(clocked(date, made)) as port:
+        report = await Player(f"http://127.0.0.1:{port}", QUICK).play(Recordings((scenario(recorded),)))
+    assert [one.location for result in report.results for one in result.differences] == paths
 
 
 async def test_missing_document_is_a_difference(client: Database, mongodb_url: str) -> None:
@@ -223,6 +263,13 @@ async def test_unreachable_service_raises_after_the_timeout() -> None:
     player = Player(f"http://127.0.0.1:{port}", IMPATIENT)
     with pytest.raises(ServiceUnreachable):
         await player.play_scenario(single("response").scenarios[0], lambda result: None)
+
+
+async def test_unknown_host_is_named_with_the_systems_text() -> None:
+    with pytest.raises(ServiceUnreachable) as raised:
+        await Player("http://no-such-host.invalid:80", IMPATIENT).play(single("response"))
+    assert "no-such-host.invalid cannot be reached: " in str(raised.value)
+    assert "Unknown error" not in str(raised.value)
 
 
 async def test_service_unreachable_at_the_start_raises_at_once() -> None:
