@@ -59,9 +59,11 @@ format: $(STAMP)  ## fix and format the sources with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-fuzz: $(STAMP) $(MODULES)  ## search for differences with random requests; FUZZ_MINUTES=10, FUZZ_EXAMPLES=200 for each operation, FUZZ_SEED
-	$(BIN)/python -m tests.differential --minutes $${FUZZ_MINUTES:-10} --seed $${FUZZ_SEED:-$$(date +%s)}
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/pytest -s tests/test_schemathesis.py
+fuzz: export RANDOM_SEED := $(or $(RANDOM_SEED),$(shell date +%s))
+fuzz: $(STAMP) $(MODULES)  ## search with new random choices; RANDOM_SEED, FUZZ_MINUTES=10 for each of two searches, FUZZ_EXAMPLES=200
+	$(BIN)/python -m tests.differential --minutes $${FUZZ_MINUTES:-10} --seed $$RANDOM_SEED
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/pytest -s tests/test_schemathesis.py
+	$(BIN)/python -m tests.support.random_search --minutes $${FUZZ_MINUTES:-10}
 
 .PHONY: conformance
 conformance: $(STAMP)  ## write docs/conformance.md: every HTTP case through the gateway and nginx; needs nginx

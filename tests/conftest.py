@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 import pytest
@@ -23,6 +23,7 @@ from xdist.workermanage import WorkerController
 from demo.ports import free_port
 from handlers.settings import Settings
 from tests.support.event_loop import AdvancedLoopPolicy
+from tests.support.random_seed import VARIABLE, random_seed, repeating
 from tests.support.volatile_mongodb import volatile_mongodb
 
 BROWSER: Final = "tests/browser/"
@@ -85,10 +86,17 @@ os.environ["SCRIBE_PROXY_STATE_DIR"] = STATE_DIRECTORY
 
 for profile, number in (("quick", 25), ("usual", 50), ("thorough", 1000)):
     settings.register_profile(  # no check of durations: a busy machine takes as long as it takes
-        profile, max_examples=number, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        profile,
+        max_examples=number,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        database=None,  # the seed alone decides
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+
+RANDOM: Final = ("hypothesis", "seeded")
+"""Marks of random tests; Hypothesis's plug-in sets the first."""
 
 gc.disable()  # until all tests are collected, because nothing of that is garbage
 
@@ -98,6 +106,31 @@ SHOWN_DURATION: Final = 0.2
 MONGODB_URL: Final = pytest.StashKey[str]()
 SHARED: Final = contextlib.ExitStack()
 """Servers of the whole run, which end with it."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Hypothesis and all other generators one seed, also in the workers of `-n`."""
+    if (given := config.getoption("--hypothesis-seed")) is not None:
+        os.environ[VARIABLE] = given
+    try:
+        config.option.hypothesis_seed = str(random_seed())
+    except ValueError:
+        raise pytest.UsageError(f"the random seed is not a whole number: {os.environ[VARIABLE]}") from None
+
+
+def pytest_report_header() -> str:
+    """Show the seed."""
+    return f"random seed: {random_seed()} ({VARIABLE})"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the command that repeats a random test to the report of its failure."""
+    report = yield
+    if report.failed and any(item.get_closest_marker(name) for name in RANDOM):
+        report.sections.append(("Random seed", repeating(settings.get_current_profile_name(), item.nodeid)))
+    return report
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

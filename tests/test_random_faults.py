@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.comparison.exchange import Exchange
@@ -26,8 +26,6 @@ from tests.support.random_faults import COOKIES, FAULTS, IGNORED, SETS, Draw, ap
 from tests.support.recorded_answers import exceeding, is_related, recorded
 
 ANSWERS = recorded()
-REPEATABLE: Final = settings(derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-"""The same choices in each run, even on a busy machine."""
 JSON_ANSWERS = [each for each in ANSWERS if value_of(each) is not None]
 
 
@@ -101,22 +99,20 @@ def check_fault(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-@settings(REPEATABLE)
 @given(data=st.data())
 def test_random_fault_is_named_at_its_location(name: str, data: st.DataObject) -> None:
     check_fault(name, data)
 
 
-@pytest.mark.slow  # the same with other choices in each run
+@pytest.mark.slow  # more choices
 @pytest.mark.parametrize("name", FAULTS)
-@settings(REPEATABLE, derandomize=False, max_examples=examples(100))
+@settings(max_examples=examples(100))
 @given(data=st.data())
 def test_every_random_fault_is_named_at_its_location(name: str, data: st.DataObject) -> None:
     check_fault(name, data)
 
 
 @pytest.mark.parametrize("equivalent", EQUIVALENTS, ids=lambda each: each.name)
-@settings(REPEATABLE)
 @given(data=st.data())
 def test_equivalent_change_is_not_a_difference(equivalent: Equivalent, data: st.DataObject) -> None:
     legacy = data.draw(st.sampled_from(ANSWERS))
@@ -127,7 +123,6 @@ def test_equivalent_change_is_not_a_difference(equivalent: Equivalent, data: st.
         assert compare(legacy, native, mode=mode).differences == ()
 
 
-@settings(REPEATABLE)
 @given(data=st.data())
 def test_generated_values_are_not_a_difference(data: st.DataObject) -> None:
     # Ids and dates of the exchange replace any number of recorded ones, each the same everywhere.
@@ -157,7 +152,6 @@ def generated(answer: Exchange, texts: list[str], side: int) -> Exchange:
     return with_body(answer, text.encode())._replace(started=float(NOW))
 
 
-@settings(REPEATABLE)
 @given(data=st.data())
 def test_changed_byte_of_a_large_body_is_named(data: st.DataObject) -> None:
     body = json.dumps([data.draw(st.text(max_size=20)) for _ in range(3)] * 20).encode()

@@ -31,7 +31,6 @@ from tests.support.recorded_answers import LATER, exceeding, is_related, recorde
 LONG_AFTER: Final = int(LATER + 86_400) * 1000
 """A time in ms at which no recorded id or date counts as made within a scenario."""
 UNCHECKED: Final = (HealthCheck.too_slow, HealthCheck.filter_too_much)
-REPEATABLE: Final = settings(derandomize=True, suppress_health_check=UNCHECKED)
 OF_BODIES: Final = [name for name in FAULTS if name not in ("status", "broken off", "cookies") and "header" not in name]
 OF_TEXTS: Final = frozenset(
     {
@@ -121,15 +120,15 @@ def check_fault(carrier: str, name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
-@settings(REPEATABLE, max_examples=40)
+@settings(max_examples=40, suppress_health_check=UNCHECKED)
 @given(data=st.data())
 def test_random_fault_elsewhere_is_named(carrier: str, data: st.DataObject) -> None:
     check_fault(*data.draw(st.sampled_from([case for case in CASES if case[0] == carrier])), data)
 
 
-@pytest.mark.slow  # each kind of fault, with other choices in each run
+@pytest.mark.slow  # each kind of fault
 @pytest.mark.parametrize(("carrier", "name"), CASES)
-@settings(REPEATABLE, derandomize=False, max_examples=examples(50))
+@settings(max_examples=examples(50), suppress_health_check=UNCHECKED)
 @given(data=st.data())
 def test_every_random_fault_elsewhere_is_named(carrier: str, name: str, data: st.DataObject) -> None:
     check_fault(carrier, name, data)

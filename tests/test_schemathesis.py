@@ -15,7 +15,7 @@ from proxy.contract.divergences import Divergence
 from proxy.docs.openapi import read_contract
 from tests.support.fuzzing import EXAMPLES, Account, configured, explore, let_in, native
 
-pytestmark = pytest.mark.timeout(300 + 120 * EXAMPLES)
+pytestmark = [pytest.mark.timeout(300 + 120 * EXAMPLES), pytest.mark.seeded]
 
 ACCEPTED: Final = ["2xx", "401", "403", "404", "409"]
 UNPROMISED: Final = (  # properties that neither the legacy nor its contract has

@@ -15,6 +15,7 @@ from demo.managed_process import ManagedProcessError
 from demo.ports import free_port
 from demo.traffic import CLOSES, OPENS, Clinic, Traffic, diary
 from tests.support.backend_pair import RunningBackend, native_backend
+from tests.support.random_seed import seed_of, seeds
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 
@@ -23,9 +24,10 @@ def test_diary_depends_on_the_seed_only() -> None:
     assert diary(Random("1 1 amara")) != diary(Random("2 1 amara"))
 
 
+@pytest.mark.seeded
 def test_day_is_ordered_and_peaks_in_morning_and_after_lunch() -> None:
     consultations: Counter[int] = Counter()
-    for seed in range(200):
+    for seed in seeds(200):
         day = diary(Random(seed))
         assert [day[0].what, day[-1].what] == ["arrive", "leave"]
         assert day == sorted(day)
@@ -50,9 +52,10 @@ def url_of(native: RunningBackend) -> str:
     return f"http://{native.origin.host}:{native.origin.port}"
 
 
+@pytest.mark.seeded
 async def test_two_days_of_traffic_are_answered_by_native(mongodb_url: str) -> None:
     async with native_backend(mongodb_url) as native:
-        clinic = Clinic(url_of(native), seed=7, seconds=1.0, people=("amara",), timeouts=PATIENT)
+        clinic = Clinic(url_of(native), seed=seed_of(7), seconds=1.0, people=("amara",), timeouts=PATIENT)
         await clinic.open()
         first, registered = clinic.describe(), native.database.users.count_documents({})
         await clinic.open()
@@ -77,11 +80,12 @@ async def test_unreachable_backend_counts_as_no_answer() -> None:
     assert set(clinic.counts.answers) == {"none"}
 
 
+@pytest.mark.seeded
 async def test_mistaken_requests_are_answered_without_a_5xx(mongodb_url: str) -> None:
     async with native_backend(mongodb_url) as native:
-        clinic = Clinic(url_of(native), seed=3, seconds=0.5, people=(), timeouts=PATIENT)
+        clinic = Clinic(url_of(native), seed=seed_of(3), seconds=0.5, people=(), timeouts=PATIENT)
         await clinic.open()
-        async with clinic.employ("amara", Random(1)) as clinician:
+        async with clinic.employ("amara", Random(seed_of(1))) as clinician:
             await clinician.arrive()
             answered = clinic.counts.answers.copy()
             for _ in range(30):

@@ -34,6 +34,7 @@ from tests.differential.people import (
     identity,
 )
 from tests.differential.values import Strategy
+from tests.support.random_seed import seed_of
 
 CHUNK: Final = 20
 """Requests of one sequence."""
@@ -239,7 +240,7 @@ def _of_assistant() -> Iterator[Action]:
 def _requests() -> list[Action]:
     parts = (_of_consultations(), _of_notes(), _of_prompts(), _of_people(), _of_assistant())
     actions = list(itertools.chain.from_iterable(parts))
-    random.Random(1).shuffle(actions)  # so that a sequence has requests of every resource
+    random.Random(seed_of(1)).shuffle(actions)  # so that a sequence has requests of every resource
     return actions
 
 

@@ -31,10 +31,10 @@ from tests.differential.failing_commands import (
 from tests.differential.people import PASSWORD, TOKEN
 from tests.support.backend_pair import get, post, shows
 from tests.support.profile import IS_QUICK, examples, spread
+from tests.support.random_seed import seed_of
 
 pytestmark = pytest.mark.skipif(find_mongod() is None, reason="no mongod with fail points")
 
-SEED = 1
 PROFILE = get("/users/profile", TOKEN)
 ADD_PROMPT = post("/api/prompts", {"prompt_name": "n", "prompt_text": "t"}, TOKEN)
 LOG_IN = post("/users/login", {"email": "amara@x", "password": PASSWORD})
@@ -143,12 +143,14 @@ def failures_of(request: RecordedRequest) -> tuple[int, ...]:
     return (failures[crc32(request.target.encode()) % len(failures)],) if IS_QUICK else failures
 
 
+@pytest.mark.seeded
 def test_any_failing_command_has_equal_outcomes(harness: Harness) -> None:
-    for case in itertools.islice(cases(SEED), examples(30)):
+    for case in itertools.islice(cases(seed_of(1)), examples(30)):
         harness.play(case)
 
 
+@pytest.mark.seeded
 @pytest.mark.slow
 def test_many_failing_commands_have_equal_outcomes(harness: Harness) -> None:
-    for case in itertools.islice(cases(SEED + 1), 200):
+    for case in itertools.islice(cases(seed_of(2)), 200):
         harness.play(case)

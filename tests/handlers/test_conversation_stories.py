@@ -18,6 +18,7 @@ from tests.support.backend_pair import BackendPair, RunningBackend, get, post
 from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.contended_loop import contended
 from tests.support.profile import IS_QUICK
+from tests.support.random_seed import seeds
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import RawSocket, frame, raw_client
 
@@ -145,8 +146,9 @@ async def play(backend: RunningBackend, story: list[Step]) -> tuple[list[list[JS
     return [one.frames for one in conversations], statuses
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("is_contended", [False, True])
-@pytest.mark.parametrize("seed", range(4) if IS_QUICK else range(24))
+@pytest.mark.parametrize("seed", seeds(4 if IS_QUICK else 24))
 async def test_writes_during_a_conversation_change_neither(keeping: BackendPair, seed: int, is_contended: bool) -> None:
     keeping.plant(DOCUMENTS)
     story = draw_story(random.Random(seed))

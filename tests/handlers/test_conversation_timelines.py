@@ -26,6 +26,7 @@ from tests.support.backend_pair import BackendPair, RunningBackend
 from tests.support.contended_loop import contended
 from tests.support.outside_services import Answer, Script
 from tests.support.profile import IS_QUICK
+from tests.support.random_seed import seeds
 from tests.support.sockets import reset
 from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_client import RawSocket, frame, raw_client
@@ -269,7 +270,8 @@ async def read(socket: RawSocket) -> JSON:
     return {**json.loads(payload), "connectionId": None, "timestamp": None}
 
 
-@pytest.mark.parametrize("seed", range(6) if IS_QUICK else range(30))
+@pytest.mark.seeded
+@pytest.mark.parametrize("seed", seeds(6 if IS_QUICK else 30))
 async def test_events_around_held_calls_have_equal_outcomes(keeping: BackendPair, seed: int) -> None:
     source = random.Random(seed)
     steps, end = draw_timeline(source), source.choice(ENDS)

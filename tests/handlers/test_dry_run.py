@@ -35,6 +35,7 @@ from tests.support.clinic import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRI
 from tests.support.dry_runs import DryRunAnswer, NoProcesses, dry_run, scope_of, whole
 from tests.support.outside_services import lasting
 from tests.support.patient_timings import PATIENT
+from tests.support.random_seed import seed_of
 from tests.support.sockets import serving
 from tests.support.waiting import PROMPT_TIMEOUT
 
@@ -196,10 +197,11 @@ async def dry_run_often(dry_run_app: DryRunApp, times: int, seed: int) -> list[D
     return answered
 
 
+@pytest.mark.seeded
 @pytest.mark.slow
 async def test_thousand_dry_runs_change_no_byte(dry_run_app: DryRunApp) -> None:
     before = dry_run_app.whole()
-    answered = await dry_run_often(dry_run_app, TIMES, seed=1)
+    answered = await dry_run_often(dry_run_app, TIMES, seed=seed_of(1))
     assert dry_run_app.whole() == before
     assert dry_run_app.outside.calls == []
     assert len(answered) == TIMES * 9 / 10
@@ -213,6 +215,7 @@ async def test_thousand_dry_runs_change_no_byte(dry_run_app: DryRunApp) -> None:
     assert {each.status for each in answered} == {200, 201, 400, 401, 403, 404, 500}
 
 
+@pytest.mark.seeded
 async def test_database_beside_dry_runs_equals_legacys_alone(dry_run_app: DryRunApp) -> None:
     async def serve() -> dict[str, list[JSON]]:
         dry_run_app.plant()
@@ -222,7 +225,7 @@ async def test_database_beside_dry_runs_equals_legacys_alone(dry_run_app: DryRun
 
     served = [*(request for request in writes() if request != LOGOUT), *[START, ADD_NOTE] * 5, LOGOUT]
     alone = await serve()
-    dry_runs = asyncio.create_task(dry_run_often(dry_run_app, 150, seed=2))
+    dry_runs = asyncio.create_task(dry_run_often(dry_run_app, 150, seed=seed_of(2)))
     together = await serve()
     answered = await dry_runs
     assert dry_run_app.outside.calls == []

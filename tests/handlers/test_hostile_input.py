@@ -20,6 +20,7 @@ from tests.hostile.attack import Attack, behind_gateway
 from tests.hostile.loop_watch import watched_loops
 from tests.hostile.person import Person
 from tests.support.backends import NOWHERE, scratch_database, settings_for
+from tests.support.random_seed import seeds
 from tests.support.sockets import threaded
 
 SIZE = 300_000
@@ -49,11 +50,12 @@ def attack(mongodb_url: str) -> Iterator[Attack]:
         app = behind_gateway(create_app(settings))
         with watched_loops() as watch, untraced_threads(), threaded(app, "on", loop="asyncio") as url:
             attack = Attack(url, watch, Person.store(database), suspect=LONGEST)
-            asyncio.run(attack.run(SIZE))
+            asyncio.run(attack.run(SIZE, seeds(1)))
             gc.unfreeze()
             yield attack
 
 
+@pytest.mark.seeded
 def test_hostile_requests_block_the_loop_briefly(attack: Attack) -> None:
     slow = [
         f"{lag.seconds:.3f} s: {lag.request} {lag.culprit[:99]}" for lag in attack.worst(20) if lag.seconds > LONGEST
@@ -61,6 +63,7 @@ def test_hostile_requests_block_the_loop_briefly(attack: Attack) -> None:
     assert not slow
 
 
+@pytest.mark.seeded
 def test_hostile_requests_are_answered_or_refused(attack: Attack) -> None:
     assert len(attack.lags) > 300
     failed = [
@@ -69,6 +72,7 @@ def test_hostile_requests_are_answered_or_refused(attack: Attack) -> None:
     assert not failed
 
 
+@pytest.mark.seeded
 async def test_neighbour_in_a_pipeline_gets_its_own_answer(attack: Attack) -> None:
     assert await attack.wrong_neighbours(SIZE // 15) == []
 

@@ -13,16 +13,16 @@ from proxy.contract.divergences import explain
 from tests.differential.stored_states import KINDS, History, edited, histories
 from tests.support.backend_pair import DECLARED, BackendPair
 from tests.support.profile import IS_QUICK
+from tests.support.random_seed import seed_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.seeded]
 
-SEED: Final = 1
 COUNT: Final = 8 if IS_QUICK else 100
 _RAW: Final[CodecOptions[RawBSONDocument]] = CodecOptions(document_class=RawBSONDocument)
 
 
 async def test_requests_on_random_documents_are_answered_alike(keeping: BackendPair) -> None:
-    for history in islice(histories(SEED), COUNT):
+    for history in islice(histories(seed_of(1)), COUNT):
         await _play(keeping, history)
 
 

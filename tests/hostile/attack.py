@@ -25,6 +25,7 @@ from tests.hostile.person import Person
 from tests.hostile.pipelines import wrong_neighbours
 from tests.hostile.request import HostileRequest
 from tests.support.profile import spread
+from tests.support.random_seed import seed_of
 from tests.support.websocket_client import frame, handshake, raw_client
 
 MAX_ATTEMPTS: Final = 6
@@ -95,7 +96,7 @@ class Attack:
 
     async def wrong_neighbours(self, size: int) -> list[str]:
         """Return the requests of one round whose neighbours in a pipeline are answered wrongly; a sixth if quick."""
-        requests = [*hostile_heads(self._person), *hostile_bodies(self._person, size, 0)]
+        requests = [*hostile_heads(self._person), *hostile_bodies(self._person, size, seed_of(0))]
         return await wrong_neighbours(self._port, spread(requests, 0, 6))
 
     async def _shortest(self, send: Callable[[], Awaitable[Lag]]) -> Lag:

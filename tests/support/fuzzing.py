@@ -35,10 +35,11 @@ from handlers.settings import Settings
 from handlers.v1.tokens import Tokens
 from tests.support.backends import SECRET, scratch_database
 from tests.support.patient_timings import PATIENT
+from tests.support.random_seed import seed_of
 from tests.support.sockets import threaded
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "1"))
-SEED: Final = int(os.environ.get("FUZZ_SEED", "1"))
+SEED: Final = seed_of(1)
 PEOPLE: Final = ("amara", "ben")
 
 Case = schemathesis.Case[Any]
@@ -106,8 +107,8 @@ def _findings(event: events.ScenarioFinished) -> Iterator[Finding]:
 
 
 def configured(checks: Mapping[str, object], operations: Iterable[Mapping[str, object]] = ()) -> SchemathesisConfig:
-    """Return a configuration with a fixed seed and EXAMPLES; `checks` and `operations` are as in Schemathesis."""
-    generation = {"max-examples": EXAMPLES, "deterministic": "FUZZ_SEED" not in os.environ, "database": "none"}
+    """Return a configuration with SEED and EXAMPLES; `checks` and `operations` are as in Schemathesis."""
+    generation = {"max-examples": EXAMPLES, "database": "none"}
     chains = {**generation, "max-examples": EXAMPLES * 5}
     return SchemathesisConfig.from_dict(
         {

@@ -31,9 +31,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
     max_leaves=5,
 )
-many_examples = settings(
-    max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+many_examples = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 OPERANDS: list[Any] = [
     *(None, True, "yes", "maybe", "", 5, 1.5, "5", KNOWN_ID, "2020-01-01", [], [[]], [KNOWN_ID], [None], ["bad"]),
     *({}, {"a": 1}, {"_id": KNOWN_ID}),

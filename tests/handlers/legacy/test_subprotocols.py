@@ -60,8 +60,9 @@ def test_headers_are_parsed_as_by_ws(libraries: Libraries, header: str) -> None:
     assert parsed(header) == parsed_by_ws(libraries, header)
 
 
+@pytest.mark.seeded
 def test_header_is_parsed_as_by_ws(libraries: Libraries) -> None:
-    @settings(max_examples=examples(80), deadline=None, derandomize=True, database=None)
+    @settings(max_examples=examples(80), deadline=None)
     @given(headers)
     def check(header: str) -> None:
         stripped = header.strip(" \t")  # as a server passes it on

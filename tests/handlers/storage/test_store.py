@@ -35,6 +35,7 @@ from handlers.storage.store import Store
 from handlers.storage.transactions import execute
 from tests.support.backends import scratch_database
 from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
+from tests.support.random_seed import seed_of
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT, until
 
 A, B, C = ObjectId(), ObjectId(), ObjectId()
@@ -81,6 +82,7 @@ async def test_concurrent_lookups_are_one_query(store: Store) -> None:
     assert await store.read("notes", []) == {}
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("is_indexed", [True, False], ids=["index", "no index"])
 @pytest.mark.parametrize(
     ("owners", "times"),
@@ -96,7 +98,7 @@ async def test_lists_read_together_are_those_read_alone(
         {"_id": ObjectId(), "clinician": owner, "started_at": time}
         for owner, time, _ in itertools.product([A, B, C, *owners], [1, 2, 2.0, None, DatetimeMS(5), *times], range(3))
     ]
-    random.Random(1).shuffle(documents)
+    random.Random(seed_of(1)).shuffle(documents)
     for document in documents:
         await store.consultations.insert(document)
 

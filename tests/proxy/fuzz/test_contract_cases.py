@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,10 +39,11 @@ def test_cases_become_requests(data: st.DataObject, operation: str) -> None:
     (request.body or "").encode("latin-1")
 
 
+@pytest.mark.seeded
 def test_paths_take_ids_of_the_sequence() -> None:
     operation = "PATCH /api/prompts/{promptId}/add-prompt/{transcriptId}"
 
-    @settings(max_examples=5, database=None)
+    @settings(max_examples=5)
     @given(strategies()[operation])
     def check(case: object) -> None:
         target = request_of(case, (), 4).target  # type: ignore[arg-type]

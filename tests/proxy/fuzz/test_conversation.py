@@ -68,7 +68,7 @@ def test_close_frame_has_its_code_and_reason() -> None:
 
 
 @given(st.lists(st.binary(max_size=300), max_size=5), st.integers(0, 5))
-@settings(max_examples=40, database=None, derandomize=True)
+@settings(max_examples=40)
 def test_frames_of_a_service_are_read_at_any_cut(payloads: list[bytes], cut: int) -> None:
     sent = b"".join(FuzzFrame(BINARY, payload.decode("latin-1"), masked=False).encode() for payload in payloads)
     first, rest = read_frames(sent[: len(sent) - cut], 1)
@@ -129,7 +129,7 @@ def test_conversations_are_learned_from_recordings() -> None:
 
 
 @given(changed_conversations(learn_conversations(RECORDED)))
-@settings(max_examples=examples(60), database=None, derandomize=True)
+@settings(max_examples=examples(60))
 def test_drawn_conversations_can_be_sent_and_described(conversation: FuzzConversation) -> None:
     assert conversation.handshake("a").endswith(b"\r\n\r\n")
     assert b"".join(frame.encode() for frame in conversation.frames) or not conversation.frames

@@ -41,13 +41,13 @@ def test_request_mutations_are_all_drawn() -> None:
         lambda request: request.body not in bodies,
         lambda request: (request.method, request.target) not in methods and "<id" not in request.target,
     ):
-        find(REQUESTS, condition, settings=settings(max_examples=2000, database=None))
+        find(REQUESTS, condition, settings=settings(max_examples=2000))
 
 
 def test_documents_are_recorded_ones_without_a_plugin() -> None:
     documents = Sources({}, RECORDED, Plugin()).documents()
-    find(documents, lambda drawn: drawn == {}, settings=settings(database=None))
-    find(documents, lambda drawn: "users" in drawn, settings=settings(database=None))
+    find(documents, lambda drawn: drawn == {})
+    find(documents, lambda drawn: "users" in drawn)
     own = Sources({}, RECORDED, Plugin(documents=st.just({"a": [1]}))).documents()
-    assert find(own, lambda drawn: True, settings=settings(database=None)) == {"a": [1]}
-    find(own, lambda drawn: "users" in drawn, settings=settings(database=None))
+    assert find(own, lambda drawn: True) == {"a": [1]}
+    find(own, lambda drawn: "users" in drawn)

@@ -23,6 +23,7 @@ from tests.conformance.answers import Answer, read_answers
 from tests.support.http_app import connected, limit
 from tests.support.profile import IS_QUICK
 from tests.support.random_apps import ScriptedApp, random_steps
+from tests.support.random_seed import seeds
 from tests.support.running_gateway import Backend
 from tests.support.sockets import exchange, serving
 from tests.support.waiting import until
@@ -62,7 +63,8 @@ def has_records(records: list[RequestRecord], number: int) -> bool:
     return len(records) >= number
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.seeded
+@pytest.mark.parametrize("seed", seeds(2))
 async def test_random_native_app_spoils_no_answer_and_no_record(seed: int) -> None:
     rng = random.Random(seed)
     app, legacy = ScriptedApp(), Backend("legacy")

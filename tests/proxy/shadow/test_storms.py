@@ -28,6 +28,7 @@ from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
 from proxy.types import Backend, BasisPoints
 from tests.support.exchanges import answered
+from tests.support.random_seed import seeds
 from tests.support.shadowed_requests import CONNECTION
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -225,7 +226,8 @@ class Storm:
         return [await (self.read() if name in READS else self.write()) for _ in range(number)]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.seeded
+@pytest.mark.parametrize("seed", seeds(2))
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("name", READS | WRITES)
 async def test_storm_of_writes_invents_no_mismatch(name: str, writer: str, seed: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.websocket.inflation import MAX_INFLATED, InflatingReader, InflationLimitError
 from proxy.websocket.messages import PingReceived, ProtocolViolation
+from tests.support.random_seed import seeds
 from tests.support.websocket_client import frame
 
 TAIL: Final = b"\x00\x00\xff\xff"
@@ -56,7 +57,8 @@ def frames(rng: random.Random, compressed: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("retains_context", [True, False])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.seeded
+@pytest.mark.parametrize("seed", seeds(20))
 def test_messages_are_those_that_were_compressed(seed: int, retains_context: bool) -> None:
     rng = random.Random(seed)
     sender = Sender(rng, retains_context=retains_context)

@@ -22,6 +22,7 @@ texts = st.lists(st.sampled_from(TEXTS), max_size=6).map("".join)
 coded = st.tuples(texts, st.sampled_from(CODINGS)).map(lambda drawn: drawn[0].encode(drawn[1]))
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("charset", CHARSETS)
 def test_decodes_any_bytes_as_iconv(node: Libraries, charset: str) -> None:
     decode = decoder(charset)

@@ -85,6 +85,7 @@ def _updates(field: str, value: Any) -> list[Any]:
     return [{field: value}, *({operator: {field: value}} for operator in operators), *whole]
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("field", ["prompt_name", "clinician", "created_at", "is_shareable", "transcript_ids"])
 def test_updates_clone_objects_by_their_class(oracle: Oracle, field: str) -> None:
     @many_examples
@@ -101,6 +102,7 @@ def test_updates_clone_objects_by_their_class(oracle: Oracle, field: str) -> Non
     check()
 
 
+@pytest.mark.seeded
 def test_documents_clone_objects_by_their_class(oracle: Oracle) -> None:
     @many_examples
     @given(nested)
@@ -118,6 +120,7 @@ def test_documents_clone_objects_by_their_class(oracle: Oracle) -> None:
     check()
 
 
+@pytest.mark.seeded
 def test_stored_objects_are_shown_by_their_class(oracle: Oracle) -> None:
     @many_examples
     @given(objects.filter(lambda drawn: "_bsontype" not in drawn))

@@ -55,6 +55,7 @@ def test_inherited_methods_make_values_operands(oracle: Oracle, method: str) -> 
                 assert extended(cast_filter(PROMPTS, filter_)) == answer["stored"]
 
 
+@pytest.mark.seeded
 def test_objects_resembling_documents_are_set_as_documents(oracle: Oracle) -> None:
     @many_examples
     @given(spread_documents, spread_documents)
@@ -71,6 +72,7 @@ def test_objects_resembling_documents_are_set_as_documents(oracle: Oracle) -> No
     check()
 
 
+@pytest.mark.seeded
 def test_members_named_as_methods_are_shown_as_by_mongoose(oracle: Oracle) -> None:
     @many_examples
     @given(inherited_members, nested_members, nested_members)
@@ -96,6 +98,7 @@ resembling = st.dictionaries(
 )
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("members", [nested_members, resembling], ids=["named as methods", "resembling documents"])
 def test_embedded_odd_objects_are_read_alike(oracle: Oracle, members: st.SearchStrategy[dict[str, Any]]) -> None:
     @many_examples

@@ -124,6 +124,7 @@ def plain(error: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**error, "name": "MongooseError"} if error["name"] == "Error" else error
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
 def test_created_documents_are_those_of_mongoose(oracle: Oracle, schema: Schema) -> None:
     @many_examples
@@ -148,6 +149,7 @@ def test_created_documents_are_those_of_mongoose(oracle: Oracle, schema: Schema)
     check()
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
 def test_filters_are_cast_as_by_mongoose(oracle: Oracle, schema: Schema) -> None:
     names = st.sampled_from([*(name for name in schema.paths if name != "__v"), "nonsense"])
@@ -186,6 +188,7 @@ def assert_updated(schema: Schema, update: dict[str, Any], answer: dict[str, Any
     assert native == answer, update
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
 def test_updates_are_cast_as_by_mongoose(updating: Oracle, schema: Schema) -> None:
     arrays = [name for name, path in schema.paths.items() if isinstance(path, IdListPath)]
@@ -203,6 +206,7 @@ def test_updates_are_cast_as_by_mongoose(updating: Oracle, schema: Schema) -> No
     check()
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
 def test_stored_documents_are_read_and_saved_as_by_mongoose(oracle: Oracle, schema: Schema) -> None:
     arrays = [name for name, path in schema.paths.items() if isinstance(path, IdListPath)]

@@ -15,6 +15,7 @@ from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.pool import Pool, PoolLimits
 from proxy.gateway.errors import Overloaded
+from tests.support.random_seed import seed_of
 from tests.support.sockets import read_head, scripted
 from tests.support.unhurried import LONG_TIMEOUTS
 from tests.support.upstream_call import call
@@ -208,9 +209,10 @@ async def test_cancelled_waiter_passes_its_slot_on(reusable: bool) -> None:
         assert (again is connection) == reusable
 
 
+@pytest.mark.seeded
 async def test_cancelled_callers_release_every_slot() -> None:
     legacy = CountingLegacy()
-    choose = random.Random(7)
+    choose = random.Random(seed_of(7))
     async with upstream_of(legacy, PoolLimits(3)) as upstream:
         for _ in range(40):
             tasks = [asyncio.create_task(call(upstream, choose.choice(("GET", "POST")), "/")) for _ in range(8)]
