@@ -104,22 +104,23 @@ class HeadParser:
 
     def _parse(self, piece: bytes) -> None:
         self._fed += len(piece)
-        self._feed(piece)
         if self._line is not None:
             self._check_protocol(piece)
+        self._feed(piece)
         if self._head is None:
             self._tail = (self._tail + piece[-3:])[-3:]
             self._check_beginning()
 
     def _check_protocol(self, piece: bytes) -> None:
-        """Refuse the request lines of RTSP and ICE, which llhttp accepts."""
+        """Refuse request lines of RTSP and ICE, and those without a version, all of which llhttp accepts."""
         line = (self._line or b"") + piece
         end = line.find(b"\n", len(line) - len(line.lstrip(b"\r\n")))
         if end < 0:
             self._line = line[-_PROTOCOL_SIZE:]
             return
         self._line = None
-        if not line[:end].rstrip(b"\r").rpartition(b" ")[2].startswith(b"HTTP/"):
+        _, space, protocol = line[:end].rstrip(b"\r").rpartition(b" ")
+        if not space or not protocol.startswith(b"HTTP/"):
             raise RefusedRequest
 
     def _check_beginning(self) -> None:
