@@ -7,6 +7,7 @@ once. Errors carry facts (a status, a body); each dialect words them for its cal
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import math
@@ -25,6 +26,8 @@ from handlers.sliced_json import write_in_slices
 from handlers.strict_json import loads
 
 if TYPE_CHECKING:
+    import ssl
+
     from openai import AsyncOpenAI
 
 CHAT_MODEL: Final = "gpt-4o"
@@ -156,9 +159,19 @@ def open_sdk_client(api_key: str, base_url: str | None) -> AsyncOpenAI:
         timeout=None,  # each request has a deadline
         max_retries=RETRIES,
         http_client=DefaultAsyncHttpxClient(
-            cookies=without_cookies(), event_hooks={"response": [_read_as_node, read_as_fetch]}
+            verify=_trusted_certificates(),
+            cookies=without_cookies(),
+            event_hooks={"response": [_read_as_node, read_as_fetch]},
         ),
     )
+
+
+@functools.cache
+def _trusted_certificates() -> ssl.SSLContext:
+    """Return the context of all clients of the process, because reading the certificates takes 20 ms of CPU."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def write(value: object) -> str:

@@ -90,12 +90,12 @@ async def api(store: Store) -> AsyncIterator[Native]:
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(upstreams())
         port = await stack.enter_async_context(native(store, services.url, services.url))
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=HANG_TIMEOUT)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=HANG_TIMEOUT, verify=False)
         yield Native(await stack.enter_async_context(client), services, port)
 
 
 async def send_request(port: int, method: str, path: str, **request: Any) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=HANG_TIMEOUT) as client:
+    async with httpx.AsyncClient(timeout=HANG_TIMEOUT, verify=False) as client:
         return await client.request(method, f"http://127.0.0.1:{port}{path}", **request)
 
 

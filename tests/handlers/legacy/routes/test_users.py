@@ -17,6 +17,7 @@ from bson import ObjectId
 
 from handlers.legacy.auth import sign
 from tests.support.backends import SECRET, Backend, legacy_backend, native_backend, token_of
+from tests.support.waiting import HANG_TIMEOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -267,7 +268,7 @@ async def test_logs_out_as_the_legacy(native: Backend, legacy: Backend) -> None:
 
 async def hangs(backend: Backend, path: str, **request: Any) -> bool:
     try:
-        await backend.client.post(path, timeout=0.7, **request)
+        await backend.client.post(path, timeout=httpx.Timeout(HANG_TIMEOUT, read=0.7), **request)
     except httpx.ReadTimeout:
         return True
     return False
