@@ -16,6 +16,7 @@ from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
 from common.late_timeout import LateTimeout
+from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.endpoint import Endpoint, TlsSettings
 from proxy.gateway.errors import ConnectTimeout, Unreachable
 
@@ -29,7 +30,7 @@ LOG_INTERVAL = 10.0
 Address = tuple[Any, ...]
 Resolve = Callable[[Endpoint], Awaitable[Sequence[tuple[int, Address]]]]
 """Returns (family, address) pairs of an endpoint's host, in the order in which they are tried."""
-ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 
 async def resolve(endpoint: Endpoint) -> Sequence[tuple[int, Address]]:
@@ -49,14 +50,18 @@ class Dialer:
         self._server_name = (endpoint.tls.server_name or endpoint.host) if endpoint.secure else None
         self._logged: dict[str, float] = {}
 
-    async def dial(self, factory: Callable[[], ProtocolT], timeout: float) -> ProtocolT:
+    async def dial(self, factory: Callable[[], ConnectionT], timeout: float) -> ConnectionT:
         """Connect within `timeout` seconds, TLS included. Raises `ConnectTimeout` or `Unreachable`, with the cause.
 
-        The timeout starts again if this process was stopped or starved when it ended.
+        A connection that ends before it is returned counts as none, because nothing was sent on it. The timeout starts
+        again if this process was stopped or starved when it ended.
         """
         try:
             async with LateTimeout(timeout):
-                return await self._connect(factory)
+                connection = await self._connect(factory)
+            if connection.closed:
+                connection.close()
+                raise ConnectionResetError("the connection was closed as soon as it was open")
         except TimeoutError as error:
             self._log("timeout", error)
             raise ConnectTimeout from None
@@ -64,8 +69,9 @@ class Dialer:
             cause = cause_of(error)
             self._log(cause, error)
             raise Unreachable(cause) from error
+        return connection
 
-    async def _connect(self, factory: Callable[[], ProtocolT]) -> ProtocolT:
+    async def _connect(self, factory: Callable[[], ConnectionT]) -> ConnectionT:
         loop = asyncio.get_running_loop()
         if self.endpoint.unix:
             _, protocol = await loop.create_unix_connection(factory, self.endpoint.unix)

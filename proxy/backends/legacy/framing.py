@@ -126,6 +126,11 @@ class ResponseReader:
             self.complete = True
         return self.complete
 
+    @property
+    def begun(self) -> bool:
+        """True once any byte has been received, also of an interim response."""
+        return self.head is not None or bool(self._pending) or self._interim > 0
+
     # -- heads
 
     def _read_heads(self, data: bytes) -> bytes:

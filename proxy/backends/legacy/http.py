@@ -219,7 +219,7 @@ class _Forwarding:
         try:
             await self._carry(connection, started)
         except Reset:
-            if not retried or connection.has_head or self._upload.client_gone:
+            if not retried or connection.response.begun or self._upload.client_gone:
                 raise
             await self._carry(await self._pool.acquire(-1, self._timeouts.connect))
 

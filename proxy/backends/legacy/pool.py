@@ -53,17 +53,19 @@ class Pool:
         stay in use, `Unreachable` or `ConnectTimeout`. The connection must be released.
         """
         connection = self.reuse(max_idle, asyncio.get_running_loop().time())
-        if connection is not None:
-            return connection
-        if self.open < self.limits.max_connections:
-            self.open += 1
-        else:
+        while connection is None:
+            if self.open < self.limits.max_connections:
+                self.open += 1
+                return await self._dial(timeout)
             if self._idle:
                 next(iter(self._idle)).close()  # its slot becomes free once it is disconnected
             connection = await self._wait_for_slot(timeout)
-            if connection is not None:
-                return connection
-        return await self._dial(timeout)
+            if connection is None:
+                return await self._dial(timeout)
+            if connection.closed or not connection.quiet:  # legacy has closed it since it was released
+                connection.close()
+                connection = None
+        return connection
 
     def release(self, connection: Connection) -> None:
         """Take back a connection after its exchange; close it unless it is reusable."""

@@ -120,6 +120,22 @@ async def test_name_whose_first_address_is_dead_is_reached() -> None:
         connection.close()
 
 
+class ClosedAtOnce(Connection):
+    """A connection that legacy closes while it opens."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.eof_received()
+
+
+async def test_connection_that_ends_before_a_request_is_none() -> None:
+    async with scripted(silent) as port:
+        dialer = Dialer(Endpoint.parse(f"http://127.0.0.1:{port}"))
+        with pytest.raises(Unreachable) as raised:
+            await dialer.dial(lambda: ClosedAtOnce(asyncio.get_running_loop()), PROMPT_TIMEOUT)
+    assert raised.value.cause == "reset"
+
+
 async def fault_of(url: str, timeout: float = PROMPT_TIMEOUT, **endpoint: object) -> NotConnected:
     dialer = Dialer(Endpoint.parse(url, **endpoint))  # type: ignore[arg-type]
     with pytest.raises(NotConnected) as raised:

@@ -78,6 +78,23 @@ async def test_safe_request_survives_a_pooled_connection_that_closes() -> None:
     assert legacy.connections == 2
 
 
+@pytest.mark.parametrize("begun", [b"H", OK[:20], b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["byte", "head", "interim"])
+async def test_safe_request_is_not_repeated_once_an_answer_has_begun(begun: bytes) -> None:
+    requests = list[bytes]()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await read_head(reader))
+        writer.write(OK)
+        requests.append(await read_head(reader))
+        writer.write(begun)
+
+    async with forwarding(script) as (port, forwarder):
+        await exchange(port, request())
+        assert (await exchange(port, request())).startswith(b"HTTP/1.1 502")
+        assert [type(failure) for failure in forwarder.failures] == [Reset]
+    assert len(requests) == 2
+
+
 async def test_safe_request_on_a_new_connection_is_sent_once() -> None:
     heads = list[bytes]()
 

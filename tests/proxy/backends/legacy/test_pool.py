@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -34,8 +35,15 @@ class CountingLegacy:
         self.open = self.most = self.total = 0
         self.gate = asyncio.Event()
         self.gate.set()
+        self._writers: list[asyncio.StreamWriter] = []
+
+    def end_connections(self) -> None:
+        """Close the connections, at once in their sockets."""
+        for writer in self._writers:
+            writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         self.open += 1
         self.total += 1
         self.most = max(self.most, self.open)
@@ -121,6 +129,25 @@ async def test_idle_connection_closed_for_its_slot_is_not_used_again() -> None:
         assert connection is not idle
         pool.release(connection)
     assert legacy.total == 2
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["in-the-socket", "by-the-loop"])
+async def test_connection_that_ends_while_a_caller_waits_is_not_used(noticed: bool) -> None:
+    legacy = CountingLegacy()
+    async with pool_of(legacy, PoolLimits(1)) as pool:
+        released = await pool.acquire(0.0, HANG_TIMEOUT)
+        await finish(released)
+        waiting = asyncio.create_task(pool.acquire(-1.0, HANG_TIMEOUT))
+        await asyncio.sleep(0)
+        legacy.end_connections()
+        pool.release(released)
+        if noticed:
+            released.eof_received()
+        connection = await waiting
+        assert connection is not released
+        await finish(connection)
+        pool.release(connection)
+        assert pool.open == 1
 
 
 async def test_idle_connection_is_closed_by_our_timer() -> None:
