@@ -76,7 +76,7 @@ class BrowserStack:
         while not self.compared()["match"]:
             assert time.monotonic() < deadline, f"nothing is compared: {self.compared()}"
             httpx.get(self.gateway, trust_env=False, verify=False, timeout=HANG_TIMEOUT)
-            time.sleep(0.1)
+            time.sleep(0.3)
 
 
 def write_routing(file: Path, settings: Mapping[str, object], *, legacy_down: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, BrowserContext, Page
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.web import create_app
@@ -20,7 +20,7 @@ CHUNK_MS = 100
 
 
 class Browsing:
-    """One browser; its tabs are opened one after the other, each on a page with its own API address."""
+    """One browser; its windows are opened one after the other, each for pages with its own API address."""
 
     def __init__(self) -> None:
         self.browser: Browser
@@ -30,20 +30,32 @@ class Browsing:
         await self._page_server(scope, receive, send)
 
     @asynccontextmanager
-    async def tab(self, api: str, **settings: object) -> AsyncIterator[Page]:
-        """Open an empty tab without history; `settings` are those of a browser context.
+    async def window(self, api: str, **settings: object) -> AsyncIterator[BrowserContext]:
+        """Open a window without history, whose pages use the API at `api`; `settings` are those of a browser context.
 
-        The page is asked for reduced motion, so that no test waits for animations. An error of the page itself fails
-        the test.
+        The pages are asked for reduced motion, so that no test waits for animations.
         """
         self._page_server = create_app(api, CHUNK_MS)
         context = await new_context(self.browser, permissions=["microphone"], reduced_motion="reduce", **settings)
-        page = await context.new_page()
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        yield page
+        yield context
         await context.close()
-        assert faults == []
+
+    @asynccontextmanager
+    async def tab(self, api: str) -> AsyncIterator[Page]:
+        """Open an empty tab in a window of its own."""
+        async with self.window(api) as window, tab_of(window) as page:
+            yield page
+
+
+@asynccontextmanager
+async def tab_of(window: BrowserContext) -> AsyncIterator[Page]:
+    """Open an empty tab in a window. An error of the page itself fails the test."""
+    page = await window.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    await page.close()
+    assert faults == []
 
 
 @asynccontextmanager

@@ -141,7 +141,7 @@ TASKS = {
 """The cause and the next step of each problem that a reader has to find."""
 
 
-@pytest.mark.parametrize("settings", [DESKTOP, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("settings", [pytest.param(DESKTOP, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 async def test_first_screen_names_problem_cause_and_next_step(
     tmp_path: Path, browser: Browsing, settings: ContextSettings
 ) -> None:
@@ -175,6 +175,7 @@ async def promote_without_scripts(page: Page) -> None:
     )
 
 
+@pytest.mark.slow  # tests/proxy/ops/test_access.py ends copied sessions, tests/proxy/gateway/test_cookies.py the cookie
 async def test_logout_ends_every_window_and_no_backend_gets_the_cookie(
     tmp_path: Path, mongodb_url: str, browser: Browsing
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
@@ -23,6 +25,14 @@ UNUSED = {"welcome", "transcripts.read", "ai.analyze", "ai.summarise", "transcri
 """Routes for requests that the page never makes, the route of WebSockets, and the catch-all route."""
 
 
+@dataclass(frozen=True)
+class Halved:
+    """A visit that both backends served, and the requests that were compared meanwhile, by verdict."""
+
+    visit: Visit
+    compared: Counter[str]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def direct(stack: BrowserStack, browser: Browsing) -> Visit:
     """Record a visit directly to the demo legacy, with which all other visits are compared."""
@@ -30,42 +40,50 @@ async def direct(stack: BrowserStack, browser: Browsing) -> Visit:
     return await visit(browser, stack.legacy)
 
 
-async def test_visit_is_cross_origin_and_calls_nearly_every_endpoint(stack: BrowserStack, direct: Visit) -> None:
-    exchanges = direct.log.exchanges
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def halved(stack: BrowserStack, browser: Browsing) -> AsyncIterator[Halved]:
+    """Record a visit to the gateway, of which both backends serve a half and the other one gets each request too."""
+    stack.await_shadow()
+    before = stack.compared()
+    result = await visit_with(browser, stack, **BOTH_SIDES)
+    yield Halved(result, stack.compared() - before)
+
+
+async def test_visit_is_cross_origin_and_calls_nearly_every_endpoint(stack: BrowserStack, halved: Halved) -> None:
+    exchanges = halved.visit.log.exchanges
     assert {exchange.answer.status for exchange in exchanges} == {200, 201, 304}
     assert {exchange.headers["origin"] for exchange in exchanges} == {PAGE}
     assert {exchange.answer.headers["access-control-allow-origin"] for exchange in exchanges} == {PAGE}
     assert {exchange.preflight.status for exchange in exchanges if exchange.preflight} == {204}
-    assert [conversation.handshake.status for conversation in direct.log.conversations] == [101]
+    assert [conversation.handshake.status for conversation in halved.visit.log.conversations] == [101]
     table = RouteTable(load(stack.routing, {"LEGACY_URL": "http://127.0.0.1"}).routes)
     used = [table.match(exchange.method, exchange.path.encode()) for exchange in exchanges]
     unused = {route.name for route in table.routes} - {match.route.name for match in used if match}
     assert {name for name in unused if not name.startswith("v1")} == UNUSED
 
 
-async def test_recorded_audio_returns_as_text(direct: Visit) -> None:
-    (conversation,) = direct.log.conversations
+async def test_recorded_audio_returns_as_text(halved: Halved) -> None:
+    (conversation,) = halved.visit.log.conversations
     kinds = [frame["type"] for frame in conversation.sent if isinstance(frame, dict)]
     assert kinds[0] == "start_recording"
     assert kinds[-1] == "stop_recording"
     assert set(kinds[1:-1]) == {"audio_chunk"}
     assert len(kinds) > 10
-    assert "text: heard #k final" in direct.screens["recorded"]
+    assert "text: heard #k final" in halved.visit.screens["recorded"]
 
 
-async def test_half_share_with_full_shadow_has_no_differences(
-    stack: BrowserStack, browser: Browsing, direct: Visit
-) -> None:
-    stack.await_shadow()
-    before = stack.compared()
-    result = await visit_with(browser, stack, **BOTH_SIDES)
-    assert compare_visits(direct, result) == []
-    assert set(sides(result)) == {"legacy", "native"}
-    assert (stack.compared() - before)["match"] > 10
-    assert stack.compared()["violation"] == 0
+async def test_half_share_with_full_shadow_is_served_by_both(halved: Halved) -> None:
+    assert set(sides(halved.visit)) == {"legacy", "native"}
+    assert halved.compared["match"] > 10
+    assert halved.compared["mismatch"] == halved.compared["violation"] == 0
 
 
-@pytest.mark.slow  # both backends share the visits of the half share
+@pytest.mark.slow  # the shadow above compares the same backends
+async def test_half_share_looks_like_legacy(halved: Halved, direct: Visit) -> None:
+    assert compare_visits(direct, halved.visit) == []
+
+
+@pytest.mark.slow
 async def test_share_of_zero_serves_all_from_legacy(stack: BrowserStack, browser: Browsing, direct: Visit) -> None:
     result = await visit_with(browser, stack, native="0%")
     assert compare_visits(direct, result) == []

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, WebSocketRoute, expect
+from playwright.async_api import BrowserContext, Page, WebSocketRoute, expect
 
 from tests.browser.browser_stack import BrowserStack
-from tests.browser.browsing import PAGE, Browsing
+from tests.browser.browsing import PAGE, Browsing, tab_of
 from tests.browser.chromium import find_chromium
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -50,10 +50,20 @@ def account(stack: BrowserStack, token: str) -> Account:
     return Account(token, started["data"]["consultation"]["_id"])
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def window(stack: BrowserStack, browser: Browsing) -> AsyncIterator[BrowserContext]:
+    """Open the window of all tests, as a browser takes long for it. An empty tab keeps it open between them."""
+    async with browser.window(stack.legacy, **PHONE) as window:
+        await window.new_page()
+        yield window
+
+
 @pytest_asyncio.fixture(loop_scope="package")
-async def page(stack: BrowserStack, browser: Browsing) -> AsyncIterator[Page]:
-    """Open the page, logged out; check at the end that nothing exceeds the width of a phone's screen."""
-    async with browser.tab(stack.legacy, **PHONE) as page:
+async def page(window: BrowserContext) -> AsyncIterator[Page]:
+    """Open the page in its own tab, logged out; check that nothing exceeds the width of a phone's screen."""
+    await window.grant_permissions(["microphone"])  # a test takes it away
+    await window.set_offline(False)
+    async with tab_of(window) as page:
         await page.goto(PAGE)
         yield page
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
