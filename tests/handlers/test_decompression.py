@@ -10,7 +10,7 @@ import brotli  # type: ignore[import-untyped]
 import pytest
 
 from handlers.decompression import STEP, CorruptError, inflater
-from tests.support.pieces import every_split
+from tests.support.pieces import deliveries
 
 LARGE = b"x" * 3_000_000
 MEMBER = gzip.compress(b"more", mtime=0)
@@ -57,7 +57,7 @@ def test_halved_body_is_inflated_whole(coding: str) -> None:
 def test_body_split_anywhere_inflates_the_same(coding: str, after: bytes, missing: int) -> None:
     coded = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress}[coding](b"hello, hello")
     body = coded[: len(coded) - missing] + after
-    assert {inflated(coding, pieces) for pieces in every_split(body)} == {inflated(coding, [body])}
+    assert {inflated(coding, pieces) for pieces in deliveries(body)} == {inflated(coding, [body])}
 
 
 @pytest.mark.parametrize("coding", CODED)

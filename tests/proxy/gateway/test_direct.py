@@ -22,6 +22,7 @@ from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.starting import Progressed, StartedRequest, StartRequest
 from proxy.shadow.messages import ConnectionInfo
 from proxy.types import Backend, HeaderFields
+from tests.support.profile import spread
 from tests.support.recording_sink import RecordingSink
 from tests.support.sockets import Script, read_head, reset, scripted, serving
 from tests.support.upstream_responses import RESPONSES, Response
@@ -34,6 +35,9 @@ FIRST = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 PLANNED_AFTER = 5
 """Requests with the same head after which the last ones have a plan."""
+GETS = [each for each in RESPONSES if each.method == "GET"]
+DELIVERED = [(each, cut) for cut in (False, True) for each in spread(GETS, cut, 2)]
+"""Responses, and whether they come in two parts."""
 VOLATILE = re.compile(rb"(date|x-request-id): [^\r]*")
 
 
@@ -124,8 +128,7 @@ def answering(*parts: bytes, delay: float = 0.02) -> Script:
     return script
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["whole", "in-parts"])
-@pytest.mark.parametrize("response", [each for each in RESPONSES if each.method == "GET"], ids=lambda r: r.name)
+@pytest.mark.parametrize(("response", "cut"), DELIVERED, ids=lambda value: getattr(value, "name", value))
 async def test_answer_is_equal_with_and_without_a_task(response: Response, cut: bool) -> None:
     half = len(response.raw) // 2
     parts = (response.raw[:half], response.raw[half:]) if cut else (response.raw,)
@@ -140,7 +143,7 @@ async def test_answer_is_equal_with_and_without_a_task(response: Response, cut: 
     assert outcomes[0] == outcomes[1]
 
 
-@pytest.mark.parametrize("response", [each for each in RESPONSES if each.method == "GET"], ids=lambda r: r.name)
+@pytest.mark.parametrize("response", spread(GETS, 0, 2), ids=lambda response: response.name)
 async def test_shadow_message_is_equal_with_and_without_a_task(response: Response) -> None:
     submitted = []
     for starts in (True, False):

@@ -1,4 +1,4 @@
-"""Requests on real sockets: whole, byte by byte, cut at every boundary, and followed by an ordinary request."""
+"""Requests on real sockets: whole, byte by byte, cut in two, and followed by an ordinary request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from tests.support.pieces import every_split
+from tests.support.pieces import deliveries
 from tests.support.profile import spread
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT
@@ -51,10 +51,10 @@ async def deliver(port: int, pieces: Sequence[bytes], turns: asyncio.Semaphore) 
 
 
 async def answers_to(raw: bytes) -> set[bytes]:
-    """Return the distinct answers over all deliveries; one element if the delivery does not matter."""
+    """Return the distinct answers over the deliveries; one element if the delivery does not matter."""
     turns = asyncio.Semaphore(AT_ONCE)
     async with serving(echo) as port:
-        return set(await asyncio.gather(*(deliver(port, pieces, turns) for pieces in every_split(raw))))
+        return set(await asyncio.gather(*(deliver(port, pieces, turns) for pieces in deliveries(raw))))
 
 
 def bodies(answer: bytes) -> list[Any]:

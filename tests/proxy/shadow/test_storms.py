@@ -28,6 +28,7 @@ from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
 from proxy.types import Backend, BasisPoints
 from tests.support.exchanges import answered
+from tests.support.profile import IS_QUICK, combinations
 from tests.support.random_seed import seeds
 from tests.support.shadowed_requests import CONNECTION
 from tests.support.waiting import HANG_TIMEOUT
@@ -227,7 +228,7 @@ class Storm:
 
 
 @pytest.mark.seeded
-@pytest.mark.parametrize("seed", seeds(2))
+@pytest.mark.parametrize("seed", seeds(1 if IS_QUICK else 2))
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("name", READS | WRITES)
 async def test_storm_of_writes_invents_no_mismatch(name: str, writer: str, seed: int) -> None:
@@ -238,9 +239,7 @@ async def test_storm_of_writes_invents_no_mismatch(name: str, writer: str, seed:
         assert {one.reason for one in verdicts} <= {None, "changed"}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("name", [*READS, "change"])
+@pytest.mark.parametrize(("name", "writer", "fault"), combinations([*READS, "change"], [*WRITERS], [*FAULTS]))
 async def test_planted_fault_is_named_in_a_storm(name: str, writer: str, fault: str) -> None:
     storm = Storm(StormyBackends((READS | WRITES)[name], WRITERS[writer], FREQUENCY, 1, FAULTS[fault]))
     for _ in range(3 * COMPARISONS):

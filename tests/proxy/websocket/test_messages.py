@@ -16,7 +16,7 @@ from proxy.websocket.messages import (
     PingReceived,
     ProtocolViolation,
 )
-from tests.support.pieces import every_split
+from tests.support.pieces import deliveries
 from tests.support.websocket_client import frame
 
 CONVERSATION = (
@@ -84,7 +84,7 @@ def test_read_ends_after_its_frames() -> None:
 )
 def test_protocol_error_follows_the_messages_before_it(data: bytes, code: int) -> None:
     stream = frame(1, b"before") + data + frame(1, b"after")
-    for pieces in every_split(stream):
+    for pieces in deliveries(stream):
         reader = MessageReader(100)
         events: list[Event] = []
         with pytest.raises(ProtocolViolation) as caught:

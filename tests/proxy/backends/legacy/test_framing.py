@@ -17,16 +17,16 @@ from proxy.backends.legacy.framing import (
     ResponseReader,
     keep_alive_timeout,
 )
-from tests.support.pieces import every_split
+from tests.support.pieces import deliveries
 from tests.support.upstream_responses import EXCESS, RESPONSES, SOUND, Response
 
 BY_NAME = pytest.mark.parametrize("case", RESPONSES, ids=lambda case: case.name)
 
 
 def splits(raw: bytes) -> Iterator[Sequence[bytes]]:
-    """Return the bytes whole, byte by byte, and in two parts at every boundary (of long ones: at both ends)."""
+    """Return the bytes whole, byte by byte, and in two parts at the boundaries (of long ones: at both ends)."""
     boundaries = range(1, len(raw)) if len(raw) < 2000 else [*range(1, 80), *range(len(raw) - 20, len(raw))]
-    return every_split(raw, boundaries)
+    return deliveries(raw, boundaries)
 
 
 def read(case: Response, parts: Sequence[bytes]) -> tuple[int, bytes, bool, bool]:
