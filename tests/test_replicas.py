@@ -127,6 +127,7 @@ async def fleet(directory: Path, mongod: Mongod) -> AsyncIterator[list[Replica]]
         yield [Replica(*(await each), client) for each in started]
 
 
+@pytest.mark.slow  # rollout/test_controller_replicas.py has each step, test_database_outage.py the outage
 async def test_replicas_follow_each_other_and_lose_no_change(tmp_path: Path) -> None:
     if find_mongod() is None:
         pytest.skip("no mongod of its own to restart")

@@ -15,6 +15,12 @@ def workers_of(pid: int) -> set[int]:
     return {child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()}
 
 
+def shadows_of(pid: int) -> set[int]:
+    """Return the shadow processes of a supervisor's workers."""
+    started = {child for worker in workers_of(pid) for child in children(worker)}
+    return {child for child in started if "proxy.shadow.worker" in Path(f"/proc/{child}/cmdline").read_text()}
+
+
 def signals_of(pid: int, kind: str) -> set[int]:
     """Return the signals that a process ignores (`SigIgn`) or catches (`SigCgt`) (Linux)."""
     (line,) = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith(f"{kind}:")]
@@ -33,16 +39,20 @@ async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: floa
 
 
 def children(pid: int) -> set[int]:
-    """Return the processes that a process has started (Linux)."""
+    """Return the processes that a process has started, without those that have ended (Linux)."""
     pids = set[int]()
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid and fields[0] != "Z":
-            pids.add(int(status.parent.name))
-    return pids
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that ends
+            pids |= {int(child) for child in listed.read_text().split()}
+    return {child for child in pids if is_running(child)}
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process exists and has not ended (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 async def counted(ops: int, sample: str) -> float:

@@ -16,7 +16,10 @@ from tests.support.command_line import PROGRAM, run_serve, served
 from tests.support.gateway_process import config, get, legacy
 from tests.support.sockets import read_head, scripted
 from tests.support.waiting import HANG_TIMEOUT, until, until_async
-from tests.support.worker_processes import signals_of, until_answered, workers_of
+from tests.support.worker_processes import shadows_of, signals_of, until_answered, workers_of
+
+WORKERS = [pytest.param("1", marks=pytest.mark.slow), "2"]
+"""With two workers, a worker and its supervisor each do what the one process does."""
 
 
 async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path: Path) -> None:
@@ -41,7 +44,7 @@ async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path:
             assert await asyncio.wait_for(process.wait(), HANG_TIMEOUT) in (0, -signal.SIGTERM)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", WORKERS)
 async def test_connections_that_wait_at_a_shutdown_are_answered(workers: str, tmp_path: Path) -> None:
     async with scripted(legacy) as legacy_port:
         file = tmp_path / "routing.yaml"
@@ -60,19 +63,6 @@ async def test_connections_that_wait_at_a_shutdown_are_answered(workers: str, tm
             for _, writer in waiting:
                 writer.close()
             assert await asyncio.wait_for(process.wait(), HANG_TIMEOUT) in (0, -signal.SIGTERM)
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-async def test_signals_for_a_reload_or_other_workers_change_nothing(workers: str, tmp_path: Path) -> None:
-    async with scripted(legacy) as legacy_port:
-        file = tmp_path / "routing.yaml"
-        file.write_text(config(legacy_port))
-        async with served(file, "--workers", workers) as (process, port, _):
-            os.killpg(process.pid, signal.SIGHUP)
-            assert (await get(port))[0].startswith(b"HTTP/1.1 200")
-            for pid in {process.pid, *workers_of(process.pid)}:
-                assert signal.SIGHUP in signals_of(pid, "SigIgn")
-                assert not {signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU} & signals_of(pid, "SigCgt")
 
 
 async def test_closed_standard_streams_do_not_become_connections(tmp_path: Path) -> None:
@@ -108,7 +98,7 @@ async def test_soft_limit_on_open_files_is_raised(tmp_path: Path) -> None:
     assert limits == (own[1], own[1])
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", WORKERS)
 async def test_ctrl_c_while_processes_start_prints_no_traceback(workers: str, tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(
@@ -167,10 +157,10 @@ async def counted(ops: int) -> float:
     return sum(float(line.split()[-1]) for line in own)
 
 
-async def test_workers_share_both_ports(tmp_path: Path) -> None:
+async def test_workers_share_both_ports_and_end_together(tmp_path: Path) -> None:
     async with scripted(legacy) as legacy_port:
         file = tmp_path / "routing.yaml"
-        file.write_text(config(legacy_port))
+        file.write_text(config(legacy_port, "0%, shadow: 100%"))
         async with served(file, "--workers", "2") as (process, port, ops):
             answers = await asyncio.gather(*(get(port) for _ in range(40)))
             assert {body for _, body in answers} == {b"legacy"}
@@ -179,12 +169,16 @@ async def test_workers_share_both_ports(tmp_path: Path) -> None:
                 readings.append(await counted(ops))
                 assert readings[-1] <= 40
                 await asyncio.sleep(0.02)
-            process.send_signal(signal.SIGTERM)
-            output, _ = await asyncio.wait_for(process.communicate(), HANG_TIMEOUT)
+            await until(lambda: len(shadows_of(process.pid)) == 2)
+            os.killpg(process.pid, signal.SIGTERM)  # to all processes, as systemd does
+            output, errors = await asyncio.wait_for(process.communicate(), HANG_TIMEOUT)
+    assert process.returncode == 0
+    assert b"worker" not in errors.replace(str(file).encode(), b"")
     assert len([line for line in output.splitlines() if json.loads(line)["route"] == "all"]) == 40
 
 
-async def test_signal_to_the_whole_process_group_is_a_clean_end(tmp_path: Path) -> None:
+@pytest.mark.slow  # the test above sends it to workers that serve
+async def test_signal_to_a_group_that_may_still_start_is_a_clean_end(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text("legacy: {url: 'http://127.0.0.1:1'}")
     async with served(file, "--workers", "2") as (process, _, _):
@@ -194,16 +188,21 @@ async def test_signal_to_the_whole_process_group_is_a_clean_end(tmp_path: Path) 
     assert b"worker" not in errors
 
 
-async def test_native_app_is_imported_by_workers_only(tmp_path: Path) -> None:
+async def test_workers_alone_import_native_and_ignore_reload_signals(tmp_path: Path) -> None:
     imported = tmp_path / "imported"
     text = f"import os\nwith open({str(imported)!r}, 'a') as file:\n    print(os.getpid(), file=file)\n"
     (tmp_path / "counting.py").write_text(f"{text}async def app(scope, receive, send): ...\n")
     file = tmp_path / "routing.yaml"
     file.write_text("legacy: {url: 'http://127.0.0.1:1'}\nnative: counting:app")
-    async with served(file, "--workers", "2", "--app-dir", str(tmp_path)) as (process, _, _):
+    async with served(file, "--workers", "2", "--app-dir", str(tmp_path)) as (process, _, ops):
         importing = imported.read_text().split()
         assert str(process.pid) not in importing
         assert len(set(importing)) == len(importing) > 0
+        os.killpg(process.pid, signal.SIGHUP)
+        assert (await get(ops, "/healthz"))[0].startswith(b"HTTP/1.1 200")
+        for pid in {process.pid, *workers_of(process.pid)}:
+            assert signal.SIGHUP in signals_of(pid, "SigIgn")
+            assert not {signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU} & signals_of(pid, "SigCgt")
 
 
 @pytest.mark.parametrize("app", ["nowhere_at_all:app", "json.nowhere:app"])

@@ -26,7 +26,7 @@ from tests.support.gateway_process import get
 from tests.support.sockets import serving
 from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 from tests.support.waiting import until as until_holds
-from tests.support.worker_processes import children, counted
+from tests.support.worker_processes import children, counted, is_running, shadows_of
 
 MATCHES = 'scribe_proxy_comparisons_total{route="all",served="legacy",verdict="match"}'
 
@@ -41,14 +41,10 @@ routes: [{{name: all, match: "* /*", shadow: {share}}}]
 """
 
 
-def commands(pids: set[int]) -> list[str]:
-    return [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
-
-
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 120.0) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
 
 
 async def test_shadow_starts_by_the_file_and_ends_with_its_gateway(tmp_path: Path) -> None:
@@ -68,32 +64,29 @@ async def test_shadow_starts_by_the_file_and_ends_with_its_gateway(tmp_path: Pat
             assert os.getpriority(os.PRIO_PROCESS, shadow) == min(os.getpriority(os.PRIO_PROCESS, process.pid) + 10, 19)
             assert os.sched_getscheduler(shadow) == os.SCHED_BATCH
             process.send_signal(signal.SIGKILL)
-            await until(lambda: _not(_lives(shadow)))
+            await until_holds(lambda: not is_running(shadow))
 
 
+@pytest.mark.slow  # tests/proxy/cli/test_serve.py has two workers, and the test above comparisons
 async def test_each_worker_has_a_shadow_and_all_end_together(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     async with serving(shadowed.legacy) as port:
         file.write_text(config(port))
         async with served(file, "--workers", "2") as (process, public, ops):
 
-            async def all_matched() -> bool:
+            async def matched() -> bool:
                 await asyncio.gather(*(get(public, "/x/same") for _ in range(8)))
-                shadows = {pid for worker in children(process.pid) for pid in children(worker)}
-                matched = await counted(
-                    ops, 'scribe_proxy_comparisons_total{route="all",served="legacy",verdict="match"}'
-                )
-                return len([one for one in commands(shadows) if "proxy.shadow.worker" in one]) == 2 and matched > 0
+                return await counted(ops, MATCHES) > 0
 
-            await until(all_matched)
-            shadows = {pid for worker in children(process.pid) for pid in children(worker)}
+            await until_holds(lambda: len(shadows_of(process.pid)) == 2)
+            await until(matched)
+            ending = shadows_of(process.pid)
             assert await counted(ops, "scribe_proxy_config_valid") == 1.0
             started = time.monotonic()
             process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(process.communicate(), HANG_TIMEOUT)
             assert time.monotonic() - started < PROMPT_TIMEOUT
-            for shadow in shadows:
-                await until(lambda shadow=shadow: _not(_lives(shadow)))  # type: ignore[misc]
+            await until_holds(lambda: not any(map(is_running, ending)))
 
 
 def test_faulty_contracts_stop_the_start_with_file_and_line(tmp_path: Path) -> None:
@@ -151,11 +144,3 @@ async def test_delay_of_restarts_doubles_until_a_process_has_run_long(
     await ending.stop()
     logged = [float(str(next(iter(record.args or ())))) for record in caplog.records]
     assert [delay / unit for delay in logged[: len(delays)]] == delays
-
-
-async def _not(condition: Awaitable[bool]) -> bool:
-    return not await condition
-
-
-async def _lives(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
