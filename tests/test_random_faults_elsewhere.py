@@ -120,7 +120,7 @@ def check_fault(carrier: str, name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
-@settings(max_examples=40, suppress_health_check=UNCHECKED)
+@settings(max_examples=examples(40), suppress_health_check=UNCHECKED)
 @given(data=st.data())
 def test_random_fault_elsewhere_is_named(carrier: str, data: st.DataObject) -> None:
     check_fault(*data.draw(st.sampled_from([case for case in CASES if case[0] == carrier])), data)
