@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import zlib
@@ -31,7 +32,7 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
     "Deflate": bare,
-    "br": brotli.compress,
+    "br": functools.partial(brotli.compress, quality=1),
     "identity": bytes,
     "": bytes,
 }

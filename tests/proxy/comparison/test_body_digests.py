@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import time
@@ -30,7 +31,7 @@ ENCODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "x-gzip": lambda data: gzip.compress(data[:1000]) + gzip.compress(data[1000:]) + b"\0\0",
     "deflate": zlib.compress,
     "Deflate": lambda data: zlib.compress(data)[2:-4],
-    "br": brotli.compress,
+    "br": functools.partial(brotli.compress, quality=1),
     "gzip, br": lambda data: bytes(brotli.compress(gzip.compress(data))),
 }
 

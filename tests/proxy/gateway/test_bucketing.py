@@ -17,7 +17,7 @@ from proxy.config.loading import parse
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Decision, Limit, bucket, caller_key, decide, is_shadowed
 from proxy.types import BasisPoints
-from tests.support.profile import spread
+from tests.support.profile import examples, spread
 
 SECRET = "0123456789abcdef"
 CLIENT = ("203.0.113.7", 40_000)
@@ -102,8 +102,8 @@ SPREAD = [(*pair, spelling) for way, pair in enumerate(SALTS) for spelling in sp
 
 
 @pytest.mark.parametrize(("salt", "domain", "spelling"), SPREAD)
-def test_hundred_thousand_callers_spread_evenly(salt: str, domain: str, spelling: str) -> None:
-    callers = 100_000
+def test_many_callers_spread_evenly(salt: str, domain: str, spelling: str) -> None:
+    callers = examples(100_000)
     counts = Counter(bucket(salt, domain, spelling.format(number)) for number in range(callers))
     expected = callers / FULL
     chi_squared = sum((counts[index] - expected) ** 2 / expected for index in range(FULL))
@@ -120,7 +120,7 @@ def test_hundred_thousand_callers_spread_evenly(salt: str, domain: str, spelling
     ],
 )
 def test_salts_and_groups_are_independent(one: tuple[str, str], other: tuple[str, str]) -> None:
-    callers, cells = 100_000, 20
+    callers, cells = examples(100_000), 20
     table = Counter(
         (bucket(*one, str(number)) * cells // FULL, bucket(*other, str(number)) * cells // FULL)
         for number in range(callers)
