@@ -26,6 +26,7 @@ from handlers.legacy.mongoose.errors import (
     VersionError,
 )
 from handlers.legacy.mongoose.inherited import INHERITED
+from handlers.legacy.mongoose.moments import now
 from handlers.legacy.mongoose.path_types import IdListPath, IdPath
 from handlers.legacy.mongoose.paths import Path
 from handlers.legacy.mongoose.schema import Schema
@@ -122,12 +123,12 @@ class Document(Embedded):
         if schema.is_settled(stored, selected):
             return cls(schema, dict(stored))
         document = cls(schema)
-        chosen = frozenset(selected)
-        document._default(early=True, at=at, selected=chosen, skip="_id")
+        chosen, moment = frozenset(selected), now() if at is None else at
+        document._default(early=True, at=moment, selected=chosen, skip="_id")
         for name in own_keys(stored):
             if name not in FORBIDDEN:
-                document._init(name, stored[name])
-        document._default(early=False, at=at, selected=chosen)
+                document._init(name, stored[name], moment)
+        document._default(early=False, at=moment, selected=chosen)
         return document
 
     def _default(
@@ -146,7 +147,7 @@ class Document(Embedded):
                 self.fields[name] = value
                 self._move(name, "default")
 
-    def _init(self, name: str, value: Value) -> None:
+    def _init(self, name: str, value: Value, at: DatetimeMS) -> None:
         path = self.schema.find(name)
         if path is None:
             self._init_unknown(name, value)
@@ -155,7 +156,7 @@ class Document(Embedded):
         if isinstance(path, IdListPath) and value is not None and not isinstance(value, list):
             self._move(name, "modify")
         try:
-            self.fields[name] = path.nullish(None) if value is None else path.init(_embed(path, value))
+            self.fields[name] = path.nullish(None) if value is None else path.init(_embed(path, value, at))
         except CastError as error:
             self._invalidate(error.path, ValidatorError(error.message, "cast", error.path, error.value))
         except _UnreadableError as error:
@@ -322,36 +323,38 @@ class _UnreadableError(Exception):
     """A stored object in place of an id that cannot be read; the message is the TypeError's."""
 
 
-def _embed(path: Path, value: Value) -> Value:
-    """Read a stored object in place of an id as a document of the model that the path refers to.
+def _embed(path: Path, value: Value, at: DatetimeMS) -> Value:
+    """Read a stored object in place of an id, at the time `at`, as a document of the model that the path refers to.
 
     Raises `_UnreadableError`, or `CastError` for an object in an array.
     """
     if isinstance(path, IdPath) and path.ref and (fields := own_fields(value)) is not None:
         try:
-            return cast("Value", _read_embedded(Schema.known[path.ref], fields))
+            return cast("Value", _read_embedded(Schema.known[path.ref], fields, at))
         except JavaScriptTypeError as error:
             raise _UnreadableError(str(error)) from error
-    return _embed_each(path, value if isinstance(value, list) else [value]) if isinstance(path, IdListPath) else value
+    if not isinstance(path, IdListPath):
+        return value
+    return _embed_each(path, value if isinstance(value, list) else [value], at)
 
 
-def _read_embedded(schema: Schema, fields: Json) -> Embedded | Json:
+def _read_embedded(schema: Schema, fields: Json, at: DatetimeMS) -> Embedded | Json:
     """Return a document; unchanged, an object that declares to be an id; raises `JavaScriptTypeError`."""
     if is_object_id(fields):
         return fields
     if fields.get(INTERNALS) is not None:
         return SpreadDocument(fields)
-    document = Document.read(schema, fields)
+    document = Document.read(schema, fields, at=at)
     document.is_embedded = True
     return document
 
 
-def _embed_each(path: IdListPath, items: list[Value]) -> Value:
+def _embed_each(path: IdListPath, items: list[Value], at: DatetimeMS) -> Value:
     """Read the objects of an array up to the first item that cannot be cast, whose error ends mongoose's cast."""
     embedded = list(items)
     for position, item in enumerate(items):
         try:
-            embedded[position] = _embed(path.item, item)
+            embedded[position] = _embed(path.item, item, at)
         except _UnreadableError as error:
             _require_shown(embedded[:position])
             raise path.unreadable(embedded, position) from error

@@ -55,6 +55,14 @@ def test_both_dates_of_a_new_document_are_equal() -> None:
     assert [note for note in notes if note.get("created_at") != note.get("updated_at")] == []
 
 
+def test_document_in_place_of_an_id_has_the_date_of_its_reader() -> None:
+    for _ in range(3000):  # during which the clock advances many times
+        note = Document.read(NOTES, {"_id": NOTE, "clinician": {"_id": CLINICIAN, "username": "amara"}})
+        clinician: object = note.get("clinician")
+        assert isinstance(clinician, Document)
+        assert clinician.get("createdAt") == note.get("created_at") == note.get("updated_at")
+
+
 @pytest.mark.parametrize(("moment", "later"), [(4998, 5000), (4999, 5000), (5000, 5001), (7000, 7001)])
 def test_later_date_is_at_least_a_millisecond_later(moment: int, later: int) -> None:
     assert after(DatetimeMS(moment), lambda: DatetimeMS(5000)) == DatetimeMS(later)
