@@ -239,7 +239,7 @@ def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         demo = Demo(directory, ports, line, process, output)
         while not is_compared(demo):
             assert time.monotonic() < deadline, "nothing is compared"
-            time.sleep(0.1)
+            time.sleep(0.3)
         while demo.run("scribe-proxy report --route prompts.list").returncode:
             assert time.monotonic() < deadline, "the comparison is not reported"
         yield demo

@@ -14,6 +14,8 @@ PROMPT_TIMEOUT: Final = 20.0
 """Seconds that no prompt reaction takes, even on a busy machine. The limit that would otherwise apply is longer."""
 POLL_INTERVAL: Final = 0.01
 """Seconds between two checks of a condition that cannot be awaited."""
+REQUEST_INTERVAL: Final = 0.05
+"""Seconds between two checks that are requests to a process or a database, which take a CPU from it."""
 BRIEFLY_IDLE: Final = httpx.Limits(keepalive_expiry=1.0)
 """Limits of a client that drops idle connections long before Node or uvicorn do (after 5 s), to avoid a race."""
 
@@ -29,7 +31,7 @@ async def until_async(holds: Callable[[], Awaitable[object]]) -> None:
     """Wait until the condition, which is awaited, holds. Raises `TimeoutError` after `HANG_TIMEOUT`."""
     async with asyncio.timeout(HANG_TIMEOUT):
         while not await holds():
-            await asyncio.sleep(POLL_INTERVAL)
+            await asyncio.sleep(REQUEST_INTERVAL)
 
 
 async def until_listening(port: int) -> None:
