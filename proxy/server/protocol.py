@@ -271,6 +271,7 @@ class HttpProtocol(asyncio.Protocol):
             self._server_state,
             self._app_state,
             half_closed=self._half_closed,
+            leaving=self._leaving,
         )
 
     # -- the exchange's connection

@@ -21,10 +21,11 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from proxy.gateway.client_address import TrustedProxies
-from proxy.read_flow import call_soon_after_arrivals
+from proxy.read_flow import call_after_arrivals, call_soon_after_arrivals
 from proxy.server.known_heads import KNOWN_HEADS_KEY, KnownHeads
 from proxy.server.protocol import HttpProtocol
 from proxy.server.proxy_header import MalformedHeaderError, ProxyHeader, parse_header
+from proxy.server.timeouts import timeouts_in_force
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -69,16 +70,20 @@ def create_protocol(
     policy: ProxyProtocolPolicy | None = app_state.get(STATE_KEY)
     if policy is None or policy.trusted is None:
         return http()
-    return ProxyProtocol(http, policy, server_state)
+    return ProxyProtocol(http, policy, server_state, timeouts_in_force(state).drain)
 
 
 class ProxyProtocol(asyncio.Protocol):
-    """A connection until its header has been read, or until it is known to have none."""
+    """A connection until its header has been read, or until it is known to have none.
+
+    `drain`: seconds at a shutdown for a header.
+    """
 
     def __init__(
-        self, http: Callable[[], asyncio.Protocol], policy: ProxyProtocolPolicy, server_state: ServerState
+        self, http: Callable[[], HttpProtocol], policy: ProxyProtocolPolicy, server_state: ServerState, drain: float
     ) -> None:
-        self._http, self._policy = http, policy
+        self._http, self._policy, self._drain = http, policy, drain
+        self._is_leaving = False
         self._connections = cast("set[object]", server_state.connections)
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
@@ -109,13 +114,20 @@ class ProxyProtocol(asyncio.Protocol):
         self._end()
 
     def shutdown(self) -> None:
-        """Close. uvicorn's graceful shutdown."""
-        self._transport.close()
+        """Close, unless a header comes in time: its request is served. uvicorn's graceful shutdown."""
+        self._is_leaving = True
+        call_after_arrivals(asyncio.get_running_loop(), self._drain, self._close_idle)
+
+    def _close_idle(self) -> None:
+        if self in self._connections:
+            self._transport.close()
 
     def _hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
         protocol = self._http()
         self._transport.set_protocol(protocol)
         protocol.connection_made(transport)
+        if self._is_leaving:
+            protocol.shutdown()
         if data:
             protocol.data_received(data)
 

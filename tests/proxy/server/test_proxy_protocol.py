@@ -20,11 +20,14 @@ from websockets.asyncio.client import connect
 from proxy.gateway.client_address import TrustedProxies
 from proxy.server.proxy_protocol import STATE_KEY, ProxyProtocolPolicy
 from proxy.server.settings import uvicorn_settings
+from proxy.server.timeouts import ClientTimeouts
 from tests.support.command_line import served
 from tests.support.event_loop import advance
 from tests.support.gateway_process import get, process
+from tests.support.http_app import connected, limit
 from tests.support.proxy_headers import MALFORMED, TLV, over_tcp, v2
 from tests.support.sockets import OwnLoopServer, exchange
+from tests.support.waiting import until
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 V1 = b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 443\r\n"
@@ -56,6 +59,13 @@ async def answer_address(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def listening(policy: ProxyProtocolPolicy) -> AsyncIterator[int]:
     """Serve an app that answers the client's address, behind a listener with that policy; yield the port."""
+    async with running(policy) as (port, _):
+        yield port
+
+
+@asynccontextmanager
+async def running(policy: ProxyProtocolPolicy) -> AsyncIterator[tuple[int, OwnLoopServer]]:
+    """Run the server of `listening`; yield its port and itself."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -72,7 +82,7 @@ async def listening(policy: ProxyProtocolPolicy) -> AsyncIterator[int]:
     while not server.started:
         await asyncio.sleep(0.01)
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield server.servers[0].sockets[0].getsockname()[1], server
     finally:
         server.should_exit = True
         await task
@@ -87,6 +97,28 @@ async def test_client_is_the_one_named_by_the_header(header: bytes, client: str)
     async with listening(trusting()) as port:
         answer = await exchange(port, header + REQUEST)
         assert answer.endswith(client.encode())
+
+
+@pytest.mark.parametrize("sent", [0, 9, len(V1), len(V1) + 9])
+async def test_request_behind_a_header_at_a_shutdown_is_answered(sent: int) -> None:
+    raw = V1 + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with running(trusting()) as (port, server), connected(port) as (reader, writer), limit():
+        writer.write(raw[:sent])
+        await until(lambda: server.server_state.connections)
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        writer.write(raw[sent:])
+        answer = await reader.read()
+    assert answer.endswith(b"connection: close\r\n\r\n203.0.113.7:4711")
+
+
+async def test_connection_without_a_header_is_closed_at_a_shutdown() -> None:
+    async with running(trusting()) as (port, server), connected(port) as (reader, _), limit():
+        await until(lambda: server.server_state.connections)
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        await advance(ClientTimeouts().drain)
+        assert await reader.read() == b""
 
 
 @pytest.mark.parametrize("header", [LOCAL, b"PROXY UNKNOWN\r\n", v2(family=0x00, payload=TLV)])

@@ -14,8 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from tests.support.event_loop import advance
+from tests.support.http_app import connected, limit
+from tests.support.http_app import stoppable as stoppable_http
 from tests.support.sockets import serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_apps import ACCEPTED, Recorder, pinging, sending
 from tests.support.websocket_client import frame, handshake, raw_client
 from tests.support.websocket_server import stoppable, with_state
@@ -98,6 +100,18 @@ async def test_shutdown_waits_for_a_handshake() -> None:
         writer.write(frame(8, struct.pack("!H", 1001)))
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_websocket_that_opens_during_a_shutdown_is_closed() -> None:
+    async with stoppable_http(Recorder()) as (port, server, _), connected(port) as (reader, writer), limit():
+        await until(lambda: server.server_state.connections)
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        writer.write(handshake())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        assert await reader.readexactly(4) == frame(8, struct.pack("!H", 1001), masked=False)
+        writer.write(frame(8, struct.pack("!H", 1001)))
+        assert await reader.read() == b""
 
 
 async def test_slow_shutdown_drops_the_socket() -> None:
