@@ -229,15 +229,14 @@ async def test_malformed_notes_are_answered_alike(differential: Differential) ->
         for index, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
     ]
     requests = []
-    for consultation in stored:
+    for index, consultation in enumerate(stored):
         path = f"/api/consultation/{consultation['_id']}"
-        requests += [
-            action("GET", path),
-            action("POST", f"{path}/end", {"prompt_used": str(PROMPT)}),
-            action("GET", path),
-        ]
         note = {"body": "b", "transcriptId": str(TRANSCRIPT)}
-        requests.insert(-2, action("POST", f"/api/notes/{consultation['_id']}", note))
+        writes = [
+            action("POST", f"/api/notes/{consultation['_id']}", note),
+            action("POST", f"{path}/end", {"prompt_used": str(PROMPT)}),
+        ]
+        requests += [action("GET", path), *spread(writes, index % 2, 2), action("GET", path)]
     await same(differential, {**BEFORE, "consultations": stored}, *requests)
 
 
