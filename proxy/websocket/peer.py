@@ -54,8 +54,8 @@ HIGH_WATER = 64 * 1024
 """Bytes of messages, not yet received by the app, at which reading is paused."""
 PACKET_SIZE: Final = 64 * 1024
 """Maximum bytes of a packet: as many as Node reads at once, whose handlers run for all messages in them in a row."""
-END_GRACE = 1.0
-"""Seconds without progress that an app has to receive and answer the messages before the client's end."""
+END_GRACE = 10.0
+"""Seconds that an app has for each message before the client's end; parsing 33 MiB on a busy machine takes long."""
 PONG_DELAY = 3.0
 """Seconds that a pong waits for an app that has not received the messages before its ping."""
 JOIN_LIMIT = 64 * 1024
@@ -83,7 +83,7 @@ class Peer(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._inbox = Inbox(budget)
         self._unread, self._packet_room, self._packet_has_messages = b"", PACKET_SIZE, False
-        self._written = 0
+        self._written = self._received = 0
         self._close_sent = self._input_ended = self._half_closed = False
         self._conclude: Callable[[], None] | None = None
         self._late_pong = b""
@@ -94,7 +94,7 @@ class Peer(asyncio.Protocol):
         self._receiver: asyncio.Future[None] | None = None
         self._client: str | None = None
         self._liveness: LivenessMonitor
-        self._draining = ProgressTimeout(END_GRACE, lambda: self._written, self._end_input)
+        self._draining = ProgressTimeout(END_GRACE, lambda: self._written + self._received, self._end_input)
         self._closing = ProgressTimeout(timing.closing, self._acknowledged, self._abort)
         self.ended: Closed | None = None
         """Set once messages are neither received nor sent any more."""
@@ -169,6 +169,7 @@ class Peer(asyncio.Protocol):
                 self._send_pong(event)
             elif not isinstance(event, PacketEnd):
                 message = event
+                self._received += 1
         self._release()
         return message
 

@@ -13,6 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
+from proxy.websocket.peer import END_GRACE
 from tests.support.event_loop import advance
 from tests.support.http_app import connected, limit
 from tests.support.http_app import stoppable as stoppable_http
@@ -67,6 +68,42 @@ async def test_client_still_reading_before_a_close_is_waited_for() -> None:
             received += data
             await advance(2.0)
         assert received.count(b"x") == 12_000_000
+
+
+async def test_app_at_work_on_messages_is_waited_for_at_a_close() -> None:
+    received, number = asyncio.Queue[None](), 3
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPTED)
+        for _ in range(number):
+            await receive()
+            received.put_nowait(None)
+            await asyncio.sleep(END_GRACE / 2)
+        await send({"type": "websocket.send", "text": "all"})
+        await receive()
+
+    async with serving(slow) as port, raw_client(port) as client, asyncio.timeout(HANG_TIMEOUT):
+        client.writer.write(frame(1, b"a") * number + frame(8, b"\x03\xe9"))
+        for _ in range(number):
+            await received.get()
+            await advance(END_GRACE / 2)
+        assert await client.read_frame() == (1, b"all")
+        assert await client.read_close() == (1001, "")
+
+
+async def test_app_that_receives_nothing_does_not_delay_a_close_forever() -> None:
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPTED)
+        await asyncio.Event().wait()
+
+    async with serving(deaf) as port, raw_client(port) as client, asyncio.timeout(HANG_TIMEOUT):
+        client.writer.write(frame(1, b"a") + frame(8, b"\x03\xe9"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.read_frame(), 0.1)
+        await advance(END_GRACE)
+        assert await client.read_close() == (1001, "")
 
 
 async def test_shutdown_closes_with_1001_and_waits_for_the_answer() -> None:
