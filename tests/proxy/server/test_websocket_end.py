@@ -92,7 +92,7 @@ async def test_app_at_work_on_messages_is_waited_for_at_a_close() -> None:
         assert await client.read_close() == (1001, "")
 
 
-async def test_app_that_receives_nothing_does_not_delay_a_close_forever() -> None:
+async def test_app_that_receives_nothing_delays_a_close_for_a_while() -> None:
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)
