@@ -80,9 +80,18 @@ def valid_requests(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def _pipelines(draw: st.DrawFn, methods: tuple[str, ...]) -> Case:
+def mutated_pipelines(draw: st.DrawFn) -> bytes:
+    """Return the bytes of up to five requests, which are valid but for up to three edits."""
+    data = draw(_pipelines(METHODS, 5)).sent.replace(b"~", b"x")
+    for edit in draw(EDITS) if draw(st.integers(0, 4)) else ():
+        data = edit.apply(data)
+    return data
+
+
+@st.composite
+def _pipelines(draw: st.DrawFn, methods: tuple[str, ...], most: int = 3) -> Case:
     sent, reaches = b"", []
-    for number in range(draw(st.integers(1, 3))):
+    for number in range(draw(st.integers(1, most))):
         method = draw(st.sampled_from(methods))
         lines, wire, body = draw(framed()) if method in ("POST", "PUT", "PATCH") else ([], b"", b"")
         target = f"/{draw(TOKEN)}-{number}-~"

@@ -1,5 +1,6 @@
 'use strict';
-/* Reads one JSON document a line ({kind, bytes, method}) and answers each with what Node's own HTTP reads in the bytes. */
+/* Reads one JSON document a line ({kind, bytes, method}) and answers each with what Node's own HTTP reads in the bytes.
+ * Kinds: answer; strict and framing for requests; stepped, which is strict and gives the server one byte at a time. */
 const http = require('http');
 const readline = require('readline');
 const { Duplex } = require('stream');
@@ -41,9 +42,12 @@ function serve(request, response) {
   request.on('end', () => { response.setHeader('X-Echo', request.url.replace(/[^\x21-\x7e]/g, '')); response.end('.'); });
 }
 /* Node as it comes, and a reader that looks only at the framing: it takes any Expect for a request like others. */
-const servers = { strict: http.createServer(serve), framing: http.createServer(serve) };
+const servers = { strict: http.createServer(serve), framing: http.createServer(serve), stepped: http.createServer(serve) };
 servers.framing.on('checkExpectation', serve);
 servers.framing.on('checkContinue', serve);
+
+/* Turns of the event loop between two pieces. */
+const STEPS = 4;
 
 function settle(wire, done) {
   let last = -1;
@@ -57,13 +61,21 @@ function settle(wire, done) {
   setImmediate(look);
 }
 
+/* Gives the server each piece when it has answered the pieces before it. */
+function give(wire, pieces, done) {
+  if (pieces.length === 0 || wire.destroyed || wire.writableEnded) return settle(wire, done);
+  wire.push(pieces[0]);
+  let left = STEPS;
+  const wait = () => { if (left-- > 0) setImmediate(wait); else give(wire, pieces.slice(1), done); };
+  wait();
+}
+
 function readRequests(server, bytes, done) {
   seen = [];
   const mine = seen;
   const wire = new Wire();
   server.emit('connection', wire);
-  wire.push(bytes);
-  settle(wire, () => {
+  give(wire, server === servers.stepped ? Array.from(bytes, (byte) => Buffer.of(byte)) : [bytes], () => {
     const answers = Buffer.concat(wire.written).toString('latin1');
     const closed = wire.destroyed || wire.writableEnded;
     wire.destroy();

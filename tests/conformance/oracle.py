@@ -60,12 +60,14 @@ class Oracle:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
-    def read_requests(self, data: bytes, *, strict: bool = False) -> ServerView:
+    def read_requests(self, data: bytes, *, strict: bool = False, stepped: bool = False) -> ServerView:
         """Return the requests that Node's server reads on a connection that carries `data`.
 
-        `strict`: as Node's server comes; else it looks only at the framing, and takes any `Expect`.
+        `strict`: as Node's server comes; else it looks only at the framing, and takes any `Expect`. `stepped`: strict,
+        and the server gets each byte when it has answered those before it.
         """
-        view = self._query({"kind": "strict" if strict else "framing", "bytes": base64.b64encode(data).decode()})
+        kind = "stepped" if stepped else "strict" if strict else "framing"
+        view = self._query({"kind": kind, "bytes": base64.b64encode(data).decode()})
         requests = tuple(_read(request) for request in view["requests"])
         return ServerView(requests, view["answers"].encode("latin-1"), view["closed"])
 

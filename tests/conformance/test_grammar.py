@@ -7,19 +7,27 @@ import logging
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import uvloop
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.case import Case, personal
 from tests.conformance.conversation import converse
 from tests.conformance.delivery import GLUED, WHOLE, Delivery
 from tests.conformance.entrances import Entrance, gateway_entrance
-from tests.conformance.grammar import mutated_answers, mutated_requests, valid_answers, valid_requests
+from tests.conformance.grammar import (
+    mutated_answers,
+    mutated_pipelines,
+    mutated_requests,
+    valid_answers,
+    valid_requests,
+)
 from tests.conformance.judgement import Evidence, Finding, Verdict, judge
 from tests.conformance.oracle import Oracle, node_oracle
+from tests.conformance.pipelines import play_on_gateway, play_on_node
 from tests.conformance.run import next_token, read_recording
 from tests.conformance.upstream import Recording
 
@@ -85,6 +93,18 @@ def test_valid_requests_each_get_their_answer(harness: Harness, data: st.DataObj
 def test_mutated_requests_keep_connections_in_step(harness: Harness, data: st.DataObject) -> None:
     case = data.draw(mutated_requests())
     assert_in_step(harness, case, data.draw(deliveries(personal(case.sent, b"id0000000"))), WHOLE)
+
+
+@generated
+@given(mutated_pipelines(), st.lists(st.floats(0, 1), max_size=3))
+def test_mutated_pipelines_are_answered_as_by_node(harness: Harness, sent: bytes, cuts: list[float]) -> None:
+    if harness.oracle is None:
+        pytest.skip("Node is not installed")
+    node = play_on_node(harness.oracle, sent)
+    assume(not node.is_declared(sent))
+    bounds = sorted({0, len(sent), *(int(len(sent) * cut) for cut in cuts)})
+    pieces = [sent[start:end] for start, end in pairwise(bounds)]
+    assert harness.runner.run(play_on_gateway(harness.entrance, harness.oracle, pieces, node)) == node.outcome
 
 
 @generated
