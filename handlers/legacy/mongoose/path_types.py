@@ -243,5 +243,5 @@ class IdListPath(Path):
 
 def _inspect_array(items: list[Value]) -> str:
     """Inspect an array of mongoose's as Node does: it is a proxy, shown as revoked if it begins with null."""
-    shown: list[Value] = [item.to_json() if isinstance(item, Embedded) else item for item in items]
+    shown: list[Value] = [item.inspected() if isinstance(item, Embedded) else item for item in items]
     return inspect(shown) if shown[0] is not None else "<Revoked Proxy>"

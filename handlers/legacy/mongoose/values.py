@@ -38,6 +38,8 @@ _CLASS_MARKS: Final = ("isMongooseBuffer", "$isMongooseMap")
 MARKS: Final = frozenset({INTERNALS, *_CLASS_MARKS})
 """The fields by which mongoose recognises its own documents, buffers and maps."""
 
+NO_DOCUMENT: Final = "obj.toObject is not a function"
+"""The message of mongoose's clone for an object that it mistakes for its own document."""
 UNSUPPORTED_BSON: Final = "Unsupported BSON version, bson types must be from bson 6.x.x"
 """The message of js-bson for an object that declares to be one of its types."""
 _SPREAD: Final = frozenset({"_doc", "__index", "__parentArray"})
@@ -56,32 +58,50 @@ class Embedded:
         """Return the fields as an answer shows them."""
         raise NotImplementedError
 
+    def inspected(self) -> Value:
+        """Return the fields as a message shows them."""
+        return self.to_json()
+
 
 class SpreadDocument(Embedded):
     """A stored object in place of an id that mongoose mistakes for its own document, and shows as the `_doc` in it.
 
-    Raises `JavaScriptTypeError` for an object without a `_doc`, or whose internal state is not an object.
+    Raises `JavaScriptTypeError` for an object without a `_doc`, or whose internal state is not an object. Mongoose does
+    not read the `_doc` of an object whose internal state says that it was populated, until it shows it.
     """
 
-    __slots__ = ("_shown",)
+    __slots__ = ("_fields", "_shown")
 
     def __init__(self, fields: Mapping[str, Value]) -> None:
         internals, shown = fields[INTERNALS], fields.get("_doc")
-        if shown is None:
+        if shown is None and not self._is_populated(internals):
             kind = "null" if "_doc" in fields else "undefined"
             raise JavaScriptTypeError(f"Cannot read properties of {kind} (reading '_id')")
         if not isinstance(internals, dict | list):
             spelled = f"{type_of(internals)} '{to_string(internals)}'"
             raise JavaScriptTypeError(f"Cannot create property 'wasPopulated' on {spelled}")
-        self._shown = shown
+        self._fields, self._shown = fields, shown
 
     def get(self, name: str) -> Value:
         """Return a field of the `_doc`."""
         return self._shown.get(name, UNDEFINED) if isinstance(self._shown, dict) else UNDEFINED
 
     def to_json(self) -> Value:
-        """Return the `_doc`."""
+        """Return the `_doc`; raises `JavaScriptTypeError` without one."""
+        if self._shown is None:
+            raise JavaScriptTypeError(NO_DOCUMENT)
         return _code_to_json(self._shown)
+
+    def inspected(self) -> Value:
+        """Return the stored object, in whose internal state mongoose has written that it is populated."""
+        internals = self._fields[INTERNALS]
+        if not isinstance(internals, dict) or self._is_populated(internals):
+            return dict(self._fields)
+        return {**self._fields, INTERNALS: {**internals, "wasPopulated": {"value": self.get("_id")}}}
+
+    @staticmethod
+    def _is_populated(internals: Value) -> bool:
+        return isinstance(internals, dict) and is_true(internals.get("wasPopulated", UNDEFINED))
 
 
 def own_fields(value: Value) -> dict[str, Value] | None:
@@ -164,7 +184,7 @@ def document_in(value: Mapping[str, Value]) -> Value:
     """Return the part of such an object that mongoose clones: the `_doc` of a spread document; raises for others."""
     if value.get(INTERNALS) is not None and value.get("_doc") is not None:
         return value["_doc"]
-    raise JavaScriptTypeError("obj.toObject is not a function")
+    raise JavaScriptTypeError(NO_DOCUMENT)
 
 
 def _clone_of_kind(value: Mapping[str, Value]) -> Value:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from handlers.legacy.javascript import JavaScriptTypeError, Value
@@ -93,9 +93,10 @@ def test_members_named_as_methods_are_shown_as_by_mongoose(oracle: Oracle) -> No
 SHOWN: list[Any] = [None, {}, {"a": 1}, {"_id": KNOWN_ID, "transcript_text": "t"}, "text", 1, [KNOWN_ID]]
 resembling = st.dictionaries(
     st.sampled_from(["$__", "_doc", "isMongooseBuffer", "$isMongooseMap", "a"]),
-    st.sampled_from([1, None, {}, {"a": 1}, "text", True]),
+    st.sampled_from([1, None, {}, {"a": 1}, {"wasPopulated": 1, "a": 2}, {"wasPopulated": 0}, "text", True]),
     max_size=3,
 )
+UNREADABLE = {"$__": 1}
 
 
 @pytest.mark.seeded
@@ -103,6 +104,12 @@ resembling = st.dictionaries(
 def test_embedded_odd_objects_are_read_alike(oracle: Oracle, members: st.SearchStrategy[dict[str, Any]]) -> None:
     @many_examples
     @given(members, st.lists(members, max_size=2))
+    @example({"$__": {"wasPopulated": 1}}, [])
+    @example({}, [{"$__": {"wasPopulated": 1}}])
+    @example({}, [{"$__": {"wasPopulated": 1}, "_doc": None}, UNREADABLE])
+    @example({}, [{"$__": {}, "_doc": 1}, UNREADABLE])
+    @example({}, [{"a": {"b": {}}, "_doc": {"_id": 5}, "$__": {"wasPopulated": 1, "a": 2}}, UNREADABLE])
+    @example({}, [{"$__": {"wasPopulated": 0, "1": [1]}, "_doc": {}}, {"a": 1}, UNREADABLE])
     def check(transcript: dict[str, Any], notes: list[dict[str, Any]]) -> None:
         stored = {"_id": ObjectId(KNOWN_ID), "clinician": ObjectId(KNOWN_ID), "transcript": transcript, "notes": notes}
         answer = oracle.call("read", model="consultations", document=extended(stored), set={"status": "ended"})
