@@ -112,7 +112,9 @@ async def test_writes_to_a_silent_database_are_aborted_later(mongodb_url: str) -
                 assert (again.status, time.monotonic() < deadline) == (503, True)
             [consultation] = native.database.consultations.find()
             written = {note["_id"] for note in native.database.notes.find({"body": "b"})}
-            assert written == set(consultation["notes"]) == {ObjectId(read(again)["note"]["_id"])}
+            # A busy machine may confirm a repetition's commit after its 503, so that there is a note more.
+            assert written == set(consultation["notes"])
+            assert ObjectId(read(again)["note"]["_id"]) in written
 
 
 async def test_first_request_does_not_wait_for_indexes(mongodb_url: str) -> None:
