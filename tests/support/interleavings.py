@@ -17,19 +17,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from starlette.types import Receive, Scope, Send
-
-from proxy.backends.legacy import Timeouts
 from proxy.backends.legacy.http import DISCONNECT_WATCH_DELAY
 from proxy.config.loading import parse
 from proxy.config.models import Config
 from proxy.gateway.gateway import Gateway
-from proxy.gateway.request_context import context_of
 from proxy.gateway.request_record import RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
-from proxy.gateway.starting import Progressed, StartedRequest, StartRequest
 from proxy.runtime.legacy_backend import LegacyBackend
-from proxy.types import HeaderFields
 from tests.support.sockets import read_head, reset, serving
 from tests.support.waiting import HANG_TIMEOUT, until
 
@@ -116,6 +110,8 @@ class FaultyLegacy:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return False if the connection ends."""
         head = await read_head(reader)
+        if writer.transport.is_closing():
+            return False
         target = TARGET.match(head)
         assert target is not None, head
         method, number, conduct = target[1].decode(), int(target[2]), target[3].decode()
@@ -129,8 +125,6 @@ class FaultyLegacy:
         body = b"" if method == "HEAD" else b"<%d>" % number
         whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(b"<%d>" % number), body)
         pause = self.chance.choice((0.0, 0.0, PAUSE, 2 * DISCONNECT_WATCH_DELAY))
-        if conduct not in ("reset", "closed", "hang"):
-            self._answered.add(number)
         persists = await self._conduct(conduct, writer, whole, body, pause)
         if writer in self._writers:
             self._writers[writer] = 0
@@ -146,42 +140,47 @@ class FaultyLegacy:
             case "closed":
                 await asyncio.sleep(pause)
             case "half":
-                writer.write(whole[:-2])
+                self._write(writer, whole[:-2])
                 await asyncio.sleep(pause)
                 self._reset(writer)
             case "hang":
                 await asyncio.sleep(3 * RESPONSE_TIMEOUT)
             case "unparsable":
-                writer.write(b"HELLO\r\n\r\n")
+                self._write(writer, b"HELLO\r\n\r\n")
             case "last":
-                writer.write(whole.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+                self._write(writer, whole.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             case "ended":
-                writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+                self._write(writer, b"HTTP/1.1 200 OK\r\n\r\n" + body)
             case "chunked":
                 framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b""
-                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed)
+                self._write(writer, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed)
                 return True
             case "idle-reset":
-                writer.write(whole)
+                self._write(writer, whole)
                 await asyncio.sleep(pause)
                 self._reset(writer)
             case "idle-closed":
-                writer.write(whole)
+                self._write(writer, whole)
                 await asyncio.sleep(pause)
             case "stray":
-                writer.write(whole + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<0>")
+                self._write(writer, whole + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<0>")
                 return True
             case _:
                 await self._write_parts(conduct, writer, whole, pause)
                 return conduct != "early"
         return False
 
+    def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if data and not writer.transport.is_closing():
+            self._answered.add(self._writers[writer])
+            writer.write(data)
+
     async def _write_parts(self, conduct: str, writer: asyncio.StreamWriter, whole: bytes, pause: float) -> None:
         if conduct == "late":
             await asyncio.sleep(pause)
         cut = self.chance.randrange(len(whole)) if conduct == "parts" else 0
         for part in (whole[:cut], whole[cut:]):
-            writer.write(part)
+            self._write(writer, part)
             await asyncio.sleep(pause if cut else 0)
 
 
@@ -198,41 +197,12 @@ class Outcome:
 
 
 @dataclass
-class ObservedBackend:
-    """The breaker in force. `started` counts requests without a task, `handed_over` those that a task took over."""
-
-    backend: LegacyBackend
-    started: int = 0
-    handed_over: int = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.handed_over += context_of(scope).started is not None
-        await self.backend.breaker(scope, receive, send)
-
-    def prepare(
-        self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
-    ) -> StartRequest | None:
-        """Prepare a request with the breaker, and count its start."""
-        prepared = self.backend.breaker.prepare(method, target, headers, timeouts)
-        if prepared is None:
-            return None
-
-        def start(request_id: bytes, progressed: Progressed) -> StartedRequest | None:
-            started = prepared(request_id, progressed)
-            self.started += started is not None
-            return started
-
-        return start
-
-
-@dataclass
 class Play:
     """A gateway between random clients and a faulty legacy, with all that happened."""
 
     chance: random.Random
     legacy: FaultyLegacy
     backend: LegacyBackend
-    observed: ObservedBackend
     gateway: Gateway
     port: int
     outcomes: list[Outcome] = field(default_factory=list)
@@ -248,7 +218,7 @@ class Play:
         self._reloads += 1
         config = self._config()
         self.backend.apply_config(config)
-        self.gateway.snapshot = RoutingSnapshot.of(config, self.observed, None)
+        self.gateway.snapshot = RoutingSnapshot.of(config, self.backend.breaker, None)
 
     async def run_client(self, requests: int) -> None:
         """Send requests one after the other, on one connection as long as it lasts."""
@@ -309,7 +279,7 @@ class Play:
             match self.chance.choice(("stop", "stop", "start", "reload")):
                 case "stop":
                     self.legacy.stop(resets=self.chance.random() < 0.5)
-                    await asyncio.sleep(self.chance.uniform(0, PAUSE))
+                    await asyncio.sleep(self.chance.choice((0.0, PAUSE, 8 * PAUSE)))
                     self.legacy.start()
                 case "start":
                     self.legacy.start()
@@ -385,11 +355,10 @@ async def play(seed: int) -> AsyncIterator[Play]:
     legacy.start()
     config = config_of(legacy.port, 0)
     backend, records = LegacyBackend(config), list[RequestRecord]()
-    observed = ObservedBackend(backend)
-    gateway = Gateway(RoutingSnapshot.of(config, observed, None), [records.append])
+    gateway = Gateway(RoutingSnapshot.of(config, backend.breaker, None), [records.append])
     async with serving(gateway) as port:
         try:
-            yield Play(chance, legacy, backend, observed, gateway, port, records=records)
+            yield Play(chance, legacy, backend, gateway, port, records=records)
         finally:
             backend.close()
             legacy.stop(resets=True)

@@ -22,5 +22,3 @@ async def test_requests_have_one_answer_and_writes_are_not_repeated(seed: int) -
         await until(lambda: not played.gateway.in_flight)
         assert played.faults() == []
         assert played.miscounted() is None
-        assert played.observed.started > 10
-        assert played.observed.handed_over > 0
