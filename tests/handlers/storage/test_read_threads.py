@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -10,6 +12,17 @@ import pytest
 from handlers.storage.read_threads import ReadThreads
 from tests.support.waiting import HANG_TIMEOUT
 
+HANGING_READ = """
+import asyncio, threading
+from handlers.storage.read_threads import ReadThreads
+
+async def main():
+    begun = threading.Event()
+    ReadThreads("hanging", 1).submit(lambda: (begun.set(), threading.Event().wait()))
+    await asyncio.to_thread(begun.wait)
+
+asyncio.run(main())
+"""
 VARIABLE: ContextVar[str] = ContextVar("variable", default="unset")
 
 
@@ -78,3 +91,7 @@ def test_result_for_a_closed_loop_is_dropped(threads: ReadThreads) -> None:
         return await threads.submit(str, "next")
 
     assert asyncio.run(use()) == "next"
+
+
+def test_hanging_read_does_not_delay_the_end_of_the_process() -> None:
+    subprocess.run([sys.executable, "-c", HANGING_READ], timeout=HANG_TIMEOUT, check=True)
