@@ -40,6 +40,7 @@ routes:
 REQUESTS: Final = {"held": get("/users/profile", TOKEN), "strict": get("/api/prompts", TOKEN)}
 
 
+@pytest.mark.slow
 def test_outage_of_the_database_causes_no_rollback(tmp_path: Path) -> None:
     # The strict route shows that the same failures roll back if they exceed the limit for dependencies.
     mongod, file, ports = Mongod(tmp_path / "data"), tmp_path / "routing.yaml", (free_port(), free_port())

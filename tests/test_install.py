@@ -104,6 +104,7 @@ def test_later_releases_change_nothing(index: Index, python: Path, tmp_path: Pat
     assert index.fetched == {wheel.file for wheel in LOCKED}
 
 
+@pytest.mark.slow
 def test_progress_counts_packages_of_a_local_directory(index: Index, python: Path, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()

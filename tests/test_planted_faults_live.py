@@ -179,6 +179,7 @@ async def named_faults(
 
 
 @pytest.mark.parametrize("source", ["shadow", "verify", "CI"])
+@pytest.mark.slow
 async def test_each_fault_is_named_by_source(named_faults: dict[str, NamedFaults], source: str) -> None:
     expected = {name: fault.expected for name, (_, _, fault) in ROUTES.items()}
     assert named_faults[source] == expected

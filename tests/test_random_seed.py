@@ -69,6 +69,7 @@ def drawn(output: str) -> list[str]:
     return re.findall(r"drawn [\d.]+", output)
 
 
+@pytest.mark.slow
 def test_seed_decides_all_choices_and_is_shown(run: Run) -> None:
     by_variable, by_option = run(seed="7"), run("-n", "1", "--hypothesis-seed=7")
     assert len(drawn(by_variable)) > 20

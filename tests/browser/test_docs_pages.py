@@ -110,6 +110,7 @@ async def test_swagger_lists_both_apis_and_sends_requests(browser: Browsing, who
 
 
 @WHOLE
+@pytest.mark.slow
 async def test_redoc_lists_both_apis_and_searches_locally(browser: Browsing, whole: bool) -> None:
     async with reading(browser, "/redoc", whole=whole) as reader:
         note = reader.page.locator("h2", has_text="Write a note on a consultation")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.chaos.run import site
 from tests.chaos.small_attacks import SMALL_ATTACKS, SMALL_GROWTH, SMALL_LIMITS
 from tests.support.backends import scratch_database
 from tests.support.waiting import HANG_TIMEOUT
 
 
+@pytest.mark.slow
 async def test_attacks_leave_other_clients_answered(mongodb_url: str) -> None:
     wrong: list[str] = []
     with scratch_database(mongodb_url) as database:

@@ -17,5 +17,6 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
 
 
 @pytest.mark.parametrize("family", OWN_FAMILIES)
+@pytest.mark.slow
 def test_answer_cases_are_right(outcomes: list[Outcome], family: str) -> None:
     assert_right(outcomes, family)

@@ -53,6 +53,7 @@ def url_of(native: RunningBackend) -> str:
 
 
 @pytest.mark.seeded
+@pytest.mark.slow
 async def test_two_days_of_traffic_are_answered_by_native(mongodb_url: str) -> None:
     async with native_backend(mongodb_url) as native:
         clinic = Clinic(url_of(native), seed=seed_of(7), seconds=1.0, people=("amara",), timeouts=PATIENT)

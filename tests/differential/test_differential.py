@@ -71,6 +71,7 @@ def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.mark.seeded
+@pytest.mark.slow
 def test_fuzz_command_reports_no_difference(pair: RunningPair, tmp_path: Path) -> None:
     # A short run of `make fuzz` with the plug-in.
     limits = ["--minutes", "3", "--max-sequences", str(examples(12)), "--hang-after", "3"]

@@ -75,6 +75,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
         *((ADD_PROMPT, WRITES, "prompts", code) for code in spread(TRANSIENT, 0, 4)),
     ],
 )
+@pytest.mark.slow
 def test_one_transient_failure_is_not_visible(
     harness: Harness, request_: RecordedRequest, commands: tuple[str, ...], collection: str, code: int
 ) -> None:

@@ -114,7 +114,7 @@ def fields_of(collection: str, number: int) -> Sequence[str]:
     return [fields[(number + offset) % len(fields)] for offset in range(1 if IS_QUICK else 3)]
 
 
-@pytest.mark.parametrize(("name", "collection"), spread([*itertools.product(ALIKE, FIELDS)], 0, 2))
+@pytest.mark.parametrize(("name", "collection"), spread([*itertools.product(ALIKE, FIELDS)], 0, 3))
 async def test_foreign_value_is_read_and_saved_alike(keeping: BackendPair, name: str, collection: str) -> None:
     for field in fields_of(collection, list(ALIKE).index(name)):
         plant(keeping, collection, field, ALIKE[name])

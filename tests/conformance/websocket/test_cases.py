@@ -36,14 +36,17 @@ def assert_equal(comparisons: list[Comparison], cases: list[Case] | list[ServerC
     assert not unequal, "\n".join(map(str, unequal))
 
 
+@pytest.mark.slow
 def test_client_messages_are_equal_with_and_without_gateway(comparisons: list[Comparison]) -> None:
     assert_equal(comparisons, client_cases())
 
 
+@pytest.mark.slow
 def test_client_observes_node_of_a_native_app(comparisons: list[Comparison]) -> None:
     assert_equal(comparisons, [case for case in client_cases() if plays_natively(case)], native=True)
 
 
+@pytest.mark.slow
 def test_server_messages_are_equal_with_and_without_gateway(comparisons: list[Comparison]) -> None:
     assert_equal(comparisons, server_cases())
 

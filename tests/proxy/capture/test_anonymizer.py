@@ -283,6 +283,7 @@ def test_pseudonym_violating_the_contract_is_unsuitable() -> None:
         )
 
 
+@pytest.mark.slow
 def test_recordings_of_legacy_stay_playable(tmp_path: Path) -> None:
     # Every recorded answer is captured. The contract holds for the captures, and `infer` learns nothing from them.
     scribe, names = load(CONTRACTS / "openapi.yaml"), pseudonyms()

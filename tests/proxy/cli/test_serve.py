@@ -113,6 +113,7 @@ async def test_ctrl_c_while_processes_start_prints_no_traceback(workers: str, tm
 
 
 @pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.slow
 async def test_signal_to_all_processes_stops_the_gateway_once(ready: bool, tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(
