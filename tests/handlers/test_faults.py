@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
+from websockets import connect
 
 from proxy.recordings.comparing import compare_frames
-from proxy.recordings.websocket_player import PlaybackPace, converse
-from proxy.types import JSON
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import BackendPair, RunningBackend, get, names, post
 from tests.support.clinic import CONSULTATION, DOCUMENTS, PROMPT, assert_alike
 from tests.support.outside_services import Answer as ServiceAnswer
 from tests.support.outside_services import Choice, Script
 from tests.support.profile import spread
-from tests.support.waiting import PROMPT_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -158,17 +159,35 @@ TRANSCRIPTIONS = {
 }
 
 
-FRAMES = dict.fromkeys(TRANSCRIPTIONS, 5) | {"undecodable": 4, "nothing": 4}
-"""Frames until the recording has stopped."""
+RECORDING: list[dict[str, str]] = [
+    {"type": "start_recording", "consultationId": "C"},
+    *[{"type": "audio_chunk", "audioData": "QUFB"}] * 9,
+]
+"""A recording of one portion."""
+UNREPORTED = {"undecodable", "nothing"}
+"""Answers to a portion of a recording about which the client receives nothing."""
 
 
 @pytest.mark.parametrize("name", TRANSCRIPTIONS)
 async def test_failing_transcription_sends_the_same_frames(backends: BackendPair, name: str) -> None:
-    chunks: list[JSON] = [{"type": "audio_chunk", "audioData": "QUFB"}] * 9
-    sent: list[JSON] = [{"type": "start_recording", "consultationId": "C"}, *chunks, {"type": "stop_recording"}]
-    frames, pace = [], PlaybackPace(0.01, PROMPT_TIMEOUT, 0.1)
-    for backend in (backends.legacy, backends.native):
-        await backend.until_ready()
-        with backend.outside.giving(Script([TRANSCRIPTIONS[name]])):
-            frames.append(await converse(backend.origin, "/transcription-stream", sent, FRAMES[name], pace))
-    assert compare_frames(frames[0], frames[1], names()) == []
+    legacy, native = [await record(backend, name) for backend in (backends.legacy, backends.native)]
+    assert compare_frames(legacy, native, names()) == []
+
+
+async def record(backend: RunningBackend, name: str) -> list[Any]:
+    """Return the frames of a recording that stops after the model's answer to its portion."""
+    model = Script([TRANSCRIPTIONS[name]])
+    frames: list[Any] = []
+    url = f"ws://{backend.origin.authority}/transcription-stream"
+    await backend.until_ready()
+    with backend.outside.giving(model):
+        async with asyncio.timeout(HANG_TIMEOUT), connect(url, proxy=None) as socket:
+            for message in RECORDING:
+                await socket.send(json.dumps(message))
+            await until(lambda: model.bodies and not model.active)
+            while len(frames) < (2 if name in UNREPORTED else 3):
+                frames.append(json.loads(await socket.recv()))
+            await socket.send('{"type": "stop_recording"}')
+            while frames[-1]["type"] != "recording_stopped":
+                frames.append(json.loads(await socket.recv()))
+    return frames
