@@ -21,7 +21,8 @@ from proxy.gateway.errors import (
     Unreachable,
     error_response,
 )
-from proxy.gateway.starting import StartRequest
+from proxy.gateway.request_context import CONTEXT, RequestContext
+from proxy.gateway.starting import StartedRequest, StartRequest
 from proxy.gateway.timeouts import Timeouts
 from proxy.types import HeaderFields
 
@@ -80,8 +81,8 @@ class Harness:
     async def _legacy(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
 
-    async def send_request(self) -> str:
-        """Send a request; return the failure's code, or `answered`."""
+    async def send_request(self, started: StartedRequest | None = None) -> str:
+        """Send a request, or continue a started one; return the failure's code, or `answered`."""
         sent: list[Message] = []
 
         async def send(message: Message) -> None:
@@ -91,7 +92,7 @@ class Harness:
             raise AssertionError("nobody reads")
 
         try:
-            await self.breaker({"type": "http"}, receive, send)
+            await self.breaker({"type": "http", CONTEXT: RequestContext(started=started)}, receive, send)
         except Failure as failure:
             return failure.code
         assert tuple(sent) == ANSWER
@@ -234,10 +235,6 @@ async def test_cancelled_probe_leaves_its_turn_to_the_next(harness: Harness) -> 
     await harness.fail()
     harness.now += 1.0
     harness.legacy.failing = None
-
-    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.Event().wait()
-
     healthy, harness.app = harness.app, hang
     probe = asyncio.create_task(harness.send_request())
     await asyncio.sleep(0)
@@ -310,6 +307,27 @@ async def test_only_a_started_request_ends_a_row_of_faults(has_idle: bool) -> No
     await fail(2 if has_idle else 0)
     assert breaker.is_open
     assert start(b"id", lambda _: None) is None
+
+
+@pytest.mark.parametrize("state", ["open", "probing"])
+async def test_request_started_before_an_outage_continues(harness: Harness, state: str) -> None:
+    await harness.fail()
+    if state == "probing":
+        harness.now += 1.0
+        answering, harness.app = harness.app, hang
+        probe = asyncio.create_task(harness.send_request())
+        await asyncio.sleep(0)
+        harness.app = answering
+    harness.legacy.failing = None
+    assert harness.breaker.state == state
+    assert await harness.send_request(StartedAnswer()) == "answered"
+    assert harness.breaker.state == state
+    if state == "probing":
+        probe.cancel()
+
+
+async def hang(*_: Any) -> None:
+    await asyncio.Event().wait()
 
 
 async def unused(*_: Any) -> Any:
