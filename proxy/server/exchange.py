@@ -143,7 +143,7 @@ class ServedExchange:
 
     async def receive(self) -> Message:
         """Return the next part of the body, or the disconnect. ASGI `receive`."""
-        if self.continue_owed and not self.begun:
+        if self.continue_owed and not (self.begun or self.disconnected):
             self.continue_owed = False
             self.connection.output.write(_CONTINUE)
         while not (self.disconnected or self.over or self._body or (self._whole and not self._end_reported)):

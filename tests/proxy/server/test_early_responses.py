@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from proxy.server.protocol import DRAIN_LIMIT
 from tests.support.event_loop import advance
-from tests.support.http_app import LAST, App, connected, limit
+from tests.support.http_app import BAD, LAST, App, connected, limit
 from tests.support.sockets import exchange, serving
 from tests.support.waiting import HANG_TIMEOUT
 
@@ -100,6 +102,25 @@ async def test_client_that_does_not_wait_gets_no_continue() -> None:
             await asyncio.sleep(0.01)
         app.proceed.set()
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_app_of_a_refused_expectation_is_disconnected(
+    loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App()
+    raw = b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+
+    async def send() -> bytes:
+        async with serving(app) as port, limit():  # the head and the bad chunk arrive together
+            answer = await exchange(port, raw)
+            await app.gone.wait()
+            return answer
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(send()) == BAD
+    assert app.received == [{"type": "http.disconnect"}]
+    assert not caplog.records
 
 
 async def test_early_answer_without_a_wait_leaves_the_connection_open() -> None:
