@@ -66,7 +66,10 @@ class OwnLoopServer(uvicorn.Server):
             await self._waiting[1].wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop as uvicorn does, but wait `GRACE` seconds at most for connections and tasks, and not always."""
+        """Stop as uvicorn does, but wait `GRACE` seconds at most for connections and tasks, and not always.
+
+        Connections that are still open are aborted: a process would close them at its end, the event loop does not.
+        """
         for listener in (*self.servers, *(sockets or ())):
             listener.close()
         state = self.server_state
@@ -86,6 +89,8 @@ class OwnLoopServer(uvicorn.Server):
                 task.cancel(msg="Task cancelled, timeout graceful shutdown exceeded")
         if not self.force_exit:
             await self.lifespan.shutdown()
+        for connection in list(state.connections):
+            (getattr(connection, "_transport", None) or connection.transport).abort()
 
 
 @asynccontextmanager
