@@ -35,7 +35,7 @@ from proxy.comparison.exchanges import AnswerComparison, verdict_of
 from proxy.comparison.modes import RECORDING
 from proxy.comparison.verdicts import Difference, Verdict
 from proxy.contract import divergences
-from proxy.contract.divergences import Occurrence, explain
+from proxy.contract.divergences import Divergence, Occurrence, explain
 from proxy.contract.reading import load as load_contract
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 from proxy.recordings.comparing import compare_answers
@@ -156,19 +156,13 @@ class AnswerPair:
 
     def assert_declared(self, identity: str) -> None:
         """Assert that the entry alone explains every difference, and does not explain any difference at all."""
-        entry = [one for one in DECLARED if one.id == identity]
-        assert self.differences, f"both answered alike: {self.legacy}"
-        explained = explain(entry, self.occurrence, self.differences)
-        assert (explained.declared, explained.unexplained) == ((identity,), ())
+        assert_explained_by(identity, self.occurrence, self.differences)
         broken = compare_answers(self.legacy, _PAGE, names())
         assert explain(DECLARED, self._occurrence(_PAGE), broken).unexplained, f"{identity} would hide a failure"
 
     def assert_declared_in(self, scenario: str, identity: str) -> None:
         """Assert that the entry alone explains every difference in the scenario, and none outside of it."""
-        entry = [one for one in DECLARED if one.id == identity]
-        assert self.differences, f"both answered alike: {self.legacy}"
-        explained = explain(entry, replace(self.occurrence, scenario=scenario), self.differences)
-        assert (explained.declared, explained.unexplained) == ((identity,), ())
+        entry = assert_explained_by(identity, replace(self.occurrence, scenario=scenario), self.differences)
         assert explain(entry, self.occurrence, self.differences).declared == ()
 
     @property
@@ -240,10 +234,17 @@ def names() -> Correspondence:
 def assert_traced(traces: tuple[Occurrence, list[Difference]], identity: str) -> None:
     """Assert that the entry alone explains all different side effects, and explains none of another scenario."""
     occurrence, differences = traces
+    entry = assert_explained_by(identity, occurrence, differences)
+    assert explain(entry, replace(occurrence, scenario="another"), differences).declared == ()
+
+
+def assert_explained_by(identity: str, occurrence: Occurrence, differences: Sequence[Difference]) -> list[Divergence]:
+    """Assert that the entry alone explains every difference of the occurrence, of which there are some; return it."""
     entry = [one for one in DECLARED if one.id == identity]
-    assert differences
-    assert explain(entry, occurrence, differences).unexplained == ()
-    assert explain(entry, replace(occurrence, scenario="another"), differences).unexplained == tuple(differences)
+    assert differences, "both sides are alike"
+    explained = explain(entry, occurrence, differences)
+    assert (explained.declared, explained.unexplained) == ((identity,), ())
+    return entry
 
 
 def post(target: str, body: JSON | EllipsisType = ..., token: str = "", method: str = "POST") -> RecordedRequest:
