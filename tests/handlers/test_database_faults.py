@@ -97,14 +97,15 @@ async def test_database_outages_are_503_and_recover(tmp_path: Path) -> None:
 
 async def test_writes_to_a_silent_database_are_aborted_later(mongodb_url: str) -> None:
     # A note is stored and its link is being written: the transaction must not lock the consultation until it expires.
-    timings = ServiceTimings(database_timeout=0.5)
+    timings = ServiceTimings(database_timeout=1.0)
     with Relay(mongodb_url) as relay:
         relay.mend()
         async with native_backend(mongodb_url, through=relay.url, timings=timings) as native:
             BackendPair(native, native).plant(DOCUMENTS)
             request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
             relay.hang_at(command("update", "consultations"))
-            assert (await native.send(request)).status == 503
+            while relay.is_armed:  # a busy machine may refuse a request before its second write
+                assert (await native.send(request)).status == 503
             await asyncio.sleep(0.2)
             relay.mend()
             deadline = time.monotonic() + 50

@@ -134,6 +134,11 @@ class Relay:
         self._run(self._set_trigger(condition, hold))
         return asyncio.wrap_future(reached)
 
+    @property
+    def is_armed(self) -> bool:
+        """True until a command has met the condition of `cut_at` or `hang_at`."""
+        return self._trigger is not None
+
     async def pass_all(self) -> None:
         """Let each further command pass. The result of `stop` is done by then if it has stopped a command."""
         self._run(self._set_trigger(None))

@@ -38,7 +38,7 @@ class Database:
 @pytest.mark.parametrize("state", ["away", "silent"])
 async def test_open_breaker_probes_and_closes(state: str) -> None:
     database, probe = Database(), Database()
-    breaker = CircuitBreaker(probe.query, 0.02, timings=BreakerTimings(probe_interval=0.01))
+    breaker = CircuitBreaker(probe.query, 0.02, timings=BreakerTimings(probe_interval=0.01, max_lag=HANG_TIMEOUT))
     database.state = probe.state = state
     for _ in range(TRIP_AFTER + 100):
         with pytest.raises(UnavailableError):
@@ -99,7 +99,7 @@ async def test_waiting_operations_fail_by_their_timeout() -> None:
     await breaker.close()
 
 
-IMPATIENT: Final = BreakerTimings(silence=0.05, probe_timeout=0.05, max_lag=60)
+IMPATIENT: Final = BreakerTimings(silence=0.05, probe_timeout=0.05, probe_interval=HANG_TIMEOUT, max_lag=HANG_TIMEOUT)
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["silent", "unreachable"])
