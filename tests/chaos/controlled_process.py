@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -59,6 +60,17 @@ async def answer_commands(commands: Mapping[str, Callable[[], object]]) -> None:
         sys.stdout.flush()
 
 
+def _lower_group() -> None:
+    """Lower the priority of this process's session. The kernel accepts that only once in a tenth of a second."""
+    while True:
+        try:
+            AUTOGROUP.write_text("19")
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return
+
+
 def yield_to_others() -> None:
     """Run this process only while no other wants the core: attackers have machines of their own in reality.
 
@@ -66,5 +78,5 @@ def yield_to_others() -> None:
     """
     os.setsid()
     with contextlib.suppress(FileNotFoundError):
-        AUTOGROUP.write_text("19")
+        _lower_group()
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -33,12 +33,9 @@ from tests.chaos.traffic import REQUESTS, Traffic, occupied_core
 from tests.support.backends import NOWHERE, token_of
 from tests.support.mongodb_relay import Relay
 from tests.support.sockets import scripted
-from tests.support.waiting import BRIEFLY_IDLE
+from tests.support.waiting import BRIEFLY_IDLE, HANG_TIMEOUT
 
 PROGRAM = Path(sys.executable).with_name("scribe-proxy")
-START_TIMEOUT = 60.0
-"""Seconds."""
-
 ROUTING = """\
 legacy: {{url: http://127.0.0.1:{legacy}}}
 native: handlers.app:app
@@ -137,7 +134,7 @@ class Site:
             )
             environment = {**os.environ, **backend_environment(relay.url, NOWHERE, self.database)}
             started = await stack.enter_async_context(_serve(file, setup.options, environment, stdout))
-            client = httpx.AsyncClient(trust_env=False, timeout=60, limits=BRIEFLY_IDLE)
+            client = httpx.AsyncClient(trust_env=False, timeout=HANG_TIMEOUT, limits=BRIEFLY_IDLE)
             await stack.enter_async_context(client)
             yield Target(*started[1:], file, relay, self.legacy, started[0], client)
 
@@ -183,7 +180,7 @@ async def _serve(
             *command, stdout=stdout, stderr=errors, start_new_session=True, env=environment
         )
     try:
-        async with asyncio.timeout(START_TIMEOUT):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await _until_healthy(process, ops)
         yield process, port, ops
     finally:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
 from tests.chaos.figures import BOUNDS, Row, rows
 from tests.chaos.run import all_attacks, play
 
-MARGIN = 5
-"""Factor of the bounds: other work on the machine slows everything, and no test asserts speed."""
+TIMES = re.compile(r", m?s$|, ratio$")
+"""Ends of the names of figures that measure speed, which other work on the machine lowers."""
 
 
 @pytest.mark.slow  # the subject of each attack has its own tests
@@ -18,8 +19,9 @@ def test_quick_attacks_stay_within_their_bounds() -> None:
     attacks = [attack for attack in all_attacks() if attack.quick]
     table = asyncio.run(play(attacks))
     assert {row.attack for row in table} == {attack.name for attack in attacks}
-    assert not [row for row in table if isinstance(row.value, float | int) and row.value > MARGIN * (row.bound or 1e9)]
-    assert not [row for row in table if row.bound == 0 and row.passed is False]
+    compared = [row for row in table if row.bound is not None and not TIMES.search(row.figure.partition(":")[0])]
+    assert {row.figure for row in compared} >= {"failed", "errors of others", "RSS, MiB"}
+    assert not [row for row in compared if row.passed is False]
 
 
 @pytest.mark.parametrize("figure", BOUNDS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.ports import free_port
 from proxy.config.models import Config
 from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
@@ -60,8 +60,8 @@ http {{
     underscores_in_headers on;
     merge_slashes off;
     client_max_body_size 0;
-    client_header_timeout 2s;
-    client_body_timeout 2s;
+    client_header_timeout {limit}s;
+    client_body_timeout {limit}s;
     {servers}
 }}
 """
@@ -77,7 +77,7 @@ SERVER: Final = """
             proxy_request_buffering off;
             proxy_buffering off;
             proxy_next_upstream off;
-            proxy_read_timeout 2s;
+            proxy_read_timeout {limit}s;
         }}
     }}
 """
@@ -193,17 +193,17 @@ def _app(process: GatewayProcess) -> ListenerDispatcher:
 
 
 @asynccontextmanager
-async def nginx_entrances(directory: Path, count: int) -> AsyncIterator[list[Entrance]]:
-    """Run one nginx with `count` servers, each with an upstream of its own."""
+async def nginx_entrances(directory: Path, count: int, limit: int) -> AsyncIterator[list[Entrance]]:
+    """Run one nginx with `count` servers, each with an upstream of its own; `limit`: the seconds of its timeouts."""
     async with contextlib.AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(recording_upstream()) for _ in range(count)]
-        ports = free_ports(count)
+        ports = [free_port() for _ in range(count)]
         servers = [
-            SERVER.format(number=number, upstream=upstream.port, port=port)
+            SERVER.format(number=number, upstream=upstream.port, port=port, limit=limit)
             for number, (upstream, port) in enumerate(zip(upstreams, ports, strict=True))
         ]
         file = directory / "nginx.conf"
-        file.write_text(CONFIG.format(place=directory, servers="".join(servers)))
+        file.write_text(CONFIG.format(place=directory, servers="".join(servers), limit=limit))
         assert NGINX is not None
         process = await asyncio.create_subprocess_exec(
             NGINX, "-p", directory, "-e", directory / "error.log", "-c", file
@@ -212,11 +212,5 @@ async def nginx_entrances(directory: Path, count: int) -> AsyncIterator[list[Ent
         stack.callback(process.terminate)
         for port in ports:
             await until_listening(port)
-        yield [Entrance(port, upstream, None, 0.001, 5.0) for port, upstream in zip(ports, upstreams, strict=True)]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of this machine that nothing listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+        timeout = 2.5 * limit
+        yield [Entrance(port, upstream, None, 0.001, timeout) for port, upstream in zip(ports, upstreams, strict=True)]

@@ -64,9 +64,11 @@ async def run_gateway(
     return [outcomes[case.name] for case in cases]
 
 
-async def run_nginx(cases: Sequence[Case], directory: Path, oracle: Oracle | None, lanes: int = 16) -> list[Outcome]:
-    """Run the cases through nginx."""
-    async with nginx_entrances(directory, lanes) as entrances:
+async def run_nginx(
+    cases: Sequence[Case], directory: Path, oracle: Oracle | None, lanes: int = 16, limit: int = 2
+) -> list[Outcome]:
+    """Run the cases through nginx; `limit`: the seconds of its timeouts."""
+    async with nginx_entrances(directory, lanes, limit) as entrances:
         return await run_cases(entrances, cases, oracle, "oracle")
 
 

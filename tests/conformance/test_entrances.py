@@ -17,7 +17,7 @@ ORDINARY = {"Request framing: a length", "Request framing: chunked", "Answer fra
 @pytest.mark.skipif(NGINX is None, reason="no nginx")
 async def test_nginx_gets_ordinary_cases_right(tmp_path: Path) -> None:
     chosen = [case for case in cases() if case.name in ORDINARY]
-    outcomes = await run_nginx(chosen, tmp_path, None, lanes=2)
+    outcomes = await run_nginx(chosen, tmp_path, None, lanes=2, limit=60)
     assert {outcome.case.name: outcome.finding.verdict.label for outcome in outcomes} == dict.fromkeys(
         ORDINARY, "right"
     )

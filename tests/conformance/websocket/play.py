@@ -21,6 +21,7 @@ from proxy.websocket.frames import head_size, payload_size
 from tests.conformance.websocket.case import Case, ServerCase, unmasked
 from tests.conformance.websocket.echo import EchoServer
 from tests.support.sockets import read_head, scripted
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import RawSocket, frame, handshake
 
 Delivery = Literal["whole", "parts", "bytes"] | tuple[int, ...]
@@ -29,8 +30,8 @@ DELIVERIES: Final[tuple[Delivery, ...]] = ("whole", "parts", "bytes")
 MAX_SINGLE_BYTES: Final = 2048
 """Bytes up to which a stream is sent byte by byte; a longer one goes in pieces of a prime size."""
 PIECE: Final = 4099
-TIMEOUT: Final = 20.0
-"""Seconds for one play. A server that is direct answers within milliseconds."""
+TIMEOUT: Final = HANG_TIMEOUT
+"""Seconds for one play, and for a standard client's handshakes."""
 COMPARED_HEADERS: Final = (b"sec-websocket-", b"upgrade", b"content-")
 
 _numbers = itertools.count()
@@ -264,7 +265,12 @@ async def _listen(port: int) -> tuple[list[Any], str, Any]:
     received: list[Any] = []
     try:
         client = await connect(
-            f"ws://127.0.0.1:{port}/", proxy=None, max_size=None, ping_interval=None, close_timeout=5.0
+            f"ws://127.0.0.1:{port}/",
+            proxy=None,
+            max_size=None,
+            ping_interval=None,
+            open_timeout=TIMEOUT,
+            close_timeout=TIMEOUT,
         )
     except InvalidHandshake as error:
         return received, type(error).__name__, None
