@@ -60,22 +60,24 @@ class WatchTimings:
     `interval`: between two readings while a change settles; otherwise twice as long. `read_timeout`: until a read
     counts as hanging; doubled for each read that already hangs. `prefix_delay`: a prefix of the running text is
     applied only after it is unchanged for this long. `writer_timeout`: until a file that is still open for writing is
-    reported.
+    reported. `clock` is the monotonic one of both.
     """
 
     interval: float = 0.5
     read_timeout: float = 5.0
     prefix_delay: float = 10.0
     writer_timeout: float = 10.0
+    clock: Callable[[], float] = time.monotonic
 
 
 class _Readings:
     """The state of the file as last read. `judged`: the version that was last applied or refused, if any."""
 
-    def __init__(self, judged: object) -> None:
+    def __init__(self, judged: object, clock: Callable[[], float]) -> None:
         self.judged = judged
+        self._clock = clock
         self._last: FileState | None = None
-        self._since = 0.0  # monotonic
+        self._since = 0.0  # by `clock`
 
     @property
     def is_settled(self) -> bool:
@@ -83,7 +85,7 @@ class _Readings:
 
     def add(self, state: FileState) -> float | None:
         """Add a reading. Return the seconds for which the state is unchanged; None if it has changed."""
-        now = time.monotonic()
+        now = self._clock()
         if state == self._last:
             return now - self._since
         self._last, self._since = state, now
@@ -121,7 +123,7 @@ class ConfigWatcher:
         self._unreachable = False  # the last read hung
         self._contracts, self._content = loaded.contracts, loaded.content  # of the configuration in force
         self._inode: tuple[int, int] | None = None  # of the file when its content was applied
-        self._readings = _Readings((loaded.content, loaded.contracts) if loaded.saved_at is None else None)
+        self._readings = _Readings(None if loaded.saved_at else (loaded.content, loaded.contracts), timings.clock)
         self._remember(_snapshot(loaded.content, loaded.saved_at or time.time()))
 
     @property

@@ -6,8 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 from tests.support.gateway_process import get
+
+START_TIMEOUT: Final = 300.0
+"""Seconds in which several processes start, one after the other, on a busy machine."""
 
 
 def workers_of(pid: int) -> set[int]:
@@ -28,7 +32,7 @@ def signals_of(pid: int, kind: str) -> set[int]:
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
-async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: float = START_TIMEOUT) -> None:
     """Wait until the condition holds; while no worker answers, try again."""
     async with asyncio.timeout(seconds):
         while True:

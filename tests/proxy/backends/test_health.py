@@ -43,13 +43,13 @@ def native() -> Native:
 @pytest.mark.parametrize(("status", "fault"), [(200, None), (404, None), (503, "it answered 503")])
 async def test_probe_reports_a_5xx_as_a_fault(native: Native, status: int, fault: str | None) -> None:
     native.status = status
-    assert await probe(native, "/alive", 1.0) == fault
+    assert await probe(native, "/alive", HANG_TIMEOUT) == fault
     assert native.requests.get_nowait() == "GET /alive"
 
 
 async def test_probe_reports_errors_and_timeouts_as_faults(native: Native) -> None:
     native.raising = KeyError("patient")
-    assert await probe(native, "/", 1.0) == "it raised KeyError"
+    assert await probe(native, "/", HANG_TIMEOUT) == "it raised KeyError"
     native.raising, native.hanging = None, True
     assert await probe(native, "/", 0.02) == "no answer within 0.02 s"
 

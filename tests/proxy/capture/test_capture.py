@@ -193,7 +193,9 @@ async def test_capture_command_writes_playable_recordings(
     database: Database, capturer: CaptureAgent, mongodb_url: str, tmp_path: Path
 ) -> None:
     orders = CaptureJobs(database)
-    running = asyncio.create_task(capture(mongodb_url, tmp_path, "--max-total", 3, "--per-operation", 2, "--for", "9s"))
+    running = asyncio.create_task(
+        capture(mongodb_url, tmp_path, "--max-total", 3, "--per-operation", 2, "--for", "90s")
+    )
     async with asyncio.timeout(HANG_TIMEOUT):
         while not (placed := await orders.current()) or not await orders.taken_up(placed[0]):
             await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from tests.support.event_loop import advance
 from tests.support.sockets import exchange, serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_server import with_state
 
 CONFIG = """
@@ -40,12 +40,13 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Backend:
-    """Reads the body, waits while it is held, and answers `size` bytes."""
+    """Reads the body, waits while it is held, and answers `size` bytes; `begun` is the number of answers."""
 
     def __init__(self) -> None:
         self.free = asyncio.Event()
         self.free.set()
         self.size = 2
+        self.begun = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -59,7 +60,9 @@ class Backend:
             return
         await self.free.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x" * self.size})
+        body = b"x" * self.size
+        self.begun += 1
+        await send({"type": "http.response.body", "body": body})
 
 
 class Running:
@@ -85,12 +88,11 @@ class Running:
         return stream
 
     async def open_all(self, number: int, request: bytes) -> None:
+        """Open connections with a request each, in the order in which the gateway receives them."""
         before = self.gateway.in_flight
-        for _ in range(number):
+        for opened in range(1, number + 1):
             await self.open(request)
-        async with asyncio.timeout(HANG_TIMEOUT):
-            while self.gateway.in_flight < before + number:
-                await asyncio.sleep(0.01)
+            await until(lambda opened=opened: self.gateway.in_flight == before + opened)  # type: ignore[misc]
 
     async def status(self, path: str, address: str = "127.0.0.1") -> int:
         reader, _ = await self.open(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode(), address)
@@ -217,6 +219,7 @@ async def test_full_bulkhead_ends_a_client_that_does_not_read() -> None:
     async with running() as harness:
         harness.native.size = 32 << 20
         await harness.open_all(4, b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: harness.native.begun == 4)
         await asyncio.sleep(1.3)
         harness.native.size = 2
         assert await harness.status("/new", "127.0.0.2") == 200

@@ -74,7 +74,7 @@ def test_unread_pipe_drops_beyond_the_bound_and_recovers(pipe: tuple[int, int]) 
     before = dropped("test-unread")
     assert 0 < before < 2000
     assert len(os.read(reader, 1 << 20)) > 0
-    assert writer.flush(10)
+    assert writer.flush(HANG_TIMEOUT)
     writer.write("after\n")
     writer.close()
     os.close(end)
@@ -132,7 +132,7 @@ def test_non_blocking_pipe_gets_every_line(pipe: tuple[int, int]) -> None:
     received: list[bytes] = []
     reading = threading.Thread(target=lambda: received.append(read_all(reader)))
     reading.start()
-    writer.close(10)
+    writer.close(HANG_TIMEOUT)
     os.close(end)
     reading.join(HANG_TIMEOUT)
     assert received[0].decode() == LINE * 2000
@@ -232,14 +232,14 @@ async def test_gateway_answers_when_its_logs_are_unwritable(tmp_path: Path, kind
             lines_dropped = await counter(ops, "scribe_proxy_log_lines_dropped_total")
             assert lines_dropped > 0 or kind == "unread pipe"
             process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), 40)
+            await asyncio.wait_for(process.wait(), HANG_TIMEOUT)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 
-async def answering(ops: int, seconds: float = 60) -> None:
+async def answering(ops: int, seconds: float = HANG_TIMEOUT) -> None:
     async with asyncio.timeout(seconds):
         while True:
             with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from pymongo import AsyncMongoClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.server import ServerConnection, serve
 
+from demo.ports import free_port
 from proxy.contract.divergences import Case, Divergence
 from proxy.recordings.model import RecordedConnection, RecordedConversation, Recordings, scenario
 from proxy.recordings.player import Player, PlayerSettings
@@ -241,8 +242,7 @@ async def test_service_lost_after_a_reset_ends_the_run() -> None:
 
 
 async def test_briefly_unreachable_service_is_awaited() -> None:
-    async with scripted(behaving("ok")) as port:
-        pass
+    port = free_port()
     player = Player(f"http://127.0.0.1:{port}", QUICK)
 
     async def come_back() -> asyncio.Server:
@@ -258,8 +258,7 @@ async def test_briefly_unreachable_service_is_awaited() -> None:
 
 
 async def test_unreachable_service_raises_after_the_timeout() -> None:
-    async with scripted(behaving("ok")) as port:
-        pass
+    port = free_port()
     player = Player(f"http://127.0.0.1:{port}", IMPATIENT)
     with pytest.raises(ServiceUnreachable):
         await player.play_scenario(single("response").scenarios[0], lambda result: None)
@@ -273,8 +272,7 @@ async def test_unknown_host_is_named_with_the_systems_text() -> None:
 
 
 async def test_service_unreachable_at_the_start_raises_at_once() -> None:
-    async with scripted(behaving("ok")) as port:
-        pass
+    port = free_port()
     begun = time.monotonic()
     with pytest.raises(ServiceUnreachable, match=f"{port} cannot be reached: Connection refused"):
         await Player(f"http://127.0.0.1:{port}", QUICK).play(single("response"))
@@ -354,7 +352,7 @@ async def test_conversation_is_retried_at_another_pace() -> None:
 async def test_missing_and_extra_frames_are_differences(client: Database) -> None:
     hello: JSON = {"hello": "6b034563940a5b5bf227fda4"}
     async with serving(Notebook(client).app, ws="websockets-sansio") as port:
-        pace = replace(QUICK.pace, timeout=1.5)  # a missing frame is waited for
+        pace = replace(QUICK.pace, timeout=1.5, grace=1.5)  # a missing frame is waited for, and an extra one
         player = Player(f"http://127.0.0.1:{port}", replace(QUICK, pace=pace, pace_factors=(1.0,)))
         fewer = await player.play(talks(hello, {"said": {"a": 1}}))
         more = await player.play(talks(hello, {"said": {"a": 1}}, {"said": 2}, {"said": 3}))

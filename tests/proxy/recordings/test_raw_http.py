@@ -28,7 +28,7 @@ def answering(*parts: bytes, pause: float = 0.0) -> Script:
     return script
 
 
-async def fetch(script: Script, request: RecordedRequest, answer_timeout: float = 2.0) -> DecodedAnswer:
+async def fetch(script: Script, request: RecordedRequest, answer_timeout: float = HANG_TIMEOUT) -> DecodedAnswer:
     async with scripted(script) as port:
         return await exchange(Origin("127.0.0.1", port), request, answer_timeout)
 
@@ -176,7 +176,7 @@ async def test_large_body_arrives_whole() -> None:
         await asyncio.sleep(0.1)
 
     body = bytes(range(250)) * 40_000
-    assert (await fetch(script, RecordedRequest("POST", "/", (), body), 10)).status == 204
+    assert (await fetch(script, RecordedRequest("POST", "/", (), body))).status == 204
     assert received == body
 
 

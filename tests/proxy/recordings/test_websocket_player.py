@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from demo.ports import free_port
 from proxy.recordings.raw_http import Origin
 from proxy.recordings.websocket_player import HandshakeRefused, PlaybackPace, converse, shake_hands
 from proxy.types import JSON
@@ -123,7 +124,5 @@ async def test_handshake_sends_the_target_verbatim() -> None:
 
 
 async def test_refused_connection_is_an_error() -> None:
-    async with scripted(lambda reader, writer: asyncio.sleep(0)) as port:
-        pass
     with pytest.raises(OSError, match=r".+"):
-        await shake_hands(Origin("127.0.0.1", port), "/", PROMPT_TIMEOUT)
+        await shake_hands(Origin("127.0.0.1", free_port()), "/", PROMPT_TIMEOUT)

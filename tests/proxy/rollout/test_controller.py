@@ -112,7 +112,7 @@ async def test_rollout_promotes_to_its_end_with_evidence_only() -> None:
 
 
 async def test_failed_gate_restarts_the_bake_time() -> None:
-    one = replica(config(STAGED.replace("200ms", "10s")), MemoryStore())
+    one = replica(config(STAGED.replace("200ms", "1h")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
         one.serve(1000)
@@ -123,7 +123,7 @@ async def test_failed_gate_restarts_the_bake_time() -> None:
         assert one.changes[1].by.reason == "errors 2.91% of 1,030 (limit 1%)"
         description = one.controller.describe(one.route())
         assert description.progress is not None
-        assert description.progress.left > 9
+        assert 3000 < description.progress.left <= 3600
         assert description.state.missed is not None
 
 
@@ -186,7 +186,7 @@ async def test_step_is_retried_on_concurrent_changes_up_to_a_limit() -> None:
 
 
 async def test_acknowledged_cap_is_released_after_its_cooldown() -> None:
-    one = replica(config(PLAIN.replace("10m", "300ms")), MemoryStore())
+    one = replica(config(PLAIN.replace("10m", "3s")), MemoryStore())  # longer than a pause before the acknowledgement
     async with running(one):
         one.serve(status=500)
         one.controller.evaluate()

@@ -32,7 +32,7 @@ from tests.support.rollout_replica import (
     replica,
     running,
 )
-from tests.support.waiting import until, until_async
+from tests.support.waiting import HANG_TIMEOUT, until, until_async
 
 DATABASE = "state_keeper_tests"
 
@@ -56,7 +56,7 @@ async def databases(mongodb_url: str) -> AsyncIterator[Stores]:
     made: list[Database] = []
 
     def make(url: str = mongodb_url) -> MongoStore:
-        made.append(Database(url, DATABASE, timeout=0.2 if url != mongodb_url else 2.0))
+        made.append(Database(url, DATABASE, timeout=0.2 if url != mongodb_url else HANG_TIMEOUT))
         return MongoStore(made[-1])
 
     yield make

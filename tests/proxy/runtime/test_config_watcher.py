@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -18,9 +19,12 @@ from proxy.config.problems import ConfigError
 from proxy.observability import metrics
 from proxy.runtime.config_watcher import ConfigWatcher, WatchTimings
 from proxy.runtime.last_good import load_config
+from tests.support.clock import Clock
 from tests.support.samples import value_of
 from tests.support.waiting import until
 from tests.support.watched_config import AppliedConfigs, config_text, settle
+
+UNFINISHED_DELAY: Final = 60.0
 
 
 @pytest.fixture
@@ -254,11 +258,14 @@ WHOLE = (
 )
 
 
-async def started(file: Path, content: str = WHOLE, delay: float = 10.0) -> tuple[ConfigWatcher, AppliedConfigs]:
-    """Return a watcher that has read its file once, and waits `delay` seconds for an unfinished one."""
+async def started(
+    file: Path, content: str = WHOLE, clock: Callable[[], float] = time.monotonic
+) -> tuple[ConfigWatcher, AppliedConfigs]:
+    """Return a watcher that has read its file once, and waits `UNFINISHED_DELAY` seconds for an unfinished one."""
     file.write_text(content)
     adoption = AppliedConfigs()
-    watcher = ConfigWatcher(file, {}, adoption, timings=WatchTimings(prefix_delay=delay, writer_timeout=delay))
+    timings = WatchTimings(prefix_delay=UNFINISHED_DELAY, writer_timeout=UNFINISHED_DELAY, clock=clock)
+    watcher = ConfigWatcher(file, {}, adoption, timings=timings)
     await settle(watcher)
     return watcher, adoption
 
@@ -280,12 +287,14 @@ async def test_writer_pausing_at_a_line_end_changes_nothing(file: Path, lines: i
 
 
 async def test_writer_that_never_closes_is_reported_once(file: Path) -> None:
-    watcher, adoption = await started(file, delay=0.1)
+    clock = Clock()
+    watcher, adoption = await started(file, clock=clock)
     with file.open("a") as half:
         half.write("served_by: false\n")
         half.flush()
         await settle(watcher)
-        await asyncio.sleep(0.15)
+        assert adoption.urls == []
+        clock.now += UNFINISHED_DELAY
         await settle(watcher)
         assert ["still open for writing" in problem.message for problem in watcher.problems] == [True]
         assert adoption.urls == [None]
@@ -295,11 +304,12 @@ async def test_writer_that_never_closes_is_reported_once(file: Path) -> None:
 
 @pytest.mark.parametrize("lines", [3, 4])
 async def test_truncated_text_written_in_place_waits(file: Path, lines: int) -> None:
-    watcher, adoption = await started(file, WHOLE.replace("routes:", "x-more:\nroutes:"), delay=0.1)
+    clock = Clock()
+    watcher, adoption = await started(file, WHOLE.replace("routes:", "x-more:\nroutes:"), clock)
     file.write_text("".join(file.read_text().splitlines(keepends=True)[: lines + 2]))
     await settle(watcher)
     assert adoption.urls == []
-    await asyncio.sleep(0.15)
+    clock.now += UNFINISHED_DELAY
     await settle(watcher)
     assert (len(watcher.config.routes), watcher.refused) == ((1, 0) if lines == 3 else (2, 0))
 

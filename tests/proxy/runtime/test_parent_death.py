@@ -17,12 +17,12 @@ import os, sys, time
 from proxy.runtime.parent_death import exit_with_parent
 exit_with_parent(int(sys.argv[1]))
 os.write(1, b".")
-time.sleep(60)
+time.sleep(600)
 """
 PARENT = f"""
 import os, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", {CHILD!r}, str(os.getpid())])
-time.sleep(60)
+time.sleep(600)
 """
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a child")
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tel
 
 def ended(pipe: int) -> bool:
     """Return True once the other end of the pipe is closed."""
-    ready, _, _ = select.select([pipe], [], [], 10)
+    ready, _, _ = select.select([pipe], [], [], HANG_TIMEOUT)
     return bool(ready) and os.read(pipe, 1) == b""
 
 

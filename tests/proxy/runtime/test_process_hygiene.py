@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import re
@@ -18,6 +19,7 @@ from proxy.runtime.process import GatewayProcess
 from tests.support import shadowed
 from tests.support.gateway_process import get
 from tests.support.sockets import serving
+from tests.support.waiting import HANG_TIMEOUT
 from tests.support.webhook_receiver import WebhookReceiver
 from tests.support.worker_processes import children
 
@@ -55,11 +57,11 @@ def leftovers() -> Counter[str]:
 
 async def more_than(before: Counter[str]) -> Counter[str]:
     """Return the leftovers beyond `before`, once closing connections had time: what was closing then has gone now."""
-    for _ in range(100):
-        if not leftovers() - before:
-            break
-        gc.collect()
-        await asyncio.sleep(0.1)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HANG_TIMEOUT):
+            while leftovers() - before:
+                gc.collect()
+                await asyncio.sleep(0.1)
     return leftovers() - before
 
 

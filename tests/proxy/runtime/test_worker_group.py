@@ -13,8 +13,18 @@ from proxy.runtime.worker_group import MAX_FAILURES, MIN_UPTIME, RETRY_DELAYS, W
 from tests.support.command_line import served
 from tests.support.gateway_process import config, get, legacy
 from tests.support.sockets import read_head, scripted
-from tests.support.waiting import HANG_TIMEOUT
-from tests.support.worker_processes import counted, until_answered, workers_of
+from tests.support.waiting import HANG_TIMEOUT, until
+from tests.support.worker_processes import START_TIMEOUT, counted, until_answered, workers_of
+
+VANISHING = """
+import os
+from pathlib import Path
+
+from tests.support.gateway_process import native
+
+Path(__file__).with_name(f"{os.getpid()}.loaded").touch()
+"""
+"""A native app, each of whose processes leaves a file."""
 
 
 async def valid_is(ops: int, value: float) -> bool:
@@ -96,22 +106,21 @@ async def test_workers_killed_at_their_start_are_replaced(tmp_path: Path) -> Non
 async def test_group_of_failing_workers_ends_with_an_error(tmp_path: Path) -> None:
     # The native app's module is removed while the gateway runs, so no replacement can start.
     package = tmp_path / "vanishing.py"
-    package.write_text("from tests.support.gateway_process import native\n")
+    package.write_text(VANISHING)
     file = tmp_path / "routing.yaml"
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     try:
         async with scripted(legacy) as port:
             file.write_text(config(port, "100%").replace("tests.support.gateway_process:native", "vanishing:native"))
             async with served(file, "--workers", "2") as (process, public, _):
-                assert (await get(public))[1] == b"native"
-                await asyncio.sleep(1)
+                await until(lambda: len(list(tmp_path.glob("*.loaded"))) == 2)
                 package.unlink()
                 (first, second) = workers_of(process.pid)
                 os.kill(first, signal.SIGKILL)
                 await asyncio.sleep(3)
                 assert {(await get(public))[1] for _ in range(10)} == {b"native"}  # the other one serves on
                 os.kill(second, signal.SIGKILL)
-                assert await asyncio.wait_for(process.wait(), 90) == 1
+                assert await asyncio.wait_for(process.wait(), START_TIMEOUT) == 1
     finally:
         os.environ["PYTHONPATH"] = os.environ["PYTHONPATH"].removeprefix(str(tmp_path)).lstrip(os.pathsep)
 

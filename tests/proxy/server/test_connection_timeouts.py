@@ -9,8 +9,9 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.server.timeouts import ClientTimeouts
 from tests.support.event_loop import advance
-from tests.support.http_app import GET, LAST, TIMEOUT, App, connected, limit, with_timeouts
+from tests.support.http_app import GET, LAST, TIMEOUT, App, connected, limit, stoppable, with_timeouts
 from tests.support.sockets import exchange, serving
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("raw", [b"", b"GET /a HTTP/1.1\r\nHost: a\r\n", b"\r\n"])
@@ -64,7 +65,7 @@ async def test_request_timeout_does_not_limit_the_answer() -> None:
 async def test_head_in_pieces_is_in_time() -> None:
     inner = App()
     inner.proceed.set()
-    app, _ = with_timeouts(inner, ClientTimeouts(header=5.0))
+    app, _ = with_timeouts(inner, ClientTimeouts(header=60.0))
     async with serving(app, lifespan="on") as port, connected(port) as (reader, writer), limit():
         for piece in (LAST[:3], LAST[3:20], LAST[20:]):
             writer.write(piece)
@@ -94,8 +95,8 @@ async def test_keep_alive_timeout_is_waited_for_in_full() -> None:
 
 async def test_new_limits_apply_to_new_connections() -> None:
     app, holder = with_timeouts(App(), ClientTimeouts(header=60))
-    async with serving(app, lifespan="on") as port, connected(port) as (old, _):
-        await asyncio.sleep(0.05)
+    async with stoppable(app, lifespan="on") as (port, server, _), connected(port) as (old, _):
+        await until(lambda: server.server_state.connections)
         holder.current = ClientTimeouts(header=0.1)
         assert await exchange(port, b"GET") == TIMEOUT
         assert not old.at_eof()

@@ -130,11 +130,11 @@ async def test_head_that_has_begun_at_a_shutdown_is_awaited() -> None:
     assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
 
 
-@pytest.mark.parametrize(("pause", "answered"), [(0.0, True), (0.3, True), (4.9, True), (5.1, False)])
+@pytest.mark.parametrize(("pause", "answered"), [(0.0, True), (1.0, True), (20.0, True), (41.0, False)])
 async def test_idle_client_is_answered_within_the_drain_timeout(pause: float, answered: bool) -> None:
     inner = App()
     inner.proceed.set()
-    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=60.0, drain=5.0))
+    app, _ = with_timeouts(inner, ClientTimeouts(keep_alive=600.0, drain=40.0))
     async with stoppable(app, lifespan="on") as (port, server, _), limit(), connected(port) as (reader, writer):
         writer.write(GET)
         await reader.readuntil(b"ok")
@@ -143,7 +143,7 @@ async def test_idle_client_is_answered_within_the_drain_timeout(pause: float, an
         await advance(pause)
         writer.write(GET)
         answer = await reader.read()
-        await advance(5.0)
+        await advance(40.0)
     assert answer == (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok" if answered else b"")
 
 

@@ -17,8 +17,9 @@ from proxy.server.protocol import PIPELINE_BUFFER
 from proxy.websocket.frames import FRAMES_AT_ONCE
 from proxy.websocket.link import Timing
 from proxy.websocket.peer import Peer
+from tests.support.http_app import stoppable
 from tests.support.sockets import serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_client import frame, handshake, raw_client
 
 
@@ -39,15 +40,15 @@ class SlowApp:
 
 
 def connected(port: int, address: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), 5, source_address=(address, 0))
+    return socket.create_connection(("127.0.0.1", port), HANG_TIMEOUT, source_address=(address, 0))
 
 
 async def test_client_of_many_requests_does_not_delay_another() -> None:
     app = SlowApp()
-    async with serving(app) as port:
+    async with stoppable(app) as (port, server, _):
         many = [await asyncio.to_thread(connected, port, "127.0.0.1") for _ in range(20)]
         one = await asyncio.to_thread(connected, port, "127.0.0.2")
-        await asyncio.sleep(0.05)  # all are accepted
+        await until(lambda: len(server.server_state.connections) == 21)
         for client in (*many, one):
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         while len(app.clients) < 21:

@@ -22,10 +22,10 @@ from proxy.shadow.replay import Bounds, UncancellableAppError, not_repeatable, r
 from tests.support.exchanges import exchange
 from tests.support.shadowed import plain, with_dry_runs
 from tests.support.shadowed_requests import CONNECTION, snapshot
-from tests.support.waiting import PROMPT_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, PROMPT_TIMEOUT
 
 
-def bounds(seconds: float = 5.0, limit: int = 1000, ceiling: int = 1000) -> Bounds:
+def bounds(seconds: float = HANG_TIMEOUT, limit: int = 1000, ceiling: int = 1000) -> Bounds:
     return Bounds(limit, ceiling, time.monotonic() + seconds)
 
 
@@ -148,7 +148,7 @@ def test_request_with_a_long_body_is_unrepeatable() -> None:
 
 async def test_dry_run_returns_the_writes() -> None:
     dry_run = DryRunExchange()
-    replayed = await dry_run.run(with_dry_runs, snapshot(method="POST", body=b"text"), bounds(3))
+    replayed = await dry_run.run(with_dry_runs, snapshot(method="POST", body=b"text"), bounds())
     assert isinstance(replayed, Exchange)
     assert replayed.status == 201
     [wrote] = dry_run.writes
@@ -157,7 +157,7 @@ async def test_dry_run_returns_the_writes() -> None:
     assert isinstance(document, dict)
     assert document["text"] == "text"
     assert isinstance(document["deadline"], float)
-    assert 2 < document["deadline"] <= 3
+    assert 0 < document["deadline"] <= HANG_TIMEOUT
 
 
 async def test_dry_run_without_writes_returns_none() -> None:

@@ -55,6 +55,8 @@ routes:
   - {name: native.stream, match: "WS /native", native: 100%, shadow: 100%}
 """
 SHORT = "deadline: 1s, dry_run_timeout: 400ms"
+LONGER = "deadline: 3s, dry_run_timeout: 3s"
+"""For requests that are under way together: no pause between them may exceed these limits."""
 SWIFT = ShadowTimings(0.05, HANG_TIMEOUT, retry_delays=(0.1, 1.0), publish_delay=0.01, niceness=0)
 """Without a lower priority: load of others must not decide a test."""
 
@@ -111,9 +113,9 @@ class Harness:
         finally:
             self.shadow.apply_config(parse(self.text, {}))
 
-    def impatient(self) -> AbstractContextManager[None]:
-        """Give requests the limits of `SHORT`; those of other tests are longer than a process may be paused."""
-        return self.reloaded("deadline: 60s, dry_run_timeout: 60s", SHORT)
+    def impatient(self, limits: str = SHORT) -> AbstractContextManager[None]:
+        """Give requests short limits; those of other tests are longer than a process may be paused."""
+        return self.reloaded("deadline: 60s, dry_run_timeout: 60s", limits)
 
     async def ready(self) -> None:
         async with asyncio.timeout(HANG_TIMEOUT):
@@ -213,7 +215,7 @@ async def test_answer_is_equal_with_and_without_a_shadow(
 
 async def test_requests_over_the_limits_are_skipped_and_counted(harness: Harness) -> None:
     before, skips_before = len(harness.comparisons), len(harness.skipped)
-    with harness.impatient():
+    with harness.impatient(LONGER):
         await asyncio.gather(*(harness.request("/legacy/hang") for _ in range(10)))
     await until(lambda: harness.shadow.pending == 6)  # reads are submitted in batches
     await harness.quiet()
@@ -266,7 +268,7 @@ async def test_failed_dry_run_leaves_the_answer_unchanged(
 
 async def test_hanging_dry_runs_do_not_queue(harness: Harness) -> None:
     before = len(harness.comparisons)
-    with harness.impatient():
+    with harness.impatient(LONGER):
         await asyncio.gather(*(harness.request("/writes/hang", "POST", b"x") for _ in range(8)))
     await harness.quiet()
     assert Counter(one.reason for one in harness.comparisons[before:]) == {"timeout": 2, "queue_full": 6}

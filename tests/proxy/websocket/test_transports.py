@@ -20,7 +20,7 @@ from proxy.backends.legacy.configured import upstream_of
 from proxy.config.loading import parse
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.sockets import serving
-from tests.support.waiting import HANG_TIMEOUT
+from tests.support.waiting import HANG_TIMEOUT, until
 from tests.support.websocket_server import with_pings
 
 pytestmark = needs_openssl
@@ -85,10 +85,7 @@ async def converse(upstream: Upstream, echo: Echo, context: ssl.SSLContext | Non
         async with connect(url, proxy=None, ssl=context) as client:
             await client.close(1001)
     upstream.close()
-    for _ in range(100):
-        if len(echo.closed) == 3:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: len(echo.closed) == 3)
     assert sorted(echo.closed, key=str) == [1001, 1006, 4000]
 
 

@@ -17,7 +17,7 @@ from proxy.backends.legacy.dial import Address, Dialer, cause_of, interleaved, o
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.gateway.errors import ConnectTimeout, NotConnected, Unreachable
 from tests.support.event_loop import advance
-from tests.support.sockets import has_ipv6, scripted
+from tests.support.sockets import scripted, unaccepting
 from tests.support.waiting import PROMPT_TIMEOUT, until
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -29,26 +29,14 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @contextlib.contextmanager
 def blackhole() -> Iterator[tuple[int, Address]]:
-    """Return an address that never answers: a listening socket whose queue is full."""
-    with contextlib.ExitStack() as stack:
-        full = stack.enter_context(socket.socket())
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        address = full.getsockname()
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(address)
-        yield V4, address
+    """Yield an address that never answers."""
+    with unaccepting() as port:
+        yield V4, ("127.0.0.1", port)
 
 
 def refusing(family: socket.AddressFamily = V4) -> tuple[int, Address]:
     """Return an address at which nothing listens, which a machine without IPv6 has for that family too."""
-    if family == V6 and not has_ipv6():
-        return family, ("::1", free_port())
-    with socket.socket(family) as free:
-        free.bind(("::1" if family == V6 else "127.0.0.1", 0))
-        return family, free.getsockname()
+    return family, ("::1" if family == V6 else "127.0.0.1", free_port())
 
 
 async def connected(addresses: list[tuple[int, Address]], delay: float = 0.25) -> Address:

@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
+from demo.ports import free_port
 from proxy.backends.legacy.connection import Connection
 from proxy.gateway.errors import AnswerTimeout, BadAnswer, ConnectTimeout, Reset, Unreachable
 from proxy.gateway.timeouts import Timeouts
 from tests.support.event_loop import advance
-from tests.support.forwarding import Forwarder, Legacy, fail_with, forwarding, request
-from tests.support.sockets import ending_first, exchange, read_head, scripted, serving
+from tests.support.forwarding import Forwarder, fail_with, forwarding, request
+from tests.support.sockets import ending_first, exchange, read_head, scripted, serving, unaccepting
 from tests.support.waiting import HANG_TIMEOUT, until
 
 
@@ -56,33 +57,16 @@ async def test_answer_that_is_not_http_is_refused(answer: bytes) -> None:
 
 
 async def test_refused_connection_is_unreachable() -> None:
-    async with scripted(Legacy()) as port:
-        pass
-    async with serving(forwarder := Forwarder(port)) as front:
+    async with serving(forwarder := Forwarder(free_port())) as front:
         answer = await exchange(front, request())
     assert answer.startswith(b"HTTP/1.1 502")
     assert [type(failure) for failure in forwarder.failures] == [Unreachable]
 
 
-async def test_unaccepted_connection_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0, backlog=1)
-    port = server.sockets[0].getsockname()[1]
-    server.close()  # frees the port; a listening socket with a full queue takes its place
-    await server.wait_closed()
-    import socket
-
-    full = socket.socket()
-    full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    full.bind(("127.0.0.1", port))
-    full.listen(0)
-    fillers = [socket.socket() for _ in range(3)]
-    for filler in fillers:
-        filler.setblocking(False)
-        filler.connect_ex(("127.0.0.1", port))
-    async with serving(forwarder := Forwarder(port, Timeouts(connect=0.2))) as front:
-        await exchange(front, request())
-    for each in (*fillers, full):
-        each.close()
+async def test_unaccepted_connection_is_a_timeout() -> None:
+    with unaccepting() as port:
+        async with serving(forwarder := Forwarder(port, Timeouts(connect=0.2))) as front:
+            await exchange(front, request())
     assert [type(failure) for failure in forwarder.failures] == [ConnectTimeout]
 
 
