@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bson import ObjectId, Regex
+from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import (
     UNDEFINED,
@@ -30,6 +31,7 @@ from handlers.legacy.mongoose.errors import (
     UnexplainedCastError,
 )
 from handlers.legacy.mongoose.inherited import INHERITED
+from handlers.legacy.mongoose.modified_paths import check_modified_paths
 from handlers.legacy.mongoose.path_types import IdListPath, MixedPath, StringPath
 from handlers.legacy.mongoose.paths import Path, cast_operand
 from handlers.legacy.mongoose.schema import Schema
@@ -62,7 +64,7 @@ class _InheritedPath(Path):
 
 _READ_ONLY: Final = frozenset({"length", "name"})
 """Properties of every function."""
-_INHERITED: Final[Mapping[str, Path]] = {name: _InheritedPath(name) for name in INHERITED - {"__proto__"}}
+_INHERITED: Final[Mapping[str, Path]] = {name: _InheritedPath(name) for name in INHERITED}
 
 
 def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object]:
@@ -132,8 +134,11 @@ class _Walk:
 
     def fields(self, fields: Json, prefix: str) -> bool:
         """Cast in place and drop unknown fields; return whether anything is left to write."""
-        any_left = False
+        any_left = is_checked = False
         for name in reversed(own_keys(fields)):
+            if not is_checked and find_path(self.schema, prefix + name) is None:
+                check_modified_paths(fields)
+                is_checked = True
             any_left = self._field(fields, name, prefix) or any_left
         return any_left
 
@@ -276,10 +281,21 @@ def _require_schema(path: Path, name: str) -> None:
 
 
 def _set_below(fields: Json, parts: list[str], value: Value) -> None:
-    """Set a dotted key within an operator's object as mongoose does: objects within objects."""
-    for part in parts[:-1]:
-        below = fields.setdefault(part, {})
+    """Set a dotted key within an operator's object as mongoose does: objects within objects.
+
+    A member of an id or a date is not stored. Forbidden names are skipped.
+    """
+    *names, last = parts
+    for name in names:
+        if name in FORBIDDEN:
+            continue
+        if fields.get(name) is None:
+            fields[name] = {}
+        below = fields[name]
+        if isinstance(below, ObjectId | DatetimeMS):
+            return
         if not isinstance(below, dict):
-            raise JavaScriptTypeError(f"Cannot create property '{parts[-1]}' on {type_of(below)} {inspect(below)}")
+            raise JavaScriptTypeError(f"Cannot create property '{last}' on {type_of(below)} {inspect(below)}")
         fields = below
-    fields[parts[-1]] = value
+    if last not in FORBIDDEN:
+        fields[last] = value
