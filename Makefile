@@ -61,7 +61,7 @@ format: $(STAMP)  ## fix and format the sources with ruff
 
 fuzz: export RANDOM_SEED := $(or $(RANDOM_SEED),$(shell date +%s))
 fuzz: $(STAMP) $(MODULES)  ## search with new random choices; RANDOM_SEED, FUZZ_MINUTES=10 for each of two searches, FUZZ_EXAMPLES=200
-	$(BIN)/python -m tests.differential --minutes $${FUZZ_MINUTES:-10} --seed $$RANDOM_SEED
+	$(BIN)/python -m tests.differential --strict --minutes $${FUZZ_MINUTES:-10} --seed $$RANDOM_SEED
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/pytest -s tests/test_schemathesis.py
 	$(BIN)/python -m tests.support.random_search --minutes $${FUZZ_MINUTES:-10}
 

@@ -75,7 +75,7 @@ def native(environment: RecordingEnvironment) -> Iterator[str]:
 
 async def play(base_url: str, environment: RecordingEnvironment, *, declared: bool) -> Report:
     known = divergences.load(ROOT / "contracts" / "divergences.yaml") if declared else ()
-    terms = PlayerSettings(HANG, {"hang": 504, "reset": 502}, known, restart_timeout=HANG_TIMEOUT)
+    terms = PlayerSettings(HANG, {"hang": 504, "reset": 502}, known, restart_timeout=HANG_TIMEOUT, strict=True)
     recorded = model.load(ROOT / "contracts" / "recordings")
     async with (
         StoredDocuments(environment.mongodb_url, environment.database) as documents,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from proxy.cli.option_group import option_group
-from proxy.cli.shared_options import hang_after_option
+from proxy.cli.shared_options import hang_after_option, strict_option
 from proxy.cli.unusable import Unusable
 from proxy.fuzz.options import FuzzBackend, FuzzOptions
 from proxy.fuzz.safety import ForeignHostError, refuse_foreign
@@ -68,10 +68,20 @@ def _search_of(
     hang_after: float,
     max_findings: int,
     max_sequences: int | None,
+    strict: bool,
 ) -> FuzzOptions:
     first_seed = int(time.time()) if seed is None else seed
     return FuzzOptions(
-        contracts, minutes * 60, first_seed, hang_after, max_findings, max_sequences, recordings, plugin, divergences
+        contracts,
+        minutes * 60,
+        first_seed,
+        hang_after,
+        max_findings,
+        max_sequences,
+        recordings,
+        plugin,
+        divergences,
+        strict,
     )
 
 
@@ -138,6 +148,7 @@ _search: Final = option_group(
     click.option(
         "--max-sequences", type=click.IntRange(min=1), metavar="N", help="Stop after this number of sequences as well."
     ),
+    strict_option(),
 )
 
 

@@ -59,3 +59,12 @@ def hang_after_option(seconds: float) -> Decorator:
         metavar="SECONDS",
         help="Time without an answer that counts as a hang; a busy machine gets more.",
     )
+
+
+def strict_option() -> Decorator:
+    """Return `--strict`: compare which dates are equal, and in which order ids, dates and documents are."""
+    return click.option(
+        "--strict",
+        is_flag=True,
+        help="Also compare which dates are equal, the order of ids, dates and documents, and calls' headers.",
+    )

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.cli.played_service import PlayedService, progress_bar, service_options
+from proxy.cli.shared_options import strict_option
 from proxy.cli.unusable import Unusable
 from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
@@ -19,7 +20,7 @@ from proxy.contract import divergences
 from proxy.contract.divergences import Divergence
 from proxy.recordings import model
 from proxy.recordings.model import Recordings
-from proxy.recordings.player import OnResult, Player, PlayerSettings
+from proxy.recordings.player import PLAYS, OnResult, Player, PlayerSettings
 from proxy.recordings.report import Report, Result, ResultCounts, tally, value_texts
 from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import SideEffectsError
@@ -73,6 +74,15 @@ _KINDS = {
     metavar="NAME",
     help="A response header not to compare; may be repeated.",
 )
+@strict_option()
+@click.option(
+    "--plays",
+    type=click.IntRange(min=1),
+    default=PLAYS,
+    show_default=True,
+    metavar="N",
+    help="With --strict: play a scenario whose dates differ up to N times. A difference counts if all plays show it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(
     service: PlayedService,
@@ -81,6 +91,8 @@ def verify(
     divergences_file: Path | None,
     only: tuple[str, ...],
     ignored: tuple[str, ...],
+    strict: bool,
+    plays: int,
     as_json: bool,
 ) -> None:
     """Play recordings against a service and report each step as equal, declared or differing.
@@ -95,7 +107,7 @@ def verify(
     if not (chosen.scenarios or chosen.conversations or chosen.connections):
         raise click.UsageError("no recording matches")
     headers = TRANSPORT_HEADERS | {name.lower() for name in ignored}
-    settings = PlayerSettings(service.hang_after, _accepted(accepted), declared, headers)
+    settings = PlayerSettings(service.hang_after, _accepted(accepted), declared, headers, strict=strict, plays=plays)
     report = _run(service, chosen, settings)
     _print(report, as_json, whole=not only)
     for line in (*_not_reproduced(chosen, report), *_not_emptied(chosen, report, service)):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from proxy.comparison.ordering import PairedOrder
 from proxy.comparison.spelling import is_one_notation, moment_of, text_kind
 from proxy.comparison.tokens import Token, decode_token, flatten
 from proxy.comparison.volatile import (
@@ -41,6 +42,8 @@ STORED: Final = -1
 _REPLACEABLE: Final = re.compile(VOLATILE.pattern + r'|(?P<etag>W/"[^"]*")', re.ASCII)
 _LONGEST: Final = len("2026-11-22T19:41:05.123Z")
 """Maximum length of a date whose text is all of its time, since dates are compared in ms."""
+_PROCESS: Final = slice(8, 18)
+"""The part of an ObjectId that is the same in all ids of one process."""
 _HASH_PREFIX: Final = len("$2b$08$")
 
 
@@ -74,6 +77,9 @@ class Correspondence:
     of different answers: increment it between answers, and set it to STORED for stored documents. Two dates that are
     equal on one side may be up to `coincidence` ms apart on the other, or if they are of one request up to
     `answer_time`, the time (ms) of the slowest answer.
+
+    If `strict`, dates that are equal on one side must be equal on the other, and generated dates and ids have the same
+    order on both. Ids are compared by order if one process generated them: their times and counters increase.
     """
 
     legacy_at: int | None = None
@@ -82,11 +88,14 @@ class Correspondence:
     fresh: int = FRESH
     coincidence: int = COINCIDENCE
     answer_time: int = 0
+    strict: bool = False
     _agreed: dict[str, str] = field(default_factory=dict)
     _natives: dict[str, str] = field(default_factory=dict)
     _legacies: dict[str, str] = field(default_factory=dict)
     _native_moments: dict[int, dict[int, _Partner]] = field(default_factory=dict)
     _legacy_moments: dict[int, dict[int, _Partner]] = field(default_factory=dict)
+    _moment_order: PairedOrder = field(default_factory=PairedOrder)
+    _id_orders: dict[str, PairedOrder] = field(default_factory=dict)
 
     @property
     def agreed(self) -> Mapping[str, str]:
@@ -146,8 +155,11 @@ class Correspondence:
     def learn_ids(self, legacies: Sequence[str], natives: Sequence[str]) -> bool:
         """Learn pairs of ids; return False, and learn nothing, if one is too old or contradicts another or a known one.
 
-        The result is that of `compare_text` for each pair in any order.
+        The result is that of `compare_text` for each pair in any order. It is False if `strict`, which compares one
+        after the other.
         """
+        if self.strict:
+            return False
         pairs = dict(zip(legacies, natives, strict=True))
         back = dict(zip(natives, legacies, strict=True))
         if not len(pairs) == len(back) == len({*zip(legacies, natives, strict=True)}):
@@ -235,6 +247,10 @@ class Correspondence:
             return known == native and legacies.get(native) == legacy
         if legacy != native and not self._both_fresh(kind, legacy, native):
             return False
+        if self.strict and kind == "id" and legacy != native:
+            order = self._id_orders.setdefault(legacy[_PROCESS] + native[_PROCESS], PairedOrder())
+            if not order.add(int(legacy, 16), int(native, 16)):
+                return False
         natives[legacy], legacies[native] = native, legacy
         return True
 
@@ -272,6 +288,8 @@ class Correspondence:
         legacies = self._legacy_moments.setdefault(native_moment, {})
         if native_moment in natives:
             return True
+        if self.strict and (natives or legacies):
+            return False
         if natives and not any(self._may_part(partner, native_moment, name) for partner in natives.values()):
             return False
         if legacies and not any(self._is_near(partner, legacy_moment, name) for partner in legacies.values()):
@@ -279,6 +297,8 @@ class Correspondence:
         if legacy_moment != native_moment and not (
             self._is_fresh(legacy_moment, self.legacy_at) and self._is_fresh(native_moment, self.native_at)
         ):
+            return False
+        if self.strict and legacy_moment != native_moment and not self._moment_order.add(legacy_moment, native_moment):
             return False
         natives[native_moment] = _Partner(native_moment, name, self.step)
         legacies[legacy_moment] = _Partner(legacy_moment, name, self.step)

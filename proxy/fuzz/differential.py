@@ -41,6 +41,7 @@ class Differential:
         documents: StoredDocuments | None,
         calls: OutsideCalls | None,
         conversations: ConversationDifferential,
+        repeats: int,
     ) -> None:
         self.conversations = conversations
         self._client = client
@@ -48,6 +49,7 @@ class Differential:
         self._repeater = repeater
         self._documents = documents
         self._calls = calls
+        self._repeats = repeats
         self._before: Documents = {}
         self._learned = LearnedValues()
         self._steps: list[Step] = []
@@ -69,9 +71,11 @@ class Differential:
             documents, calls = await stack.enter_async_context(_side_effects(legacy))
             own_effects = await stack.enter_async_context(_side_effects(native))
             player = Player(native.url, settings, *own_effects)
-            repeater = Player(legacy.url, replace(settings, divergences=()), documents, calls)
+            repeater = Player(legacy.url, replace(settings, divergences=(), plays=1), documents, calls)
             ends = ConversationEnd(client.origin, calls), ConversationEnd(Origin.parse(native.url), own_effects[1])
-            yield cls(client, player, repeater, documents, calls, ConversationDifferential(*ends, settings.divergences))
+            conversations = ConversationDifferential(*ends, settings.divergences)
+            repeats = settings.plays if settings.strict else 1
+            yield cls(client, player, repeater, documents, calls, conversations, repeats)
 
     async def run(self, before: Documents, requests: Sequence[FuzzRequest]) -> Execution:
         """Send requests to legacy, then to the native app, both starting from the same documents."""
@@ -120,14 +124,17 @@ class Differential:
     async def confirm(self, execution: Execution) -> Execution | None:
         """Play an execution again; return native's new results, or None if legacy does not repeat its answers.
 
-        Without a database, an execution cannot be repeated from the same state and is returned unchanged.
+        In a strict comparison, legacy repeats them several times: a clock that advanced between two of its dates does
+        not do so each time. Without a database, an execution cannot be repeated from the same state and is returned
+        unchanged.
         """
         if self._documents is None:
             return execution
-        repeated: list[Result] = []
-        await self._repeater.play_scenario(execution.scenario, repeated.append)
-        if any(result.differences for result in repeated):
-            return None
+        for _ in range(self._repeats):
+            repeated: list[Result] = []
+            await self._repeater.play_scenario(execution.scenario, repeated.append)
+            if any(result.differences for result in repeated):
+                return None
         results: list[Result] = []
         await self._player.play_scenario(execution.scenario, results.append)
         return Execution(execution.scenario, tuple(results))

@@ -25,7 +25,8 @@ class FuzzBackend:
 class FuzzOptions:
     """Options of a search: `seconds` in all, `hang_after` seconds for an answer, and its limits.
 
-    `contracts` holds openapi.yaml and may hold divergences.yaml and recordings/, which `recordings` replaces.
+    `contracts` holds openapi.yaml and may hold divergences.yaml and recordings/, which `recordings` replaces. `strict`
+    compares as `PlayerSettings.strict`.
     """
 
     contracts: Path
@@ -37,3 +38,4 @@ class FuzzOptions:
     recordings: Path | None = None
     plugin: str | None = None
     divergences: tuple[Path, ...] = ()
+    strict: bool = False

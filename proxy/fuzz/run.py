@@ -40,7 +40,7 @@ def open_search(
     schema = read_schema(contract_file)
     plugin = load_plugin(options.plugin) if options.plugin else Plugin()
     sources = Sources(case_strategies(schema), Dictionary.learn(_recordings(options)), plugin)
-    settings = PlayerSettings(hang_after=2 * options.hang_after, divergences=_declared(options))
+    settings = PlayerSettings(hang_after=2 * options.hang_after, divergences=_declared(options), strict=options.strict)
     with asyncio.Runner() as runner:
         opened = Differential.between(legacy, native, settings, hang_after=options.hang_after)
         differential = runner.run(opened.__aenter__())

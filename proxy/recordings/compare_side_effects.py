@@ -6,12 +6,13 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from proxy.comparison.correspondence import Correspondence, abbreviate
-from proxy.comparison.verdicts import Difference
+from proxy.comparison.verdicts import Difference, LocatedValue, grade
 from proxy.contract.payloads import parse_json
 from proxy.recordings.comparing import compare_recorded_values, one_sided
-from proxy.types import JSON
+from proxy.types import JSON, ValuePath
 
 _SHORTENED = re.compile(r"<instructions.*>", re.DOTALL)
+_BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
 _WHOLE_SECOND = re.compile(r"(T\d\d:\d\d:\d\d)(Z|[+-]\d\d:\d\d)$")
 
 
@@ -26,9 +27,11 @@ def compare_documents(
     """Return the differences of one collection's documents in relaxed extended JSON.
 
     A document with a known `_id` is compared with its counterpart, the others in the order in which they are stored.
+    If `names` are strict, the order of all documents is compared, too.
     """
-    differences: list[Difference] = []
-    for index, (one, other) in enumerate(_pair(expected, actual, names)):
+    pairs = _pair(expected, actual, names)
+    differences = _order_differences(collection, pairs, actual) if names.strict else []
+    for index, (one, other) in enumerate(pairs):
         path = ("store", collection, index)
         if other is None:
             differences.append(one_sided("missing", one, *path))
@@ -40,9 +43,13 @@ def compare_documents(
 
 
 def compare_calls(expected: Sequence[JSON], actual: Sequence[JSON], names: Correspondence) -> list[Difference]:
-    """Return the differences of calls to outside services: method, path and body, without a JSON body's key order."""
-    expected_calls = [_plain(call) for call in expected]
-    actual_calls = [_plain(call) for call in actual]
+    """Return the differences of calls to outside services: method, path and body, without a JSON body's key order.
+
+    If `names` are strict, the key order, the credentials and the content type are compared, too.
+    """
+    expected_calls, actual_calls = (
+        [_plain(call, strict=names.strict) for call in calls] for calls in (expected, actual)
+    )
     return compare_recorded_values(_filled(expected_calls, actual_calls), actual_calls, names, "calls")
 
 
@@ -57,6 +64,20 @@ def _pair(expected: Sequence[JSON], actual: Sequence[JSON], names: Correspondenc
     rest = iter(unmatched)
     pairs = [pair if pair.actual is not None else pair._replace(actual=next(rest, None)) for pair in pairs]
     return pairs + [_Pair(None, document) for document in rest]
+
+
+def _order_differences(collection: str, pairs: Sequence[_Pair], actual: Sequence[JSON]) -> list[Difference]:
+    """Return the difference if documents that both sides have are stored in another order."""
+    positions = {id(document): index for index, document in enumerate(actual)}
+    order = [positions[id(pair.actual)] for pair in pairs if pair.expected is not None and pair.actual is not None]
+    if order == sorted(order):
+        return []
+    path: ValuePath = ("store", collection)
+    spots = [
+        LocatedValue(path, [_identity(document) for document in documents])
+        for documents in ([p.expected for p in pairs], actual)
+    ]
+    return [Difference(path, "order", grade("order", path), *spots)]
 
 
 def _counterpart(document: JSON, candidates: Sequence[JSON], names: Correspondence) -> JSON:
@@ -80,27 +101,33 @@ def _with_milliseconds(value: JSON) -> JSON:
     return {name: _with_milliseconds(one) for name, one in value.items()}
 
 
-def _plain(call: JSON) -> JSON:
-    """Return a call without its host, with its query and body parsed: clients spell those in many ways."""
+def _plain(call: JSON, *, strict: bool) -> JSON:
+    """Return a call without its host, with its query and body parsed: clients spell those in many ways.
+
+    `strict` retains the order of keys, the credentials and the content type.
+    """
     if not isinstance(call, dict):
         return call
     url = urlsplit(str(call.get("path", "")))
     body = str(call.get("body") or "")
     kind = str(call.get("ctype") or "")
+    headers: dict[str, JSON] = {"auth": call.get("auth"), "ctype": _BOUNDARY.sub("", kind)} if strict else {}
     return {
+        **headers,
         "method": call.get("method"),
         "path": url.path,
         "query": _fields(url.query),
-        "body": _parsed_body(body, kind),
+        "body": _parsed_body(body, kind, strict=strict),
     }
 
 
-def _parsed_body(body: str, kind: str) -> JSON:
+def _parsed_body(body: str, kind: str, *, strict: bool) -> JSON:
     if kind.startswith("application/x-www-form-urlencoded"):
         return _fields(body)
-    boundary = re.search(r'boundary="?([^";]+)', kind)
+    boundary = _BOUNDARY.search(kind)
     try:
-        return _sorted(parse_json(body))
+        parsed = parse_json(body)
+        return parsed if strict else _sorted(parsed)
     except ValueError:
         return body.replace(boundary[1], "boundary") if boundary else body
 

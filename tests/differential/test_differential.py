@@ -74,7 +74,7 @@ def pair(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.mark.slow
 def test_fuzz_command_reports_no_difference(pair: RunningPair, tmp_path: Path) -> None:
     # A short run of `make fuzz` with the plug-in.
-    limits = ["--minutes", "3", "--max-sequences", str(examples(12)), "--hang-after", "3"]
+    limits = ["--strict", "--minutes", "3", "--max-sequences", str(examples(12)), "--hang-after", "3"]
     limits += ["--seed", str(seed_of(1))]
     limits += ["--into", str(tmp_path / "found")]
     command = [sys.executable, "-c", COMMAND, "fuzz", *arguments_for(*pair.backends), *limits]

@@ -34,9 +34,11 @@ Fetch = Callable[[list[Any]], dict[str, JSON]]
 class Notebook:
     """The service; `fault` names its difference from the recorded one."""
 
-    def __init__(self, client: Database, fault: str = "") -> None:
-        self._notes, self._fault = client[DATABASE].notes, fault
+    def __init__(self, client: Database, fault: str = "", database: str = DATABASE) -> None:
+        self._notes, self._fault = client[database].notes, fault
         self.calls: list[JSON] = []
+        self._logins = 0
+        self._first: datetime | None = None
         self.app = Starlette(
             routes=[
                 Route("/", lambda request: PlainTextResponse("up")),
@@ -51,6 +53,7 @@ class Notebook:
 
     async def _login(self, request: Request) -> Response:
         now = int(datetime.now(UTC).timestamp())
+        self._logins += 1
         lasts = 60 if self._fault == "short token" else 3600
         name = (await request.json())["name"]
         return JSONResponse({"token": jwt.encode({"name": name, "iat": now, "exp": now + lasts}, SECRET)})
@@ -58,7 +61,7 @@ class Notebook:
     async def _add(self, request: Request) -> Response:
         claims = jwt.decode(request.headers["authorization"].split(" ")[1], SECRET, ["HS256"])
         note: dict[str, Any] = {"_id": ObjectId(), "by": claims["name"], "body": (await request.json())["body"]}
-        note["at"] = datetime.now(UTC)
+        note["at"] = self._time_of_note()
         self.calls.append({"method": "POST", "path": "/model", "body": json.dumps({"say": note["body"]})})
         if self._fault == "late write" and note["body"] == "second":
             asyncio.get_running_loop().call_later(0.05, self._store_later, note)
@@ -73,6 +76,13 @@ class Notebook:
         extra = {"draft": True} if self._fault == "extra field" else {}
         if self._fault != "forgets":
             await self._notes.insert_one({**note, **extra})
+
+    def _time_of_note(self) -> datetime:
+        """Return the current time; with a fault, that of the first note, always or until the second login."""
+        now = datetime.now(UTC)
+        self._first = self._first or now
+        is_first = self._fault == "one date" or (self._fault == "one date once" and self._logins == 1)
+        return self._first if is_first else now
 
     async def _show(self, request: Request) -> Response:
         document = await self._notes.find_one({"_id": ObjectId(request.path_params["id"])})

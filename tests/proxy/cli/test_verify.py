@@ -73,6 +73,15 @@ async def test_difference_is_1_with_position_and_both_values(
     assert "Differing: 2." in result.output
 
 
+@pytest.mark.parametrize(("arguments", "exit_code"), [(("--strict",), 0), (("--strict", "--plays", 1), 1)])
+async def test_strict_difference_of_dates_is_played_again(
+    client: Database, mongodb_url: str, recordings: Path, arguments: tuple[object, ...], exit_code: int
+) -> None:
+    result = await run_against(client, "one date once", mongodb_url, recordings, *arguments)
+    assert result.exit_code == exit_code, result.output
+    assert ("differing  notes / 2  POST /notes\n  body.at (value, major)" in result.output) is bool(exit_code)
+
+
 @pytest.mark.parametrize("is_named", [True, False])
 async def test_declared_is_0_with_its_id(
     client: Database, mongodb_url: str, recordings: Path, tmp_path: Path, is_named: bool

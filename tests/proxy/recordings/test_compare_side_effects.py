@@ -18,16 +18,16 @@ def oid(serial: int, side: int = 0) -> dict[str, JSON]:
     return {"$oid": f"{AT // 1000 + side:08x}{serial:016x}"}
 
 
-def names() -> Correspondence:
-    return Correspondence(AT, AT)
+def names(*, strict: bool = False) -> Correspondence:
+    return Correspondence(AT, AT, strict=strict)
 
 
 def documents(recorded: list[JSON], live: list[JSON], correspondence: Correspondence | None = None) -> list[str]:
     return [one.location for one in compare_documents("notes", recorded, live, correspondence or names())]
 
 
-def calls(recorded: JSON, live: JSON) -> list[str]:
-    return [one.location for one in compare_calls([recorded], [live], names())]
+def calls(recorded: JSON, live: JSON, *, strict: bool = False) -> list[str]:
+    return [one.location for one in compare_calls([recorded], [live], names(strict=strict))]
 
 
 def test_documents_compare_in_the_order_stored() -> None:
@@ -43,6 +43,14 @@ def test_seen_document_is_matched_at_another_position() -> None:
     correspondence = names()
     assert not compare_recorded_values(oid(1), oid(7, 9), correspondence, "body")
     assert documents(recorded, live, correspondence) == []
+
+
+def test_strict_comparison_includes_the_order_of_documents() -> None:
+    recorded: list[JSON] = [{"_id": 1, "n": 1}, {"_id": 2, "n": 2}, {"_id": 3, "n": 3}]
+    assert documents(recorded, recorded, names(strict=True)) == []
+    assert documents(recorded, recorded[1:], names(strict=True)) == ["store.notes.0"]
+    assert documents(recorded, recorded[::-1], names(strict=True)) == ["store.notes"]
+    assert documents(recorded, recorded[::-1]) == []
 
 
 def test_missing_and_extra_documents_are_whole_differences() -> None:
@@ -80,6 +88,20 @@ def test_calls_compare_by_method_path_and_body() -> None:
 def test_order_of_request_keys_is_ignored() -> None:
     live = chat("a") | {"body": '{"messages":[{"content":"a"}],"model":"gpt-4o"}'}
     assert calls(chat("a"), live) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "location"),
+    [
+        ({"auth": "Bearer x"}, "calls.0.auth"),
+        ({"ctype": "application/json; charset=utf-8"}, "calls.0.ctype"),
+        ({"body": '{"messages":[{"content":"a"}],"model":"gpt-4o"}'}, "calls.0.body"),
+        ({"body": '{"model":"gpt-4o",  "messages":[{"content":"a"}]}'}, None),
+    ],
+)
+def test_strict_comparison_includes_headers_and_key_order(change: dict[str, JSON], location: str | None) -> None:
+    assert calls(chat("a"), chat("a") | change, strict=True) == ([] if location is None else [location])
+    assert calls(chat("a"), chat("a") | change) == []
 
 
 def test_missing_and_extra_calls_are_differences() -> None:
@@ -130,5 +152,6 @@ def test_multipart_bodies_compare_without_their_boundaries() -> None:
         return {"path": "/", "ctype": kind, "body": f'--{boundary}\r\nfilename="{name}"\r\n--{boundary}--'}
 
     recorded, live = f"temp-conn-{AT}-6kt6nmx09-{AT + 5}.webm", f"temp-conn-{AT + 99}-aaaaaaaaa-{AT + 199}.webm"
-    assert calls(upload("xx", recorded), upload("yy", live)) == []
+    assert calls(upload("xx", recorded), upload("yy", live)) == calls(upload("x", live), upload("y", live)) == []
+    assert calls(upload("xx", recorded), upload("yy", recorded), strict=True) == []
     assert calls(upload("xx", recorded), upload("yy", "final.webm")) == ["calls.0.body"]

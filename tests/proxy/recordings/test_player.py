@@ -87,6 +87,24 @@ async def test_fault_is_reported_at_its_position(
     assert where(report) == expected
 
 
+@pytest.mark.parametrize(
+    ("fault", "plays", "expected"),
+    [
+        ("", 1, []),
+        ("one date", 3, [("2", ["body.at"]), ("store", ["store.notes.1.at.$date"])]),
+        ("one date once", 1, [("2", ["body.at"]), ("store", ["store.notes.1.at.$date"])]),
+        ("one date once", 2, []),
+        ("status", 3, [("1", ["status"]), ("2", ["status"])]),
+    ],
+)
+async def test_strict_difference_of_dates_counts_if_all_plays_show_it(
+    client: Database, mongodb_url: str, fault: str, plays: int, expected: list[tuple[str, list[str]]]
+) -> None:
+    report = await play_notebook(client, mongodb_url, fault, replace(QUICK, strict=True, plays=plays))
+    assert where(report) == expected
+    assert len(report.results) == 7
+
+
 def clocked(date: float, made: float) -> ASGIApp:
     """Return a service that makes a document at `made`, and whose header has the time `date`, in seconds from now."""
 
