@@ -30,8 +30,15 @@ def import_app(import_string: str) -> ASGIApp:
         find_app(import_string)
         raise NativeUnavailable(f"native app {import_string}: {error}") from error
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and _is_parent(error.name, import_string):
+            find_app(import_string)
         raise NativeUnavailable(f"native app {import_string}: {type(error).__name__}: {error}") from error
     return app
+
+
+def _is_parent(module: str | None, import_string: str) -> bool:
+    """Return whether a module is a parent package of the app's module."""
+    return module is not None and import_string.startswith(f"{module}.")
 
 
 def find_app(import_string: str) -> None:
@@ -56,13 +63,27 @@ def _end_to_end(headers: HeaderFields) -> RawHeaders:
 _FRAMING: Final = frozenset((b"transfer-encoding",))
 
 
+def _with_reasons(app: ASGIApp, reasons: list[str]) -> ASGIApp:
+    """Return the app of a lifespan, which adds the exception that ends it to `reasons`, in one line."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            reasons.append(" ".join(f"{type(error).__name__}: {error}".split()))
+            raise
+
+    return run
+
+
 class Native:
     """Passes `http` and `websocket` scopes to the app at `import_string`, with its lifespan state."""
 
     def __init__(self, import_string: str, state: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """`state` is the lifespan state with which the app starts."""
+        """`state` is the lifespan state with which the app starts. `failure` is the reason of a failed start-up."""
         self.import_string = import_string
         self.started = False
+        self.failure = ""
         self._app: ASGIApp | None = None
         self._state = dict(state)
         self._lifespan: LifespanOn | None = None
@@ -81,11 +102,15 @@ class Native:
         self.load()
         config = uvicorn.Config(self.import_string, lifespan="auto", log_config=None)
         config.load()
+        reasons: list[str] = []
+        config.loaded_app = _with_reasons(config.loaded_app, reasons)
         self._lifespan = LifespanOn(config)
         self._lifespan.state.update(self._state)
         await self._lifespan.startup()
         if self._lifespan.should_exit:
-            raise NativeUnavailable(f"native app {self.import_string}: its start-up failed, see the log above")
+            reason = reasons[-1] if reasons else "see the log above"
+            self.failure = f"native app {self.import_string}: its start-up failed: {reason}"
+            raise NativeUnavailable(self.failure)
         self._state = self._lifespan.state
         self.started = True
 

@@ -18,7 +18,7 @@ from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
 from proxy.config.reading import REPORT_SECTIONS
-from proxy.database.database import Database, DatabaseError, Unavailable
+from proxy.database.database import Database, DatabaseError, InvalidDatabaseUrl, InvalidDriver, Unavailable
 
 T = TypeVar("T")
 
@@ -94,6 +94,9 @@ def run_query(target: DatabaseTarget, query: Callable[[Database], Awaitable[T]])
         return asyncio.run(run())
     except Unavailable as error:
         raise Unusable(f"{error}; its URL is {target.source}") from error
+    except InvalidDatabaseUrl as error:
+        source = "" if isinstance(error, InvalidDriver) else f"; it is from {target.source}"
+        raise Unusable(f"{error}{source}") from error
     except DatabaseError as error:
         raise Unusable(str(error)) from error
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import click
 from rich import box
@@ -64,6 +64,14 @@ def triage(
         given = Mark("new", time.time(), actor, reason.strip(), ticket.strip(), revision)
         listed = [run_query(target, _marking(identity, cast("State", state), given))]
     _print(listed, as_json=as_json)
+    if identity is not None and any(one.state == "fixed" and None in one.revisions for one in listed):
+        click.echo(_WITHOUT_REVISION, err=True)
+
+
+_WITHOUT_REVISION: Final = (
+    "! native ran without a revision (`revision` of the route, or IMAGE_REVISION): without one, the release that runs"
+    " at present and a later one look the same, and the next observation counts as returned"
+)
 
 
 def _find_all(target: DatabaseTarget, span: Span, route: str | None) -> list[TrackedDifference]:

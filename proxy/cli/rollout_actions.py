@@ -26,7 +26,7 @@ from proxy.config.loading import load
 from proxy.config.models import Config, Route
 from proxy.config.problems import ConfigError
 from proxy.config.reading import SHARE_SECTIONS
-from proxy.database.database import Database, DatabaseError, Unavailable
+from proxy.database.database import Database, DatabaseError, InvalidDatabaseUrl, InvalidDriver, Unavailable
 from proxy.rollout import actions
 from proxy.rollout.actions import Step, carry_out
 from proxy.rollout.groups import RouteGroups
@@ -56,13 +56,15 @@ def _with_options(command: Function) -> Function:
 
 
 @click.command()
+@click.option("--to", "stage", type=ShareParam(), help="The next stage, as you know it; it is not promoted to another.")
 @_with_route
-def promote(route: str, reason: str, actor: str, file: Path) -> None:
+def promote(route: str, reason: str, actor: str, file: Path, stage: BasisPoints | None) -> None:
     """Promote a rollout to its next stage now, whatever its gates report.
 
-    With `approve: true`, it also approves the next stage.
+    With `approve: true`, it also approves the next stage. A rollout that was promoted in the last ten seconds, maybe by
+    somebody else, is promoted with --to only.
     """
-    _carry_out(file, route, actions.promote, actor, reason)
+    _carry_out(file, route, actions.promotion(stage), actor, reason)
 
 
 @click.command()
@@ -171,11 +173,16 @@ def _last_good(file: Path) -> Config | None:
 
 
 def _run(action: Coroutine[Any, Any, None], file: Path) -> None:
+    source = f"mongodb.url of {file}, by default MONGODB_URL"
     try:
         asyncio.run(action)
     except Unavailable as error:
         instead = f"Until then `pin: legacy` in {file} keeps a route at legacy"
-        raise Unusable(f"{error}; its URL is mongodb.url of {file}, by default MONGODB_URL. {instead}") from None
+        raise Unusable(f"{error}; its URL is {source}. {instead}") from None
+    except InvalidDriver as error:
+        raise Unusable(str(error)) from None
+    except InvalidDatabaseUrl as error:
+        raise Unusable(f"{error}; it is from {source}") from None
     except (Refused, DatabaseError) as error:
         raise click.ClickException(str(error)) from None
 

@@ -21,11 +21,12 @@ from typing import Final
 import click
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 
 from proxy.backends.native import NativeUnavailable, find_app, import_app
 from proxy.cli.config_file import show_problems
 from proxy.config.problems import ConfigError
-from proxy.database.database import Database, InvalidDatabaseUrl
+from proxy.database.database import Database, InvalidDatabaseUrl, InvalidDriver
 from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
 from proxy.rollout.hub import StateHub
@@ -183,7 +184,15 @@ def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None)
         if hub is not None:
             _run_workers(config, sockets, hub)
         else:
-            GatewayServer(config).run(sockets)
+            _serve_alone(config, sockets)
+
+
+def _serve_alone(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    """Serve in this process. Exits with 1 if it cannot start, as with several workers."""
+    try:
+        GatewayServer(config).run(sockets)
+    except SystemExit as end:
+        sys.exit(1 if end.code == STARTUP_FAILURE else end.code)
 
 
 def _run_workers(config: uvicorn.Config, sockets: list[socket.socket], hub: Path) -> None:
@@ -242,8 +251,10 @@ def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
     except ConfigError as error:
         show_problems(error)
         sys.exit(1)
-    except (NativeUnavailable, InvalidDatabaseUrl, tracing.TracingUnavailable) as error:
+    except (NativeUnavailable, InvalidDriver, tracing.TracingUnavailable) as error:
         raise click.ClickException(str(error)) from error
+    except InvalidDatabaseUrl as error:
+        raise click.ClickException(f"{error}; it is from mongodb of {file}, or MONGODB_URL") from error
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from proxy.wording import counted
+
 
 def indentation_hint(text: str, line: int) -> str:
     """Return a hint if a line's indentation fits no open mapping or list; otherwise an empty text.
@@ -26,7 +28,7 @@ def _hint(lines: list[str], number: int) -> str:
     if own > max(levels, default=0) and before.rstrip().endswith(":"):
         return ""
     wanted = " or ".join(str(level) for level in sorted(levels))
-    return f"; line {number} is indented by {own} spaces, the lines that it could belong to by {wanted}"
+    return f"; line {number} is indented by {counted(own, 'space')}, the lines that it could belong to by {wanted}"
 
 
 def _levels(lines: list[str]) -> set[int]:

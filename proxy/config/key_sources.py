@@ -11,6 +11,9 @@ TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """A token of HTTP (RFC 9110 section 5.6.2): names of headers and cookies."""
 
 
+_ADDRESSES: Final = frozenset({"ip", "client_ip", "clientip", "client:ip", "address", "client-address", "remote-addr"})
+
+
 @dataclass(frozen=True, slots=True)
 class KeySource:
     """One source; `name` is the claim, header (lower case) or cookie."""
@@ -35,7 +38,8 @@ def read_key_source(value: object) -> KeySource:
         return KeySource("header", name.lower())
     if kind == "cookie" and TOKEN.fullmatch(name):
         return KeySource("cookie", name)
-    raise ValueError("must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip")
+    hint = "; did you mean client-ip?" if isinstance(value, str) and value.lower() in _ADDRESSES else ""
+    raise ValueError(f"must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip{hint}")
 
 
 def read_header_name(value: object) -> str:

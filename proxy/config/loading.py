@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final
@@ -51,7 +52,8 @@ def decode(data: bytes, source: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        message = f"not text: byte 0x{data[error.start]:02x} is not UTF-8"
+        utf_16 = "; it seems to be UTF-16: save it as UTF-8" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else ""
+        message = f"not text: byte 0x{data[error.start]:02x} is not UTF-8{utf_16}"
         raise ConfigError((_problem_at(data[: error.start].decode("utf-8-sig"), message),), source) from None
     at = next((at for at, sign in enumerate(text) if sign < " " and sign not in "\t\n\r"), None)
     if at is not None:

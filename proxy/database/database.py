@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,10 @@ class InvalidDatabaseUrl(DatabaseError):
     """Raised for an invalid URL, database name or `MONGODB_DRIVER`."""
 
 
+class InvalidDriver(InvalidDatabaseUrl):
+    """Raised for an invalid `MONGODB_DRIVER`."""
+
+
 class Database:
     """One database, bound to the event loop that uses it. Raises `InvalidDatabaseUrl`.
 
@@ -101,12 +106,11 @@ class Database:
             "socketTimeoutMS": 10_000,
             "heartbeatFrequencyMS": 1000,  # maximum delay until a recovered server is noticed
         }
-        chosen = driver or _driver_name()
+        self._driver = _open_driver(driver or _driver_name(), url, options)
         try:
-            self._driver = _open_driver(chosen, url, options)
             self._database = self._driver.database(name)
-        except (PyMongoError, ValueError) as error:  # the message may quote the URL
-            raise InvalidDatabaseUrl(f"invalid MongoDB URL or database name ({type(error).__name__})") from None
+        except PyMongoError:
+            raise InvalidDatabaseUrl(f"invalid MongoDB database name {name!r}") from None
         self.name: Final = name
         self._unreachable: Final = f"MongoDB at {hosts_of(url)} cannot be reached"
         self._reach_timeout, self._ping_ticks = reach_timeout, ping_ticks
@@ -248,20 +252,36 @@ def hosts_of(url: str) -> str:
     return address.rpartition("@")[2].partition("/")[0]
 
 
+def _url_fault(url: str, error: Exception) -> str:
+    """Return the usual cause of an invalid URL, or the type of the driver's error. It quotes nothing of the URL."""
+    if not url.startswith(("mongodb://", "mongodb+srv://")):
+        return "it must begin with mongodb:// or mongodb+srv://"
+    user_info, at, _ = url.partition("://")[2].partition("?")[0].rpartition("@")
+    if at and (user_info.count(":") > 1 or set("/@%").intersection(re.sub("%[0-9A-Fa-f]{2}", "", user_info))):
+        return "percent-encode `:`, `/`, `@` and `%` in the user name and the password"
+    return type(error).__name__
+
+
 def _driver_name() -> DriverName:
     try:
         return name_from(os.environ)
     except ValueError as error:
-        raise InvalidDatabaseUrl(str(error)) from None
+        raise InvalidDriver(str(error)) from None
 
 
 def _open_driver(name: DriverName, url: str, options: Mapping[str, Any]) -> DatabaseDriver:
-    """Return a driver's client with PyMongo's options, which connects with its first operation."""
-    if name == "pymongo":
-        return PyMongoDriver(url, options)
-    from proxy.database.motor_driver import MotorDriver  # imports motor
+    """Return a driver's client with PyMongo's options, which connects with its first operation.
 
-    return MotorDriver(url, options)
+    Raises InvalidDatabaseUrl.
+    """
+    try:
+        if name == "pymongo":
+            return PyMongoDriver(url, options)
+        from proxy.database.motor_driver import MotorDriver  # imports motor
+
+        return MotorDriver(url, options)
+    except (PyMongoError, ValueError) as error:  # the message may quote the URL
+        raise InvalidDatabaseUrl(f"invalid MongoDB URL: {_url_fault(url, error)}") from None
 
 
 def _refused(code: str) -> DatabaseError:

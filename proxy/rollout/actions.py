@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
-from proxy.config.field_types import ZERO
+from proxy.config.field_types import ZERO, show_share
 from proxy.config.models import Route
 from proxy.rollout import transitions
 from proxy.rollout.groups import former_keys, merged_state
@@ -24,9 +24,21 @@ ATTEMPTS: Final = 5
 MAX_LENGTH: Final = 500
 """Maximum characters of an actor's name, and of a reason."""
 
+RECENT: Final = 10.0
+"""Seconds after a promotion for which another one must name its stage."""
+
 promote: Final[Step] = transitions.promote
 pause: Final[Step] = transitions.pause
 resume: Final[Step] = transitions.resume
+
+
+def promotion(to: BasisPoints | None = None) -> Step:
+    """Return the step that promotes a rollout whose version the person does not know to its next stage.
+
+    The next stage must be `to`, if that is given. Otherwise the step is refused for RECENT seconds after another
+    promotion: two people, or a person and the schedule, who promote at the same time mean the same stage.
+    """
+    return partial(_promoted, to=to)
 
 
 def rollback(share: BasisPoints = ZERO) -> Step:
@@ -93,6 +105,17 @@ def require_reason(reason: str) -> str:
     if not reason:
         raise Refused("a reason is required")
     return reason
+
+
+def _promoted(route: Route, state: RouteState, by: Attribution, *, to: BasisPoints | None) -> RouteState:
+    after = transitions.promote(route, state, by)
+    following = show_share(after.stage or ZERO)
+    if to is None and state.change.kind == "promotion" and by.at - state.change.by.at < RECENT:
+        just = f"{route.domain} has just been {_describe(state.change)}"
+        raise Refused(f"{just}. If it should move on, name its next stage: {following}")
+    if to is not None and after.stage != to:
+        raise Refused(f"the next stage of {route.domain} is {following}, not {show_share(to)}")
+    return after
 
 
 def _rolled_back(route: Route, state: RouteState, by: Attribution, *, share: BasisPoints) -> RouteState:

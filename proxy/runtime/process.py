@@ -11,12 +11,14 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from starlette.routing import Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.background_tasks import BackgroundTasks
 from proxy.backends.health import HealthChecks
@@ -300,4 +302,21 @@ def create_app(
             yield process.listeners.state
 
     ops = create_ops(process, ops_token, ops_viewer_token)
-    return ListenerDispatcher(process.public, ops, ops_listener, Router(lifespan=lifespan))
+    return ListenerDispatcher(process.public, ops, ops_listener, _with_reason(lifespan, process.native))
+
+
+def _with_reason(
+    lifespan: Callable[[Router], AbstractAsyncContextManager[ListenerState]], native: Native | None
+) -> ASGIApp:
+    """Return the app of a lifespan, which reports a native app that fails to start without a second traceback."""
+    router = Router(lifespan=lifespan)
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_reason(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and native is not None and native.failure:
+                message = {**message, "message": native.failure}
+            await send(message)
+
+        await router(scope, receive, send_reason)
+
+    return run

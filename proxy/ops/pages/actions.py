@@ -29,16 +29,22 @@ from proxy.rollout import actions
 from proxy.rollout.actions import Step
 from proxy.rollout.model import state_key
 from proxy.rollout.transitions import Refused
+from proxy.types import BasisPoints
 
 Form = Mapping[str, str]
 
 _STEPS: Final[Mapping[str, Callable[[Form], Step]]] = {
-    "promote": lambda form: actions.promote,
+    "promote": lambda form: actions.promote if form.get("version") else actions.promotion(_stage(form)),
     "pause": lambda form: actions.pause,
     "resume": lambda form: actions.resume,
     "rollback": lambda form: actions.rollback(read_share(form.get("share", "0"))),
     "ack": lambda form: actions.ack(at_once=form.get("at_once") == "yes"),
 }
+
+
+def _stage(form: Form) -> BasisPoints | None:
+    """Return the stage that a form without a version names. Raises ValueError."""
+    return read_share(form["to"]) if form.get("to") else None
 
 
 @dataclass(frozen=True, slots=True)

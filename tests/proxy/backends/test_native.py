@@ -91,7 +91,7 @@ async def test_app_without_a_lifespan_serves() -> None:
     [
         ("tests.proxy.nowhere:app", "tests.proxy.nowhere"),
         ("tests.proxy.backends.test_native:missing", "missing"),
-        ("tests.proxy.backends.test_native:broken", "start-up failed"),
+        ("tests.proxy.backends.test_native:broken", "its start-up failed: RuntimeError: no database$"),
     ],
 )
 async def test_failed_start_names_the_app_and_the_reason(name: str, reason: str) -> None:

@@ -161,13 +161,14 @@ def test_usual_slips_get_a_suggestion(settings: str, expected: str) -> None:
         ("a:\n   b: 1\n  c: 2\n", 3, 2, "0 or 3"),
         ("routes:\n  - name: a\n    match: GET /a\n     native: 5%\n", 4, 5, "0 or 2 or 4"),
         ("routes:\n  - name: a\n   match: GET /a\n", 3, 3, "0 or 2 or 4"),
+        ("legacy:\n  url: http://x\n routes: []\n", 3, 1, "0 or 2"),
     ],
 )
 def test_wrong_indentation_is_named(text: str, line: int, own: int, wanted: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, {})
     (problem,) = caught.value.problems
-    hint = f"; line {line} is indented by {own} spaces, the lines that it could belong to by {wanted}"
+    hint = f"; line {line} is indented by {own} space{'s'[: own - 1]}, the lines that it could belong to by {wanted}"
     assert problem.message.endswith(hint)
 
 

@@ -105,7 +105,9 @@ def test_triage_sets_states_and_a_returned_one_fails_the_gate(reported: str, con
     [known] = json.loads(triage(identity, "known", "--who", "Ada", "--why", "as agreed", "--ticket", "QA-7").stdout)
     assert (known["state"], known["mark"]["actor"], known["mark"]["ticket"]) == ("known", "Ada", "QA-7")
     assert json.loads(triage("--route", NOTES).stdout)[-1]["id"] == identity
-    json.loads(triage(identity, "fixed", "--who", "Ada", "--in", "r2").stdout)
+    asyncio.run(_observe(reported, Observation(NOTES, "body.notes.*.title", "value", time.time(), None)))
+    warned = [triage(identity, state, "--who", "Ada", "--in", "r2").stderr for state in ("new", "fixed")]
+    assert ["! native ran without a revision" in stderr for stderr in warned] == [False, True]
     asyncio.run(_observe(reported, Observation(NOTES, "body.notes.*.title", "value", time.time() + 1, "r2")))
     assert json.loads(triage(identity).stdout)[0]["state"] == "returned"
     table = ["report", "triage", identity, "--mongodb-url", reported, "--database", DATABASE]

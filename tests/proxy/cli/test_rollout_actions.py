@@ -75,6 +75,9 @@ def test_rollout_is_promoted_paused_and_resumed(file: Path, mongodb_url: str) ->
     )
     assert "is paused already, by amara: because" in run(file, "pause", "notes.list").stderr
     assert run(file, "resume", "notes.list").stdout == "notes.list: resumed, at 10%\n"
+    refused = run(file, "promote", "notes.list", "--to", "10%")
+    assert (refused.exit_code, refused.stderr) == (1, "Error: the next stage of notes.list is 50%, not 10%\n")
+    assert run(file, "promote", "notes.list", "--to", "50%").stdout == "notes.list: promoted, from 10% to 50%\n"
 
 
 def begin(client: MongoClient[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -206,7 +207,7 @@ async def test_workers_alone_import_native_and_ignore_reload_signals(tmp_path: P
             assert not {signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU} & signals_of(pid, "SigCgt")
 
 
-@pytest.mark.parametrize("app", ["nowhere_at_all:app", "json.nowhere:app"])
+@pytest.mark.parametrize("app", ["nowhere_at_all:app", "json.nowhere:app", "nowhere_at_all.below.it:app"])
 def test_native_app_without_a_module_stops_the_start(app: str, tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(f"legacy: {{url: 'http://127.0.0.1:1'}}\nnative: {app}")
@@ -308,6 +309,45 @@ def test_failed_import_of_native_has_no_traceback(tmp_path: Path) -> None:
     code, output = run_serve("--config", file, "--port", "0", "--ops-port", "0")
     assert code != 0
     assert "tests.nowhere" in output
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+async def test_failed_start_of_native_ends_with_its_reason_and_1(workers: str, tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(
+        config(1).replace("tests.support.gateway_process:native", "tests.proxy.backends.test_native:broken")
+    )
+    ports = ("--port", "0", "--ops-port", "0")
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM, "serve", "--config", file, *ports, "--workers", workers, stdout=PIPE, stderr=PIPE
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), HANG_TIMEOUT)
+    messages = [json.loads(line)["message"] for line in errors.splitlines()]
+    reason = "native app tests.proxy.backends.test_native:broken: its start-up failed: RuntimeError: no database"
+    assert process.returncode == 1
+    assert messages.count(reason) == int(workers)
+    assert sum("Traceback" in message for message in messages) == int(workers)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("MONGODB_URL", "mongo:x", "invalid MongoDB URL: it must begin with mongodb:// or mongodb+srv://; it is"),
+        ("MONGODB_DRIVER", "mongoose", "MONGODB_DRIVER"),
+    ],
+)
+def test_invalid_database_is_reported_with_its_setting(
+    name: str, value: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGODB_URL", "mongodb://127.0.0.1:1")
+    monkeypatch.setenv(name, value)
+    file = tmp_path / "routing.yaml"
+    file.write_text("legacy: {url: 'http://127.0.0.1:1'}")
+    code, output = run_serve("--config", file, "--port", "0", "--ops-port", "0")
+    assert (code, output.count("\n")) == (1, 1)
+    assert output.startswith(f"Error: {message}")
+    assert name in output
+    assert ("MONGODB_URL" in output) == (name == "MONGODB_URL")
 
 
 def test_new_state_directory_is_for_its_owner_only(tmp_path: Path) -> None:

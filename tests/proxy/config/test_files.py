@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import stat
+from codecs import BOM_UTF16_BE
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,17 @@ def test_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> Non
         (b"legacy: 1\n\x7fELF\x02\x00", ":2:5: not text: it holds the control character 0x02"),
         (b"\x89PNG\r\n\x1a\n", ":1:1: not text: byte 0x89 is not UTF-8"),
         (b"a: 1\nb: \xff\xfe", ":2:4: not text: byte 0xff is not UTF-8"),
-        ("legacy: 1".encode("utf-16"), ":1:1: not text: byte 0xff is not UTF-8"),
+        (
+            "legacy: 1".encode("utf-16"),
+            ":1:1: not text: byte 0xff is not UTF-8; it seems to be UTF-16: save it as UTF-8",
+        ),
+        (BOM_UTF16_BE + "a: 1".encode("utf-16-be"), "byte 0xfe is not UTF-8; it seems to be UTF-16: save it as UTF-8"),
         (b"- a\n" * 2_500_000, ": larger than 1 MiB, which is too large for a routing.yaml"),
         (b"#" * (MAX_BYTES + 1), ": larger than 1 MiB, which is too large for a routing.yaml"),
         (b"legacy:\n\turl: http://x\n", ":2:1: indented with a tab; YAML wants spaces"),
         (random.Random(4).randbytes(5000), "not text"),
     ],
-    ids=["empty", "binary", "image", "latin", "utf-16", "10 MB", "just too large", "tabs", "noise"],
+    ids=["empty", "binary", "image", "latin", "utf-16", "utf-16-be", "10 MB", "just too large", "tabs", "noise"],
 )
 def test_file_of_another_kind_is_a_clear_error(tmp_path: Path, data: bytes, complaint: str) -> None:
     assert complaint in refusal(written(tmp_path, data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -73,6 +74,24 @@ def test_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("sign", ":/@%")
+def test_unencoded_password_is_named_as_the_cause(sign: str) -> None:
+    with pytest.raises(InvalidDatabaseUrl, match=f"percent-encode.*`{sign}`.*in the user name and the password"):
+        Database(f"mongodb://user:one{sign}two@host/", "x")
+
+
+@pytest.mark.parametrize("url", ["http://host", "mongo:x"])
+def test_url_of_another_kind_is_refused_with_its_beginning(url: str) -> None:
+    with pytest.raises(InvalidDatabaseUrl, match="it must begin with mongodb:// or"):
+        Database(url, "x")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a.b"])
+def test_invalid_name_of_a_database_is_quoted(name: str) -> None:
+    with pytest.raises(InvalidDatabaseUrl, match=re.escape(f"invalid MongoDB database name {name!r}")):
+        Database("mongodb://host", name)
+
+
 @given(
     st.lists(st.from_regex(r"[a-z][a-z0-9]{0,8}:[1-9][0-9]{0,3}", fullmatch=True), min_size=1, max_size=3),
     st.one_of(st.none(), st.text(min_size=1, max_size=12)),
@@ -94,11 +113,6 @@ def test_hosts_of_an_accepted_url_are_those_of_the_driver(password: str) -> None
     except (PyMongoError, ValueError):
         return
     assert hosts_of(url) == ",".join(f"{host}:{port}" for host, port in nodes)
-
-
-def test_invalid_database_name_is_refused() -> None:
-    with pytest.raises(InvalidDatabaseUrl, match="database name"):
-        Database("mongodb://127.0.0.1:1", "a b")
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

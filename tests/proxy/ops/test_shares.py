@@ -332,7 +332,11 @@ def test_api_client_requires_an_actor(staged: Stage) -> None:
         path = "/routes/prompts.list/promote"
         nameless = client.post(path, data={"reason": "because"})
         assert (nameless.status_code, nameless.json()["detail"]) == (409, "an actor is required: give your name")
-        done = client.post(path, data={"actor": "deploy job", "reason": "because"})
+        just = client.post(path, data={"actor": "deploy job", "reason": "because"})
+        assert (just.status_code, "name its next stage: 50%" in just.json()["detail"]) == (409, True)
+        other = client.post(path, data={"actor": "deploy job", "reason": "because", "to": "fifty"})
+        assert other.status_code == 400
+        done = client.post(path, data={"actor": "deploy job", "reason": "because", "to": "50%"})
         assert done.json() == {"route": "prompts.list", "version": 3, "share": 50.0}
 
 
