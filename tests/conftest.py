@@ -73,6 +73,9 @@ for variable in os.environ.copy():
     if variable in OWN_VARIABLES or variable.startswith("OTEL_"):
         del os.environ[variable]
 
+for variable in ("NO_PROXY", "no_proxy"):
+    os.environ[variable] = ",".join(filter(None, (os.environ.get(variable), "127.0.0.1,localhost")))
+
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many processes would compile all modules again
 sys.dont_write_bytecode = False
 

@@ -150,7 +150,7 @@ async def test_answer_that_ends_before_the_request_does_is_read() -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"])
 async def test_incomplete_answer_in_time_is_a_hang(begun: bytes) -> None:
-    answer = await fetch(answering(begun, pause=5), RecordedRequest("GET", "/"), answer_timeout=0.1)
+    answer = await fetch(answering(begun, pause=HANG_TIMEOUT), RecordedRequest("GET", "/"), answer_timeout=1.0)
     assert answer == DecodedAnswer("hang")
 
 

@@ -34,7 +34,7 @@ class Ends:
 
 
 @asynccontextmanager
-async def relayed(interval: float = 0.1, timeout: float = 5.0) -> AsyncIterator[Ends]:
+async def relayed(interval: float = 0.1, timeout: float = HANG_TIMEOUT) -> AsyncIterator[Ends]:
     """Return a client and a legacy that a test controls; idle ones are pinged after `interval` seconds."""
     async with raw_legacy() as (port, accepted):
         app = with_pings(WebSocketUpstream(f"http://127.0.0.1:{port}"), interval, timeout)

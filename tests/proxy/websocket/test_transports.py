@@ -69,7 +69,7 @@ def configured(legacy: str) -> Upstream:
 async def converse(upstream: Upstream, echo: Echo, context: ssl.SSLContext | None = None, **server: object) -> None:
     """Send messages large and small, compressed and not, and end in each way; pings of the gateway go in between."""
     scheme = "ws" if context is None else "wss"
-    async with serving(with_pings(upstream, 0.1, 5.0), lifespan="on", **server) as port:
+    async with serving(with_pings(upstream, 0.1, HANG_TIMEOUT), lifespan="on", **server) as port:
         url = f"{scheme}://localhost:{port}/"
         for ending, code in (("close", 4000), ("drop", 1006)):
             async with connect(url, proxy=None, max_size=None, ssl=context, server_hostname=None) as client:
