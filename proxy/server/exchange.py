@@ -24,6 +24,7 @@ from common.failure_trace import trace_of
 from proxy.gateway.client_connection import ClientConnection
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.client_output import ClientOutput
+from proxy.server.half_close import INTERIM_PROBE
 from proxy.server.memory_budget import MemoryAccount
 from proxy.server.request_head import RequestHead
 from proxy.server.response import InvalidResponse, ResponseFramer, whole_response
@@ -117,7 +118,7 @@ class ServedExchange:
 
     @property
     def ends_with_connection(self) -> bool:
-        """True if the client reads the begun answer until the connection's end."""
+        """True if the connection's end would complete the begun answer, at least for some clients."""
         return self._framer is not None and self._framer.ends_with_connection
 
     # -- the request's side
@@ -195,6 +196,15 @@ class ServedExchange:
             self._awaited = asyncio.Event()
         self._awaited.clear()
         await self._awaited.wait()
+
+    def probe(self) -> bytes:
+        """Return bytes that make a disconnected client's system reset the connection, and do not change the answer.
+
+        They are empty if the protocol allows none at this time, or if written bytes wait for the client anyway.
+        """
+        if self.head.version != "1.1" or self.connection.output.is_paused or self._held:
+            return b""
+        return self._framer.probe() if self._framer is not None else INTERIM_PROBE
 
     # -- the answer's side
 

@@ -7,24 +7,27 @@ from collections.abc import Callable
 from typing import Final
 
 PROBE_DELAY: Final = 1.0
-"""Seconds from a client's half-close to the first probe for its disconnect, if no answer has begun."""
+"""Seconds from a client's half-close to the first probe for its disconnect."""
 PROBE_INTERVAL: Final = 0.1
 """Seconds to the second probe, which fails if the client has disconnected; each further delay is doubled."""
 
-_PROBE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+INTERIM_PROBE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""A probe before an answer: HTTP/1.1 clients must accept interim responses at any time (RFC 9110 §15.2)."""
 
 
 def start_probes(
-    loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None], is_waiting: Callable[[], bool]
+    loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None], next_probe: Callable[[], bytes | None]
 ) -> None:
-    """Write interim responses while the client `is_waiting`: a disconnected client's system then resets the connection.
+    """Write the results of `next_probe` until it is None: a disconnected client's system then resets the connection.
 
-    HTTP/1.1 clients must accept interim responses at any time (RFC 9110 §15.2).
+    Empty bytes are no probe: the client may be probed later.
     """
 
     def probe(interval: float) -> None:
-        if is_waiting():
-            write(_PROBE)
+        data = next_probe()
+        if data is not None:
+            if data:
+                write(data)
             loop.call_later(interval, probe, 2 * interval)
 
     loop.call_later(PROBE_DELAY, probe, PROBE_INTERVAL)

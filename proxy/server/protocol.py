@@ -121,12 +121,12 @@ class HttpProtocol(asyncio.Protocol):
         return True
 
     def _probe(self, exchange: ServedExchange) -> None:
-        """Detect the disconnect of a half-closed client before its answer begins."""
-        start_probes(self._loop, self.output.write, functools.partial(self._waits_for_answer, exchange))
+        """Detect the disconnect of a half-closed client that waits for its answer, or for more of it."""
+        start_probes(self._loop, self.output.write, functools.partial(self._next_probe, exchange))
 
-    def _waits_for_answer(self, exchange: ServedExchange) -> bool:
-        """Return True if the client may receive an interim response to a request."""
-        return exchange is self._exchange and not exchange.begun and exchange.head.version == "1.1"
+    def _next_probe(self, exchange: ServedExchange) -> bytes | None:
+        """Return the bytes that the client of a current request may receive at this time; None after its end."""
+        return exchange.probe() if exchange is self._exchange and not self._closing else None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True

@@ -26,6 +26,9 @@ LISTENER_HEADERS: Final = frozenset(
 It states no timeout, and sends no trailers.
 """
 
+MAX_ZEROS: Final = 7
+"""Maximum leading zeros of a chunk's size: with a size up to 2^32, not more than the 16 digits that peers read."""
+
 Header = tuple[bytes, bytes]
 Delimiter = Literal["length", "chunks", "close", "none"]
 
@@ -41,7 +44,7 @@ class ResponseFramer:
     response. `broken`: the body does not have the announced length.
     """
 
-    __slots__ = ("_delimiter", "_left", "broken", "head", "keep_alive")
+    __slots__ = ("_delimiter", "_left", "_zeros", "broken", "head", "keep_alive")
     _delimiter: Delimiter
 
     def __init__(
@@ -64,7 +67,7 @@ class ResponseFramer:
         else:
             text, length, options = _encode_headers(headers, status)
         lines = [b"%b: %b\r\n" % (_checked_name(name), value) for name, value in added]
-        self.broken, self.keep_alive = False, keep_alive and b"close" not in options
+        self.broken, self.keep_alive, self._zeros = False, keep_alive and b"close" not in options, 0
         if length is not None and method != "HEAD" and status not in BODILESS:
             self._delimiter, self._left = "length", length
         else:
@@ -93,8 +96,21 @@ class ResponseFramer:
 
     @property
     def ends_with_connection(self) -> bool:
-        """True if only the connection's end ends the body, as in HTTP/1.0 without a length."""
-        return self._delimiter == "close"
+        """True if the connection's end ends the body, as in HTTP/1.0 without a length.
+
+        It does so for Python's `http.client`, too, if it follows zeros of `probe`, which are then a last chunk.
+        """
+        return self._delimiter == "close" or self._zeros > 0
+
+    def probe(self) -> bytes:
+        """Return a leading zero of the next chunk's size (RFC 9112 §7.1), of which there may be `MAX_ZEROS`.
+
+        It is a byte that may be written between two parts of the body. Other bodies allow none.
+        """
+        if self._delimiter != "chunks" or self._zeros == MAX_ZEROS:
+            return b""
+        self._zeros += 1
+        return b"0"
 
     def frame(self, body: bytes, *, more: bool) -> bytes:
         """Return the encoded next part of the body; nothing if the response has no body.
@@ -106,6 +122,8 @@ class ResponseFramer:
             return self._frame_sized(body, more=more)
         if self._delimiter == "chunks":
             chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if chunk:
+                self._zeros = 0
             return chunk if more else chunk + b"0\r\n\r\n"
         return body if self._delimiter == "close" else b""
 

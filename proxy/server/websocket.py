@@ -37,7 +37,7 @@ from common.cancellation import ends_task
 from common.failure_trace import trace_of
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.exchange import expect_message
-from proxy.server.half_close import start_probes
+from proxy.server.half_close import INTERIM_PROBE, start_probes
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.response import InvalidResponse
 from proxy.server.timeouts import timeouts_in_force
@@ -110,7 +110,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Complete the handshake: the client may have sent its messages already, and can still receive the answer."""
         self._half_closed = True
-        start_probes(self._loop, self._transport.write, lambda: self._is_undecided)
+        start_probes(self._loop, self._transport.write, lambda: INTERIM_PROBE if self._is_undecided else None)
         return not self._is_closing
 
     @property

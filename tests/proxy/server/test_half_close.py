@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from proxy.server.body import ChunkedBody
 from proxy.websocket.frames import FRAMES_AT_ONCE
 from tests.support.event_loop import advance
-from tests.support.http_app import BAD, BODY, GET, LAST, OK, App, connected, limit
+from tests.support.http_app import BAD, BODY, GET, LAST, OK, App, connected, limit, part, start
+from tests.support.random_seed import seeds
 from tests.support.sockets import serving
 from tests.support.websocket_apps import Recorder
 from tests.support.websocket_client import frame, handshake
@@ -86,6 +89,70 @@ async def test_client_leaving_during_a_pipelined_request_is_noticed() -> None:
             await reader.readuntil(b"\r\n\r\nok")
         await noticed.wait()
     assert paths == ["/a", "/last"]
+
+
+STREAM = [start(200, (b"content-type", b"text/event-stream")), part(b"first", more=True)]
+FIRST = b"5\r\nfirst\r\n"
+
+
+async def test_client_leaving_a_silent_stream_is_noticed() -> None:
+    noticed = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in STREAM:
+            await send(message)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        noticed.set()
+
+    async with serving(app) as port, limit():
+        async with connected(port) as (reader, writer):
+            writer.write(GET)
+            await reader.readuntil(FIRST)
+        await noticed.wait()
+
+
+@pytest.mark.seeded
+@pytest.mark.parametrize("seed", seeds(5))
+async def test_stream_of_a_half_closed_client_arrives_unchanged(seed: int) -> None:
+    chance = random.Random(seed)
+    parts = [chance.randbytes(chance.choice((1, 16, 5000))) for _ in range(chance.randrange(1, 5))]
+    delays = [chance.choice((0, 10, 100)) for _ in parts]
+    closed = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await closed.wait()
+        for body, delay in zip(parts, delays, strict=True):
+            await send(part(body, more=True))
+            for _ in range(delay):
+                await advance(0.1)
+        await send(part(b""))
+
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(GET)
+        writer.write_eof()
+        closed.set()
+        _, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    decoder = ChunkedBody()
+    assert decoder.feed(body) == (b"".join(parts), len(body))
+    assert decoder.complete
+
+
+async def test_stream_broken_off_behind_a_probe_is_reset() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in STREAM:
+            await send(message)
+        for _ in range(20):
+            await advance(0.1)
+        raise RuntimeError
+
+    async with serving(app) as port, connected(port) as (reader, writer), limit():
+        writer.write(GET)
+        writer.write_eof()
+        await reader.readuntil(FIRST)
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
 
 
 async def test_client_of_http_1_0_gets_no_interim_response() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.server.response import InvalidResponse, ResponseFramer
+from proxy.server.response import MAX_ZEROS, InvalidResponse, ResponseFramer
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -20,6 +21,19 @@ def frame(
     keep_alive: bool = True,
 ) -> ResponseFramer:
     return ResponseFramer(method, version, status, headers or [], keep_alive=keep_alive)
+
+
+class Received:
+    """A client that reads an answer by llhttp."""
+
+    complete = False
+    body = b""
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.complete = True
 
 
 def length(number: int) -> RawHeaders:
@@ -39,6 +53,26 @@ def test_body_of_unknown_length_is_chunked() -> None:
     assert framer.head.endswith(b"transfer-encoding: chunked\r\n\r\n")
     parts = framer.frame(b"abc", more=True), framer.frame(b"", more=True), framer.frame(b"d" * 17, more=False)
     assert parts == (b"3\r\nabc\r\n", b"", b"11\r\n" + b"d" * 17 + b"\r\n0\r\n\r\n")
+
+
+@given(st.lists(st.tuples(st.integers(0, 2 * MAX_ZEROS), st.binary(max_size=40))))
+def test_probes_leave_a_chunked_body_as_it_is(parts: list[tuple[int, bytes]]) -> None:
+    framer, written = frame(), b""
+    for probes, body in parts:
+        zeros = b"".join([framer.probe() for _ in range(probes)])
+        assert set(zeros) <= set(b"0")
+        written += zeros + framer.frame(body, more=True)
+    assert framer.ends_with_connection is (not written.endswith(b"\r\n") and written != b"")
+    written += framer.frame(b"", more=False)
+    received = Received()
+    httptools.HttpResponseParser(received).feed_data(framer.head + written)
+    assert received.complete
+    assert received.body == b"".join([body for _, body in parts])
+
+
+@pytest.mark.parametrize("framer", [frame(headers=length(5)), frame(version="1.0"), frame(204), frame(method="HEAD")])
+def test_only_chunked_bodies_can_be_probed(framer: ResponseFramer) -> None:
+    assert framer.probe() == b""
 
 
 def test_http_1_0_answer_without_a_length_closes() -> None:
