@@ -28,7 +28,7 @@ class HandshakeRefused(Exception):
 
 
 async def shake_hands(origin: Origin, target: str, timeout: float) -> str:
-    """Return `open`, or the reason why the handshake failed. Raises OSError if nothing accepts connections."""
+    """Return `open`, or the reason why the handshake failed. Raises OSError if nothing accepts the connection."""
     try:
         socket = await _connect(origin, target, timeout)
     except HandshakeRefused as refusal:
@@ -41,7 +41,7 @@ async def converse(origin: Origin, target: str, sent: Sequence[JSON], expected: 
     """Return the frames received: JSON parsed, other text as it is, a binary frame as `{"$bytes": hex}`.
 
     Ends `pace.grace` seconds after the last of `expected` frames, after `pace.timeout` seconds without a frame, or when
-    the service closes. Raises HandshakeRefused, and OSError if nothing accepts connections.
+    the service closes. Raises HandshakeRefused, and OSError if nothing accepts the connection.
     """
     socket = await _connect(origin, target, pace.timeout)
     received: list[JSON] = []
@@ -61,15 +61,24 @@ async def converse(origin: Origin, target: str, sent: Sequence[JSON], expected: 
 async def _connect(origin: Origin, target: str, timeout: float) -> ClientConnection:
     scheme = "wss" if origin.secure else "ws"
     url = f"{scheme}://{origin.authority}{origin.prefix}{target}"
+    connected = asyncio.Event()
+
+    class ObservedConnection(ClientConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            connected.set()
+            super().connection_made(transport)
+
     try:
         return await connect(
-            url, proxy=None, compression=None, max_size=None,
+            url, create_connection=ObservedConnection, proxy=None, compression=None, max_size=None,
             max_queue=None, ping_interval=None,
             open_timeout=timeout, close_timeout=1, user_agent_header=None,
         )  # fmt: skip
     except InvalidStatus as refusal:
         raise HandshakeRefused(str(refusal.response.status_code)) from refusal
     except (InvalidMessage, EOFError, ConnectionResetError) as refusal:
+        if not connected.is_set():
+            raise  # a service that restarts resets the connections that it has not accepted
         raise HandshakeRefused("reset") from refusal
     except TimeoutError as refusal:
         raise HandshakeRefused("hang") from refusal

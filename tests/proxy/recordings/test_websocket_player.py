@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -27,10 +29,10 @@ async def service(handler: Callable[[ServerConnection], Awaitable[None]]) -> Asy
         yield Origin("127.0.0.1", next(iter(server.sockets)).getsockname()[1])
 
 
-async def echo(socket: ServerConnection) -> None:
-    await socket.send('{"type":"hello"}')
-    async for frame in socket:
-        await socket.send(frame)
+async def echo(connection: ServerConnection) -> None:
+    await connection.send('{"type":"hello"}')
+    async for frame in connection:
+        await connection.send(frame)
 
 
 async def test_frames_are_sent_as_recorded_and_parsed() -> None:
@@ -126,3 +128,14 @@ async def test_handshake_sends_the_target_verbatim() -> None:
 async def test_refused_connection_is_an_error() -> None:
     with pytest.raises(OSError, match=r".+"):
         await shake_hands(Origin("127.0.0.1", free_port()), "/", PROMPT_TIMEOUT)
+
+
+async def test_connection_reset_before_it_is_accepted_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        handshake = asyncio.create_task(
+            shake_hands(Origin("127.0.0.1", listener.getsockname()[1]), "/", PROMPT_TIMEOUT)
+        )
+        while not select.select([listener], [], [], 0)[0]:
+            await asyncio.sleep(0)
+    with pytest.raises(ConnectionResetError):
+        await handshake
