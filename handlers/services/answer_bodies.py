@@ -21,6 +21,14 @@ AXIOS_WITHOUT_BODY: Final = frozenset((204,))
 REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 REPEATED: Final = 307
 """The status of a redirect with the same method, by which httpx follows other statuses."""
+FETCH_REFUSED: Final = frozenset((407,))
+"""Statuses that `fetch` reports as a failed connection, as it cannot answer to a proxy."""
+FETCH_MISDIRECTED: Final = frozenset((421,))
+"""Statuses after which `fetch` sends the request once more, at once."""
+_LENGTHS: Final = 1 << 64
+"""The lengths that Node's parser can read are below this number."""
+_SENT_AGAIN: Final = "handlers.sent_again"
+"""The extension of a request that was sent again after a status that means another server."""
 
 
 class Body(Protocol):
@@ -31,6 +39,15 @@ class Body(Protocol):
     async def aclose(self) -> None: ...
 
 
+class SentRequest(Protocol):
+    """The part of a request, of either version of httpx, that is sent again."""
+
+    extensions: MutableMapping[str, Any]
+
+    @property
+    def url(self) -> object: ...
+
+
 class UnreadAnswer(Protocol):
     """The part of an answer, of either version of httpx, that is read or replaced before its body."""
 
@@ -39,6 +56,9 @@ class UnreadAnswer(Protocol):
 
     @property
     def headers(self) -> MutableMapping[str, str]: ...
+
+    @property
+    def request(self) -> Any: ...
 
 
 def without_cookies() -> CookieJar:
@@ -71,7 +91,8 @@ class AnswerReader:
 
     `codings` returns the decoders of a `Content-Encoding`, `is_followed` whether a status with a location is a
     redirect; answers `without_body` end with their head. `byte_stream` is the client's base class of bodies, and
-    `error` makes its exception for an unreadable answer.
+    `error` makes its exception for an unreadable answer, as those with a status in `refused` are. The request is sent
+    once more after a status in `misdirected`.
     """
 
     def __init__(
@@ -81,7 +102,11 @@ class AnswerReader:
         without_body: Container[int],
         byte_stream: type,
         error: Callable[[str], Exception],
+        refused: Container[int] = (),
+        misdirected: Container[int] = (),
     ) -> None:
+        self._refused = refused
+        self._misdirected = misdirected
         self._codings = codings
         self._is_followed = is_followed
         self._without_body = without_body
@@ -91,7 +116,14 @@ class AnswerReader:
 
     async def __call__(self, answer: UnreadAnswer) -> None:
         """Replace the body of an answer that has not been read. Raises the client's exception."""
+        length = answer.headers.get("content-length", "")
+        if answer.status_code in self._refused or (length.isdecimal() and int(length) >= _LENGTHS):
+            raise self._error("the answer cannot be read")
         stated = answer.headers.pop("content-encoding", "")
+        is_sent_again = answer.request.extensions.pop(_SENT_AGAIN, False)
+        if answer.status_code in self._misdirected and not is_sent_again:
+            self._send_again(answer, answer.request)
+            return
         location = answer.headers.get("location")
         if location is not None and self._is_followed(answer.status_code):
             self._redirect(answer, location)
@@ -103,6 +135,13 @@ class AnswerReader:
             except CorruptError as error:
                 raise self._error(str(error)) from error
             answer.stream = self._decoded(answer.stream, inflaters, self._error)
+
+    def _send_again(self, answer: UnreadAnswer, request: SentRequest) -> None:
+        """Redirect the request to its own URL."""
+        request.extensions[_SENT_AGAIN] = True
+        answer.headers["location"] = str(request.url)
+        answer.status_code = REPEATED
+        answer.stream = self._ignored(answer.stream, [], self._error)
 
     def _redirect(self, answer: UnreadAnswer, location: str) -> None:
         """Follow the location without waiting for the body."""

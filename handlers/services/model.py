@@ -20,7 +20,15 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from common.late_timeout import LateTimeout
-from handlers.services.answer_bodies import FETCH_WITHOUT_BODY, REDIRECTS, AnswerReader, fetch_codings, without_cookies
+from handlers.services.answer_bodies import (
+    FETCH_MISDIRECTED,
+    FETCH_REFUSED,
+    FETCH_WITHOUT_BODY,
+    REDIRECTS,
+    AnswerReader,
+    fetch_codings,
+    without_cookies,
+)
 from handlers.services.retry_delay import state_delay
 from handlers.sliced_json import write_in_slices
 from handlers.strict_json import loads
@@ -151,7 +159,13 @@ def open_sdk_client(api_key: str, base_url: str | None) -> AsyncOpenAI:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     read_as_fetch = AnswerReader(
-        fetch_codings, REDIRECTS.__contains__, FETCH_WITHOUT_BODY, httpx2.AsyncByteStream, httpx2.DecodingError
+        fetch_codings,
+        REDIRECTS.__contains__,
+        FETCH_WITHOUT_BODY,
+        httpx2.AsyncByteStream,
+        httpx2.DecodingError,
+        FETCH_REFUSED,
+        FETCH_MISDIRECTED,
     )
     return AsyncOpenAI(
         api_key=api_key,

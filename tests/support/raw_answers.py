@@ -43,9 +43,21 @@ def chunked(body: bytes, extension: bytes = b"", trailer: bytes = b"", line_end:
     return b"".join(chunks) + b"0" + extension + line_end + trailer + line_end
 
 
-def _compress(window: int) -> bytes:
+def codings_of(body: bytes) -> dict[str, bytes]:
+    """Return a body in each content coding that Node's `fetch` decodes, by the coding's name."""
+    return {
+        "gzip": gzip.compress(body),
+        "x-gzip": gzip.compress(body),
+        "deflate": zlib.compress(body),
+        "Deflate": _compress(-15, body),
+        "br": brotli.compress(body, quality=1),
+        "gzip, br": brotli.compress(gzip.compress(body), quality=1),
+    }
+
+
+def _compress(window: int, body: bytes = CONTENT) -> bytes:
     compressor = zlib.compressobj(wbits=window)
-    return compressor.compress(CONTENT) + compressor.flush()
+    return compressor.compress(body) + compressor.flush()
 
 
 _GZIP: Final = gzip.compress(CONTENT)

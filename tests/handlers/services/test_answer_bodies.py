@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JSONSyntaxError
-from handlers.legacy.model_errors import content_of, describe
-from handlers.services.model import InvalidResponseError, LLMClient, ModelError, open_sdk_client
+from handlers.services.model import LLMClient, open_sdk_client
 from handlers.services.terminology import Access, Terminology, TerminologyError
+from tests.support.outside_clients import UNREADABLE, complete, legacy_clients
 from tests.support.profile import spread
 from tests.support.raw_answers import (
     RawService,
@@ -25,67 +19,8 @@ from tests.support.raw_answers import (
     raw_service,
     redirecting_answers,
 )
-from tests.support.waiting import PROMPT_TIMEOUT
 
-SCRIPT: Final = Path(__file__).parents[2] / "support" / "outside_clients.js"
 ANSWERS: Final = (*coded_answers(), *redirecting_answers(), *plain_answers())
-UNREADABLE: Final = "no answer"
-"""An answer that a client cannot read: Node's says why, native's only that the connection failed."""
-
-
-class Legacy:
-    """The legacy's clients, in a Node process."""
-
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
-        self._child = child
-
-    async def call(self, name: str, text: str) -> object:
-        """Return the value, or the error's message."""
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._child.stdin.write(json.dumps([name, text]).encode() + b"\n")
-        async with asyncio.timeout(PROMPT_TIMEOUT):
-            answer: dict[str, Any] = json.loads(await self._child.stdout.readline())
-        if "error" in answer:
-            is_unreadable = answer["error"].endswith("terminated") or answer["error"] == "Connection error."
-            return {"error": UNREADABLE if is_unreadable else answer["error"]}
-        return answer.get("value")
-
-
-@asynccontextmanager
-async def legacy_clients(port: int) -> AsyncIterator[Legacy]:
-    base = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "OPENAI_API_KEY": "k",
-        "OPENAI_BASE_URL": f"{base}/v1",
-        "NHS_AUTH_URL": f"{base}/token",
-        "NHS_API_URL": f"{base}/fhir/",
-        "NHS_CLIENT_ID": "i",
-        "NHS_CLIENT_SECRET": "s",
-    }
-    pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec("node", SCRIPT, stdin=pipe, stdout=pipe, env=environment)
-    try:
-        yield Legacy(child)
-    finally:
-        child.kill()
-        await child.wait()
-
-
-async def complete(model: LLMClient, text: str) -> object:
-    """Return the model's text, or the error as the legacy's route names it."""
-    try:
-        try:
-            return await model.complete(
-                [{"role": "system", "content": "instructions"}, {"role": "user", "content": text}]
-            )
-        except InvalidResponseError as error:
-            content = content_of(error)
-            return None if content is UNDEFINED else content
-    except (ModelError, JavaScriptTypeError, JSONSyntaxError) as error:
-        message = describe(error).message
-        return {"error": UNREADABLE if message == "Connection error." else message}
 
 
 @pytest.fixture
