@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -12,8 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.websocket.case import Case, Deflater, close, reserved
-from tests.conformance.websocket.echo import EchoServer, echo_server, gateway_before
+from tests.conformance.websocket.echo import EchoServer, echo_server, gateway_before, native_echo
 from tests.conformance.websocket.play import Observation, play
+from tests.conformance.websocket.random_case import random_case
+from tests.support.profile import examples
+from tests.support.random_seed import seed_of
+from tests.support.sockets import serving
 from tests.support.websocket_client import frame
 
 MAX_PIECES = 2000
@@ -21,11 +27,12 @@ MAX_PIECES = 2000
 
 
 class Servers(NamedTuple):
-    """The event loop, the echo servers on it, and the port of a gateway in front of them."""
+    """The event loop, the echo servers on it, and the ports of a gateway in front of them and of a native app."""
 
     runner: asyncio.Runner
     echo: EchoServer
     gateway: int
+    native: int
 
     def play(self, case: Case, pieces: tuple[int, ...], *, direct: bool) -> Observation:
         port = self.echo.port if direct else self.gateway
@@ -39,7 +46,8 @@ def servers() -> Iterator[Servers]:
 
         async def start() -> Servers:
             echo = await stack.enter_async_context(echo_server())
-            return Servers(runner, echo, await stack.enter_async_context(gateway_before(echo.port)))
+            gateway = await stack.enter_async_context(gateway_before(echo.port))
+            return Servers(runner, echo, gateway, await stack.enter_async_context(serving(native_echo)))
 
         yield runner.run(start())
         runner.run(stack.aclose())
@@ -106,3 +114,14 @@ def test_random_frames_are_observed_alike(servers: Servers, case: Case, pieces: 
     assert direct.ending != "timeout"
     least = sum(map(len, case.stream)) // MAX_PIECES
     assert servers.play(case, tuple(max(piece, least) for piece in pieces), direct=False) == direct
+
+
+@pytest.mark.seeded
+def test_odd_frames_and_offers_are_observed_alike_everywhere(servers: Servers) -> None:
+    for seed in range(seed_of(0), seed_of(examples(100))):
+        case, pieces = random_case(Random(seed))
+        direct = servers.play(case, pieces, direct=True)
+        assert direct.ending != "timeout", seed
+        assert servers.play(case, pieces, direct=False) == direct, seed
+        native = servers.runner.run(play(case, servers.native, None, pieces))
+        assert native == replace(direct, peer=None), seed
