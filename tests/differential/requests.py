@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from hypothesis import strategies as st
@@ -65,6 +65,24 @@ emails: Strategy[JSON] = st.sampled_from(
 )
 
 
+_PATTERNS: Final = ("^a", "a(", "[", "a\0b", "(?i)AMARA", "amara@clinic.example", "bola@clinic.example")
+_OPERANDS: Final[tuple[Any, ...]] = (
+    *(0, 1, 2, -1, 99, 1.5, "string", "int", "number", "i", "im", "x", "ix", "q", "", None, True),
+    *([], [1], ["amara@clinic.example"], [2], ["string", "x"], [3, 1], [0, 0], {}),
+)
+_OPERATORS: Final = (
+    *("$regex", "$options", "$gt", "$lt", "$gte", "$lte", "$eq", "$ne", "$in", "$nin", "$exists", "$type", "$all"),
+    *("$size", "$mod", "$not", "$elemMatch", "$comment", "$where", "$expr", "$jsonSchema", "$near", "$geoWithin"),
+    *("$bitsAllSet", "$text", "$rand", "$sampleRate", "$ref", "$id", "$db", "$foo", "$"),
+)
+email_queries: Strategy[JSON] = st.recursive(
+    st.dictionaries(st.sampled_from(_OPERATORS), st.sampled_from([*_PATTERNS, *_OPERANDS]), min_size=1, max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from(["$not", "$elemMatch", "$eq", "$all"]), inner, min_size=1),
+    max_leaves=2,
+)
+"""Query operators in place of an email, which legacy executes: the server refuses many with its own error."""
+
+
 blanks: Strategy[JSON] = st.sampled_from([" ", "\t\n", "\xa0", "\ufeff", {"a": 1}, ["x"]])
 """Note bodies that are given, and refused by validation, beside other fields that may be."""
 
@@ -84,6 +102,7 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/"),
     Endpoint("GET", "/users/users/checkEmail", query={"email": emails}),
     Endpoint("POST", "/users/login", fields={"email": emails, "password": st.just(PASSWORD)}),
+    Endpoint("POST", "/users/login", fields={"email": email_queries, "password": st.just(PASSWORD)}),
     Endpoint("POST", "/users/logout"),
     Endpoint("GET", "/users/profile"),
     Endpoint("POST", "/api/consultation/start", fields={"patient_data": anything}),

@@ -125,6 +125,8 @@ names = st.sampled_from(
             "$elemMatch",
             "$not",
         ),
+        *("nul\0", "01", "4294967295", "then", "inspect", "\ud800", "\u2028", "constructor.name", "__proto__.b"),
+        *("$unset", "$pull", "$min", "$mul", "$rename", "a.$[x].$[x]", "transcript_ids.$[x]", "$isMongooseMap"),
     ]
 )
 

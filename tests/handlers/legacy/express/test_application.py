@@ -234,6 +234,32 @@ async def test_answers_any_path_as_express(express: int, native: int, method: st
     assert await express_pair.send(native, raw) == await express_pair.send(express, raw)
 
 
+TAG_PIECES = st.sampled_from(
+    [WELCOME_TAG, WELCOME_TAG[2:], *("*", ",", " ", "\t", '"', "W/", "w/", '"a"', "x", ";", "\xa0")]
+)
+CACHE_PIECES = st.sampled_from(
+    ["no-cache", "NO-CACHE", "no-cache=x", "max-age=0", ",", " ", "\t", '"', "=", "\xa0", "\x85"]
+)
+
+
+def headers_of(name: str, pieces: st.SearchStrategy[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
+    """Draw a header of any pieces, at most twice."""
+    return st.lists(st.lists(pieces, max_size=6).map(lambda drawn: (name, "".join(drawn))), max_size=2)
+
+
+@settings(
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(headers_of("If-None-Match", TAG_PIECES), headers_of("Cache-Control", CACHE_PIECES))
+async def test_any_condition_is_fresh_as_in_express(
+    express: int, native: int, tags: list[tuple[str, str]], cache: list[tuple[str, str]]
+) -> None:
+    raw = express_pair.request("GET", "/", [*tags, *cache])
+    assert await express_pair.send(native, raw) == await express_pair.send(express, raw)
+
+
 class Conversation:
     """One request to an application without a server: the messages that it receives, and those that it sends."""
 

@@ -297,7 +297,46 @@ async def test_decodes_any_bytes_as_node(express: int, native: int, body: bytes)
     assert await express_pair.differences(native, express, {"it": post(body)}) == {}
 
 
-KINDS = st.lists(st.sampled_from([";", "=", '"', "\\", " ", "\t", "charset", "utf-8", "latin1", "x", ","]), max_size=10)
+KINDS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                ";",
+                "=",
+                '"',
+                "\\",
+                " ",
+                "\t",
+                "charset",
+                "utf-8",
+                "latin1",
+                "x",
+                ",",
+                "; charset=",
+                "CHARSET",
+                "UTF-16LE",
+            ),
+            *(
+                "utf-16:1999",
+                "utf-",
+                "utf_8",
+                "__proto__",
+                "\xe9",
+                "\xa0",
+                "\x80",
+                "'",
+                "%",
+                "(",
+                "/",
+                "@",
+                "{",
+                "\x7f",
+            ),
+        ]
+    ),
+    max_size=10,
+)
+TYPE_ENDS = st.sampled_from(["", "", "", " ", "\t", "x", "+json", "/", "/json", "\xa0", "\xe9", "*", ","])
 
 
 @settings(
@@ -305,7 +344,7 @@ KINDS = st.lists(st.sampled_from([";", "=", '"', "\\", " ", "\t", "charset", "ut
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(parameters=KINDS.map("".join))
-async def test_reads_any_parameters_as_content_type(express: int, native: int, parameters: str) -> None:
-    raw = post(b"{}", kind=f"application/json;{parameters}")
+@given(end=TYPE_ENDS, parameters=KINDS.map("".join))
+async def test_reads_any_parameters_as_content_type(express: int, native: int, end: str, parameters: str) -> None:
+    raw = post(b"{}", kind=f"application/json{end};{parameters}")
     assert await express_pair.differences(native, express, {"it": raw}) == {}
