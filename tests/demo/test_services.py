@@ -16,7 +16,8 @@ from websockets.asyncio.client import connect
 
 from demo.managed_process import ManagedProcessError
 from demo.node import is_installed
-from demo.services import LEGACY, SECRET, DemoLegacy, Upstreams, backend_environment
+from demo.ports import free_port
+from demo.services import LEGACY, SECRET, DemoLegacy, Gateway, Upstreams, backend_environment
 from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
@@ -135,6 +136,23 @@ async def test_audio_frames_are_answered_with_text(legacy: DemoLegacy) -> None:
 
 def test_legacy_packages_are_installed() -> None:
     assert is_installed(LEGACY)
+
+
+def test_gateway_is_ready_where_the_environment_names_a_proxy(
+    legacy: DemoLegacy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    routing = tmp_path / "routing.yaml"
+    routing.write_text(f'legacy: {{url: "{legacy.url}"}}\nroutes: []\n')
+    gateway = Gateway(routing, {}, tmp_path / "log", host="127.0.0.1", port=free_port(), ops_port=free_port())
+    try:
+        gateway.start()
+        gateway.check()
+    finally:
+        gateway.stop()
 
 
 def test_missing_mongodb_ends_the_process_with_an_error(tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ async def test_divergence_address_registered_concurrently(backends: BackendPair)
         died = next((answer for answer in by_legacy if answer.outcome == "reset"), None)
         if died is not None:
             break
+    assert died is not None
     by_native = await asyncio.gather(*(backends.native.send(request) for _ in range(6)))
     assert Counter(answer.status for answer in by_native) == {200: 1, 401: 5}
     AnswerPair(request, died, next(answer for answer in by_native if answer.status == 401)).assert_declared(
