@@ -26,6 +26,7 @@ from uvicorn.config import STARTUP_FAILURE
 from proxy.backends.native import NativeUnavailable, find_app, import_app
 from proxy.cli.config_file import show_problems
 from proxy.config.problems import ConfigError
+from proxy.config.reading import PIN_VARIABLE
 from proxy.database.database import Database, InvalidDatabaseUrl, InvalidDriver
 from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
@@ -247,6 +248,10 @@ def _checked(file: Path, last_good: LastGood, workers: int) -> LoadedConfig:
                 (import_app if workers == 1 else find_app)(config.native)
         Database.of(config.mongodb)
         tracing.is_requested(os.environ)
+        if config.pin is not None:
+            logger.warning(
+                "%s is %s: that backend answers every request, whatever the shares", PIN_VARIABLE, config.pin
+            )
         return loaded
     except ConfigError as error:
         show_problems(error)

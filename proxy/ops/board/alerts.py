@@ -10,6 +10,7 @@ from proxy.config.problems import Problem
 from proxy.ops.board.lines import GroupLine
 from proxy.ops.formatting import ago, number, percent
 from proxy.rollout.model import GUARD, Cap
+from proxy.types import Backend
 
 if TYPE_CHECKING:
     from proxy.reports.triage import TrackedDifference
@@ -42,7 +43,8 @@ class BackendsHealth:
     limit. `suspended`: the reason for each route whose guard is suspended. `refused`: a sentence for each other process
     whose file is refused. `revisions`: those in force. `revision_age`: seconds since the latest change of a
     revision, None if unknown. `shadow_failing`: the number of processes whose shadow process keeps ending.
-    `wrong_clocks`: a sentence for each process whose clock differs from MongoDB's.
+    `wrong_clocks`: a sentence for each process whose clock differs from MongoDB's. `pin`: the backend of
+    SCRIBE_PROXY_PIN in the process that answers.
     """
 
     legacy_reachable: bool = True
@@ -60,6 +62,7 @@ class BackendsHealth:
     revision_age: float | None = None
     shadow_failing: int = 0
     wrong_clocks: Sequence[str] = ()
+    pin: Backend | None = None
 
     @property
     def different_files(self) -> bool:
@@ -111,6 +114,7 @@ def alerts(
     every = [
         *(_rolled_back(line, now) for line in lines if line.cap is not None),
         *_refused(problems, revision),
+        *_pinned(health, lines),
         *_backends(health),
         *_dependencies(health),
         *_differences(differences, now),
@@ -143,8 +147,16 @@ def _problem(problem: Problem) -> str:
     return f"line {problem.line}: {where}{problem.message}"
 
 
+def _pinned(health: BackendsHealth, lines: Sequence[GroupLine]) -> Iterator[Alert]:
+    """Name a pin that overrides shares; one to native does not if native answers all callers of all groups anyway."""
+    if health.pin == "legacy" or (health.pin == "native" and any(line.state != "done" for line in lines)):
+        detail = f"{health.pin.capitalize()} answers every request, whatever the shares"
+        action = "Unset it and restart the gateway to return to the shares"
+        yield Alert("warn", f"SCRIBE_PROXY_PIN is {health.pin}", detail, action, "/live")
+
+
 def _backends(health: BackendsHealth) -> Iterator[Alert]:
-    if health.legacy.startswith("unreachable"):
+    if health.legacy.startswith("unreachable") and health.pin != "native":
         action = "Check legacy and its address"
         yield Alert("bad", f"Legacy is {health.legacy}", "It accepts no connections", action, "/live")
     elif health.failing:

@@ -165,6 +165,7 @@ def backends_health(process: ProcessView, status: Status, fleet: FleetNumbers) -
         revision_age=min(ages, default=None),
         shadow_failing=sum(one.shadow_failures >= SHADOW_FAILURES for one in every),
         wrong_clocks=tuple(filter(None, map(_wrong_clock, fleet.members))),
+        pin=process.gateway.snapshot.config.pin,
     )
 
 

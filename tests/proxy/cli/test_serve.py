@@ -303,6 +303,17 @@ def test_invalid_pin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "SCRIBE_PROXY_PIN" in output
 
 
+@pytest.mark.parametrize(("pin", "shown"), [("legacy", True), ("", False)])
+def test_pin_is_logged_at_the_start(
+    pin: str, shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SCRIBE_PROXY_PIN", pin)
+    file = tmp_path / "routing.yaml"
+    file.write_text("legacy: {url: 'http://127.0.0.1:1'}")
+    assert run_serve("--config", file, "--host", "203.0.113.1", "--port", "0", "--ops-port", "0")[0] == 1
+    assert ("SCRIBE_PROXY_PIN is legacy: that backend answers every request" in caplog.text) == shown
+
+
 def test_failed_import_of_native_has_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(config(1).replace("tests.support.gateway_process:native", "tests.nowhere:app"))

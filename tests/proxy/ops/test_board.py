@@ -27,6 +27,7 @@ from proxy.rollout.progress import progress
 from proxy.rollout.shares import effective
 from proxy.rollout.transitions import initial_state
 from proxy.runtime.config_watcher import ConfigSnapshot
+from proxy.types import Backend
 from tests.support.board_scene import GROUPS, board_stage
 from tests.support.ops_server import stage
 from tests.support.page_text import text_of
@@ -210,6 +211,22 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
         "Correct the file; revision abc stays in force",
         "Wait for more requests, or promote it; next: 50%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pin", "share", "titles"),
+    [
+        (None, "100%", ["Legacy is unreachable"]),
+        ("legacy", "100%", ["Legacy is unreachable", "SCRIBE_PROXY_PIN is legacy"]),
+        ("native", "25%", ["SCRIBE_PROXY_PIN is native"]),
+        ("native", "100%", []),
+    ],
+)
+def test_pin_of_the_environment_is_shown_while_it_has_an_effect(
+    pin: Backend | None, share: str, titles: list[str]
+) -> None:
+    health = BackendsHealth(legacy_reachable=False, pin=pin)
+    assert [one.title for one in alerts([line(f"native: {share}")], (), "abc", health, NOW)] == titles
 
 
 @pytest.mark.parametrize(
