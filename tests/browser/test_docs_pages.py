@@ -22,6 +22,7 @@ from tests.support.shipped import ROUTING
 from tests.support.sockets import serving
 
 pytestmark = [
+    pytest.mark.slow,  # tests/proxy/docs has the pages, what they load, and the document
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
     pytest.mark.asyncio(loop_scope="package"),
 ]
@@ -90,7 +91,7 @@ async def reading(browser: Browsing, path: str, *, whole: bool) -> AsyncIterator
         yield reader
 
 
-WHOLE = pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["named", "whole"])
+WHOLE = pytest.mark.parametrize("whole", [False, True], ids=["named", "whole"])
 
 
 @WHOLE
@@ -110,7 +111,6 @@ async def test_swagger_lists_both_apis_and_sends_requests(browser: Browsing, who
 
 
 @WHOLE
-@pytest.mark.slow
 async def test_redoc_lists_both_apis_and_searches_locally(browser: Browsing, whole: bool) -> None:
     async with reading(browser, "/redoc", whole=whole) as reader:
         note = reader.page.locator("h2", has_text="Write a note on a consultation")
