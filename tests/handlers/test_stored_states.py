@@ -17,7 +17,7 @@ from tests.support.random_seed import seed_of
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.seeded]
 
-COUNT: Final = 8 if IS_QUICK else 100
+COUNT: Final = 5 if IS_QUICK else 100
 _RAW: Final[CodecOptions[RawBSONDocument]] = CodecOptions(document_class=RawBSONDocument)
 
 

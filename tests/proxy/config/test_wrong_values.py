@@ -111,7 +111,7 @@ def test_wrong_value_is_reported_at_its_key(path: Path) -> None:
         if VALIDATOR.is_valid(content):
             continue
         refused.append(kind)
-        text = yaml.safe_dump(content)
+        text = yaml.dump(content, Dumper=yaml.CSafeDumper)
         reported = [each for each in problems(text) if ITEM.sub("[]", each.where).startswith(named(path))]
         assert reported, f"{kind}: {problems(text)}"
         for each in reported:

@@ -189,12 +189,12 @@ async def test_answers_origins_as_cors(express: int, native: int, method: str) -
     assert await express_pair.differences(native, express, requests) == {}
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-async def test_freshness_equals_express(express: int, native: int, method: str) -> None:
+@pytest.mark.parametrize(("method", "way", "ways"), [("GET", 0, 2), ("HEAD", 1, 2), ("POST", 0, 3)])
+async def test_freshness_equals_express(express: int, native: int, method: str, way: int, ways: int) -> None:
+    conditional = [*product(("/", "/status/201", "/status/404", "/nope"), CONDITIONS)]
     requests = {
         f"{target} {headers}": express_pair.request(method, target, headers)
-        for target in ("/", "/status/201", "/status/404", "/nope")
-        for headers in CONDITIONS
+        for target, headers in spread(conditional, way, ways)
     }
     assert await express_pair.differences(native, express, requests) == {}
 

@@ -180,7 +180,7 @@ async def test_ends_with_transcripts_that_would_not_validate(differential: Diffe
         for index, (one, other) in enumerate(ids)
     ]
     transcripts = [{**TRANSCRIPTS[0], "_id": other, **fields} for (_, other), fields in zip(ids, odd, strict=True)]
-    ended = ids if prompt == PROMPT else spread(ids, (FAILING, ODD_PROMPT).index(prompt), 2)
+    ended = spread(ids, (PROMPT, FAILING, ODD_PROMPT).index(prompt), 3)
     ends = [action("POST", f"/api/consultation/{one}/end", {"prompt_used": str(prompt)}) for one, _ in ended]
     await same(differential, {**BEFORE, "consultations": consultations, "transcripts": transcripts}, *ends)
 
