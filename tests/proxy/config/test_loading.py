@@ -315,3 +315,9 @@ def test_revision_depends_on_the_files_content_only() -> None:
     assert re.fullmatch("[0-9a-f]{12}", first)
     assert parse("native:   a:b\nlegacy:\n  url: ${U:-http://x}\n", {"U": "http://y"}).revision == first
     assert parse("legacy: {url: '${U:-http://x}'}\nnative: a:c\n", {}).revision != first
+
+
+@pytest.mark.parametrize("key", ["ip", "IP", "client_ip", "remote-addr"])
+def test_another_name_of_the_address_has_a_hint(key: str) -> None:
+    (fault,) = faults(f"legacy: {{url: http://x}}\nbucketing: {{key: [jwt:userID, {key}]}}\n")
+    assert "or client-ip; did you mean client-ip?" in fault
