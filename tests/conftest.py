@@ -76,6 +76,10 @@ for variable in os.environ.copy():
 for variable in ("NO_PROXY", "no_proxy"):
     os.environ[variable] = ",".join(filter(None, (os.environ.get(variable), "127.0.0.1,localhost")))
 
+os.environ["TERM"] = "xterm"
+for variable in ("COLUMNS", "LINES"):  # a width that no test has chosen
+    os.environ.pop(variable, None)
+
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many processes would compile all modules again
 sys.dont_write_bytecode = False
 
