@@ -7,15 +7,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from proxy.websocket.messages import Message, PingReceived
-
-
-class PacketEnd:
-    """The end of the messages that arrived together."""
-
-    __slots__ = ()
-
-
-PACKET_END: Final = PacketEnd()
+from proxy.websocket.packets import PacketEnd
 
 
 class BufferBudget(Protocol):

@@ -21,7 +21,6 @@ from proxy.read_flow import ReadFlow
 from proxy.websocket.frames import (
     BINARY,
     CLOSE,
-    FRAMES_AT_ONCE,
     PING,
     PONG,
     TEXT,
@@ -29,18 +28,20 @@ from proxy.websocket.frames import (
     encode_control,
     encode_head,
 )
-from proxy.websocket.inbox import PACKET_END, BufferBudget, Inbox, PacketEnd
+from proxy.websocket.inbox import BufferBudget, Inbox
 from proxy.websocket.link import Timing, acknowledged
 from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.messages import (
     NO_STATUS,
     Closed,
+    Event,
     Message,
     MessageReader,
     PingReceived,
     ProtocolViolation,
     is_close_code,
 )
+from proxy.websocket.packets import PacketEnd, PacketReader
 from proxy.websocket.progress_timeout import ProgressTimeout
 
 __all__ = ["ABNORMAL", "GOING_AWAY", "INTERNAL_ERROR", "NO_STATUS", "Closed", "Peer", "PeerGone"]
@@ -52,8 +53,6 @@ TRY_AGAIN_LATER: Final = 1013
 
 HIGH_WATER = 64 * 1024
 """Bytes of messages, not yet received by the app, at which reading is paused."""
-PACKET_SIZE: Final = 64 * 1024
-"""Maximum bytes of a packet: as many as Node reads at once, whose handlers run for all messages in them in a row."""
 END_GRACE = 10.0
 """Seconds that an app has for each message before the client's end; parsing 33 MiB on a busy machine takes long."""
 PONG_DELAY = 3.0
@@ -80,9 +79,9 @@ class Peer(asyncio.Protocol):
         self._timing = timing
         self._on_disconnected = on_disconnected
         self._messages = MessageReader(max_size)
+        self._packets = PacketReader(self._messages)
         self._transport: asyncio.Transport
         self._inbox = Inbox(budget)
-        self._unread, self._packet_room, self._packet_has_messages = b"", PACKET_SIZE, False
         self._written = self._received = 0
         self._close_sent = self._input_ended = self._half_closed = False
         self._conclude: Callable[[], None] | None = None
@@ -139,7 +138,7 @@ class Peer(asyncio.Protocol):
                 return self._leave_packet(event)
             elif self._conclude is not None:
                 return False
-            elif not self._unread:
+            elif not self._packets.unread:
                 return True
             else:
                 await self._wait_for_data()
@@ -219,18 +218,19 @@ class Peer(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Read the frames that the last pass left."""
-        if self._unread:
-            self._read(self._unread)
+        if self._packets.unread:
+            self._read(self._packets.unread)
 
     def _read(self, data: bytes) -> None:
-        self._unread = b""
         if self._input_ended:
+            self._packets.unread = b""
             return  # read and drop: closing a socket with unread bytes resets it, and the close frame is lost
         try:
-            self._unread = self._read_packets(data)
+            for event in self._packets.feed(data):
+                self._add(event)
         except ProtocolViolation as violation:
             self._end_after_inbox(partial(self._fail, violation.code))
-        if self._unread:
+        if self._packets.unread:
             self._input.queue(large=True)
         self._wake()
         if not self._reserve():
@@ -238,36 +238,17 @@ class Peer(asyncio.Protocol):
         if self._inbox.size >= HIGH_WATER and self.ended is None:
             self._input.pause()
 
-    def _read_packets(self, data: bytes) -> bytes:
-        """Read the frames of one packet after the other; return the bytes after `FRAMES_AT_ONCE` frames."""
-        frames = 0
-        while data and frames < FRAMES_AT_ONCE and not self._input_ended:
-            packet = data[: self._packet_room]
-            self._read_packet(packet, FRAMES_AT_ONCE - frames)
-            frames += self._messages.frames
-            size = len(packet) - len(self._messages.unread)
-            self._packet_room -= size
-            data = data[size:]
-            if not self._messages.unread:
-                self._end_packet()
-        return b"" if self._input_ended else data
-
-    def _read_packet(self, packet: bytes, max_frames: int) -> None:
-        for event in self._messages.feed(packet, max_frames):
-            if isinstance(event, PingReceived):
-                self._take_ping(event)
-            elif isinstance(event, Closed):
-                self._end_after_inbox(partial(self._take_close, event))
-            elif self.ended is None:
+    def _add(self, event: Event | PacketEnd) -> None:
+        """Add an event to the inbox, or handle it at once; an app that waits for the next packet needs no end."""
+        if isinstance(event, PacketEnd):
+            if self.ended is None and (self._inbox or not self._is_receiving):
                 self._inbox.add(event)
-                self._packet_has_messages = True
-
-    def _end_packet(self) -> None:
-        """Mark the end of a packet in the inbox, unless the app waits for the next one."""
-        self._packet_room = PACKET_SIZE
-        if self._packet_has_messages and not self._input_ended and (self._inbox or not self._is_receiving):
-            self._inbox.add(PACKET_END)
-        self._packet_has_messages = False
+        elif isinstance(event, PingReceived):
+            self._take_ping(event)
+        elif isinstance(event, Closed):
+            self._end_after_inbox(partial(self._take_close, event))
+        elif self.ended is None:
+            self._inbox.add(event)
 
     def _take_ping(self, ping: PingReceived) -> None:
         """Answer a ping after the messages before it: Node's handlers run before the next frame is read."""
@@ -286,8 +267,8 @@ class Peer(asyncio.Protocol):
         self._release()
 
     def eof_received(self) -> bool:
-        while self._unread and not self._input_ended:  # frames that came with the handshake
-            self._read(self._unread)
+        while self._packets.unread and not self._input_ended:  # frames that came with the handshake
+            self._read(self._packets.unread)
         self._half_closed = True
         if not self._input_ended:
             self._end_after_inbox(self._take_eof)

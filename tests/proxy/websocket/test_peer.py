@@ -12,7 +12,8 @@ import pytest
 
 from proxy.websocket.frames import FRAMES_AT_ONCE
 from proxy.websocket.link import Timing
-from proxy.websocket.peer import PACKET_SIZE, Closed, Peer
+from proxy.websocket.packets import PACKET_SIZE
+from proxy.websocket.peer import Closed, Peer
 from tests.support.contended_loop import contended
 from tests.support.waiting import HANG_TIMEOUT
 from tests.support.websocket_client import frame
