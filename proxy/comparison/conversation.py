@@ -17,6 +17,7 @@ from starlette.types import Message, Scope
 from proxy.comparison.exchange import Exchange, ExchangeRecorder
 from proxy.websocket.inflation import InflatingReader, InflationLimitError, read_deflate
 from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation
+from proxy.websocket.packets import PACKET_SIZE
 
 Data: TypeAlias = str | bytes
 """A message: text, or bytes of a binary frame."""
@@ -62,11 +63,15 @@ class RawConversation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClientMessage:
-    """A message of the client, sent after `received` messages of the server; `at`: seconds since the handshake."""
+    """A message of the client, sent after `received` messages of the server; `at`: seconds since the handshake.
+
+    `ends_packet`: False if another message of the client, its close frame or its violation arrived together with it.
+    """
 
     data: Data = field(repr=False)
     received: int
     at: float = 0.0
+    ends_packet: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,10 @@ class HandshakeRecorder:
 
 
 def split_chunks(chunks: Sequence[Chunk], size: int) -> Iterator[list[Chunk]]:
-    """Yield the chunks in order, in groups of at most `size` counted bytes; a larger chunk is divided."""
+    """Yield the chunks in order, in groups of at most `size` counted bytes; a larger chunk is divided.
+
+    It is divided at the ends of packets, if `size` has room for one.
+    """
     part: list[Chunk] = []
     room = size
     for chunk in _divided(chunks, max(1, size - CHUNK_COST)):
@@ -174,6 +182,7 @@ def split_chunks(chunks: Sequence[Chunk], size: int) -> Iterator[list[Chunk]]:
 
 
 def _divided(chunks: Sequence[Chunk], size: int) -> Iterator[Chunk]:
+    size -= size % PACKET_SIZE if size > PACKET_SIZE else 0
     for chunk in chunks:
         yield chunk._replace(data=chunk.data[:size])
         for at in range(size, len(chunk.data), size):
@@ -240,13 +249,20 @@ class _ConversationReader:
         )
 
     def _read_client(self, data: bytes, at: float) -> None:
-        if self._violation is not None:
-            return
+        for start in range(0, len(data), PACKET_SIZE):
+            if self._violation is None and self._ending is None:
+                self._read_packet(data[start : start + PACKET_SIZE], at)
+
+    def _read_packet(self, data: bytes, at: float) -> None:
+        """Read bytes of the client that legacy received together, since the relay passes on what it receives."""
+        before = len(self._sent)
         try:
             for message in self._messages(self._client, data, at):
-                self._sent.append(ClientMessage(message, len(self._received), at))
+                self._sent.append(ClientMessage(message, len(self._received), at, ends_packet=False))
         except ProtocolViolation as violation:
             self._violation = violation.code
+        if len(self._sent) > before and self._violation is None and self._ending is None:
+            self._sent[-1] = replace(self._sent[-1], ends_packet=True)
 
     def _read_server(self, data: bytes, at: float) -> None:
         try:

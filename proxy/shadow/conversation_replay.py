@@ -17,7 +17,7 @@ It declares support for WebSockets in its lifespan's state: `state["proxy.dry_ru
     }
 
 so that the app can replay the model's original answers at the same positions. It calls `report` as for a write, before
-it accepts.
+it accepts. The extension `proxy.packet` (`proxy/server/websocket.py`) says which messages reached legacy together.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ class ConversationReplay:
     def __init__(self, served: Conversation, request: RequestSnapshot, bounds: ConversationBounds) -> None:
         self.writes: Writes = ()
         self._served, self._bounds = served, bounds
-        self._scope = _scope(request, self._extension())
+        self._scope = _scope(request, {EXTENSION: self._extension(), "proxy.packet": {"is_over": self._is_packet_over}})
         self._handshake = HandshakeRecorder(self._scope, bounds.max_body)
         self._inbox: deque[Message] = deque([{"type": "websocket.connect"}])
-        self._sent = 0
+        self._sent = self._taken = 0
         self._received: list[ServerMessage] = []
         self._ending: Ending | None = None
         self._declined = self._is_disconnected = self._too_many = False
@@ -212,7 +212,12 @@ class ConversationReplay:
         message = self._inbox[0]
         if message["type"] != "websocket.disconnect":  # a repeated call gets the same message
             self._inbox.popleft()
+            self._taken += message["type"] == "websocket.receive"
         return message
+
+    async def _is_packet_over(self) -> bool:
+        """Return whether the app has received all messages that arrived together with the last one."""
+        return self._taken == 0 or self._served.sent[self._taken - 1].ends_packet
 
     async def _until(self, number: int) -> None:
         """Wait until the client has sent `number` messages."""
@@ -257,9 +262,9 @@ class ConversationReplay:
         self.writes = writes or ()
 
 
-def _scope(request: RequestSnapshot, extension: dict[str, Any]) -> Scope:
+def _scope(request: RequestSnapshot, extensions: dict[str, Any]) -> Scope:
     """Return the scope of a WebSocket."""
-    scope = scope_of(request, {EXTENSION: extension, "websocket.http.response": {}})
+    scope = scope_of(request, {**extensions, "websocket.http.response": {}})
     del scope["method"]
     offered = b", ".join(value for name, value in request.headers if name.lower() == b"sec-websocket-protocol")
     subprotocols = [name.strip() for name in offered.decode("latin-1").split(",")] if offered else []

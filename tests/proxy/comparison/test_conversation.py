@@ -25,6 +25,7 @@ from proxy.comparison.conversation import (
     split_chunks,
 )
 from proxy.websocket.inflation import MAX_INFLATED
+from proxy.websocket.packets import PACKET_SIZE
 from tests.support.exchanges import exchange
 from tests.support.websocket_client import frame
 
@@ -86,6 +87,33 @@ def test_positions_follow_the_chunks_that_complete_messages() -> None:
     read = conversation([Chunk(True, 11.0, question[:3]), Chunk(False, 12.0, answer), Chunk(True, 13.0, question[3:])])
     assert read.sent == (ClientMessage("q", received=1, at=3.0),)
     assert read.received == (ServerMessage("a", after=0, at=2.0),)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "ends"),
+    [
+        ([frame(1, b"a")], [True]),
+        ([frame(1, b"a"), frame(1, b"b")], [True, True]),
+        ([frame(1, b"a") + frame(9) + frame(1, b"b") + frame(9)], [False, True]),
+        ([frame(1, b"a") + frame(1, b"b")[:3], frame(1, b"b")[3:] + frame(1, b"c")], [True, False, True]),
+        ([frame(1, b"a") + CLOSE], [False]),
+        ([frame(1, b"a") + frame(1, b"\xff")], [False]),
+        ([frame(1, b"a"), b""], [True]),
+        ([frame(2, bytes(PACKET_SIZE // 2)) * 4], [True, False, True, True]),
+    ],
+)
+def test_packets_end_with_the_last_message_received_together(chunks: list[bytes], ends: list[bool]) -> None:
+    read = conversation(Chunk(True, 11.0, data) for data in chunks)
+    assert [each.ends_packet for each in read.sent] == ends
+
+
+@pytest.mark.parametrize("size", [PACKET_SIZE + CHUNK_COST + 1, 3 * PACKET_SIZE])
+def test_division_into_parts_leaves_packets_whole(size: int) -> None:
+    data = frame(2, bytes(10_000)) * 40
+    chunk = Chunk(True, 11.0, data)
+    parts = [chunk for part in split_chunks([chunk], size) for chunk in part]
+    assert len(parts) > 1
+    assert conversation(parts).sent == conversation([chunk]).sent
 
 
 @pytest.mark.parametrize(

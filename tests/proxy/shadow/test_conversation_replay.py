@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -120,6 +120,16 @@ async def test_scope_is_that_of_the_original_websocket() -> None:
     assert (scope["scheme"], scope["subprotocols"], "method" in scope) == ("wss", ["one", "two"], False)
     assert extension["served"][1] == {"after": 1, "message": "a"}
     assert 0 < extension["deadline"] <= HANG_TIMEOUT
+
+
+async def test_app_learns_where_packets_ended() -> None:
+    async def answer(session: Session, text: str) -> None:
+        over.append((text, await session.scope["extensions"]["proxy.packet"]["is_over"]()))
+
+    over: list[tuple[str, bool]] = []
+    sent = tuple(ClientMessage(text, 1, ends_packet=text in "bd") for text in "abcd")
+    await opened(replace(conversation([], [("hello", 0)]), sent=sent), App(answer))
+    assert over == [("a", False), ("b", True), ("c", False), ("d", True)]
 
 
 async def test_app_answers_after_the_recorded_model_call() -> None:
