@@ -98,7 +98,7 @@ def rollback(route: str | None, reason: str, actor: str, file: Path, share: Basi
         raise click.UsageError("give either ROUTE_OR_GROUP or --all")
     step = actions.rollback(share)
     if route is not None:
-        _carry_out(file, route, step, actor, reason)
+        _carry_out(file, route, step, actor, reason, _instead(file))
     else:
         _roll_back_all(file, step, actor, reason)
 
@@ -129,10 +129,15 @@ def _roll_back_all(file: Path, step: Step, actor: str, reason: str) -> None:
                 else:
                     click.echo(_describe(leader, state))
 
-    _run(roll_back_all(), file)
+    _run(roll_back_all(), file, _instead(file))
 
 
-def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> None:
+def _instead(file: Path) -> str:
+    """Return what to do without MongoDB."""
+    return f". Until then `pin: legacy` in {file} keeps a route at legacy"
+
+
+def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str, instead: str = "") -> None:
     config = _in_force(file)
     members = _named(config, name, file)
 
@@ -140,7 +145,7 @@ def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> No
         async with _store(config) as store:
             click.echo(_describe(members[0], await carry_out(store, members, step, actor, reason)))
 
-    _run(apply(), file)
+    _run(apply(), file, instead)
 
 
 def _in_force(file: Path) -> Config:
@@ -172,13 +177,13 @@ def _last_good(file: Path) -> Config | None:
         return None
 
 
-def _run(action: Coroutine[Any, Any, None], file: Path) -> None:
+def _run(action: Coroutine[Any, Any, None], file: Path, instead: str) -> None:
+    """Run an action; `instead` is added to the message if MongoDB cannot be reached."""
     source = f"mongodb.url of {file}, by default MONGODB_URL"
     try:
         asyncio.run(action)
     except Unavailable as error:
-        instead = f"Until then `pin: legacy` in {file} keeps a route at legacy"
-        raise Unusable(f"{error}; its URL is {source}. {instead}") from None
+        raise Unusable(f"{error}; its URL is {source}{instead}") from None
     except InvalidDriver as error:
         raise Unusable(str(error)) from None
     except InvalidDatabaseUrl as error:

@@ -33,7 +33,7 @@ from proxy.observability.log_writer import configure_logging, flush_logs
 from proxy.rollout.hub import StateHub
 from proxy.runtime.file_limit import raise_file_limit
 from proxy.runtime.garbage import without_collection
-from proxy.runtime.interrupts import ignore_hang_ups
+from proxy.runtime.interrupts import end_cleanly_on_termination, ignore_hang_ups
 from proxy.runtime.last_good import LastGood, LoadedConfig, default_state_directory, load_config
 from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.server import GatewayServer
@@ -189,7 +189,8 @@ def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None)
 
 
 def _serve_alone(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-    """Serve in this process. Exits with 1 if it cannot start, as with several workers."""
+    """Serve in this process. Exits with 0 after SIGTERM and with 1 if it cannot start, as with several workers."""
+    end_cleanly_on_termination()
     try:
         GatewayServer(config).run(sockets)
     except SystemExit as end:

@@ -43,6 +43,11 @@ def ignore_hang_ups() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
+def end_cleanly_on_termination() -> None:
+    """End this process with code 0 on SIGTERM, also on the one that uvicorn raises again once it has stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
 def hide_traceback() -> None:
     """End this process without a traceback if Ctrl-C interrupts it where nothing handles that, as in an import."""
     sys.excepthook = _show_unless_interrupted

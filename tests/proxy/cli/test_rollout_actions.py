@@ -129,12 +129,13 @@ def test_missing_mongodb_refers_to_the_ops_page(file: Path) -> None:
     assert "its ops page changes them" in result.stderr
 
 
-def test_unreachable_mongodb_is_reported_with_the_way_around_it(file: Path) -> None:
+@pytest.mark.parametrize("action", ["rollback notes.create", "rollback --all", "promote notes.create"])
+def test_unreachable_mongodb_is_reported_with_the_way_around_it(file: Path, action: str) -> None:
     file.write_text(FILE.format(url="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"))
-    result = run(file, "rollback", "notes.create")
+    result = run(file, *action.split())
     where = f"its URL is mongodb.url of {file}, by default MONGODB_URL"
-    instead = f"Until then `pin: legacy` in {file} keeps a route at legacy"
-    message = f"Error: MongoDB at 127.0.0.1:1 cannot be reached; {where}. {instead}\n"
+    instead = f". Until then `pin: legacy` in {file} keeps a route at legacy" if "rollback" in action else ""
+    message = f"Error: MongoDB at 127.0.0.1:1 cannot be reached; {where}{instead}\n"
     assert (result.exit_code, result.stderr) == (2, message)
 
 
