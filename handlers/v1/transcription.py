@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import HTTPException, WebSocket
+from fastapi import HTTPException, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
@@ -227,7 +227,7 @@ class _Conversation:
             await self._send("recording_stopped", message="Recording stopped")
 
     async def _send(self, kind: str, **fields: Any) -> None:
-        with suppress(RuntimeError):  # the socket is already closed
+        with suppress(RuntimeError, WebSocketDisconnect):  # the socket is already closed, or the client has left
             await self._socket.send_json({"type": kind, **fields})
 
 

@@ -13,6 +13,7 @@ import secrets
 import string
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -202,7 +203,11 @@ class _LegacyConversation:
             await self.recorder.add(piece)
 
     async def _send_event(self, event: Event) -> None:
-        """Send a recorder event; errors and texts carry a timestamp."""
+        """Send a recorder event, unless the client has left; errors and texts carry a timestamp."""
+        with suppress(OSError):  # raised by ASGI servers for a connection that has ended
+            await self._send_open_event(event)
+
+    async def _send_open_event(self, event: Event) -> None:
         if isinstance(event, Transcribed):
             finality: dict[str, Value] = {"isPartial": not event.final}
             if event.final:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from handlers.legacy.routes.transcription import TranscriptionStream
+from handlers.legacy.routes.transcription import PATH, TranscriptionStream
 from handlers.services.model import LLMClient, ModelUnreachableError
 from handlers.services.transcription import LIMIT, Transcribe
 from tests.support.contended_loop import contended
@@ -326,6 +326,34 @@ async def test_disconnect_cancels_the_transcription() -> None:
         await asyncio.wait_for(begun.wait(), HANG_TIMEOUT)
         connection.transport.abort()
         await asyncio.wait_for(ended.wait(), HANG_TIMEOUT)
+
+
+async def test_text_for_a_client_that_has_left_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    sent, attempted = (
+        [{"type": "start_recording"}, *[{"type": "audio_chunk", "audioData": "AAAA"}] * 9],
+        asyncio.Event(),
+    )
+    messages: list[Any] = [{"type": "websocket.connect"}]
+    messages += [{"type": "websocket.receive", "text": json.dumps(frame)} for frame in sent]
+
+    async def receive() -> Any:
+        if not messages:
+            await attempted.wait()
+            return {"type": "websocket.disconnect", "code": 1006}
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        if "late" in message.get("text", ""):
+            attempted.set()
+            raise ConnectionResetError
+
+    async def listen(audio: bytes, name: str) -> str:
+        return "late"
+
+    scope = {"type": "websocket", "path": PATH, "raw_path": PATH.encode(), "query_string": b"", "headers": []}
+    await asyncio.wait_for(TranscriptionStream(listen)(scope, receive, send), HANG_TIMEOUT)
+    assert attempted.is_set()
+    assert caplog.text == ""
 
 
 async def test_concurrent_connections_call_the_model_in_parallel() -> None:
