@@ -74,6 +74,8 @@ class MessageReader:
         """The bytes of the last `feed` after its maximum number of frames."""
         self.frames = 0
         """The frames that the last `feed` completed."""
+        self.messages = 0
+        """The messages that the last `feed` completed."""
 
     def discard(self) -> None:
         """Drop the buffered message and the payload of every later data frame."""
@@ -91,7 +93,7 @@ class MessageReader:
         Raises `ProtocolViolation` after all earlier events.
         """
         self.unread = b""
-        position = self.frames = 0
+        position = self.frames = self.messages = 0
         while position < len(data) and not self._is_closed:
             if self.frames == max_frames:
                 self.unread = data[position:]
@@ -168,6 +170,7 @@ class MessageReader:
                 self._is_closed = True
                 yield self._read_close(payload)
         elif self._fin:
+            self.messages += 1
             yield self._end_message()
 
     def _end_message(self) -> Message:

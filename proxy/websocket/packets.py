@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.websocket.frames import FRAMES_AT_ONCE
-from proxy.websocket.messages import Closed, Event, MessageReader
+from proxy.websocket.messages import Event, MessageReader
 
 PACKET_SIZE: Final = 64 * 1024
 """Maximum bytes of a packet: as many as Node reads at once."""
@@ -25,42 +24,35 @@ PACKET_END: Final = PacketEnd()
 
 
 class PacketReader:
-    """Reads a client's frames packet by packet.
+    """Reads a client's frames packet by packet. `unread`: bytes after the frames that are read at once."""
 
-    `unread` are the bytes after the `FRAMES_AT_ONCE` frames of one call, for the next one.
-    """
-
-    __slots__ = ("_has_messages", "_messages", "_room", "unread")
+    __slots__ = ("_has_messages", "_messages", "_room", "_size", "unread")
 
     def __init__(self, messages: MessageReader) -> None:
         self._messages = messages
         self._room = PACKET_SIZE
+        self._size = 0
         self._has_messages = False
         self.unread = b""
 
-    def feed(self, data: bytes) -> Iterator[Event | PacketEnd]:
-        """Yield the events in bytes that arrived together, and a `PacketEnd` after each packet that has messages.
+    def events(self, data: bytes, max_frames: int) -> Iterator[Event]:
+        """Return the events in the first packet of bytes, of at most `max_frames` frames.
 
-        A packet that has the client's close frame does not end. Raises `ProtocolViolation`.
+        Iterate over all of them, then call `advance`. Raises `ProtocolViolation` in the iteration.
         """
-        self.unread = b""
-        messages, frames = self._messages, 0
-        while data and frames < FRAMES_AT_ONCE:
-            packet = data[: self._room]
-            for event in messages.feed(packet, FRAMES_AT_ONCE - frames):
-                yield event
-                kind = type(event)
-                if kind is str or kind is bytes:
-                    self._has_messages = True
-                elif kind is Closed:
-                    return
-            frames += messages.frames
-            size = len(packet) - len(messages.unread)
-            data = data[size:]
+        packet = data[: self._room]
+        self._size = len(packet)
+        return self._messages.feed(packet, max_frames)
+
+    def advance(self, data: bytes) -> tuple[bytes, bool]:
+        """Return the bytes after those that were read, and whether a packet with messages has ended there."""
+        messages = self._messages
+        size = self._size - len(messages.unread)
+        if messages.messages:
+            self._has_messages = True
+        if messages.unread:
             self._room -= size
-            if not messages.unread:
-                self._room = PACKET_SIZE
-                if self._has_messages:
-                    self._has_messages = False
-                    yield PACKET_END
-        self.unread = data
+            return data[size:], False
+        self._room = PACKET_SIZE
+        is_over, self._has_messages = self._has_messages, False
+        return data[size:], is_over

@@ -21,6 +21,7 @@ from proxy.read_flow import ReadFlow
 from proxy.websocket.frames import (
     BINARY,
     CLOSE,
+    FRAMES_AT_ONCE,
     PING,
     PONG,
     TEXT,
@@ -34,14 +35,13 @@ from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.messages import (
     NO_STATUS,
     Closed,
-    Event,
     Message,
     MessageReader,
     PingReceived,
     ProtocolViolation,
     is_close_code,
 )
-from proxy.websocket.packets import PacketEnd, PacketReader
+from proxy.websocket.packets import PACKET_END, PacketEnd, PacketReader
 from proxy.websocket.progress_timeout import ProgressTimeout
 
 __all__ = ["ABNORMAL", "GOING_AWAY", "INTERNAL_ERROR", "NO_STATUS", "Closed", "Peer", "PeerGone"]
@@ -222,12 +222,11 @@ class Peer(asyncio.Protocol):
             self._read(self._packets.unread)
 
     def _read(self, data: bytes) -> None:
+        self._packets.unread = b""
         if self._input_ended:
-            self._packets.unread = b""
             return  # read and drop: closing a socket with unread bytes resets it, and the close frame is lost
         try:
-            for event in self._packets.feed(data):
-                self._add(event)
+            self._packets.unread = self._read_packets(data)
         except ProtocolViolation as violation:
             self._end_after_inbox(partial(self._fail, violation.code))
         if self._packets.unread:
@@ -238,17 +237,27 @@ class Peer(asyncio.Protocol):
         if self._inbox.size >= HIGH_WATER and self.ended is None:
             self._input.pause()
 
-    def _add(self, event: Event | PacketEnd) -> None:
-        """Add an event to the inbox, or handle it at once; an app that waits for the next packet needs no end."""
-        if isinstance(event, PacketEnd):
-            if self.ended is None and (self._inbox or not self._is_receiving):
-                self._inbox.add(event)
-        elif isinstance(event, PingReceived):
-            self._take_ping(event)
-        elif isinstance(event, Closed):
-            self._end_after_inbox(partial(self._take_close, event))
-        elif self.ended is None:
-            self._inbox.add(event)
+    def _read_packets(self, data: bytes) -> bytes:
+        """Read the frames of one packet after the other; return the bytes after `FRAMES_AT_ONCE` frames.
+
+        An app that waits for the next packet needs no end of one.
+        """
+        frames = 0
+        while data and frames < FRAMES_AT_ONCE:
+            for event in self._packets.events(data, FRAMES_AT_ONCE - frames):
+                if isinstance(event, PingReceived):
+                    self._take_ping(event)
+                elif isinstance(event, Closed):
+                    self._end_after_inbox(partial(self._take_close, event))
+                elif self.ended is None:
+                    self._inbox.add(event)
+            if self._input_ended:
+                return b""
+            frames += self._messages.frames
+            data, is_over = self._packets.advance(data)
+            if is_over and self.ended is None and (self._inbox or not self._is_receiving):
+                self._inbox.add(PACKET_END)
+        return data
 
     def _take_ping(self, ping: PingReceived) -> None:
         """Answer a ping after the messages before it: Node's handlers run before the next frame is read."""
