@@ -178,7 +178,7 @@ async def interleaved(
         player = Player(native.url, settings, own_documents, own_calls, played)
         ends = ConversationEnd(sent.origin, made), ConversationEnd(played.origin, own_calls)
         conversations = ConversationDifferential(*ends, settings.divergences)
-        differential = Differential(sent, player, repeater, documents, made, conversations)
+        differential = Differential(sent, player, repeater, documents, made, conversations, repeats=1)
         yield InterleavedDifferential(differential, (sent, played))
 
 
