@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any, Final, TypeVarTuple
@@ -27,8 +28,8 @@ class AdvancedLoop(asyncio.SelectorEventLoop):
     ahead = 0.0
     """Seconds by which `advance` has moved the clock forward."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        super().__init__(selector)
         self._pymongo: list[asyncio.Transport] = []
 
     async def create_connection(self, *args: Any, **options: Any) -> tuple[Any, Any]:
