@@ -336,8 +336,8 @@ async def test_failed_start_of_native_ends_with_its_reason_and_1(workers: str, t
     messages = [json.loads(line)["message"] for line in errors.splitlines()]
     reason = "native app tests.proxy.backends.test_native:broken: its start-up failed: RuntimeError: no database"
     assert process.returncode == 1
-    assert messages.count(reason) == int(workers)
-    assert sum("Traceback" in message for message in messages) == int(workers)
+    assert 1 <= messages.count(reason) <= int(workers)  # the first failure ends the group
+    assert 1 <= sum("Traceback" in message for message in messages) <= int(workers)
 
 
 @pytest.mark.parametrize(
