@@ -11,11 +11,12 @@ import functools
 import gc
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from functools import partial
 from importlib import import_module
+from itertools import repeat
 from threading import Thread
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -189,8 +190,41 @@ def _trusted_certificates() -> ssl.SSLContext:
 
 
 def write(value: object) -> str:
-    """Return a JSON value in ASCII, so that lone surrogates pass; numbers are written as JavaScript writes them."""
-    return json.dumps(_javascript_numbers(value), separators=(",", ":"))
+    """Return a JSON value in ASCII, so that lone surrogates pass; numbers are written as JavaScript writes them.
+
+    It may be nested as deeply as memory allows.
+    """
+    try:
+        return json.dumps(_javascript_numbers(value), separators=(",", ":"))
+    except RecursionError:
+        return "".join(_written_in_parts(value))
+
+
+def _written_in_parts(value: object) -> Iterator[str]:
+    """Yield the JSON of a value of any depth, with its open containers on a stack."""
+    waiting: list[tuple[Iterator[tuple[str, object]], str]] = [(iter([("", value)]), "")]
+    while waiting:
+        members, end = waiting[-1]
+        for before, member in members:
+            yield before
+            if isinstance(member, Mapping):
+                names = [json.dumps(name) + ":" for name in member]
+                waiting.append((_separated("{", names, member.values()), "}" if member else "{}"))
+                break
+            if isinstance(member, list):
+                waiting.append((_separated("[", repeat(""), member), "]" if member else "[]"))
+                break
+            yield json.dumps(_javascript_numbers(member))
+        else:
+            yield end
+            waiting.pop()
+
+
+def _separated(opening: str, names: Iterable[str], members: Iterable[object]) -> Iterator[tuple[str, object]]:
+    """Yield what is written before each member, and the member."""
+    for name, member in zip(names, members, strict=False):
+        yield opening + name, member
+        opening = ","
 
 
 def _javascript_numbers(value: object) -> object:

@@ -8,8 +8,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handlers.services.model import (
     InvalidResponseError,
@@ -217,3 +220,17 @@ async def test_missing_api_key_still_calls_the_model(offline: Upstreams) -> None
 def test_values_outside_json_are_written_as_by_javascript() -> None:
     value = {"a": ["\ud800é", float("inf"), {"b": -float("inf")}, 1.5, None]}
     assert write(value) == '{"a":["\\ud800\\u00e9",null,{"b":null},1.5,null]}'
+
+
+JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON_VALUES)
+def test_deep_values_are_written_as_others(value: Any) -> None:
+    deep = value
+    for _ in range(2_000):
+        deep = [{"a": deep}]
+    assert write(deep) == '[{"a":' * 2_000 + write(value) + "}]" * 2_000
