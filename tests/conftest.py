@@ -134,8 +134,15 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the command that repeats a random test to the report of its failure."""
-    report = yield
+    """Add the command that repeats a random test to the report of its failure.
+
+    Without a collection of garbage: a finalizer that formats a traceback breaks the parser of sources in Python 3.11.
+    """
+    gc.disable()
+    try:
+        report = yield
+    finally:
+        gc.enable()
     if report.failed and any(item.get_closest_marker(name) for name in RANDOM):
         report.sections.append(("Random seed", repeating(settings.get_current_profile_name(), item.nodeid)))
     return report

@@ -1,7 +1,8 @@
 """Large messages and what is glued behind them: both backends, and the gateway's forwarding, send the same frames.
 
-Node answers `null` after all messages that it has read at once, 64 KiB at most. Where such a part ends behind a large
-message is a matter of the network, so that `null` stands before it only.
+Node answers `null` after all messages that it has read at once, 64 KiB at most. Where such a part ends is a matter of
+the network: behind about 32 KiB, half of the receiver's first window, or later. So `null` stands at the beginning only,
+and no other frame begins or ends there.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 START: Final = b'{"type":"start_recording","consultationId":"c"}'
 STOP: Final = b'{"type":"stop_recording"}'
 LATE: Final = (b"null", b'{"type":"start_recording","consultationId":' + b"[" * 4_900 + b"]" * 4_900 + b"}")
+WITHIN_ANY_READ: Final = b" " * 70_000
+"""White space behind a message that makes it end after the first read."""
 SMALL: Final = (START, STOP, b"{", b"[]", b'{"type":"audio_chunk"}', b'{"type":"audio_chunk","audioData":"QUJD"}')
 ENDS: Final = (
     *(frame(CLOSE, payload) for payload in (b"", b"\x03\xe8", b"\x0b\xb8because", b"\x03", b"\x03\xe8\xff")),
@@ -74,8 +77,11 @@ def draw_bytes(source: random.Random) -> bytes:
     """Return the bytes of a client, which end the conversation."""
     late = source.choices(LATE, k=source.choice([0, 0, 1, 2]))
     small = [source.choices(SMALL, k=source.randint(0, 3)) for _ in range(3)]
-    messages = [*late, START, *small[0], draw_large(source), *small[1], draw_large(source), *small[2]]
-    data = b"".join(frames_of(source, each) + frame(PING, b"after") * source.randrange(2) for each in messages)
+    before, after = [*late, START, *small[0]], [*small[1], draw_large(source), *small[2]]
+    first = draw_large(source)
+    large = frame(TEXT, first + WITHIN_ANY_READ) if late else frames_of(source, first)
+    parts = [*(frames_of(source, each) for each in before), large, *(frames_of(source, each) for each in after)]
+    data = b"".join(part + frame(PING, b"after") * source.randrange(2) for part in parts)
     return data + frame(TEXT, STOP) * source.randrange(2) + source.choice(ENDS)
 
 
