@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import socket
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any, Final, TypeVarTuple
@@ -40,6 +41,14 @@ class AdvancedLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return super().time() + self.ahead
+
+    def _make_socket_transport(self, sock: socket.socket, *args: Any, **options: Any) -> Any:
+        """Close a connection if its server was closed since it was accepted: asyncio would leave it open."""
+        server = options.get("server")
+        if server is not None and not server.is_serving():
+            sock.close()
+            raise ConnectionAbortedError
+        return super()._make_socket_transport(sock, *args, **options)  # type: ignore[misc]
 
     def close(self) -> None:
         if not self.is_closed() and not self.is_running():
